@@ -1,0 +1,63 @@
+package mdapi
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Fault is a SOAP fault: the whole call failed and nothing of it was done.
+type Fault struct {
+	Operation string // the call, like upsertMetadata
+	Code      string // the faultcode without its prefix, like INVALID_SESSION_ID
+	Message   string // the faultstring, in the platform's words
+	Status    int    // the HTTP status, 500 as a rule
+}
+
+func (f *Fault) Error() string {
+	message := strings.TrimPrefix(f.Message, f.Code+": ")
+	if f.Code == "" {
+		return fmt.Sprintf("%s: %s", f.Operation, message)
+	}
+	return fmt.Sprintf("%s: %s: %s", f.Operation, f.Code, message)
+}
+
+// SessionExpired reports whether the org does not accept the access token: it
+// expired, was revoked, or belongs to another org.
+func (f *Fault) SessionExpired() bool { return f.Code == "INVALID_SESSION_ID" }
+
+// ComponentError is why the org refused one component while it may have accepted
+// others of the same call.
+type ComponentError struct {
+	Type     string
+	FullName string
+	Code     string   // the statusCode, like DUPLICATE_VALUE
+	Message  string   // in the platform's words
+	Fields   []string // the fields concerned, where the platform names them
+}
+
+func (e *ComponentError) Error() string {
+	message := fmt.Sprintf("%s %s: ", e.Type, e.FullName)
+	if e.Code != "" && !strings.Contains(e.Message, e.Code) {
+		message += e.Code + ": "
+	}
+	return message + e.Message
+}
+
+// DuplicateOf returns the name of the component that exists in this one's place
+// under another name, from messages like "ExtlClntAppOauthSettingsId duplicates
+// value on App_oauthPlcy". It returns "" for any other error, and where the
+// message names none.
+func (e *ComponentError) DuplicateOf() string {
+	if !e.IsDuplicate() {
+		return ""
+	}
+	_, after, found := strings.Cut(e.Message, "duplicates value on ")
+	if !found {
+		return ""
+	}
+	name, _, _ := strings.Cut(after, " ")
+	return strings.TrimRight(name, ".,:;")
+}
+
+// IsDuplicate reports whether the org has the component under another name.
+func (e *ComponentError) IsDuplicate() bool { return e.Code == "DUPLICATE_VALUE" }

@@ -1,0 +1,146 @@
+package metadata
+
+// Stated is what somebody wants of a component: for each field that is stated,
+// by name, the values it is to have. Several values are for repeated fields, and
+// none at all says that the field is to be empty. A field that is not stated is
+// left as it is.
+type Stated map[string][]Field
+
+// Set states a simple field.
+func (s Stated) Set(name, text string) { s[name] = []Field{{Name: name, Text: text}} }
+
+// Has reports whether the field is stated.
+func (s Stated) Has(name string) bool { _, ok := s[name]; return ok }
+
+// Over returns the statements of s laid over those of base: a field that both
+// state is as s says. Neither is changed.
+func (s Stated) Over(base Stated) Stated {
+	merged := make(Stated, len(s)+len(base))
+	for name, values := range base {
+		merged[name] = values
+	}
+	for name, values := range s {
+		merged[name] = values
+	}
+	return merged
+}
+
+// Change is one field in which a component differs from what is wanted.
+type Change struct {
+	Field string `json:"field"`
+	// From and To are the values as people can read them, on one line; "" where
+	// there is none. Secrets are described, never shown.
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Withheld says that the org did not show the present value, so that nobody
+	// can tell whether it differs; Forced, that some orgs keep it as it is
+	// whatever is sent. See FieldType.
+	Withheld bool `json:"withheld,omitempty"`
+	Forced   bool `json:"forced,omitempty"`
+}
+
+// New returns a component that does not exist yet, with the stated fields.
+func New(typ, fullName string, stated Stated) *Component {
+	c := &Component{Type: typ, FullName: fullName}
+	for _, values := range stated {
+		c.Fields = append(c.Fields, values...)
+	}
+	c.Fields = InOrder(c.Fields)
+	return c
+}
+
+// Overlay lays the stated fields over the component and returns the result
+// together with the fields in which it differs, in WSDL order. A field that
+// means the same stays as it was written; all that is not stated, known or
+// unknown, is kept. The component itself is not changed.
+//
+// What may never be sent back (the consumer secret, orders to rotate) is left
+// out of the result.
+func (c *Component) Overlay(stated Stated) (*Component, []Change) {
+	t := Lookup(c.Type)
+	if t == nil {
+		t = &Type{Name: c.Type}
+	}
+	present := make(Stated)
+	for _, f := range c.Fields {
+		if ft := t.Field(f.Name); ft != nil && (ft.Secret || ft.Action) {
+			continue
+		}
+		present[f.Name] = append(present[f.Name], f)
+	}
+	var changes []Change
+	result := present.Over(nil)
+	for _, f := range New(c.Type, "", stated.names()).Fields {
+		ft := t.Field(f.Name)
+		if ft == nil {
+			ft = &FieldType{Name: f.Name}
+		}
+		from, to := present[f.Name], stated[f.Name]
+		if ft.Kind == Struct && !ft.Repeated {
+			to = overlayStruct(ft, from, to)
+		}
+		if ft.same(from, to) {
+			continue
+		}
+		result[f.Name] = to
+		changes = append(changes, Change{
+			Field: f.Name, From: ft.display(from), To: ft.display(to),
+			Withheld: ft.Withheld && len(from) == 0,
+			Forced:   ft.Forced && ft.canonical(first(from)) == ft.boolean(""),
+		})
+	}
+	return New(c.Type, c.FullName, result), changes
+}
+
+// names returns a statement with one empty value a field, to have them in order.
+func (s Stated) names() Stated {
+	names := make(Stated, len(s))
+	for name := range s {
+		names.Set(name, "")
+	}
+	return names
+}
+
+// overlayStruct lays the stated parts of a structure over its present ones.
+func overlayStruct(ft *FieldType, from, to []Field) []Field {
+	if len(to) == 0 {
+		return nil
+	}
+	parts := make(Stated)
+	for _, f := range first(to).Fields {
+		parts[f.Name] = append(parts[f.Name], f)
+	}
+	base := make(Stated)
+	for _, f := range first(from).Fields {
+		base[f.Name] = append(base[f.Name], f)
+	}
+	return []Field{{Name: ft.Name, Fields: New("", "", parts.Over(base)).Fields}}
+}
+
+func first(values []Field) Field {
+	if len(values) == 0 {
+		return Field{}
+	}
+	return values[0]
+}
+
+// same reports whether two sets of values mean the same to the platform. The
+// order of repeated fields carries no meaning.
+func (ft *FieldType) same(a, b []Field) bool {
+	if !ft.Repeated {
+		return ft.canonical(first(a)) == ft.canonical(first(b))
+	}
+	count := make(map[string]int)
+	for _, f := range a {
+		count[ft.canonical(f)]++
+	}
+	for _, f := range b {
+		count[ft.canonical(f)]--
+	}
+	for _, n := range count {
+		if n != 0 {
+			return false
+		}
+	}
+	return true
+}

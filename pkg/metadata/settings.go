@@ -1,0 +1,280 @@
+package metadata
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// SettingError says which setting is wrong, and how.
+type SettingError struct {
+	Path string // the place inside the JSON document, like plugins.eca.apps.MyApp.policies.isEnabled
+	Err  error
+}
+
+func (e *SettingError) Error() string { return e.Path + ": " + e.Err.Error() }
+
+func (e *SettingError) Unwrap() error { return e.Err }
+
+// State reads the wanted fields of a component from decoded JSON: an object
+// whose keys are the platform's own field names. Numbers must have been decoded
+// as json.Number. Lists that the platform keeps in one string can be given as
+// arrays. An error is a *SettingError; path says where the object stands.
+//
+// These are refused: fields that the type does not have, values of another kind
+// than the field's, and what the platform makes itself or eca sets
+// (consumerKey, consumerSecret, oauthLink, shouldRotate…,
+// externalClientApplication).
+//
+// A certificate can be given as {"file": PATH}; it comes back as a field with
+// the nested field "file", for the caller to resolve.
+func (t *Type) State(path string, value any) (Stated, error) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, &SettingError{path, fmt.Errorf("must be an object with fields of %s, not %s", t.Name, jsonKind(value))}
+	}
+	stated := make(Stated, len(object))
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		at := path + "." + name
+		ft := t.Field(name)
+		switch {
+		case name == "fullName":
+			return nil, &SettingError{at, errors.New("cannot be set: an existing component keeps its name, a new one is named after the app")}
+		case ft == nil:
+			return nil, &SettingError{at, fmt.Errorf("%s has no such field%s", t.Name, DidYouMean(name, t.fieldNames()))}
+		case name == "externalClientApplication":
+			return nil, &SettingError{at, errors.New("cannot be set: it is always the app that the settings are for")}
+		case ft.Action:
+			return nil, &SettingError{at, errors.New("cannot be set: it would rotate the consumer's credentials at every run")}
+		case ft.Platform:
+			return nil, &SettingError{at, errors.New("cannot be set: the platform makes it, differently in each org")}
+		}
+		values, err := ft.fromJSON(at, object[name])
+		if err != nil {
+			return nil, err
+		}
+		stated[name] = values
+	}
+	return stated, nil
+}
+
+// CheckVersion reports the first stated field that the API version does not
+// have. The platform answers such a field with a fault that fails the whole call.
+func (t *Type) CheckVersion(stated Stated, v Version) error {
+	for _, name := range slices.Sorted(maps.Keys(stated)) {
+		if ft := t.Field(name); ft != nil && ft.Since > v {
+			return fmt.Errorf("%s needs API version %s or later, and this run uses %s", name, ft.Since, v)
+		}
+	}
+	return nil
+}
+
+func (t *Type) fieldNames() []string {
+	var names []string
+	for _, ft := range t.Fields {
+		if !ft.Platform {
+			names = append(names, ft.Name)
+		}
+	}
+	return names
+}
+
+func (ft *FieldType) fromJSON(path string, value any) ([]Field, error) {
+	wrong := func(want string) ([]Field, error) {
+		return nil, &SettingError{path, fmt.Errorf("must be %s, not %s", want, jsonKind(value))}
+	}
+	var text string
+	switch {
+	case ft.Kind == Struct && ft.Repeated:
+		list, ok := value.([]any)
+		if !ok {
+			return wrong("an array of objects")
+		}
+		values := []Field{}
+		for i, item := range list {
+			f, err := ft.structFromJSON(fmt.Sprintf("%s[%d]", path, i), item)
+			if err != nil {
+				return nil, err
+			}
+			values = append(values, f)
+		}
+		return values, nil
+	case ft.Kind == Struct:
+		f, err := ft.structFromJSON(path, value)
+		return []Field{f}, err
+	case ft.Kind == Boolean:
+		b, ok := value.(bool)
+		if !ok {
+			return wrong("true or false")
+		}
+		text = fmt.Sprint(b)
+	case ft.Kind == Int:
+		n, ok := value.(json.Number)
+		if !ok {
+			return wrong("a whole number")
+		}
+		text = n.String()
+	case ft.PEM:
+		if object, ok := value.(map[string]any); ok {
+			file, ok := object["file"].(string)
+			if !ok || len(object) != 1 || file == "" {
+				return nil, &SettingError{path, errors.New(`must be a string or {"file": "a path in the package"}`)}
+			}
+			return []Field{{Name: ft.Name, Fields: []Field{{Name: "file", Text: file}}}}, nil
+		}
+		s, ok := value.(string)
+		if !ok {
+			return wrong(`a string or {"file": "a path in the package"}`)
+		}
+		text = s
+	case ft.List != "":
+		if list, ok := value.([]any); ok {
+			joined, err := ft.join(path, list)
+			if err != nil {
+				return nil, err
+			}
+			text = joined
+			break
+		}
+		s, ok := value.(string)
+		if !ok {
+			return wrong("a string or an array of strings")
+		}
+		text = s
+	default:
+		s, ok := value.(string)
+		if !ok {
+			return wrong("a string")
+		}
+		text = s
+	}
+	f := Field{Name: ft.Name, Text: text}
+	if err := checkText(text); err != nil {
+		return nil, &SettingError{path, err}
+	}
+	if err := ft.check(f); err != nil {
+		if ft.Kind == Enum {
+			err = fmt.Errorf("%w%s", err, DidYouMean(text, ft.Values))
+		}
+		return nil, &SettingError{path, err}
+	}
+	if ft.Name == "commaSeparatedOauthScopes" {
+		for _, scope := range ft.items(text) {
+			if err := checkScope(scope); err != nil {
+				return nil, &SettingError{path, err}
+			}
+		}
+	}
+	return []Field{f}, nil
+}
+
+func (ft *FieldType) structFromJSON(path string, value any) (Field, error) {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return Field{}, &SettingError{path, fmt.Errorf("must be an object, not %s", jsonKind(value))}
+	}
+	f := Field{Name: ft.Name}
+	var names []string
+	for _, nt := range ft.Fields {
+		names = append(names, nt.Name)
+		if _, ok := object[nt.Name]; nt.Required && !ok {
+			return Field{}, &SettingError{path, fmt.Errorf("lacks %s", nt.Name)}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		nt := findField(ft.Fields, name)
+		if nt == nil {
+			return Field{}, &SettingError{path + "." + name, fmt.Errorf("%s has no such field%s", ft.Name, DidYouMean(name, names))}
+		}
+		values, err := nt.fromJSON(path+"."+name, object[name])
+		if err != nil {
+			return Field{}, err
+		}
+		f.Fields = append(f.Fields, values...)
+	}
+	return f, nil
+}
+
+// join writes an array as the platform wants the list.
+func (ft *FieldType) join(path string, list []any) (string, error) {
+	items := make([]string, 0, len(list))
+	for i, item := range list {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		s, ok := item.(string)
+		if !ok {
+			return "", &SettingError{at, fmt.Errorf("must be a string, not %s", jsonKind(item))}
+		}
+		if strings.Contains(s, ft.List) || strings.TrimSpace(s) == "" {
+			return "", &SettingError{at, fmt.Errorf("%q cannot be an item of this list", s)}
+		}
+		items = append(items, s)
+	}
+	separator := ft.List
+	if separator == "," {
+		separator = ", "
+	}
+	return strings.Join(items, separator), nil
+}
+
+// checkScope catches what people write instead of a scope's metadata name: other
+// case, or the string that a client sends to the authorize endpoint. Names that
+// resemble none are left to the org, which may be newer than this table.
+func checkScope(scope string) error {
+	if slices.Contains(Scopes, scope) {
+		return nil
+	}
+	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
+	for _, known := range Scopes {
+		if p := plain(scope); p == plain(known) || p == plain(known)+"api" {
+			return fmt.Errorf("the scope %q is called %s in metadata", scope, known)
+		}
+	}
+	return nil
+}
+
+// DidYouMean returns "; did you mean NAME?" for the known name that a mistyped
+// one is closest to, or "" where none is close.
+func DidYouMean(name string, known []string) string {
+	best, distance := "", 1+len(name)/3
+	for _, k := range known {
+		if strings.EqualFold(name, k) {
+			best = k
+			break
+		}
+		if d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(k)); d <= distance {
+			best, distance = k, d-1
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + best + "?"
+}
+
+func jsonKind(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return fmt.Sprint(v)
+	case json.Number:
+		return "the number " + v.String()
+	case string:
+		return fmt.Sprintf("the string %q", shorten(v))
+	case []any:
+		return "an array"
+	}
+	return "an object"
+}
+
+func shorten(s string) string {
+	if r := []rune(s); len(r) > 40 {
+		return string(r[:40]) + "…"
+	}
+	return s
+}

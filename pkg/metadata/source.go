@@ -1,0 +1,222 @@
+package metadata
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/antchfx/xmlquery"
+)
+
+// Bounds of what a source file may be. Real ones hold a few hundred bytes at a
+// depth of three.
+const (
+	maxSource = 4 << 20
+	maxDepth  = 32
+)
+
+// SourceError says what is wrong with a source file.
+type SourceError struct {
+	Path  string // as it was asked for
+	Field string // the element concerned, "" where it is the file as a whole
+	Err   error
+}
+
+func (e *SourceError) Error() string {
+	if e.Field != "" {
+		return fmt.Sprintf("%s: %s: %v", e.Path, e.Field, e.Err)
+	}
+	return fmt.Sprintf("%s: %v", e.Path, e.Err)
+}
+
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// TypeOfFile returns the type whose source suffix the file's name has, and the
+// component's fullName, which is the rest of the name. It returns nil and "" for
+// any other file.
+func TypeOfFile(name string) (*Type, string) {
+	base := path.Base(name)
+	for _, t := range Types() {
+		if full, ok := strings.CutSuffix(base, "."+t.Suffix+"-meta.xml"); ok && full != "" {
+			return t, full
+		}
+	}
+	return nil, ""
+}
+
+// ReadFile reads one component from a source file whose name tells type and
+// fullName, like externalClientApps/MyApp.eca-meta.xml. An error is a
+// *SourceError.
+func ReadFile(fsys fs.FS, name string) (*Component, error) {
+	fail := func(err error) (*Component, error) { return nil, &SourceError{Path: name, Err: err} }
+	t, full := TypeOfFile(name)
+	if t == nil {
+		return fail(errors.New("is not a source file of an External Client App"))
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		var pathErr *fs.PathError
+		if errors.As(err, &pathErr) {
+			err = pathErr.Err
+		}
+		return fail(fmt.Errorf("cannot be read: %w", err))
+	}
+	defer f.Close()
+	c, err := Parse(f)
+	if err != nil {
+		return fail(err)
+	}
+	if c.Type != t.Name {
+		return fail(fmt.Errorf("the root element is %s, but a .%s-meta.xml file holds %s", c.Type, t.Suffix, t.Name))
+	}
+	if c.FullName != "" && c.FullName != full {
+		return fail(fmt.Errorf("fullName says %q, but the file's name makes it %q", c.FullName, full))
+	}
+	c.FullName = full
+	for _, field := range c.Fields {
+		if ft := t.Field(field.Name); ft != nil {
+			if err := ft.check(field); err != nil {
+				return nil, &SourceError{Path: name, Field: field.Name, Err: err}
+			}
+		}
+	}
+	return c, nil
+}
+
+// Parse reads one component from the XML of a source file. The root element
+// gives its type, fullName its name where the file has that element.
+func Parse(r io.Reader) (*Component, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxSource+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", err)
+	}
+	if len(data) > maxSource {
+		return nil, fmt.Errorf("is larger than %d MiB", maxSource>>20)
+	}
+	doc, err := xmlquery.Parse(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("is not well-formed XML: %w", err)
+	}
+	root, err := rootElement(doc)
+	if err != nil {
+		return nil, err
+	}
+	if root.NamespaceURI != Namespace {
+		return nil, fmt.Errorf("the root element %s is not in the namespace %s", root.Data, Namespace)
+	}
+	c, err := FromNode(root)
+	if err != nil {
+		return nil, err
+	}
+	c.Type = root.Data
+	return c, nil
+}
+
+// rootElement finds the one element of a document. xmlquery hangs it below the
+// XML declaration in some documents and beside it in others, and accepts
+// several, so all of the tree's top is looked at.
+func rootElement(doc *xmlquery.Node) (*xmlquery.Node, error) {
+	var root *xmlquery.Node
+	var walk func(n *xmlquery.Node) error
+	walk = func(n *xmlquery.Node) error {
+		for c := n.FirstChild; c != nil; c = c.NextSibling {
+			switch c.Type {
+			case xmlquery.ElementNode:
+				if root != nil {
+					return errors.New("has more than one root element")
+				}
+				root = c
+			case xmlquery.TextNode, xmlquery.CharDataNode:
+				if strings.TrimSpace(c.Data) != "" {
+					return errors.New("has text outside the root element")
+				}
+			case xmlquery.DeclarationNode, xmlquery.ProcessingInstruction:
+				if err := walk(c); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	if err := walk(doc); err != nil {
+		return nil, err
+	}
+	if root == nil {
+		return nil, errors.New("holds no XML element")
+	}
+	return root, nil
+}
+
+// FromNode reads a component from an XML element, be it the root of a source
+// file or a record in a SOAP answer. The type is what xsi:type says, without its
+// prefix, and "" where there is none. Elements that are xsi:nil count as absent.
+func FromNode(n *xmlquery.Node) (*Component, error) {
+	c := &Component{Type: localName(attr(n, "type"))}
+	fields, text, err := fieldsOf(n, 0)
+	if err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(text) != "" {
+		return nil, fmt.Errorf("%s holds text where its fields should be", n.Data)
+	}
+	for _, f := range fields {
+		if f.Name == "fullName" {
+			c.FullName = strings.TrimSpace(f.Text)
+			continue
+		}
+		c.Fields = append(c.Fields, f)
+	}
+	return c, nil
+}
+
+func fieldsOf(n *xmlquery.Node, depth int) (fields []Field, text string, err error) {
+	if depth > maxDepth {
+		return nil, "", fmt.Errorf("is nested deeper than %d elements", maxDepth)
+	}
+	var b strings.Builder
+	for c := n.FirstChild; c != nil; c = c.NextSibling {
+		switch c.Type {
+		case xmlquery.TextNode, xmlquery.CharDataNode:
+			b.WriteString(c.Data)
+		case xmlquery.ElementNode:
+			if isNil(c) {
+				continue
+			}
+			f := Field{Name: c.Data}
+			if f.Fields, f.Text, err = fieldsOf(c, depth+1); err != nil {
+				return nil, "", err
+			}
+			if len(f.Fields) > 0 {
+				if strings.TrimSpace(f.Text) != "" {
+					return nil, "", fmt.Errorf("%s mixes text and elements", c.Data)
+				}
+				f.Text = ""
+			}
+			fields = append(fields, f)
+		}
+	}
+	return fields, b.String(), nil
+}
+
+func isNil(n *xmlquery.Node) bool {
+	v := strings.TrimSpace(attr(n, "nil"))
+	return v == "true" || v == "1"
+}
+
+// attr returns an attribute of the XML Schema instance namespace.
+func attr(n *xmlquery.Node, local string) string {
+	for _, a := range n.Attr {
+		if a.Name.Local == local && a.NamespaceURI == InstanceNamespace {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+func localName(qname string) string {
+	return qname[strings.LastIndexByte(qname, ':')+1:]
+}

@@ -1,0 +1,146 @@
+package metadata
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// boolean returns "true" or "false" for the text of a boolean field, with the
+// platform's default for an absent one.
+func (ft *FieldType) boolean(text string) string {
+	switch strings.TrimSpace(text) {
+	case "true", "1":
+		return "true"
+	case "false", "0":
+		return "false"
+	case "":
+		if ft.Default == "true" {
+			return "true"
+		}
+		return "false"
+	}
+	return text
+}
+
+// check reports what is wrong with the value of a field that is about to be
+// used: not of its kind, or a private key where a certificate belongs.
+func (ft *FieldType) check(f Field) error {
+	if ft.Kind == Struct {
+		if strings.TrimSpace(f.Text) != "" {
+			return errors.New("wants nested elements, not text")
+		}
+		for _, nested := range f.Fields {
+			if nt := findField(ft.Fields, nested.Name); nt != nil {
+				if err := nt.check(nested); err != nil {
+					return fmt.Errorf("%s: %w", nested.Name, err)
+				}
+			}
+		}
+		return nil
+	}
+	if len(f.Fields) > 0 {
+		return fmt.Errorf("wants a %s, not nested elements", ft.Kind)
+	}
+	text := strings.TrimSpace(f.Text)
+	switch {
+	case ft.Kind == Boolean && !slices.Contains([]string{"true", "false", "1", "0"}, text):
+		return fmt.Errorf("%q is neither true nor false", f.Text)
+	case ft.Kind == Int:
+		if _, err := strconv.ParseInt(text, 10, 32); err != nil {
+			return fmt.Errorf("%q is not a whole number", f.Text)
+		}
+	case ft.Kind == Enum && !slices.Contains(ft.Values, text):
+		return fmt.Errorf("%q is not one of %s", f.Text, strings.Join(ft.Values, ", "))
+	case ft.PEM && strings.Contains(text, "PRIVATE KEY"):
+		return errors.New("holds a private key; only the certificate belongs here")
+	}
+	return nil
+}
+
+// canonical writes a value such that two that mean the same to the platform
+// become the same string. It is for comparing and is never sent.
+func (ft *FieldType) canonical(f Field) string {
+	switch {
+	case ft.Kind == Struct:
+		var parts []string
+		for _, nested := range InOrder(f.Fields) {
+			text := nested.Text
+			if nt := findField(ft.Fields, nested.Name); nt != nil {
+				text = nt.canonical(nested)
+			}
+			if text != "" {
+				parts = append(parts, nested.Name+"="+strconv.Quote(text))
+			}
+		}
+		return strings.Join(parts, " ")
+	case ft.Kind == Boolean:
+		return ft.boolean(f.Text)
+	case ft.Kind == Int:
+		if n, err := strconv.ParseInt(strings.TrimSpace(f.Text), 10, 32); err == nil {
+			return strconv.FormatInt(n, 10)
+		}
+		return f.Text
+	case ft.PEM:
+		return strings.Join(strings.Fields(f.Text), "")
+	case ft.List != "":
+		items := ft.items(f.Text)
+		for i, item := range items {
+			if same, ok := ft.Synonyms[item]; ok {
+				items[i] = same
+			}
+		}
+		slices.Sort(items)
+		return strings.Join(slices.Compact(items), ft.List)
+	}
+	return strings.ReplaceAll(f.Text, "\r\n", "\n")
+}
+
+func (ft *FieldType) items(text string) []string {
+	var items []string
+	for _, item := range strings.Split(text, ft.List) {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// display writes the values of a field for people, on one line. What is secret
+// or long is described instead.
+func (ft *FieldType) display(values []Field) string {
+	var parts []string
+	for _, f := range values {
+		switch {
+		case ft.Secret:
+			parts = append(parts, "(secret)")
+		case ft.Name == "consumerKey":
+			parts = append(parts, ShortKey(f.Text))
+		case ft.PEM:
+			if text := ft.canonical(f); text != "" {
+				parts = append(parts, fmt.Sprintf("certificate sha256:%.8x", sha256.Sum256([]byte(text))))
+			}
+		case ft.Kind == Struct:
+			parts = append(parts, "{"+ft.canonical(f)+"}")
+		case ft.Kind == Boolean:
+			parts = append(parts, ft.boolean(f.Text))
+		case ft.List != "":
+			parts = append(parts, strings.Join(ft.items(f.Text), ", "))
+		default:
+			parts = append(parts, f.Text)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// ShortKey shortens a consumer key to what tells it from others without
+// allowing its use: a few characters from both ends.
+func ShortKey(key string) string {
+	if len(key) < 16 {
+		return "…"
+	}
+	return key[:5] + "…" + key[len(key)-3:]
+}

@@ -1,0 +1,83 @@
+package orgauth
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/hex"
+	"errors"
+	"strings"
+)
+
+// What the Salesforce CLI encrypts is AES-256-GCM with a 16-byte tag, written as
+// the iv, the ciphertext in hex, ":" and the tag in hex. There are two versions,
+// told apart by the key:
+//
+//   - v1: a key of 32 hex digits, whose 32 characters are the key bytes as they
+//     are. The iv is 12 characters, used as text.
+//   - v2: a key of 64 hex digits, decoded to 32 bytes. The iv is 24 hex digits,
+//     decoded to 12 bytes.
+const (
+	keyDigitsV1 = 32
+	keyDigitsV2 = 64
+	ivBytes     = 12
+	tagDigits   = 32
+)
+
+// isEncrypted tells an encrypted value from a token that was stored as it is,
+// which contains "!" and is no hex.
+func isEncrypted(value string) bool {
+	text, tag, found := strings.Cut(value, ":")
+	return found && len(tag) == tagDigits && isHex(tag) && isHex(text)
+}
+
+func isHex(s string) bool {
+	return strings.Trim(s, "0123456789abcdefABCDEF") == ""
+}
+
+// decrypt returns the plain text of a value that the CLI encrypted. Its errors
+// hold neither the value nor the key.
+func decrypt(value, key string) (string, error) {
+	text, tag, found := strings.Cut(value, ":")
+	if !found {
+		return "", errors.New("the value is not in sf's format")
+	}
+	var keyBytes, iv []byte
+	var err error
+	switch len(key) {
+	case keyDigitsV1:
+		if len(text) < ivBytes {
+			return "", errors.New("the value is too short")
+		}
+		keyBytes, iv, text = []byte(key), []byte(text[:ivBytes]), text[ivBytes:]
+	case keyDigitsV2:
+		if len(text) < 2*ivBytes {
+			return "", errors.New("the value is too short")
+		}
+		if keyBytes, err = hex.DecodeString(key); err != nil {
+			return "", errors.New("the key is not hex")
+		}
+		if iv, err = hex.DecodeString(text[:2*ivBytes]); err != nil {
+			return "", errors.New("the value is not hex")
+		}
+		text = text[2*ivBytes:]
+	default:
+		return "", errors.New("the key has a length that sf does not use")
+	}
+	sealed, err := hex.DecodeString(text + tag)
+	if err != nil || len(tag) != tagDigits {
+		return "", errors.New("the value is not hex")
+	}
+	block, err := aes.NewCipher(keyBytes)
+	if err != nil {
+		return "", errors.New("the key is not an AES key")
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		return "", err
+	}
+	plain, err := gcm.Open(nil, iv, sealed, nil)
+	if err != nil {
+		return "", errors.New("the key is not the one that the value was encrypted with")
+	}
+	return string(plain), nil
+}

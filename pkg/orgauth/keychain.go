@@ -1,0 +1,116 @@
+package orgauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// The Salesforce CLI keeps its key under these names in every kind of keychain.
+const (
+	keyAccount = "local"
+	keyService = "sfdx"
+)
+
+// Keychain gives the key that the Salesforce CLI encrypted its logins with.
+type Keychain interface {
+	Key(ctx context.Context) (string, error)
+}
+
+// DefaultKeychain returns the keychain that the CLI uses: key.json in the
+// store's directory on Windows, where SF_USE_GENERIC_UNIX_KEYCHAIN is set, and on
+// Linux where there is no secret-tool; otherwise the system's own. goos is a
+// runtime.GOOS, getenv reads the environment.
+func DefaultKeychain(dir, goos string, getenv func(string) string) Keychain {
+	file := KeyFile(filepath.Join(dir, "key.json"))
+	for _, name := range []string{"SF_USE_GENERIC_UNIX_KEYCHAIN", "USE_GENERIC_UNIX_KEYCHAIN"} {
+		if generic, err := strconv.ParseBool(getenv(name)); err == nil && generic {
+			return file
+		}
+	}
+	switch goos {
+	case "windows":
+		return file
+	case "darwin":
+		return MacKeychain("/usr/bin/security")
+	}
+	tool := getenv("SFDX_SECRET_TOOL_PATH") // as sf itself has it
+	if tool == "" {
+		tool = "/usr/bin/secret-tool"
+	}
+	if _, err := os.Stat(tool); err != nil {
+		return file
+	}
+	return SecretTool(tool)
+}
+
+// KeyFile is a keychain in a file, by its path: key.json of the store.
+type KeyFile string
+
+// Key reads the key from the file.
+func (f KeyFile) Key(context.Context) (string, error) {
+	data, err := os.ReadFile(string(f))
+	if err != nil {
+		return "", err
+	}
+	return parseKeyFile(string(f), data)
+}
+
+func parseKeyFile(name string, data []byte) (string, error) {
+	var file struct {
+		Account string `json:"account"`
+		Service string `json:"service"`
+		Key     string `json:"key"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return "", fmt.Errorf("%s is not the JSON that sf writes", name)
+	}
+	if file.Account != keyAccount || file.Service != keyService || file.Key == "" {
+		return "", fmt.Errorf("%s holds no key of the account %q for the service %q", name, keyAccount, keyService)
+	}
+	return file.Key, nil
+}
+
+// SecretTool is the keychain of a Linux desktop, asked through libsecret's
+// secret-tool at this path.
+type SecretTool string
+
+// Key runs secret-tool. It can take long where the desktop asks its user to
+// unlock the keychain; ctx bounds it.
+func (t SecretTool) Key(ctx context.Context) (string, error) {
+	return runForKey(ctx, string(t), "lookup", "user", keyAccount, "domain", keyService)
+}
+
+// MacKeychain is the keychain of macOS, asked through security at this path.
+type MacKeychain string
+
+// Key runs security. It can take long where macOS asks its user for permission;
+// ctx bounds it.
+func (t MacKeychain) Key(ctx context.Context) (string, error) {
+	return runForKey(ctx, string(t), "find-generic-password", "-a", keyAccount, "-s", keyService, "-w")
+}
+
+func runForKey(ctx context.Context, tool string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, tool, args...)
+	var out, failure bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &failure
+	if err := cmd.Run(); err != nil {
+		line, _, _ := strings.Cut(strings.TrimSpace(failure.String()), "\n")
+		if line == "" {
+			line = "without a message"
+		}
+		return "", fmt.Errorf("%s failed (%w): %s", tool, err, line)
+	}
+	key := strings.TrimSpace(out.String())
+	if key == "" {
+		return "", errors.New(tool + " found no key of sf's")
+	}
+	return key, nil
+}

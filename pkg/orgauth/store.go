@@ -1,0 +1,182 @@
+package orgauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+// Store is the place where the Salesforce CLI keeps its logins: a directory with
+// one JSON file a username and an alias file, and a key outside of them. It is
+// only read.
+type Store struct {
+	// Dir is the directory, .sfdx in the user's home directory.
+	Dir string
+
+	// Keychain gives the key that the CLI encrypted the tokens with. It is asked
+	// once for each session.
+	Keychain Keychain
+}
+
+// login is the part of a login's file that matters here.
+type login struct {
+	Username           string `json:"username"`
+	OrgID              string `json:"orgId"`
+	InstanceURL        string `json:"instanceUrl"`
+	AccessToken        string `json:"accessToken"`
+	InstanceAPIVersion string `json:"instanceApiVersion"`
+	IsSandbox          *bool  `json:"isSandbox"`
+	IsScratch          *bool  `json:"isScratch"`
+	DevHubUsername     string `json:"devHubUsername"`
+}
+
+// kind reads what the CLI stored about the org. It stores isSandbox as false for
+// scratch orgs, so false tells something only together with isScratch.
+func (l login) kind() Kind {
+	switch {
+	case l.DevHubUsername != "" || l.IsScratch != nil && *l.IsScratch:
+		return Scratch
+	case l.IsSandbox != nil && *l.IsSandbox:
+		return Sandbox
+	case l.IsSandbox != nil && l.IsScratch != nil:
+		return Production
+	}
+	return Unknown
+}
+
+// Session returns the session of an org that the CLI is logged in to, by alias
+// or username. An error is an *Error.
+func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
+	aliases, err := s.aliases()
+	if err != nil {
+		return nil, err
+	}
+	username, ok := aliases[org]
+	if !ok {
+		username = org
+	}
+	l, err := s.login(username)
+	if errors.Is(err, fs.ErrNotExist) {
+		message := fmt.Sprintf("no org %q is logged in on this machine%s; log in first, for example with: sf org login web --alias NAME", org, metadata.DidYouMean(org, slices.Sorted(maps.Keys(aliases))))
+		if ok {
+			message = fmt.Sprintf("the alias %q stands for %s, which is not logged in on this machine; log in first, for example with: sf org login web --alias %[1]s", org, username)
+		}
+		return nil, &Error{Reason: ErrUnknownOrg, Message: message}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if l.AccessToken == "" {
+		return nil, &Error{Reason: ErrNoToken, Message: fmt.Sprintf("the login of %s holds no access token; log in again", username)}
+	}
+	token := l.AccessToken
+	if isEncrypted(token) {
+		key, err := s.Keychain.Key(ctx)
+		if err != nil {
+			return nil, &Error{Reason: ErrNoKey, Message: "the key to sf's logins cannot be had, so that nobody is logged in here", Err: err}
+		}
+		if token, err = decrypt(token, key); err != nil {
+			return nil, &Error{Reason: ErrWrongKey, Message: fmt.Sprintf("the login of %s cannot be decrypted with the key of this machine; log in again", username), Err: err}
+		}
+	}
+	session, err := FromToken(token, l.InstanceURL)
+	if err != nil {
+		return nil, &Error{Reason: err.(*Error).Reason, Message: "the login of " + username + " cannot be used", Err: err}
+	}
+	session.Username, session.OrgID = username, l.OrgID
+	session.Alias = aliasFor(aliases, username)
+	if ok {
+		session.Alias = org
+	}
+	if kind := l.kind(); kind != Unknown {
+		session.Kind = kind
+	}
+	if v, err := metadata.ParseVersion(l.InstanceAPIVersion); err == nil {
+		session.Version = v
+	}
+	return session, nil
+}
+
+// OrgID returns the organization ID that the store has for a username, or "".
+func (s *Store) OrgID(username string) string {
+	l, err := s.login(username)
+	if err != nil {
+		return ""
+	}
+	return l.OrgID
+}
+
+// aliasFor returns the first alias that stands for the username, in alphabetical
+// order, or "".
+func aliasFor(aliases map[string]string, username string) string {
+	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
+		if aliases[alias] == username {
+			return alias
+		}
+	}
+	return ""
+}
+
+func (s *Store) aliases() (map[string]string, error) {
+	name := filepath.Join(s.Dir, "alias.json")
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	return parseAliases(name, data)
+}
+
+func parseAliases(name string, data []byte) (map[string]string, error) {
+	var file struct {
+		Orgs map[string]string `json:"orgs"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, unreadable(name, errors.New("it is not the JSON that sf writes"))
+	}
+	return file.Orgs, nil
+}
+
+func (s *Store) login(username string) (login, error) {
+	// A username is part of a file's name here and must not lead elsewhere.
+	if username == "" || !filepath.IsLocal(username) || strings.ContainsAny(username, `/\`) {
+		return login{}, fs.ErrNotExist
+	}
+	name := filepath.Join(s.Dir, username+".json")
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return login{}, err
+	}
+	if err != nil {
+		return login{}, unreadable(name, err)
+	}
+	return parseLogin(name, data)
+}
+
+func parseLogin(name string, data []byte) (login, error) {
+	var l login
+	// The decoder's error could repeat what it read, so it is not passed on.
+	if err := json.Unmarshal(data, &l); err != nil {
+		return login{}, unreadable(name, errors.New("it is not the JSON that sf writes"))
+	}
+	return l, nil
+}
+
+func unreadable(name string, err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	return &Error{Reason: ErrStore, Message: fmt.Sprintf("sf's auth store cannot be read at %s", name), Err: err}
+}

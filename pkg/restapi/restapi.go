@@ -1,0 +1,141 @@
+// Package restapi makes the REST calls that bootstrapping an External Client App
+// needs beside the Metadata API: SOQL queries and, through them, the facts of an
+// org.
+package restapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"golang.org/x/oauth2"
+
+	"github.com/ecakit/ecakit/pkg/internal/wire"
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+// Client calls the REST API of one org. It holds no state and may be used by
+// several goroutines.
+type Client struct {
+	// InstanceURL is the org's My Domain URL. A token is sent nowhere else, and
+	// only over https, or to this machine's loopback.
+	InstanceURL string
+
+	// Version is the API version of the endpoints.
+	Version metadata.Version
+
+	// Tokens gives the access token for the Authorization header.
+	Tokens oauth2.TokenSource
+
+	// HTTPClient sends the requests; nil stands for http.DefaultClient. Redirects
+	// are never followed, whatever it says.
+	HTTPClient *http.Client
+}
+
+// Error is an error that the REST API answered.
+type Error struct {
+	Status  int    // the HTTP status
+	Code    string // the errorCode, like INVALID_SESSION_ID
+	Message string // in the platform's words
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
+
+// SessionExpired reports whether the org does not accept the access token: it
+// expired, was revoked, or belongs to another org.
+func (e *Error) SessionExpired() bool {
+	return e.Status == http.StatusUnauthorized || e.Code == "INVALID_SESSION_ID"
+}
+
+// Organization is what the org says of itself.
+type Organization struct {
+	ID                  string `json:"Id"`
+	IsSandbox           bool   `json:"IsSandbox"` // scratch orgs are sandboxes too
+	TrialExpirationDate string `json:"TrialExpirationDate"`
+	OrganizationType    string `json:"OrganizationType"` // like "Enterprise Edition"
+	InstanceName        string `json:"InstanceName"`     // like "SWE12S"
+}
+
+// IsScratch reports whether the org is a scratch org: a sandbox that expires.
+func (o Organization) IsScratch() bool { return o.IsSandbox && o.TrialExpirationDate != "" }
+
+// Organization asks the org for its facts. It is one request.
+func (c *Client) Organization(ctx context.Context) (Organization, error) {
+	orgs, err := Query[Organization](ctx, c, "SELECT Id, IsSandbox, TrialExpirationDate, OrganizationType, InstanceName FROM Organization")
+	if err != nil {
+		return Organization{}, err
+	}
+	if len(orgs) != 1 {
+		return Organization{}, fmt.Errorf("the query for the Organization returned %d records", len(orgs))
+	}
+	return orgs[0], nil
+}
+
+// Query runs a SOQL query and decodes its records, following the platform's
+// pages until it has them all. One page is one request.
+func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, error) {
+	var records []Record
+	next := "/services/data/v" + c.Version.String() + "/query?q=" + url.QueryEscape(soql)
+	for next != "" {
+		var page struct {
+			Records        []Record `json:"records"`
+			Done           bool     `json:"done"`
+			NextRecordsURL string   `json:"nextRecordsUrl"`
+		}
+		if err := c.get(ctx, next, &page); err != nil {
+			return nil, fmt.Errorf("query: %w", err)
+		}
+		records = append(records, page.Records...)
+		if next = page.NextRecordsURL; page.Done {
+			next = ""
+		}
+	}
+	return records, nil
+}
+
+func (c *Client) get(ctx context.Context, path string, into any) error {
+	instance, err := wire.ParseInstance(c.InstanceURL)
+	if err != nil {
+		return err
+	}
+	ref, err := url.Parse(path)
+	if err != nil || ref.Host != "" || ref.Scheme != "" {
+		return fmt.Errorf("the org refers to %q, which is no path of its own", path)
+	}
+	status, answer, err := wire.Do(ctx, c.HTTPClient, c.Tokens, func(token string) (*http.Request, error) {
+		req, err := http.NewRequest(http.MethodGet, instance.ResolveReference(ref).String(), nil)
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Accept", "application/json")
+		return req, nil
+	})
+	if err != nil {
+		return err
+	}
+	return decode(instance.Host, status, answer, into)
+}
+
+// decode reads an answer, or the error that the REST API put in its place.
+func decode(host string, status int, answer []byte, into any) error {
+	if status >= 200 && status < 300 {
+		if err := json.Unmarshal(answer, into); err != nil {
+			return &wire.StatusError{Host: host, Status: status, What: "not the JSON that the REST API defines"}
+		}
+		return nil
+	}
+	var failures []struct {
+		ErrorCode string `json:"errorCode"`
+		Message   string `json:"message"`
+	}
+	if err := json.Unmarshal(answer, &failures); err != nil || len(failures) == 0 {
+		if status == http.StatusUnauthorized {
+			return &Error{Status: status, Code: "INVALID_SESSION_ID", Message: "the org does not accept the session"}
+		}
+		return &wire.StatusError{Host: host, Status: status, What: "not an answer of the REST API"}
+	}
+	return &Error{Status: status, Code: failures[0].ErrorCode, Message: failures[0].Message}
+}

@@ -1,0 +1,162 @@
+package sfp
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+// ProjectFile is the name of a Salesforce project's file.
+const ProjectFile = "sfdx-project.json"
+
+// OriginalProjectFile is where an artifact keeps the whole project file that it
+// was built from. The ProjectFile beside it is cut down to the one package.
+const OriginalProjectFile = "manifests/sfdx-project.json.ori"
+
+// Project is what a project file says, as far as sfp and eca go by it.
+type Project struct {
+	File             string // the file's path, for messages
+	Packages         []Package
+	SourceAPIVersion metadata.Version // 0 where the file has none
+	Settings         Settings         // of plugins.eca
+}
+
+// Package is one entry of packageDirectories.
+type Package struct {
+	Name      string // "" for a directory that is no package
+	Path      string // cleaned, with slashes, relative to the project
+	Type      string // sfp's: source, unlocked, data, …; "" where the file has none
+	Aliasfy   bool   // the org's alias chooses a folder, see ResolveAlias
+	MergeMode bool   // sfp pro's merge mode of aliasfy
+}
+
+// ProjectError says what is wrong with a project file.
+type ProjectError struct {
+	File string
+	Err  error // a *metadata.SettingError where a setting of plugins.eca is wrong
+}
+
+func (e *ProjectError) Error() string { return e.File + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ProjectError) Unwrap() error { return e.Err }
+
+// Package returns the project's package of that name, or nil.
+func (p *Project) Package(name string) *Package {
+	for i := range p.Packages {
+		if p.Packages[i].Name == name {
+			return &p.Packages[i]
+		}
+	}
+	return nil
+}
+
+// ReadProject reads a project file. What is not eca's may be as it likes, as long
+// as it is JSON; plugins.eca is checked strictly. An error is a *ProjectError.
+func ReadProject(fsys fs.FS, name string) (*Project, error) {
+	data, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		var pathErr *fs.PathError
+		if errors.As(err, &pathErr) {
+			err = pathErr.Err
+		}
+		return nil, &ProjectError{name, fmt.Errorf("cannot be read: %w", err)}
+	}
+	p, err := ParseProject(data)
+	if err != nil {
+		return nil, &ProjectError{name, err}
+	}
+	p.File = name
+	return p, nil
+}
+
+// ParseProject reads the content of a project file.
+func ParseProject(data []byte) (*Project, error) {
+	var file struct {
+		PackageDirectories []struct {
+			Path    string  `json:"path"`
+			Package string  `json:"package"`
+			Type    string  `json:"type"`
+			Aliasfy aliasfy `json:"aliasfy"`
+		} `json:"packageDirectories"`
+		SourceAPIVersion string `json:"sourceApiVersion"`
+		Plugins          struct {
+			ECA json.RawMessage `json:"eca"`
+		} `json:"plugins"`
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, jsonError(data, err)
+	}
+	p := new(Project)
+	for i, d := range file.PackageDirectories {
+		dir := path.Clean(strings.ReplaceAll(d.Path, `\`, "/"))
+		if !fs.ValidPath(dir) {
+			return nil, fmt.Errorf("packageDirectories[%d].path: %q leads out of the project", i, d.Path)
+		}
+		p.Packages = append(p.Packages, Package{
+			Name: d.Package, Path: dir, Type: d.Type,
+			Aliasfy: d.Aliasfy.on, MergeMode: d.Aliasfy.merge,
+		})
+	}
+	if file.SourceAPIVersion != "" {
+		v, err := metadata.ParseVersion(file.SourceAPIVersion)
+		if err != nil {
+			return nil, fmt.Errorf("sourceApiVersion: %w", err)
+		}
+		p.SourceAPIVersion = v
+	}
+	if len(file.Plugins.ECA) > 0 {
+		settings, err := parseSettings(file.Plugins.ECA)
+		if err != nil {
+			return nil, err
+		}
+		p.Settings = settings
+	}
+	return p, nil
+}
+
+// aliasfy is true, false, or an object for sfp pro's merge mode, which turns the
+// alias rule on as well.
+type aliasfy struct{ on, merge bool }
+
+func (a *aliasfy) UnmarshalJSON(data []byte) error {
+	if err := json.Unmarshal(data, &a.on); err == nil {
+		return nil
+	}
+	var object struct {
+		MergeMode bool `json:"mergeMode"`
+	}
+	if err := json.Unmarshal(data, &object); err != nil {
+		return errors.New("aliasfy must be true, false or an object")
+	}
+	a.on, a.merge = true, object.MergeMode
+	return nil
+}
+
+// jsonError says where a document stops being JSON, by line and column.
+func jsonError(data []byte, err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	offset := -1
+	switch {
+	case errors.As(err, &syntax):
+		offset = int(syntax.Offset)
+	case errors.As(err, &kind):
+		offset = int(kind.Offset)
+		err = fmt.Errorf("%s must be a %s, not a %s", kind.Field, kind.Type, kind.Value)
+	}
+	if offset < 0 || offset > len(data) {
+		return fmt.Errorf("is not a project file: %w", err)
+	}
+	before := data[:offset]
+	line := 1 + bytes.Count(before, []byte("\n"))
+	column := len(before) - 1 - bytes.LastIndexByte(before, '\n')
+	return fmt.Errorf("is not a project file: line %d, column %d: %w", line, max(column, 1), err)
+}

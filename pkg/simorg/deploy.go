@@ -1,0 +1,172 @@
+package simorg
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+// DeployFailure is a component that a deploy was refused for.
+type DeployFailure struct {
+	File     string // relative to the deployed directory
+	Type     string
+	FullName string
+	Problem  string // in the platform's words
+}
+
+func (f DeployFailure) Error() string { return f.File + ": " + f.Problem }
+
+// Deploy deploys the source files of External Client Apps in a directory and
+// below it, as sfp and the Salesforce CLI do through the Metadata API's deploy.
+// Files that it does not know are passed over. It deploys all or nothing: an
+// error joins a DeployFailure for each component that the org refuses, in the
+// platform's words.
+//
+// A deploy is stricter than an upsert: global OAuth settings are refused on
+// scratch orgs, and OAuth settings without a valid oauthLink break the app's
+// OAuth plugin for good.
+func (o *Org) Deploy(fsys fs.FS, dir string) error {
+	type file struct {
+		path string
+		rec  *record
+	}
+	var files []file
+	var failures []error
+	err := fs.WalkDir(fsys, dir, func(p string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		typ, fullName := typeOf(entry.Name())
+		if typ == nil {
+			return nil
+		}
+		relative := strings.TrimPrefix(strings.TrimPrefix(p, dir), "/")
+		rec, err := readSource(fsys, p, typ, o.config.Version)
+		if err != nil {
+			failures = append(failures, DeployFailure{relative, typ.Name, fullName, err.Error()})
+			return nil
+		}
+		rec.fullName = fullName
+		files = append(files, file{relative, rec})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	// The platform brings components in the order of their dependencies.
+	rank := func(typ string) int {
+		return slices.IndexFunc(metadata.Types(), func(t *metadata.Type) bool { return t.Name == typ })
+	}
+	slices.SortStableFunc(files, func(a, b file) int { return rank(a.rec.typ) - rank(b.rec.typ) })
+
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before := o.snapshot()
+	broken := maps.Clone(o.broken)
+	for _, f := range files {
+		if err := o.deploy(f.rec); err != nil {
+			problem := err.Error()
+			if refused := new(failed); errors.As(err, &refused) {
+				problem = refused.message
+			}
+			failures = append(failures, DeployFailure{f.path, f.rec.typ, f.rec.fullName, problem})
+		}
+	}
+	if len(failures) > 0 {
+		o.records, o.broken = before, broken
+	}
+	return errors.Join(failures...)
+}
+
+// deploy brings one component by way of a deploy.
+func (o *Org) deploy(rec *record) error {
+	switch rec.typ {
+	case metadata.GlobalOAuthSettings:
+		if o.config.Kind == Scratch {
+			return refuse(invalid, ephemeralOrg)
+		}
+	case metadata.OAuthSettings:
+		if rec.text("oauthLink") == "" {
+			// The deploy itself goes through, and everything after it fails.
+			app := rec.app()
+			defer func() { o.broken[app] = true }()
+		}
+	}
+	return o.put(rec, o.config.Version)
+}
+
+func (o *Org) snapshot() map[string]map[string]*record {
+	copied := make(map[string]map[string]*record, len(o.records))
+	for typ, records := range o.records {
+		copied[typ] = maps.Clone(records)
+	}
+	return copied
+}
+
+// typeOf tells the type of a source file by its suffix.
+func typeOf(name string) (*metadata.Type, string) {
+	for _, typ := range metadata.Types() {
+		if fullName, ok := strings.CutSuffix(path.Base(name), "."+typ.Suffix+"-meta.xml"); ok {
+			return typ, fullName
+		}
+	}
+	return nil, ""
+}
+
+func readSource(fsys fs.FS, name string, typ *metadata.Type, version metadata.Version) (*record, error) {
+	data, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	root, err := parseXML(data)
+	if err != nil {
+		return nil, refuse(invalid, "Error parsing file: %v", err)
+	}
+	if root.name.Local != typ.Name {
+		return nil, refuse(invalid, "Could not infer a metadata type from %s", root.name.Local)
+	}
+	return decodeRecord(inWSDLOrder(root), typ.Name, version)
+}
+
+// inWSDLOrder sorts a source file's elements: unlike a SOAP request, a file may
+// have them in any order.
+func inWSDLOrder(n *node) *node {
+	slices.SortStableFunc(n.children, func(a, b *node) int {
+		if (a.name.Local == "fullName") != (b.name.Local == "fullName") {
+			return map[bool]int{true: -1, false: 1}[a.name.Local == "fullName"]
+		}
+		return strings.Compare(a.name.Local, b.name.Local)
+	})
+	for _, child := range n.children {
+		inWSDLOrder(child)
+	}
+	return n
+}
+
+// Component is a component that the org holds, as far as a test wants to look at
+// it without a client.
+type Component struct {
+	Type, FullName string
+	Fields         map[string]string // the simple fields
+	Secret         string            // the consumer secret, of global OAuth settings
+}
+
+// Components returns what the org holds of a type, by name.
+func (o *Org) Components(typ string) []Component {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var all []Component
+	for _, rec := range o.all(typ) {
+		c := Component{Type: typ, FullName: rec.fullName, Fields: make(map[string]string), Secret: rec.secret}
+		for _, v := range rec.fields {
+			c.Fields[v.name] = v.text
+		}
+		all = append(all, c)
+	}
+	return all
+}

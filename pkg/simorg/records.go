@@ -1,0 +1,192 @@
+package simorg
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+// record is a component as the org keeps it.
+type record struct {
+	typ, fullName string
+	id            string
+	fields        []value
+	secret        string // the consumer secret, of global settings
+}
+
+// value is one field of a record.
+type value struct {
+	name   string
+	text   string
+	nested []value
+}
+
+func (r *record) text(name string) string {
+	for _, v := range r.fields {
+		if v.name == name {
+			return v.text
+		}
+	}
+	return ""
+}
+
+func (r *record) isTrue(name string) bool { return r.text(name) == "true" }
+
+func (r *record) set(name, text string) {
+	for i := range r.fields {
+		if r.fields[i].name == name {
+			r.fields[i].text = text
+			return
+		}
+	}
+	r.fields = append(r.fields, value{name: name, text: text})
+}
+
+// drop removes a field.
+func (r *record) drop(name string) {
+	r.fields = slices.DeleteFunc(r.fields, func(v value) bool { return v.name == name })
+}
+
+func (r *record) app() string {
+	if r.typ == metadata.Header {
+		return r.fullName
+	}
+	return r.text("externalClientApplication")
+}
+
+func (o *Org) find(typ, fullName string) *record { return o.records[typ][fullName] }
+
+// all returns the records of a type, by name.
+func (o *Org) all(typ string) []*record {
+	return slices.SortedFunc(maps.Values(o.records[typ]), func(a, b *record) int { return cmp.Compare(a.fullName, b.fullName) })
+}
+
+// of returns the record of a type that belongs to an app, or nil.
+func (o *Org) of(typ, app string) *record {
+	for _, rec := range o.all(typ) {
+		if rec.app() == app {
+			return rec
+		}
+	}
+	return nil
+}
+
+func (o *Org) store(rec *record) {
+	if o.records[rec.typ] == nil {
+		o.records[rec.typ] = make(map[string]*record)
+	}
+	if rec.id == "" {
+		rec.id = o.nextID("0xI")
+	}
+	o.records[rec.typ][rec.fullName] = rec
+}
+
+// decodeRecord reads a component as strictly as the platform does: elements in
+// the WSDL's order, none that the API version does not know, values of their
+// kind.
+func decodeRecord(n *node, typeName string, version metadata.Version) (*record, error) {
+	typ := metadata.Lookup(typeName)
+	if typ == nil || typ.Since > version {
+		return nil, unknownType(typeName)
+	}
+	rec := &record{typ: typ.Name}
+	children := n.children
+	if len(children) > 0 && children[0].name.Local == "fullName" {
+		rec.fullName = strings.TrimSpace(children[0].text)
+		children = children[1:]
+	}
+	var err error
+	rec.fields, err = decodeFields(children, typ.Name, typ.Fields, version)
+	return rec, err
+}
+
+func decodeFields(nodes []*node, in string, types []metadata.FieldType, version metadata.Version) ([]value, error) {
+	var values []value
+	at := 0 // the first type that may come next
+	for _, n := range nodes {
+		i := slices.IndexFunc(types, func(ft metadata.FieldType) bool { return ft.Name == n.name.Local })
+		if i < at || n.name.Space != metadata.Namespace || types[i].Since > version {
+			return nil, unexpected(n, in)
+		}
+		ft := types[i]
+		at = i + 1
+		if ft.Repeated {
+			at = i
+		}
+		v := value{name: ft.Name, text: n.text}
+		if ft.Kind == metadata.Struct {
+			nested, err := decodeFields(n.children, ft.Name, ft.Fields, version)
+			if err != nil {
+				return nil, err
+			}
+			v = value{name: ft.Name, nested: nested}
+		} else if len(n.children) > 0 {
+			return nil, unexpected(n.children[0], ft.Name)
+		}
+		if err := normalize(&v, ft); err != nil {
+			return nil, err
+		}
+		values = append(values, v)
+	}
+	return values, nil
+}
+
+// normalize checks the text of a simple field and writes it as the org shows it.
+func normalize(v *value, ft metadata.FieldType) error {
+	text := strings.TrimSpace(v.text)
+	switch ft.Kind {
+	case metadata.Boolean:
+		switch text {
+		case "true", "1":
+			v.text = "true"
+		case "false", "0":
+			v.text = "false"
+		default:
+			return badRequest("'%s' is not a valid value for the type xsd:boolean", text) // assumed wording
+		}
+	case metadata.Int:
+		number, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return badRequest("'%s' is not a valid value for the type xsd:int", text) // assumed wording
+		}
+		v.text = strconv.FormatInt(number, 10)
+	case metadata.Enum:
+		if !slices.Contains(ft.Values, text) {
+			return badRequest("'%s' is not a valid value for the enum '%s'", text, ft.EnumName)
+		}
+		v.text = text
+	}
+	return nil
+}
+
+// encode writes a record as readMetadata returns it.
+func (o *Org) encode(rec *record, typ *metadata.Type, version metadata.Version) string {
+	var b strings.Builder
+	b.WriteString(`<records xsi:type="` + typ.Name + `">` + element("fullName", rec.fullName))
+	for _, ft := range typ.Fields {
+		if ft.Since > version || ft.Secret || ft.Withheld && o.config.WithholdCertificate {
+			continue
+		}
+		for _, v := range rec.fields {
+			if v.name == ft.Name {
+				b.WriteString(encodeValue(v))
+			}
+		}
+	}
+	return b.String() + "</records>"
+}
+
+func encodeValue(v value) string {
+	if v.nested == nil {
+		return element(v.name, v.text)
+	}
+	var b strings.Builder
+	for _, nested := range v.nested {
+		b.WriteString(encodeValue(nested))
+	}
+	return "<" + v.name + ">" + b.String() + "</" + v.name + ">"
+}

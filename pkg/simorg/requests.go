@@ -1,0 +1,187 @@
+package simorg
+
+import (
+	"cmp"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"time"
+)
+
+// maxRequest bounds a request's body. The platform's own bound for deploys is
+// 39 MB of zip, which base64 makes a third larger.
+const maxRequest = 64 << 20
+
+// Request is one request that the org got.
+type Request struct {
+	Method    string
+	Path      string   // with the query
+	Operation string   // the SOAP call, like upsertMetadata; "" for REST
+	Type      string   // the metadata type that the call is about, where it is one
+	FullNames []string // the components that it names
+	Body      []byte
+	Status    int // the HTTP status of the answer, 0 where the connection was cut
+
+	Started, Ended time.Time
+}
+
+// Writes reports whether the request can change the org.
+func (r Request) Writes() bool {
+	switch r.Operation {
+	case "":
+		return r.Method != http.MethodGet
+	case "readMetadata", "listMetadata", "describeMetadata", "checkDeployStatus":
+		return false
+	}
+	return true
+}
+
+// Requests returns the requests that the org has answered, in the order in which
+// they came.
+func (o *Org) Requests() []Request {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.requests)
+}
+
+// ForgetRequests empties the record of requests.
+func (o *Org) ForgetRequests() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.requests = nil
+}
+
+// Sequential returns how many of the requests had to wait for one another: the
+// most that can be chosen such that each began after the one before it had
+// ended. Requests that were under way together count once. The org needs some
+// latency for this to mean anything.
+func Sequential(requests []Request) int {
+	byEnd := slices.SortedFunc(slices.Values(requests), func(a, b Request) int { return cmp.Compare(a.Ended.UnixNano(), b.Ended.UnixNano()) })
+	n := 0
+	var last time.Time
+	for _, r := range byEnd {
+		if n == 0 || r.Started.After(last) {
+			n++
+			last = r.Ended
+		}
+	}
+	return n
+}
+
+// Fault is something that goes wrong at a request. The first injected fault that
+// fits a request happens to it, once.
+type Fault struct {
+	// Fits chooses the request; nil chooses the next one. It must not call the org.
+	Fits func(Request) bool
+
+	// After lets the org act before the fault happens, so that only the answer is
+	// lost.
+	After bool
+
+	// Delay holds the answer back for this long beyond the org's latency, or until
+	// the client gives up.
+	Delay time.Duration
+
+	// Drop cuts the connection without an answer.
+	Drop bool
+
+	// Truncate sends this many bytes of the answer and cuts the connection then.
+	// 0 sends it all.
+	Truncate int
+
+	// Status, Header and Body replace the answer, where Status is not 0.
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// SOAPFault returns a fault that answers with a SOAP fault of this code, like
+// SERVER_UNAVAILABLE.
+func SOAPFault(code, message string) Fault {
+	recorder := httptest.NewRecorder()
+	writeFault(recorder, "sf:"+code, code+": "+message)
+	return Fault{Status: recorder.Code, Header: recorder.Header(), Body: recorder.Body.String()}
+}
+
+// Inject adds a fault.
+func (o *Org) Inject(f Fault) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.faults = append(o.faults, &f)
+}
+
+func (o *Org) takeFault(r Request) *Fault {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i, f := range o.faults {
+		if f.Fits == nil || f.Fits(r) {
+			o.faults = slices.Delete(o.faults, i, i+1)
+			return f
+		}
+	}
+	return nil
+}
+
+// record lets serve answer a request, and remembers it. The slot is taken when
+// the request comes, so that the order is that of arrival.
+func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter, []byte)) {
+	entry := Request{Method: r.Method, Path: r.URL.RequestURI(), Started: time.Now()}
+	body, err := readBody(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	entry.Body = body
+	entry.Operation, entry.Type, entry.FullNames = describe(r.URL.Path, body)
+	fault := o.takeFault(entry)
+	delay := o.config.Latency
+	if fault != nil {
+		delay += fault.Delay
+	}
+
+	answer := httptest.NewRecorder()
+	if fault == nil || fault.After || fault.Status == 0 && !fault.Drop {
+		serve(answer, body)
+	}
+	if delay > 0 {
+		select {
+		case <-time.After(delay):
+		case <-r.Context().Done():
+		}
+	}
+	if fault != nil && fault.Status != 0 {
+		answer = httptest.NewRecorder()
+		for name, values := range fault.Header {
+			answer.Header()[name] = values
+		}
+		answer.WriteHeader(fault.Status)
+		answer.WriteString(fault.Body)
+	}
+	dropped := fault != nil && fault.Drop
+	entry.Ended = time.Now()
+	if !dropped {
+		entry.Status = answer.Code
+	}
+	o.mu.Lock()
+	o.requests = append(o.requests, entry)
+	o.mu.Unlock()
+	if dropped {
+		panic(http.ErrAbortHandler)
+	}
+	for name, values := range answer.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(answer.Code)
+	content := answer.Body.Bytes()
+	if fault != nil && fault.Truncate > 0 && fault.Truncate < len(content) {
+		w.Write(content[:fault.Truncate])
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	w.Write(content)
+}
+
+func readBody(r *http.Request) ([]byte, error) {
+	return io.ReadAll(http.MaxBytesReader(nil, r.Body, maxRequest))
+}

@@ -1,0 +1,260 @@
+package simorg
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+// failed is why the org refuses a component.
+type failed struct {
+	code, message string
+	fields        []string
+}
+
+func (f *failed) Error() string { return f.code + ": " + f.message }
+
+func refuse(code, format string, args ...any) error {
+	return &failed{code: code, message: fmt.Sprintf(format, args...)}
+}
+
+// The platform's own words.
+const (
+	noOAuthSettings     = "The external client app configured in your global OAuth Settings doesn't have a valid OAuth settings configuration."
+	oauthSettingsAbsent = "The OAuth settings are missing for this external client app."
+	noRunAsUser         = "Enter a valid execution user for the OAuth client credentials flow"
+	ephemeralOrg        = "Ephemeral orgs such as scratch orgs can't be used to deploy packaged ECAs"
+	brokenOAuthLink     = `Cannot invoke "String.split(String)" because "oauthLink" is null`
+	foreignOAuthLink    = "There was a problem with the OAuth link. The app either isn't available on this instance or you don't have access to it."
+)
+
+// invalid is the code of refusals whose code is not known from anywhere.
+const invalid = "INVALID_FIELD"
+
+func notFound(typ, fullName string) error {
+	return refuse("INVALID_CROSS_REFERENCE_KEY", "no %s named %s found", typ, fullName) // assumed wording
+}
+
+// put creates or replaces a record, as an upsert does: fields that are left out
+// go back to their defaults.
+func (o *Org) put(rec *record, version metadata.Version) error {
+	if rec.fullName == "" {
+		return refuse("REQUIRED_FIELD_MISSING", "Required field is missing: fullName")
+	}
+	typ := metadata.Lookup(rec.typ)
+	for _, ft := range typ.Fields {
+		if ft.Required && rec.text(ft.Name) == "" {
+			return refuse("REQUIRED_FIELD_MISSING", "Required field is missing: %s", ft.Name)
+		}
+	}
+	existing := o.find(rec.typ, rec.fullName)
+	if existing != nil {
+		rec.id = existing.id
+		if rec.app() != existing.app() {
+			return refuse(invalid, "The external client app of %s can't be changed", rec.fullName) // assumed
+		}
+		// A client of an older API version neither sees nor resets newer fields. Assumed.
+		for _, v := range existing.fields {
+			if ft := typ.Field(v.name); ft != nil && ft.Since > version {
+				rec.fields = append(rec.fields, v)
+			}
+		}
+	}
+	switch rec.typ {
+	case metadata.OAuthSettings, metadata.GlobalOAuthSettings, metadata.PluginPolicies, metadata.OAuthPolicies:
+		if err := o.checkSatellite(rec); err != nil {
+			return err
+		}
+	}
+	var err error
+	switch rec.typ {
+	case metadata.OAuthSettings:
+		err = o.checkOAuthSettings(rec, existing)
+	case metadata.GlobalOAuthSettings:
+		err = o.checkGlobalSettings(rec, existing)
+	case metadata.OAuthPolicies:
+		err = o.checkOAuthPolicies(rec)
+	}
+	if err != nil {
+		return err
+	}
+	setDefaults(rec, typ)
+	o.store(rec)
+	if rec.typ == metadata.GlobalOAuthSettings && existing == nil && o.config.AutoPolicies {
+		o.makePolicies(rec.app())
+	}
+	return nil
+}
+
+func setDefaults(rec *record, typ *metadata.Type) {
+	for _, ft := range typ.Fields {
+		if ft.Kind == metadata.Boolean && rec.text(ft.Name) == "" {
+			text := ft.Default
+			if text == "" {
+				text = "false"
+			}
+			rec.set(ft.Name, text)
+		}
+	}
+	if rec.typ == metadata.Header && rec.text("distributionState") == "" {
+		rec.set("distributionState", "Local")
+	}
+}
+
+// checkSatellite applies what holds for every component that belongs to an app.
+func (o *Org) checkSatellite(rec *record) error {
+	app := rec.app()
+	if o.find(metadata.Header, app) == nil {
+		return refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id: %s", app)
+	}
+	// An app has one record of each type. The platform's words are known for OAuth
+	// policies; that the other types say the same is assumed.
+	if other := o.of(rec.typ, app); other != nil && other.fullName != rec.fullName {
+		link := "ExternalClientApplicationId"
+		if rec.typ == metadata.OAuthPolicies {
+			link = "ExtlClntAppOauthSettingsId"
+		}
+		return refuse("DUPLICATE_VALUE", "%s duplicates value on %s", link, other.fullName)
+	}
+	if o.broken[app] && rec.typ != metadata.PluginPolicies {
+		return refuse("UNKNOWN_EXCEPTION", brokenOAuthLink)
+	}
+	return nil
+}
+
+func (o *Org) checkOAuthSettings(rec, existing *record) error {
+	for _, scope := range items(rec.text("commaSeparatedOauthScopes")) {
+		if !slices.Contains(metadata.Scopes, scope) {
+			return refuse(invalid, "Invalid OAuth scope: %s. Valid scopes are: %s", scope, strings.Join(metadata.Scopes, ", "))
+		}
+	}
+	link := o.id + ":" + o.nextID("888")
+	if existing != nil {
+		link = existing.text("oauthLink")
+	}
+	if sent := rec.text("oauthLink"); sent != "" && sent != link {
+		return refuse(invalid, foreignOAuthLink)
+	}
+	rec.set("oauthLink", link)
+	return nil
+}
+
+func (o *Org) checkGlobalSettings(rec, existing *record) error {
+	if o.of(metadata.OAuthSettings, rec.app()) == nil {
+		return refuse(invalid, noOAuthSettings)
+	}
+	key := "3MVG9" + random(40)
+	rec.secret = strings.ToUpper(random(32))
+	if existing != nil {
+		if !rec.isTrue("shouldRotateConsumerKey") {
+			key = existing.text("consumerKey")
+		}
+		if !rec.isTrue("shouldRotateConsumerSecret") {
+			rec.secret = existing.secret
+		}
+	}
+	// Whether the platform takes a key or secret that somebody else made is not
+	// known. This one does not; the one that it made itself may be sent back.
+	if sent := rec.text("consumerKey"); sent != "" && (existing == nil || sent != existing.text("consumerKey")) {
+		return refuse(invalid, "The consumer key can't be set")
+	}
+	if rec.text("consumerSecret") != "" {
+		return refuse(invalid, "The consumer secret can't be set")
+	}
+	rec.set("consumerKey", key)
+	for _, name := range []string{"consumerSecret", "shouldRotateConsumerKey", "shouldRotateConsumerSecret"} {
+		rec.drop(name)
+	}
+	if o.config.ForcePKCE {
+		rec.set("isPkceRequired", "true")
+	}
+	return nil
+}
+
+func (o *Org) checkOAuthPolicies(rec *record) error {
+	app := rec.app()
+	plugins := o.of(metadata.PluginPolicies, app)
+	if o.of(metadata.OAuthSettings, app) == nil || o.of(metadata.GlobalOAuthSettings, app) == nil ||
+		plugins == nil || !plugins.isTrue("isEnabled") || !plugins.isTrue("isOauthPluginEnabled") {
+		return refuse(invalid, oauthSettingsAbsent)
+	}
+	if rec.isTrue("isClientCredentialsFlowEnabled") {
+		user := rec.text("clientCredentialsFlowUser")
+		if !slices.ContainsFunc(o.config.Users, func(u User) bool { return u.Username == user && !u.Inactive }) {
+			return refuse(invalid, noRunAsUser)
+		}
+	}
+	for _, check := range []struct {
+		field, what string
+		known       []string
+	}{
+		{"commaSeparatedPermissionSet", "permission sets", o.config.PermissionSets},
+		{"commaSeparatedProfile", "profiles", o.config.Profiles}, // assumed to be as for permission sets
+	} {
+		unknown := slices.DeleteFunc(items(rec.text(check.field)), func(name string) bool { return slices.Contains(check.known, name) })
+		if len(unknown) > 0 {
+			return refuse("INVALID_FIELD", "We couldn't find %s called %s", check.what, strings.Join(unknown, ", "))
+		}
+	}
+	return nil
+}
+
+// makePolicies creates the policy records that many orgs make by themselves.
+func (o *Org) makePolicies(app string) {
+	name := app + "_defaultPolicy"
+	if o.of(metadata.PluginPolicies, app) == nil {
+		rec := &record{typ: metadata.PluginPolicies, fullName: name}
+		rec.set("externalClientApplication", app)
+		setDefaults(rec, metadata.Lookup(rec.typ))
+		o.store(rec)
+	}
+	if o.of(metadata.OAuthPolicies, app) == nil {
+		rec := &record{typ: metadata.OAuthPolicies, fullName: name}
+		for _, v := range [][2]string{
+			{"externalClientApplication", app}, {"permittedUsersPolicyType", "AllSelfAuthorized"},
+			{"refreshTokenPolicyType", "SpecificLifetime"}, {"refreshTokenValidityPeriod", "365"}, {"refreshTokenValidityUnit", "Days"},
+			{"ipRelaxationPolicyType", "Enforce"}, {"requiredSessionLevel", "STANDARD"},
+		} {
+			rec.set(v[0], v[1])
+		}
+		setDefaults(rec, metadata.Lookup(rec.typ))
+		o.store(rec)
+	}
+}
+
+// delete removes a record. With an app go all components that belong to it, and
+// with the OAuth settings the damage of a bad deploy.
+func (o *Org) delete(typ, fullName string) error {
+	rec := o.find(typ, fullName)
+	if rec == nil {
+		return notFound(typ, fullName)
+	}
+	delete(o.records[typ], fullName)
+	app := rec.app()
+	switch typ {
+	case metadata.Header:
+		delete(o.broken, app)
+		for _, t := range metadata.Types() {
+			for _, other := range o.all(t.Name) {
+				if other.app() == app {
+					delete(o.records[t.Name], other.fullName)
+				}
+			}
+		}
+	case metadata.OAuthSettings:
+		delete(o.broken, app)
+	}
+	return nil
+}
+
+func items(list string) []string {
+	var all []string
+	for _, item := range strings.Split(list, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			all = append(all, item)
+		}
+	}
+	return all
+}

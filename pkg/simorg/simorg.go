@@ -1,0 +1,207 @@
+// Package simorg is a simulated Salesforce org behind HTTP, for tests, demos and
+// pipelines of programs that bring External Client Apps to orgs.
+//
+// An Org is an http.Handler that answers the Metadata API's SOAP calls and the
+// REST calls that belong to them. It enforces what the platform enforces for
+// External Client Apps, in the platform's words: an unknown element is a fault,
+// global OAuth settings need OAuth settings, an upsert replaces the whole record,
+// and the consumer's key and secret are made by the org. It keeps state, records
+// every request, and can be told to be slow or to fail.
+//
+//	org := simorg.Start(simorg.Config{Kind: simorg.Sandbox})
+//	defer org.Close()
+//	// org.URL is the instance URL, org.AccessToken() a session.
+//
+// Where Salesforce's documentation and experience leave an answer open, this
+// package assumes one and says so beside it.
+//
+// Beside the table of types in pkg/metadata it shares no code with any client:
+// requests are taken apart and answers written here, so that a client's mistake
+// cannot hide in the server.
+package simorg
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+// Kind is what sort of org is simulated.
+type Kind string
+
+// The kinds of org.
+const (
+	Sandbox    Kind = "sandbox" // the zero Config's kind
+	Production Kind = "production"
+	Scratch    Kind = "scratch"
+)
+
+// Config says what org is simulated. The zero value is a sandbox that speaks
+// every API version that pkg/metadata knows.
+type Config struct {
+	Kind     Kind
+	Username string           // the administrator whose session AccessToken is; "" is admin@example.com
+	Version  metadata.Version // the newest API version that the org speaks; 0 is metadata.LatestVersion
+
+	// Latency is how long every answer is held back.
+	Latency time.Duration
+
+	// AutoPolicies makes the org create both policy records of an app by itself
+	// when the consumer is created, as many orgs do.
+	AutoPolicies bool
+
+	// ForcePKCE keeps isPkceRequired at true whatever is sent, as some orgs do.
+	ForcePKCE bool
+
+	// WithholdCertificate leaves the certificate out of what readMetadata
+	// returns. Whether orgs do so is not certain.
+	WithholdCertificate bool
+
+	// ListNothing answers listMetadata with nothing for the types of External
+	// Client Apps, as orgs may although there are some.
+	ListNothing bool
+
+	// Users, PermissionSets and Profiles are what policies can refer to. The
+	// administrator is always among the users.
+	Users          []User
+	PermissionSets []string // names
+	Profiles       []string // names
+}
+
+// User is a user of the org.
+type User struct {
+	Username string
+	Inactive bool
+}
+
+// Org is a simulated org. It is an http.Handler, and safe for several
+// goroutines; changes happen one at a time, as a transaction each.
+type Org struct {
+	config Config
+	id     string
+
+	mu       sync.Mutex
+	url      string
+	token    string
+	records  map[string]map[string]*record // by type and fullName
+	broken   map[string]bool               // apps whose OAuth plugin is beyond repair, see rules
+	serial   int
+	requests []Request
+	faults   []*Fault
+}
+
+// New returns an org without any app. Most callers want Start, which serves it.
+func New(config Config) *Org {
+	if config.Kind == "" {
+		config.Kind = Sandbox
+	}
+	if config.Username == "" {
+		config.Username = "admin@example.com"
+	}
+	if config.Version == 0 {
+		config.Version = metadata.LatestVersion
+	}
+	config.Users = append([]User{{Username: config.Username}}, config.Users...)
+	o := &Org{
+		config:  config,
+		id:      "00D" + random(6) + "AAA",
+		records: make(map[string]map[string]*record),
+		broken:  make(map[string]bool),
+	}
+	o.token = o.newToken()
+	return o
+}
+
+// random returns n random bytes as hex.
+func random(n int) string {
+	b := make([]byte, n)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+func (o *Org) newToken() string { return o.id + "!AQE" + random(24) }
+
+// nextID makes a record ID with the prefix of its kind.
+func (o *Org) nextID(prefix string) string {
+	o.serial++
+	return fmt.Sprintf("%s%09dAAA", prefix, o.serial)
+}
+
+// ID returns the org's ID.
+func (o *Org) ID() string { return o.id }
+
+// Username returns the administrator's username.
+func (o *Org) Username() string { return o.config.Username }
+
+// AccessToken returns an access token that the org accepts: a session of the
+// administrator.
+func (o *Org) AccessToken() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.token
+}
+
+// ExpireSessions makes the org refuse the access token that it gave so far.
+// AccessToken returns a fresh one from then on.
+func (o *Org) ExpireSessions() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.token = o.newToken()
+}
+
+// ServeHTTP answers one request, after recording it and holding it back for the
+// org's latency.
+func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o.record(w, r, func(w http.ResponseWriter, body []byte) {
+		switch path := r.URL.Path; {
+		case strings.HasPrefix(path, soapPath):
+			o.serveSOAP(w, r, body)
+		case strings.HasPrefix(path, "/services/data"):
+			o.serveREST(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// Server is an Org that listens on this machine's loopback.
+type Server struct {
+	*Org
+	URL string // the instance URL, without a slash at its end
+
+	server *http.Server
+}
+
+// Start serves an org on a port of its own. Like httptest.NewServer it panics
+// where it cannot listen.
+func Start(config Config) *Server {
+	s, err := Listen("127.0.0.1:0", config)
+	if err != nil {
+		panic("simorg: cannot listen on the loopback: " + err.Error())
+	}
+	return s
+}
+
+// Listen serves an org on an address, which should be one of the loopback:
+// whoever reaches it can have a session.
+func Listen(address string, config Config) (*Server, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Org: New(config), URL: "http://" + listener.Addr().String()}
+	s.Org.url = s.URL
+	s.server = &http.Server{Handler: s.Org, ReadHeaderTimeout: time.Minute}
+	go s.server.Serve(listener)
+	return s, nil
+}
+
+// Close stops the server and ends all its connections.
+func (s *Server) Close() { s.server.Close() }

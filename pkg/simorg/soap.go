@@ -1,0 +1,392 @@
+package simorg
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+const (
+	soapPath      = "/services/Soap/m/"
+	soapNamespace = "http://schemas.xmlsoap.org/soap/envelope/"
+)
+
+// node is an XML element of a request.
+type node struct {
+	name     xml.Name
+	attrs    []xml.Attr
+	text     string
+	children []*node
+}
+
+// maxNesting bounds the depth of a request.
+const maxNesting = 64
+
+// parseXML reads a document into nodes.
+func parseXML(data []byte) (*node, error) {
+	d := xml.NewDecoder(bytes.NewReader(data))
+	top := new(node)
+	stack := []*node{top}
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		in := stack[len(stack)-1]
+		switch t := token.(type) {
+		case xml.StartElement:
+			if len(stack) > maxNesting {
+				return nil, errors.New("nested too deep")
+			}
+			n := &node{name: t.Name, attrs: slices.Clone(t.Attr)}
+			in.children = append(in.children, n)
+			stack = append(stack, n)
+		case xml.EndElement:
+			stack = stack[:len(stack)-1]
+		case xml.CharData:
+			in.text += string(t)
+		}
+	}
+	if len(top.children) != 1 {
+		return nil, errors.New("not one root element")
+	}
+	return top.children[0], nil
+}
+
+func (n *node) child(space, local string) *node {
+	if n == nil {
+		return nil
+	}
+	for _, c := range n.children {
+		if c.name.Local == local && c.name.Space == space {
+			return c
+		}
+	}
+	return nil
+}
+
+func (n *node) value(local string) string {
+	if c := n.child(metadata.Namespace, local); c != nil {
+		return strings.TrimSpace(c.text)
+	}
+	return ""
+}
+
+func (n *node) xsiType() string {
+	for _, a := range n.attrs {
+		if a.Name.Space == metadata.InstanceNamespace && a.Name.Local == "type" {
+			return a.Value[strings.LastIndexByte(a.Value, ':')+1:]
+		}
+	}
+	return ""
+}
+
+// call is one SOAP call taken apart.
+type call struct {
+	session   string
+	operation *node
+	version   metadata.Version
+}
+
+// parseCall takes a SOAP request apart.
+func parseCall(path string, body []byte) (call, error) {
+	version, err := metadata.ParseVersion(strings.Trim(strings.TrimPrefix(path, soapPath), "/"))
+	if err != nil {
+		return call{}, errors.New("UNSUPPORTED_API_VERSION: Invalid Api version specified on URL")
+	}
+	envelope, err := parseXML(body)
+	if err != nil || envelope.name != (xml.Name{Space: soapNamespace, Local: "Envelope"}) {
+		return call{}, errors.New("Only one root element of a SOAP envelope is understood")
+	}
+	soapBody := envelope.child(soapNamespace, "Body")
+	if soapBody == nil || len(soapBody.children) != 1 || soapBody.children[0].name.Space != metadata.Namespace {
+		return call{}, errors.New("No operation available for request")
+	}
+	header := envelope.child(soapNamespace, "Header").child(metadata.Namespace, "SessionHeader")
+	c := call{operation: soapBody.children[0], version: version}
+	if header != nil {
+		c.session = header.value("sessionId")
+	}
+	return c, nil
+}
+
+// describe says what a request is about, for its record.
+func describe(path string, body []byte) (operation, typ string, fullNames []string) {
+	if !strings.HasPrefix(path, soapPath) {
+		return "", "", nil
+	}
+	c, err := parseCall(path, body)
+	if err != nil {
+		return "", "", nil
+	}
+	typ = c.operation.value("type")
+	for _, n := range c.operation.children {
+		switch n.name.Local {
+		case "metadata":
+			typ = n.xsiType()
+			fullNames = append(fullNames, n.value("fullName"))
+		case "fullNames":
+			fullNames = append(fullNames, strings.TrimSpace(n.text))
+		}
+	}
+	return c.operation.name.Local, typ, fullNames
+}
+
+// soapError is a SOAP fault in the making.
+type soapError struct{ code, message string }
+
+func (e *soapError) Error() string { return e.message }
+
+// badRequest is the fault for a request that does not follow the WSDL. The
+// code is assumed: the platform's facts only say that such a request is a fault.
+func badRequest(format string, args ...any) error {
+	return &soapError{"soapenv:Client", fmt.Sprintf(format, args...)}
+}
+
+func (o *Org) serveSOAP(w http.ResponseWriter, r *http.Request, body []byte) {
+	answer, err := o.soap(r, body)
+	if err != nil {
+		fault := &soapError{"soapenv:Client", err.Error()}
+		errors.As(err, &fault)
+		writeFault(w, fault.code, fault.message)
+		return
+	}
+	writeXML(w, http.StatusOK, answer)
+}
+
+// soap answers one call, under the org's lock.
+func (o *Org) soap(r *http.Request, body []byte) (string, error) {
+	if r.Method != http.MethodPost {
+		return "", badRequest("The HTTP method must be POST")
+	}
+	if _, ok := r.Header["Soapaction"]; !ok {
+		return "", badRequest("SOAPAction HTTP header missing")
+	}
+	c, err := parseCall(r.URL.Path, body)
+	if err != nil {
+		return "", err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c.version > o.config.Version {
+		return "", &soapError{"sf:UNSUPPORTED_API_VERSION", "UNSUPPORTED_API_VERSION: Invalid Api version specified on URL"}
+	}
+	if c.session != o.token {
+		return "", &soapError{"sf:INVALID_SESSION_ID", "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session"}
+	}
+	name := c.operation.name.Local
+	var content string
+	switch name {
+	case "createMetadata", "updateMetadata", "upsertMetadata":
+		content, err = o.write(c)
+	case "readMetadata":
+		content, err = o.read(c)
+	case "deleteMetadata":
+		content, err = o.remove(c)
+	case "listMetadata":
+		content, err = o.list(c)
+	case "describeMetadata":
+		content = o.describeMetadata()
+	default:
+		return "", badRequest("No operation available for request {%s}%s", metadata.Namespace, name)
+	}
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf(`<%sResponse xmlns="%s">%s</%[1]sResponse>`, name, metadata.Namespace, content), nil
+}
+
+func (o *Org) write(c call) (string, error) {
+	var records []*record
+	for _, n := range c.operation.children {
+		if n.name.Local != "metadata" {
+			return "", unexpected(n, c.operation.name.Local)
+		}
+		rec, err := decodeRecord(n, n.xsiType(), c.version)
+		if err != nil {
+			return "", err
+		}
+		records = append(records, rec)
+	}
+	if err := checkCount(len(records), 10); err != nil {
+		return "", err
+	}
+	for _, rec := range records {
+		if rec.typ != records[0].typ {
+			return "", badRequest("All components of a call must be of one type") // assumed wording
+		}
+	}
+	var b strings.Builder
+	for _, rec := range records {
+		existed := o.find(rec.typ, rec.fullName) != nil
+		var err error
+		switch name := c.operation.name.Local; {
+		case name == "createMetadata" && existed:
+			err = refuse("DUPLICATE_DEVELOPER_NAME", "The object name you specified is already used: %s", rec.fullName)
+		case name == "updateMetadata" && !existed:
+			err = notFound(rec.typ, rec.fullName)
+		default:
+			err = o.put(rec, c.version)
+		}
+		created := ""
+		if c.operation.name.Local == "upsertMetadata" {
+			created = fmt.Sprintf("<created>%t</created>", err == nil && !existed)
+		}
+		b.WriteString("<result>" + created + result(rec.fullName, err) + "</result>")
+	}
+	return b.String(), nil
+}
+
+func checkCount(n, most int) error {
+	if n == 0 {
+		return badRequest("The request names nothing") // assumed wording
+	}
+	if n > most {
+		return &soapError{"sf:LIMIT_EXCEEDED", fmt.Sprintf("LIMIT_EXCEEDED: No more than %d components are allowed in a call", most)} // assumed wording
+	}
+	return nil
+}
+
+// result writes what SaveResult, UpsertResult and DeleteResult share.
+func result(fullName string, err error) string {
+	failure := ""
+	var f *failed
+	if errors.As(err, &f) {
+		failure = "<errors>"
+		for _, field := range f.fields {
+			failure += element("fields", field)
+		}
+		failure += element("message", f.message) + element("statusCode", f.code) + "</errors>"
+	}
+	return failure + element("fullName", fullName) + element("success", fmt.Sprint(err == nil))
+}
+
+func (o *Org) read(c call) (string, error) {
+	typ, names, err := namesOf(c)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.WriteString("<result>")
+	for _, name := range names {
+		if rec := o.find(typ.Name, name); rec != nil {
+			b.WriteString(o.encode(rec, typ, c.version))
+		} else {
+			b.WriteString(`<records xsi:nil="true"/>`)
+		}
+	}
+	return b.String() + "</result>", nil
+}
+
+func (o *Org) remove(c call) (string, error) {
+	typ, names, err := namesOf(c)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, name := range names {
+		b.WriteString("<result>" + result(name, o.delete(typ.Name, name)) + "</result>")
+	}
+	return b.String(), nil
+}
+
+// namesOf reads the request of readMetadata and deleteMetadata.
+func namesOf(c call) (*metadata.Type, []string, error) {
+	var names []string
+	for i, n := range c.operation.children {
+		switch {
+		case i == 0 && n.name.Local == "type":
+		case i > 0 && n.name.Local == "fullNames":
+			names = append(names, strings.TrimSpace(n.text))
+		default:
+			return nil, nil, unexpected(n, c.operation.name.Local)
+		}
+	}
+	typ := metadata.Lookup(c.operation.value("type"))
+	if typ == nil || typ.Since > c.version {
+		return nil, nil, unknownType(c.operation.value("type"))
+	}
+	return typ, names, checkCount(len(names), 10)
+}
+
+func (o *Org) list(c call) (string, error) {
+	var b strings.Builder
+	queries := 0
+	for _, n := range c.operation.children {
+		switch n.name.Local {
+		case "queries":
+			queries++
+			typ := metadata.Lookup(n.value("type"))
+			if typ == nil || typ.Since > c.version {
+				return "", unknownType(n.value("type"))
+			}
+			if !o.config.ListNothing {
+				b.WriteString(o.listType(typ))
+			}
+		case "asOfVersion":
+		default:
+			return "", unexpected(n, "listMetadata")
+		}
+	}
+	return b.String(), checkCount(queries, 3)
+}
+
+func (o *Org) listType(typ *metadata.Type) string {
+	var b strings.Builder
+	for _, rec := range o.all(typ.Name) {
+		b.WriteString("<result>" +
+			element("createdById", "005000000000001AAA") + element("createdByName", "Admin") + element("createdDate", "2026-01-01T00:00:00.000Z") +
+			element("fileName", typ.Folder+"/"+rec.fullName+"."+typ.Suffix) + element("fullName", rec.fullName) + element("id", rec.id) +
+			element("lastModifiedById", "005000000000001AAA") + element("lastModifiedByName", "Admin") + element("lastModifiedDate", "2026-01-01T00:00:00.000Z") +
+			element("type", typ.Name) + "</result>")
+	}
+	return b.String()
+}
+
+func (o *Org) describeMetadata() string {
+	var b strings.Builder
+	b.WriteString("<result>")
+	for _, typ := range metadata.Types() {
+		b.WriteString("<metadataObjects>" + element("directoryName", typ.Folder) + element("inFolder", "false") + element("metaFile", "false") +
+			element("suffix", typ.Suffix) + element("xmlName", typ.Name) + "</metadataObjects>")
+	}
+	return b.String() + element("organizationNamespace", "") + element("partialSaveAllowed", "true") + element("testRequired", "false") + "</result>"
+}
+
+func unexpected(n *node, in string) error {
+	return badRequest("Element {%s}%s invalid at this location in type %s", n.name.Space, n.name.Local, in)
+}
+
+func unknownType(name string) error {
+	return &soapError{"sf:INVALID_TYPE", fmt.Sprintf("INVALID_TYPE: This type of metadata is not available for this organization: %s", name)} // assumed wording
+}
+
+// element writes an element with text.
+func element(name, text string) string {
+	var b strings.Builder
+	b.WriteString("<" + name + ">")
+	xml.EscapeText(&b, []byte(text))
+	b.WriteString("</" + name + ">")
+	return b.String()
+}
+
+func writeFault(w http.ResponseWriter, code, message string) {
+	writeXML(w, http.StatusInternalServerError, `<soapenv:Fault>`+element("faultcode", code)+element("faultstring", message)+`</soapenv:Fault>`)
+}
+
+func writeXML(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "text/xml;charset=UTF-8")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="%s" xmlns:sf="http://soap.sforce.com/2006/08/fault" xmlns:xsi="%s"><soapenv:Body>%s</soapenv:Body></soapenv:Envelope>`,
+		soapNamespace, metadata.InstanceNamespace, body)
+}
