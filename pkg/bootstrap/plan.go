@@ -1,0 +1,161 @@
+package bootstrap
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+// Action is what a plan is going to do to a component, or what a run has done.
+type Action string
+
+// The actions.
+const (
+	Create    Action = "create"
+	Update    Action = "update"
+	Unchanged Action = "unchanged"
+)
+
+// Plan is what separates an org from what is wanted of it.
+type Plan struct {
+	Apps []*AppPlan
+
+	domainURL string
+	state     *state
+}
+
+// AppPlan is the plan for one app.
+type AppPlan struct {
+	App        *App
+	Components []*ComponentPlan // in the order of Types
+	Warnings   []string
+}
+
+// ComponentPlan is the plan for one component of an app, and after Apply what
+// became of it.
+type ComponentPlan struct {
+	Type     string
+	FullName string
+	Action   Action
+	Changes  []metadata.Change // the fields that differ
+
+	// Done says that the component was written, and the org accepted it.
+	Done bool
+	// Err is why the component is not as wanted, after Apply.
+	Err error
+
+	component *metadata.Component // to be written
+}
+
+// Pending reports how many components the plan would write.
+func (p *Plan) Pending() int {
+	n := 0
+	for _, app := range p.Apps {
+		for _, c := range app.Components {
+			if c.Action != Unchanged {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// ConsumerKey returns the app's consumer key as the org showed it last, "" where
+// it has none yet.
+func (p *Plan) ConsumerKey(app string) string {
+	if global := p.state.of(metadata.GlobalOAuthSettings, app); global != nil {
+		return global.Text("consumerKey")
+	}
+	return ""
+}
+
+// Plan reads what the org has of the apps and compares it with what is wanted.
+// domainURL is the org's own domain, which a new app gets as callback where the
+// project states none. Nothing is written.
+func (o *Org) Plan(ctx context.Context, apps []*App, domainURL string) (*Plan, error) {
+	s, err := o.gather(ctx, names(apps), nil)
+	if err != nil {
+		return nil, err
+	}
+	return newPlan(s, apps, domainURL), nil
+}
+
+func names(apps []*App) []string {
+	var all []string
+	for _, app := range apps {
+		all = append(all, app.Name)
+	}
+	return all
+}
+
+func newPlan(s *state, apps []*App, domainURL string) *Plan {
+	p := &Plan{domainURL: domainURL, state: s}
+	for _, app := range apps {
+		plan := &AppPlan{App: app}
+		for _, typ := range Types {
+			plan.Components = append(plan.Components, p.compare(app, typ))
+		}
+		plan.Warnings = p.warnings(plan)
+		p.Apps = append(p.Apps, plan)
+	}
+	return p
+}
+
+// compare plans one component from what the org is known to have. Defaults are
+// for creation only: of a component that exists, only stated fields count.
+func (p *Plan) compare(app *App, typ string) *ComponentPlan {
+	if existing := p.state.of(typ, app.Name); existing != nil {
+		component, changes := existing.Overlay(app.Wanted[typ])
+		plan := &ComponentPlan{Type: typ, FullName: existing.FullName, Action: Unchanged, Changes: changes, component: component}
+		if len(changes) > 0 {
+			plan.Action = Update
+		}
+		return plan
+	}
+	stated := app.created(typ, p.domainURL)
+	component := metadata.New(typ, usualNames(typ, app.Name)[0], stated)
+	_, changes := (&metadata.Component{Type: typ}).Overlay(stated)
+	return &ComponentPlan{Type: typ, FullName: component.FullName, Action: Create, Changes: changes, component: component}
+}
+
+// warnings are what a plan cannot put right and a person should know.
+func (p *Plan) warnings(plan *AppPlan) []string {
+	var warnings []string
+	for _, c := range plan.Components {
+		for _, change := range c.Changes {
+			if c.Action == Update && change.Withheld {
+				warnings = append(warnings, fmt.Sprintf("the org does not show the %s of %s, so it is sent again at every run", change.Field, c.FullName))
+			}
+		}
+		global := c.Type == metadata.GlobalOAuthSettings && c.Action == Update
+		if global && c.component.Text("certificate") == "" {
+			warnings = append(warnings, fmt.Sprintf("the org shows no certificate for %s, and an update without one clears it; state globalOauthSettings.certificate if the app uses one", c.FullName))
+		}
+	}
+	if policies := p.state.of(metadata.PluginPolicies, plan.App.Name); policies != nil {
+		wanted := plan.App.Wanted[metadata.PluginPolicies]
+		for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
+			if !policies.Bool(name) && !wanted.Has(name) {
+				warnings = append(warnings, fmt.Sprintf("the app is switched off on this org (%s is false in %s); state policies.%[1]s in plugins.eca to switch it on", name, policies.FullName))
+			}
+		}
+	}
+	return warnings
+}
+
+// pending returns the components of a type that are to be written, with their
+// apps' plans. An app that failed is left out.
+func (p *Plan) pending(typ string) (components []*ComponentPlan) {
+	for _, app := range p.Apps {
+		for _, c := range app.Components {
+			if c.Err != nil {
+				break
+			}
+			if c.Type == typ && c.Action != Unchanged && !c.Done {
+				components = append(components, c)
+			}
+		}
+	}
+	return components
+}

@@ -1,0 +1,277 @@
+package bootstrap
+
+import (
+	"cmp"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// Location says where a run's files are.
+type Location struct {
+	// Project is the directory that holds sfdx-project.json: an artifact's source
+	// directory, or a project.
+	Project fs.FS
+
+	// Dir is the path of Project, put before the names of its files in messages
+	// where it is not ".".
+	Dir string
+
+	// Package is the name of the one package whose apps are meant, "" for all
+	// packages of the project.
+	Package string
+
+	// PackageDirectory is that package's directory below Project, where it is
+	// known. Otherwise the project file says it.
+	PackageDirectory string
+
+	// Policies is a directory with the policies of the environment at hand, given
+	// outright. "" looks for them.
+	Policies string
+
+	// Artifacts is a directory with artifacts of sfp build, where sibling packages
+	// are looked for. "" looks in none.
+	Artifacts string
+
+	// Sibling is a project in which sibling packages are looked for when there is
+	// no artifact, the one of the working directory as a rule. May be nil.
+	Sibling fs.FS
+}
+
+// Source is what the files of a run say. See Load.
+type Source struct {
+	// Version is the project's sourceApiVersion, 0 where it has none.
+	Version metadata.Version
+
+	location Location
+	project  *sfp.Project
+	original *sfp.Project // the project before sfp build cut it down
+	packages []sfp.Package
+}
+
+// Header is an app's header in the source.
+type Header struct {
+	*metadata.Component
+	File    string // for messages
+	Package sfp.Package
+}
+
+// Local reports whether the app is made in this org, so that its OAuth is to be
+// enabled here. A Packaged app gets it from its package.
+func (h Header) Local() bool { return h.distributionState() == "Local" }
+
+// distributionState is Local where the header does not say, which is what the
+// platform makes of it.
+func (h Header) distributionState() string { return cmp.Or(h.Text("distributionState"), "Local") }
+
+// Load reads the project file at a location. It reads files only; an error names
+// the file, the place and the cause.
+func Load(location Location) (*Source, error) {
+	s := &Source{location: location}
+	project, err := sfp.ReadProject(location.Project, sfp.ProjectFile)
+	if err != nil {
+		return nil, s.inDir(err)
+	}
+	s.project, s.original, s.Version = project, project, project.SourceAPIVersion
+	if _, err := fs.Stat(location.Project, sfp.OriginalProjectFile); err == nil {
+		if s.original, err = sfp.ReadProject(location.Project, sfp.OriginalProjectFile); err != nil {
+			return nil, s.inDir(err)
+		}
+	}
+	switch {
+	case location.Package == "":
+		s.packages = slices.DeleteFunc(slices.Clone(project.Packages), func(p sfp.Package) bool { return p.Type == "data" })
+	default:
+		p := sfp.Package{Name: location.Package}
+		if known := project.Package(location.Package); known != nil {
+			p = *known
+		} else if location.PackageDirectory == "" {
+			return nil, fmt.Errorf("%s has no package %q%s", s.name(sfp.ProjectFile), location.Package, metadata.DidYouMean(location.Package, packageNames(project)))
+		}
+		if location.PackageDirectory != "" {
+			p.Path = path.Clean(filepath.ToSlash(location.PackageDirectory))
+		}
+		if !fs.ValidPath(p.Path) {
+			return nil, fmt.Errorf("the package directory %q leads out of %s", location.PackageDirectory, s.name("."))
+		}
+		if info, err := fs.Stat(location.Project, p.Path); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("the directory %s of package %s does not exist", s.name(p.Path), p.Name)
+		}
+		s.packages = []sfp.Package{p}
+	}
+	return s, nil
+}
+
+func packageNames(p *sfp.Project) []string {
+	var names []string
+	for _, pkg := range p.Packages {
+		names = append(names, pkg.Name)
+	}
+	return names
+}
+
+// name writes the path of one of the project's files for messages.
+func (s *Source) name(file string) string {
+	return path.Join(filepath.ToSlash(s.location.Dir), file)
+}
+
+// inDir puts the project's directory into an error that names one of its files.
+func (s *Source) inDir(err error) error {
+	var projectErr *sfp.ProjectError
+	if errors.As(err, &projectErr) {
+		return &sfp.ProjectError{File: s.name(projectErr.File), Err: projectErr.Err}
+	}
+	var sourceErr *metadata.SourceError
+	if errors.As(err, &sourceErr) {
+		return &metadata.SourceError{Path: s.name(sourceErr.Path), Field: sourceErr.Field, Err: sourceErr.Err}
+	}
+	return err
+}
+
+// headers finds the headers of the source's packages: every *.eca-meta.xml that
+// sfp deploys to the org at hand. Of an aliasfied package that is the org's
+// folder.
+func (s *Source) headers(target Target) ([]Header, error) {
+	var headers []Header
+	for _, p := range s.packages {
+		dir := p.Path
+		if p.Aliasfy {
+			if has, err := s.hasHeaders(dir); err != nil || !has && s.location.Package == "" {
+				if err != nil {
+					return nil, err
+				}
+				continue // of a whole project, a package without any app is none of this run's business
+			}
+			var err error
+			if dir, err = target.folder(s.location.Project, p); err != nil {
+				return nil, err
+			}
+		}
+		found, err := s.headersIn(dir, p)
+		if err != nil {
+			return nil, err
+		}
+		headers = append(headers, found...)
+	}
+	slices.SortStableFunc(headers, func(a, b Header) int { return strings.Compare(a.FullName, b.FullName) })
+	byName := make(map[string]Header)
+	for _, h := range headers {
+		// The platform's names differ by more than case.
+		key := strings.ToLower(h.FullName)
+		if other, twice := byName[key]; twice {
+			return nil, fmt.Errorf("two headers of one name: %s and %s", other.File, h.File)
+		}
+		byName[key] = h
+	}
+	if len(headers) == 0 {
+		where := "in the packages of " + s.name(sfp.ProjectFile)
+		if s.location.Package != "" {
+			where = "below " + s.name(s.packages[0].Path)
+		}
+		return nil, fmt.Errorf("there is no External Client App to bootstrap: no externalClientApps/*.eca-meta.xml %s", where)
+	}
+	return headers, nil
+}
+
+func (s *Source) headersIn(dir string, p sfp.Package) ([]Header, error) {
+	var headers []Header
+	err := eachFile(s.location.Project, dir, metadata.Header, func(file string) error {
+		c, err := metadata.ReadFile(s.location.Project, file)
+		if err != nil {
+			return s.inDir(err)
+		}
+		headers = append(headers, Header{Component: c, File: s.name(file), Package: p})
+		return nil
+	})
+	return headers, err
+}
+
+func (s *Source) hasHeaders(dir string) (has bool, err error) {
+	err = eachFile(s.location.Project, dir, metadata.Header, func(string) error {
+		has = true
+		return fs.SkipAll
+	})
+	return has, err
+}
+
+// eachFile calls do with every source file of a type in a directory and below.
+// A directory that does not exist has none.
+func eachFile(fsys fs.FS, dir, typ string, do func(file string) error) error {
+	return fs.WalkDir(fsys, dir, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			if file == dir && errors.Is(err, fs.ErrNotExist) {
+				return fs.SkipAll
+			}
+			return err
+		}
+		if t, _ := metadata.TypeOfFile(file); t == nil || t.Name != typ || entry.IsDir() {
+			return nil
+		}
+		return do(file)
+	})
+}
+
+// maxCertificate is the most that a certificate's file can hold. The platform
+// takes certificates of up to 4 KB.
+const maxCertificate = 64 << 10
+
+// certificate replaces the reference to a certificate's file by its content, in
+// PEM.
+func (s *Source) certificate(stated metadata.Stated, p sfp.Package) error {
+	values := stated["certificate"]
+	if len(values) == 0 || len(values[0].Fields) == 0 {
+		return nil
+	}
+	file := path.Join(p.Path, filepath.ToSlash(values[0].Fields[0].Text))
+	fail := func(err error) error {
+		return &metadata.SourceError{Path: s.name(file), Field: "certificate", Err: err}
+	}
+	if rel, err := filepath.Rel(filepath.FromSlash(p.Path), filepath.FromSlash(file)); err != nil || !filepath.IsLocal(rel) {
+		return fail(errors.New("is not in the package"))
+	}
+	info, err := fs.Stat(s.location.Project, file)
+	if err != nil || !info.Mode().IsRegular() {
+		return fail(errors.New("there is no such file in the package"))
+	}
+	if info.Size() > maxCertificate {
+		return fail(errors.New("is too large for a certificate"))
+	}
+	data, err := fs.ReadFile(s.location.Project, file)
+	if err != nil {
+		return fail(errors.New("cannot be read"))
+	}
+	text, err := certificatePEM(data)
+	if err != nil {
+		return fail(err)
+	}
+	stated.Set("certificate", text)
+	return nil
+}
+
+// certificatePEM returns the PEM text of a certificate that is given in PEM or
+// DER.
+func certificatePEM(data []byte) (string, error) {
+	if strings.Contains(string(data), "PRIVATE KEY") {
+		return "", errors.New("holds a private key; only the certificate belongs here")
+	}
+	der := data
+	if block, _ := pem.Decode(data); block != nil {
+		if block.Type != "CERTIFICATE" {
+			return "", fmt.Errorf("holds a %s, not a certificate", strings.ToLower(block.Type))
+		}
+		der = block.Bytes
+	}
+	if _, err := x509.ParseCertificate(der); err != nil {
+		return "", errors.New("is not an X.509 certificate in PEM or DER")
+	}
+	return strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))), nil
+}

@@ -1,0 +1,234 @@
+package bootstrap
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// ErrKindNeeded says that the environment cannot be chosen without knowing
+// whether the org is a sandbox.
+var ErrKindNeeded = errors.New("whether the org is a sandbox decides about the default folder")
+
+// Target is the org that a run is for, as far as files are chosen and filled in
+// by it.
+type Target struct {
+	Username string
+	Alias    string // "" where the org has none
+	// Sandbox tells whether the org is a sandbox; nil where that is not known.
+	Sandbox *bool
+	// DomainURL is the org's own domain, like https://example.my.salesforce.com.
+	DomainURL string
+	// Version is the API version of the calls.
+	Version metadata.Version
+}
+
+func (t Target) sandbox() (bool, error) {
+	if t.Sandbox == nil {
+		return false, ErrKindNeeded
+	}
+	return *t.Sandbox, nil
+}
+
+// name is what the org is called, by alias where it has one.
+func (t Target) name() string {
+	if t.Alias != "" {
+		return t.Alias
+	}
+	return t.Username
+}
+
+// folder resolves the folder of an aliasfied package.
+func (t Target) folder(fsys fs.FS, p sfp.Package) (string, error) {
+	dir, err := sfp.ResolveAlias(fsys, p, t.Alias, t.sandbox)
+	var none *sfp.AliasError
+	if errors.As(err, &none) {
+		return "", &sfp.AliasError{Package: none.Package, Alias: t.name()}
+	}
+	return dir, err
+}
+
+// Resolved is what a run wants of an org.
+type Resolved struct {
+	Apps     []*App
+	Left     []Header // apps that are not Local, which a bootstrap leaves alone
+	Policies []Policies
+}
+
+// Resolve chooses the environment for the org and says what is wanted of each
+// app: the project's settings, those of the environment, and what the
+// environment's policies imply. Settings that contradict one another, or that
+// the API version does not know, are an error.
+//
+// The error is ErrKindNeeded where target.Sandbox is nil and decides; the caller
+// asks the org then and resolves again.
+func (s *Source) Resolve(target Target) (*Resolved, error) {
+	headers, err := s.headers(target)
+	if err != nil {
+		return nil, err
+	}
+	resolved := new(Resolved)
+	var local []Header
+	for _, h := range headers {
+		if h.Local() {
+			local = append(local, h)
+		} else {
+			resolved.Left = append(resolved.Left, h)
+		}
+	}
+	if err := s.checkNames(local); err != nil {
+		return nil, err
+	}
+	if len(local) > 0 {
+		if resolved.Policies, err = s.policies(local, target); err != nil {
+			return nil, err
+		}
+	}
+	for _, h := range local {
+		app, err := s.wanted(h, resolved.Policies, target)
+		if err != nil {
+			return nil, err
+		}
+		resolved.Apps = append(resolved.Apps, app)
+	}
+	return resolved, nil
+}
+
+// checkNames catches settings whose app is written in other case than its
+// header: they would count for nothing.
+func (s *Source) checkNames(headers []Header) error {
+	for _, h := range headers {
+		if _, ok := s.project.Settings.Apps[h.FullName]; ok {
+			continue
+		}
+		for name := range s.project.Settings.Apps {
+			if strings.EqualFold(name, h.FullName) {
+				return s.settingError(name, "", fmt.Errorf("the app of this package is written %s", h.FullName))
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Source) settingError(app, rest string, err error) error {
+	return &sfp.ProjectError{File: s.name(s.project.File), Err: &metadata.SettingError{Path: "plugins.eca.apps." + app + rest, Err: err}}
+}
+
+func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, error) {
+	settings, environment, err := s.project.Settings.Apps[h.FullName].For(target.Alias, target.sandbox)
+	if err != nil {
+		return nil, err
+	}
+	app := &App{Name: h.FullName, Label: h.Text("label"), Wanted: make(map[string]metadata.Stated), Environment: environment}
+	if app.Label == "" {
+		app.Label = app.Name
+	}
+	for _, typ := range Types {
+		stated := settings.Of(typ).Over(nil)
+		if err := s.certificate(stated, h.Package); err != nil {
+			return nil, err
+		}
+		if err := fill(stated, target); err != nil {
+			return nil, s.settingError(app.Name, "."+settingsKey[typ], err)
+		}
+		app.Wanted[typ] = stated
+	}
+	if err := s.imply(app, policies); err != nil {
+		return nil, err
+	}
+	for _, typ := range Types {
+		if err := metadata.Lookup(typ).CheckVersion(app.Wanted[typ], target.Version); err != nil {
+			return nil, s.settingError(app.Name, "."+settingsKey[typ], err)
+		}
+	}
+	return app, nil
+}
+
+// settingsKey is the name of each type's settings under plugins.eca.
+var settingsKey = map[string]string{
+	metadata.OAuthSettings:       "oauthSettings",
+	metadata.GlobalOAuthSettings: "globalOauthSettings",
+	metadata.PluginPolicies:      "policies",
+}
+
+// implied pairs a flow's switch in the OAuth policies with the one in the global
+// settings that must be on as well. The platform's documentation says so for
+// client credentials; the other two flows have the same pair of switches.
+var implied = []struct{ policy, global string }{
+	{"isClientCredentialsFlowEnabled", "isClientCredentialsFlowEnabled"},
+	{"isTokenExchangeFlowEnabled", "isTokenExchangeEnabled"},
+	{"isGuestCodeCredFlowEnabled", "isCodeCredFlowEnabled"},
+}
+
+// imply adds what the environment's OAuth policies need of the app's settings.
+func (s *Source) imply(app *App, policies []Policies) error {
+	global, plugins := app.Wanted[metadata.GlobalOAuthSettings], app.Wanted[metadata.PluginPolicies]
+	for _, place := range policies {
+		for _, file := range place.oauth {
+			if file.App() != app.Name {
+				continue
+			}
+			for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
+				if plugins.Has(name) && isFalse(plugins, name) {
+					return s.settingError(app.Name, ".policies."+name, fmt.Errorf("is false, so that the platform would refuse the OAuth policies in %s", file.File))
+				}
+			}
+			for _, pair := range implied {
+				if !file.Bool(pair.policy) {
+					continue
+				}
+				if isFalse(global, pair.global) {
+					return s.settingError(app.Name, ".globalOauthSettings."+pair.global, fmt.Errorf("is false%s, but %s turns %s on", inEnvironment(app), file.File, pair.policy))
+				}
+				global.Set(pair.global, "true")
+			}
+		}
+	}
+	return nil
+}
+
+func isFalse(stated metadata.Stated, name string) bool {
+	values := stated[name]
+	return len(values) == 1 && values[0].Text == "false"
+}
+
+func inEnvironment(app *App) string {
+	if app.Environment == "" {
+		return ""
+	}
+	return " in the environment " + app.Environment
+}
+
+var placeholder = regexp.MustCompile(`\{[A-Za-z]+\}`)
+
+// fill replaces the placeholders in all texts of the statement.
+func fill(stated metadata.Stated, target Target) error {
+	known := map[string]string{"{orgDomainUrl}": target.DomainURL, "{alias}": target.name()}
+	var unknown error
+	var replace func(fields []metadata.Field) []metadata.Field
+	replace = func(fields []metadata.Field) []metadata.Field {
+		fields = slices.Clone(fields)
+		for i := range fields {
+			fields[i].Text = placeholder.ReplaceAllStringFunc(fields[i].Text, func(name string) string {
+				text, ok := known[name]
+				if !ok && unknown == nil {
+					unknown = fmt.Errorf("%s: there is no placeholder %s, only %s", fields[i].Name, name, strings.Join(slices.Sorted(maps.Keys(known)), " and "))
+				}
+				return text
+			})
+			fields[i].Fields = replace(fields[i].Fields)
+		}
+		return fields
+	}
+	for name, values := range stated {
+		stated[name] = replace(values)
+	}
+	return unknown
+}
