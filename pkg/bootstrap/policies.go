@@ -36,11 +36,12 @@ type policiesFile struct {
 // the apps has no folder for this org is.
 func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 	if s.location.Policies != "" {
-		info, err := os.Stat(s.location.Policies)
-		if err != nil || !info.IsDir() {
-			return nil, fmt.Errorf("the directory with policies %s does not exist", s.location.Policies)
+		root, err := os.OpenRoot(s.location.Policies)
+		if err != nil {
+			return nil, fmt.Errorf("the directory with policies %s cannot be opened", s.location.Policies)
 		}
-		found, err := readPolicies(os.DirFS(s.location.Policies), ".", s.location.Policies, "given")
+		defer root.Close()
+		found, err := readPolicies(root.FS(), ".", s.location.Policies, "given")
 		if err != nil {
 			return nil, err
 		}

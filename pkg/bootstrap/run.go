@@ -71,7 +71,9 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 		}
 		rest := &restapi.Client{InstanceURL: session.InstanceURL, Version: options.Version, Tokens: session, HTTPClient: options.HTTPClient}
 		var facts restapi.Organization
-		found, err = org.gather(ctx, slices.Concat(names(asSandbox.Apps), names(asProduction.Apps)), func(ctx context.Context) (err error) {
+		apps := slices.Concat(names(asSandbox.Apps), names(asProduction.Apps))
+		slices.Sort(apps)
+		found, err = org.gather(ctx, slices.Compact(apps), func(ctx context.Context) (err error) {
 			facts, err = rest.Organization(ctx)
 			return err
 		})

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"golang.org/x/oauth2"
 )
@@ -46,17 +45,8 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// NewHTTPClient returns a client for one run against one org: connections are
-// kept for as many parallel requests as a run sends, and a redirect is not
-// followed, because the body and headers that it would carry along hold the
-// token.
-func NewHTTPClient() *http.Client {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConnsPerHost = 16
-	t.ResponseHeaderTimeout = 2 * time.Minute
-	return withoutRedirects(&http.Client{Transport: t})
-}
-
+// withoutRedirects returns the client such that it does not follow redirects:
+// the body and headers that they would carry along hold the token.
 func withoutRedirects(c *http.Client) *http.Client {
 	own := *c
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// job is what bootstrap and plan are told alike.
+type job struct {
+	TargetOrg string `short:"o" placeholder:"ORG" help:"Alias or username of the org. Otherwise sf's default: SF_TARGET_ORG, then target-org of the project, then of the user."`
+	places    `embed:""`
+	Path      string `arg:"" optional:"" default:"." help:"Project, package directory, or an artifact's source directory."`
+}
+
+type bootstrapCmd struct {
+	job `embed:""`
+}
+
+func (bootstrapCmd) Help() string {
+	return `Does what the hook does, for a person: eca bootstrap -o uat brings all Local apps of the project in the working directory to the org uat; eca bootstrap -o uat src/eca-definition those of one package.`
+}
+
+// Run bootstraps.
+func (c *bootstrapCmd) Run(ctx context.Context, sys *system, out *output, all *cli) error {
+	return c.run(ctx, sys, out, all, false)
+}
+
+type planCmd struct {
+	job      `embed:""`
+	ExitCode bool `name:"exit-code" help:"Exit with 3 where something would change."`
+}
+
+func (planCmd) Help() string {
+	return `Reads the org and compares it with what the project wants, field by field. Exits with 0, or with --exit-code and changes pending with 3.`
+}
+
+// Run plans.
+func (c *planCmd) Run(ctx context.Context, sys *system, out *output, all *cli) error {
+	err := c.run(ctx, sys, out, all, true)
+	if err == nil && c.ExitCode && out.document.Report.Pending > 0 {
+		return errPending
+	}
+	return err
+}
+
+func (j *job) run(ctx context.Context, sys *system, out *output, all *cli, planOnly bool) error {
+	root, rel, err := findProject(j.Path)
+	if err != nil {
+		return err
+	}
+	project, err := openDir(root)
+	if err != nil {
+		return err
+	}
+	location := bootstrap.Location{
+		Project: project, Dir: root,
+		Policies: j.Policies, Artifacts: j.Artifacts, Sibling: siblingProject(),
+	}
+	if rel != "." {
+		p, err := sfp.ReadProject(project, sfp.ProjectFile)
+		if err != nil {
+			return err
+		}
+		location.PackageDirectory, location.Package = rel, filepath.Base(rel)
+		for _, known := range p.Packages {
+			if known.Path == filepath.ToSlash(rel) && known.Name != "" {
+				location.Package = known.Name
+			}
+		}
+	}
+	source, err := bootstrap.Load(location)
+	if err != nil {
+		return err
+	}
+	org := j.TargetOrg
+	if org == "" {
+		org = orgauth.DefaultOrg(root, sys.home, sys.getenv)
+	}
+	if org == "" && (sys.getenv("SF_ACCESS_TOKEN") == "" || sys.getenv("SF_ORG_INSTANCE_URL") == "") {
+		return usageError{errors.New("no org is named: give its alias or username with -o")}
+	}
+	return execute(ctx, sys, out, all, source, org, "", planOnly)
+}
+
+// findProject finds the project that a path is in, and the path relative to it.
+func findProject(path string) (root, rel string, err error) {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return "", "", usageError{fmt.Errorf("%s is no directory", path)}
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", "", err
+	}
+	for dir := abs; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, sfp.ProjectFile)); err == nil {
+			if rel, err = filepath.Rel(dir, abs); err != nil {
+				return "", "", err
+			}
+			return shortest(dir), rel, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", "", usageError{fmt.Errorf("%s is in no Salesforce project: there is no %s in it or above it", path, sfp.ProjectFile)}
+		}
+	}
+}
+
+// shortest writes a directory relative to the working directory where it is
+// below that.
+func shortest(dir string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, dir); err == nil && filepath.IsLocal(rel) {
+			return rel
+		}
+	}
+	return dir
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/restapi"
+)
+
+// orgError is an error that came up while an org was called.
+type orgError struct {
+	org string
+	err error
+}
+
+func (e *orgError) Error() string { return e.org + ": " + e.err.Error() }
+
+func (e *orgError) Unwrap() error { return e.err }
+
+// explain turns an error into the words that a person gets: what failed, where,
+// and what to do about it. It is the one place that does so.
+func explain(err error) string {
+	message := err.Error()
+	var failure *bootstrap.ComponentFailure
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		all := joined.Unwrap()
+		if where := new(orgError); errors.As(err, &where) {
+			message = where.org + ": " + all[0].Error()
+		}
+		if more := len(all) - 1; more > 0 {
+			message += fmt.Sprintf(" (%s more, marked ! in the output)", plural(more, "failure"))
+		}
+		err = all[0]
+		errors.As(err, &failure)
+	}
+	if advice := advise(err, failure); advice != "" {
+		message = strings.TrimRight(message, ". ") + "; " + advice
+	}
+	return message
+}
+
+// advise says what to do about an error that the org gave, "" where the error
+// says it itself.
+func advise(err error, failure *bootstrap.ComponentFailure) string {
+	var code, message string
+	var refused *mdapi.ComponentError
+	var fault *mdapi.Fault
+	var rest *restapi.Error
+	switch {
+	case errors.As(err, &refused):
+		code, message = refused.Code, refused.Message
+	case errors.As(err, &fault):
+		code, message = fault.Code, fault.Message
+	case errors.As(err, &rest):
+		code, message = rest.Code, rest.Message
+	}
+	app := "the app"
+	if failure != nil {
+		app = failure.App
+	}
+	switch {
+	case code == "INVALID_CROSS_REFERENCE_KEY":
+		return fmt.Sprintf("deploy the header of %s to this org first", app)
+	case code == "INSUFFICIENT_ACCESS_OR_READONLY" || code == "INSUFFICIENT_ACCESS":
+		return "the user of this session needs the right to customize the application and to manage External Client Apps"
+	case code == "REQUEST_LIMIT_EXCEEDED":
+		return "the org's limit of API calls for today is used up, and trying again before tomorrow does not help"
+	case code == "UNABLE_TO_LOCK_ROW" || code == "SERVER_UNAVAILABLE" || code == "REQUEST_RUNNING_TOO_LONG":
+		return "this passes; run it again"
+	case code == "UNSUPPORTED_API_VERSION":
+		return "choose a version that this org has with --api-version"
+	case strings.Contains(message, "invalid at this location"):
+		return "the org does not know this field in the API version in use; choose another with --api-version, or remove the field from plugins.eca"
+	case strings.Contains(message, `"oauthLink" is null`):
+		return fmt.Sprintf("OAuth settings of %s were once deployed as source without an oauthLink, which breaks its OAuth for good: delete its ExtlClntAppOauthSettings from the org and from the project, and run again", app)
+	}
+	return ""
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+type hookCmd struct {
+	places `embed:""`
+	Args   []string `arg:"" optional:"" name:"args" help:"As sfp composes them: PACKAGE USERNAME ALIAS SOURCE PACKAGE_DIRECTORY after a package, SCRATCH_ORG_USERNAME HUB_USERNAME STATUS for a pool. Without any, the SFP_… variables that the script exports."`
+}
+
+func (hookCmd) Help() string {
+	return `Name scripts/bootstrap-eca-oauth.sh as "postDeploymentScript" of the package that holds the apps' headers; it runs this command. Every Local app of the package gets its OAuth settings, its consumer, and its OAuth plugin switched on, as plugins.eca of sfdx-project.json wants it. What is there already stays, and only what differs is written.
+
+The session is the one that sf has stored for the target org, or SF_ACCESS_TOKEN with SF_ORG_INSTANCE_URL.`
+}
+
+// Run does what sfp's post-deployment script is for.
+func (c *hookCmd) Run(ctx context.Context, sys *system, out *output, all *cli) error {
+	invocation, err := sfp.ParseInvocation(c.Args, sys.getenv)
+	if err != nil {
+		return usageError{err}
+	}
+	if invocation.Pool() && invocation.Status == sfp.StatusFailed {
+		out.document.Skipped = "the deployment to the scratch org failed"
+		out.printf("eca: the deployment to %s failed, so its apps are left alone\n", invocation.Username)
+		return nil
+	}
+	dir := invocation.Source
+	if invocation.Pool() {
+		dir = "." // sfp prepare runs in the project
+	}
+	project, err := openDir(dir)
+	if err != nil {
+		return fmt.Errorf("the source directory that sfp handed over: %w", err)
+	}
+	source, err := bootstrap.Load(bootstrap.Location{
+		Project: project, Dir: dir,
+		Package: invocation.Package, PackageDirectory: invocation.PackageDirectory,
+		Policies: c.Policies, Artifacts: c.Artifacts, Sibling: siblingProject(),
+	})
+	if err != nil {
+		return err
+	}
+	return execute(ctx, sys, out, all, source, invocation.Username, invocation.Alias, false)
+}
+
+// execute runs a bootstrap, or only its plan, and prints it.
+func execute(ctx context.Context, sys *system, out *output, all *cli, source *bootstrap.Source, org, alias string, planOnly bool) error {
+	session, err := sys.session(ctx, org)
+	if err != nil {
+		return err
+	}
+	version, err := sys.apiVersion(all.APIVersion, session, source.Version)
+	if err != nil {
+		return err
+	}
+	timeout := fmt.Errorf("not done after %s (--timeout)", all.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, all.Timeout, timeout)
+	defer cancel()
+	report, err := bootstrap.Run(ctx, bootstrap.Options{
+		Source: source, Session: session, Alias: alias, Version: version,
+		HTTPClient: newHTTPClient(out), PlanOnly: planOnly, Started: out.header,
+	})
+	out.document.Report = report
+	if report != nil {
+		out.outcome(report, err != nil)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		cause := context.Cause(ctx)
+		if cause != timeout {
+			cause = errors.New("interrupted")
+		}
+		return &orgError{session.String(), fmt.Errorf("%w; what is done so far stays, and the next run does the rest", cause)}
+	case errors.As(err, new(*orgauth.Error)) || report == nil:
+		return err // it names the org itself, or is not about it
+	}
+	return &orgError{session.String(), err}
+}

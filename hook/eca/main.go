@@ -1,0 +1,122 @@
+// Command eca enables OAuth on Salesforce External Client Apps, org by org.
+//
+// sfp runs it after it has deployed an app's header, through
+// scripts/bootstrap-eca-oauth.sh; people run it at a terminal. Run eca --help for
+// what it does, and eca demo to see it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitPending = 3 // eca plan --exit-code: something would change
+)
+
+// cli is the command line.
+type cli struct {
+	JSON       bool          `name:"json" help:"Print one JSON document on standard output, errors included, instead of text."`
+	Verbose    bool          `short:"v" help:"Also print each request and all fields."`
+	APIVersion string        `name:"api-version" placeholder:"NN.0" help:"API version to speak. Otherwise SF_ORG_API_VERSION, then the version that sf saw the org with, then the project's sourceApiVersion."`
+	Timeout    time.Duration `default:"10m" help:"Give up after this long."`
+
+	Hook      hookCmd          `cmd:"" help:"What sfp runs after a deployment, through scripts/bootstrap-eca-oauth.sh."`
+	Bootstrap bootstrapCmd     `cmd:"" help:"Enable OAuth on the apps of a project or package, at a terminal."`
+	Plan      planCmd          `cmd:"" help:"Show what bootstrap would change. Writes nothing."`
+	Demo      demoCmd          `cmd:"" help:"Show the whole story against a simulated org, without Salesforce."`
+	Simulate  simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
+	Ver       versionCmd       `cmd:"" name:"version" help:"Print eca's version."`
+	Version   kong.VersionFlag `help:"Print eca's version."`
+}
+
+const description = `Enables OAuth on Salesforce External Client Apps, org by org.
+
+Deploy an app's header with sfp, and let sfp run scripts/bootstrap-eca-oauth.sh after it: the app gets its own OAuth consumer in each org, and the policies of the environment can be deployed next. A second run changes nothing.
+
+Try it without Salesforce: eca demo`
+
+// system is what a command has of the world around it.
+type system struct {
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	home           string // the user's home directory, "" where there is none
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	home, _ := os.UserHomeDir()
+	code := run(ctx, os.Args[1:], &system{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, home: home})
+	stop()
+	os.Exit(code)
+}
+
+// exitRequest carries an exit code out of kong, which ends the process after
+// printing help.
+type exitRequest int
+
+// run is main with everything from outside passed in.
+func run(ctx context.Context, args []string, sys *system) (code int) {
+	var c cli
+	defer func() {
+		if r := recover(); r != nil {
+			exit, ok := r.(exitRequest)
+			if !ok {
+				panic(r)
+			}
+			code = int(exit)
+		}
+	}()
+	parser := kong.Must(&c,
+		kong.Name("eca"), kong.Description(description),
+		kong.Writers(sys.stdout, sys.stderr),
+		kong.Exit(func(code int) { panic(exitRequest(code)) }),
+		kong.Vars{"version": version()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	out := &output{system: sys, json: slices.Contains(args, "--json"), started: time.Now()}
+	command, err := parser.Parse(args)
+	if err != nil {
+		hint := "eca --help"
+		if parse := new(kong.ParseError); errors.As(err, &parse) && parse.Context.Selected() != nil {
+			hint = "eca " + parse.Context.Selected().Path() + " --help"
+		}
+		return out.finish(usageError{fmt.Errorf("%w; see: %s", err, hint)})
+	}
+	out.command, _, _ = strings.Cut(command.Command(), " ")
+	out.json, out.verbose = c.JSON, c.Verbose
+	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(sys, out, &c)
+	return out.finish(command.Run())
+}
+
+// usageError is the fault of the command line. It exits with exitUsage.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// errPending makes eca plan --exit-code exit with exitPending.
+var errPending = errors.New("changes are pending")
+
+type versionCmd struct{}
+
+func (versionCmd) Run(out *output) error {
+	out.document.Version = version()
+	out.printf("eca %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return nil
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/ecakit/ecakit/pkg/bootstrap"
+)
+
+// output is where a command says what it does. Progress and warnings go to
+// standard output, which sfp shows live; standard error carries one thing, why
+// the command failed, because sfp makes it the package's error.
+type output struct {
+	*system
+	command  string
+	json     bool
+	verbose  bool
+	started  time.Time
+	traffic  *traffic
+	document document
+	printed  bool // the document was printed before the command's end
+}
+
+// document is what --json prints.
+type document struct {
+	Command  string            `json:"command,omitempty"`
+	OK       bool              `json:"ok"`
+	Version  string            `json:"version,omitempty"`
+	Skipped  string            `json:"skipped,omitempty"` // why there was nothing to do
+	Server   *serverDocument   `json:"server,omitempty"`
+	Steps    []stepDocument    `json:"steps,omitempty"`
+	Report   *bootstrap.Report `json:"report,omitempty"`
+	Requests int               `json:"requests,omitempty"`
+	Seconds  float64           `json:"seconds"`
+	Error    *errorDocument    `json:"error,omitempty"`
+}
+
+type errorDocument struct {
+	Message  string `json:"message"`
+	ExitCode int    `json:"exitCode"`
+}
+
+// printf prints progress. With --json there is none.
+func (o *output) printf(format string, args ...any) {
+	if !o.json {
+		fmt.Fprint(o.stdout, printable(fmt.Sprintf(format, args...)))
+	}
+}
+
+// printable takes out what a terminal would act on. Names of apps and files, and
+// what an org answers, are not ours.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// finish prints the outcome and returns the exit code.
+func (o *output) finish(err error) int {
+	code := exitDone
+	usage := usageError{}
+	switch {
+	case err == nil:
+	case errors.Is(err, errPending):
+		code = exitPending
+	case errors.As(err, &usage):
+		code = exitUsage
+	default:
+		code = exitFailed
+	}
+	o.document.Command, o.document.OK = o.command, err == nil || code == exitPending
+	if o.traffic != nil {
+		o.document.Requests = o.traffic.count()
+	}
+	o.document.Seconds = float64(time.Since(o.started).Round(time.Millisecond).Milliseconds()) / 1000
+	if !o.document.OK {
+		message := oneLine(explain(err))
+		o.document.Error = &errorDocument{Message: message, ExitCode: code}
+		fmt.Fprintf(o.stderr, "eca: %s\n", message)
+	}
+	if o.json && !o.printed {
+		encoder := json.NewEncoder(o.stdout)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(o.document); err != nil {
+			fmt.Fprintf(o.stderr, "eca: standard output cannot be written: %v\n", err)
+			return exitFailed
+		}
+	}
+	return code
+}
+
+// oneLine makes a message one line that a terminal can show.
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(printable(s)), " ")
+}
+
+// header prints what a run is about, before it calls the org.
+func (o *output) header(r *bootstrap.Report) {
+	apps := 0
+	for _, app := range r.Apps {
+		if app.DistributionState == "" {
+			apps++
+		}
+	}
+	from := "the project"
+	if r.Package != "" {
+		from = r.Package
+	}
+	about := []string{}
+	name := r.Org.Alias
+	if name == "" {
+		name = r.Org.Username
+	} else if r.Org.Username != "" {
+		about = append(about, r.Org.Username)
+	}
+	if name == "" {
+		name = r.Org.InstanceURL
+	}
+	if r.Org.Kind != "" {
+		about = append(about, string(r.Org.Kind))
+	}
+	about = append(about, "API "+r.Org.APIVersion)
+	o.printf("eca: %s from %s to %s (%s)\n", plural(apps, "app"), from, name, strings.Join(about, ", "))
+	for _, p := range r.Policies {
+		o.printf("  policies from %s, %s\n", p.Folder, p.Origin)
+	}
+	for _, app := range r.Apps {
+		if app.DistributionState != "" {
+			o.printf("  %s is left alone: it is %s, and such an app gets its OAuth from its package\n", app.Name, app.DistributionState)
+		}
+	}
+}
+
+// outcome prints what a run did, or would do.
+func (o *output) outcome(r *bootstrap.Report, failed bool) {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, app := range r.Apps {
+		name := app.Name
+		for _, c := range app.Components {
+			sign, what := describe(c, r.PlanOnly)
+			if c.Type == bootstrap.Types[1] && app.ConsumerKey != "" && !r.PlanOnly && c.Done {
+				what += ", consumer key " + app.ConsumerKey
+			}
+			// The tabwriter counts what it prints, so that one line's text must not
+			// hold a tab or line break of its own.
+			fmt.Fprintf(w, "  %s\t%s %s\t%s\t%s\n", oneLine(name), sign, c.Type, oneLine(c.FullName), oneLine(what))
+			name = ""
+			if o.verbose || c.Action == bootstrap.Update {
+				for _, change := range c.Changes {
+					// Without a cell of their own, these lines leave the columns alone.
+					fmt.Fprintf(w, "      %s: %s\n", change.Field, oneLine(fromTo(c.Action, change.From, change.To)))
+				}
+			}
+		}
+	}
+	w.Flush()
+	o.printf("%s", b.String())
+	steady := true
+	for _, app := range r.Apps {
+		for _, warning := range app.Warnings {
+			o.printf("  warning: %s: %s\n", app.Name, warning)
+			steady = steady && !strings.Contains(warning, "every run") && !strings.Contains(warning, "whatever is sent")
+		}
+	}
+	if failed {
+		return
+	}
+	took := fmt.Sprintf("%s, %s", duration(time.Since(o.started)), plural(o.traffic.count(), "request"))
+	switch {
+	case r.PlanOnly && r.Pending > 0:
+		o.printf("eca: %s pending, nothing was written (%s).\n", plural(r.Pending, "change"), took)
+	case r.Pending == 0:
+		o.printf("eca: nothing to change (%s).\n", took)
+	case steady:
+		o.printf("eca: done in %s. A second run would change nothing.\n", took)
+	default:
+		o.printf("eca: done in %s.\n", took)
+	}
+}
+
+func describe(c bootstrap.ComponentReport, planOnly bool) (sign, what string) {
+	switch {
+	case c.Error != "":
+		return "!", "failed"
+	case c.Action == bootstrap.Unchanged:
+		return "=", "unchanged"
+	case c.Action == bootstrap.Create && planOnly:
+		return "+", "to be created"
+	case c.Action == bootstrap.Update && planOnly:
+		return "~", "to be updated"
+	case !c.Done:
+		return " ", "not reached"
+	case c.Action == bootstrap.Create:
+		return "+", "created"
+	}
+	return "~", "updated"
+}
+
+func fromTo(action bootstrap.Action, from, to string) string {
+	if action == bootstrap.Create {
+		return to
+	}
+	if from == "" {
+		from = "(none)"
+	}
+	if to == "" {
+		to = "(none)"
+	}
+	return from + " → " + to
+}
+
+func duration(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

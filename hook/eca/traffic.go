@@ -1,0 +1,70 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// traffic counts the requests of a run and, with --verbose, prints them. It
+// prints no header and no body, which hold the token.
+type traffic struct {
+	out      *output
+	requests atomic.Int64
+	base     http.RoundTripper
+}
+
+// maxParallel is how many connections a run keeps open; it sends no more
+// requests at once than that.
+const maxParallel = 16
+
+// newHTTPClient returns the client of a run.
+func newHTTPClient(out *output) *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = maxParallel
+	out.traffic = &traffic{out: out, base: transport}
+	return &http.Client{Transport: out.traffic}
+}
+
+func (t *traffic) count() int { return int(t.requests.Load()) }
+
+// RoundTrip sends one request.
+func (t *traffic) RoundTrip(r *http.Request) (*http.Response, error) {
+	t.requests.Add(1)
+	started := time.Now()
+	resp, err := t.base.RoundTrip(r)
+	if t.out.verbose {
+		outcome := "no answer"
+		if err == nil {
+			outcome = resp.Status
+		}
+		t.out.printf("  %s %s%s: %s in %d ms\n", r.Method, r.URL.Path, operation(r), outcome, time.Since(started).Milliseconds())
+	}
+	return resp, err
+}
+
+var soapOperation = regexp.MustCompile(`<(\w+Metadata) xmlns="[^"]*">(?:<metadata xsi:type="(\w+)"|<type>(\w+))?`)
+
+// operation tells a SOAP request's call and type.
+func operation(r *http.Request) string {
+	if r.GetBody == nil {
+		return ""
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return ""
+	}
+	defer body.Close()
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return ""
+	}
+	match := soapOperation.FindSubmatch(data)
+	if match == nil {
+		return ""
+	}
+	return strings.TrimRight(" "+string(match[1])+" "+string(match[2])+string(match[3]), " ")
+}
