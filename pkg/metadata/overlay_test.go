@@ -1,0 +1,112 @@
+package metadata
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func settings(t *testing.T, typ, text string) Stated {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	var value any
+	if err := d.Decode(&value); err != nil {
+		t.Fatal(err)
+	}
+	stated, err := Lookup(typ).State("x", value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stated
+}
+
+// TestOverlaySeesWhatMeansTheSame lists pairs of what an org shows and what a
+// project states, and whether that is a difference.
+func TestOverlaySeesWhatMeansTheSame(t *testing.T) {
+	field := func(name, text string) []Field { return []Field{{Name: name, Text: text}} }
+	ipRange := func(from, to string) Field {
+		return Field{Name: "trustedIpRanges", Fields: []Field{{Name: "startIpAddress", Text: from}, {Name: "endIpAddress", Text: to}}}
+	}
+	for _, test := range []struct {
+		typ    string
+		has    []Field
+		stated string
+		differ bool
+	}{
+		{OAuthSettings, field("commaSeparatedOauthScopes", "RefreshToken,Api"), `{"commaSeparatedOauthScopes": ["Api", "RefreshToken"]}`, false},
+		{OAuthSettings, field("commaSeparatedOauthScopes", "Api, OfflineAccess"), `{"commaSeparatedOauthScopes": "RefreshToken, Api"}`, false},
+		{OAuthSettings, field("commaSeparatedOauthScopes", "Api"), `{"commaSeparatedOauthScopes": ["Api", "Web"]}`, true},
+		{GlobalOAuthSettings, field("callbackUrl", "https://a\nhttps://b"), `{"callbackUrl": ["https://b", "https://a"]}`, false},
+		{GlobalOAuthSettings, field("callbackUrl", "https://a\r\nhttps://b\n"), `{"callbackUrl": "https://a\nhttps://b"}`, false},
+		{GlobalOAuthSettings, field("callbackUrl", "https://a"), `{"callbackUrl": "https://A"}`, true},
+		{GlobalOAuthSettings, nil, `{"isDeviceFlowEnabled": false}`, false},
+		{GlobalOAuthSettings, nil, `{"isDeviceFlowEnabled": true}`, true},
+		{GlobalOAuthSettings, nil, `{"isPkceRequired": true}`, false},
+		{GlobalOAuthSettings, field("isPkceRequired", "1"), `{"isPkceRequired": true}`, false},
+		{GlobalOAuthSettings, field("label", ""), `{"label": ""}`, false},
+		{GlobalOAuthSettings, field("label", "x"), `{"label": ""}`, true},
+		{GlobalOAuthSettings, field("certificate", "-----BEGIN CERTIFICATE-----\nAB\nCD\n-----END CERTIFICATE-----"), `{"certificate": "-----BEGIN CERTIFICATE-----ABCD-----END CERTIFICATE-----"}`, false},
+		{GlobalOAuthSettings, []Field{{Name: "idTokenConfig", Fields: []Field{{Name: "idTokenValidityInMinutes", Text: "2"}, {Name: "idTokenAudience", Text: "a"}}}}, `{"idTokenConfig": {"idTokenValidityInMinutes": 2}}`, false},
+		{GlobalOAuthSettings, []Field{{Name: "idTokenConfig", Fields: []Field{{Name: "idTokenValidityInMinutes", Text: "2"}}}}, `{"idTokenConfig": {"idTokenValidityInMinutes": 3}}`, true},
+		{OAuthSettings, []Field{ipRange("1", "2"), ipRange("3", "4")}, `{"trustedIpRanges": [{"startIpAddress": "3", "endIpAddress": "4"}, {"startIpAddress": "1", "endIpAddress": "2"}]}`, false},
+		{OAuthSettings, []Field{ipRange("1", "2")}, `{"trustedIpRanges": []}`, true},
+		{OAuthSettings, nil, `{"trustedIpRanges": []}`, false},
+		{OAuthSettings, field("assetTokenValidity", "0600"), `{"assetTokenValidity": 600}`, false},
+		{PluginPolicies, field("startPage", "None"), `{"startPage": "OAuth"}`, true},
+	} {
+		t.Run(test.stated, func(t *testing.T) {
+			c := &Component{Type: test.typ, FullName: "x", Fields: test.has}
+			_, changes := c.Overlay(settings(t, test.typ, test.stated))
+			if (len(changes) > 0) != test.differ {
+				t.Errorf("%v against %s gives the changes %v", test.has, test.stated, changes)
+			}
+		})
+	}
+}
+
+func TestOverlayKeepsEverythingElse(t *testing.T) {
+	c := &Component{Type: GlobalOAuthSettings, FullName: "odd name", Fields: []Field{
+		{Name: "callbackUrl", Text: "https://old.example.com"},
+		{Name: "consumerKey", Text: "3MVG9KEY"},
+		{Name: "consumerSecret", Text: "SECRET"},
+		{Name: "externalClientApplication", Text: "App"},
+		{Name: "futureList", Text: "a"},
+		{Name: "futureList", Text: "b"},
+		{Name: "futureStruct", Fields: []Field{{Name: "deep", Text: "1"}}},
+		{Name: "idTokenConfig", Fields: []Field{{Name: "idTokenAudience", Text: "aud"}, {Name: "idTokenValidityInMinutes", Text: "2"}}},
+		{Name: "isPkceRequired", Text: "true"},
+		{Name: "shouldRotateConsumerKey", Text: "true"},
+	}}
+	before := fmt.Sprint(c)
+	got, changes := c.Overlay(settings(t, GlobalOAuthSettings, `{"callbackUrl": "https://new.example.com", "idTokenConfig": {"idTokenValidityInMinutes": 9}}`))
+	encoded, err := encode(t, got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `<metadata xsi:type="ExtlClntAppGlobalOauthSettings"><fullName>odd name</fullName><callbackUrl>https://new.example.com</callbackUrl>` +
+		`<consumerKey>3MVG9KEY</consumerKey><externalClientApplication>App</externalClientApplication><futureList>a</futureList><futureList>b</futureList>` +
+		`<futureStruct><deep>1</deep></futureStruct><idTokenConfig><idTokenAudience>aud</idTokenAudience><idTokenValidityInMinutes>9</idTokenValidityInMinutes></idTokenConfig>` +
+		`<isPkceRequired>true</isPkceRequired></metadata>`
+	if encoded != want {
+		t.Errorf("got  %s\nwant %s", encoded, want)
+	}
+	if len(changes) != 2 || changes[0].Field != "callbackUrl" || changes[0].From != "https://old.example.com" || changes[0].To != "https://new.example.com" {
+		t.Errorf("the changes are %+v", changes)
+	}
+	if fmt.Sprint(c) != before {
+		t.Error("the component itself was changed")
+	}
+}
+
+func TestChangesShowNoSecret(t *testing.T) {
+	c := &Component{Type: GlobalOAuthSettings, Fields: []Field{{Name: "consumerKey", Text: "3MVG9abcdefghijklmnopqrstuvwxyz"}, {Name: "consumerSecret", Text: "TOPSECRET"}}}
+	_, changes := c.Overlay(Stated{"consumerKey": nil, "consumerSecret": nil, "certificate": {{Name: "certificate", Text: "-----BEGIN CERTIFICATE-----AAAA"}}})
+	text := fmt.Sprint(changes)
+	for _, secret := range []string{"abcdefghij", "TOPSECRET", "BEGIN CERTIFICATE"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s shows %s", text, secret)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package metadata
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestStateRefuses(t *testing.T) {
+	for _, test := range []struct{ typ, settings, want string }{
+		{GlobalOAuthSettings, `[]`, "x: must be an object with fields of ExtlClntAppGlobalOauthSettings, not an array"},
+		{GlobalOAuthSettings, `{"callbackURL": "https://a"}`, "x.callbackURL: ExtlClntAppGlobalOauthSettings has no such field; did you mean callbackUrl?"},
+		{GlobalOAuthSettings, `{"fullName": "a"}`, "x.fullName: cannot be set"},
+		{GlobalOAuthSettings, `{"consumerKey": "a"}`, "x.consumerKey: cannot be set"},
+		{GlobalOAuthSettings, `{"consumerSecret": "SECRET"}`, "x.consumerSecret: cannot be set"},
+		{GlobalOAuthSettings, `{"shouldRotateConsumerKey": true}`, "x.shouldRotateConsumerKey: cannot be set"},
+		{GlobalOAuthSettings, `{"shouldRotateConsumerSecret": false}`, "x.shouldRotateConsumerSecret: cannot be set"},
+		{OAuthSettings, `{"oauthLink": "00D:888"}`, "x.oauthLink: cannot be set"},
+		{OAuthSettings, `{"externalClientApplication": "Other"}`, "x.externalClientApplication: cannot be set"},
+		{GlobalOAuthSettings, `{"isPkceRequired": "true"}`, `x.isPkceRequired: must be true or false, not the string "true"`},
+		{GlobalOAuthSettings, `{"isPkceRequired": null}`, "x.isPkceRequired: must be true or false, not null"},
+		{GlobalOAuthSettings, `{"callbackUrl": 7}`, "x.callbackUrl: must be a string or an array of strings, not the number 7"},
+		{GlobalOAuthSettings, `{"callbackUrl": ["https://a", 7]}`, "x.callbackUrl[1]: must be a string"},
+		{GlobalOAuthSettings, `{"callbackUrl": ["https://a\nhttps://b"]}`, "x.callbackUrl[0]: "},
+		{GlobalOAuthSettings, `{"label": "a\u0001b"}`, "x.label: holds the character U+0001"},
+		{GlobalOAuthSettings, `{"idTokenConfig": {"idTokenValidity": 2}}`, "x.idTokenConfig.idTokenValidity: idTokenConfig has no such field"},
+		{GlobalOAuthSettings, `{"idTokenConfig": {"idTokenValidityInMinutes": 2.5}}`, `x.idTokenConfig.idTokenValidityInMinutes: "2.5" is not a whole number`},
+		{GlobalOAuthSettings, `{"certificate": {"path": "a"}}`, `x.certificate: must be a string or {"file"`},
+		{GlobalOAuthSettings, `{"certificate": "-----BEGIN RSA PRIVATE KEY-----abc"}`, "x.certificate: holds a private key"},
+		{OAuthSettings, `{"trustedIpRanges": {}}`, "x.trustedIpRanges: must be an array of objects, not an object"},
+		{OAuthSettings, `{"trustedIpRanges": [{"startIpAddress": "1.1.1.1"}]}`, "x.trustedIpRanges[0]: lacks endIpAddress"},
+		{OAuthSettings, `{"commaSeparatedOauthScopes": ["api"]}`, `x.commaSeparatedOauthScopes: the scope "api" is called Api in metadata`},
+		{OAuthSettings, `{"commaSeparatedOauthScopes": "refresh_token"}`, `the scope "refresh_token" is called RefreshToken in metadata`},
+		{OAuthSettings, `{"commaSeparatedOauthScopes": "mcp_api"}`, `the scope "mcp_api" is called MCP in metadata`},
+		{PluginPolicies, `{"startPage": "Oauth"}`, `x.startPage: "Oauth" is not one of None, Custom, OAuth, SAML; did you mean OAuth?`},
+	} {
+		t.Run(test.settings, func(t *testing.T) {
+			d := json.NewDecoder(strings.NewReader(test.settings))
+			d.UseNumber()
+			var value any
+			if err := d.Decode(&value); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Lookup(test.typ).State("x", value)
+			var settingErr *SettingError
+			if !errors.As(err, &settingErr) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			if err != nil && (strings.Contains(err.Error(), "SECRET") || strings.Contains(err.Error(), "abc")) {
+				t.Errorf("the message repeats a secret: %v", err)
+			}
+		})
+	}
+}
+
+func TestStateJoinsLists(t *testing.T) {
+	global := settings(t, GlobalOAuthSettings, `{"callbackUrl": ["https://a", "https://b"], "certificate": {"file": "certs/a.crt"}}`)
+	if got := global["callbackUrl"][0].Text; got != "https://a\nhttps://b" {
+		t.Errorf("callbackUrl is %q", got)
+	}
+	if got := global["certificate"][0].Fields; len(got) != 1 || got[0].Name != "file" || got[0].Text != "certs/a.crt" {
+		t.Errorf("certificate is %v", got)
+	}
+	if got := settings(t, OAuthSettings, `{"commaSeparatedOauthScopes": ["Api", "FutureScope"]}`)["commaSeparatedOauthScopes"][0].Text; got != "Api, FutureScope" {
+		t.Errorf("scopes are %q", got)
+	}
+}
+
+func TestCheckVersion(t *testing.T) {
+	stated := settings(t, PluginPolicies, `{"isEnabled": true, "isCanvasPluginEnabled": true}`)
+	if err := Lookup(PluginPolicies).CheckVersion(stated, 66); err != nil {
+		t.Error(err)
+	}
+	if err := Lookup(PluginPolicies).CheckVersion(stated, 65); err == nil || err.Error() != "isCanvasPluginEnabled needs API version 66.0 or later, and this run uses 65.0" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,117 @@
+package metadata
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+func header(body string) string {
+	return `<?xml version="1.0" encoding="UTF-8"?><ExternalClientApplication xmlns="` + Namespace + `">` + body + `</ExternalClientApplication>`
+}
+
+func TestReadFile(t *testing.T) {
+	fsys := fstest.MapFS{"externalClientApps/My.App.eca-meta.xml": {Data: []byte("\xef\xbb\xbf" + header(`<label>My <![CDATA[<App>]]> &amp; more</label><!-- note --><futureField>1</futureField>`))}}
+	c, err := ReadFile(fsys, "externalClientApps/My.App.eca-meta.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Type != Header || c.FullName != "My.App" || c.Text("label") != "My <App> & more" || c.Text("futureField") != "1" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+// TestReadFileErrors checks that each error names the file, and the field where
+// there is one, and says what is wrong.
+func TestReadFileErrors(t *testing.T) {
+	policies := func(body string) string {
+		return `<ExtlClntAppOauthConfigurablePolicies xmlns="` + Namespace + `">` + body + `</ExtlClntAppOauthConfigurablePolicies>`
+	}
+	for _, test := range []struct{ name, file, content, want string }{
+		{"empty", "A.eca-meta.xml", "", "A.eca-meta.xml: is not well-formed XML"},
+		{"cut off", "A.eca-meta.xml", `<ExternalClientApplication xmlns="` + Namespace + `"><label>`, "A.eca-meta.xml: is not well-formed XML: XML syntax error on line 1"},
+		{"no XML", "A.eca-meta.xml", "{}", "A.eca-meta.xml: "},
+		{"two roots", "A.eca-meta.xml", header("") + `<a xmlns="` + Namespace + `"/>`, "more than one root element"},
+		{"text behind the root", "A.eca-meta.xml", header("") + "rest", "text outside the root element"},
+		{"other root", "A.eca-meta.xml", policies(""), "the root element is ExtlClntAppOauthConfigurablePolicies, but a .eca-meta.xml file holds ExternalClientApplication"},
+		{"no namespace", "A.eca-meta.xml", "<ExternalClientApplication/>", "not in the namespace"},
+		{"other name", "A.eca-meta.xml", header("<fullName>B</fullName>"), `fullName says "B"`},
+		{"mixed content", "A.eca-meta.xml", header("<label>a<b/></label>"), "label mixes text and elements"},
+		{"text for fields", "A.eca-meta.xml", header("oops"), "holds text where its fields should be"},
+		{"nested where text belongs", "A.eca-meta.xml", header("<label><b>x</b></label>"), "A.eca-meta.xml: label: wants a string, not nested elements"},
+		{"enum", "A.eca-meta.xml", header("<distributionState>local</distributionState>"), `A.eca-meta.xml: distributionState: "local" is not one of Local, Packaged`},
+		{"boolean", "A.eca-meta.xml", header("<isProtected>yes</isProtected>"), `isProtected: "yes" is neither true nor false`},
+		{"int", "A.ecaOauthPlcy-meta.xml", policies("<sessionTimeoutInMinutes>1.5</sessionTimeoutInMinutes>"), `sessionTimeoutInMinutes: "1.5" is not a whole number`},
+		{"entity", "A.eca-meta.xml", `<!DOCTYPE x [<!ENTITY e "boom">]>` + header("<label>&e;</label>"), "is not well-formed XML"},
+		{"too deep", "A.eca-meta.xml", header(strings.Repeat("<a>", 1000) + strings.Repeat("</a>", 1000)), "nested deeper than"},
+		{"too large", "A.eca-meta.xml", header("<label>" + strings.Repeat("x", maxSource) + "</label>"), "larger than 4 MiB"},
+		{"other file", "A.txt", "", "is not a source file of an External Client App"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := ReadFile(fstest.MapFS{test.file: {Data: []byte(test.content)}}, test.file)
+			var sourceErr *SourceError
+			if !errors.As(err, &sourceErr) || sourceErr.Path != test.file || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "\n") {
+				t.Errorf("the message has more than one line: %v", err)
+			}
+		})
+	}
+	if _, err := ReadFile(fstest.MapFS{}, "A.eca-meta.xml"); !errors.Is(err, fs.ErrNotExist) || strings.Count(err.Error(), "A.eca-meta.xml") != 1 {
+		t.Errorf("a missing file gives %v", err)
+	}
+}
+
+func TestTypeOfFile(t *testing.T) {
+	for name, want := range map[string]string{
+		"x/App.eca-meta.xml": Header, "App.ecaOauth-meta.xml": OAuthSettings, "App.ecaGlblOauth-meta.xml": GlobalOAuthSettings,
+		"App.ecaPlcy-meta.xml": PluginPolicies, "App.ecaOauthPlcy-meta.xml": OAuthPolicies, "A.remoteSite-meta.xml": RemoteSiteSetting,
+		"App.eca": "", ".eca-meta.xml": "", "App.ECA-meta.xml": "", "App.ecaMobile-meta.xml": "",
+	} {
+		got := ""
+		if typ, _ := TypeOfFile(name); typ != nil {
+			got = typ.Name
+		}
+		if got != want {
+			t.Errorf("TypeOfFile(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+// FuzzParse checks that no source file makes Parse panic, and that what it reads
+// can be encoded and comes back as it was.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(header("<label>x</label>")))
+	f.Add([]byte(header("<?pi a?><label><!-- c --><![CDATA[x]]></label>")))
+	f.Add([]byte(`<?xml version="1.0"?><?x?><a:ExtlClntAppOauthSettings xmlns:a="` + Namespace + `"><a:trustedIpRanges><a:description/></a:trustedIpRanges></a:ExtlClntAppOauthSettings>`))
+	if data, err := os.ReadFile("../../testdata/eca-definition/externalClientApps/ErpConnector.eca-meta.xml"); err == nil {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		encoded, err := encode(t, c)
+		if err != nil {
+			return // names that XML allows and the platform does not use
+		}
+		again := decode(t, encoded)
+		if _, changes := again.Overlay(byName(c.Fields)); len(changes) > 0 || again.FullName != c.FullName {
+			t.Errorf("%+v came back as %+v", c, again)
+		}
+	})
+}
+
+func byName(fields []Field) Stated {
+	stated := make(Stated)
+	for _, f := range fields {
+		stated[f.Name] = append(stated[f.Name], f)
+	}
+	return stated
+}

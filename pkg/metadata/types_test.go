@@ -1,0 +1,89 @@
+package metadata
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/antchfx/xmlquery"
+)
+
+// TestTypesFollowTheWSDL holds the table against the schema of the Metadata API's
+// WSDL, field by field and in order.
+func TestTypesFollowTheWSDL(t *testing.T) {
+	f, err := os.Open(filepath.Join("..", "..", "..", "shared", "schema", "metadata.xsd"))
+	if err != nil {
+		t.Skip("the WSDL's schema is not at hand: ", err)
+	}
+	defer f.Close()
+	doc, err := xmlquery.Parse(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, typ := range Types() {
+		t.Run(typ.Name, func(t *testing.T) { compareFields(t, doc, typ.Name, typ.Fields) })
+	}
+}
+
+func compareFields(t *testing.T, doc *xmlquery.Node, typ string, fields []FieldType) {
+	elements := xmlquery.Find(doc, "//xsd:complexType[@name='"+typ+"']//xsd:element")
+	if len(elements) != len(fields) {
+		t.Errorf("%s has %d fields, the WSDL has %d", typ, len(fields), len(elements))
+	}
+	for i, e := range elements[:min(len(elements), len(fields))] {
+		ft := fields[i]
+		if name := e.SelectAttr("name"); name != ft.Name {
+			t.Fatalf("%s: field %d is %s, the WSDL has %s", typ, i, ft.Name, name)
+		}
+		if required := e.SelectAttr("minOccurs") != "0"; required != ft.Required {
+			t.Errorf("%s.%s: Required is %v", typ, ft.Name, ft.Required)
+		}
+		if repeated := e.SelectAttr("maxOccurs") == "unbounded"; repeated != ft.Repeated {
+			t.Errorf("%s.%s: Repeated is %v", typ, ft.Name, ft.Repeated)
+		}
+		switch wsdlType := e.SelectAttr("type"); wsdlType {
+		case "xsd:string", "xsd:boolean", "xsd:int":
+			want := map[string]Kind{"xsd:string": String, "xsd:boolean": Boolean, "xsd:int": Int}[wsdlType]
+			if ft.Kind != want {
+				t.Errorf("%s.%s: Kind is %s, the WSDL says %s", typ, ft.Name, ft.Kind, wsdlType)
+			}
+		default:
+			name := localName(wsdlType)
+			var values []string
+			for _, v := range xmlquery.Find(doc, "//xsd:simpleType[@name='"+name+"']//xsd:enumeration") {
+				values = append(values, v.SelectAttr("value"))
+			}
+			if values == nil {
+				if ft.Kind != Struct {
+					t.Errorf("%s.%s: Kind is %s, the WSDL has the structure %s", typ, ft.Name, ft.Kind, name)
+				}
+				compareFields(t, doc, name, ft.Fields)
+			} else if ft.Kind != Enum || ft.EnumName != name || !slices.Equal(ft.Values, values) {
+				t.Errorf("%s.%s: is %s %s %v, the WSDL has %s %v", typ, ft.Name, ft.Kind, ft.EnumName, ft.Values, name, values)
+			}
+		}
+	}
+}
+
+func TestFieldsAreInWSDLOrder(t *testing.T) {
+	for _, typ := range Types() {
+		if !slices.IsSortedFunc(typ.Fields, func(a, b FieldType) int {
+			if a.Name < b.Name {
+				return -1
+			}
+			return 1
+		}) {
+			t.Errorf("the fields of %s are not in alphabetical order", typ.Name)
+		}
+	}
+}
+
+func TestParseVersion(t *testing.T) {
+	for text, want := range map[string]Version{"65.0": 65, "65": 65, "9.0": 9, "": 0, "65.1": 0, "v65.0": 0, "0": 0, "-1": 0, "99999999": 0, "sixty": 0} {
+		got, err := ParseVersion(text)
+		if got != want || (err == nil) != (want != 0) {
+			t.Errorf("ParseVersion(%q) = %v, %v, want %v", text, got, err, want)
+		}
+	}
+}

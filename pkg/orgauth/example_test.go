@@ -1,0 +1,21 @@
+package orgauth_test
+
+import (
+	"fmt"
+
+	"github.com/ecakit/ecakit/pkg/orgauth"
+)
+
+func ExampleFromToken() {
+	session, err := orgauth.FromToken("00D000000000001AAA!AQE.token", "https://acme--uat.sandbox.my.salesforce.com")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(session, session.Kind)
+	_, err = orgauth.FromToken("00D000000000001AAA!AQE.token", "http://acme.my.salesforce.com")
+	fmt.Println(err)
+	// Output:
+	// acme--uat.sandbox.my.salesforce.com sandbox
+	// a token is sent over https only, and the instance URL http://acme.my.salesforce.com is not (http is for this machine's own loopback)
+}

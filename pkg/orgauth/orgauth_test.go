@@ -1,0 +1,268 @@
+package orgauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// What the Salesforce CLI's own code (@salesforce/core, as of sf 2.150.6) wrote
+// for this text with keys that it made for the purpose, without and with
+// SF_CRYPTO_V2.
+const (
+	plainToken = "00D000000000001AAA!AQE.fixture_token-not_a_real_one"
+
+	keyV1    = "2e5e40cfb9abe893bd7129687aa70dc5"
+	cipherV1 = "ff4c0f90f37d0949f79a6a646f5adb764d2475d7e3fa95685f7db19eccaa98d3749194b991c36ee241601a336b36ff9c290558421d135133fd:6dfa6293964d0e3375267600bdfac290"
+
+	keyV2    = "67e3870b5c70f57176c34e4d4405f21ef87a933c65b452b14f9c4822c579fb77"
+	cipherV2 = "4744ae35ec222776526c6c96e5ff623ea5fc18d331ee7dbd4f175a767aba6531acf22307fd6962643e4d85aeeb4e8a2fd3d20ef01b3d814445af0db0b8650c:65d00379ea64bd12ecd2f36c21eb4044"
+)
+
+type fixedKey string
+
+func (k fixedKey) Key(context.Context) (string, error) { return string(k), nil }
+
+// storeWith makes a store of files.
+func storeWith(t *testing.T, key string, files map[string]string) *Store {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &Store{Dir: dir, Keychain: fixedKey(key)}
+}
+
+func loginFile(accessToken, more string) string {
+	return fmt.Sprintf(`{"username": "a@example.com", "orgId": "00D000000000001AAA", "instanceUrl": "https://acme.my.salesforce.com", "accessToken": %q, "instanceApiVersion": "66.0"%s}`, accessToken, more)
+}
+
+func TestStoreSession(t *testing.T) {
+	for _, test := range []struct {
+		name, key, token, more string
+		kind                   Kind
+	}{
+		{"v1", keyV1, cipherV1, `, "isSandbox": true, "isScratch": false`, Sandbox},
+		{"v2", keyV2, cipherV2, `, "isSandbox": false, "isScratch": true`, Scratch},
+		{"scratch by dev hub", keyV1, cipherV1, `, "devHubUsername": "hub@example.com"`, Scratch},
+		{"production", keyV1, cipherV1, `, "isSandbox": false, "isScratch": false`, Production},
+		{"not a sandbox, but perhaps scratch", keyV1, cipherV1, `, "isSandbox": false`, Unknown},
+		{"not encrypted", "", plainToken, "", Unknown},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			store := storeWith(t, test.key, map[string]string{
+				"a@example.com.json": loginFile(test.token, test.more),
+				"alias.json":         `{"orgs": {"uat": "a@example.com", "b": "a@example.com", "gone": "gone@example.com"}}`,
+			})
+			for org, alias := range map[string]string{"uat": "uat", "a@example.com": "b"} {
+				s, err := store.Session(t.Context(), org)
+				if err != nil {
+					t.Fatal(err)
+				}
+				token, err := s.Token()
+				if err != nil || token.AccessToken != plainToken {
+					t.Errorf("the token is %v, %v", token, err)
+				}
+				if s.Alias != alias || s.Username != "a@example.com" || s.Kind != test.kind || s.Version != 66 || s.InstanceURL != "https://acme.my.salesforce.com" {
+					t.Errorf("the session of %s is %+v", org, s)
+				}
+				if text := fmt.Sprintf("%v %+v %#v %s", s, s, *s, s); strings.Contains(text, "fixture_token") {
+					t.Errorf("a printed session shows the token: %s", text)
+				}
+			}
+		})
+	}
+}
+
+func TestStoreErrors(t *testing.T) {
+	aliases := `{"orgs": {"uat": "a@example.com", "gone": "gone@example.com"}}`
+	for _, test := range []struct {
+		name, org, key string
+		files          map[string]string
+		reason         error
+		want           string
+	}{
+		{"unknown org", "nobody", keyV1, nil, ErrUnknownOrg, `no org "nobody" is logged in`},
+		{"mistyped alias", "uta", keyV1, map[string]string{"alias.json": aliases}, ErrUnknownOrg, "did you mean uat?"},
+		{"alias without login", "gone", keyV1, map[string]string{"alias.json": aliases}, ErrUnknownOrg, `the alias "gone" stands for gone@example.com`},
+		{"path as a name", "../a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile(cipherV1, "")}, ErrUnknownOrg, "is logged in"},
+		{"broken alias file", "uat", keyV1, map[string]string{"alias.json": "{"}, ErrStore, "alias.json"},
+		{"broken login", "a@example.com", keyV1, map[string]string{"a@example.com.json": "[]"}, ErrStore, "a@example.com.json"},
+		{"no token", "a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile("", "")}, ErrNoToken, "holds no access token"},
+		{"wrong key", "a@example.com", strings.Repeat("0", 32), map[string]string{"a@example.com.json": loginFile(cipherV1, "")}, ErrWrongKey, "not the one that the value was encrypted with"},
+		{"v1 key, v2 value", "a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile(cipherV2, "")}, ErrWrongKey, ""},
+		{"odd key", "a@example.com", "short", map[string]string{"a@example.com.json": loginFile(cipherV1, "")}, ErrWrongKey, "a length that sf does not use"},
+		{"http instance", "a@example.com", keyV1, map[string]string{"a@example.com.json": strings.Replace(loginFile(cipherV1, ""), "https", "http", 1)}, ErrInstance, "https only"},
+		{"no instance", "a@example.com", keyV1, map[string]string{"a@example.com.json": strings.Replace(loginFile(cipherV1, ""), "instanceUrl", "x", 1)}, ErrInstance, "not a URL"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := storeWith(t, test.key, test.files).Session(t.Context(), test.org)
+			if !errors.Is(err, test.reason) || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("got %v, want %v with %q", err, test.reason, test.want)
+			}
+			for _, secret := range []string{"fixture_token", cipherV1[:20], cipherV2[:20], keyV1} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("the message shows a secret: %v", err)
+				}
+			}
+		})
+	}
+	unreadable := storeWith(t, keyV1, nil)
+	if err := os.Mkdir(filepath.Join(unreadable.Dir, "a@example.com.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unreadable.Session(t.Context(), "a@example.com"); !errors.Is(err, ErrStore) {
+		t.Errorf("an unreadable login gives %v", err)
+	}
+}
+
+func TestKeychains(t *testing.T) {
+	dir := t.TempDir()
+	script := func(name, body string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	file := func(name, content string) KeyFile {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return KeyFile(path)
+	}
+	for _, test := range []struct {
+		name     string
+		keychain Keychain
+		key, err string
+	}{
+		{"file", file("key.json", `{"account": "local", "service": "sfdx", "key": "`+keyV1+`"}`), keyV1, ""},
+		{"file of another service", file("other.json", `{"account": "local", "service": "x", "key": "k"}`), "", "holds no key of the account"},
+		{"broken file", file("broken.json", "{"), "", "not the JSON"},
+		{"no file", KeyFile(filepath.Join(dir, "none")), "", "no such file"},
+		{"secret-tool", SecretTool(script("secret-tool", `test "$*" = "lookup user local domain sfdx" && echo `+keyV1)), keyV1, ""},
+		{"secret-tool without a key", SecretTool(script("secret-tool-2", `exit 1`)), "", "failed"},
+		{"secret-tool says nothing", SecretTool(script("secret-tool-3", `exit 0`)), "", "found no key"},
+		{"security", MacKeychain(script("security", `test "$*" = "find-generic-password -a local -s sfdx -w" && echo `+keyV2)), keyV2, ""},
+		{"security fails", MacKeychain(script("security-2", `echo "security: SecKeychainSearchCopyNext: not found." >&2; exit 44`)), "", "SecKeychainSearchCopyNext"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if runtime.GOOS == "windows" {
+				t.Skip("the keychains are played by shell scripts")
+			}
+			key, err := test.keychain.Key(t.Context())
+			if key != test.key || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+				t.Errorf("got %q, %v", key, err)
+			}
+		})
+	}
+	store := storeWith(t, "", map[string]string{"a@example.com.json": loginFile(cipherV1, "")})
+	store.Keychain = KeyFile(filepath.Join(dir, "none"))
+	if _, err := store.Session(t.Context(), "a@example.com"); !errors.Is(err, ErrNoKey) {
+		t.Errorf("a store without a key gives %v", err)
+	}
+}
+
+func TestDefaultKeychain(t *testing.T) {
+	tool := filepath.Join(t.TempDir(), "secret-tool")
+	if err := os.WriteFile(tool, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		goos string
+		env  map[string]string
+		want Keychain
+	}{
+		{"windows", nil, KeyFile(filepath.Join("d", "key.json"))},
+		{"darwin", nil, MacKeychain("/usr/bin/security")},
+		{"darwin", map[string]string{"SF_USE_GENERIC_UNIX_KEYCHAIN": "true"}, KeyFile(filepath.Join("d", "key.json"))},
+		{"linux", map[string]string{"SFDX_SECRET_TOOL_PATH": tool}, SecretTool(tool)},
+		{"linux", map[string]string{"SFDX_SECRET_TOOL_PATH": tool, "USE_GENERIC_UNIX_KEYCHAIN": "TRUE"}, KeyFile(filepath.Join("d", "key.json"))},
+		{"linux", map[string]string{"SFDX_SECRET_TOOL_PATH": tool + "-missing"}, KeyFile(filepath.Join("d", "key.json"))},
+	} {
+		if got := DefaultKeychain("d", test.goos, func(name string) string { return test.env[name] }); got != test.want {
+			t.Errorf("%s with %v uses %v, want %v", test.goos, test.env, got, test.want)
+		}
+	}
+}
+
+func TestFromToken(t *testing.T) {
+	s, err := FromToken(plainToken+"\n", "https://acme--uat.sandbox.my.salesforce.com/")
+	if err != nil || s.OrgID != "00D000000000001AAA" || s.Kind != Sandbox || s.InstanceURL != "https://acme--uat.sandbox.my.salesforce.com" {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	if s, err = FromToken("opaque", "https://x.scratch.my.salesforce.com"); err != nil || s.OrgID != "" || s.Kind != Scratch {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	for _, test := range []struct {
+		token, url string
+		reason     error
+	}{
+		{"", "https://a.example.com", ErrNoToken},
+		{"a b", "https://a.example.com", ErrNoToken},
+		{"TOKEN", "http://a.example.com", ErrInstance},
+		{"TOKEN", "TOKEN", ErrInstance},
+	} {
+		if _, err := FromToken(test.token, test.url); !errors.Is(err, test.reason) || strings.Contains(err.Error(), "TOKEN") {
+			t.Errorf("%q for %q gives %v", test.token, test.url, err)
+		}
+	}
+}
+
+func TestDefaultOrg(t *testing.T) {
+	project, home := t.TempDir(), t.TempDir()
+	write := func(dir, content string) {
+		if err := os.MkdirAll(filepath.Join(dir, ".sf"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, ".sf", "config.json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := map[string]string{}
+	check := func(want string) {
+		t.Helper()
+		if got := DefaultOrg(project, home, func(name string) string { return env[name] }); got != want {
+			t.Errorf("the default org is %q, want %q", got, want)
+		}
+	}
+	check("")
+	write(home, `{"target-org": "user"}`)
+	check("user")
+	write(project, `{"target-org": "project"}`)
+	check("project")
+	env["SF_TARGET_ORG"] = "env"
+	check("env")
+}
+
+// FuzzStore checks that no content of the store's files makes reading them panic,
+// and that no error repeats a value.
+func FuzzStore(f *testing.F) {
+	f.Add([]byte(loginFile(cipherV1, "")), keyV1)
+	f.Add([]byte(loginFile(cipherV2, `, "isSandbox": true`)), keyV2)
+	f.Add([]byte(`{"orgs": {"a": "b"}}`), "")
+	f.Add([]byte(`{"account": "local", "service": "sfdx", "key": "`+keyV1+`"}`), "x")
+	f.Fuzz(func(t *testing.T, data []byte, key string) {
+		parseAliases("alias.json", data)
+		parseKeyFile("key.json", data)
+		l, err := parseLogin("login.json", data)
+		if err != nil {
+			return
+		}
+		l.kind()
+		if isEncrypted(l.AccessToken) {
+			if _, err := decrypt(l.AccessToken, key); err != nil && len(key) > 8 && strings.Contains(err.Error(), key) {
+				t.Errorf("the error shows the key: %v", err)
+			}
+		}
+		decrypt(l.AccessToken, key)
+	})
+}

@@ -1,0 +1,38 @@
+package sfp_test
+
+import (
+	"fmt"
+	"testing/fstest"
+
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+func ExampleResolveAlias() {
+	project := fstest.MapFS{
+		"src/policies/envs/uat/policies.xml":     {},
+		"src/policies/envs/default/policies.xml": {},
+	}
+	policies := sfp.Package{Name: "policies", Path: "src/policies", Aliasfy: true}
+	isSandbox := func() (bool, error) { return true, nil }
+	isProduction := func() (bool, error) { return false, nil }
+
+	fmt.Println(sfp.ResolveAlias(project, policies, "uat", isSandbox))
+	fmt.Println(sfp.ResolveAlias(project, policies, "dev", isSandbox))
+	_, err := sfp.ResolveAlias(project, policies, "prod", isProduction)
+	fmt.Println(err)
+	// Output:
+	// src/policies/envs/uat <nil>
+	// src/policies/envs/default <nil>
+	// Aliasfied package 'policies' does not have an alias with 'prod' or 'default' directory
+}
+
+func ExampleParseInvocation() {
+	none := func(string) string { return "" }
+	i, err := sfp.ParseInvocation([]string{"eca-definition", "admin@example.com.uat", "uat", ".sfpowerscripts/unzippedArtifacts/x/source", "src/eca-definition"}, none)
+	fmt.Println(i.Package, i.Alias, err)
+	_, err = sfp.ParseInvocation([]string{"eca-definition"}, none)
+	fmt.Println(err)
+	// Output:
+	// eca-definition uat <nil>
+	// sfp hands over PACKAGE USERNAME ALIAS SOURCE PACKAGE_DIRECTORY after a package, or SCRATCH_ORG_USERNAME HUB_USERNAME STATUS for a pool, and these are 1 arguments
+}

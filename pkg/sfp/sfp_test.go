@@ -1,0 +1,351 @@
+package sfp
+
+import (
+	"archive/zip"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+func TestParseInvocation(t *testing.T) {
+	pkg := Invocation{Package: "eca-definition", Username: "a@example.com", Alias: "uat", Source: ".sfp/source", PackageDirectory: "src/eca"}
+	noAlias := pkg
+	noAlias.Alias = ""
+	for _, test := range []struct {
+		name string
+		args []string
+		env  map[string]string
+		want Invocation
+	}{
+		{"package", []string{"eca-definition", "a@example.com", "uat", ".sfp/source", "src/eca"}, nil, pkg},
+		{"no alias", []string{"eca-definition", "a@example.com", "a@example.com", ".sfp/source", "src/eca"}, nil, noAlias},
+		{"environment", nil, map[string]string{EnvPackage: "eca-definition", EnvUsername: "a@example.com", EnvAlias: "uat", EnvSource: ".sfp/source", EnvPackageDirectory: "src/eca"}, pkg},
+		{"environment without alias", nil, map[string]string{EnvPackage: "eca-definition", EnvUsername: "a@example.com", EnvSource: ".sfp/source", EnvPackageDirectory: "src/eca"}, noAlias},
+		{"arguments win", []string{"s@example.com", "hub@example.com", "succeed"}, map[string]string{EnvPackage: "x", EnvUsername: "x@x", EnvSource: "x", EnvPackageDirectory: "x"}, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusSucceeded}},
+		{"pool failed", []string{"s@example.com", "hub@example.com", "failed"}, nil, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusFailed}},
+		{"pool without status", []string{"s@example.com", "hub@example.com"}, nil, Invocation{Username: "s@example.com", HubUsername: "hub@example.com"}},
+		{"pool environment", nil, map[string]string{EnvUsername: "s@example.com", EnvHubUsername: "hub@example.com", EnvStatus: "succeed"}, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusSucceeded}},
+		{"package environment wins over a pool's", nil, map[string]string{EnvPackage: "eca-definition", EnvUsername: "a@example.com", EnvAlias: "uat", EnvSource: ".sfp/source", EnvPackageDirectory: "src/eca", EnvHubUsername: "hub@example.com"}, pkg},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := ParseInvocation(test.args, func(name string) string { return test.env[name] })
+			if test.want.Pool() && test.want.Alias == "" {
+				got.Alias = ""
+			}
+			if err != nil || got != test.want {
+				t.Errorf("got %+v, %v\nwant %+v", got, err, test.want)
+			}
+		})
+	}
+}
+
+func TestParseInvocationErrors(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		env  map[string]string
+		want string
+	}{
+		{nil, nil, "no arguments and no SFP_… variables"},
+		{[]string{"a"}, nil, "these are 1 arguments"},
+		{[]string{"a", "b@x", "c", "d"}, nil, "these are 4 arguments"},
+		{[]string{"p", "a@x", "uat", "/my", "path/source", "src"}, nil, "sfp quotes nothing"},
+		{[]string{"p", "a@x", "uat", "", "src"}, nil, "the source directory is missing"},
+		{[]string{"p", "uat", "uat", "s", "src"}, nil, `the username is "uat", which is no Salesforce username`},
+		{[]string{"a@x", "hub@x", "maybe"}, nil, `the deployment status is "maybe"`},
+		{[]string{"p", "a@x", "u\nat", "s", "src"}, nil, "the alias holds a line break"},
+		{nil, map[string]string{EnvPackage: "p", EnvSource: "s", EnvPackageDirectory: "d"}, EnvUsername + " is missing"},
+		{nil, map[string]string{EnvPackage: "p", EnvUsername: "a@x", EnvPackageDirectory: "d"}, EnvSource + " is missing"},
+	} {
+		_, err := ParseInvocation(test.args, func(name string) string { return test.env[name] })
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q with %v gives %v, want %q", test.args, test.env, err, test.want)
+		}
+	}
+}
+
+func FuzzParseInvocation(f *testing.F) {
+	f.Add("p\na@x\nuat\nsource\ndir", "")
+	f.Add("a@x\nhub@x\nsucceed", "x")
+	f.Add("", "p")
+	f.Fuzz(func(t *testing.T, joined, env string) {
+		var args []string
+		if joined != "" {
+			args = strings.Split(joined, "\n")
+		}
+		i, err := ParseInvocation(args, func(string) string { return env })
+		if err != nil {
+			return
+		}
+		if i.Username == "" || !i.Pool() && (i.Package == "" || i.Source == "" || i.PackageDirectory == "") {
+			t.Errorf("%q is accepted as %+v", args, i)
+		}
+	})
+}
+
+// TestResolveAlias follows sfp's rule: the first directory, depth first and in
+// directory order, anywhere below, whose name is the alias.
+func TestResolveAlias(t *testing.T) {
+	tree := func(files ...string) fs.FS {
+		fsys := fstest.MapFS{}
+		for _, f := range files {
+			fsys[f] = &fstest.MapFile{}
+		}
+		return fsys
+	}
+	for _, test := range []struct {
+		name             string
+		fsys             fs.FS
+		alias            string
+		sandbox, unknown bool
+		merge            bool
+		want             string // "" for an AliasError
+		asked            bool   // whether the org's kind decides
+	}{
+		{name: "top", fsys: tree("p/uat/x", "p/default/x"), alias: "uat", want: "p/uat"},
+		{name: "nested", fsys: tree("p/a/b/uat/x"), alias: "uat", want: "p/a/b/uat"},
+		{name: "depth first", fsys: tree("p/a/z/uat/x", "p/uat/x"), alias: "uat", want: "p/a/z/uat"},
+		{name: "directory order", fsys: tree("p/b/uat/x", "p/a/uat/x", "p/B/uat/x"), alias: "uat", want: "p/B/uat"},
+		{name: "case counts", fsys: tree("p/UAT/x", "p/default/x"), alias: "uat", sandbox: true, want: "p/default", asked: true},
+		{name: "a file is no folder", fsys: tree("p/uat", "p/default/x"), alias: "uat", sandbox: true, want: "p/default", asked: true},
+		{name: "nested default", fsys: tree("p/a/default/x"), alias: "uat", sandbox: true, want: "p/a/default", asked: true},
+		{name: "default is not for production", fsys: tree("p/default/x"), alias: "prod", asked: true},
+		{name: "unless merged", fsys: tree("p/default/x"), alias: "prod", merge: true, want: "p/default"},
+		{name: "nothing", fsys: tree("p/other/x"), alias: "uat", sandbox: true},
+		{name: "no alias", fsys: tree("p/default/x", "p/uat/x"), alias: "", sandbox: true, want: "p/default", asked: true},
+		{name: "the package's own name does not count", fsys: tree("p/x/y"), alias: "p"},
+		{name: "elsewhere does not count", fsys: tree("q/uat/x", "p/x/y"), alias: "uat"},
+		{name: "alias default", fsys: tree("p/default/x"), alias: "default", want: "p/default"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			asked := false
+			got, err := ResolveAlias(test.fsys, Package{Name: "pkg", Path: "p", Aliasfy: true, MergeMode: test.merge}, test.alias, func() (bool, error) {
+				asked = true
+				return test.sandbox, nil
+			})
+			var aliasErr *AliasError
+			if got != test.want || (test.want == "") != errors.As(err, &aliasErr) || asked != test.asked {
+				t.Errorf("got %q, %v, asked %v", got, err, asked)
+			}
+		})
+	}
+	_, err := ResolveAlias(tree("p/x/y"), Package{Name: "pkg", Path: "p"}, "uat", nil)
+	if want := "Aliasfied package 'pkg' does not have an alias with 'uat' or 'default' directory"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want sfp's words", err)
+	}
+	unknown := errors.New("unknown")
+	if _, err := ResolveAlias(tree("p/default/y"), Package{Path: "p"}, "uat", func() (bool, error) { return false, unknown }); err != unknown {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLinksAreNotFollowed(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "p", "other"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("other", filepath.Join(dir, "p", "uat")); err != nil {
+		t.Skip("no links here: ", err)
+	}
+	if got, err := ResolveAlias(os.DirFS(dir), Package{Name: "p", Path: "p"}, "uat", nil); err == nil {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestParseProject(t *testing.T) {
+	p, err := ParseProject([]byte("\xef\xbb\xbf" + `{
+		"packageDirectories": [
+			{"path": "./src\\eca/", "package": "eca", "type": "source", "unknown": 1},
+			{"path": "src/policies", "package": "policies", "aliasfy": true},
+			{"path": "src/merged", "package": "merged", "aliasfy": {"mergeMode": true}},
+			{"path": "src/plain", "aliasfy": false}
+		],
+		"sourceApiVersion": "65.0",
+		"plugins": {"other": [1], "eca": {"apps": {
+			"App": {"policies": {"isEnabled": true}, "environments": {"uat": {"oauthSettings": {"label": "x"}}}}
+		}}}
+	}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Package{
+		{Name: "eca", Path: "src/eca", Type: "source"},
+		{Name: "policies", Path: "src/policies", Aliasfy: true},
+		{Name: "merged", Path: "src/merged", Aliasfy: true, MergeMode: true},
+		{Path: "src/plain"},
+	}
+	for i, pkg := range p.Packages {
+		if pkg != want[i] {
+			t.Errorf("package %d is %+v, want %+v", i, pkg, want[i])
+		}
+	}
+	if p.SourceAPIVersion != 65 || p.Package("policies") == nil || p.Package("nobody") != nil {
+		t.Errorf("got %+v", p)
+	}
+	if app := p.Settings.Apps["App"]; !app.PluginPolicies.Has("isEnabled") || !app.Environments["uat"].OAuthSettings.Has("label") {
+		t.Errorf("the settings are %+v", p.Settings)
+	}
+}
+
+func TestParseProjectErrors(t *testing.T) {
+	eca := func(text string) string { return `{"packageDirectories": [], "plugins": {"eca": ` + text + `}}` }
+	for _, test := range []struct{ text, want string }{
+		{"", "is not a project file"},
+		{"[]", "is not a project file"},
+		{"{\n  \"packageDirectories\": [,]\n}", "line 2, column"},
+		{`{"packageDirectories": 7}`, "packageDirectories must be a"},
+		{`{"packageDirectories": [{"path": "../elsewhere"}]}`, "leads out of the project"},
+		{`{"packageDirectories": [{"path": "/etc"}]}`, "leads out of the project"},
+		{`{"sourceApiVersion": "latest"}`, `sourceApiVersion: "latest" is not an API version`},
+		{`{"packageDirectories": [{"path": "a", "aliasfy": "yes"}]}`, "aliasfy must be"},
+		{eca(`7`), "plugins.eca: must be an object"},
+		{eca(`{"app": {}}`), "plugins.eca.app: there is no such setting; did you mean apps?"},
+		{eca(`{"apps": []}`), "plugins.eca.apps: must be an object"},
+		{eca(`{"apps": {"A": {"oAuthSettings": {}}}}`), "plugins.eca.apps.A.oAuthSettings: there is no such setting; did you mean oauthSettings?"},
+		{eca(`{"apps": {"A": {"environments": {"uat": {"environments": {}}}}}}`), "plugins.eca.apps.A.environments.uat.environments: there is no such setting"},
+		{eca(`{"apps": {"A": {"environments": {"uat": {"policies": {"isEnabled": "x"}}}}}}`), "plugins.eca.apps.A.environments.uat.policies.isEnabled: must be true or false"},
+		{eca(`{"apps": {"A": {"policies": {"isEnabled": true, "isEnabled": false}}}}`), "plugins.eca.apps.A.policies.isEnabled: is there twice"},
+		{eca(`{"apps": {"A": {}, "A": {}}}`), "plugins.eca.apps.A: is there twice"},
+		{eca(`{"apps": ` + strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat("}", 40) + `}`), "nested too deep"},
+	} {
+		_, err := ParseProject([]byte(test.text))
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s gives %v, want %q", test.text, err, test.want)
+		}
+	}
+	var projectErr *ProjectError
+	if _, err := ReadProject(fstest.MapFS{}, ProjectFile); !errors.As(err, &projectErr) || !strings.HasPrefix(err.Error(), "sfdx-project.json: cannot be read") {
+		t.Errorf("a missing project gives %v", err)
+	}
+}
+
+func FuzzParseProject(f *testing.F) {
+	if data, err := os.ReadFile("../../sfdx-project.json"); err == nil {
+		f.Add(data)
+	}
+	f.Add([]byte(`{"packageDirectories": [{"path": "a", "aliasfy": {"mergeMode": true}}], "plugins": {"eca": {"apps": {"A": {"oauthSettings": {"trustedIpRanges": [{"startIpAddress": "1", "endIpAddress": "2"}]}}}}}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := ParseProject(data)
+		if err != nil {
+			return
+		}
+		for _, pkg := range p.Packages {
+			if !fs.ValidPath(pkg.Path) {
+				t.Errorf("the path %q leads out of the project", pkg.Path)
+			}
+		}
+	})
+}
+
+func TestEnvironments(t *testing.T) {
+	label := func(text string) AppSettings {
+		s := AppSettings{OAuthSettings: metadata.Stated{}}
+		s.OAuthSettings.Set("label", text)
+		return s
+	}
+	app := label("base")
+	app.OAuthSettings.Set("singleLogoutUrl", "https://kept")
+	app.Environments = map[string]AppSettings{"uat": label("uat"), "default": label("default")}
+	for _, test := range []struct {
+		alias       string
+		sandbox     bool
+		environment string
+		label       string
+	}{
+		{"uat", false, "uat", "uat"},
+		{"UAT", true, "default", "default"},
+		{"prod", false, "", "base"},
+		{"", true, "default", "default"},
+	} {
+		got, environment, err := app.For(test.alias, func() (bool, error) { return test.sandbox, nil })
+		if err != nil || environment != test.environment || got.OAuthSettings["label"][0].Text != test.label || !got.OAuthSettings.Has("singleLogoutUrl") {
+			t.Errorf("%q gives %+v in %q, %v", test.alias, got, environment, err)
+		}
+	}
+	if app.OAuthSettings["label"][0].Text != "base" {
+		t.Error("the app's own settings were changed")
+	}
+}
+
+// writeZip writes a zip file with these entries.
+func writeZip(t *testing.T, file string, entries map[string]string) {
+	t.Helper()
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := zip.NewWriter(f)
+	for name, content := range entries {
+		e, err := w.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Write([]byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestArtifacts(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"p_sfpowerscripts_artifact_1.0.0-9.zip", "sub/p_sfpowerscripts_artifact_1.0.0-10.zip", "other-p_sfpowerscripts_artifact_9.0.0-1.zip"} {
+		writeZip(t, filepath.Join(dir, name), map[string]string{
+			strings.SplitN(filepath.Base(name), "_sfp", 2)[0] + "_sfpowerscripts_artifact/source/src/uat/x": "content",
+			"../escape": "x",
+		})
+	}
+	if err := os.WriteFile(filepath.Join(dir, "notes.zip"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	found, err := FindArtifacts(dir)
+	if err != nil || len(found) != 2 || filepath.Base(found["p"]) != "p_sfpowerscripts_artifact_1.0.0-10.zip" {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	a, err := OpenArtifact(found["p"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if a.Package != "p" || a.Version != "1.0.0-10" {
+		t.Errorf("got %+v", a)
+	}
+	if got, err := ResolveAlias(a, Package{Name: "p", Path: "src", Aliasfy: true}, "uat", nil); got != "src/uat" || err != nil {
+		t.Errorf("the folder in the artifact is %q, %v", got, err)
+	}
+	if _, err := fs.Stat(a, "../../escape"); err == nil {
+		t.Error("a path leads out of the artifact")
+	}
+	if found, err := FindArtifacts(filepath.Join(dir, "none")); err != nil || len(found) > 0 {
+		t.Errorf("a missing directory gives %v, %v", found, err)
+	}
+}
+
+func TestArtifactErrors(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "p_sfpowerscripts_artifact_1.0.0-1.zip")
+	if err := os.WriteFile(file, []byte("no zip"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
+		t.Errorf("got %v", err)
+	}
+	writeZip(t, file, map[string]string{"elsewhere/x": ""})
+	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "holds no p_sfpowerscripts_artifact/source") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := OpenArtifact(filepath.Join(dir, "x.zip")); err == nil || !strings.Contains(err.Error(), "not named like an artifact") {
+		t.Errorf("got %v", err)
+	}
+}
