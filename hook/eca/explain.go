@@ -23,20 +23,22 @@ func (e *orgError) Unwrap() error { return e.err }
 // explain turns an error into the words that a person gets: what failed, where,
 // and what to do about it. It is the one place that does so.
 func explain(err error) string {
-	message := err.Error()
-	var failure *bootstrap.ComponentFailure
+	where := ""
+	if org := new(orgError); errors.As(err, &org) {
+		where, err = org.org+": ", org.err
+	}
+	more := 0
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {
 		all := joined.Unwrap()
-		if where := new(orgError); errors.As(err, &where) {
-			message = where.org + ": " + all[0].Error()
-		}
-		if more := len(all) - 1; more > 0 {
-			message += fmt.Sprintf(" (%s more, marked ! in the output)", plural(more, "failure"))
-		}
-		err = all[0]
-		errors.As(err, &failure)
+		err, more = all[0], len(all)-1
 	}
+	message := where + err.Error()
+	if more > 0 {
+		message += fmt.Sprintf(" (%s more, marked ! in the output)", plural(more, "failure"))
+	}
+	var failure *bootstrap.ComponentFailure
+	errors.As(err, &failure)
 	if advice := advise(err, failure); advice != "" {
 		message = strings.TrimRight(message, ". ") + "; " + advice
 	}

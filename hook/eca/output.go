@@ -198,6 +198,8 @@ func describe(c bootstrap.ComponentReport, planOnly bool) (sign, what string) {
 		return "+", "to be created"
 	case c.Action == bootstrap.Update && planOnly:
 		return "~", "to be updated"
+	case c.Uncertain:
+		return "?", "sent, and not answered"
 	case !c.Done:
 		return " ", "not reached"
 	case c.Action == bootstrap.Create:

@@ -118,6 +118,11 @@ func (o *Org) write(ctx context.Context, components []*ComponentPlan, readBack m
 			readBack[c.Type] = append(readBack[c.Type], names...)
 		}
 	}
+	if fault := new(mdapi.Fault); err != nil && !errors.As(err, &fault) {
+		for _, c := range components[len(results):min(len(results)+mdapi.MaxComponents, len(components))] {
+			c.Uncertain = true
+		}
+	}
 	return err
 }
 

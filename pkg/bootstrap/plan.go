@@ -42,6 +42,9 @@ type ComponentPlan struct {
 
 	// Done says that the component was written, and the org accepted it.
 	Done bool
+	// Uncertain says that the component was sent and no answer came, so that
+	// nobody knows whether the org acted. The next run finds out.
+	Uncertain bool
 	// Err is why the component is not as wanted, after Apply.
 	Err error
 

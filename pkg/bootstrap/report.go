@@ -47,8 +47,10 @@ type ComponentReport struct {
 	Action   Action            `json:"action"`
 	Changes  []metadata.Change `json:"changes,omitempty"`
 	// Done says that the component is as wanted now.
-	Done  bool   `json:"done"`
-	Error string `json:"error,omitempty"`
+	Done bool `json:"done"`
+	// Uncertain says that it was sent and no answer came.
+	Uncertain bool   `json:"uncertain,omitempty"`
+	Error     string `json:"error,omitempty"`
 }
 
 func newReport(options Options, target Target, kind orgauth.Kind, resolved *Resolved) *Report {
@@ -80,7 +82,7 @@ func (r *Report) add(p *Plan) {
 			app.ConsumerKey = metadata.ShortKey(key)
 		}
 		for _, c := range plan.Components {
-			component := ComponentReport{Type: c.Type, FullName: c.FullName, Action: c.Action, Changes: c.Changes, Done: c.Err == nil && (c.Done || c.Action == Unchanged)}
+			component := ComponentReport{Type: c.Type, FullName: c.FullName, Action: c.Action, Changes: c.Changes, Done: c.Err == nil && (c.Done || c.Action == Unchanged), Uncertain: c.Uncertain}
 			if c.Err != nil {
 				component.Error = c.Err.Error()
 			}

@@ -1,0 +1,325 @@
+package main
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
+)
+
+// transcript names a file to which the eca of a script appends all that it
+// prints, to be searched for secrets.
+const transcript = "ECA_TEST_TRANSCRIPT"
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"eca": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			home, _ := os.UserHomeDir()
+			sys := &system{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, home: home}
+			if name := os.Getenv(transcript); name != "" {
+				f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+				if err != nil {
+					panic(err)
+				}
+				sys.stdout, sys.stderr = io.MultiWriter(os.Stdout, f), io.MultiWriter(os.Stderr, f)
+			}
+			os.Exit(run(ctx, os.Args[1:], sys))
+		},
+	})
+}
+
+// stage is what one script plays on.
+type stage struct {
+	t    testing.TB
+	orgs []*simorg.Server
+}
+
+func (s *stage) org(ts *testscript.TestScript) *simorg.Server {
+	if len(s.orgs) == 0 {
+		ts.Fatalf("there is no org yet")
+	}
+	return s.orgs[len(s.orgs)-1]
+}
+
+type stageKey struct{}
+
+func TestScripts(t *testing.T) {
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			s := &stage{t: env.T().(testing.TB)}
+			env.Values[stageKey{}] = s
+			home := filepath.Join(env.WorkDir, "home")
+			env.Setenv("HOME", home)
+			env.Setenv("ROOT", root)
+			env.Setenv("SF_USE_GENERIC_UNIX_KEYCHAIN", "true")
+			record := filepath.Join(env.WorkDir, ".transcript")
+			env.Setenv(transcript, record)
+			env.Defer(func() { searchSecrets(s, record) })
+			return os.Mkdir(home, 0o700)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "sent": sent, "rounds": rounds,
+			"forget": forget, "expire": expire, "component": component, "fault": fault, "apps": makeApps, "oneline": oneLineOnStderr, "json": checkJSON,
+		},
+	})
+}
+
+// searchSecrets fails the test where the output of eca holds a token, a consumer
+// secret, a whole consumer key, or a key to the store.
+func searchSecrets(s *stage, record string) {
+	data, err := os.ReadFile(record)
+	if err != nil {
+		return
+	}
+	output := string(data)
+	secrets := []string{storeKeyV1, storeKeyV2, "PRIVATE KEY"}
+	for _, org := range s.orgs {
+		_, token, _ := strings.Cut(org.AccessToken(), "!")
+		secrets = append(secrets, token)
+		for _, c := range org.Components(metadata.GlobalOAuthSettings) {
+			secrets = append(secrets, c.Secret, c.Fields["consumerKey"])
+		}
+	}
+	for _, secret := range secrets {
+		if secret != "" && strings.Contains(output, secret) {
+			s.t.Errorf("the output holds the secret %q:\n%s", secret, output)
+		}
+	}
+}
+
+// org [kind] [latency] [auto]: starts a simulated org; the one last started is
+// the one that the other commands are about.
+func startOrg(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value(stageKey{}).(*stage)
+	config := simorg.Config{Username: "admin@example.com.uat", Users: []simorg.User{{Username: "integration@example.com.uat"}}}
+	for _, arg := range args {
+		switch latency, err := time.ParseDuration(arg); {
+		case err == nil:
+			config.Latency = latency
+		case arg == "auto":
+			config.AutoPolicies = true
+		default:
+			config.Kind = simorg.Kind(arg)
+		}
+	}
+	org := simorgtest.Start(s.t, config)
+	s.orgs = append(s.orgs, org)
+	ts.Setenv("ORG_URL", org.URL)
+}
+
+// session: gives eca the org's session in the environment.
+func setSession(ts *testscript.TestScript, neg bool, args []string) {
+	org := ts.Value(stageKey{}).(*stage).org(ts)
+	ts.Setenv("SF_ACCESS_TOKEN", org.AccessToken())
+	ts.Setenv("SF_ORG_INSTANCE_URL", org.URL)
+}
+
+// Keys of stores that login writes.
+const (
+	storeKeyV1 = "0123456789abcdef0123456789abcdef"
+	storeKeyV2 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+)
+
+// login ALIAS [v2] [KIND]: writes the org's session into a store like sf's.
+func login(ts *testscript.TestScript, neg bool, args []string) {
+	org := ts.Value(stageKey{}).(*stage).org(ts)
+	dir := filepath.Join(ts.Getenv("HOME"), ".sfdx")
+	ts.Check(os.MkdirAll(dir, 0o700))
+	key, keyBytes, iv, ivText := storeKeyV1, []byte(storeKeyV1), []byte("abcdefabcdef"), "abcdefabcdef"
+	if slices.Contains(args, "v2") {
+		key, ivText = storeKeyV2, strings.Repeat("ab", 12)
+		keyBytes, _ = hex.DecodeString(key)
+		iv, _ = hex.DecodeString(ivText)
+	}
+	block, err := aes.NewCipher(keyBytes)
+	ts.Check(err)
+	gcm, err := cipher.NewGCM(block)
+	ts.Check(err)
+	sealed := gcm.Seal(nil, iv, []byte(org.AccessToken()), nil)
+	text, tag := sealed[:len(sealed)-16], sealed[len(sealed)-16:]
+	auth := map[string]any{
+		"username": org.Username(), "orgId": org.ID(), "instanceUrl": org.URL, "instanceApiVersion": "66.0",
+		"accessToken": ivText + hex.EncodeToString(text) + ":" + hex.EncodeToString(tag),
+		"isSandbox":   !slices.Contains(args, "production"), "isScratch": false,
+	}
+	write := func(name string, content any) {
+		data, err := json.Marshal(content)
+		ts.Check(err)
+		ts.Check(os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	write(org.Username()+".json", auth)
+	write("alias.json", map[string]any{"orgs": map[string]string{args[0]: org.Username()}})
+	write("key.json", map[string]string{"account": "local", "service": "sfdx", "key": key})
+}
+
+// deploy DIR: deploys source to the org. With "!", the org has to refuse it.
+func deploy(ts *testscript.TestScript, neg bool, args []string) {
+	org := ts.Value(stageKey{}).(*stage).org(ts)
+	err := org.Deploy(os.DirFS(ts.MkAbs(args[0])), ".")
+	switch {
+	case neg && err == nil:
+		ts.Fatalf("the org accepted %s", args[0])
+	case !neg:
+		ts.Check(err)
+	}
+}
+
+// sent [writes] N: the org got exactly N requests since it was last told to
+// forget.
+func sent(ts *testscript.TestScript, neg bool, args []string) {
+	requests := ts.Value(stageKey{}).(*stage).org(ts).Requests()
+	what := "requests"
+	if args[0] == "writes" {
+		what, args = "writes", args[1:]
+		requests = slices.DeleteFunc(requests, func(r simorg.Request) bool { return !r.Writes() })
+	}
+	if want, err := strconv.Atoi(args[0]); err != nil || len(requests) != want {
+		ts.Fatalf("the org got %d %s, not %s", len(requests), what, args[0])
+	}
+}
+
+// rounds N: at most N requests had to wait for one another.
+func rounds(ts *testscript.TestScript, neg bool, args []string) {
+	most, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if n := simorg.Sequential(ts.Value(stageKey{}).(*stage).org(ts).Requests()); n > most {
+		ts.Fatalf("the requests took %d rounds, more than %d", n, most)
+	}
+}
+
+func forget(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Value(stageKey{}).(*stage).org(ts).ForgetRequests()
+}
+
+func expire(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Value(stageKey{}).(*stage).org(ts).ExpireSessions()
+}
+
+// component TYPE NAME [FIELD VALUE]...: the org has the component with these
+// values. With "!", it has none of that name.
+func component(ts *testscript.TestScript, neg bool, args []string) {
+	org := ts.Value(stageKey{}).(*stage).org(ts)
+	all := org.Components(args[0])
+	i := slices.IndexFunc(all, func(c simorg.Component) bool { return c.FullName == args[1] })
+	if neg {
+		if i >= 0 {
+			ts.Fatalf("the org has %s %s", args[0], args[1])
+		}
+		return
+	}
+	if i < 0 {
+		ts.Fatalf("the org has no %s %s, only %v", args[0], args[1], all)
+	}
+	for n := 2; n+1 < len(args); n += 2 {
+		if got := all[i].Fields[args[n]]; got != args[n+1] {
+			ts.Fatalf("%s of %s is %q, not %q", args[n], args[1], got, args[n+1])
+		}
+	}
+}
+
+// fault OPERATION CODE: the next such call is answered with a SOAP fault, or
+// with an HTTP status where CODE is a number, or cut off where it is "drop".
+func fault(ts *testscript.TestScript, neg bool, args []string) {
+	f := simorg.SOAPFault(args[1], "injected")
+	if status, err := strconv.Atoi(args[1]); err == nil {
+		f = simorg.Fault{Status: status, Body: "<html>a page</html>"}
+	} else if args[1] == "drop" {
+		f = simorg.Fault{Drop: true}
+	}
+	f.Fits = func(r simorg.Request) bool { return r.Operation == args[0] }
+	ts.Value(stageKey{}).(*stage).org(ts).Inject(f)
+}
+
+// apps DIR N: writes headers of N apps.
+func makeApps(ts *testscript.TestScript, neg bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	for i := range n {
+		content := `<ExternalClientApplication xmlns="http://soap.sforce.com/2006/04/metadata"><distributionState>Local</distributionState></ExternalClientApplication>`
+		ts.Check(os.WriteFile(filepath.Join(dir, fmt.Sprintf("App%02d.eca-meta.xml", i)), []byte(content), 0o600))
+	}
+}
+
+// oneline: what the last command printed on standard error is one line of eca's.
+func oneLineOnStderr(ts *testscript.TestScript, neg bool, args []string) {
+	text := ts.ReadFile("stderr")
+	if strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") || !strings.HasPrefix(text, "eca: ") {
+		ts.Fatalf("standard error is not one line: %q", text)
+	}
+}
+
+// json [PATH VALUE]...: what the last command printed on standard output is one
+// JSON document with these values.
+func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
+	d := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
+	var document any
+	ts.Check(d.Decode(&document))
+	if d.Decode(new(any)) != io.EOF {
+		ts.Fatalf("there is more than one document")
+	}
+	for n := 0; n+1 < len(args); n += 2 {
+		value := document
+		for _, key := range strings.Split(args[n], ".") {
+			switch v := value.(type) {
+			case map[string]any:
+				value = v[key]
+			case []any:
+				i, err := strconv.Atoi(key)
+				ts.Check(err)
+				value = v[i]
+			default:
+				value = nil
+			}
+		}
+		if got := fmt.Sprint(value); got != args[n+1] {
+			ts.Fatalf("%s is %s, not %s", args[n], got, args[n+1])
+		}
+	}
+}
+
+// TestSchemaIsUsed makes sure that the requests of the scripts are validated
+// where the schema is at hand, and that a wrong request would be found.
+func TestSchemaIsUsed(t *testing.T) {
+	schema, why := simorgtest.Schema()
+	if schema == "" {
+		t.Skip("requests are not validated: ", why)
+	}
+	bad := filepath.Join(t.TempDir(), "bad.xml")
+	// label before externalClientApplication is not the WSDL's order.
+	content := `<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body><upsertMetadata xmlns="http://soap.sforce.com/2006/04/metadata"><metadata xsi:type="ExtlClntAppOauthSettings"><fullName>A</fullName><label>A</label><externalClientApplication>A</externalClientApplication></metadata></upsertMetadata></e:Body></e:Envelope>`
+	if err := os.WriteFile(bad, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("xmllint", "--noout", "--schema", schema, bad).CombinedOutput(); err == nil {
+		t.Errorf("a wrong request passes: %s", out)
+	}
+}

@@ -1,0 +1,640 @@
+package bootstrap_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
+)
+
+const ns = `xmlns="http://soap.sforce.com/2006/04/metadata"`
+
+// project is an sfp project in memory: files by path.
+type project map[string]string
+
+func (p project) fs() fstest.MapFS {
+	fsys := fstest.MapFS{}
+	for name, content := range p {
+		fsys[name] = &fstest.MapFile{Data: []byte(content)}
+	}
+	return fsys
+}
+
+// with returns the project with more files, or other ones.
+func (p project) with(files project) project {
+	all := maps.Clone(p)
+	maps.Copy(all, files)
+	return all
+}
+
+func header(name string) project {
+	return project{"src/def/externalClientApps/" + name + ".eca-meta.xml": `<ExternalClientApplication ` + ns + `><distributionState>Local</distributionState><label>` + name + ` label</label></ExternalClientApplication>`}
+}
+
+func policies(env, app, fields string) project {
+	return project{"src/pol/" + env + "/extlClntAppOauthPolicies/" + app + "_oauthPlcy.ecaOauthPlcy-meta.xml": `<ExtlClntAppOauthConfigurablePolicies ` + ns + `><externalClientApplication>` + app + `</externalClientApplication>` + fields + `</ExtlClntAppOauthConfigurablePolicies>`}
+}
+
+func settings(apps string) project {
+	return project{"sfdx-project.json": `{"packageDirectories": [
+		{"path": "src/def", "package": "def", "type": "source"},
+		{"path": "src/pol", "package": "pol", "type": "source", "aliasfy": true}
+	], "sourceApiVersion": "67.0", "plugins": {"eca": {"apps": {` + apps + `}}}}`}
+}
+
+// simple is a project with one app and nothing said of it.
+func simple() project { return settings("").with(header("MyApp")) }
+
+const clientCredentials = `<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>`
+
+// org is a simulated org with a session and what a test asks of it.
+type org struct {
+	*simorg.Server
+	t     testing.TB
+	alias string
+	kind  orgauth.Kind
+}
+
+func startOrg(t testing.TB, config simorg.Config) *org {
+	t.Helper()
+	return &org{Server: simorgtest.Start(t, config), t: t, alias: "uat", kind: orgauth.Sandbox}
+}
+
+func (o *org) options(p project, pkg string) (bootstrap.Options, error) {
+	o.t.Helper()
+	source, err := bootstrap.Load(bootstrap.Location{Project: p.fs(), Dir: ".", Package: pkg, Sibling: p.fs()})
+	if err != nil {
+		return bootstrap.Options{}, err
+	}
+	session, err := orgauth.FromToken(o.AccessToken(), o.URL)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	session.Kind = o.kind
+	return bootstrap.Options{Source: source, Session: session, Alias: o.alias, Version: metadata.LatestVersion}, nil
+}
+
+// run deploys the headers and bootstraps package def.
+func (o *org) run(p project) (*bootstrap.Report, error) {
+	o.t.Helper()
+	options, err := o.options(p, "def")
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Deploy(p.fs(), "src/def"); err != nil {
+		o.t.Fatal(err)
+	}
+	o.ForgetRequests()
+	return bootstrap.Run(o.t.Context(), options)
+}
+
+func (o *org) mustRun(p project) *bootstrap.Report {
+	o.t.Helper()
+	report, err := o.run(p)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return report
+}
+
+// writes returns the writing requests since the last run began.
+func (o *org) writes() []simorg.Request {
+	return slices.DeleteFunc(o.Requests(), func(r simorg.Request) bool { return !r.Writes() })
+}
+
+// one returns the only component of a type.
+func (o *org) one(typ string) simorg.Component {
+	o.t.Helper()
+	all := o.Components(typ)
+	if len(all) != 1 {
+		o.t.Fatalf("the org has %d components of %s: %v", len(all), typ, all)
+	}
+	return all[0]
+}
+
+func actions(r *bootstrap.Report) string {
+	var all []string
+	for _, app := range r.Apps {
+		for _, c := range app.Components {
+			all = append(all, fmt.Sprintf("%s %s", c.FullName, c.Action))
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+func Example() {
+	org := simorg.Start(simorg.Config{})
+	defer org.Close()
+	files := simple().fs()
+	if err := org.Deploy(files, "src/def"); err != nil { // what sfp does before
+		fmt.Println(err)
+		return
+	}
+	source, err := bootstrap.Load(bootstrap.Location{Project: files, Package: "def"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	session, err := orgauth.FromToken(org.AccessToken(), org.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for range 2 {
+		report, err := bootstrap.Run(context.Background(), bootstrap.Options{Source: source, Session: session, Version: 65})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		for _, c := range report.Apps[0].Components {
+			fmt.Println(c.FullName, c.Action)
+		}
+	}
+	// Output:
+	// MyApp_oauth create
+	// MyApp_glbloauth create
+	// MyApp_plcy create
+	// MyApp_oauth unchanged
+	// MyApp_glbloauth unchanged
+	// MyApp_plcy unchanged
+}
+
+// TestFirstAndSecondRun holds the bounds on requests: a first run takes at most 5
+// one after another and 8 in all, a second one writes nothing and takes 2 rounds.
+func TestFirstAndSecondRun(t *testing.T) {
+	for _, auto := range []bool{false, true} {
+		t.Run(fmt.Sprintf("auto policies %v", auto), func(t *testing.T) {
+			o := startOrg(t, simorg.Config{Latency: 30 * time.Millisecond, AutoPolicies: auto})
+			report := o.mustRun(simple())
+			if n, rounds := len(o.Requests()), simorg.Sequential(o.Requests()); n > 8 || rounds > 5 {
+				t.Errorf("the first run took %d requests in %d rounds", n, rounds)
+			}
+			global := o.one(metadata.GlobalOAuthSettings)
+			if global.Fields["callbackUrl"] != o.URL || global.Fields["label"] != "MyApp label" || global.Fields["consumerKey"] == "" {
+				t.Errorf("the global settings are %v", global)
+			}
+			if oauth := o.one(metadata.OAuthSettings); oauth.Fields["commaSeparatedOauthScopes"] != "Api, RefreshToken" {
+				t.Errorf("the OAuth settings are %v", oauth)
+			}
+			if plugins := o.one(metadata.PluginPolicies); plugins.Fields["isOauthPluginEnabled"] != "true" || plugins.Fields["isEnabled"] != "true" {
+				t.Errorf("the policies are %v", plugins)
+			}
+			if key := report.Apps[0].ConsumerKey; len(key) > 20 || !strings.HasPrefix(key, "3MVG9") {
+				t.Errorf("the report shows the consumer key as %s", key)
+			}
+
+			report = o.mustRun(simple())
+			if n, rounds, writes := len(o.Requests()), simorg.Sequential(o.Requests()), o.writes(); len(writes) > 0 || rounds > 2 {
+				t.Errorf("the second run took %d requests in %d rounds, %d of them writing", n, rounds, len(writes))
+			}
+			if report.Pending != 0 || o.one(metadata.GlobalOAuthSettings).Fields["consumerKey"] != global.Fields["consumerKey"] {
+				t.Errorf("the second run did %s", actions(report))
+			}
+			// The policies of the environment can be deployed now.
+			if err := o.Deploy(policies("uat", "MyApp", "").fs(), "src/pol"); (err == nil) == auto {
+				t.Errorf("deploying policies gives %v", err)
+			}
+		})
+	}
+}
+
+func TestTwentyApps(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	p := settings("")
+	for i := range 20 {
+		p = p.with(header(fmt.Sprintf("App%02d", i)))
+	}
+	o.mustRun(p)
+	calls := make(map[string]int)
+	for _, r := range o.writes() {
+		calls[r.Type]++
+	}
+	for _, typ := range bootstrap.Types {
+		if calls[typ] != 2 || len(o.Components(typ)) != 20 {
+			t.Errorf("%s: %d calls for %d components", typ, calls[typ], len(o.Components(typ)))
+		}
+	}
+	if o.mustRun(p); len(o.writes()) > 0 {
+		t.Error("the second run writes")
+	}
+}
+
+// TestExistingComponents meets an org where everything exists under odd names,
+// with fields that the project says nothing of.
+func TestExistingComponents(t *testing.T) {
+	for _, listNothing := range []bool{false, true} {
+		t.Run(fmt.Sprintf("list nothing %v", listNothing), func(t *testing.T) {
+			o := startOrg(t, simorg.Config{ListNothing: listNothing})
+			names := []string{"odd one", "AppGlobal2", "x"}
+			if listNothing {
+				names = []string{"MyApp", "MyAppGlblOAuth", "MyApp_defaultPolicy"} // usual enough to be found by name
+			}
+			p := settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp"))
+			if err := o.Deploy(p.fs(), "src/def"); err != nil {
+				t.Fatal(err)
+			}
+			client := &mdapi.Client{InstanceURL: o.URL, Version: metadata.LatestVersion, Tokens: mustSession(t, o)}
+			link := metadata.Field{Name: "externalClientApplication", Text: "MyApp"}
+			results, err := client.Upsert(t.Context(), []*metadata.Component{
+				{Type: metadata.OAuthSettings, FullName: names[0], Fields: []metadata.Field{link, {Name: "commaSeparatedOauthScopes", Text: "Web"}, {Name: "trustedIpRanges", Fields: []metadata.Field{{Name: "endIpAddress", Text: "10.0.0.9"}, {Name: "startIpAddress", Text: "10.0.0.1"}}}}},
+				{Type: metadata.GlobalOAuthSettings, FullName: names[1], Fields: []metadata.Field{link, {Name: "callbackUrl", Text: "https://kept.example.com"}, {Name: "certificate", Text: "KEPT"}, {Name: "isPkceRequired", Text: "false"}}},
+				{Type: metadata.PluginPolicies, FullName: names[2], Fields: []metadata.Field{link, {Name: "isEnabled", Text: "true"}, {Name: "isSamlPluginEnabled", Text: "false"}}},
+			})
+			if err != nil || !results[0].Success || !results[1].Success || !results[2].Success {
+				t.Fatal(results, err)
+			}
+			before := o.one(metadata.GlobalOAuthSettings)
+
+			report := o.mustRun(p)
+			if want := names[0] + " unchanged, " + names[1] + " update, " + names[2] + " unchanged"; actions(report) != want {
+				t.Errorf("did %s, want %s", actions(report), want)
+			}
+			after := o.one(metadata.GlobalOAuthSettings)
+			before.Fields["isDeviceFlowEnabled"] = "true"
+			if !maps.Equal(before.Fields, after.Fields) || before.Secret != after.Secret {
+				t.Errorf("before %v\nafter  %v", before.Fields, after.Fields)
+			}
+			if len(o.writes()) != 1 {
+				t.Errorf("%d writes", len(o.writes()))
+			}
+			if oauth := o.one(metadata.OAuthSettings); oauth.Fields["commaSeparatedOauthScopes"] != "Web" {
+				t.Errorf("a default was laid over what exists: %v", oauth)
+			}
+			if o.mustRun(p); len(o.writes()) > 0 {
+				t.Error("the next run writes again")
+			}
+		})
+	}
+}
+
+func mustSession(t *testing.T, o *org) *orgauth.Session {
+	session, err := orgauth.FromToken(o.AccessToken(), o.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session
+}
+
+// TestNamesOfOtherApps makes sure that components are matched by their link.
+func TestNamesOfOtherApps(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	p := settings("").with(header("A")).with(header("A_oauth")).with(header("A_glbloauth"))
+	o.mustRun(p)
+	for _, typ := range bootstrap.Types {
+		for _, c := range o.Components(typ) {
+			if app := c.Fields["externalClientApplication"]; !strings.HasPrefix(c.FullName, app+"_") {
+				t.Errorf("%s %s belongs to %s", typ, c.FullName, app)
+			}
+		}
+	}
+	if report := o.mustRun(p); report.Pending > 0 {
+		t.Errorf("the next run did %s", actions(report))
+	}
+}
+
+func TestEnvironmentSettings(t *testing.T) {
+	p := settings(`"MyApp": {
+		"globalOauthSettings": {"callbackUrl": ["https://base.example.com", "{orgDomainUrl}/x/{alias}"], "isPkceRequired": false},
+		"environments": {"prod": {"globalOauthSettings": {"callbackUrl": "https://prod.example.com"}}, "default": {"globalOauthSettings": {"isPkceRequired": true}}}
+	}`).with(header("MyApp"))
+	for _, test := range []struct {
+		alias             string
+		kind              orgauth.Kind
+		environment, pkce string
+		callback          string
+	}{
+		{"uat", orgauth.Sandbox, "default", "true", "https://base.example.com\n%s/x/uat"},
+		{"prod", orgauth.Production, "prod", "false", "https://prod.example.com"},
+		{"other", orgauth.Production, "", "false", "https://base.example.com\n%s/x/other"},
+	} {
+		o := startOrg(t, simorg.Config{})
+		o.alias, o.kind = test.alias, test.kind
+		report := o.mustRun(p)
+		global := o.one(metadata.GlobalOAuthSettings).Fields
+		want := strings.ReplaceAll(test.callback, "%s", o.URL)
+		if report.Apps[0].Environment != test.environment || global["isPkceRequired"] != test.pkce || global["callbackUrl"] != want {
+			t.Errorf("%s: environment %q, %v", test.alias, report.Apps[0].Environment, global)
+		}
+	}
+}
+
+func TestPoliciesImply(t *testing.T) {
+	o := startOrg(t, simorg.Config{Users: []simorg.User{{Username: "run@example.com"}}})
+	p := simple().with(policies("uat", "MyApp", clientCredentials+`<clientCredentialsFlowUser>run@example.com</clientCredentialsFlowUser>`)).
+		with(policies("prod", "MyApp", "<broken>").with(policies("default", "Other", "")))
+	report := o.mustRun(p)
+	if o.one(metadata.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
+		t.Error("client credentials in the policies did not reach the global settings")
+	}
+	if len(report.Policies) != 1 || report.Policies[0].Folder != "src/pol/uat" || report.Policies[0].Origin != "project" {
+		t.Errorf("the policies are %+v", report.Policies)
+	}
+	if err := o.Deploy(p.fs(), "src/pol/uat"); err != nil {
+		t.Errorf("the policies cannot be deployed: %v", err)
+	}
+}
+
+// TestBadInputSendsNothing lists input that must end a run before the org hears
+// of it, and what the one message has to name.
+func TestBadInputSendsNothing(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		p     project
+		alias string
+		want  []string
+	}{
+		{"malformed header", simple().with(project{"src/def/externalClientApps/MyApp.eca-meta.xml": "<a"}), "uat", []string{"src/def/externalClientApps/MyApp.eca-meta.xml", "not well-formed"}},
+		{"other root", simple().with(project{"src/def/externalClientApps/MyApp.eca-meta.xml": "<CustomObject " + ns + "/>"}), "uat", []string{"MyApp.eca-meta.xml", "the root element is CustomObject"}},
+		{"two headers", simple().with(project{"src/def/more/myapp.eca-meta.xml": header("MyApp")["src/def/externalClientApps/MyApp.eca-meta.xml"]}), "uat", []string{"two headers of one name", "src/def/externalClientApps/MyApp.eca-meta.xml", "src/def/more/myapp.eca-meta.xml"}},
+		{"no header", settings("").with(project{"src/def/readme.md": ""}), "uat", []string{"no External Client App", "src/def"}},
+		{"unknown setting", settings(`"MyApp": {"globalOauthSettings": {"callbackURL": "x"}}`).with(header("MyApp")), "uat", []string{"sfdx-project.json", "plugins.eca.apps.MyApp.globalOauthSettings.callbackURL", "callbackUrl"}},
+		{"app in other case", settings(`"myapp": {}`).with(header("MyApp")), "uat", []string{"plugins.eca.apps.myapp", "is written MyApp"}},
+		{"unknown placeholder", settings(`"MyApp": {"globalOauthSettings": {"callbackUrl": "{orgUrl}/x"}}`).with(header("MyApp")), "uat", []string{"plugins.eca.apps.MyApp.globalOauthSettings", "{orgUrl}"}},
+		{"client credentials contradict", settings(`"MyApp": {"globalOauthSettings": {"isClientCredentialsFlowEnabled": false}}`).with(header("MyApp")).with(policies("uat", "MyApp", clientCredentials)), "uat", []string{"isClientCredentialsFlowEnabled", "is false", "src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"}},
+		{"plugin off contradicts", settings(`"MyApp": {"policies": {"isOauthPluginEnabled": false}}`).with(header("MyApp")).with(policies("uat", "MyApp", "")), "uat", []string{"policies.isOauthPluginEnabled", "is false", "MyApp_oauthPlcy"}},
+		{"no folder for this org", simple().with(policies("prod", "MyApp", "")), "uat", []string{"Aliasfied package 'pol' does not have an alias with 'uat' or 'default' directory"}},
+		{"broken policies", simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>ja</isClientCredentialsFlowEnabled>")).with(policies("uat", "MyApp2", "")).with(policies("prod", "MyApp", "")), "uat", []string{"src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml", "isClientCredentialsFlowEnabled", "ja"}},
+		{"certificate missing", settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "certs/a.crt"}}}`).with(header("MyApp")), "uat", []string{"src/def/certs/a.crt", "certificate", "no such file"}},
+		{"certificate elsewhere", settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "../pol/a.crt"}}}`).with(header("MyApp")).with(project{"src/pol/a.crt": "x"}), "uat", []string{"certificate", "is not in the package"}},
+		{"certificate is none", settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "a.crt"}}}`).with(header("MyApp")).with(project{"src/def/a.crt": "x"}), "uat", []string{"src/def/a.crt", "not an X.509 certificate"}},
+		{"private key", settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "a.key"}}}`).with(header("MyApp")).with(project{"src/def/a.key": "-----BEGIN PRIVATE KEY-----\nMIIsecret\n-----END PRIVATE KEY-----"}), "uat", []string{"src/def/a.key", "holds a private key"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := startOrg(t, simorg.Config{})
+			o.alias = test.alias
+			options, err := o.options(test.p, "def")
+			if err == nil {
+				_, err = bootstrap.Run(t.Context(), options)
+			}
+			if err == nil {
+				t.Fatal("there is no error")
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q lacks %q", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "MIIsecret") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("the message is %q", err)
+			}
+			if n := len(o.Requests()); n > 0 {
+				t.Errorf("%d requests were sent", n)
+			}
+		})
+	}
+}
+
+func TestFieldNewerThanTheVersion(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	options, err := o.options(settings(`"MyApp": {"policies": {"isCanvasPluginEnabled": true}}`).with(header("MyApp")), "def")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Version = 65
+	if _, err := bootstrap.Run(t.Context(), options); err == nil || !strings.Contains(err.Error(), "isCanvasPluginEnabled needs API version 66.0 or later") || len(o.Requests()) > 0 {
+		t.Errorf("got %v after %d requests", err, len(o.Requests()))
+	}
+}
+
+// TestUnknownKind has an org of which nobody knows whether it is a sandbox, and a
+// default folder that hangs on it.
+func TestUnknownKind(t *testing.T) {
+	p := settings(`"MyApp": {"environments": {"default": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}}}`).
+		with(header("MyApp")).with(policies("default", "MyApp", clientCredentials))
+	o := startOrg(t, simorg.Config{Kind: simorg.Scratch, Latency: 30 * time.Millisecond})
+	o.kind = orgauth.Unknown
+	report := o.mustRun(p)
+	if report.Org.Kind != orgauth.Scratch || o.one(metadata.GlobalOAuthSettings).Fields["isDeviceFlowEnabled"] != "true" || o.one(metadata.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
+		t.Errorf("got %+v", report)
+	}
+	if rounds := simorg.Sequential(o.Requests()); rounds > 5 {
+		t.Errorf("the run took %d rounds", rounds)
+	}
+
+	o = startOrg(t, simorg.Config{Kind: simorg.Production})
+	o.kind, o.alias = orgauth.Unknown, "prod"
+	if _, err := o.run(p); err == nil || !strings.Contains(err.Error(), "does not have an alias with 'prod'") || len(o.writes()) > 0 {
+		t.Errorf("got %v after %d writes", err, len(o.writes()))
+	}
+}
+
+func TestPackagedAppsAreLeftAlone(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	p := simple().with(project{"src/def/externalClientApps/Sold.eca-meta.xml": `<ExternalClientApplication ` + ns + `><distributionState>Packaged</distributionState></ExternalClientApplication>`})
+	report := o.mustRun(p)
+	if len(report.Apps) != 2 || report.Apps[1].Name != "Sold" || report.Apps[1].DistributionState != "Packaged" {
+		t.Errorf("got %+v", report.Apps)
+	}
+	if o.one(metadata.OAuthSettings).Fields["externalClientApplication"] != "MyApp" {
+		t.Error("the packaged app was bootstrapped")
+	}
+}
+
+func TestOneAppIsRefusedAndOthersGoOn(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	p := settings(`"Bad": {"oauthSettings": {"commaSeparatedOauthScopes": "Nonsense"}}`).with(header("Bad")).with(header("Good"))
+	report, err := o.run(p)
+	var failure *bootstrap.ComponentFailure
+	if !errors.As(err, &failure) || failure.App != "Bad" || failure.Type != metadata.OAuthSettings || !strings.Contains(err.Error(), "Valid scopes are") {
+		t.Errorf("got %v", err)
+	}
+	if o.one(metadata.GlobalOAuthSettings).Fields["externalClientApplication"] != "Good" {
+		t.Error("the other app was not bootstrapped")
+	}
+	for _, c := range report.Apps[0].Components {
+		if c.Done {
+			t.Errorf("%s of the refused app is reported as done", c.FullName)
+		}
+	}
+	for _, c := range report.Apps[1].Components {
+		if !c.Done {
+			t.Errorf("%s of the other app is not reported as done", c.FullName)
+		}
+	}
+}
+
+func TestHeaderIsMissing(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	options, err := o.options(simple(), "def")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = bootstrap.Run(t.Context(), options)
+	var refused *mdapi.ComponentError
+	if !errors.As(err, &refused) || refused.Code != "INVALID_CROSS_REFERENCE_KEY" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestForcedPKCE(t *testing.T) {
+	o := startOrg(t, simorg.Config{ForcePKCE: true})
+	report := o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"isPkceRequired": false}}`).with(header("MyApp")))
+	if len(report.Apps[0].Warnings) != 1 || !strings.Contains(report.Apps[0].Warnings[0], "keeps isPkceRequired") {
+		t.Errorf("the warnings are %v", report.Apps[0].Warnings)
+	}
+}
+
+func TestWithheldCertificate(t *testing.T) {
+	o := startOrg(t, simorg.Config{WithholdCertificate: true})
+	stated := settings(`"MyApp": {"globalOauthSettings": {"certificate": "-----BEGIN CERTIFICATE-----AAAA-----END CERTIFICATE-----"}}`).with(header("MyApp"))
+	o.mustRun(stated)
+	report := o.mustRun(stated)
+	if o.one(metadata.GlobalOAuthSettings).Fields["certificate"] == "" || len(report.Apps[0].Warnings) != 1 {
+		t.Errorf("the certificate is lost, or the warnings are %v", report.Apps[0].Warnings)
+	}
+	// Another change, by a project that says nothing of a certificate, would clear it.
+	report = o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp")))
+	if len(report.Apps[0].Warnings) != 1 || !strings.Contains(report.Apps[0].Warnings[0], "clears it") {
+		t.Errorf("the warnings are %v", report.Apps[0].Warnings)
+	}
+}
+
+func TestSwitchedOffStaysOff(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	o.mustRun(settings(`"MyApp": {"policies": {"isOauthPluginEnabled": false}}`).with(header("MyApp")))
+	report := o.mustRun(simple())
+	if len(o.writes()) > 0 || len(report.Apps[0].Warnings) != 1 || !strings.Contains(report.Apps[0].Warnings[0], "switched off") {
+		t.Errorf("%d writes, warnings %v", len(o.writes()), report.Apps[0].Warnings)
+	}
+}
+
+// TestLies has an org that accepts a write and keeps something else.
+func TestLies(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	o.mustRun(simple())
+	o.Inject(simorg.Fault{
+		Fits:   func(r simorg.Request) bool { return r.Operation == "upsertMetadata" },
+		Status: 200,
+		Body:   `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><upsertMetadataResponse><result><created>false</created><fullName>MyApp_glbloauth</fullName><success>true</success></result></upsertMetadataResponse></s:Body></s:Envelope>`,
+	})
+	options, err := o.options(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp")), "def")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := bootstrap.Run(t.Context(), options)
+	var mismatch *bootstrap.MismatchError
+	if !errors.As(err, &mismatch) || !strings.Contains(err.Error(), `isDeviceFlowEnabled is "false" instead of "true"`) || report.Apps[0].Components[1].Done {
+		t.Errorf("got %v, %+v", err, report.Apps[0].Components[1])
+	}
+}
+
+func TestExpiredSession(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	options, err := o.options(simple(), "def")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.ExpireSessions()
+	if _, err := bootstrap.Run(t.Context(), options); !errors.Is(err, orgauth.ErrExpired) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestRunsFinishOneAnother breaks a run after each of its requests in turn. The
+// next run ends where an undisturbed one does.
+func TestRunsFinishOneAnother(t *testing.T) {
+	for n := 1; n <= 8; n++ {
+		for _, after := range []bool{false, true} {
+			o := startOrg(t, simorg.Config{AutoPolicies: n%2 == 0})
+			left := n
+			o.Inject(simorg.Fault{Drop: true, After: after, Fits: func(simorg.Request) bool { left--; return left == 0 }})
+			if _, err := o.run(simple()); err == nil && left <= 0 {
+				t.Errorf("request %d: no error", n)
+			}
+			key := ""
+			if global := o.Components(metadata.GlobalOAuthSettings); len(global) == 1 {
+				key = global[0].Fields["consumerKey"]
+			}
+			o.mustRun(simple())
+			if got := o.one(metadata.GlobalOAuthSettings).Fields["consumerKey"]; key != "" && got != key {
+				t.Errorf("request %d: the consumer key changed", n)
+			}
+			if o.one(metadata.PluginPolicies).Fields["isOauthPluginEnabled"] != "true" {
+				t.Errorf("request %d: the plugin is off", n)
+			}
+			if report := o.mustRun(simple()); report.Pending > 0 {
+				t.Errorf("request %d: a third run did %s", n, actions(report))
+			}
+		}
+	}
+}
+
+func TestTwoRunsAtOnce(t *testing.T) {
+	for i := range 10 {
+		o := startOrg(t, simorg.Config{Latency: time.Duration(i%3) * time.Millisecond, AutoPolicies: i%2 == 0})
+		p := simple().with(header("Other"))
+		if err := o.Deploy(p.fs(), "src/def"); err != nil {
+			t.Fatal(err)
+		}
+		options, err := o.options(p, "def")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				if _, err := bootstrap.Run(t.Context(), options); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, typ := range bootstrap.Types {
+			if n := len(o.Components(typ)); n != 2 {
+				t.Errorf("%d components of %s", n, typ)
+			}
+		}
+		if report := o.mustRun(p); report.Pending > 0 {
+			t.Errorf("the next run did %s", actions(report))
+		}
+	}
+}
+
+func TestPlanWritesNothing(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	options, err := o.options(simple(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.PlanOnly = true
+	report, err := bootstrap.Run(t.Context(), options)
+	if err != nil || report.Pending != 3 || len(o.writes()) > 0 {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+// TestAliasfiedPackage has the header itself in an aliasfied package: only the
+// folder of this org counts.
+func TestAliasfiedPackage(t *testing.T) {
+	p := project{
+		"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def", "aliasfy": true}], "sourceApiVersion": "67.0"}`,
+	}.with(project{
+		"src/def/uat/externalClientApps/MyApp.eca-meta.xml":  header("MyApp")["src/def/externalClientApps/MyApp.eca-meta.xml"],
+		"src/def/prod/externalClientApps/MyApp.eca-meta.xml": "<broken",
+	})
+	o := startOrg(t, simorg.Config{})
+	if err := o.Deploy(p.fs(), "src/def/uat"); err != nil {
+		t.Fatal(err)
+	}
+	options, err := o.options(p, "def")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bootstrap.Run(t.Context(), options); err != nil {
+		t.Fatal(err)
+	}
+	o.one(metadata.GlobalOAuthSettings)
+}
