@@ -59,9 +59,13 @@ func (j *job) run(ctx context.Context, sys *system, out *output, all *cli, planO
 	if err != nil {
 		return err
 	}
+	artifacts, err := j.artifacts()
+	if err != nil {
+		return err
+	}
 	location := bootstrap.Location{
 		Project: project, Dir: root,
-		Policies: j.Policies, Artifacts: j.Artifacts, Sibling: siblingProject(),
+		Policies: j.Policies, Artifacts: artifacts, Sibling: siblingProject(),
 	}
 	if rel != "." {
 		p, err := sfp.ReadProject(project, sfp.ProjectFile)
@@ -83,7 +87,7 @@ func (j *job) run(ctx context.Context, sys *system, out *output, all *cli, planO
 	if org == "" {
 		org = orgauth.DefaultOrg(root, sys.home, sys.getenv)
 	}
-	if org == "" && (sys.getenv("SF_ACCESS_TOKEN") == "" || sys.getenv("SF_ORG_INSTANCE_URL") == "") {
+	if org == "" {
 		return usageError{errors.New("no org is named: give its alias or username with -o")}
 	}
 	return execute(ctx, sys, out, all, source, org, "", planOnly)

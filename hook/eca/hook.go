@@ -40,10 +40,14 @@ func (c *hookCmd) Run(ctx context.Context, sys *system, out *output, all *cli) e
 	if err != nil {
 		return fmt.Errorf("the source directory that sfp handed over: %w", err)
 	}
+	artifacts, err := c.artifacts()
+	if err != nil {
+		return err
+	}
 	source, err := bootstrap.Load(bootstrap.Location{
 		Project: project, Dir: dir,
 		Package: invocation.Package, PackageDirectory: invocation.PackageDirectory,
-		Policies: c.Policies, Artifacts: c.Artifacts, Sibling: siblingProject(),
+		Policies: c.Policies, Artifacts: artifacts, Sibling: siblingProject(),
 	})
 	if err != nil {
 		return err
@@ -57,7 +61,7 @@ func execute(ctx context.Context, sys *system, out *output, all *cli, source *bo
 	if err != nil {
 		return err
 	}
-	version, err := sys.apiVersion(all.APIVersion, session, source.Version)
+	version, err := sys.apiVersion(all.APIVersion, session, source)
 	if err != nil {
 		return err
 	}

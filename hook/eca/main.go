@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string, sys *system) (code int) {
 		kong.Vars{"version": version()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
-	out := &output{system: sys, json: slices.Contains(args, "--json"), started: time.Now()}
+	out := &output{system: sys, json: slices.Contains(args, "--json") || slices.Contains(args, "--json=true"), started: time.Now()}
 	command, err := parser.Parse(args)
 	if err != nil {
 		hint := "eca --help"

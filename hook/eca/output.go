@@ -133,6 +133,9 @@ func (o *output) header(r *bootstrap.Report) {
 	for _, p := range r.Policies {
 		o.printf("  policies from %s, %s\n", p.Folder, p.Origin)
 	}
+	for _, warning := range r.Warnings {
+		o.printf("  warning: %s\n", warning)
+	}
 	for _, app := range r.Apps {
 		if app.DistributionState != "" {
 			o.printf("  %s is left alone: it is %s, and such an app gets its OAuth from its package\n", app.Name, app.DistributionState)

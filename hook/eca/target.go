@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -18,7 +19,20 @@ import (
 // places says where a run looks for the policies of the environment.
 type places struct {
 	Policies  string `placeholder:"DIR" help:"Directory with the policies of this environment, instead of looking for them."`
-	Artifacts string `placeholder:"DIR" default:"artifacts" help:"Directory with sfp's artifacts, where the policies' package is looked for before the project."`
+	Artifacts string `placeholder:"DIR" help:"Directory with sfp's artifacts, where the policies' package is looked for before the project. Otherwise artifacts, where there is such a directory."`
+}
+
+// artifacts returns the directory with artifacts, "" where there is none.
+func (p places) artifacts() (string, error) {
+	dir := cmp.Or(p.Artifacts, "artifacts")
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && info.IsDir():
+		return dir, nil
+	case p.Artifacts == "":
+		return "", nil
+	}
+	return "", usageError{fmt.Errorf("--artifacts: %s is no directory", dir)}
 }
 
 // openDir opens a directory as a file system that leads nowhere else, by no
@@ -59,14 +73,19 @@ func (sys *system) session(ctx context.Context, org string) (*orgauth.Session, e
 	if err != nil {
 		return nil, fmt.Errorf("SF_ACCESS_TOKEN with SF_ORG_INSTANCE_URL: %w", err)
 	}
-	if strings.Contains(org, "@") {
+	known := sys.store().Known(org)
+	// A token that was left over in the environment from another org would
+	// bootstrap that one.
+	if known.OrgID != "" && session.OrgID != "" && !sameID(known.OrgID, session.OrgID) {
+		return nil, fmt.Errorf("SF_ACCESS_TOKEN is for the org %s, but %s is logged in to %s; unset SF_ACCESS_TOKEN or give the right one", session.OrgID, org, known.OrgID)
+	}
+	session.Username, session.Alias, session.Version = known.Username, known.Alias, known.Version
+	session.Kind = cmp.Or(known.Kind, session.Kind)
+	switch {
+	case known.Username != "":
+	case strings.Contains(org, "@"):
 		session.Username = org
-		// A token that was left over in the environment from another org would
-		// bootstrap that one.
-		if stored := sys.store().OrgID(org); stored != "" && session.OrgID != "" && !sameID(stored, session.OrgID) {
-			return nil, fmt.Errorf("SF_ACCESS_TOKEN is for the org %s, but %s is logged in to %s; unset SF_ACCESS_TOKEN or give the right one", session.OrgID, org, stored)
-		}
-	} else {
+	default:
 		session.Alias = org
 	}
 	return session, nil
@@ -78,25 +97,28 @@ func sameID(a, b string) bool {
 }
 
 // apiVersion chooses the API version of a run without asking the org.
-func (sys *system) apiVersion(flag string, session *orgauth.Session, project metadata.Version) (metadata.Version, error) {
-	version, origin := cmp.Or(session.Version, project, metadata.LatestVersion), "the version that this org or project is set to"
-	for _, given := range []struct{ text, origin string }{{flag, "--api-version"}, {sys.getenv("SF_ORG_API_VERSION"), "SF_ORG_API_VERSION"}} {
-		if given.text == "" {
-			continue
-		}
-		v, err := metadata.ParseVersion(given.text)
+func (sys *system) apiVersion(flag string, session *orgauth.Session, source *bootstrap.Source) (metadata.Version, error) {
+	version, origin := metadata.LatestVersion, ""
+	switch {
+	case flag != "":
+		v, err := metadata.ParseVersion(flag)
 		if err != nil {
-			return 0, usageError{fmt.Errorf("%s: %w", given.origin, err)}
+			return 0, usageError{fmt.Errorf("--api-version: %w", err)}
 		}
-		version, origin = v, given.origin
-		break
+		version, origin = v, "--api-version"
+	case sys.getenv("SF_ORG_API_VERSION") != "":
+		v, err := metadata.ParseVersion(sys.getenv("SF_ORG_API_VERSION"))
+		if err != nil {
+			return 0, usageError{fmt.Errorf("SF_ORG_API_VERSION: %w", err)}
+		}
+		version, origin = v, "SF_ORG_API_VERSION"
+	case session.Version != 0:
+		version, origin = session.Version, "instanceApiVersion of sf's login of "+session.Username
+	case source.Version != 0:
+		version, origin = source.Version, source.File()+": sourceApiVersion"
 	}
 	if version < metadata.MinVersion {
-		err := fmt.Errorf("%s: External Client Apps can be bootstrapped from API version %s on, not with %s", origin, metadata.MinVersion, version)
-		if origin == "--api-version" {
-			return 0, usageError{err}
-		}
-		return 0, err
+		return 0, usageError{fmt.Errorf("%s: External Client Apps can be bootstrapped from API version %s on, not with %s", origin, metadata.MinVersion, version)}
 	}
 	return version, nil
 }

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -49,41 +46,64 @@ func (e *MismatchError) Error() string {
 	return "the org accepted it, but " + strings.Join(fields, ", ")
 }
 
-// maxRounds bounds how often Apply writes and reads back. The second round is for
-// components that turned out to exist under another name.
-const maxRounds = 3
+// readBack lists what is to be read after a write: names by type.
+type readBack map[string][]string
+
+func (r readBack) add(typ string, names ...string) { r[typ] = append(r[typ], names...) }
 
 // Apply writes what the plan says, type by type in the order of Types, many apps
-// in one call, and reads it back. The plan's components say afterwards what
-// became of each.
+// in one call, and compares with what the org shows afterwards. The plan's
+// components say then what became of each.
+//
+// What was updated is read back, and so are new global settings, in which the
+// platform has a say. A component that the org reports as newly made holds what
+// was sent. Before policies are made they are looked for, because many orgs make
+// them by themselves along with the consumer.
 //
 // An app whose component the org refuses is left at that; the others go on. The
-// error joins a *ComponentFailure for each such component, or is what ended the
-// run as a whole, such as a *mdapi.Fault.
+// error joins a *ComponentFailure for each such component; what ended the run as
+// a whole, such as a *mdapi.Fault, comes first in it.
 func (o *Org) Apply(ctx context.Context, p *Plan) error {
-	for range maxRounds {
-		readBack := make(map[string][]string)
-		for _, typ := range Types {
-			if err := o.write(ctx, p.pending(typ), readBack); err != nil {
-				return err
-			}
-		}
-		if len(readBack) == 0 {
+	// One round does it. More are for components that turn out to exist under
+	// another name, one of each type at most.
+	for range len(Types) + 1 {
+		if len(p.pending("")) == 0 {
 			break
 		}
-		group, groupCtx := errgroup.WithContext(ctx)
-		for typ, names := range readBack {
-			group.Go(func() error { return p.state.load(groupCtx, o.Metadata, typ, names) })
+		read := make(readBack)
+		for _, typ := range Types[:2] {
+			if err := o.write(ctx, p, typ, read); err != nil {
+				return p.stopped(err)
+			}
 		}
-		if err := group.Wait(); err != nil {
-			return fmt.Errorf("all is written, but could not be read back: %w", err)
+		for _, c := range p.pending(metadata.PluginPolicies) {
+			if c.Action == Create {
+				read.add(c.Type, usualNames(c.Type, c.component.App())...)
+			}
 		}
-		for _, app := range p.Apps {
-			p.confirm(app)
+		if err := o.confirm(ctx, p, read); err != nil {
+			return p.stopped(err)
+		}
+		read = make(readBack)
+		if err := o.write(ctx, p, metadata.PluginPolicies, read); err != nil {
+			return p.stopped(err)
+		}
+		if err := o.confirm(ctx, p, read); err != nil {
+			return p.stopped(err)
 		}
 	}
-	var failures []error
+	for _, c := range p.pending("") {
+		c.Err = errors.New("the org keeps showing something else than it says; run it again when nobody else changes the app")
+	}
+	return p.stopped(nil)
+}
+
+// stopped ends a run: it completes the warnings and joins what ended it with the
+// failures of single components.
+func (p *Plan) stopped(err error) error {
+	failures := []error{err}
 	for _, app := range p.Apps {
+		app.warn(p.warnings(app)...)
 		for _, c := range app.Components {
 			if c.Err != nil {
 				failures = append(failures, &ComponentFailure{App: app.App.Name, Type: c.Type, FullName: c.FullName, Err: c.Err})
@@ -93,8 +113,10 @@ func (o *Org) Apply(ctx context.Context, p *Plan) error {
 	return errors.Join(failures...)
 }
 
-// write sends components of one type and notes which names are to be read back.
-func (o *Org) write(ctx context.Context, components []*ComponentPlan, readBack map[string][]string) error {
+// write sends the pending components of one type and notes which names are to be
+// read back.
+func (o *Org) write(ctx context.Context, p *Plan, typ string, read readBack) error {
+	components := p.pending(typ)
 	var send []*metadata.Component
 	for _, c := range components {
 		send = append(send, c.component)
@@ -102,20 +124,27 @@ func (o *Org) write(ctx context.Context, components []*ComponentPlan, readBack m
 	results, err := o.Metadata.Upsert(ctx, send)
 	for i, r := range results {
 		c := components[i]
-		if r.Success {
+		switch {
+		case r.Success && c.Action == Create && r.Created && typ != metadata.GlobalOAuthSettings:
 			c.Done = true
-			readBack[c.Type] = append(readBack[c.Type], c.FullName)
-			continue
-		}
-		c.Err = r.Errors[0]
-		if c.Action == Create && r.Errors[0].IsDuplicate() {
-			// The app has the component under another name. The org makes some by
-			// itself, and another run may have been faster.
-			names := usualNames(c.Type, c.component.App())
-			if name := r.Errors[0].DuplicateOf(); name != "" {
-				names = append(names, name)
+			p.state.put(c.component)
+		case r.Success:
+			c.Done = true
+			read.add(typ, c.FullName)
+		default:
+			c.Err = refusal(r.Errors)
+			if c.duplicate() == nil {
+				continue
 			}
-			readBack[c.Type] = append(readBack[c.Type], names...)
+			// The app has the component under another name: the org makes some by
+			// itself, and another run may have been faster. Then it is no new app,
+			// and its other components may exist as well.
+			for _, t := range Types {
+				read.add(t, usualNames(t, c.component.App())...)
+			}
+			if name := c.duplicate().DuplicateOf(); name != "" {
+				read.add(typ, name)
+			}
 		}
 	}
 	if fault := new(mdapi.Fault); err != nil && !errors.As(err, &fault) {
@@ -126,39 +155,76 @@ func (o *Org) write(ctx context.Context, components []*ComponentPlan, readBack m
 	return err
 }
 
-// confirm compares an app again with what was read back. A component that was
-// refused as a duplicate and found under its other name is planned anew.
-func (p *Plan) confirm(app *AppPlan) {
-	for i, c := range app.Components {
-		now := p.compare(app.App, c.Type)
-		switch refused := new(mdapi.ComponentError); {
-		case errors.As(c.Err, &refused) && c.Action == Create && refused.IsDuplicate():
-			if now.Action != Create {
-				app.Components[i] = now
-			}
-		case c.Done && now.Action == Create:
-			c.Err = &MismatchError{}
-		case c.Done:
-			var differing []metadata.Change
-			for _, change := range now.Changes {
-				switch {
-				case change.Forced:
-					app.warn("the org keeps %s of %s at %s whatever is sent; state that in plugins.eca to have it left unchanged", change.Field, c.FullName, change.From)
-				case !change.Withheld:
-					differing = append(differing, change)
+// refusal makes one error of all reasons for which the org refused a component.
+func refusal(reasons []*mdapi.ComponentError) error {
+	first := *reasons[0]
+	for _, more := range reasons[1:] {
+		first.Message += "; " + more.Message
+	}
+	return &first
+}
+
+// duplicate returns why the org refused to make the component, where the reason
+// is that the app has one already, or nil.
+func (c *ComponentPlan) duplicate() *mdapi.ComponentError {
+	refused := new(mdapi.ComponentError)
+	if c.Action == Create && errors.As(c.Err, &refused) && refused.IsDuplicate() {
+		return refused
+	}
+	return nil
+}
+
+// confirm reads components and compares the apps again: what was written has to
+// be as it was sent, and what was not written yet is planned anew.
+func (o *Org) confirm(ctx context.Context, p *Plan, read readBack) error {
+	if len(read) == 0 {
+		return nil
+	}
+	if err := p.state.loadAll(ctx, o.Metadata, read); err != nil {
+		return fmt.Errorf("reading back what was written: %w", err)
+	}
+	for _, app := range p.Apps {
+		for i, c := range app.Components {
+			switch {
+			case c.Done:
+				c.Err = p.mismatch(app, c)
+			case c.duplicate() != nil:
+				if now := p.compare(app.App, c.Type); now.Action != Create {
+					app.Components[i] = now
 				}
-			}
-			c.Err = nil
-			if len(differing) > 0 {
-				c.Err = &MismatchError{Changes: differing}
+			case c.Err == nil:
+				app.Components[i] = p.compare(app.App, c.Type)
 			}
 		}
 	}
+	return nil
 }
 
-// warn adds a warning, once.
-func (p *AppPlan) warn(format string, args ...any) {
-	if warning := fmt.Sprintf(format, args...); !slices.Contains(p.Warnings, warning) {
-		p.Warnings = append(p.Warnings, warning)
+// mismatch compares a component that was written with what the org shows.
+func (p *Plan) mismatch(app *AppPlan, c *ComponentPlan) error {
+	existing := p.state.of(c.Type, app.App.Name)
+	if existing == nil {
+		return &MismatchError{}
 	}
+	stated := app.App.Wanted[c.Type]
+	if c.Action == Create {
+		stated = app.App.created(c.Type, p.domainURL)
+	}
+	var differing []metadata.Change
+	_, changes := existing.Overlay(stated)
+	for _, change := range changes {
+		switch {
+		case change.Forced:
+			app.warn(fmt.Sprintf("the org keeps %s of %s at %s whatever is sent; state that in plugins.eca to have it left unchanged", change.Field, c.FullName, change.From))
+		case !change.Withheld:
+			differing = append(differing, change)
+		}
+	}
+	if len(differing) > 0 {
+		return &MismatchError{Changes: differing}
+	}
+	if c.Type == metadata.GlobalOAuthSettings && existing.Text("consumerKey") == "" {
+		return errors.New("the org accepted it, but shows no consumer key for it")
+	}
+	return nil
 }

@@ -17,11 +17,7 @@
 // state of one.
 package bootstrap
 
-import (
-	"slices"
-
-	"github.com/ecakit/ecakit/pkg/metadata"
-)
+import "github.com/ecakit/ecakit/pkg/metadata"
 
 // Types are the types of component that a bootstrap brings to an org, in the
 // order in which the platform accepts them: OAuth settings, then global OAuth
@@ -74,18 +70,4 @@ func (a *App) created(typ, orgDomainURL string) metadata.Stated {
 		defaults.Set("isOauthPluginEnabled", "true")
 	}
 	return a.Wanted[typ].Over(defaults)
-}
-
-// choose returns the component of an app among those that were found, the one
-// with the most usual name where there are several, or nil.
-func choose(found []*metadata.Component, typ, app string) *metadata.Component {
-	for _, name := range usualNames(typ, app) {
-		if i := slices.IndexFunc(found, func(c *metadata.Component) bool { return c.FullName == name }); i >= 0 {
-			return found[i]
-		}
-	}
-	if len(found) > 0 {
-		return found[0]
-	}
-	return nil
 }

@@ -2,7 +2,9 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
@@ -99,7 +101,7 @@ func newPlan(s *state, apps []*App, domainURL string) *Plan {
 		for _, typ := range Types {
 			plan.Components = append(plan.Components, p.compare(app, typ))
 		}
-		plan.Warnings = p.warnings(plan)
+		plan.warn(p.warnings(plan)...)
 		p.Apps = append(p.Apps, plan)
 	}
 	return p
@@ -116,10 +118,16 @@ func (p *Plan) compare(app *App, typ string) *ComponentPlan {
 		}
 		return plan
 	}
-	stated := app.created(typ, p.domainURL)
-	component := metadata.New(typ, usualNames(typ, app.Name)[0], stated)
-	_, changes := (&metadata.Component{Type: typ}).Overlay(stated)
-	return &ComponentPlan{Type: typ, FullName: component.FullName, Action: Create, Changes: changes, component: component}
+	name := p.state.free(typ, app.Name)
+	plan := &ComponentPlan{Type: typ, FullName: name, Action: Create}
+	if name == "" {
+		plan.FullName = usualNames(typ, app.Name)[0]
+		plan.Err = errors.New("components of other apps have all the names that it could have")
+		return plan
+	}
+	plan.component = metadata.New(typ, name, app.created(typ, p.domainURL))
+	plan.Changes = plan.component.Created()
+	return plan
 }
 
 // warnings are what a plan cannot put right and a person should know.
@@ -147,15 +155,29 @@ func (p *Plan) warnings(plan *AppPlan) []string {
 	return warnings
 }
 
-// pending returns the components of a type that are to be written, with their
-// apps' plans. An app that failed is left out.
+// warn adds warnings, each once.
+func (p *AppPlan) warn(warnings ...string) {
+	for _, w := range warnings {
+		if !slices.Contains(p.Warnings, w) {
+			p.Warnings = append(p.Warnings, w)
+		}
+	}
+}
+
+// failed reports whether a component of the app is not to be had.
+func (p *AppPlan) failed() bool {
+	return slices.ContainsFunc(p.Components, func(c *ComponentPlan) bool { return c.Err != nil })
+}
+
+// pending returns the components that are to be written, of one type or, for "",
+// of all. Those of an app that failed are left out.
 func (p *Plan) pending(typ string) (components []*ComponentPlan) {
 	for _, app := range p.Apps {
+		if app.failed() {
+			continue
+		}
 		for _, c := range app.Components {
-			if c.Err != nil {
-				break
-			}
-			if c.Type == typ && c.Action != Unchanged && !c.Done {
+			if (c.Type == typ || typ == "") && c.Action != Unchanged && !c.Done {
 				components = append(components, c)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -32,31 +33,41 @@ type policiesFile struct {
 // policies finds the OAuth policies that sfp is about to deploy for the apps, in
 // this order of places: a directory given outright, the package itself where it
 // is aliasfied, the sibling artifact, the project of the working directory. That
-// there are none is no error; that an aliasfied package with policies for one of
+// there are none is no error, an artifact that cannot be opened is a warning; that an aliasfied package with policies for one of
 // the apps has no folder for this org is.
-func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
+func (s *Source) policies(headers []Header, target Target, warn func(string)) ([]Policies, error) {
 	if s.location.Policies != "" {
 		root, err := os.OpenRoot(s.location.Policies)
 		if err != nil {
 			return nil, fmt.Errorf("the directory with policies %s cannot be opened", s.location.Policies)
 		}
 		defer root.Close()
-		found, err := readPolicies(root.FS(), ".", s.location.Policies, "given")
+		found, err := readPolicies(root.FS(), []string{"."}, s.location.Policies, "given")
 		if err != nil {
 			return nil, err
 		}
 		return []Policies{found}, nil
 	}
-	artifacts, err := sfp.FindArtifacts(s.location.Artifacts)
-	if s.location.Artifacts == "" {
-		artifacts, err = nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the artifacts directory %s cannot be read: %w", s.location.Artifacts, err)
+	var artifacts map[string]string
+	if s.location.Artifacts != "" {
+		var err error
+		if artifacts, err = sfp.FindArtifacts(s.location.Artifacts); err != nil {
+			return nil, fmt.Errorf("the artifacts directory %s cannot be read: %w", s.location.Artifacts, err)
+		}
 	}
 	var all []Policies
 	for _, p := range s.original.Packages {
-		found, err := s.policiesOf(p, headers, artifacts[p.Name], target)
+		var artifact *sfp.Artifact
+		if file := artifacts[p.Name]; file != "" && p.Name != "" {
+			var err error
+			if artifact, err = sfp.OpenArtifact(file); err != nil {
+				// Most artifacts hold no policies, so this must not end the run.
+				warn(fmt.Sprintf("%v, so policies are not looked for in it", err))
+			} else {
+				defer artifact.Close()
+			}
+		}
+		found, err := s.policiesOf(p, headers, artifact, target)
 		if err != nil {
 			return nil, err
 		}
@@ -68,20 +79,15 @@ func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 }
 
 // policiesOf looks for OAuth policies in one package of the project.
-func (s *Source) policiesOf(p sfp.Package, headers []Header, artifact string, target Target) (Policies, error) {
+func (s *Source) policiesOf(p sfp.Package, headers []Header, artifact *sfp.Artifact, target Target) (Policies, error) {
 	own := slices.ContainsFunc(s.packages, func(mine sfp.Package) bool { return mine.Name == p.Name && mine.Path == p.Path })
 	switch {
 	case own && p.Aliasfy:
 		return policiesIn(s.location.Project, p, headers, target, s.name("."), "this package")
 	case own && s.location.Package != "":
 		return Policies{}, nil // it was deployed before this run, so nothing in it is about to be
-	case artifact != "" && p.Name != "":
-		a, err := sfp.OpenArtifact(artifact)
-		if err != nil {
-			return Policies{}, err
-		}
-		defer a.Close()
-		return policiesIn(a, p, headers, target, a.File, "artifact "+a.Package+" "+a.Version)
+	case artifact != nil:
+		return policiesIn(artifact, p, headers, target, artifact.File, "artifact "+artifact.Package+" "+artifact.Version)
 	case own:
 		return policiesIn(s.location.Project, p, headers, target, s.name("."), "project")
 	case s.location.Sibling != nil:
@@ -94,9 +100,11 @@ func (s *Source) policiesOf(p sfp.Package, headers []Header, artifact string, ta
 // has any for one of the apps. place names fsys in messages.
 func policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, place, origin string) (Policies, error) {
 	concerned := false
-	err := eachFile(fsys, p.Path, metadata.OAuthPolicies, func(file string) error {
-		// A broken file counts only in the folder that is deployed to this org.
-		if c, err := metadata.ReadFile(fsys, file); err == nil && slices.ContainsFunc(headers, func(h Header) bool { return h.FullName == c.App() }) {
+	err := eachFile(fsys, []string{p.Path}, metadata.OAuthPolicies, func(file string) error {
+		c, err := metadata.ReadFile(fsys, file)
+		// Of a broken file nobody can tell whose it is. It counts as an error only
+		// in the folder that is deployed to this org.
+		if err != nil || c.App() == "" || slices.ContainsFunc(headers, func(h Header) bool { return strings.EqualFold(h.FullName, c.App()) }) {
 			concerned = true
 			return fs.SkipAll
 		}
@@ -105,28 +113,38 @@ func policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, plac
 	if err != nil || !concerned {
 		return Policies{}, err
 	}
-	folder := p.Path
+	folders := []string{p.Path}
 	if p.Aliasfy {
-		if folder, err = target.folder(fsys, p); err != nil {
+		if folders, err = target.folders(fsys, p); err != nil {
 			return Policies{}, err
 		}
 	}
-	return readPolicies(fsys, folder, place, origin)
+	return readPolicies(fsys, folders, place, origin)
 }
 
-func readPolicies(fsys fs.FS, folder, place, origin string) (Policies, error) {
-	found := Policies{Folder: folder, Origin: origin}
-	if folder == "." {
+func readPolicies(fsys fs.FS, folders []string, place, origin string) (Policies, error) {
+	found := Policies{Folder: folders[0], Origin: origin}
+	if folders[0] == "." {
 		found.Folder = place
 	}
-	err := eachFile(fsys, folder, metadata.OAuthPolicies, func(file string) error {
+	err := eachFile(fsys, folders, metadata.OAuthPolicies, func(file string) error {
+		fail := func(field string, err error) error {
+			return &metadata.SourceError{Path: path.Join(place, file), Field: field, Err: err}
+		}
 		c, err := metadata.ReadFile(fsys, file)
-		if err != nil {
-			var sourceErr *metadata.SourceError
-			if errors.As(err, &sourceErr) {
-				return &metadata.SourceError{Path: path.Join(place, sourceErr.Path), Field: sourceErr.Field, Err: sourceErr.Err}
-			}
+		var sourceErr *metadata.SourceError
+		switch {
+		case errors.As(err, &sourceErr):
+			return fail(sourceErr.Field, sourceErr.Err)
+		case err != nil:
 			return err
+		case c.App() == "":
+			return fail("externalClientApplication", errors.New("is missing, so that the policies belong to no app"))
+		}
+		for _, other := range found.oauth {
+			if strings.EqualFold(other.App(), c.App()) && other.FullName != c.FullName {
+				return fail("externalClientApplication", fmt.Errorf("%s has policies in %s already, and the platform allows one record for an app", c.App(), other.File))
+			}
 		}
 		found.oauth = append(found.oauth, policiesFile{c, path.Join(place, file)})
 		return nil

@@ -16,7 +16,8 @@ type Report struct {
 	// plan they still are not.
 	Pending int `json:"pending"`
 	// PlanOnly says that nothing was to be written.
-	PlanOnly bool `json:"planOnly"`
+	PlanOnly bool     `json:"planOnly"`
+	Warnings []string `json:"warnings,omitempty"` // about the input; each app has its own as well
 }
 
 // OrgReport says which org a run was for.
@@ -62,7 +63,7 @@ func newReport(options Options, target Target, kind orgauth.Kind, resolved *Reso
 		},
 		Policies: append([]Policies{}, resolved.Policies...),
 		Apps:     []AppReport{},
-		PlanOnly: options.PlanOnly,
+		PlanOnly: options.PlanOnly, Warnings: resolved.Warnings,
 	}
 	for _, app := range resolved.Apps {
 		r.Apps = append(r.Apps, AppReport{Name: app.Name, Environment: app.Environment})

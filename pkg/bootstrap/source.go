@@ -119,6 +119,9 @@ func packageNames(p *sfp.Project) []string {
 	return names
 }
 
+// File returns the path of the project file, for messages.
+func (s *Source) File() string { return s.name(s.project.File) }
+
 // name writes the path of one of the project's files for messages.
 func (s *Source) name(file string) string {
 	return path.Join(filepath.ToSlash(s.location.Dir), file)
@@ -143,20 +146,20 @@ func (s *Source) inDir(err error) error {
 func (s *Source) headers(target Target) ([]Header, error) {
 	var headers []Header
 	for _, p := range s.packages {
-		dir := p.Path
+		dirs := []string{p.Path}
 		if p.Aliasfy {
-			if has, err := s.hasHeaders(dir); err != nil || !has && s.location.Package == "" {
+			if has, err := s.hasHeaders(dirs); err != nil || !has && s.location.Package == "" {
 				if err != nil {
 					return nil, err
 				}
 				continue // of a whole project, a package without any app is none of this run's business
 			}
 			var err error
-			if dir, err = target.folder(s.location.Project, p); err != nil {
+			if dirs, err = target.folders(s.location.Project, p); err != nil {
 				return nil, err
 			}
 		}
-		found, err := s.headersIn(dir, p)
+		found, err := s.headersIn(dirs, p)
 		if err != nil {
 			return nil, err
 		}
@@ -182,9 +185,9 @@ func (s *Source) headers(target Target) ([]Header, error) {
 	return headers, nil
 }
 
-func (s *Source) headersIn(dir string, p sfp.Package) ([]Header, error) {
+func (s *Source) headersIn(dirs []string, p sfp.Package) ([]Header, error) {
 	var headers []Header
-	err := eachFile(s.location.Project, dir, metadata.Header, func(file string) error {
+	err := eachFile(s.location.Project, dirs, metadata.Header, func(file string) error {
 		c, err := metadata.ReadFile(s.location.Project, file)
 		if err != nil {
 			return s.inDir(err)
@@ -195,29 +198,42 @@ func (s *Source) headersIn(dir string, p sfp.Package) ([]Header, error) {
 	return headers, err
 }
 
-func (s *Source) hasHeaders(dir string) (has bool, err error) {
-	err = eachFile(s.location.Project, dir, metadata.Header, func(string) error {
+func (s *Source) hasHeaders(dirs []string) (has bool, err error) {
+	err = eachFile(s.location.Project, dirs, metadata.Header, func(string) error {
 		has = true
 		return fs.SkipAll
 	})
 	return has, err
 }
 
-// eachFile calls do with every source file of a type in a directory and below.
-// A directory that does not exist has none.
-func eachFile(fsys fs.FS, dir, typ string, do func(file string) error) error {
-	return fs.WalkDir(fsys, dir, func(file string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			if file == dir && errors.Is(err, fs.ErrNotExist) {
-				return fs.SkipAll
+// eachFile calls do with every source file of a type in the directories and
+// below. A file of one directory hides those of the same path in later ones. A
+// directory that does not exist has none.
+func eachFile(fsys fs.FS, dirs []string, typ string, do func(file string) error) error {
+	seen := make(map[string]bool)
+	for _, dir := range dirs {
+		stop := false
+		err := fs.WalkDir(fsys, dir, func(file string, entry fs.DirEntry, err error) error {
+			if err != nil {
+				if file == dir && errors.Is(err, fs.ErrNotExist) {
+					return fs.SkipAll
+				}
+				return err
 			}
+			relative := strings.TrimPrefix(file, dir)
+			if t, _ := metadata.TypeOfFile(file); t == nil || t.Name != typ || entry.IsDir() || seen[relative] {
+				return nil
+			}
+			seen[relative] = true
+			err = do(file)
+			stop = err == fs.SkipAll
+			return err
+		})
+		if err != nil || stop {
 			return err
 		}
-		if t, _ := metadata.TypeOfFile(file); t == nil || t.Name != typ || entry.IsDir() {
-			return nil
-		}
-		return do(file)
-	})
+	}
+	return nil
 }
 
 // maxCertificate is the most that a certificate's file can hold. The platform
@@ -260,8 +276,8 @@ func (s *Source) certificate(stated metadata.Stated, p sfp.Package) error {
 // certificatePEM returns the PEM text of a certificate that is given in PEM or
 // DER.
 func certificatePEM(data []byte) (string, error) {
-	if strings.Contains(string(data), "PRIVATE KEY") {
-		return "", errors.New("holds a private key; only the certificate belongs here")
+	if err := metadata.CheckSecret(string(data)); err != nil {
+		return "", err
 	}
 	der := data
 	if block, _ := pem.Decode(data); block != nil {

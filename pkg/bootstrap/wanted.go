@@ -45,14 +45,26 @@ func (t Target) name() string {
 	return t.Username
 }
 
-// folder resolves the folder of an aliasfied package.
-func (t Target) folder(fsys fs.FS, p sfp.Package) (string, error) {
+// folders resolves the folder of an aliasfied package that is deployed to this
+// org. In merge mode the default folder stands behind it: sfp build merges its
+// files into each folder that does not have them.
+func (t Target) folders(fsys fs.FS, p sfp.Package) ([]string, error) {
 	dir, err := sfp.ResolveAlias(fsys, p, t.Alias, t.sandbox)
 	var none *sfp.AliasError
 	if errors.As(err, &none) {
-		return "", &sfp.AliasError{Package: none.Package, Alias: t.name()}
+		return nil, &sfp.AliasError{Package: none.Package, Alias: t.name()}
 	}
-	return dir, err
+	if err != nil {
+		return nil, err
+	}
+	folders := []string{dir}
+	if p.MergeMode {
+		fallback, err := sfp.ResolveAlias(fsys, p, sfp.DefaultFolder, t.sandbox)
+		if err == nil && fallback != dir {
+			folders = append(folders, fallback)
+		}
+	}
+	return folders, nil
 }
 
 // Resolved is what a run wants of an org.
@@ -60,6 +72,7 @@ type Resolved struct {
 	Apps     []*App
 	Left     []Header // apps that are not Local, which a bootstrap leaves alone
 	Policies []Policies
+	Warnings []string
 }
 
 // Resolve chooses the environment for the org and says what is wanted of each
@@ -83,11 +96,12 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 			resolved.Left = append(resolved.Left, h)
 		}
 	}
-	if err := s.checkNames(local); err != nil {
+	if resolved.Warnings, err = s.checkNames(headers); err != nil {
 		return nil, err
 	}
 	if len(local) > 0 {
-		if resolved.Policies, err = s.policies(local, target); err != nil {
+		warn := func(warning string) { resolved.Warnings = append(resolved.Warnings, warning) }
+		if resolved.Policies, err = s.policies(local, target, warn); err != nil {
 			return nil, err
 		}
 	}
@@ -101,20 +115,31 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 	return resolved, nil
 }
 
-// checkNames catches settings whose app is written in other case than its
-// header: they would count for nothing.
-func (s *Source) checkNames(headers []Header) error {
+// checkNames catches settings that count for nothing because no header has the
+// app's name: it is an error where the name differs by case alone. Other names
+// are warned of where all headers of the project are at hand, or where one at
+// hand has a similar name and no settings.
+func (s *Source) checkNames(headers []Header) (warnings []string, err error) {
+	var without []string // headers without settings
 	for _, h := range headers {
-		if _, ok := s.project.Settings.Apps[h.FullName]; ok {
-			continue
-		}
-		for name := range s.project.Settings.Apps {
-			if strings.EqualFold(name, h.FullName) {
-				return s.settingError(name, "", fmt.Errorf("the app of this package is written %s", h.FullName))
-			}
+		if _, ok := s.project.Settings.Apps[h.FullName]; !ok {
+			without = append(without, h.FullName)
 		}
 	}
-	return nil
+	for _, name := range slices.Sorted(maps.Keys(s.project.Settings.Apps)) {
+		if slices.ContainsFunc(headers, func(h Header) bool { return h.FullName == name }) {
+			continue
+		}
+		for _, app := range without {
+			if strings.EqualFold(name, app) {
+				return nil, s.settingError(name, "", fmt.Errorf("the app of this package is written %s", app))
+			}
+		}
+		if similar := metadata.DidYouMean(name, without); similar != "" || s.location.Package == "" {
+			warnings = append(warnings, fmt.Sprintf("%s: plugins.eca.apps.%s is for an app that has no header here%s", s.name(s.project.File), name, similar))
+		}
+	}
+	return warnings, nil
 }
 
 func (s *Source) settingError(app, rest string, err error) error {
@@ -144,8 +169,9 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 		return nil, err
 	}
 	for _, typ := range Types {
-		if err := metadata.Lookup(typ).CheckVersion(app.Wanted[typ], target.Version); err != nil {
-			return nil, s.settingError(app.Name, "."+settingsKey[typ], err)
+		var wrong *metadata.SettingError
+		if err := metadata.Lookup(typ).CheckVersion(app.Wanted[typ], target.Version); errors.As(err, &wrong) {
+			return nil, s.settingError(app.Name, "."+settingsKey[typ]+"."+wrong.Path, wrong.Err)
 		}
 	}
 	return app, nil
@@ -172,7 +198,7 @@ func (s *Source) imply(app *App, policies []Policies) error {
 	global, plugins := app.Wanted[metadata.GlobalOAuthSettings], app.Wanted[metadata.PluginPolicies]
 	for _, place := range policies {
 		for _, file := range place.oauth {
-			if file.App() != app.Name {
+			if !strings.EqualFold(file.App(), app.Name) {
 				continue
 			}
 			for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {

@@ -1,6 +1,10 @@
 package mdapi
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/ecakit/ecakit/pkg/internal/wire"
+)
 
 // FuzzAnswer checks that no answer makes reading it panic.
 func FuzzAnswer(f *testing.F) {
@@ -13,15 +17,15 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(wrap(`<soapenv:Fault><faultcode>sf:INVALID_SESSION_ID</faultcode><faultstring>x</faultstring></soapenv:Fault>`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, operation := range []string{"upsertMetadata", "readMetadata", "listMetadata"} {
-			response, err := parseAnswer(data, operation)
+			response, err := parseAnswer(&wire.Answer{Status: 200, Body: data}, operation)
 			if err != nil {
 				continue
 			}
 			into := make(map[int]Result)
-			if err := readResults(response, []int{0, 1}, "T", into); err == nil && len(into) != 2 {
+			if err := readResults(response, []string{"A", "B"}, []int{0, 1}, "T", into); err == nil && len(into) != 2 {
 				t.Errorf("%d results and no error", len(into))
 			}
-			if components, err := readRecords(response, "T"); err == nil {
+			if components, err := readRecords(response, "T", []string{"A", "B"}); err == nil {
 				for _, c := range components {
 					if c.FullName == "" || c.Type == "" {
 						t.Errorf("a component without a name or type: %+v", c)

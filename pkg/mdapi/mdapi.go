@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -105,7 +106,7 @@ func (c *Client) Upsert(ctx context.Context, components []*metadata.Component) (
 				return nil
 			})
 			if err == nil {
-				err = readResults(answer, chunk, typ, answered)
+				err = readResults(answer, componentNames(components, chunk), chunk, typ, answered)
 			}
 			if err != nil {
 				return inOrder(), err
@@ -127,7 +128,7 @@ func (c *Client) Read(ctx context.Context, typ string, fullNames ...string) ([]*
 		if err != nil {
 			return nil, err
 		}
-		return readRecords(answer, typ)
+		return readRecords(answer, typ, names)
 	})
 }
 
@@ -174,7 +175,7 @@ func (c *Client) Delete(ctx context.Context, typ string, fullNames ...string) ([
 		}
 		answered := make(map[int]Result, len(names))
 		if err == nil {
-			err = readResults(answer, indexes, typ, answered)
+			err = readResults(answer, names, indexes, typ, answered)
 		}
 		if err != nil {
 			return results, err
@@ -184,6 +185,14 @@ func (c *Client) Delete(ctx context.Context, typ string, fullNames ...string) ([
 		}
 	}
 	return results, nil
+}
+
+func componentNames(components []*metadata.Component, indexes []int) []string {
+	var names []string
+	for _, i := range indexes {
+		names = append(names, components[i].FullName)
+	}
+	return names
 }
 
 func start(name string) xml.StartElement { return xml.StartElement{Name: xml.Name{Local: name}} }
@@ -238,13 +247,13 @@ func inParallel[T, R any](ctx context.Context, items []T, n int, call func(conte
 	return all, nil
 }
 
-// call sends one SOAP request and returns the operation's element in the answer.
-func (c *Client) call(ctx context.Context, operation string, body func(*xml.Encoder) error) (*element, error) {
+// call sends one SOAP request and returns the operation's answer.
+func (c *Client) call(ctx context.Context, operation string, body func(*xml.Encoder) error) (*response, error) {
 	instance, err := wire.ParseInstance(c.InstanceURL)
 	if err != nil {
 		return nil, err
 	}
-	status, answer, err := wire.Do(ctx, c.HTTPClient, c.Tokens, func(token string) (*http.Request, error) {
+	answer, err := wire.Do(ctx, c.HTTPClient, c.Tokens, func(token string) (*http.Request, error) {
 		envelope, err := encodeEnvelope(token, operation, body)
 		if err != nil {
 			return nil, err
@@ -262,16 +271,16 @@ func (c *Client) call(ctx context.Context, operation string, body func(*xml.Enco
 		return nil, fmt.Errorf("%s: %w", operation, err)
 	}
 	response, err := parseAnswer(answer, operation)
-	if fault, ok := err.(*Fault); ok {
-		fault.Operation, fault.Status = operation, status
+	if fault := new(Fault); errors.As(err, &fault) {
+		fault.Operation, fault.Status = operation, answer.Status
 		return nil, fault
 	}
-	if err == nil && status == http.StatusOK {
+	if err == nil && answer.Status == http.StatusOK {
 		return response, nil
 	}
 	what := "not a SOAP answer"
 	if err == nil {
 		what = "a SOAP answer under a status of failure"
 	}
-	return nil, fmt.Errorf("%s: %w", operation, &wire.StatusError{Host: instance.Host, Status: status, What: what})
+	return nil, fmt.Errorf("%s: %w", operation, &wire.StatusError{Host: instance.Host, Status: answer.Status, What: what})
 }

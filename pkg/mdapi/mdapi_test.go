@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -227,8 +228,14 @@ func TestAnswersThatAreNoAnswers(t *testing.T) {
 		{"too few results", 200, envelope("<upsertMetadataResponse/>"), "0 results for 1 components"},
 		{"too many results", 200, envelope("<upsertMetadataResponse>" + result + result + "</upsertMetadataResponse>"), "2 results for 1 components"},
 		{"fault that repeats the token", 500, envelope("<s:Fault><faultcode>sf:X</faultcode><faultstring>X: session TOKEN is bad</faultstring></s:Fault>"), "X: session (token) is bad"},
-		{"fault without anything", 500, envelope("<s:Fault/>"), "upsertMetadata"},
-		{"too large", 200, envelope(strings.Repeat("x", 17<<20)), "more than 16 MiB"},
+		{"fault without anything", 500, envelope("<s:Fault/>"), "upsertMetadata: a SOAP fault without a message"},
+		{"escaped token", 500, envelope("<s:Fault><faultstring>&#84;OKEN</faultstring></s:Fault>"), "(token)"},
+		{"consumer key", 500, envelope("<s:Fault><faultstring>3MVG9abcdefghijklmnopqrstuvwxyz0123</faultstring></s:Fault>"), "3MVG9…123"},
+		{"SOAP 1.2 fault", 500, envelope("<s:Fault><s:Code><s:Value>sf:X</s:Value></s:Code><s:Reason><s:Text>why</s:Text></s:Reason></s:Fault>"), "upsertMetadata: X: why"},
+		{"code in the detail", 500, envelope("<s:Fault><faultcode>s:Server</faultcode><detail><f><exceptionCode>INVALID_SESSION_ID</exceptionCode></f></detail></s:Fault>"), "INVALID_SESSION_ID"},
+		{"huge message", 500, envelope("<s:Fault><faultstring>" + strings.Repeat("x", 1<<20) + "</faultstring></s:Fault>"), "x…"},
+		{"result of another component", 200, envelope("<upsertMetadataResponse><result><fullName>B</fullName><success>true</success></result></upsertMetadataResponse>"), "a result for ExternalClientApplication B in the place of A"},
+		{"too large", 200, envelope(strings.Repeat("x", 5<<20)), "more than 4 MiB"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -238,10 +245,60 @@ func TestAnswersThatAreNoAnswers(t *testing.T) {
 			defer server.Close()
 			c := &mdapi.Client{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}
 			_, err := c.Upsert(t.Context(), []*metadata.Component{header("A")})
-			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "TOKEN") {
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "TOKEN") || len(err.Error()) > 3000 {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestReadNeedsARecordForEachName makes sure that what an answer lacks does not
+// count as what does not exist.
+func TestReadNeedsARecordForEachName(t *testing.T) {
+	for body, want := range map[string]string{
+		``: "0 records for 1 names",
+		`<records xsi:nil="true"/><records xsi:nil="true"/>`:                     "2 records for 1 names",
+		`<records><fullName>B</fullName></records>`:                              "which was not asked for",
+		`<records xsi:type="CustomObject"><fullName>A</fullName></records>`:      "which was not asked for",
+		`<records><fullName>A</fullName>TOKEN<label><a/>TOKEN</label></records>`: "a record",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><s:Body><readMetadataResponse><result>`+body+`</result></readMetadataResponse></s:Body></s:Envelope>`)
+		}))
+		c := &mdapi.Client{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}
+		if _, err := c.Read(t.Context(), metadata.Header, "A"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "TOKEN") {
+			t.Errorf("%s gives %v", body, err)
+		}
+		server.Close()
+	}
+}
+
+func TestTransportErrorsHoldNoToken(t *testing.T) {
+	for _, answer := range []string{
+		"HTTP/1.1 302 Found\r\nLocation: http://[::1/?sid=TOKEN\r\n\r\n",
+		"HTTP/1.1 TOKEN\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTOKEN\r\n\r\n",
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				conn.Read(make([]byte, 4096))
+				io.WriteString(conn, answer)
+				conn.Close()
+			}
+		}()
+		c := &mdapi.Client{InstanceURL: "http://" + listener.Addr().String(), Version: 65, Tokens: token("TOKEN")}
+		if _, err := c.Read(t.Context(), metadata.Header, "A"); err == nil || strings.Contains(err.Error(), "TOKEN") {
+			t.Errorf("%q gives %v", answer, err)
+		}
+		listener.Close()
 	}
 }
 

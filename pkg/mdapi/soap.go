@@ -5,10 +5,12 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/antchfx/xmlquery"
 
+	"github.com/ecakit/ecakit/pkg/internal/wire"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -59,25 +61,58 @@ func tokens(e *xml.Encoder, ts ...xml.Token) error {
 	return nil
 }
 
-// parseAnswer returns the element OPERATIONResponse of a SOAP answer, or the
-// fault that stands in its place as a *Fault.
-func parseAnswer(answer []byte, operation string) (*element, error) {
-	doc, err := xmlquery.Parse(bytes.NewReader(answer))
+// response is the element OPERATIONResponse of an answer.
+type response struct {
+	*element
+	answer *wire.Answer
+}
+
+// parseAnswer returns the response in a SOAP answer, or the fault that stands in
+// its place as a *Fault.
+func parseAnswer(answer *wire.Answer, operation string) (*response, error) {
+	doc, err := xmlquery.Parse(bytes.NewReader(answer.Body))
 	if err != nil {
-		return nil, fmt.Errorf("the answer is not XML: %w", err)
+		return nil, errors.New("the answer is not XML")
 	}
 	body := child(descend(doc), "Body")
 	if body == nil {
 		return nil, errors.New("the answer is not a SOAP envelope")
 	}
 	if f := child(body, "Fault"); f != nil {
-		code := text(f, "faultcode")
-		return nil, &Fault{Code: code[strings.LastIndexByte(code, ':')+1:], Message: text(f, "faultstring")}
+		return nil, readFault(f, answer)
 	}
-	if response := child(body, operation+"Response"); response != nil {
-		return response, nil
+	if n := child(body, operation+"Response"); n != nil {
+		return &response{n, answer}, nil
 	}
 	return nil, fmt.Errorf("the SOAP answer holds no %sResponse", operation)
+}
+
+// readFault reads a fault as SOAP 1.1 writes it, which the platform does, or as
+// SOAP 1.2 does. The platform may repeat its code in the detail.
+func readFault(f *element, answer *wire.Answer) *Fault {
+	fault := &Fault{Code: text(f, "faultcode"), Message: text(f, "faultstring")}
+	if fault.Code == "" {
+		fault.Code = text(child(f, "Code"), "Value")
+	}
+	if fault.Message == "" {
+		fault.Message = text(child(f, "Reason"), "Text")
+	}
+	if detail := child(f, "detail"); detail != nil {
+		for n := detail.FirstChild; n != nil; n = n.NextSibling {
+			if code := text(n, "exceptionCode"); code != "" {
+				fault.Code = code
+			}
+			if message := text(n, "exceptionMessage"); message != "" && fault.Message == "" {
+				fault.Message = message
+			}
+		}
+	}
+	fault.Code = answer.Mask(fault.Code[strings.LastIndexByte(fault.Code, ':')+1:])
+	fault.Message = answer.Mask(fault.Message)
+	if fault.Message == "" {
+		fault.Message = "a SOAP fault without a message"
+	}
+	return fault
 }
 
 // descend finds the Envelope. xmlquery hangs it below the XML declaration or
@@ -136,46 +171,60 @@ func ownText(n *element) string {
 }
 
 // readResults reads the results of upsertMetadata or deleteMetadata, which stand
-// in the order of the request, into those of the given indexes.
-func readResults(response *element, indexes []int, typ string, into map[int]Result) error {
-	i := 0
-	for n := range children(response, "result") {
-		if i < len(indexes) {
-			r := Result{
-				Type: typ, FullName: text(n, "fullName"),
-				Success: text(n, "success") == "true", Created: text(n, "created") == "true",
+// in the order of the names asked for, into those of the given indexes.
+func readResults(r *response, names []string, indexes []int, typ string, into map[int]Result) error {
+	var results []Result
+	for n := range children(r.element, "result") {
+		result := Result{Type: typ, FullName: text(n, "fullName"), Success: isTrue(n, "success"), Created: isTrue(n, "created")}
+		for e := range children(n, "errors") {
+			refused := &ComponentError{
+				Type: typ, FullName: result.FullName,
+				Code: r.answer.Mask(text(e, "statusCode")), Message: r.answer.Mask(text(e, "message")),
 			}
-			for e := range children(n, "errors") {
-				componentError := &ComponentError{
-					Type: typ, FullName: r.FullName,
-					Code: text(e, "statusCode"), Message: text(e, "message"),
-				}
-				for f := range children(e, "fields") {
-					componentError.Fields = append(componentError.Fields, ownText(f))
-				}
-				r.Errors = append(r.Errors, componentError)
+			for f := range children(e, "fields") {
+				refused.Fields = append(refused.Fields, ownText(f))
 			}
-			if !r.Success && len(r.Errors) == 0 {
-				r.Errors = []*ComponentError{{Type: typ, FullName: r.FullName, Message: "the org reports failure and no reason"}}
-			}
-			into[indexes[i]] = r
+			result.Errors = append(result.Errors, refused)
 		}
-		i++
+		if !result.Success && len(result.Errors) == 0 {
+			result.Errors = []*ComponentError{{Type: typ, FullName: result.FullName, Message: "the org reports failure and no reason"}}
+		}
+		results = append(results, result)
 	}
-	if i != len(indexes) {
-		return fmt.Errorf("the org answered %d results for %d components of %s", i, len(indexes), typ)
+	if len(results) != len(names) {
+		return fmt.Errorf("the org answered %d results for %d components of %s", len(results), len(names), typ)
+	}
+	for i, result := range results {
+		// Whether a refused component's name comes back is not sure; where one does,
+		// it is the one asked for.
+		if result.FullName != "" && !strings.EqualFold(result.FullName, names[i]) {
+			return fmt.Errorf("the org answered a result for %s %s in the place of %s", typ, r.answer.Mask(result.FullName), names[i])
+		}
+		result.FullName = names[i]
+		for _, e := range result.Errors {
+			e.FullName = names[i]
+		}
+		into[indexes[i]] = result
 	}
 	return nil
 }
 
-// readRecords reads the records of readMetadata. A name that does not exist
-// comes back as a record that is nil or has no name.
-func readRecords(response *element, typ string) ([]*metadata.Component, error) {
+func isTrue(n *element, name string) bool {
+	t := text(n, name)
+	return t == "true" || t == "1"
+}
+
+// readRecords reads the records of readMetadata, of which there is one for each
+// name. A name that does not exist comes back as a record that is nil or has no
+// name.
+func readRecords(r *response, typ string, names []string) ([]*metadata.Component, error) {
 	var found []*metadata.Component
-	for n := range children(child(response, "result"), "records") {
+	records := 0
+	for n := range children(child(r.element, "result"), "records") {
+		records++
 		c, err := metadata.FromNode(n)
 		if err != nil {
-			return nil, fmt.Errorf("readMetadata of %s: a record %w", typ, err)
+			return nil, fmt.Errorf("readMetadata of %s: a record %s", typ, r.answer.Mask(err.Error()))
 		}
 		if c.FullName == "" {
 			continue
@@ -183,14 +232,23 @@ func readRecords(response *element, typ string) ([]*metadata.Component, error) {
 		if c.Type == "" {
 			c.Type = typ
 		}
+		asked := slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, c.FullName) })
+		if !asked || c.Type != typ {
+			return nil, fmt.Errorf("readMetadata of %s: the org answered %s %s, which was not asked for", typ, r.answer.Mask(c.Type), r.answer.Mask(c.FullName))
+		}
 		found = append(found, c)
+	}
+	// A record that is missing must not count as one that does not exist: what
+	// does not exist is created, and creating replaces what is there.
+	if records != len(names) {
+		return nil, fmt.Errorf("readMetadata of %s: the org answered %d records for %d names", typ, records, len(names))
 	}
 	return found, nil
 }
 
-func readList(response *element) []FileProperties {
+func readList(r *response) []FileProperties {
 	var list []FileProperties
-	for n := range children(response, "result") {
+	for n := range children(r.element, "result") {
 		list = append(list, FileProperties{Type: text(n, "type"), FullName: text(n, "fullName")})
 	}
 	return list

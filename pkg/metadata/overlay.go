@@ -54,8 +54,9 @@ func New(typ, fullName string, stated Stated) *Component {
 // means the same stays as it was written; all that is not stated, known or
 // unknown, is kept. The component itself is not changed.
 //
-// What may never be sent back (the consumer secret, orders to rotate) is left
-// out of the result.
+// What the platform makes (consumer key and secret, oauthLink) and orders to
+// rotate are left out of the result: an upsert without them leaves them as they
+// are.
 func (c *Component) Overlay(stated Stated) (*Component, []Change) {
 	t := Lookup(c.Type)
 	if t == nil {
@@ -63,7 +64,7 @@ func (c *Component) Overlay(stated Stated) (*Component, []Change) {
 	}
 	present := make(Stated)
 	for _, f := range c.Fields {
-		if ft := t.Field(f.Name); ft != nil && (ft.Secret || ft.Action) {
+		if ft := t.Field(f.Name); ft != nil && ft.Platform {
 			continue
 		}
 		present[f.Name] = append(present[f.Name], f)
@@ -85,11 +86,29 @@ func (c *Component) Overlay(stated Stated) (*Component, []Change) {
 		result[f.Name] = to
 		changes = append(changes, Change{
 			Field: f.Name, From: ft.display(from), To: ft.display(to),
-			Withheld: ft.Withheld && len(from) == 0,
+			Withheld: ft.Withheld && ft.canonical(first(from)) == "",
 			Forced:   ft.Forced && ft.canonical(first(from)) == ft.boolean(""),
 		})
 	}
 	return New(c.Type, c.FullName, result), changes
+}
+
+// Created returns the fields of the component as changes from nothing, for the
+// report on a component that is made.
+func (c *Component) Created() []Change {
+	var changes []Change
+	values := make(Stated)
+	for _, f := range c.Fields {
+		values[f.Name] = append(values[f.Name], f)
+	}
+	for _, f := range New(c.Type, "", values.names()).Fields {
+		ft := &FieldType{Name: f.Name}
+		if t := Lookup(c.Type); t != nil && t.Field(f.Name) != nil {
+			ft = t.Field(f.Name)
+		}
+		changes = append(changes, Change{Field: f.Name, To: ft.display(values[f.Name])})
+	}
+	return changes
 }
 
 // names returns a statement with one empty value a field, to have them in order.

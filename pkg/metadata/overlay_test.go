@@ -86,7 +86,7 @@ func TestOverlayKeepsEverythingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `<metadata xsi:type="ExtlClntAppGlobalOauthSettings"><fullName>odd name</fullName><callbackUrl>https://new.example.com</callbackUrl>` +
-		`<consumerKey>3MVG9KEY</consumerKey><externalClientApplication>App</externalClientApplication><futureList>a</futureList><futureList>b</futureList>` +
+		`<externalClientApplication>App</externalClientApplication><futureList>a</futureList><futureList>b</futureList>` +
 		`<futureStruct><deep>1</deep></futureStruct><idTokenConfig><idTokenAudience>aud</idTokenAudience><idTokenValidityInMinutes>9</idTokenValidityInMinutes></idTokenConfig>` +
 		`<isPkceRequired>true</isPkceRequired></metadata>`
 	if encoded != want {

@@ -63,12 +63,26 @@ func (t *Type) State(path string, value any) (Stated, error) {
 	return stated, nil
 }
 
-// CheckVersion reports the first stated field that the API version does not
-// have. The platform answers such a field with a fault that fails the whole call.
+// CheckVersion reports the first stated field, or OAuth scope, that the API
+// version does not have. The platform answers such a field with a fault that
+// fails the whole call. Of versions beyond LatestVersion, scopes are not known
+// here and left to the org. The error names the field.
 func (t *Type) CheckVersion(stated Stated, v Version) error {
 	for _, name := range slices.Sorted(maps.Keys(stated)) {
-		if ft := t.Field(name); ft != nil && ft.Since > v {
-			return fmt.Errorf("%s needs API version %s or later, and this run uses %s", name, ft.Since, v)
+		ft := t.Field(name)
+		if ft == nil {
+			continue
+		}
+		if ft.Since > v {
+			return &SettingError{name, fmt.Errorf("needs API version %s or later, and this run uses %s", ft.Since, v)}
+		}
+		if name != "commaSeparatedOauthScopes" || v > LatestVersion || len(stated[name]) == 0 {
+			continue
+		}
+		for _, scope := range ft.items(stated[name][0].Text) {
+			if !slices.Contains(Scopes, scope) {
+				return &SettingError{name, fmt.Errorf("there is no OAuth scope %q%s; there are %s", scope, DidYouMean(scope, Scopes), strings.Join(Scopes, ", "))}
+			}
 		}
 	}
 	return nil
@@ -85,6 +99,11 @@ func (t *Type) fieldNames() []string {
 }
 
 func (ft *FieldType) fromJSON(path string, value any) ([]Field, error) {
+	if s, ok := value.(string); ok {
+		if err := CheckSecret(s); err != nil {
+			return nil, &SettingError{path, err}
+		}
+	}
 	wrong := func(want string) ([]Field, error) {
 		return nil, &SettingError{path, fmt.Errorf("must be %s, not %s", want, jsonKind(value))}
 	}
@@ -209,8 +228,11 @@ func (ft *FieldType) join(path string, list []any) (string, error) {
 		if !ok {
 			return "", &SettingError{at, fmt.Errorf("must be a string, not %s", jsonKind(item))}
 		}
+		if err := CheckSecret(s); err != nil {
+			return "", &SettingError{at, err}
+		}
 		if strings.Contains(s, ft.List) || strings.TrimSpace(s) == "" {
-			return "", &SettingError{at, fmt.Errorf("%q cannot be an item of this list", s)}
+			return "", &SettingError{at, errors.New("is empty or several items in one")}
 		}
 		items = append(items, s)
 	}
@@ -222,8 +244,8 @@ func (ft *FieldType) join(path string, list []any) (string, error) {
 }
 
 // checkScope catches what people write instead of a scope's metadata name: other
-// case, or the string that a client sends to the authorize endpoint. Names that
-// resemble none are left to the org, which may be newer than this table.
+// case, or the string that a client sends to the authorize endpoint. CheckVersion
+// catches what resembles none.
 func checkScope(scope string) error {
 	if slices.Contains(Scopes, scope) {
 		return nil
@@ -265,16 +287,9 @@ func jsonKind(value any) string {
 	case json.Number:
 		return "the number " + v.String()
 	case string:
-		return fmt.Sprintf("the string %q", shorten(v))
+		return "a string" // not repeated: what is misplaced may be secret
 	case []any:
 		return "an array"
 	}
 	return "an object"
-}
-
-func shorten(s string) string {
-	if r := []rune(s); len(r) > 40 {
-		return string(r[:40]) + "…"
-	}
-	return s
 }

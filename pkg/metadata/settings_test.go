@@ -18,7 +18,7 @@ func TestStateRefuses(t *testing.T) {
 		{GlobalOAuthSettings, `{"shouldRotateConsumerSecret": false}`, "x.shouldRotateConsumerSecret: cannot be set"},
 		{OAuthSettings, `{"oauthLink": "00D:888"}`, "x.oauthLink: cannot be set"},
 		{OAuthSettings, `{"externalClientApplication": "Other"}`, "x.externalClientApplication: cannot be set"},
-		{GlobalOAuthSettings, `{"isPkceRequired": "true"}`, `x.isPkceRequired: must be true or false, not the string "true"`},
+		{GlobalOAuthSettings, `{"isPkceRequired": "true"}`, `x.isPkceRequired: must be true or false, not a string`},
 		{GlobalOAuthSettings, `{"isPkceRequired": null}`, "x.isPkceRequired: must be true or false, not null"},
 		{GlobalOAuthSettings, `{"callbackUrl": 7}`, "x.callbackUrl: must be a string or an array of strings, not the number 7"},
 		{GlobalOAuthSettings, `{"callbackUrl": ["https://a", 7]}`, "x.callbackUrl[1]: must be a string"},
@@ -28,6 +28,10 @@ func TestStateRefuses(t *testing.T) {
 		{GlobalOAuthSettings, `{"idTokenConfig": {"idTokenValidityInMinutes": 2.5}}`, `x.idTokenConfig.idTokenValidityInMinutes: "2.5" is not a whole number`},
 		{GlobalOAuthSettings, `{"certificate": {"path": "a"}}`, `x.certificate: must be a string or {"file"`},
 		{GlobalOAuthSettings, `{"certificate": "-----BEGIN RSA PRIVATE KEY-----abc"}`, "x.certificate: holds a private key"},
+		{GlobalOAuthSettings, `{"callbackUrl": ["-----BEGIN RSA PRIVATE KEY-----abc"]}`, "x.callbackUrl[0]: holds a private key"},
+		{GlobalOAuthSettings, `{"isPkceRequired": "-----BEGIN RSA PRIVATE KEY-----abc"}`, "x.isPkceRequired: holds a private key"},
+		{OAuthSettings, `{"clientAssertionCertificate": "-----BEGIN PRIVATE KEY-----abc"}`, "x.clientAssertionCertificate: holds a private key"},
+		{OAuthSettings, `"abc"`, "x: must be an object with fields of ExtlClntAppOauthSettings, not a string"},
 		{OAuthSettings, `{"trustedIpRanges": {}}`, "x.trustedIpRanges: must be an array of objects, not an object"},
 		{OAuthSettings, `{"trustedIpRanges": [{"startIpAddress": "1.1.1.1"}]}`, "x.trustedIpRanges[0]: lacks endIpAddress"},
 		{OAuthSettings, `{"commaSeparatedOauthScopes": ["api"]}`, `x.commaSeparatedOauthScopes: the scope "api" is called Api in metadata`},
@@ -72,7 +76,14 @@ func TestCheckVersion(t *testing.T) {
 	if err := Lookup(PluginPolicies).CheckVersion(stated, 66); err != nil {
 		t.Error(err)
 	}
-	if err := Lookup(PluginPolicies).CheckVersion(stated, 65); err == nil || err.Error() != "isCanvasPluginEnabled needs API version 66.0 or later, and this run uses 65.0" {
+	if err := Lookup(PluginPolicies).CheckVersion(stated, 65); err == nil || err.Error() != "isCanvasPluginEnabled: needs API version 66.0 or later, and this run uses 65.0" {
+		t.Errorf("got %v", err)
+	}
+	scopes := settings(t, OAuthSettings, `{"commaSeparatedOauthScopes": ["Api", "Apii"]}`)
+	if err := Lookup(OAuthSettings).CheckVersion(scopes, LatestVersion+1); err != nil {
+		t.Error(err)
+	}
+	if err := Lookup(OAuthSettings).CheckVersion(scopes, LatestVersion); err == nil || !strings.Contains(err.Error(), `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; there are Address, Api,`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -66,7 +66,7 @@ type FieldType struct {
 
 	PEM      bool // a PEM text: white space carries no meaning
 	Secret   bool // never shown, never sent
-	Platform bool // made by the platform: no project may state it
+	Platform bool // made by the platform: no project may state it, and it is never sent
 	Action   bool // sending true makes the platform act (rotate), so it is never sent
 
 	// Withheld says that readMetadata may leave the field out although it is
@@ -84,8 +84,8 @@ var scopeSynonyms = map[string]string{
 	"OfflineAccess": "RefreshToken",
 }
 
-// Scopes are the OAuth scopes that commaSeparatedOauthScopes can hold. Newer
-// API versions may have more; the org is who decides.
+// Scopes are the OAuth scopes that commaSeparatedOauthScopes can hold, as of
+// LatestVersion.
 var Scopes = []string{
 	"Address", "Api", "Basic", "CDP", "CDPCalculatedInsight", "CDPIdentityResolution", "CDPIngest", "CDPProfile",
 	"CDPQuery", "CDPSegment", "Chatbot", "Chatter", "Content", "CustomApplications", "CustomPermissions",

@@ -46,6 +46,9 @@ func (ft *FieldType) check(f Field) error {
 		return fmt.Errorf("wants a %s, not nested elements", ft.Kind)
 	}
 	text := strings.TrimSpace(f.Text)
+	if err := CheckSecret(text); err != nil {
+		return err
+	}
 	switch {
 	case ft.Kind == Boolean && !slices.Contains([]string{"true", "false", "1", "0"}, text):
 		return fmt.Errorf("%q is neither true nor false", f.Text)
@@ -55,8 +58,15 @@ func (ft *FieldType) check(f Field) error {
 		}
 	case ft.Kind == Enum && !slices.Contains(ft.Values, text):
 		return fmt.Errorf("%q is not one of %s", f.Text, strings.Join(ft.Values, ", "))
-	case ft.PEM && strings.Contains(text, "PRIVATE KEY"):
-		return errors.New("holds a private key; only the certificate belongs here")
+	}
+	return nil
+}
+
+// CheckSecret reports a private key, which has no place in any field. The error
+// does not repeat the text.
+func CheckSecret(text string) error {
+	if strings.Contains(text, "PRIVATE KEY") {
+		return errors.New("holds a private key, which belongs into no field and no repository; of a pair, only the certificate is wanted")
 	}
 	return nil
 }

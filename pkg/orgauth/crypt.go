@@ -23,16 +23,10 @@ const (
 	tagDigits   = 32
 )
 
-// isEncrypted tells an encrypted value from a token that was stored as it is,
-// which contains "!" and is no hex.
-func isEncrypted(value string) bool {
-	text, tag, found := strings.Cut(value, ":")
-	return found && len(tag) == tagDigits && isHex(tag) && isHex(text)
-}
-
-func isHex(s string) bool {
-	return strings.Trim(s, "0123456789abcdefABCDEF") == ""
-}
+// isEncrypted tells an encrypted value from an access token that was stored as it
+// is. Every access token holds a "!", which an encrypted value never does; what
+// is damaged counts as encrypted, so that it is not sent as a token.
+func isEncrypted(value string) bool { return !strings.Contains(value, "!") }
 
 // decrypt returns the plain text of a value that the CLI encrypted. Its errors
 // hold neither the value nor the key.

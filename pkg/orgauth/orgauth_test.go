@@ -59,9 +59,9 @@ func TestStoreSession(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			store := storeWith(t, test.key, map[string]string{
 				"a@example.com.json": loginFile(test.token, test.more),
-				"alias.json":         `{"orgs": {"uat": "a@example.com", "b": "a@example.com", "gone": "gone@example.com"}}`,
+				"alias.json":         `{"orgs": {"gone": "gone@example.com", "first": "a@example.com", "another": "a@example.com"}}`,
 			})
-			for org, alias := range map[string]string{"uat": "uat", "a@example.com": "b"} {
+			for org, alias := range map[string]string{"another": "another", "a@example.com": "first"} {
 				s, err := store.Session(t.Context(), org)
 				if err != nil {
 					t.Fatal(err)
@@ -78,6 +78,21 @@ func TestStoreSession(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestKnown(t *testing.T) {
+	store := storeWith(t, keyV1, map[string]string{
+		"a@example.com.json": loginFile(cipherV1, `, "isSandbox": true`),
+		"alias.json":         `{"orgs": {"uat": "a@example.com"}}`,
+	})
+	for _, org := range []string{"uat", "a@example.com"} {
+		if known := store.Known(org); known.Username != "a@example.com" || known.Alias != "uat" || known.OrgID != "00D000000000001AAA" || known.Kind != Sandbox || known.Version != 66 {
+			t.Errorf("of %s is known %+v", org, known)
+		}
+	}
+	if known := store.Known("nobody"); known != (Session{}) {
+		t.Errorf("of nobody is known %+v", known)
 	}
 }
 
@@ -98,6 +113,8 @@ func TestStoreErrors(t *testing.T) {
 		{"no token", "a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile("", "")}, ErrNoToken, "holds no access token"},
 		{"wrong key", "a@example.com", strings.Repeat("0", 32), map[string]string{"a@example.com.json": loginFile(cipherV1, "")}, ErrWrongKey, "not the one that the value was encrypted with"},
 		{"v1 key, v2 value", "a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile(cipherV2, "")}, ErrWrongKey, ""},
+		{"damaged", "a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile(cipherV1[:len(cipherV1)-1], "")}, ErrWrongKey, "cannot be decrypted"},
+		{"no tag", "a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile(strings.Split(cipherV1, ":")[0], "")}, ErrWrongKey, "not in sf's format"},
 		{"odd key", "a@example.com", "short", map[string]string{"a@example.com.json": loginFile(cipherV1, "")}, ErrWrongKey, "a length that sf does not use"},
 		{"http instance", "a@example.com", keyV1, map[string]string{"a@example.com.json": strings.Replace(loginFile(cipherV1, ""), "https", "http", 1)}, ErrInstance, "https only"},
 		{"no instance", "a@example.com", keyV1, map[string]string{"a@example.com.json": strings.Replace(loginFile(cipherV1, ""), "instanceUrl", "x", 1)}, ErrInstance, "not a URL"},

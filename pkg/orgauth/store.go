@@ -1,15 +1,14 @@
 package orgauth
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -60,13 +59,13 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	username, ok := aliases[org]
+	username, ok := aliases.username(org)
 	if !ok {
 		username = org
 	}
 	l, err := s.login(username)
 	if errors.Is(err, fs.ErrNotExist) {
-		message := fmt.Sprintf("no org %q is logged in on this machine%s; log in first, for example with: sf org login web --alias NAME", org, metadata.DidYouMean(org, slices.Sorted(maps.Keys(aliases))))
+		message := fmt.Sprintf("no org %q is logged in on this machine%s; log in first, for example with: sf org login web --alias NAME", org, metadata.DidYouMean(org, aliases.names()))
 		if ok {
 			message = fmt.Sprintf("the alias %q stands for %s, which is not logged in on this machine; log in first, for example with: sf org login web --alias %[1]s", org, username)
 		}
@@ -93,7 +92,7 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 		return nil, &Error{Reason: err.(*Error).Reason, Message: "the login of " + username + " cannot be used", Err: err}
 	}
 	session.Username, session.OrgID = username, l.OrgID
-	session.Alias = aliasFor(aliases, username)
+	session.Alias = aliases.alias(username)
 	if ok {
 		session.Alias = org
 	}
@@ -106,27 +105,63 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 	return session, nil
 }
 
-// OrgID returns the organization ID that the store has for a username, or "".
-func (s *Store) OrgID(username string) string {
-	l, err := s.login(username)
-	if err != nil {
-		return ""
+// Known returns what the store has of an org without its token, by alias or
+// username: a Session with the zero value in each field that is not known. It is
+// for a run whose token comes from elsewhere. An org that the store does not have
+// is no error.
+func (s *Store) Known(org string) Session {
+	aliases, _ := s.aliases()
+	known := Session{Username: org}
+	if username, ok := aliases.username(org); ok {
+		known.Alias, known.Username = org, username
 	}
-	return l.OrgID
+	l, err := s.login(known.Username)
+	if err != nil {
+		return Session{}
+	}
+	if known.Alias == "" {
+		known.Alias = aliases.alias(known.Username)
+	}
+	known.OrgID, known.Kind = l.OrgID, l.kind()
+	if v, err := metadata.ParseVersion(l.InstanceAPIVersion); err == nil {
+		known.Version = v
+	}
+	return known
 }
 
-// aliasFor returns the first alias that stands for the username, in alphabetical
-// order, or "".
-func aliasFor(aliases map[string]string, username string) string {
-	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
-		if aliases[alias] == username {
-			return alias
+// aliases are the pairs of an alias file, in the file's order, of which sf takes
+// the first for a username.
+type aliases []struct{ alias, username string }
+
+// username returns what an alias stands for.
+func (a aliases) username(alias string) (string, bool) {
+	for _, pair := range a {
+		if pair.alias == alias {
+			return pair.username, true
+		}
+	}
+	return "", false
+}
+
+// alias returns the first alias that stands for the username, or "".
+func (a aliases) alias(username string) string {
+	for _, pair := range a {
+		if pair.username == username {
+			return pair.alias
 		}
 	}
 	return ""
 }
 
-func (s *Store) aliases() (map[string]string, error) {
+func (a aliases) names() []string {
+	var names []string
+	for _, pair := range a {
+		names = append(names, pair.alias)
+	}
+	return names
+}
+
+func (s *Store) aliases() (aliases, error) {
 	name := filepath.Join(s.Dir, "alias.json")
 	data, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -138,14 +173,31 @@ func (s *Store) aliases() (map[string]string, error) {
 	return parseAliases(name, data)
 }
 
-func parseAliases(name string, data []byte) (map[string]string, error) {
+func parseAliases(name string, data []byte) (aliases, error) {
 	var file struct {
-		Orgs map[string]string `json:"orgs"`
+		Orgs json.RawMessage `json:"orgs"`
 	}
-	if err := json.Unmarshal(data, &file); err != nil {
+	var byAlias map[string]string
+	err := json.Unmarshal(data, &file)
+	if err == nil && len(file.Orgs) > 0 {
+		err = json.Unmarshal(file.Orgs, &byAlias)
+	}
+	if err != nil {
 		return nil, unreadable(name, errors.New("it is not the JSON that sf writes"))
 	}
-	return file.Orgs, nil
+	// The second pass is for the order, of what is known to be an object of strings.
+	var all aliases
+	d := json.NewDecoder(bytes.NewReader(file.Orgs))
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return all, nil
+		}
+		if alias, ok := token.(string); ok {
+			d.Token()
+			all = append(all, struct{ alias, username string }{alias, byAlias[alias]})
+		}
+	}
 }
 
 func (s *Store) login(username string) (login, error) {

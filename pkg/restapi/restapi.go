@@ -6,6 +6,7 @@ package restapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -61,24 +62,34 @@ type Organization struct {
 // IsScratch reports whether the org is a scratch org: a sandbox that expires.
 func (o Organization) IsScratch() bool { return o.IsSandbox && o.TrialExpirationDate != "" }
 
-// Organization asks the org for its facts. It is one request.
+// Organization asks the org for its facts. It is one request. An answer that
+// does not say whether the org is a sandbox is an error, because environments are
+// chosen by that.
 func (c *Client) Organization(ctx context.Context) (Organization, error) {
-	orgs, err := Query[Organization](ctx, c, "SELECT Id, IsSandbox, TrialExpirationDate, OrganizationType, InstanceName FROM Organization")
+	records, err := Query[struct {
+		Organization
+		IsSandbox *bool `json:"IsSandbox"`
+	}](ctx, c, "SELECT Id, IsSandbox, TrialExpirationDate, OrganizationType, InstanceName FROM Organization")
 	if err != nil {
 		return Organization{}, err
 	}
-	if len(orgs) != 1 {
-		return Organization{}, fmt.Errorf("the query for the Organization returned %d records", len(orgs))
+	if len(records) != 1 || records[0].ID == "" || records[0].IsSandbox == nil {
+		return Organization{}, errors.New("the query for the Organization did not return the one record that every org has")
 	}
-	return orgs[0], nil
+	org := records[0].Organization
+	org.IsSandbox = *records[0].IsSandbox
+	return org, nil
 }
+
+// maxPages bounds the pages of one query. A page holds up to 2000 records.
+const maxPages = 100
 
 // Query runs a SOQL query and decodes its records, following the platform's
 // pages until it has them all. One page is one request.
 func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, error) {
 	var records []Record
 	next := "/services/data/v" + c.Version.String() + "/query?q=" + url.QueryEscape(soql)
-	for next != "" {
+	for range maxPages {
 		var page struct {
 			Records        []Record `json:"records"`
 			Done           bool     `json:"done"`
@@ -88,11 +99,14 @@ func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, e
 			return nil, fmt.Errorf("query: %w", err)
 		}
 		records = append(records, page.Records...)
-		if next = page.NextRecordsURL; page.Done {
-			next = ""
+		if page.Done {
+			return records, nil
+		}
+		if next = page.NextRecordsURL; next == "" {
+			return nil, errors.New("query: the org's answer is not complete and does not say where the rest is")
 		}
 	}
-	return records, nil
+	return nil, fmt.Errorf("query: the org answered more than %d pages", maxPages)
 }
 
 func (c *Client) get(ctx context.Context, path string, into any) error {
@@ -104,7 +118,7 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 	if err != nil || ref.Host != "" || ref.Scheme != "" {
 		return fmt.Errorf("the org refers to %q, which is no path of its own", path)
 	}
-	status, answer, err := wire.Do(ctx, c.HTTPClient, c.Tokens, func(token string) (*http.Request, error) {
+	answer, err := wire.Do(ctx, c.HTTPClient, c.Tokens, func(token string) (*http.Request, error) {
 		req, err := http.NewRequest(http.MethodGet, instance.ResolveReference(ref).String(), nil)
 		if err != nil {
 			return nil, err
@@ -116,14 +130,14 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 	if err != nil {
 		return err
 	}
-	return decode(instance.Host, status, answer, into)
+	return decode(instance.Host, answer, into)
 }
 
 // decode reads an answer, or the error that the REST API put in its place.
-func decode(host string, status int, answer []byte, into any) error {
-	if status >= 200 && status < 300 {
-		if err := json.Unmarshal(answer, into); err != nil {
-			return &wire.StatusError{Host: host, Status: status, What: "not the JSON that the REST API defines"}
+func decode(host string, answer *wire.Answer, into any) error {
+	if answer.Status >= 200 && answer.Status < 300 {
+		if err := json.Unmarshal(answer.Body, into); err != nil {
+			return &wire.StatusError{Host: host, Status: answer.Status, What: "not the JSON that the REST API defines"}
 		}
 		return nil
 	}
@@ -131,11 +145,8 @@ func decode(host string, status int, answer []byte, into any) error {
 		ErrorCode string `json:"errorCode"`
 		Message   string `json:"message"`
 	}
-	if err := json.Unmarshal(answer, &failures); err != nil || len(failures) == 0 {
-		if status == http.StatusUnauthorized {
-			return &Error{Status: status, Code: "INVALID_SESSION_ID", Message: "the org does not accept the session"}
-		}
-		return &wire.StatusError{Host: host, Status: status, What: "not an answer of the REST API"}
+	if err := json.Unmarshal(answer.Body, &failures); err != nil || len(failures) == 0 {
+		return &wire.StatusError{Host: host, Status: answer.Status, What: "not an answer of the REST API"}
 	}
-	return &Error{Status: status, Code: failures[0].ErrorCode, Message: failures[0].Message}
+	return &Error{Status: answer.Status, Code: answer.Mask(failures[0].ErrorCode), Message: answer.Mask(failures[0].Message)}
 }

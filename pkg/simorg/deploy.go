@@ -93,7 +93,7 @@ func (o *Org) deploy(rec *record) error {
 	case metadata.OAuthSettings:
 		if rec.text("oauthLink") == "" {
 			// The deploy itself goes through, and everything after it fails.
-			app := rec.app()
+			app := strings.ToLower(rec.app())
 			defer func() { o.broken[app] = true }()
 		}
 	}

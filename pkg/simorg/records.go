@@ -2,6 +2,7 @@ package simorg
 
 import (
 	"cmp"
+	"encoding/xml"
 	"maps"
 	"slices"
 	"strconv"
@@ -58,7 +59,9 @@ func (r *record) app() string {
 	return r.text("externalClientApplication")
 }
 
-func (o *Org) find(typ, fullName string) *record { return o.records[typ][fullName] }
+// find returns a record by its name. The platform's names differ by more than
+// case.
+func (o *Org) find(typ, fullName string) *record { return o.records[typ][strings.ToLower(fullName)] }
 
 // all returns the records of a type, by name.
 func (o *Org) all(typ string) []*record {
@@ -68,7 +71,7 @@ func (o *Org) all(typ string) []*record {
 // of returns the record of a type that belongs to an app, or nil.
 func (o *Org) of(typ, app string) *record {
 	for _, rec := range o.all(typ) {
-		if rec.app() == app {
+		if strings.EqualFold(rec.app(), app) {
 			return rec
 		}
 	}
@@ -82,7 +85,7 @@ func (o *Org) store(rec *record) {
 	if rec.id == "" {
 		rec.id = o.nextID("0xI")
 	}
-	o.records[rec.typ][rec.fullName] = rec
+	o.records[rec.typ][strings.ToLower(rec.fullName)] = rec
 }
 
 // decodeRecord reads a component as strictly as the platform does: elements in
@@ -95,9 +98,15 @@ func decodeRecord(n *node, typeName string, version metadata.Version) (*record, 
 	}
 	rec := &record{typ: typ.Name}
 	children := n.children
-	if len(children) > 0 && children[0].name.Local == "fullName" {
+	if len(children) > 0 && children[0].name == (xml.Name{Space: metadata.Namespace, Local: "fullName"}) {
+		if nested := children[0].children; len(nested) > 0 {
+			return nil, unexpected(nested[0], "fullName")
+		}
 		rec.fullName = strings.TrimSpace(children[0].text)
 		children = children[1:]
+	}
+	if strings.TrimSpace(n.text) != "" {
+		return nil, badRequest("Unexpected character data in %s", typ.Name) // assumed wording
 	}
 	var err error
 	rec.fields, err = decodeFields(children, typ.Name, typ.Fields, version)
@@ -122,6 +131,11 @@ func decodeFields(nodes []*node, in string, types []metadata.FieldType, version 
 			nested, err := decodeFields(n.children, ft.Name, ft.Fields, version)
 			if err != nil {
 				return nil, err
+			}
+			for _, nt := range ft.Fields {
+				if nt.Required && !slices.ContainsFunc(nested, func(v value) bool { return v.name == nt.Name }) {
+					return nil, badRequest("Required field is missing: %s.%s", ft.Name, nt.Name) // assumed wording
+				}
 			}
 			v = value{name: ft.Name, nested: nested}
 		} else if len(n.children) > 0 {

@@ -2,6 +2,7 @@ package simorg
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -37,11 +38,18 @@ func notFound(typ, fullName string) error {
 	return refuse("INVALID_CROSS_REFERENCE_KEY", "no %s named %s found", typ, fullName) // assumed wording
 }
 
+// developerName is what an app may be called. Names of satellite components were
+// seen that are freer.
+var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
+
 // put creates or replaces a record, as an upsert does: fields that are left out
 // go back to their defaults.
 func (o *Org) put(rec *record, version metadata.Version) error {
 	if rec.fullName == "" {
 		return refuse("REQUIRED_FIELD_MISSING", "Required field is missing: fullName")
+	}
+	if rec.typ == metadata.Header && !developerName.MatchString(rec.fullName) {
+		return refuse("INVALID_FIELD", "The name %s can only contain alphanumeric characters and underscores, must begin with a letter, and must not end with an underscore", rec.fullName) // assumed wording
 	}
 	typ := metadata.Lookup(rec.typ)
 	for _, ft := range typ.Fields {
@@ -51,8 +59,8 @@ func (o *Org) put(rec *record, version metadata.Version) error {
 	}
 	existing := o.find(rec.typ, rec.fullName)
 	if existing != nil {
-		rec.id = existing.id
-		if rec.app() != existing.app() {
+		rec.id, rec.fullName = existing.id, existing.fullName
+		if !strings.EqualFold(rec.app(), existing.app()) {
 			return refuse(invalid, "The external client app of %s can't be changed", rec.fullName) // assumed
 		}
 		// A client of an older API version neither sees nor resets newer fields. Assumed.
@@ -111,14 +119,14 @@ func (o *Org) checkSatellite(rec *record) error {
 	}
 	// An app has one record of each type. The platform's words are known for OAuth
 	// policies; that the other types say the same is assumed.
-	if other := o.of(rec.typ, app); other != nil && other.fullName != rec.fullName {
+	if other := o.of(rec.typ, app); other != nil && !strings.EqualFold(other.fullName, rec.fullName) {
 		link := "ExternalClientApplicationId"
 		if rec.typ == metadata.OAuthPolicies {
 			link = "ExtlClntAppOauthSettingsId"
 		}
 		return refuse("DUPLICATE_VALUE", "%s duplicates value on %s", link, other.fullName)
 	}
-	if o.broken[app] && rec.typ != metadata.PluginPolicies {
+	if o.broken[strings.ToLower(app)] && rec.typ != metadata.PluginPolicies {
 		return refuse("UNKNOWN_EXCEPTION", brokenOAuthLink)
 	}
 	return nil
@@ -231,20 +239,20 @@ func (o *Org) delete(typ, fullName string) error {
 	if rec == nil {
 		return notFound(typ, fullName)
 	}
-	delete(o.records[typ], fullName)
+	delete(o.records[typ], strings.ToLower(fullName))
 	app := rec.app()
 	switch typ {
 	case metadata.Header:
-		delete(o.broken, app)
+		delete(o.broken, strings.ToLower(app))
 		for _, t := range metadata.Types() {
 			for _, other := range o.all(t.Name) {
-				if other.app() == app {
-					delete(o.records[t.Name], other.fullName)
+				if strings.EqualFold(other.app(), app) {
+					delete(o.records[t.Name], strings.ToLower(other.fullName))
 				}
 			}
 		}
 	case metadata.OAuthSettings:
-		delete(o.broken, app)
+		delete(o.broken, strings.ToLower(app))
 	}
 	return nil
 }

@@ -90,8 +90,8 @@ type Org struct {
 	mu       sync.Mutex
 	url      string
 	token    string
-	records  map[string]map[string]*record // by type and fullName
-	broken   map[string]bool               // apps whose OAuth plugin is beyond repair, see rules
+	records  map[string]map[string]*record // by type and fullName, in lower case
+	broken   map[string]bool               // apps whose OAuth plugin is beyond repair, in lower case
 	serial   int
 	requests []Request
 	faults   []*Fault

@@ -23,6 +23,7 @@ type node struct {
 	name     xml.Name
 	attrs    []xml.Attr
 	text     string
+	parent   *node
 	children []*node
 }
 
@@ -48,7 +49,7 @@ func parseXML(data []byte) (*node, error) {
 			if len(stack) > maxNesting {
 				return nil, errors.New("nested too deep")
 			}
-			n := &node{name: t.Name, attrs: slices.Clone(t.Attr)}
+			n := &node{name: t.Name, attrs: slices.Clone(t.Attr), parent: in}
 			in.children = append(in.children, n)
 			stack = append(stack, n)
 		case xml.EndElement:
@@ -82,10 +83,32 @@ func (n *node) value(local string) string {
 	return ""
 }
 
+// xsiType returns the type that xsi:type names, "" where it is of another
+// namespace than the Metadata API's.
 func (n *node) xsiType() string {
 	for _, a := range n.attrs {
-		if a.Name.Space == metadata.InstanceNamespace && a.Name.Local == "type" {
-			return a.Value[strings.LastIndexByte(a.Value, ':')+1:]
+		if a.Name.Space != metadata.InstanceNamespace || a.Name.Local != "type" {
+			continue
+		}
+		prefix, local, found := strings.Cut(a.Value, ":")
+		if !found {
+			prefix, local = "", a.Value
+		}
+		if n.namespace(prefix) == metadata.Namespace {
+			return local
+		}
+	}
+	return ""
+}
+
+// namespace returns what a prefix stands for at this place, "" being that of the
+// default namespace.
+func (n *node) namespace(prefix string) string {
+	for ; n != nil; n = n.parent {
+		for _, a := range n.attrs {
+			if a.Name.Space == "xmlns" && a.Name.Local == prefix || prefix == "" && a.Name.Space == "" && a.Name.Local == "xmlns" {
+				return a.Value
+			}
 		}
 	}
 	return ""
@@ -321,7 +344,7 @@ func namesOf(c call) (*metadata.Type, []string, error) {
 
 func (o *Org) list(c call) (string, error) {
 	var b strings.Builder
-	queries := 0
+	queries, asOf := 0, false
 	for _, n := range c.operation.children {
 		switch n.name.Local {
 		case "queries":
@@ -334,9 +357,13 @@ func (o *Org) list(c call) (string, error) {
 				b.WriteString(o.listType(typ))
 			}
 		case "asOfVersion":
+			asOf = true
 		default:
 			return "", unexpected(n, "listMetadata")
 		}
+	}
+	if !asOf {
+		return "", badRequest("Required field is missing: asOfVersion") // assumed wording
 	}
 	return b.String(), checkCount(queries, 3)
 }

@@ -3,7 +3,6 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,13 +10,19 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"golang.org/x/oauth2"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 // MaxAnswer is the most bytes of an answer that are read, after decompression.
-const MaxAnswer = 16 << 20
+//
+// The answers of these calls hold kilobytes; a parsed one takes some fifty times
+// its size in memory, in the worst case.
+const MaxAnswer = 4 << 20
 
 // ParseInstance checks that tokens may be sent to an instance URL: https, or
 // http where the host is this machine's loopback. Path, query and user
@@ -65,43 +70,87 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s answered HTTP %d %s: %s", e.Host, e.Status, http.StatusText(e.Status), e.What)
 }
 
+// SessionExpired reports whether the org, or what stands before it, does not
+// accept the session.
+func (e *StatusError) SessionExpired() bool { return e.Status == http.StatusUnauthorized }
+
+// Answer is what came back on a request.
+type Answer struct {
+	Status int // the HTTP status
+	Body   []byte
+
+	token string
+}
+
+// maxMessage is the most bytes of a foreign message that are passed on.
+const maxMessage = 2000
+
+// consumerKey is what a consumer key looks like.
+var consumerKey = regexp.MustCompile(`3MVG9[\w.]{12,}`)
+
+// Mask makes a message that the org wrote fit to be shown: the session's token
+// is taken out, consumer keys are shortened, and so is a message of unusual
+// length.
+func (a *Answer) Mask(message string) string {
+	if a.token != "" {
+		message = strings.ReplaceAll(message, a.token, "(token)")
+	}
+	message = consumerKey.ReplaceAllStringFunc(message, metadata.ShortKey)
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
+	}
+	return message
+}
+
+// maskedError is an error whose text was masked. What it wraps can be looked for
+// and must not be printed.
+type maskedError struct {
+	message string
+	err     error
+}
+
+func (e *maskedError) Error() string { return e.message }
+
+func (e *maskedError) Unwrap() error { return e.err }
+
 // Do sends a request with the session's token, which prepare puts into it, and
-// returns the answer's status and body. The answer is read up to MaxAnswer and
-// refused beyond; a redirect is refused as well. Neither an error nor the body
-// holds the token: where the org repeats it, in a message say, it is masked.
-func Do(ctx context.Context, client *http.Client, tokens oauth2.TokenSource, prepare func(token string) (*http.Request, error)) (status int, body []byte, err error) {
+// returns the answer. It is read up to MaxAnswer and refused beyond; a redirect
+// is refused as well. No error holds the token; of the answer, Mask takes it out.
+func Do(ctx context.Context, client *http.Client, tokens oauth2.TokenSource, prepare func(token string) (*http.Request, error)) (*Answer, error) {
 	token, err := tokens.Token()
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	req, err := prepare(token.AccessToken)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	if client == nil {
 		client = http.DefaultClient
 	}
-	resp, err := withoutRedirects(client).Do(req.WithContext(ctx))
-	if err != nil {
+	answer := &Answer{token: token.AccessToken}
+	failed := func(err error, format string) error {
 		var urlErr *url.Error
 		if errors.As(err, &urlErr) {
 			err = urlErr.Err // the URL around it says nothing that the host doesn't
 		}
-		return 0, nil, fmt.Errorf("%s did not answer: %w", req.URL.Host, err)
+		return &maskedError{answer.Mask(fmt.Sprintf(format, req.URL.Host, err)), err}
+	}
+	resp, err := withoutRedirects(client).Do(req.WithContext(ctx))
+	if err != nil {
+		return nil, failed(err, "%s did not answer: %v")
 	}
 	defer resp.Body.Close()
+	answer.Status = resp.StatusCode
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
-		return resp.StatusCode, nil, &StatusError{req.URL.Host, resp.StatusCode, "a redirect, which is not followed because it would carry the token elsewhere; use the org's own My Domain URL"}
+		return nil, &StatusError{req.URL.Host, resp.StatusCode, "a redirect, which is not followed because it would carry the token elsewhere; use the org's own My Domain URL"}
 	}
-	body, err = io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
+	answer.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
 	if err != nil {
-		return resp.StatusCode, nil, fmt.Errorf("the answer of %s broke off: %w", req.URL.Host, err)
+		return nil, failed(err, "the answer of %s broke off: %v")
 	}
-	if len(body) > MaxAnswer {
-		return resp.StatusCode, nil, &StatusError{req.URL.Host, resp.StatusCode, fmt.Sprintf("more than %d MiB", MaxAnswer>>20)}
+	if len(answer.Body) > MaxAnswer {
+		return nil, &StatusError{req.URL.Host, resp.StatusCode, fmt.Sprintf("more than %d MiB", MaxAnswer>>20)}
 	}
-	if token.AccessToken != "" {
-		body = bytes.ReplaceAll(body, []byte(token.AccessToken), []byte("(token)"))
-	}
-	return resp.StatusCode, body, nil
+	return answer, nil
 }
