@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -701,10 +702,11 @@ func TestRunsFinishOneAnother(t *testing.T) {
 	for n := 1; n <= 8; n++ {
 		for _, after := range []bool{false, true} {
 			o := startOrg(t, simorg.Config{AutoPolicies: n%2 == 0})
-			left := n
-			o.Inject(simorg.Fault{Drop: true, After: after, Fits: func(simorg.Request) bool { left--; return left == 0 }})
+			var left atomic.Int64
+			left.Store(int64(n))
+			o.Inject(simorg.Fault{Drop: true, After: after, Fits: func(simorg.Request) bool { return left.Add(-1) == 0 }})
 			_, err := o.run(simple())
-			if left > 0 {
+			if left.Load() > 0 {
 				if n < 7 {
 					t.Errorf("the run took less than %d requests", n)
 				}

@@ -129,11 +129,11 @@ func parseCall(path string, body []byte) (call, error) {
 	}
 	envelope, err := parseXML(body)
 	if err != nil || envelope.name != (xml.Name{Space: soapNamespace, Local: "Envelope"}) {
-		return call{}, errors.New("Only one root element of a SOAP envelope is understood")
+		return call{}, badRequest("The request is not one SOAP envelope") // assumed wording
 	}
 	soapBody := envelope.child(soapNamespace, "Body")
 	if soapBody == nil || len(soapBody.children) != 1 || soapBody.children[0].name.Space != metadata.Namespace {
-		return call{}, errors.New("No operation available for request")
+		return call{}, badRequest("No operation available for request")
 	}
 	header := envelope.child(soapNamespace, "Header").child(metadata.Namespace, "SessionHeader")
 	c := call{operation: soapBody.children[0], version: version}

@@ -1,0 +1,108 @@
+package restapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"golang.org/x/oauth2"
+
+	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
+)
+
+func client(url, token string) *restapi.Client {
+	return &restapi.Client{InstanceURL: url, Version: 65, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token})}
+}
+
+func Example() {
+	org := simorg.Start(simorg.Config{Kind: simorg.Scratch})
+	defer org.Close()
+	client := &restapi.Client{InstanceURL: org.URL, Version: 65, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
+	facts, err := client.Organization(context.Background())
+	fmt.Println(facts.IsSandbox, facts.IsScratch(), err)
+	// Output:
+	// true true <nil>
+}
+
+func TestOrganization(t *testing.T) {
+	for kind, want := range map[simorg.Kind][2]bool{simorg.Production: {false, false}, simorg.Sandbox: {true, false}, simorg.Scratch: {true, true}} {
+		org := simorgtest.Start(t, simorg.Config{Kind: kind})
+		facts, err := client(org.URL, org.AccessToken()).Organization(t.Context())
+		if err != nil || facts.IsSandbox != want[0] || facts.IsScratch() != want[1] || facts.ID != org.ID() {
+			t.Errorf("%s: %+v, %v", kind, facts, err)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	org := simorgtest.Start(t, simorg.Config{})
+	_, err := client(org.URL, "stale").Organization(t.Context())
+	var answer *restapi.Error
+	if !errors.As(err, &answer) || !answer.SessionExpired() || answer.Status != 401 {
+		t.Errorf("got %v", err)
+	}
+	if _, err := restapi.Query[struct{}](t.Context(), client(org.URL, org.AccessToken()), "SELECT Id FROM Nothing"); !errors.As(err, &answer) || answer.Code != "INVALID_TYPE" || answer.SessionExpired() {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPages(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/services/data/v65.0/query":
+			io.WriteString(w, `{"done": false, "nextRecordsUrl": "/services/data/v65.0/query/next?page=2", "records": [{"Id": "1"}]}`)
+		case r.URL.RawQuery == "page=2":
+			io.WriteString(w, `{"done": true, "records": [{"Id": "2"}]}`)
+		default:
+			t.Errorf("unexpected request %s", r.URL)
+		}
+	}))
+	defer server.Close()
+	records, err := restapi.Query[struct{ Id string }](t.Context(), client(server.URL, "TOKEN"), "SELECT Id FROM X")
+	if err != nil || len(records) != 2 || records[1].Id != "2" {
+		t.Errorf("%v, %v", records, err)
+	}
+}
+
+// TestOddAnswers checks that whatever else comes back is an error that holds
+// nothing of the token, and that the token goes nowhere else.
+func TestOddAnswers(t *testing.T) {
+	for _, test := range []struct {
+		status     int
+		body, want string
+	}{
+		{200, "<html>TOKEN</html>", "not the JSON"},
+		{200, `{"done": true, "records": []}`, "did not return the one record"},
+		{200, `{"done": true, "records": [{"Id": "1"}]}`, "did not return the one record"},
+		{200, `{"done": true, "records": [{"Id": "1", "IsSandbox": null}]}`, "did not return the one record"},
+		{200, `{"done": false, "records": []}`, "is not complete"},
+		{200, `{"done": false, "records": [], "nextRecordsUrl": "https://elsewhere.example.com/x"}`, "no path of its own"},
+		{200, `{"done": false, "records": [], "nextRecordsUrl": "//elsewhere.example.com/x"}`, "no path of its own"},
+		{200, `{"done": false, "records": [], "nextRecordsUrl": "/again"}`, "more than 100 pages"},
+		{500, "oops TOKEN", "HTTP 500 Internal Server Error: not an answer of the REST API"},
+		{401, "<html>", "HTTP 401"},
+		{400, `[{"errorCode": "X", "message": "\u0054OKEN"}]`, "X: (token)"},
+		{302, "", "redirect"},
+		{200, `{"x": "` + strings.Repeat("x", 5<<20) + `"}`, "more than 4 MiB"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if test.status == 302 {
+				w.Header().Set("Location", "https://elsewhere.example.com")
+			}
+			w.WriteHeader(test.status)
+			io.WriteString(w, test.body)
+		}))
+		_, err := client(server.URL, "TOKEN").Organization(t.Context())
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "TOKEN") {
+			t.Errorf("%d %.80s gives %v, want %q", test.status, test.body, err, test.want)
+		}
+		server.Close()
+	}
+}
