@@ -15,6 +15,7 @@ type simulateCmd struct {
 	Port         int           `default:"0" help:"Port to listen on, of this machine's loopback. 0 takes a free one."`
 	Latency      time.Duration `default:"0s" help:"How long every answer is held back."`
 	Username     string        `default:"admin@example.com" help:"Username of the session that is printed."`
+	User         []string      `placeholder:"USERNAME" help:"Further users of the org, whom policies can refer to."`
 	AutoPolicies bool          `help:"Make both policy records of an app with its consumer, as many orgs do."`
 }
 
@@ -36,8 +37,12 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 	if c.Port < 0 || c.Port > 65535 {
 		return usageError{fmt.Errorf("--port: %d is no port", c.Port)}
 	}
+	var users []simorg.User
+	for _, username := range c.User {
+		users = append(users, simorg.User{Username: username})
+	}
 	org, err := simorg.Listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port)), simorg.Config{
-		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies,
+		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies, Users: users,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot listen on port %d of the loopback: %w", c.Port, err)

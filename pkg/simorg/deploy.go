@@ -31,60 +31,81 @@ func (f DeployFailure) Error() string { return f.File + ": " + f.Problem }
 // scratch orgs, and OAuth settings without a valid oauthLink break the app's
 // OAuth plugin for good.
 func (o *Org) Deploy(fsys fs.FS, dir string) error {
-	type file struct {
-		path string
-		rec  *record
+	files, failures, err := o.collect(fsys, dir, "-meta.xml", o.config.Version)
+	if err != nil {
+		return err
 	}
-	var files []file
-	var failures []error
-	err := fs.WalkDir(fsys, dir, func(p string, entry fs.DirEntry, err error) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	failures = append(failures, o.deployFiles(files, o.config.Version, len(failures) > 0)...)
+	var all []error
+	for _, f := range failures {
+		all = append(all, f)
+	}
+	return errors.Join(all...)
+}
+
+// deployFile is one component of a deploy.
+type deployFile struct {
+	path    string // relative to what is deployed
+	rec     *record
+	created bool // after the deploy
+}
+
+// collect reads the components below a directory. Their files end in the types'
+// suffixes and in ending, which is "-meta.xml" in source and "" in a deploy's zip.
+func (o *Org) collect(fsys fs.FS, dir, ending string, version metadata.Version) (files []*deployFile, failures []DeployFailure, err error) {
+	err = fs.WalkDir(fsys, dir, func(p string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		typ, fullName := typeOf(entry.Name())
+		typ, fullName := typeOf(entry.Name(), ending)
 		if typ == nil {
 			return nil
 		}
 		relative := strings.TrimPrefix(strings.TrimPrefix(p, dir), "/")
-		rec, err := readSource(fsys, p, typ, o.config.Version)
+		rec, err := readSource(fsys, p, typ, version)
 		if err != nil {
-			failures = append(failures, DeployFailure{relative, typ.Name, fullName, err.Error()})
+			failures = append(failures, DeployFailure{relative, typ.Name, fullName, problem(err)})
 			return nil
 		}
 		rec.fullName = fullName
-		files = append(files, file{relative, rec})
+		files = append(files, &deployFile{path: relative, rec: rec})
 		return nil
 	})
-	if err != nil {
-		return err
-	}
 	// The platform brings components in the order of their dependencies.
 	rank := func(typ string) int {
 		return slices.IndexFunc(metadata.Types(), func(t *metadata.Type) bool { return t.Name == typ })
 	}
-	slices.SortStableFunc(files, func(a, b file) int { return rank(a.rec.typ) - rank(b.rec.typ) })
+	slices.SortStableFunc(files, func(a, b *deployFile) int { return rank(a.rec.typ) - rank(b.rec.typ) })
+	return files, failures, err
+}
 
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	before := o.snapshot()
-	broken := maps.Clone(o.broken)
+// deployFiles brings components by way of a deploy, all or none.
+func (o *Org) deployFiles(files []*deployFile, version metadata.Version, checkOnly bool) (failures []DeployFailure) {
+	before, broken := o.snapshot(), maps.Clone(o.broken)
 	for _, f := range files {
-		if err := o.deploy(f.rec); err != nil {
-			problem := err.Error()
-			if refused := new(failed); errors.As(err, &refused) {
-				problem = refused.message
-			}
-			failures = append(failures, DeployFailure{f.path, f.rec.typ, f.rec.fullName, problem})
+		f.created = o.find(f.rec.typ, f.rec.fullName) == nil
+		if err := o.deploy(f.rec, version); err != nil {
+			failures = append(failures, DeployFailure{f.path, f.rec.typ, f.rec.fullName, problem(err)})
 		}
 	}
-	if len(failures) > 0 {
+	if len(failures) > 0 || checkOnly {
 		o.records, o.broken = before, broken
 	}
-	return errors.Join(failures...)
+	return failures
+}
+
+// problem is what a deploy says of an error.
+func problem(err error) string {
+	if refused := new(failed); errors.As(err, &refused) {
+		return refused.message
+	}
+	return err.Error()
 }
 
 // deploy brings one component by way of a deploy.
-func (o *Org) deploy(rec *record) error {
+func (o *Org) deploy(rec *record, version metadata.Version) error {
 	switch rec.typ {
 	case metadata.GlobalOAuthSettings:
 		if o.config.Kind == Scratch {
@@ -97,7 +118,7 @@ func (o *Org) deploy(rec *record) error {
 			defer func() { o.broken[app] = true }()
 		}
 	}
-	return o.put(rec, o.config.Version)
+	return o.put(rec, version)
 }
 
 func (o *Org) snapshot() map[string]map[string]*record {
@@ -108,10 +129,10 @@ func (o *Org) snapshot() map[string]map[string]*record {
 	return copied
 }
 
-// typeOf tells the type of a source file by its suffix.
-func typeOf(name string) (*metadata.Type, string) {
+// typeOf tells the type of a file by its suffix.
+func typeOf(name, ending string) (*metadata.Type, string) {
 	for _, typ := range metadata.Types() {
-		if fullName, ok := strings.CutSuffix(path.Base(name), "."+typ.Suffix+"-meta.xml"); ok {
+		if fullName, ok := strings.CutSuffix(path.Base(name), "."+typ.Suffix+ending); ok {
 			return typ, fullName
 		}
 	}

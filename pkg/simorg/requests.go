@@ -2,6 +2,7 @@ package simorg
 
 import (
 	"cmp"
+	"compress/gzip"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -183,5 +184,13 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(http.Res
 }
 
 func readBody(r *http.Request) ([]byte, error) {
-	return io.ReadAll(http.MaxBytesReader(nil, r.Body, maxRequest))
+	var body io.Reader = http.MaxBytesReader(nil, r.Body, maxRequest)
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(body)
+		if err != nil {
+			return nil, err
+		}
+		body = io.LimitReader(z, maxRequest)
+	}
+	return io.ReadAll(body)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -16,20 +18,25 @@ type restError struct {
 	code, message string
 }
 
-func (o *Org) serveREST(w http.ResponseWriter, r *http.Request) {
-	answer, failure := o.rest(r)
+func (o *Org) serveREST(w http.ResponseWriter, r *http.Request, body []byte) {
+	answer, failure := o.rest(r, body)
 	status := http.StatusOK
-	if failure != nil {
+	switch {
+	case failure != nil:
 		status = failure.status
 		answer = []map[string]string{{"message": failure.message, "errorCode": failure.code}}
+	case r.Method == http.MethodPost:
+		status = http.StatusCreated
 	}
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(answer)
 }
 
+var notFoundREST = &restError{http.StatusNotFound, "NOT_FOUND", "The requested resource does not exist"}
+
 // rest answers one REST call, under the org's lock.
-func (o *Org) rest(r *http.Request) (any, *restError) {
+func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	path := strings.TrimSuffix(r.URL.Path, "/")
@@ -39,13 +46,27 @@ func (o *Org) rest(r *http.Request) (any, *restError) {
 	if r.Header.Get("Authorization") != "Bearer "+o.token {
 		return nil, &restError{http.StatusUnauthorized, "INVALID_SESSION_ID", "Session expired or invalid"}
 	}
+	if path == userInfoPath {
+		return o.userInfo(), nil
+	}
 	rest, _ := strings.CutPrefix(path, "/services/data/v")
 	number, resource, _ := strings.Cut(rest, "/")
 	version, err := metadata.ParseVersion(number)
-	if err == nil && version <= o.config.Version && resource == "query" && r.Method == http.MethodGet {
-		return o.query(r.URL.Query().Get("q"))
+	if err != nil || version > o.config.Version {
+		return nil, notFoundREST
 	}
-	return nil, &restError{http.StatusNotFound, "NOT_FOUND", "The requested resource does not exist"}
+	resource, key, _ := strings.Cut(resource, "/")
+	switch {
+	case resource == "" && r.Method == http.MethodGet:
+		return map[string]string{"query": path + "/query", "sobjects": path + "/sobjects", "metadata": path + "/metadata"}, nil
+	case (resource == "query" || resource == "tooling" && key == "query") && r.Method == http.MethodGet:
+		return o.query(r.URL.Query().Get("q"), r.URL.Query().Get("columns") == "true")
+	case resource == "sobjects":
+		return o.sobject(r.Method, key, body)
+	case resource == "metadata":
+		return o.deployREST(r, key, body, version)
+	}
+	return nil, notFoundREST
 }
 
 func (o *Org) versions() any {
@@ -56,37 +77,51 @@ func (o *Org) versions() any {
 	return all
 }
 
-var soql = regexp.MustCompile(`(?is)^\s*SELECT\s+([\w\s,]+?)\s+FROM\s+(\w+)\s*$`)
+// soql is the part of SOQL that this org knows: fields of one object, conditions
+// that compare with a literal, all of which have to hold, and a limit.
+var soql = regexp.MustCompile(`(?is)^\s*SELECT\s+([\w\s,]+?)\s+FROM\s+(\w+)(?:\s+WHERE\s+(.+?))?(?:\s+ORDER\s+BY\s+[\w\s,]+?)?(?:\s+LIMIT\s+(\d+))?\s*$`)
 
-// query answers SOQL of the plainest form, all records of one object, for the
-// objects that this org has.
-func (o *Org) query(q string) (any, *restError) {
+// condition is one comparison, like Username = 'a' or Status IN ('a', 'b').
+var condition = regexp.MustCompile(`(?is)^\s*(\w+)\s*(=|!=|\bIN\b)\s*(.+?)\s*$`)
+
+var literal = regexp.MustCompile(`'((?:[^'\\]|\\.)*)'|\b(true|false|null|\d+)\b`)
+
+// query answers a SOQL query, or with columns only what columns its records have.
+func (o *Org) query(q string, columns bool) (any, *restError) {
 	match := soql.FindStringSubmatch(q)
 	if match == nil {
 		return nil, &restError{http.StatusBadRequest, "MALFORMED_QUERY", "unexpected token: " + q}
 	}
-	object := match[2]
-	var rows []map[string]any
-	switch strings.ToLower(object) {
-	case "organization":
-		rows = []map[string]any{o.organization()}
-	case "externalclientapplication":
-		for _, rec := range o.all(metadata.Header) {
-			rows = append(rows, map[string]any{"Id": rec.id, "DeveloperName": rec.fullName, "MasterLabel": rec.text("label")})
-		}
-	case "user":
-		for i, user := range o.config.Users {
-			rows = append(rows, map[string]any{"Id": fmt.Sprintf("005%012dAAA", i+1), "Username": user.Username, "IsActive": !user.Inactive})
-		}
-	default:
+	object, where := match[2], match[3]
+	rows, ok := o.table(object)
+	if !ok {
 		return nil, &restError{http.StatusBadRequest, "INVALID_TYPE", fmt.Sprintf("sObject type '%s' is not supported.", object)}
+	}
+	if where != "" {
+		for _, part := range regexp.MustCompile(`(?i)\s+AND\s+`).Split(where, -1) {
+			var failure *restError
+			if rows, failure = filter(rows, part); failure != nil {
+				return nil, failure
+			}
+		}
+	}
+	if limit, err := strconv.Atoi(match[4]); err == nil && limit < len(rows) {
+		rows = rows[:limit]
+	}
+	if columns {
+		list := []map[string]any{}
+		for _, field := range strings.Split(match[1], ",") {
+			field = strings.TrimSpace(field)
+			list = append(list, map[string]any{"columnName": field, "displayName": field, "aggregate": false, "apexType": "String", "booleanType": false, "numberType": false, "textType": true, "updatable": false, "custom": false, "foreignKeyName": nil, "joinColumns": []any{}})
+		}
+		return map[string]any{"columnMetadata": list, "entityName": object, "groupBy": false, "idSelected": true, "keyPrefix": ""}, nil
 	}
 	records := []map[string]any{}
 	for _, row := range rows {
 		record := map[string]any{"attributes": map[string]string{"type": object}}
 		for _, field := range strings.Split(match[1], ",") {
 			field = strings.TrimSpace(field)
-			content, ok := row[field]
+			content, ok := row[strings.ToLower(field)]
 			if !ok {
 				return nil, &restError{http.StatusBadRequest, "INVALID_FIELD", fmt.Sprintf("No such column '%s' on entity '%s'.", field, object)}
 			}
@@ -97,13 +132,128 @@ func (o *Org) query(q string) (any, *restError) {
 	return map[string]any{"totalSize": len(records), "done": true, "records": records}, nil
 }
 
-func (o *Org) organization() map[string]any {
-	org := map[string]any{
-		"Id": o.id, "Name": "Simulated", "IsSandbox": o.config.Kind != Production, "TrialExpirationDate": nil,
-		"OrganizationType": "Enterprise Edition", "InstanceName": "SIM1", "NamespacePrefix": nil,
+func filter(rows []row, comparison string) ([]row, *restError) {
+	match := condition.FindStringSubmatch(comparison)
+	if match == nil {
+		return nil, &restError{http.StatusBadRequest, "MALFORMED_QUERY", "unexpected token: " + comparison}
+	}
+	var values []string
+	for _, l := range literal.FindAllStringSubmatch(match[3], -1) {
+		values = append(values, l[1]+l[2])
+	}
+	var kept []row
+	for _, r := range rows {
+		value, ok := r[strings.ToLower(match[1])]
+		if !ok {
+			return nil, &restError{http.StatusBadRequest, "INVALID_FIELD", "No such column '" + match[1] + "'"}
+		}
+		is := slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(v, text(value)) })
+		if is == (match[2] != "!=") {
+			kept = append(kept, r)
+		}
+	}
+	return kept, nil
+}
+
+// text writes a value as a SOQL literal has it.
+func text(value any) string {
+	if value == nil {
+		return "null"
+	}
+	return fmt.Sprint(value)
+}
+
+// row is a record of a standard or custom object, by field in lower case.
+type row map[string]any
+
+// table returns the records of an object that can be queried.
+func (o *Org) table(object string) ([]row, bool) {
+	var rows []row
+	switch strings.ToLower(object) {
+	case "organization":
+		rows = []row{o.organization()}
+	case "externalclientapplication":
+		for _, rec := range o.all(metadata.Header) {
+			rows = append(rows, row{"id": rec.id, "developername": rec.fullName, "masterlabel": rec.text("label")})
+		}
+	case "user":
+		for i := range o.config.Users {
+			rows = append(rows, o.user(i))
+		}
+	case "permissionsetgroup":
+		// None: sfp asks whether any is still being recalculated.
+	case strings.ToLower(artifactObject):
+		rows = o.artifacts
+	default:
+		return nil, false
+	}
+	return rows, true
+}
+
+func (o *Org) user(i int) row {
+	return row{
+		"id": fmt.Sprintf("005%012dAAA", i+1), "username": o.config.Users[i].Username, "isactive": !o.config.Users[i].Inactive,
+		"name": o.config.Users[i].Username, "email": o.config.Users[i].Username,
+	}
+}
+
+func (o *Org) organization() row {
+	org := row{
+		"id": o.id, "name": "Simulated", "issandbox": o.config.Kind != Production, "trialexpirationdate": nil,
+		"organizationtype": "Enterprise Edition", "instancename": "SIM1", "namespaceprefix": nil,
 	}
 	if o.config.Kind == Scratch {
-		org["TrialExpirationDate"] = "2099-12-31T00:00:00.000+0000"
+		org["trialexpirationdate"] = "2099-12-31T00:00:00.000+0000"
 	}
 	return org
+}
+
+// userInfoPath is where a client learns whose session it has.
+const userInfoPath = "/services/oauth2/userinfo"
+
+func (o *Org) userInfo() any {
+	user := o.user(0)
+	return map[string]any{
+		"sub": o.url + "/id/" + o.id + "/" + user["id"].(string), "user_id": user["id"], "organization_id": o.id,
+		"preferred_username": user["username"], "name": user["name"], "email": user["email"], "active": true, "user_type": "STANDARD",
+		"urls": map[string]string{"custom_domain": o.url, "rest": o.url + "/services/data/v{version}/"},
+	}
+}
+
+// artifactObject is the custom object in which sfp notes what it has installed.
+const artifactObject = "SfpowerscriptsArtifact2__c"
+
+// sobject reads a user, and reads and writes sfp's records.
+func (o *Org) sobject(method, key string, body []byte) (any, *restError) {
+	object, id, _ := strings.Cut(key, "/")
+	switch {
+	case method == http.MethodGet && strings.EqualFold(object, "User"):
+		for i := range o.config.Users {
+			if user := o.user(i); user["id"] == id {
+				return map[string]any{"attributes": map[string]string{"type": "User"}, "Id": id, "Username": user["username"], "Name": user["name"], "Email": user["email"], "IsActive": user["isactive"]}, nil
+			}
+		}
+	case object == artifactObject && (method == http.MethodPost && id == "" || method == http.MethodPatch && id != ""):
+		var fields map[string]any
+		if err := json.Unmarshal(body, &fields); err != nil {
+			return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
+		}
+		i := slices.IndexFunc(o.artifacts, func(r row) bool { return r["id"] == id })
+		if method == http.MethodPost {
+			id = o.nextID("a00")
+			r := row{"id": id}
+			for _, name := range []string{"name", "tag__c", "version__c", "commitid__c"} {
+				r[name] = nil
+			}
+			i = len(o.artifacts)
+			o.artifacts = append(o.artifacts, r)
+		}
+		if i >= 0 {
+			for name, value := range fields {
+				o.artifacts[i][strings.ToLower(name)] = value
+			}
+			return map[string]any{"id": id, "success": true, "errors": []any{}}, nil
+		}
+	}
+	return nil, notFoundREST
 }

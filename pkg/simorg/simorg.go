@@ -87,14 +87,16 @@ type Org struct {
 	config Config
 	id     string
 
-	mu       sync.Mutex
-	url      string
-	token    string
-	records  map[string]map[string]*record // by type and fullName, in lower case
-	broken   map[string]bool               // apps whose OAuth plugin is beyond repair, in lower case
-	serial   int
-	requests []Request
-	faults   []*Fault
+	mu        sync.Mutex
+	url       string
+	token     string
+	records   map[string]map[string]*record // by type and fullName, in lower case
+	broken    map[string]bool               // apps whose OAuth plugin is beyond repair, in lower case
+	artifacts []row                         // sfp's records of what it has installed
+	deploys   map[string]*deployJob
+	serial    int
+	requests  []Request
+	faults    []*Fault
 }
 
 // New returns an org without any app. Most callers want Start, which serves it.
@@ -114,6 +116,7 @@ func New(config Config) *Org {
 		id:      "00D" + random(6) + "AAA",
 		records: make(map[string]map[string]*record),
 		broken:  make(map[string]bool),
+		deploys: make(map[string]*deployJob),
 	}
 	o.token = o.newToken()
 	return o
@@ -159,12 +162,15 @@ func (o *Org) ExpireSessions() {
 // ServeHTTP answers one request, after recording it and holding it back for the
 // org's latency.
 func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// The Salesforce CLI keeps some instance URLs with a slash at the end and puts
+	// another one behind it.
+	r.URL.Path = "/" + strings.TrimLeft(r.URL.Path, "/")
 	o.record(w, r, func(w http.ResponseWriter, body []byte) {
 		switch path := r.URL.Path; {
 		case strings.HasPrefix(path, soapPath):
 			o.serveSOAP(w, r, body)
-		case strings.HasPrefix(path, "/services/data"):
-			o.serveREST(w, r)
+		case strings.HasPrefix(path, "/services/data") || path == userInfoPath:
+			o.serveREST(w, r, body)
 		default:
 			http.NotFound(w, r)
 		}

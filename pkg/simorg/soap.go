@@ -220,6 +220,10 @@ func (o *Org) soap(r *http.Request, body []byte) (string, error) {
 		content, err = o.list(c)
 	case "describeMetadata":
 		content = o.describeMetadata()
+	case "deploy":
+		content, err = o.deploySOAP(c)
+	case "checkDeployStatus":
+		content, err = o.deployStatusSOAP(c)
 	default:
 		return "", badRequest("No operation available for request {%s}%s", metadata.Namespace, name)
 	}
