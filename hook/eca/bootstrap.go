@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/orgauth"
@@ -59,25 +60,29 @@ func (j *job) run(ctx context.Context, sys *system, out *output, all *cli, planO
 	if err != nil {
 		return err
 	}
-	artifacts, err := j.artifacts()
+	artifacts, err := j.artifacts(root)
 	if err != nil {
 		return err
 	}
 	location := bootstrap.Location{
-		Project: project, Dir: root,
-		Policies: j.Policies, Artifacts: artifacts, Sibling: siblingProject(),
+		Project: project, Dir: root, Policies: j.Policies, Artifacts: artifacts, Sibling: project,
+	}
+	if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(sfp.OriginalProjectFile))); err == nil {
+		location.Sibling = siblingProject() // an artifact's source has no siblings of its own
 	}
 	if rel != "." {
 		p, err := sfp.ReadProject(project, sfp.ProjectFile)
 		if err != nil {
 			return err
 		}
-		location.PackageDirectory, location.Package = rel, filepath.Base(rel)
-		for _, known := range p.Packages {
-			if known.Path == filepath.ToSlash(rel) && known.Name != "" {
-				location.Package = known.Name
-			}
+		i := slices.IndexFunc(p.Packages, func(p sfp.Package) bool {
+			inside, err := filepath.Rel(filepath.FromSlash(p.Path), rel)
+			return err == nil && p.Name != "" && filepath.IsLocal(inside)
+		})
+		if i < 0 {
+			return usageError{fmt.Errorf("%s is in no package of %s; give the project or the directory of one of its packages", j.Path, filepath.Join(root, sfp.ProjectFile))}
 		}
+		location.Package = p.Packages[i].Name
 	}
 	source, err := bootstrap.Load(location)
 	if err != nil {

@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // orgError is an error that came up while an org was called.
@@ -52,7 +54,13 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	var refused *mdapi.ComponentError
 	var fault *mdapi.Fault
 	var rest *restapi.Error
+	var noFolder *sfp.AliasError
+	var network net.Error
 	switch {
+	case errors.As(err, &noFolder):
+		return fmt.Sprintf("sfp would fail with the same words: add a directory %s to the package, or name the org as one that it has (default serves sandboxes only)", noFolder.Alias)
+	case errors.As(err, &network):
+		return "look at the network, the proxy settings and the instance URL"
 	case errors.As(err, &refused):
 		code, message = refused.Code, refused.Message
 	case errors.As(err, &fault):

@@ -40,7 +40,7 @@ func (c *hookCmd) Run(ctx context.Context, sys *system, out *output, all *cli) e
 	if err != nil {
 		return fmt.Errorf("the source directory that sfp handed over: %w", err)
 	}
-	artifacts, err := c.artifacts()
+	artifacts, err := c.artifacts(".")
 	if err != nil {
 		return err
 	}
@@ -73,6 +73,9 @@ func execute(ctx context.Context, sys *system, out *output, all *cli, source *bo
 		HTTPClient: newHTTPClient(out), PlanOnly: planOnly, Started: out.header,
 	})
 	out.document.Report = report
+	if by := session.Renewed(); by != "" {
+		out.printf("  the session had expired and was renewed %s\n", by)
+	}
 	if report != nil {
 		out.outcome(report, err != nil)
 	}
@@ -84,7 +87,10 @@ func execute(ctx context.Context, sys *system, out *output, all *cli, source *bo
 		if cause != timeout {
 			cause = errors.New("interrupted")
 		}
-		return &orgError{session.String(), fmt.Errorf("%w; what is done so far stays, and the next run does the rest", cause)}
+		if !planOnly {
+			cause = fmt.Errorf("%w; what is done so far stays, and the next run does the rest", cause)
+		}
+		return &orgError{session.String(), cause}
 	case errors.As(err, new(*orgauth.Error)) || report == nil:
 		return err // it names the org itself, or is not about it
 	}

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 // output is where a command says what it does. Progress and warnings go to
@@ -128,10 +129,17 @@ func (o *output) header(r *bootstrap.Report) {
 	if r.Org.Kind != "" {
 		about = append(about, string(r.Org.Kind))
 	}
+	if r.Org.TokenGiven {
+		// Nobody has checked that this is the org of that name.
+		about = append(about, "SF_ACCESS_TOKEN for "+r.Org.InstanceURL)
+	}
 	about = append(about, "API "+r.Org.APIVersion)
 	o.printf("eca: %s from %s to %s (%s)\n", plural(apps, "app"), from, name, strings.Join(about, ", "))
 	for _, p := range r.Policies {
 		o.printf("  policies from %s, %s\n", p.Folder, p.Origin)
+	}
+	if len(r.Policies) == 0 && apps > 0 {
+		o.printf("  policies: none found for %s\n", map[bool]string{true: "it", false: "them"}[apps == 1])
 	}
 	for _, warning := range r.Warnings {
 		o.printf("  warning: %s\n", warning)
@@ -145,29 +153,25 @@ func (o *output) header(r *bootstrap.Report) {
 
 // outcome prints what a run did, or would do.
 func (o *output) outcome(r *bootstrap.Report, failed bool) {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	var rows []row
 	for _, app := range r.Apps {
-		name := app.Name
+		name := oneLine(app.Name)
 		for _, c := range app.Components {
 			sign, what := describe(c, r.PlanOnly)
-			if c.Type == bootstrap.Types[1] && app.ConsumerKey != "" && !r.PlanOnly && c.Done {
+			if c.Type == metadata.GlobalOAuthSettings && app.ConsumerKey != "" && c.Done {
 				what += ", consumer key " + app.ConsumerKey
 			}
-			// The tabwriter counts what it prints, so that one line's text must not
-			// hold a tab or line break of its own.
-			fmt.Fprintf(w, "  %s\t%s %s\t%s\t%s\n", oneLine(name), sign, c.Type, oneLine(c.FullName), oneLine(what))
+			line := row{cells: [3]string{name, sign + " " + c.Type, oneLine(c.FullName)}, last: oneLine(what)}
 			name = ""
 			if o.verbose || c.Action == bootstrap.Update {
 				for _, change := range c.Changes {
-					// Without a cell of their own, these lines leave the columns alone.
-					fmt.Fprintf(w, "      %s: %s\n", change.Field, oneLine(fromTo(c.Action, change.From, change.To)))
+					line.details = append(line.details, oneLine(change.Field+": "+fromTo(c.Action, change.From, change.To)))
 				}
 			}
+			rows = append(rows, line)
 		}
 	}
-	w.Flush()
-	o.printf("%s", b.String())
+	o.table(rows)
 	steady := true
 	for _, app := range r.Apps {
 		for _, warning := range app.Warnings {
@@ -188,6 +192,33 @@ func (o *output) outcome(r *bootstrap.Report, failed bool) {
 		o.printf("eca: done in %s. A second run would change nothing.\n", took)
 	default:
 		o.printf("eca: done in %s.\n", took)
+	}
+}
+
+// row is one component in the report: three columns, what became of it, and the
+// fields below it.
+type row struct {
+	cells   [3]string
+	last    string
+	details []string
+}
+
+// table prints rows with the columns of all of them aligned.
+func (o *output) table(rows []row) {
+	var widths [3]int
+	for _, r := range rows {
+		for i, cell := range r.cells {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, r := range rows {
+		for i, cell := range r.cells {
+			o.printf("  %-*s", widths[i], cell)
+		}
+		o.printf("  %s\n", r.last)
+		for _, detail := range r.details {
+			o.printf("  %-*s      %s\n", widths[0], "", detail)
+		}
 	}
 }
 

@@ -2,8 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -11,12 +16,14 @@ import (
 )
 
 type simulateCmd struct {
-	Kind         string        `enum:"sandbox,production,scratch" default:"sandbox" help:"Kind of org: sandbox, production or scratch."`
-	Port         int           `default:"0" help:"Port to listen on, of this machine's loopback. 0 takes a free one."`
-	Latency      time.Duration `default:"0s" help:"How long every answer is held back."`
-	Username     string        `default:"admin@example.com" help:"Username of the session that is printed."`
-	User         []string      `placeholder:"USERNAME" help:"Further users of the org, whom policies can refer to."`
-	AutoPolicies bool          `help:"Make both policy records of an app with its consumer, as many orgs do."`
+	Kind            string            `enum:"sandbox,production,scratch" default:"sandbox" help:"Kind of org: sandbox, production or scratch."`
+	Port            int               `default:"0" help:"Port to listen on, of this machine's loopback. 0 takes a free one."`
+	Latency         time.Duration     `default:"0s" help:"How long every answer is held back."`
+	Username        string            `default:"admin@example.com" help:"Username of the session that is printed."`
+	User            []string          `placeholder:"USERNAME" help:"Further users of the org, whom policies can refer to."`
+	SessionLifetime time.Duration     `default:"0s" help:"How long an access token is good for. 0 is as long as the org is served."`
+	JWTClient       map[string]string `name:"jwt-client" placeholder:"KEY=FILE" help:"Connected app that can log in by JWT bearer: its consumer key, and a PEM file with its certificate or public key."`
+	AutoPolicies    bool              `help:"Make both policy records of an app with its consumer, as many orgs do."`
 }
 
 func (simulateCmd) Help() string {
@@ -32,6 +39,29 @@ type serverDocument struct {
 	Kind        string `json:"kind"`
 }
 
+// readPublicKey reads the RSA public key of a certificate, or a bare one.
+func readPublicKey(file string) (*rsa.PublicKey, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, errors.New("cannot be read")
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New("is not PEM")
+	}
+	var key any
+	if certificate, certErr := x509.ParseCertificate(block.Bytes); certErr == nil {
+		key = certificate.PublicKey
+	} else if key, err = x509.ParsePKIXPublicKey(block.Bytes); err != nil {
+		return nil, errors.New("holds neither a certificate nor a public key")
+	}
+	public, ok := key.(*rsa.PublicKey)
+	if !ok {
+		return nil, errors.New("is not an RSA key")
+	}
+	return public, nil
+}
+
 // Run serves the org.
 func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 	if c.Port < 0 || c.Port > 65535 {
@@ -41,8 +71,17 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 	for _, username := range c.User {
 		users = append(users, simorg.User{Username: username})
 	}
+	clients := make(map[string]*rsa.PublicKey)
+	for id, file := range c.JWTClient {
+		key, err := readPublicKey(file)
+		if err != nil {
+			return usageError{fmt.Errorf("--jwt-client: %s: %w", file, err)}
+		}
+		clients[id] = key
+	}
 	org, err := simorg.Listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port)), simorg.Config{
 		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies, Users: users,
+		SessionLifetime: c.SessionLifetime, JWTClients: clients,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot listen on port %d of the loopback: %w", c.Port, err)

@@ -3,9 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -22,9 +24,10 @@ type places struct {
 	Artifacts string `placeholder:"DIR" help:"Directory with sfp's artifacts, where the policies' package is looked for before the project. Otherwise artifacts, where there is such a directory."`
 }
 
-// artifacts returns the directory with artifacts, "" where there is none.
-func (p places) artifacts() (string, error) {
-	dir := cmp.Or(p.Artifacts, "artifacts")
+// artifacts returns the directory with artifacts, "" where there is none. base is
+// where the one that nobody names is looked for.
+func (p places) artifacts(base string) (string, error) {
+	dir := cmp.Or(p.Artifacts, filepath.Join(base, "artifacts"))
 	info, err := os.Stat(dir)
 	switch {
 	case err == nil && info.IsDir():
@@ -59,7 +62,14 @@ func siblingProject() fs.FS {
 
 func (sys *system) store() *orgauth.Store {
 	dir := filepath.Join(sys.home, ".sfdx")
-	return &orgauth.Store{Dir: dir, Keychain: orgauth.DefaultKeychain(dir, runtime.GOOS, sys.getenv)}
+	sf, err := exec.LookPath("sf")
+	if err != nil {
+		sf = ""
+	}
+	return &orgauth.Store{
+		Dir: dir, Keychain: orgauth.DefaultKeychain(dir, runtime.GOOS, sys.getenv),
+		SF: sf, AudienceURL: sys.getenv("SF_AUDIENCE_URL"),
+	}
 }
 
 // session returns the session for an org: that of SF_ACCESS_TOKEN and
@@ -67,7 +77,11 @@ func (sys *system) store() *orgauth.Store {
 func (sys *system) session(ctx context.Context, org string) (*orgauth.Session, error) {
 	token, instance := sys.getenv("SF_ACCESS_TOKEN"), sys.getenv("SF_ORG_INSTANCE_URL")
 	if token == "" || instance == "" {
-		return sys.store().Session(ctx, org)
+		session, err := sys.store().Session(ctx, org)
+		if errors.Is(err, orgauth.ErrUnknownOrg) && token != "" {
+			return nil, fmt.Errorf("%w (SF_ACCESS_TOKEN is set, and counts only with SF_ORG_INSTANCE_URL)", err)
+		}
+		return session, err
 	}
 	session, err := orgauth.FromToken(token, instance)
 	if err != nil {

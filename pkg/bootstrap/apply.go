@@ -216,7 +216,9 @@ func (p *Plan) mismatch(app *AppPlan, c *ComponentPlan) error {
 		switch {
 		case change.Forced:
 			app.warn(fmt.Sprintf("the org keeps %s of %s at %s whatever is sent; state that in plugins.eca to have it left unchanged", change.Field, c.FullName, change.From))
-		case !change.Withheld:
+		case change.Withheld:
+			app.warn(fmt.Sprintf("the org does not show the %s of %s, so it is sent again at every run", change.Field, c.FullName))
+		default:
 			differing = append(differing, change)
 		}
 	}

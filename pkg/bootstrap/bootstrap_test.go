@@ -502,7 +502,7 @@ func TestBadInputSendsNothing(t *testing.T) {
 		{"no header", settings("").with(project{"src/def/readme.md": ""}), "uat", []string{"no External Client App", "src/def"}},
 		{"unknown setting", settings(`"MyApp": {"globalOauthSettings": {"callbackURL": "x"}}`).with(header("MyApp")), "uat", []string{"sfdx-project.json", "plugins.eca.apps.MyApp.globalOauthSettings.callbackURL", "callbackUrl"}},
 		{"app in other case", settings(`"myapp": {}`).with(header("MyApp")), "uat", []string{"plugins.eca.apps.myapp", "is written MyApp"}},
-		{"unknown placeholder", settings(`"MyApp": {"globalOauthSettings": {"callbackUrl": "{orgUrl}/x"}}`).with(header("MyApp")), "uat", []string{"plugins.eca.apps.MyApp.globalOauthSettings", "{orgUrl}"}},
+		{"unknown placeholder", settings(`"MyApp": {"globalOauthSettings": {"callbackUrl": "{orgUrl}/x"}}`).with(header("MyApp")), "uat", []string{"plugins.eca.apps.MyApp.globalOauthSettings.callbackUrl", "{orgUrl}"}},
 		{"unknown scope", settings(`"MyApp": {"oauthSettings": {"commaSeparatedOauthScopes": ["Api", "Foo"]}}`).with(header("MyApp")), "uat", []string{"sfdx-project.json", "plugins.eca.apps.MyApp.oauthSettings.commaSeparatedOauthScopes", `"Foo"`}},
 		{"only policies, broken", simple().with(project{"src/pol/uat/P.ecaOauthPlcy-meta.xml": "<ExtlClntAppOauth"}), "uat", []string{"src/pol/uat/P.ecaOauthPlcy-meta.xml", "not well-formed"}},
 		{"policies of no app", simple().with(project{"src/pol/uat/P.ecaOauthPlcy-meta.xml": "<ExtlClntAppOauthConfigurablePolicies " + ns + "/>"}), "uat", []string{"src/pol/uat/P.ecaOauthPlcy-meta.xml", "externalClientApplication", "is missing"}},
@@ -511,10 +511,10 @@ func TestBadInputSendsNothing(t *testing.T) {
 		{"plugin off contradicts", settings(`"MyApp": {"policies": {"isOauthPluginEnabled": false}}`).with(header("MyApp")).with(policies("uat", "MyApp", "")), "uat", []string{"policies.isOauthPluginEnabled", "is false", "MyApp_oauthPlcy"}},
 		{"no folder for this org", simple().with(policies("prod", "MyApp", "")), "uat", []string{"Aliasfied package 'pol' does not have an alias with 'uat' or 'default' directory"}},
 		{"broken policies", simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>ja</isClientCredentialsFlowEnabled>")).with(policies("uat", "MyApp2", "")).with(policies("prod", "MyApp", "")), "uat", []string{"src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml", "isClientCredentialsFlowEnabled", "ja"}},
-		{"certificate missing", settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "certs/a.crt"}}}`).with(header("MyApp")), "uat", []string{"src/def/certs/a.crt", "certificate", "no such file"}},
-		{"certificate elsewhere", settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "../pol/a.crt"}}}`).with(header("MyApp")).with(project{"src/pol/a.crt": "x"}), "uat", []string{"certificate", "is not in the package"}},
-		{"certificate is none", settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "a.crt"}}}`).with(header("MyApp")).with(project{"src/def/a.crt": "x"}), "uat", []string{"src/def/a.crt", "not an X.509 certificate"}},
-		{"private key", settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "a.key"}}}`).with(header("MyApp")).with(project{"src/def/a.key": "-----BEGIN PRIVATE KEY-----\nMIIsecret\n-----END PRIVATE KEY-----"}), "uat", []string{"src/def/a.key", "holds a private key"}},
+		{"certificate missing", settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "certs/a.crt"}}}`).with(header("MyApp")), "uat", []string{"plugins.eca.apps.MyApp.globalOauthSettings.certificate", "certs/a.crt", "package directory src/def"}},
+		{"certificate elsewhere", settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "../pol/a.crt"}}}`).with(header("MyApp")).with(project{"src/pol/a.crt": "x"}), "uat", []string{"globalOauthSettings.certificate", "../pol/a.crt must be of the package directory src/def"}},
+		{"certificate is none", settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "a.crt"}}}`).with(header("MyApp")).with(project{"src/def/a.crt": "x"}), "uat", []string{"globalOauthSettings.certificate", "a.crt is not an X.509 certificate"}},
+		{"private key", settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "a.key"}}}`).with(header("MyApp")).with(project{"src/def/a.key": "-----BEGIN PRIVATE KEY-----\nMIIsecret\n-----END PRIVATE KEY-----"}), "uat", []string{"globalOauthSettings.certificate", "a.key holds a private key"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := startOrg(t, simorg.Config{})
@@ -650,7 +650,7 @@ func TestWithheldCertificate(t *testing.T) {
 	}
 	// Another change, by a project that says nothing of a certificate, would clear it.
 	report = o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp")))
-	if len(report.Apps[0].Warnings) != 1 || !strings.Contains(report.Apps[0].Warnings[0], "clears it") {
+	if len(report.Apps[0].Warnings) != 1 || !strings.Contains(report.Apps[0].Warnings[0], "an update clears it") {
 		t.Errorf("the warnings are %v", report.Apps[0].Warnings)
 	}
 }

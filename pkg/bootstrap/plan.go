@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
@@ -107,6 +108,28 @@ func newPlan(s *state, apps []*App, domainURL string) *Plan {
 	return p
 }
 
+// headers warns of apps that the plan is to make components for and whose header
+// is not there, so that the org would refuse them.
+func (o *Org) headers(ctx context.Context, p *Plan) error {
+	var missing []*AppPlan
+	for _, app := range p.Apps {
+		if app.Components[0].Action == Create {
+			missing = append(missing, app)
+		}
+	}
+	var names []string
+	for _, app := range missing {
+		names = append(names, app.App.Name)
+	}
+	found, err := o.Metadata.Read(ctx, metadata.Header, names...)
+	for _, app := range missing {
+		if err == nil && !slices.ContainsFunc(found, func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, app.App.Name) }) {
+			app.warn("its header is not on this org yet, and has to be deployed before the app can be bootstrapped")
+		}
+	}
+	return err
+}
+
 // compare plans one component from what the org is known to have. Defaults are
 // for creation only: of a component that exists, only stated fields count.
 func (p *Plan) compare(app *App, typ string) *ComponentPlan {
@@ -134,14 +157,9 @@ func (p *Plan) compare(app *App, typ string) *ComponentPlan {
 func (p *Plan) warnings(plan *AppPlan) []string {
 	var warnings []string
 	for _, c := range plan.Components {
-		for _, change := range c.Changes {
-			if c.Action == Update && change.Withheld {
-				warnings = append(warnings, fmt.Sprintf("the org does not show the %s of %s, so it is sent again at every run", change.Field, c.FullName))
-			}
-		}
 		global := c.Type == metadata.GlobalOAuthSettings && c.Action == Update
 		if global && c.component.Text("certificate") == "" {
-			warnings = append(warnings, fmt.Sprintf("the org shows no certificate for %s, and an update without one clears it; state globalOauthSettings.certificate if the app uses one", c.FullName))
+			warnings = append(warnings, fmt.Sprintf("the org shows no certificate for %s; should it have one all the same, an update clears it unless globalOauthSettings.certificate states it", c.FullName))
 		}
 	}
 	if policies := p.state.of(metadata.PluginPolicies, plan.App.Name); policies != nil {

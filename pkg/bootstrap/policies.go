@@ -17,8 +17,8 @@ import (
 type Policies struct {
 	// Folder is the directory, as a path of the package or as it was given.
 	Folder string `json:"folder"`
-	// Origin says which of the places it is: "given", "this package", "artifact
-	// NAME VERSION" or "project".
+	// Origin says which of the places it is: "as given", "package NAME" for the
+	// package itself, "artifact NAME VERSION" or "project".
 	Origin string `json:"origin"`
 
 	oauth []policiesFile
@@ -35,14 +35,14 @@ type policiesFile struct {
 // is aliasfied, the sibling artifact, the project of the working directory. That
 // there are none is no error, an artifact that cannot be opened is a warning; that an aliasfied package with policies for one of
 // the apps has no folder for this org is.
-func (s *Source) policies(headers []Header, target Target, warn func(string)) ([]Policies, error) {
+func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 	if s.location.Policies != "" {
 		root, err := os.OpenRoot(s.location.Policies)
 		if err != nil {
 			return nil, fmt.Errorf("the directory with policies %s cannot be opened", s.location.Policies)
 		}
 		defer root.Close()
-		found, err := readPolicies(root.FS(), []string{"."}, s.location.Policies, "given")
+		found, err := readPolicies(root.FS(), []string{"."}, s.location.Policies, "as given")
 		if err != nil {
 			return nil, err
 		}
@@ -62,7 +62,7 @@ func (s *Source) policies(headers []Header, target Target, warn func(string)) ([
 			var err error
 			if artifact, err = sfp.OpenArtifact(file); err != nil {
 				// Most artifacts hold no policies, so this must not end the run.
-				warn(fmt.Sprintf("%v, so policies are not looked for in it", err))
+				target.warn(fmt.Sprintf("%v, so policies are not looked for in it", err))
 			} else {
 				defer artifact.Close()
 			}
@@ -83,7 +83,7 @@ func (s *Source) policiesOf(p sfp.Package, headers []Header, artifact *sfp.Artif
 	own := slices.ContainsFunc(s.packages, func(mine sfp.Package) bool { return mine.Name == p.Name && mine.Path == p.Path })
 	switch {
 	case own && p.Aliasfy:
-		return policiesIn(s.location.Project, p, headers, target, s.name("."), "this package")
+		return policiesIn(s.location.Project, p, headers, target, s.name("."), "package "+p.Name)
 	case own && s.location.Package != "":
 		return Policies{}, nil // it was deployed before this run, so nothing in it is about to be
 	case artifact != nil:
@@ -142,7 +142,7 @@ func readPolicies(fsys fs.FS, folders []string, place, origin string) (Policies,
 			return fail("externalClientApplication", errors.New("is missing, so that the policies belong to no app"))
 		}
 		for _, other := range found.oauth {
-			if strings.EqualFold(other.App(), c.App()) && other.FullName != c.FullName {
+			if strings.EqualFold(other.App(), c.App()) {
 				return fail("externalClientApplication", fmt.Errorf("%s has policies in %s already, and the platform allows one record for an app", c.App(), other.File))
 			}
 		}

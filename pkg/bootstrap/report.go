@@ -26,6 +26,7 @@ type OrgReport struct {
 	Username    string       `json:"username,omitempty"`
 	ID          string       `json:"id,omitempty"`
 	InstanceURL string       `json:"instanceUrl"`
+	TokenGiven  bool         `json:"tokenGiven"`     // the token was given outright, it is not that of a login
 	Kind        orgauth.Kind `json:"kind,omitempty"` // "" where nothing depended on it
 	APIVersion  string       `json:"apiVersion"`
 }
@@ -59,7 +60,7 @@ func newReport(options Options, target Target, kind orgauth.Kind, resolved *Reso
 		Package: options.Source.location.Package,
 		Org: OrgReport{
 			Alias: target.Alias, Username: target.Username, ID: options.Session.OrgID,
-			InstanceURL: options.Session.InstanceURL, Kind: kind, APIVersion: options.Version.String(),
+			InstanceURL: options.Session.InstanceURL, TokenGiven: options.Session.Given, Kind: kind, APIVersion: options.Version.String(),
 		},
 		Policies: append([]Policies{}, resolved.Policies...),
 		Apps:     []AppReport{},

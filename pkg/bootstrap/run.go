@@ -78,7 +78,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 			return err
 		})
 		if err != nil {
-			return nil, sessionError(session, err)
+			return nil, err
 		}
 		kind = kindOf(facts)
 		if resolved, err = asProduction, productionErr; facts.IsSandbox {
@@ -97,15 +97,17 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	}
 	if found == nil {
 		if found, err = org.gather(ctx, names(resolved.Apps), nil); err != nil {
-			return report, sessionError(session, err)
+			return report, err
 		}
 	}
 	plan := newPlan(found, resolved.Apps, target.DomainURL)
-	if !options.PlanOnly {
+	if options.PlanOnly {
+		err = org.headers(ctx, plan)
+	} else {
 		err = org.Apply(ctx, plan)
 	}
 	report.add(plan)
-	return report, sessionError(session, err)
+	return report, err
 }
 
 // resolveAs resolves as if the org's kind were known. Its result is never nil.
@@ -126,17 +128,4 @@ func kindOf(facts restapi.Organization) orgauth.Kind {
 		return orgauth.Sandbox
 	}
 	return orgauth.Production
-}
-
-// sessionError puts the session's own error in the place of an answer that says
-// that the org does not accept it.
-func sessionError(session *orgauth.Session, err error) error {
-	var answer interface {
-		error
-		SessionExpired() bool
-	}
-	if errors.As(err, &answer) && answer.SessionExpired() {
-		return session.Expired(nil)
-	}
-	return err
 }

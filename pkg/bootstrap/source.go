@@ -247,27 +247,27 @@ func (s *Source) certificate(stated metadata.Stated, p sfp.Package) error {
 	if len(values) == 0 || len(values[0].Fields) == 0 {
 		return nil
 	}
-	file := path.Join(p.Path, filepath.ToSlash(values[0].Fields[0].Text))
-	fail := func(err error) error {
-		return &metadata.SourceError{Path: s.name(file), Field: "certificate", Err: err}
-	}
-	if rel, err := filepath.Rel(filepath.FromSlash(p.Path), filepath.FromSlash(file)); err != nil || !filepath.IsLocal(rel) {
-		return fail(errors.New("is not in the package"))
+	given := values[0].Fields[0].Text
+	file := path.Join(p.Path, filepath.ToSlash(given))
+	fail := func(what string) error { return fmt.Errorf("the file %s %s", given, what) }
+	inside := "of the package directory " + s.name(p.Path)
+	if !filepath.IsLocal(filepath.FromSlash(given)) {
+		return fail("must be " + inside)
 	}
 	info, err := fs.Stat(s.location.Project, file)
 	if err != nil || !info.Mode().IsRegular() {
-		return fail(errors.New("there is no such file in the package"))
+		return fail("is not to be found as a file " + inside)
 	}
 	if info.Size() > maxCertificate {
-		return fail(errors.New("is too large for a certificate"))
+		return fail("is too large for a certificate")
 	}
 	data, err := fs.ReadFile(s.location.Project, file)
 	if err != nil {
-		return fail(errors.New("cannot be read"))
+		return fail("cannot be read")
 	}
 	text, err := certificatePEM(data)
 	if err != nil {
-		return fail(err)
+		return fail(err.Error())
 	}
 	stated.Set("certificate", text)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,6 +29,8 @@ type Target struct {
 	DomainURL string
 	// Version is the API version of the calls.
 	Version metadata.Version
+
+	warn func(warning string)
 }
 
 func (t Target) sandbox() (bool, error) {
@@ -57,6 +60,9 @@ func (t Target) folders(fsys fs.FS, p sfp.Package) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if path.Base(dir) != t.Alias {
+		t.similar(fsys, p, dir)
+	}
 	folders := []string{dir}
 	if p.MergeMode {
 		fallback, err := sfp.ResolveAlias(fsys, p, sfp.DefaultFolder, t.sandbox)
@@ -65,6 +71,17 @@ func (t Target) folders(fsys fs.FS, p sfp.Package) ([]string, error) {
 		}
 	}
 	return folders, nil
+}
+
+// similar warns where a folder differs from the alias by case alone. sfp passes it
+// over, and hardly anybody means that.
+func (t Target) similar(fsys fs.FS, p sfp.Package, used string) {
+	fs.WalkDir(fsys, p.Path, func(dir string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && dir != p.Path && strings.EqualFold(entry.Name(), t.Alias) {
+			t.warn(fmt.Sprintf("%s is not used for the alias %s, because case counts to sfp; %s is", dir, t.Alias, used))
+		}
+		return nil
+	})
 }
 
 // Resolved is what a run wants of an org.
@@ -83,11 +100,16 @@ type Resolved struct {
 // The error is ErrKindNeeded where target.Sandbox is nil and decides; the caller
 // asks the org then and resolves again.
 func (s *Source) Resolve(target Target) (*Resolved, error) {
+	resolved := new(Resolved)
+	target.warn = func(warning string) {
+		if !slices.Contains(resolved.Warnings, warning) {
+			resolved.Warnings = append(resolved.Warnings, warning)
+		}
+	}
 	headers, err := s.headers(target)
 	if err != nil {
 		return nil, err
 	}
-	resolved := new(Resolved)
 	var local []Header
 	for _, h := range headers {
 		if h.Local() {
@@ -96,12 +118,11 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 			resolved.Left = append(resolved.Left, h)
 		}
 	}
-	if resolved.Warnings, err = s.checkNames(headers); err != nil {
+	if err := s.checkNames(headers, target.warn); err != nil {
 		return nil, err
 	}
 	if len(local) > 0 {
-		warn := func(warning string) { resolved.Warnings = append(resolved.Warnings, warning) }
-		if resolved.Policies, err = s.policies(local, target, warn); err != nil {
+		if resolved.Policies, err = s.policies(local, target); err != nil {
 			return nil, err
 		}
 	}
@@ -119,7 +140,7 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 // app's name: it is an error where the name differs by case alone. Other names
 // are warned of where all headers of the project are at hand, or where one at
 // hand has a similar name and no settings.
-func (s *Source) checkNames(headers []Header) (warnings []string, err error) {
+func (s *Source) checkNames(headers []Header, warn func(string)) error {
 	var without []string // headers without settings
 	for _, h := range headers {
 		if _, ok := s.project.Settings.Apps[h.FullName]; !ok {
@@ -132,14 +153,14 @@ func (s *Source) checkNames(headers []Header) (warnings []string, err error) {
 		}
 		for _, app := range without {
 			if strings.EqualFold(name, app) {
-				return nil, s.settingError(name, "", fmt.Errorf("the app of this package is written %s", app))
+				return s.settingError(name, "", fmt.Errorf("the app of this package is written %s", app))
 			}
 		}
 		if similar := metadata.DidYouMean(name, without); similar != "" || s.location.Package == "" {
-			warnings = append(warnings, fmt.Sprintf("%s: plugins.eca.apps.%s is for an app that has no header here%s", s.name(s.project.File), name, similar))
+			warn(fmt.Sprintf("%s: plugins.eca.apps.%s is for an app that has no header here%s", s.name(s.project.File), name, similar))
 		}
 	}
-	return warnings, nil
+	return nil
 }
 
 func (s *Source) settingError(app, rest string, err error) error {
@@ -158,10 +179,10 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 	for _, typ := range Types {
 		stated := settings.Of(typ).Over(nil)
 		if err := s.certificate(stated, h.Package); err != nil {
-			return nil, err
+			return nil, s.settingError(app.Name, "."+settingsKey[typ]+".certificate"+inEnvironment(app), err)
 		}
-		if err := fill(stated, target); err != nil {
-			return nil, s.settingError(app.Name, "."+settingsKey[typ], err)
+		if field, err := fill(stated, target); err != nil {
+			return nil, s.settingError(app.Name, "."+settingsKey[typ]+"."+field+inEnvironment(app), err)
 		}
 		app.Wanted[typ] = stated
 	}
@@ -172,6 +193,11 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 		var wrong *metadata.SettingError
 		if err := metadata.Lookup(typ).CheckVersion(app.Wanted[typ], target.Version); errors.As(err, &wrong) {
 			return nil, s.settingError(app.Name, "."+settingsKey[typ]+"."+wrong.Path, wrong.Err)
+		}
+	}
+	for name := range s.project.Settings.Apps[h.FullName].Environments {
+		if name != environment && strings.EqualFold(name, target.Alias) {
+			target.warn(fmt.Sprintf("%s: plugins.eca.apps.%s.environments.%s is not used for the alias %s, because case counts", s.name(s.project.File), h.FullName, name, target.Alias))
 		}
 	}
 	return app, nil
@@ -234,18 +260,18 @@ func inEnvironment(app *App) string {
 
 var placeholder = regexp.MustCompile(`\{[A-Za-z]+\}`)
 
-// fill replaces the placeholders in all texts of the statement.
-func fill(stated metadata.Stated, target Target) error {
+// fill replaces the placeholders in all texts of the statement. Beside an error it
+// returns the field concerned.
+func fill(stated metadata.Stated, target Target) (field string, err error) {
 	known := map[string]string{"{orgDomainUrl}": target.DomainURL, "{alias}": target.name()}
-	var unknown error
 	var replace func(fields []metadata.Field) []metadata.Field
 	replace = func(fields []metadata.Field) []metadata.Field {
 		fields = slices.Clone(fields)
 		for i := range fields {
 			fields[i].Text = placeholder.ReplaceAllStringFunc(fields[i].Text, func(name string) string {
 				text, ok := known[name]
-				if !ok && unknown == nil {
-					unknown = fmt.Errorf("%s: there is no placeholder %s, only %s", fields[i].Name, name, strings.Join(slices.Sorted(maps.Keys(known)), " and "))
+				if !ok && err == nil {
+					err = fmt.Errorf("there is no placeholder %s, only %s", name, strings.Join(slices.Sorted(maps.Keys(known)), " and "))
 				}
 				return text
 			})
@@ -253,8 +279,10 @@ func fill(stated metadata.Stated, target Target) error {
 		}
 		return fields
 	}
-	for name, values := range stated {
-		stated[name] = replace(values)
+	for _, name := range slices.Sorted(maps.Keys(stated)) {
+		if stated[name] = replace(stated[name]); err != nil {
+			return name, err
+		}
 	}
-	return unknown
+	return "", nil
 }

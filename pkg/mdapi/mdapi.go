@@ -44,6 +44,8 @@ type Client struct {
 	Version metadata.Version
 
 	// Tokens gives the access token that goes into each call's SessionHeader.
+	// Where it can renew a token, as an *orgauth.Session can, a call that the org
+	// refuses for an expired session is repeated once with the new one.
 	Tokens oauth2.TokenSource
 
 	// HTTPClient sends the requests; nil stands for http.DefaultClient. Redirects
@@ -247,8 +249,14 @@ func inParallel[T, R any](ctx context.Context, items []T, n int, call func(conte
 	return all, nil
 }
 
-// call sends one SOAP request and returns the operation's answer.
+// call sends one SOAP request and returns the operation's answer. It is repeated
+// once where the session has expired and can be renewed; the org has not acted
+// then.
 func (c *Client) call(ctx context.Context, operation string, body func(*xml.Encoder) error) (*response, error) {
+	return wire.Repeat(ctx, c.Tokens, func() (*response, error) { return c.send(ctx, operation, body) })
+}
+
+func (c *Client) send(ctx context.Context, operation string, body func(*xml.Encoder) error) (*response, error) {
 	instance, err := wire.ParseInstance(c.InstanceURL)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -150,6 +151,9 @@ func (ft *FieldType) fromJSON(path string, value any) ([]Field, error) {
 		if !ok {
 			return wrong(`a string or {"file": "a path in the package"}`)
 		}
+		if !strings.Contains(s, "-----BEGIN CERTIFICATE-----") && CheckSecret(s) == nil {
+			return nil, &SettingError{path, errors.New(`must be a certificate in PEM, or {"file": "a path in the package"}`)}
+		}
 		text = s
 	case ft.List != "":
 		if list, ok := value.([]any); ok {
@@ -181,6 +185,13 @@ func (ft *FieldType) fromJSON(path string, value any) ([]Field, error) {
 			err = fmt.Errorf("%w%s", err, DidYouMean(text, ft.Values))
 		}
 		return nil, &SettingError{path, err}
+	}
+	if ft.Name == "callbackUrl" {
+		for _, item := range ft.items(text) {
+			if u, err := url.Parse(item); err != nil || u.Scheme == "" && !strings.HasPrefix(item, "{") {
+				return nil, &SettingError{path, fmt.Errorf("%q is no URL", item)}
+			}
+		}
 	}
 	if ft.Name == "commaSeparatedOauthScopes" {
 		for _, scope := range ft.items(text) {

@@ -32,6 +32,8 @@ func TestStateRefuses(t *testing.T) {
 		{GlobalOAuthSettings, `{"isPkceRequired": "-----BEGIN RSA PRIVATE KEY-----abc"}`, "x.isPkceRequired: holds a private key"},
 		{OAuthSettings, `{"clientAssertionCertificate": "-----BEGIN PRIVATE KEY-----abc"}`, "x.clientAssertionCertificate: holds a private key"},
 		{OAuthSettings, `"abc"`, "x: must be an object with fields of ExtlClntAppOauthSettings, not a string"},
+		{GlobalOAuthSettings, `{"certificate": "certs/uat.crt"}`, `x.certificate: must be a certificate in PEM, or {"file"`},
+		{GlobalOAuthSettings, `{"callbackUrl": "not a url"}`, `x.callbackUrl: "not a url" is no URL`},
 		{OAuthSettings, `{"trustedIpRanges": {}}`, "x.trustedIpRanges: must be an array of objects, not an object"},
 		{OAuthSettings, `{"trustedIpRanges": [{"startIpAddress": "1.1.1.1"}]}`, "x.trustedIpRanges[0]: lacks endIpAddress"},
 		{OAuthSettings, `{"commaSeparatedOauthScopes": ["api"]}`, `x.commaSeparatedOauthScopes: the scope "api" is called Api in metadata`},

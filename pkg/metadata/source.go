@@ -97,6 +97,9 @@ func Parse(r io.Reader) (*Component, error) {
 	if len(data) > maxSource {
 		return nil, fmt.Errorf("is larger than %d MiB", maxSource>>20)
 	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, errors.New("is empty")
+	}
 	doc, err := xmlquery.Parse(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("is not well-formed XML: %w", err)

@@ -32,7 +32,7 @@ func TestReadFileErrors(t *testing.T) {
 		return `<ExtlClntAppOauthConfigurablePolicies xmlns="` + Namespace + `">` + body + `</ExtlClntAppOauthConfigurablePolicies>`
 	}
 	for _, test := range []struct{ name, file, content, want string }{
-		{"empty", "A.eca-meta.xml", "", "A.eca-meta.xml: is not well-formed XML"},
+		{"empty", "A.eca-meta.xml", "", "A.eca-meta.xml: is empty"},
 		{"cut off", "A.eca-meta.xml", `<ExternalClientApplication xmlns="` + Namespace + `"><label>`, "A.eca-meta.xml: is not well-formed XML: XML syntax error on line 1"},
 		{"no XML", "A.eca-meta.xml", "{}", "A.eca-meta.xml: "},
 		{"two roots", "A.eca-meta.xml", header("") + `<a xmlns="` + Namespace + `"/>`, "more than one root element"},

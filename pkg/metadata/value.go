@@ -131,7 +131,7 @@ func (ft *FieldType) display(values []Field) string {
 			parts = append(parts, ShortKey(f.Text))
 		case ft.PEM:
 			if text := ft.canonical(f); text != "" {
-				parts = append(parts, fmt.Sprintf("certificate sha256:%.8x", sha256.Sum256([]byte(text))))
+				parts = append(parts, fmt.Sprintf("sha256:%.8x", sha256.Sum256([]byte(text))))
 			}
 		case ft.Kind == Struct:
 			parts = append(parts, "{"+ft.canonical(f)+"}")

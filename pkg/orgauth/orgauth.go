@@ -8,7 +8,6 @@ package orgauth
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -33,13 +32,15 @@ const (
 // IsSandbox reports whether the platform calls an org of this kind a sandbox.
 func (k Kind) IsSandbox() bool { return k == Sandbox || k == Scratch }
 
-// Session is the right to call one org. It is an oauth2.TokenSource. Its fields
-// hold nothing secret; the token is behind Token alone, so a Session can be
-// printed.
+// Session is the right to call one org. It is an oauth2.TokenSource, and can renew
+// its token where the login allows that. Its fields hold nothing secret; the token
+// is behind Token alone, so a Session can be printed. It is safe for several
+// goroutines.
 type Session struct {
 	Username    string // "" where a token was given outright and nobody said whose
 	Alias       string // the alias that the Salesforce CLI has for the username, "" where it has none
 	OrgID       string // 00D…, "" where unknown
+	Given       bool   // the token was given outright, it is not that of a login
 	InstanceURL string // the org's own URL, checked: tokens may go there
 	Kind        Kind
 
@@ -47,12 +48,8 @@ type Session struct {
 	// unknown.
 	Version metadata.Version
 
-	tokens oauth2.TokenSource
+	*renewal
 }
-
-// Token returns the access token. It does not tell whether the org still accepts
-// it: that shows when a call is answered with INVALID_SESSION_ID.
-func (s *Session) Token() (*oauth2.Token, error) { return s.tokens.Token() }
 
 // String names the org as messages do, by alias or username.
 func (s *Session) String() string {
@@ -83,7 +80,7 @@ func FromToken(accessToken, instanceURL string) (*Session, error) {
 	}
 	return &Session{
 		OrgID: orgID, InstanceURL: u.String(), Kind: kindOfHost(u),
-		tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: accessToken}),
+		Given: true, renewal: &renewal{token: &oauth2.Token{AccessToken: accessToken}},
 	}, nil
 }
 
@@ -133,16 +130,3 @@ func (e *Error) Is(target error) bool { return target == e.Reason }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
-
-// Expired is the error for a session that the org no longer accepts.
-func (s *Session) Expired(cause error) *Error {
-	login := "give a fresh SF_ACCESS_TOKEN"
-	if s.Username != "" {
-		login = fmt.Sprintf("log in again, for example with: sf org login web --alias %s", s)
-	}
-	return &Error{
-		Reason:  ErrExpired,
-		Message: fmt.Sprintf("the session of %s has expired or was revoked; %s", s, login),
-		Err:     cause,
-	}
-}

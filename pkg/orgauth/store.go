@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,18 @@ type Store struct {
 	// Dir is the directory, .sfdx in the user's home directory.
 	Dir string
 
+	// SF is the Salesforce CLI's command, which is asked to renew a session that
+	// cannot be renewed here, with this process's environment; "" asks nobody.
+	SF string
+
+	// AudienceURL takes the place of the audience in a JWT, as SF_AUDIENCE_URL does
+	// for the CLI; "" stands for the CLI's own rules.
+	AudienceURL string
+
+	// HTTPClient sends the requests that renew sessions; nil stands for
+	// http.DefaultClient.
+	HTTPClient *http.Client
+
 	// Keychain gives the key that the CLI encrypted the tokens with. It is asked
 	// once for each session.
 	Keychain Keychain
@@ -32,6 +45,11 @@ type login struct {
 	OrgID              string `json:"orgId"`
 	InstanceURL        string `json:"instanceUrl"`
 	AccessToken        string `json:"accessToken"`
+	LoginURL           string `json:"loginUrl"`
+	ClientID           string `json:"clientId"`
+	PrivateKey         string `json:"privateKey"` // the path of the key's file: a JWT login
+	RefreshToken       string `json:"refreshToken"`
+	CreatedOrgInstance string `json:"createdOrgInstance"`
 	InstanceAPIVersion string `json:"instanceApiVersion"`
 	IsSandbox          *bool  `json:"isSandbox"`
 	IsScratch          *bool  `json:"isScratch"`
@@ -65,7 +83,11 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 	}
 	l, err := s.login(username)
 	if errors.Is(err, fs.ErrNotExist) {
-		message := fmt.Sprintf("no org %q is logged in on this machine%s; log in first, for example with: sf org login web --alias NAME", org, metadata.DidYouMean(org, aliases.names()))
+		alias := org
+		if strings.Contains(org, "@") {
+			alias = "ALIAS"
+		}
+		message := fmt.Sprintf("no org %q is logged in on this machine%s; log in first, for example with: sf org login web --alias %s", org, metadata.DidYouMean(org, aliases.names()), alias)
 		if ok {
 			message = fmt.Sprintf("the alias %q stands for %s, which is not logged in on this machine; log in first, for example with: sf org login web --alias %[1]s", org, username)
 		}
@@ -81,7 +103,7 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 	if isEncrypted(token) {
 		key, err := s.Keychain.Key(ctx)
 		if err != nil {
-			return nil, &Error{Reason: ErrNoKey, Message: "the key to sf's logins cannot be had, so that nobody is logged in here", Err: err}
+			return nil, &Error{Reason: ErrNoKey, Message: "the key to sf's logins cannot be had, so log in to the org again with sf", Err: err}
 		}
 		if token, err = decrypt(token, key); err != nil {
 			return nil, &Error{Reason: ErrWrongKey, Message: fmt.Sprintf("the login of %s cannot be decrypted with the key of this machine; log in again", username), Err: err}
@@ -91,7 +113,8 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 	if err != nil {
 		return nil, &Error{Reason: err.(*Error).Reason, Message: "the login of " + username + " cannot be used", Err: err}
 	}
-	session.Username, session.OrgID = username, l.OrgID
+	session.Username, session.OrgID, session.Given = username, l.OrgID, false
+	session.renewal.how = s.renew(l, session)
 	session.Alias = aliases.alias(username)
 	if ok {
 		session.Alias = org

@@ -27,7 +27,9 @@ type Client struct {
 	// Version is the API version of the endpoints.
 	Version metadata.Version
 
-	// Tokens gives the access token for the Authorization header.
+	// Tokens gives the access token for the Authorization header. Where it can
+	// renew a token, as an *orgauth.Session can, a call that the org refuses for an
+	// expired session is repeated once with the new one.
 	Tokens oauth2.TokenSource
 
 	// HTTPClient sends the requests; nil stands for http.DefaultClient. Redirects
@@ -110,6 +112,11 @@ func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, e
 }
 
 func (c *Client) get(ctx context.Context, path string, into any) error {
+	_, err := wire.Repeat(ctx, c.Tokens, func() (struct{}, error) { return struct{}{}, c.send(ctx, path, into) })
+	return err
+}
+
+func (c *Client) send(ctx context.Context, path string, into any) error {
 	instance, err := wire.ParseInstance(c.InstanceURL)
 	if err != nil {
 		return err

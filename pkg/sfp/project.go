@@ -85,10 +85,8 @@ func ParseProject(data []byte) (*Project, error) {
 			Type    string  `json:"type"`
 			Aliasfy aliasfy `json:"aliasfy"`
 		} `json:"packageDirectories"`
-		SourceAPIVersion string `json:"sourceApiVersion"`
-		Plugins          struct {
-			ECA json.RawMessage `json:"eca"`
-		} `json:"plugins"`
+		SourceAPIVersion string                     `json:"sourceApiVersion"`
+		Plugins          map[string]json.RawMessage `json:"plugins"`
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if err := json.Unmarshal(data, &file); err != nil {
@@ -112,12 +110,16 @@ func ParseProject(data []byte) (*Project, error) {
 		}
 		p.SourceAPIVersion = v
 	}
-	if len(file.Plugins.ECA) > 0 {
-		settings, err := parseSettings(file.Plugins.ECA)
-		if err != nil {
-			return nil, err
+	for name, settings := range file.Plugins {
+		switch {
+		case name == "eca":
+			var err error
+			if p.Settings, err = parseSettings(settings); err != nil {
+				return nil, err
+			}
+		case strings.EqualFold(name, "eca"):
+			return nil, fmt.Errorf("plugins.%s: eca's settings are under plugins.eca, in lower case", name)
 		}
-		p.Settings = settings
 	}
 	return p, nil
 }

@@ -203,6 +203,7 @@ func TestParseProjectErrors(t *testing.T) {
 		{`{"packageDirectories": [{"path": "/etc"}]}`, "leads out of the project"},
 		{`{"sourceApiVersion": "latest"}`, `sourceApiVersion: "latest" is not an API version`},
 		{`{"packageDirectories": [{"path": "a", "aliasfy": "yes"}]}`, "aliasfy must be"},
+		{`{"plugins": {"ECA": {}}}`, "plugins.ECA: eca's settings are under plugins.eca"},
 		{eca(`7`), "plugins.eca: must be an object"},
 		{eca(`{"app": {}}`), "plugins.eca.app: there is no such setting; did you mean apps?"},
 		{eca(`{"apps": []}`), "plugins.eca.apps: must be an object"},

@@ -43,7 +43,7 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 	if path == "/services/data" { // the only one that needs no session
 		return o.versions(), nil
 	}
-	if r.Header.Get("Authorization") != "Bearer "+o.token {
+	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !ok || !o.accepts(token) {
 		return nil, &restError{http.StatusUnauthorized, "INVALID_SESSION_ID", "Session expired or invalid"}
 	}
 	if path == userInfoPath {

@@ -22,6 +22,7 @@ package simorg
 
 import (
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/hex"
 	"fmt"
 	"net"
@@ -73,6 +74,14 @@ type Config struct {
 	Users          []User
 	PermissionSets []string // names
 	Profiles       []string // names
+
+	// SessionLifetime is how long an access token is good for; 0 is until
+	// ExpireSessions.
+	SessionLifetime time.Duration
+
+	// JWTClients are the connected apps that can get a session by JWT bearer: the
+	// public key of each, by consumer key. All users have approved them.
+	JWTClients map[string]*rsa.PublicKey
 }
 
 // User is a user of the org.
@@ -90,6 +99,7 @@ type Org struct {
 	mu        sync.Mutex
 	url       string
 	token     string
+	sessions  map[string]time.Time          // when each access token ends, zero for never
 	records   map[string]map[string]*record // by type and fullName, in lower case
 	broken    map[string]bool               // apps whose OAuth plugin is beyond repair, in lower case
 	artifacts []row                         // sfp's records of what it has installed
@@ -112,13 +122,14 @@ func New(config Config) *Org {
 	}
 	config.Users = append([]User{{Username: config.Username}}, config.Users...)
 	o := &Org{
-		config:  config,
-		id:      "00D" + random(6) + "AAA",
-		records: make(map[string]map[string]*record),
-		broken:  make(map[string]bool),
-		deploys: make(map[string]*deployJob),
+		config:   config,
+		id:       "00D" + random(6) + "AAA",
+		records:  make(map[string]map[string]*record),
+		broken:   make(map[string]bool),
+		sessions: make(map[string]time.Time),
+		deploys:  make(map[string]*deployJob),
 	}
-	o.token = o.newToken()
+	o.token = o.newSession()
 	return o
 }
 
@@ -129,7 +140,22 @@ func random(n int) string {
 	return hex.EncodeToString(b)
 }
 
-func (o *Org) newToken() string { return o.id + "!AQE" + random(24) }
+// newSession returns a fresh access token.
+func (o *Org) newSession() string {
+	token := o.id + "!AQE" + random(24)
+	var end time.Time
+	if o.config.SessionLifetime > 0 {
+		end = time.Now().Add(o.config.SessionLifetime)
+	}
+	o.sessions[token] = end
+	return token
+}
+
+// accepts reports whether an access token is good.
+func (o *Org) accepts(token string) bool {
+	end, ok := o.sessions[token]
+	return ok && (end.IsZero() || time.Now().Before(end))
+}
 
 // nextID makes a record ID with the prefix of its kind.
 func (o *Org) nextID(prefix string) string {
@@ -148,15 +174,18 @@ func (o *Org) Username() string { return o.config.Username }
 func (o *Org) AccessToken() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if !o.accepts(o.token) {
+		o.token = o.newSession()
+	}
 	return o.token
 }
 
-// ExpireSessions makes the org refuse the access token that it gave so far.
+// ExpireSessions makes the org refuse the access tokens that it gave so far.
 // AccessToken returns a fresh one from then on.
 func (o *Org) ExpireSessions() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.token = o.newToken()
+	clear(o.sessions)
 }
 
 // ServeHTTP answers one request, after recording it and holding it back for the
@@ -171,6 +200,8 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			o.serveSOAP(w, r, body)
 		case strings.HasPrefix(path, "/services/data") || path == userInfoPath:
 			o.serveREST(w, r, body)
+		case path == tokenPath:
+			o.serveToken(w, r, body)
 		default:
 			http.NotFound(w, r)
 		}

@@ -204,7 +204,7 @@ func (o *Org) soap(r *http.Request, body []byte) (string, error) {
 	if c.version > o.config.Version {
 		return "", &soapError{"sf:UNSUPPORTED_API_VERSION", "UNSUPPORTED_API_VERSION: Invalid Api version specified on URL"}
 	}
-	if c.session != o.token {
+	if !o.accepts(c.session) {
 		return "", &soapError{"sf:INVALID_SESSION_ID", "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session"}
 	}
 	name := c.operation.name.Local

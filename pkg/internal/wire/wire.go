@@ -42,6 +42,12 @@ func ParseInstance(raw string) (*url.URL, error) {
 	return nil, fmt.Errorf("a token is sent over https only, and the instance URL %s://%s is not (http is for this machine's own loopback)", u.Scheme, u.Host)
 }
 
+// IsLoopback reports whether a URL leads to this machine's own loopback.
+func IsLoopback(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && isLoopback(u.Hostname())
+}
+
 func isLoopback(host string) bool {
 	if host == "localhost" {
 		return true
@@ -50,12 +56,39 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// withoutRedirects returns the client such that it does not follow redirects:
+// WithoutRedirects returns the client such that it does not follow redirects:
 // the body and headers that they would carry along hold the token.
-func withoutRedirects(c *http.Client) *http.Client {
+func WithoutRedirects(c *http.Client) *http.Client {
 	own := *c
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &own
+}
+
+// Renewer is a source of tokens that can replace one that the org no longer
+// accepts.
+type Renewer interface {
+	oauth2.TokenSource
+	Renew(ctx context.Context, stale *oauth2.Token) (*oauth2.Token, error)
+}
+
+// Repeat makes a call, and makes it once more with a renewed token where the org
+// does not accept the session and tokens can be renewed.
+func Repeat[T any](ctx context.Context, tokens oauth2.TokenSource, call func() (T, error)) (T, error) {
+	used, err := tokens.Token()
+	if err != nil {
+		var none T
+		return none, err
+	}
+	result, err := call()
+	var answer interface{ SessionExpired() bool }
+	renewer, ok := tokens.(Renewer)
+	if !ok || !errors.As(err, &answer) || !answer.SessionExpired() {
+		return result, err
+	}
+	if _, err := renewer.Renew(ctx, used); err != nil {
+		return result, err
+	}
+	return call()
 }
 
 // StatusError is an answer that is not what the API says: a status without a
@@ -136,7 +169,7 @@ func Do(ctx context.Context, client *http.Client, tokens oauth2.TokenSource, pre
 		}
 		return &maskedError{answer.Mask(fmt.Sprintf(format, req.URL.Host, err)), err}
 	}
-	resp, err := withoutRedirects(client).Do(req.WithContext(ctx))
+	resp, err := WithoutRedirects(client).Do(req.WithContext(ctx))
 	if err != nil {
 		return nil, failed(err, "%s did not answer: %v")
 	}
