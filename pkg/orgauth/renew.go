@@ -27,6 +27,7 @@ type renewal struct {
 	token   *oauth2.Token
 	how     func(ctx context.Context, stale string) (token, by string, err error) // nil: the token cannot be renewed
 	renewed string                                                                // by what, "" before
+	failed  *Error                                                                // why it could not be renewed
 }
 
 // Token returns the access token. It does not tell whether the org still accepts
@@ -57,12 +58,16 @@ func (s *Session) Renew(ctx context.Context, stale *oauth2.Token) (*oauth2.Token
 	if s.token.AccessToken != stale.AccessToken {
 		return s.token, nil
 	}
+	if s.failed != nil {
+		return nil, s.failed
+	}
 	if s.how == nil || s.renewed != "" {
 		return nil, s.expired(nil)
 	}
 	token, by, err := s.how(ctx, stale.AccessToken)
 	if err != nil {
-		return nil, s.expired(err)
+		s.failed = s.expired(err)
+		return nil, s.failed
 	}
 	s.token, s.renewed = &oauth2.Token{AccessToken: token}, by
 	return s.token, nil
@@ -204,8 +209,12 @@ func jwtError(login string, err error) error {
 	}
 	var answer *oauth2.RetrieveError
 	if errors.As(err, &answer) {
-		if answer.ErrorCode != "" {
-			return fmt.Errorf("%s answered %s: %s", host, answer.ErrorCode, answer.ErrorDescription)
+		var why struct {
+			Code        string `json:"error"`
+			Description string `json:"error_description"`
+		}
+		if json.Unmarshal(answer.Body, &why) == nil && why.Code != "" {
+			return fmt.Errorf("%s answered %.100s: %.300s", host, why.Code, why.Description)
 		}
 		return fmt.Errorf("%s answered HTTP %d", host, answer.Response.StatusCode)
 	}
