@@ -7,9 +7,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -23,6 +26,8 @@ type simulateCmd struct {
 	User            []string          `placeholder:"USERNAME" help:"Further users of the org, whom policies can refer to."`
 	SessionLifetime time.Duration     `default:"0s" help:"How long an access token is good for. 0 is as long as the org is served."`
 	JWTClient       map[string]string `name:"jwt-client" placeholder:"KEY=FILE" help:"Connected app that can log in by JWT bearer: its consumer key, and a PEM file with its certificate or public key."`
+	State           string            `placeholder:"FILE" help:"File that the org is kept in between runs. It holds the org's sessions and secrets."`
+	Requests        string            `placeholder:"FILE" help:"File to which a line is appended for each request, without headers and bodies."`
 	AutoPolicies    bool              `help:"Make both policy records of an app with its consumer, as many orgs do."`
 }
 
@@ -37,6 +42,33 @@ type serverDocument struct {
 	AccessToken string `json:"accessToken"` // opens nothing but the simulated org
 	OrgID       string `json:"orgId"`
 	Kind        string `json:"kind"`
+}
+
+// loadState reads an org's state from a file. A file that does not exist yet is
+// an empty org.
+func loadState(org *simorg.Org, name string) error {
+	file, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return errors.New("cannot be read")
+	}
+	defer file.Close()
+	return org.Load(file)
+}
+
+// saveState writes an org's state to a file, whole or not at all.
+func saveState(org *simorg.Org, name string) error {
+	file, err := os.CreateTemp(filepath.Dir(name), ".eca-state-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	if err := errors.Join(org.Save(file), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), name)
 }
 
 // readPublicKey reads the RSA public key of a certificate, or a bare one.
@@ -79,14 +111,30 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 		}
 		clients[id] = key
 	}
+	var log func(simorg.Request)
+	if c.Requests != "" {
+		file, err := os.OpenFile(c.Requests, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return usageError{fmt.Errorf("--requests: %s cannot be written", c.Requests)}
+		}
+		defer file.Close()
+		log = func(r simorg.Request) {
+			fmt.Fprintf(file, "%s %s %d %s %s %s\n", r.Method, r.Path, r.Status, r.Operation, r.Type, strings.Join(r.FullNames, ","))
+		}
+	}
 	org, err := simorg.Listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port)), simorg.Config{
 		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies, Users: users,
-		SessionLifetime: c.SessionLifetime, JWTClients: clients,
+		SessionLifetime: c.SessionLifetime, JWTClients: clients, Log: log,
 	})
 	if err != nil {
 		return fmt.Errorf("cannot listen on port %d of the loopback: %w", c.Port, err)
 	}
 	defer org.Close()
+	if c.State != "" {
+		if err := loadState(org.Org, c.State); err != nil {
+			return usageError{fmt.Errorf("--state: %s: %w", c.State, err)}
+		}
+	}
 	if out.json {
 		out.document.Server = &serverDocument{org.URL, c.Username, org.AccessToken(), org.ID(), c.Kind}
 		out.finish(nil)
@@ -96,6 +144,11 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 	out.printf("  export SF_ORG_INSTANCE_URL=%s\n  export SF_ACCESS_TOKEN='%s'\n", org.URL, org.AccessToken())
 	out.printf("eca: serving until interrupted\n")
 	<-ctx.Done()
+	if c.State != "" {
+		if err := saveState(org.Org, c.State); err != nil {
+			return fmt.Errorf("the org's state cannot be kept in %s: %w", c.State, err)
+		}
+	}
 	out.printf("eca: stopped after %s\n", plural(len(org.Requests()), "request"))
 	return nil
 }

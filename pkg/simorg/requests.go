@@ -166,6 +166,9 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(http.Res
 	}
 	o.mu.Lock()
 	o.requests = append(o.requests, entry)
+	if o.config.Log != nil {
+		o.config.Log(entry)
+	}
 	o.mu.Unlock()
 	if dropped {
 		panic(http.ErrAbortHandler)

@@ -75,6 +75,10 @@ type Config struct {
 	PermissionSets []string // names
 	Profiles       []string // names
 
+	// Log, where it is not nil, is told of every request when it is answered. It is
+	// called by one goroutine at a time.
+	Log func(Request)
+
 	// SessionLifetime is how long an access token is good for; 0 is until
 	// ExpireSessions.
 	SessionLifetime time.Duration
@@ -200,6 +204,8 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			o.serveSOAP(w, r, body)
 		case strings.HasPrefix(path, "/services/data") || path == userInfoPath:
 			o.serveREST(w, r, body)
+		case strings.HasPrefix(path, apexPath):
+			o.serveApex(w, body)
 		case path == tokenPath:
 			o.serveToken(w, r, body)
 		default:

@@ -1,0 +1,94 @@
+package simorg
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+// savedState is what Save writes.
+type savedState struct {
+	Org       string               `json:"org"`
+	Token     string               `json:"token"`
+	Sessions  map[string]time.Time `json:"sessions"`
+	Serial    int                  `json:"serial"`
+	Records   []savedRecord        `json:"records"`
+	Broken    []string             `json:"broken,omitempty"`
+	Artifacts []row                `json:"artifacts,omitempty"`
+}
+
+type savedRecord struct {
+	Type     string       `json:"type"`
+	FullName string       `json:"fullName"`
+	ID       string       `json:"id"`
+	Fields   []savedValue `json:"fields"`
+	Secret   string       `json:"secret,omitempty"`
+}
+
+type savedValue struct {
+	Name   string       `json:"name"`
+	Text   string       `json:"text,omitempty"`
+	Nested []savedValue `json:"nested,omitempty"`
+}
+
+// Save writes all that the org holds, its sessions and consumer secrets among it,
+// for Load. Requests and faults are not part of it.
+func (o *Org) Save(w io.Writer) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := savedState{Org: o.id, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts}
+	for _, typ := range metadata.Types() {
+		for _, rec := range o.all(typ.Name) {
+			s.Records = append(s.Records, savedRecord{rec.typ, rec.fullName, rec.id, saveValues(rec.fields), rec.secret})
+		}
+	}
+	for app := range o.broken {
+		s.Broken = append(s.Broken, app)
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", " ")
+	return e.Encode(s)
+}
+
+// Load replaces all that the org holds by what Save wrote.
+func (o *Org) Load(r io.Reader) error {
+	var s savedState
+	if err := json.NewDecoder(r).Decode(&s); err != nil {
+		return err
+	}
+	if s.Org == "" || s.Token == "" {
+		return errors.New("this is no state of a simulated org")
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.id, o.token, o.sessions, o.serial, o.artifacts = s.Org, s.Token, s.Sessions, s.Serial, s.Artifacts
+	clear(o.records)
+	clear(o.broken)
+	for _, saved := range s.Records {
+		o.store(&record{typ: saved.Type, fullName: saved.FullName, id: saved.ID, fields: loadValues(saved.Fields), secret: saved.Secret})
+	}
+	for _, app := range s.Broken {
+		o.broken[strings.ToLower(app)] = true
+	}
+	return nil
+}
+
+func saveValues(values []value) []savedValue {
+	var saved []savedValue
+	for _, v := range values {
+		saved = append(saved, savedValue{v.name, v.text, saveValues(v.nested)})
+	}
+	return saved
+}
+
+func loadValues(saved []savedValue) []value {
+	var values []value
+	for _, s := range saved {
+		values = append(values, value{s.Name, s.Text, loadValues(s.Nested)})
+	}
+	return values
+}
