@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -85,8 +86,8 @@ func TestScripts(t *testing.T) {
 			return os.Mkdir(home, 0o700)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "sent": sent, "rounds": rounds,
-			"forget": forget, "expire": expire, "component": component, "fault": fault, "apps": makeApps, "oneline": oneLineOnStderr, "json": checkJSON,
+			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "sent": sent,
+			"forget": forget, "expire": expire, "component": component, "fault": fault, "apps": makeApps, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
 		},
 	})
 }
@@ -205,15 +206,6 @@ func sent(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// rounds N: at most N requests had to wait for one another.
-func rounds(ts *testscript.TestScript, neg bool, args []string) {
-	most, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	if n := simorg.Sequential(ts.Value(stageKey{}).(*stage).org(ts).Requests()); n > most {
-		ts.Fatalf("the requests took %d rounds, more than %d", n, most)
-	}
-}
-
 func forget(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Value(stageKey{}).(*stage).org(ts).ForgetRequests()
 }
@@ -274,6 +266,21 @@ func oneLineOnStderr(ts *testscript.TestScript, neg bool, args []string) {
 	text := ts.ReadFile("stderr")
 	if strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") || !strings.HasPrefix(text, "eca: ") {
 		ts.Fatalf("standard error is not one line: %q", text)
+	}
+}
+
+// exits CODE COMMAND...: runs eca and checks its exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	code := 0
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("the exit code is %d, not %s", code, args[0])
 	}
 }
 

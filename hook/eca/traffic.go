@@ -17,14 +17,14 @@ type traffic struct {
 	base     http.RoundTripper
 }
 
-// maxParallel is how many connections a run keeps open; it sends no more
-// requests at once than that.
-const maxParallel = 16
+// maxIdle is how many connections a run keeps open, which is more than most runs
+// have requests under way at once.
+const maxIdle = 16
 
 // newHTTPClient returns the client of a run.
 func newHTTPClient(out *output) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = maxParallel
+	transport.MaxIdleConnsPerHost = maxIdle
 	out.traffic = &traffic{out: out, base: transport}
 	return &http.Client{Transport: out.traffic}
 }

@@ -15,7 +15,7 @@ type ComponentFailure struct {
 	App      string
 	Type     string
 	FullName string
-	Err      error // a *mdapi.ComponentError where the org refused it, else a *MismatchError
+	Err      error // a *mdapi.ComponentError where the org refused it, a *MismatchError where it keeps something else
 }
 
 func (e *ComponentFailure) Error() string {
@@ -57,8 +57,9 @@ func (r readBack) add(typ string, names ...string) { r[typ] = append(r[typ], nam
 //
 // What was updated is read back, and so are new global settings, in which the
 // platform has a say. A component that the org reports as newly made holds what
-// was sent. Before policies are made they are looked for, because many orgs make
-// them by themselves along with the consumer.
+// was sent. Policies are looked for right before they are made, because many orgs
+// make them by themselves along with the consumer; what is written then is not
+// read once more.
 //
 // An app whose component the org refuses is left at that; the others go on. The
 // error joins a *ComponentFailure for each such component; what ended the run as
@@ -125,7 +126,7 @@ func (o *Org) write(ctx context.Context, p *Plan, typ string, read readBack) err
 	for i, r := range results {
 		c := components[i]
 		switch {
-		case r.Success && c.Action == Create && r.Created && typ != metadata.GlobalOAuthSettings:
+		case r.Success && typ != metadata.GlobalOAuthSettings && (c.fresh || c.Action == Create && r.Created):
 			c.Done = true
 			p.state.put(c.component)
 		case r.Success:
@@ -147,7 +148,8 @@ func (o *Org) write(ctx context.Context, p *Plan, typ string, read readBack) err
 			}
 		}
 	}
-	if fault := new(mdapi.Fault); err != nil && !errors.As(err, &fault) {
+	var unanswered interface{ Uncertain() bool }
+	if errors.As(err, &unanswered) && unanswered.Uncertain() {
 		for _, c := range components[len(results):min(len(results)+mdapi.MaxComponents, len(components))] {
 			c.Uncertain = true
 		}
@@ -194,6 +196,7 @@ func (o *Org) confirm(ctx context.Context, p *Plan, read readBack) error {
 				}
 			case c.Err == nil:
 				app.Components[i] = p.compare(app.App, c.Type)
+				app.Components[i].fresh = len(read[c.Type]) > 0
 			}
 		}
 	}

@@ -52,6 +52,7 @@ type ComponentPlan struct {
 	Err error
 
 	component *metadata.Component // to be written
+	fresh     bool                // planned from what was read right before
 }
 
 // Pending reports how many components the plan would write.
@@ -187,16 +188,24 @@ func (p *AppPlan) failed() bool {
 	return slices.ContainsFunc(p.Components, func(c *ComponentPlan) bool { return c.Err != nil })
 }
 
-// pending returns the components that are to be written, of one type or, for "",
-// of all. Those of an app that failed are left out.
+// pending returns the components of a type that are next to be written: of each
+// app the first that is not as wanted yet, where it is of that type. For "" it
+// returns all that are not as wanted yet. Those of an app that failed are left
+// out.
 func (p *Plan) pending(typ string) (components []*ComponentPlan) {
 	for _, app := range p.Apps {
 		if app.failed() {
 			continue
 		}
 		for _, c := range app.Components {
-			if (c.Type == typ || typ == "") && c.Action != Unchanged && !c.Done {
+			if c.Action == Unchanged || c.Done {
+				continue
+			}
+			if typ == "" || c.Type == typ {
 				components = append(components, c)
+			}
+			if typ != "" {
+				break
 			}
 		}
 	}

@@ -12,8 +12,8 @@ type Report struct {
 	Org      OrgReport   `json:"org"`
 	Policies []Policies  `json:"policies"` // where the environment's policies were found
 	Apps     []AppReport `json:"apps"`
-	// Pending is how many components were not as wanted before the run; after a
-	// plan they still are not.
+	// Pending is how many components the run wrote or was to write; of a plan, how
+	// many are not as wanted.
 	Pending int `json:"pending"`
 	// PlanOnly says that nothing was to be written.
 	PlanOnly bool     `json:"planOnly"`
@@ -48,7 +48,8 @@ type ComponentReport struct {
 	FullName string            `json:"fullName"`
 	Action   Action            `json:"action"`
 	Changes  []metadata.Change `json:"changes,omitempty"`
-	// Done says that the component is as wanted now.
+	// Done says that the component is as wanted: it was unchanged, or the org
+	// accepted it and nothing is known to differ.
 	Done bool `json:"done"`
 	// Uncertain says that it was sent and no answer came.
 	Uncertain bool   `json:"uncertain,omitempty"`

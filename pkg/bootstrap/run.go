@@ -102,7 +102,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	}
 	plan := newPlan(found, resolved.Apps, target.DomainURL)
 	if options.PlanOnly {
-		err = org.headers(ctx, plan)
+		err = plan.stopped(org.headers(ctx, plan))
 	} else {
 		err = org.Apply(ctx, plan)
 	}

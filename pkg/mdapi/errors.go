@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Fault is a SOAP fault: the whole call failed and nothing of it was done.
+// Fault is a SOAP fault: the whole call failed. Nothing of it was done, unless
+// Uncertain says that nobody knows.
 type Fault struct {
 	Operation string // the call, like upsertMetadata
 	Code      string // the faultcode without its prefix, like INVALID_SESSION_ID
@@ -24,6 +25,11 @@ func (f *Fault) Error() string {
 // SessionExpired reports whether the org does not accept the access token: it
 // expired, was revoked, or belongs to another org.
 func (f *Fault) SessionExpired() bool { return f.Code == "INVALID_SESSION_ID" }
+
+// Uncertain reports whether the org may have acted before it gave up.
+func (f *Fault) Uncertain() bool {
+	return f.Code == "SERVER_UNAVAILABLE" || f.Code == "REQUEST_RUNNING_TOO_LONG"
+}
 
 // ComponentError is why the org refused one component while it may have accepted
 // others of the same call.
@@ -55,8 +61,8 @@ func (e *ComponentError) DuplicateOf() string {
 	if !found {
 		return ""
 	}
-	name, _, _ := strings.Cut(after, " ")
-	return strings.TrimRight(name, ".,:;")
+	name, _, _ := strings.Cut(after, ";") // several reasons stand behind one another
+	return strings.TrimRight(strings.TrimSpace(name), ".,:")
 }
 
 // IsDuplicate reports whether the org has the component under another name.

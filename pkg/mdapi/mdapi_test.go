@@ -147,6 +147,59 @@ func TestOneComponentFailsAndOthersSucceed(t *testing.T) {
 	}
 }
 
+// TestResultsBeforeAnError makes sure that what was done before a call failed is
+// known.
+func TestResultsBeforeAnError(t *testing.T) {
+	org := simorgtest.Start(t, simorg.Config{})
+	var components []*metadata.Component
+	for i := range 12 {
+		components = append(components, header(fmt.Sprintf("App%02d", i)))
+	}
+	calls := 0
+	fault := simorg.SOAPFault("SERVER_UNAVAILABLE", "busy")
+	fault.Fits = func(simorg.Request) bool { calls++; return calls == 2 }
+	org.Inject(fault)
+	results, err := client(org).Upsert(t.Context(), components)
+	var answer *mdapi.Fault
+	if !errors.As(err, &answer) || !answer.Uncertain() || len(results) != 10 || !results[9].Success {
+		t.Errorf("%d results, %v", len(results), err)
+	}
+}
+
+// TestConnectionsAreReused makes sure that a run does not open a connection for
+// each call.
+func TestConnectionsAreReused(t *testing.T) {
+	opened := 0
+	server := httptest.NewUnstartedServer(simorg.New(simorg.Config{}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened++
+		}
+	}
+	server.Start()
+	defer server.Close()
+	c := &mdapi.Client{InstanceURL: server.URL, Version: 65, Tokens: token("x"), HTTPClient: server.Client()}
+	for range 5 {
+		c.List(t.Context(), metadata.Header)
+	}
+	server.Close()
+	if opened != 1 {
+		t.Errorf("%d connections were opened", opened)
+	}
+}
+
+func TestComponentErrorsAreMasked(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><upsertMetadataResponse><result><errors><message>TOKEN 3MVG9abcdefghijklmnopqrstuvwxyz0123</message><statusCode>X</statusCode></errors><fullName>A</fullName><success>0</success></result></upsertMetadataResponse></s:Body></s:Envelope>`)
+	}))
+	defer server.Close()
+	c := &mdapi.Client{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}
+	results, err := c.Upsert(t.Context(), []*metadata.Component{header("A")})
+	if err != nil || results[0].Errors[0].Message != "(token) 3MVG9…123" {
+		t.Errorf("%v, %v", results, err)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	org := simorgtest.Start(t, simorg.Config{})
 	c := client(org)
@@ -331,7 +384,7 @@ func TestContextEndsACall(t *testing.T) {
 }
 
 func TestReadsRunInParallel(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{Latency: 20 * time.Millisecond})
+	org := simorgtest.Start(t, simorg.Config{Latency: 300 * time.Millisecond})
 	var names []string
 	for i := range 40 {
 		names = append(names, fmt.Sprint("App", i))
@@ -346,9 +399,9 @@ func TestReadsRunInParallel(t *testing.T) {
 
 func TestDuplicateOf(t *testing.T) {
 	for message, want := range map[string]string{
-		"ExtlClntAppOauthSettingsId duplicates value on App_oauthPlcy":        "App_oauthPlcy",
-		"duplicate value found: X duplicates value on record with id: 0xI000": "record",
-		"ExtlClntAppOauthSettingsId duplicates value on App_defaultPolicy.":   "App_defaultPolicy",
+		"ExtlClntAppOauthSettingsId duplicates value on App_oauthPlcy":      "App_oauthPlcy",
+		"X duplicates value on an odd one; and another reason":              "an odd one",
+		"ExtlClntAppOauthSettingsId duplicates value on App_defaultPolicy.": "App_defaultPolicy",
 		"something else": "",
 	} {
 		if got := (&mdapi.ComponentError{Code: "DUPLICATE_VALUE", Message: message}).DuplicateOf(); got != want {

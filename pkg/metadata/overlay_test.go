@@ -102,7 +102,7 @@ func TestOverlayKeepsEverythingElse(t *testing.T) {
 
 func TestChangesShowNoSecret(t *testing.T) {
 	c := &Component{Type: GlobalOAuthSettings, Fields: []Field{{Name: "consumerKey", Text: "3MVG9abcdefghijklmnopqrstuvwxyz"}, {Name: "consumerSecret", Text: "TOPSECRET"}}}
-	_, changes := c.Overlay(Stated{"consumerKey": nil, "consumerSecret": nil, "certificate": {{Name: "certificate", Text: "-----BEGIN CERTIFICATE-----AAAA"}}})
+	_, changes := c.Overlay(Stated{"consumerKey": {{Name: "consumerKey", Text: "3MVG9abcdefghijklmnopqrstuvwxyz"}}, "consumerSecret": {{Name: "consumerSecret", Text: "TOPSECRET"}}, "certificate": {{Name: "certificate", Text: "-----BEGIN CERTIFICATE-----AAAA"}}})
 	text := fmt.Sprint(changes)
 	for _, secret := range []string{"abcdefghij", "TOPSECRET", "BEGIN CERTIFICATE"} {
 		if strings.Contains(text, secret) {

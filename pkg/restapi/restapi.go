@@ -123,7 +123,7 @@ func (c *Client) send(ctx context.Context, path string, into any) error {
 	}
 	ref, err := url.Parse(path)
 	if err != nil || ref.Host != "" || ref.Scheme != "" {
-		return fmt.Errorf("the org refers to %q, which is no path of its own", path)
+		return errors.New("the org refers to another place than a path of its own")
 	}
 	answer, err := wire.Do(ctx, c.HTTPClient, c.Tokens, func(token string) (*http.Request, error) {
 		req, err := http.NewRequest(http.MethodGet, instance.ResolveReference(ref).String(), nil)

@@ -39,7 +39,7 @@ func (r Request) Writes() bool {
 }
 
 // Requests returns the requests that the org has answered, in the order in which
-// they came.
+// it did.
 func (o *Org) Requests() []Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -124,8 +124,7 @@ func (o *Org) takeFault(r Request) *Fault {
 	return nil
 }
 
-// record lets serve answer a request, and remembers it. The slot is taken when
-// the request comes, so that the order is that of arrival.
+// record lets serve answer a request, and remembers it.
 func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter, []byte)) {
 	entry := Request{Method: r.Method, Path: r.URL.RequestURI(), Started: time.Now()}
 	body, err := readBody(r)

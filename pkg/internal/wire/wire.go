@@ -107,6 +107,9 @@ func (e *StatusError) Error() string {
 // accept the session.
 func (e *StatusError) SessionExpired() bool { return e.Status == http.StatusUnauthorized }
 
+// Uncertain reports whether the org may have acted although the answer is none.
+func (e *StatusError) Uncertain() bool { return e.Status >= 500 || e.Status == http.StatusOK }
+
 // Answer is what came back on a request.
 type Answer struct {
 	Status int // the HTTP status
@@ -145,6 +148,13 @@ type maskedError struct {
 func (e *maskedError) Error() string { return e.message }
 
 func (e *maskedError) Unwrap() error { return e.err }
+
+// Uncertain reports whether the org may have acted although no answer came. A
+// connection that never was tells that it has not.
+func (e *maskedError) Uncertain() bool {
+	var op *net.OpError
+	return !errors.As(e.err, &op) || op.Op != "dial"
+}
 
 // Do sends a request with the session's token, which prepare puts into it, and
 // returns the answer. It is read up to MaxAnswer and refused beyond; a redirect

@@ -13,18 +13,27 @@ import (
 
 // Start serves a simulated org until the test ends.
 //
-// Where the Metadata API's schema is at hand beside the module (in
-// ../shared/schema, as in ecakit's own development) and xmllint is installed,
-// every SOAP request that the org got is then validated against it, and the test
-// fails for one that does not follow it. Requests that the test sent wrong on
-// purpose are those that the org answered with a status of failure; they are
-// left out.
+// Where the Metadata API's schema is at hand (envelope.xsd in ../shared/schema
+// beside the module) and xmllint is installed, every SOAP request that the org got
+// is then validated against it, also those that it was told to forget, and the
+// test fails for one that does not follow it. Requests that the test sent wrong on
+// purpose are those that the org answered with a status of failure; they are left
+// out.
 func Start(t testing.TB, config simorg.Config) *simorg.Server {
 	t.Helper()
+	var all []simorg.Request
+	log := config.Log
+	config.Log = func(r simorg.Request) {
+		all = append(all, r)
+		if log != nil {
+			log(r)
+		}
+	}
 	org := simorg.Start(config)
 	t.Cleanup(func() {
 		org.Close()
-		Validate(t, org.Requests())
+		org.Requests() // waits for the last request's Log
+		Validate(t, all)
 	})
 	return org
 }

@@ -1,0 +1,40 @@
+package metadata_test
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+func ExampleComponent_Overlay() {
+	existing, err := metadata.Parse(strings.NewReader(`<ExtlClntAppGlobalOauthSettings xmlns="http://soap.sforce.com/2006/04/metadata">
+	<callbackUrl>https://erp.example.com/callback</callbackUrl>
+	<externalClientApplication>MyApp</externalClientApplication>
+	<isDeviceFlowEnabled>false</isDeviceFlowEnabled>
+	<someFutureField>kept</someFutureField>
+</ExtlClntAppGlobalOauthSettings>`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	wanted := make(metadata.Stated)
+	wanted.Set("callbackUrl", "https://erp.example.com/callback")
+	wanted.Set("isDeviceFlowEnabled", "true")
+	result, changes := existing.Overlay(wanted)
+	for _, c := range changes {
+		fmt.Println(c.Field, c.From, "→", c.To)
+	}
+	fmt.Println(result.Text("someFutureField"))
+	// Output:
+	// isDeviceFlowEnabled false → true
+	// kept
+}
+
+func ExampleType_State() {
+	global := metadata.Lookup(metadata.GlobalOAuthSettings)
+	_, err := global.State("settings", map[string]any{"callbackURL": "https://erp.example.com"})
+	fmt.Println(err)
+	// Output:
+	// settings.callbackURL: ExtlClntAppGlobalOauthSettings has no such field; did you mean callbackUrl?
+}
