@@ -52,9 +52,9 @@ printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$node" "$cache/sfp-$sfp_version/node_
 chmod +x "$work/bin/sf" "$work/bin/sfp"
 plain_path=$work/bin:$PATH
 mkdir "$work/eca"
-(cd "$repo" && CGO_ENABLED=0 go build -trimpath -o "$work/eca/eca" ./hook/eca)
+(cd "$repo" && CGO_ENABLED=0 go build -trimpath -o "$work/eca/eca" ./hook/eca && go build -o "$work/measure" ./scripts/measure)
 eca=$work/eca/eca
-export GOFLAGS=-mod=mod PATH=$work/eca:$plain_path HOME=$work/home
+export PATH=$work/eca:$plain_path HOME=$work/home
 export SF_USE_GENERIC_UNIX_KEYCHAIN=true SF_DISABLE_TELEMETRY=true SF_DISABLE_LOG_FILE=true SF_AUTOUPDATE_DISABLE=true
 unset SF_ACCESS_TOKEN SF_ORG_INSTANCE_URL SF_TARGET_ORG SF_ORG_API_VERSION ECA_BIN
 
@@ -228,31 +228,18 @@ cp -r "$work/sample/." "$work/with space/"
 (cd "$work/with space" && ECA_BIN="$eca" sh -e scripts/bootstrap-eca-oauth.sh eca-definition admin@example.com.uat uat my source testdata/eca-definition) >"$work/space.log" 2>&1 && fail "a broken argument list succeeds"
 has "$work/space.log" "sfp quotes nothing" "an argument list that fell apart is explained"
 
-step "the hook next to sf apex run of an empty script"
+step "wall time and peak memory: the hook next to sf apex run of an empty script"
+serve number --username admin@example.com.number
+login number number
 printf '\n' >"$work/empty.apex"
 sf apex run --file "$work/empty.apex" -o uat >"$work/apex.log" 2>&1 || fail "sf apex run"
-measure() { # NAME COMMAND...: wall seconds and peak memory, the best of five
-	local name=$1
-	shift
-	"$node" -e '
-		const { spawnSync } = require("child_process"), fs = require("fs");
-		let wall = Infinity, peak = Infinity;
-		for (let i = 0; i < 5; i++) {
-			const start = process.hrtime.bigint();
-			const r = spawnSync("/bin/sh", ["-c", "\"$@\" >/dev/null 2>&1 & pid=$!; max=0; while kill -0 $pid 2>/dev/null; do v=$(sed -n \"s/^VmHWM:[^0-9]*//p\" /proc/$pid/status 2>/dev/null | cut -d\" \" -f1); [ -n \"$v\" ] && max=$v; done; wait $pid; echo $max", "sh", ...process.argv.slice(2)]);
-			const memory = Number(r.stdout.toString());
-			peak = Math.min(peak, memory || Infinity);
-			const again = process.hrtime.bigint();
-			const t = spawnSync(process.argv[2], process.argv.slice(3), { stdio: "ignore" });
-			if (t.status !== 0) { console.error("failed"); process.exit(1); }
-			wall = Math.min(wall, Number(process.hrtime.bigint() - again) / 1e6);
-		}
-		console.log(`${process.argv[1].padEnd(44)} ${wall.toFixed(0).padStart(6)} ms ${(peak / 1024).toFixed(0).padStart(6)} MB`);
-	' "$name" "$@" || fail "measuring $name"
-}
-cd "$work/sample"
-unset GOFLAGS
-measure "eca hook, nothing to change" eca hook eca-definition admin@example.com.uat uat . testdata/eca-definition
-measure "sf apex run of an empty script" sf apex run --file "$work/empty.apex" -o uat
+for _ in 1 2 3; do "$work/measure" "$work/numbers" "sf apex run of an empty script" sf apex run --file "$work/empty.apex" -o uat >/dev/null 2>&1 || fail "sf apex run"; done
+# Inside sfp install: the script finds eca where ECA_BIN says, and that measures it.
+for run in first second second; do
+	printf '#!/bin/sh\nexec "%s" "%s" "eca hook inside sfp install, %s run" "%s" "$@"\n' "$work/measure" "$work/numbers" "$run" "$eca" >"$work/measured"
+	chmod +x "$work/measured"
+	ECA_BIN=$work/measured install_on "$work/sample" number measured || fail "sfp install with the measured hook"
+done
+sort "$work/numbers"
 
 printf '\n%d passed, 0 failed\n' "$passed"

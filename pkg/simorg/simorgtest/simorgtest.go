@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -21,10 +22,13 @@ import (
 // out.
 func Start(t testing.TB, config simorg.Config) *simorg.Server {
 	t.Helper()
+	var mu sync.Mutex
 	var all []simorg.Request
 	log := config.Log
 	config.Log = func(r simorg.Request) {
+		mu.Lock()
 		all = append(all, r)
+		mu.Unlock()
 		if log != nil {
 			log(r)
 		}
@@ -32,7 +36,8 @@ func Start(t testing.TB, config simorg.Config) *simorg.Server {
 	org := simorg.Start(config)
 	t.Cleanup(func() {
 		org.Close()
-		org.Requests() // waits for the last request's Log
+		mu.Lock()
+		defer mu.Unlock()
 		Validate(t, all)
 	})
 	return org
