@@ -21,7 +21,7 @@ type Options struct {
 	// the session's own.
 	Alias string
 
-	// Version is the API version of all calls; see Version for how one is chosen.
+	// Version is the API version of all calls. It decides which fields can be stated.
 	Version metadata.Version
 
 	// HTTPClient sends the requests; nil stands for http.DefaultClient.
