@@ -180,15 +180,22 @@ mkdir "$work/home2"
 ok "the store that sf wrote with a v2 key is read"
 
 openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/jwt.key" -out "$work/jwt.crt" -days 2 -subj /CN=e2e 2>/dev/null
-serve jwt --username admin@example.com.jwt --user integration@example.com.uat --session-lifetime 12s --jwt-client "JWTCLIENT=$work/jwt.crt"
+serve jwt --username admin@example.com.jwt --user integration@example.com.uat --session-lifetime 5s --jwt-client "JWTCLIENT=$work/jwt.crt"
 SF_AUDIENCE_URL=$(field jwt instanceUrl) sf org login jwt --client-id JWTCLIENT --jwt-key-file "$work/jwt.key" --username admin@example.com.jwt --instance-url "$(field jwt instanceUrl)" --alias jwt >"$work/login.log" 2>&1 || fail "sf logs in by JWT"
 (cd "$work/sample" && sf project deploy start --source-dir testdata/eca-definition -o jwt) >"$work/deploy.log" 2>&1 || fail "sf deploys to jwt"
 checksum=$(cat "$HOME"/.sfdx/*.json | sha256sum)
-sleep 13
+sleep 6
 (cd "$work/sample" && eca bootstrap -o jwt --policies testdata/eca-policies/uat) >"$work/jwt-eca.log" 2>&1 || fail "eca renews by JWT"
 has "$work/jwt-eca.log" "the session had expired and was renewed by JWT bearer" "an expired session of a JWT login is renewed"
 [ "$(cat "$HOME"/.sfdx/*.json | sha256sum)" = "$checksum" ] || fail "eca changed sf's store"
 ok "sf's store is as it was"
+
+sleep 6
+(cd "$work/sample" && eca plan -o jwt --policies testdata/eca-policies/uat --exit-code) >"$work/once.log" 2>&1 &
+once=$!
+(cd "$work/sample" && eca plan -o jwt --policies testdata/eca-policies/uat --exit-code) >"$work/twice.log" 2>&1 || fail "one of two at once cannot renew"
+wait $once || fail "one of two at once cannot renew"
+ok "two at once renew the same login"
 
 # Another kind of login: sf is asked. The store that eca reads does not know that
 # it is a JWT login, and sf keeps its own.
@@ -198,10 +205,10 @@ sed -i '/"privateKey"/d' "$work/home3/.sfdx/admin@example.com.jwt.json"
 mkdir "$work/askbin"
 printf '#!/bin/sh\nHOME="%s" exec "%s" "$@"\n' "$HOME" "$work/bin/sf" >"$work/askbin/sf"
 chmod +x "$work/askbin/sf"
-sleep 13
+sleep 6
 (cd "$work/sample" && HOME=$work/home3 PATH=$work/askbin:$PATH eca bootstrap -o jwt --policies testdata/eca-policies/uat) >"$work/ask.log" 2>&1 || fail "eca asks sf"
 has "$work/ask.log" "the session had expired and was renewed by sf" "an expired session of another login is renewed by sf"
-sleep 13
+sleep 6
 if (cd "$work/sample" && HOME=$work/home3 PATH=$work/eca:/usr/bin:/bin eca bootstrap -o jwt) >"$work/nosf.log" 2>&1; then fail "eca without sf succeeds"; fi
 has "$work/nosf.log" "sf org login web --alias jwt" "without sf, the message says how to log in again"
 

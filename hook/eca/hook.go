@@ -18,7 +18,7 @@ type hookCmd struct {
 func (hookCmd) Help() string {
 	return `Name scripts/bootstrap-eca-oauth.sh as "postDeploymentScript" of the package that holds the apps' headers; it runs this command. Every Local app of the package gets its OAuth settings, its consumer, and its OAuth plugin switched on, as plugins.eca of sfdx-project.json wants it. What is there already stays, and only what differs is written.
 
-The session is the one that sf has stored for the target org, or SF_ACCESS_TOKEN with SF_ORG_INSTANCE_URL.`
+The session is the one that sf has stored for the target org, or SF_ACCESS_TOKEN with SF_ORG_INSTANCE_URL. sfp hands over no flags; set their environment variables instead, such as ECA_ARTIFACTS where sfp install has another --artifactdir.`
 }
 
 // Run does what sfp's post-deployment script is for.
@@ -79,6 +79,7 @@ func execute(ctx context.Context, sys *system, out *output, all *cli, source *bo
 	if report != nil {
 		out.outcome(report, err != nil)
 	}
+	var fromOrg interface{ SessionExpired() bool }
 	switch {
 	case err == nil:
 		return nil
@@ -91,8 +92,8 @@ func execute(ctx context.Context, sys *system, out *output, all *cli, source *bo
 			cause = fmt.Errorf("%w; what is done so far stays, and the next run does the rest", cause)
 		}
 		return &orgError{session.String(), cause}
-	case errors.As(err, new(*orgauth.Error)) || report == nil:
-		return err // it names the org itself, or is not about it
+	case errors.As(err, new(*orgauth.Error)) || report == nil && !errors.As(err, &fromOrg):
+		return err // it names the org itself, or is about the input
 	}
 	return &orgError{session.String(), err}
 }

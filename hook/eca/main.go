@@ -32,9 +32,9 @@ const (
 // cli is the command line.
 type cli struct {
 	JSON       bool          `name:"json" help:"Print one JSON document on standard output, errors included, instead of text."`
-	Verbose    bool          `short:"v" help:"Also print each request and all fields."`
+	Verbose    bool          `short:"v" env:"ECA_VERBOSE" help:"Also print each request and all fields."`
 	APIVersion string        `name:"api-version" placeholder:"NN.0" help:"API version to speak. Otherwise SF_ORG_API_VERSION, then the version that sf saw the org with, then the project's sourceApiVersion."`
-	Timeout    time.Duration `default:"10m" help:"Give up after this long."`
+	Timeout    time.Duration `default:"10m" env:"ECA_TIMEOUT" help:"Give up after this long."`
 
 	Hook      hookCmd          `cmd:"" help:"What sfp runs after a deployment, through scripts/bootstrap-eca-oauth.sh."`
 	Bootstrap bootstrapCmd     `cmd:"" help:"Enable OAuth on the apps of a project or package, at a terminal."`

@@ -20,8 +20,8 @@ import (
 
 // places says where a run looks for the policies of the environment.
 type places struct {
-	Policies  string `placeholder:"DIR" help:"Directory with the policies of this environment, instead of looking for them."`
-	Artifacts string `placeholder:"DIR" help:"Directory with sfp's artifacts, where the policies' package is looked for before the project. Otherwise artifacts, where there is such a directory."`
+	Policies  string `placeholder:"DIR" env:"ECA_POLICIES" help:"Directory with the policies of this environment, instead of looking for them."`
+	Artifacts string `placeholder:"DIR" env:"ECA_ARTIFACTS" help:"Directory with sfp's artifacts, where the policies' package is looked for before the project. Otherwise artifacts, where there is such a directory."`
 }
 
 // artifacts returns the directory with artifacts, "" where there is none. base is
