@@ -26,9 +26,11 @@ fail() {
 	for log in "$work"/*.log; do [ -f "$log" ] && { echo "-- ${log##*/}"; tail -n 60 "$log"; } >&2; done
 	exit 1
 }
-# has FILE TEXT WHAT: the file holds the text, colours aside.
-has() { sed 's/\x1b\[[0-9;]*m//g' "$1" | grep -qF -- "$2" || fail "$3: no \"$2\" in ${1##*/}"; ok "$3"; }
-hasnt() { if sed 's/\x1b\[[0-9;]*m//g' "$1" | grep -qF -- "$2"; then fail "$3: \"$2\" is in ${1##*/}"; fi; ok "$3"; }
+# holds FILE TEXT: whether the file holds the text, colours aside. grep reads to the
+# end, so that sed is not cut off.
+holds() { sed 's/\x1b\[[0-9;]*m//g' "$1" | grep -cF -- "$2" >/dev/null; }
+has() { holds "$1" "$2" || fail "$3: no \"$2\" in ${1##*/}"; ok "$3"; } # FILE TEXT WHAT
+hasnt() { if holds "$1" "$2"; then fail "$3: \"$2\" is in ${1##*/}"; fi; ok "$3"; }
 
 step "install sf, Node 22 and sfp"
 install() { # NAME PACKAGE...
