@@ -52,13 +52,19 @@ mkdir "$work/bin" "$work/home"
 printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$node" "$cache/sf-$sf_version/node_modules/@salesforce/cli/bin/run.js" >"$work/bin/sf"
 printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$node" "$cache/sfp-$sfp_version/node_modules/@flxbl-io/sfp/bin/run" >"$work/bin/sfp"
 chmod +x "$work/bin/sf" "$work/bin/sfp"
-plain_path=$work/bin:$PATH
+# The PATH without an eca that is installed on this machine.
+without_eca=
+while IFS= read -r -d: dir; do
+	[ -x "$dir/eca" ] || without_eca=$without_eca:$dir
+done <<<"$PATH:"
+plain_path=$work/bin$without_eca
 mkdir "$work/eca"
 (cd "$repo" && CGO_ENABLED=0 go build -trimpath -o "$work/eca/eca" ./hook/eca && go build -o "$work/measure" ./scripts/measure)
 eca=$work/eca/eca
+# Nothing of this machine's own settings counts.
+while IFS= read -r name; do unset "$name"; done < <(compgen -e | grep -E '^(SF|SFDX|SFP|SFPOWERSCRIPTS|ECA)_')
 export PATH=$work/eca:$plain_path HOME=$work/home
 export SF_USE_GENERIC_UNIX_KEYCHAIN=true SF_DISABLE_TELEMETRY=true SF_DISABLE_LOG_FILE=true SF_AUTOUPDATE_DISABLE=true
-unset SF_ACCESS_TOKEN SF_ORG_INSTANCE_URL SF_TARGET_ORG SF_ORG_API_VERSION ECA_BIN
 
 # serve NAME ARGUMENTS...: starts a simulated org; URL and token are in its JSON.
 serve() {
@@ -83,8 +89,9 @@ component() {
 		<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Header><SessionHeader xmlns="http://soap.sforce.com/2006/04/metadata"><sessionId>$(field "$1" accessToken)</sessionId></SessionHeader></e:Header><e:Body><readMetadata xmlns="http://soap.sforce.com/2006/04/metadata"><type>$2</type><fullNames>$3</fullNames></readMetadata></e:Body></e:Envelope>
 	SOAP
 }
-# writes NAME: how many upserts the org got, which only the hook sends.
-writes() { grep -c ' upsertMetadata ' "$work/$1.requests" || true; }
+# writes NAME: how many writes of single components the org got, which only the
+# hook sends.
+writes() { grep -cE ' (create|update|upsert|delete)Metadata ' "$work/$1.requests" || true; }
 
 # project DIR: makes a git checkout of what is in a directory, as sfp wants one.
 project() {
@@ -109,7 +116,9 @@ mkdir "$work/sample"
 cp -r "$repo/sfdx-project.json" "$repo/testdata" "$repo/scripts" "$work/sample/"
 project "$work/sample"
 (cd "$work/sample" && sf project deploy start --source-dir testdata/eca-definition -o uat) >"$work/deploy.log" 2>&1 || fail "sf deploys the header by SOAP"
+has "$work/uat.requests" " 200 deploy " "sf deployed by SOAP"
 (cd "$work/sample" && SF_ORG_METADATA_REST_DEPLOY=true sf project deploy start --source-dir testdata/eca-definition -o uat) >"$work/deploy.log" 2>&1 || fail "sf deploys the header by REST"
+has "$work/uat.requests" "/metadata/deployRequest 201" "sf deployed by REST"
 sf data query -q "SELECT Id, DeveloperName FROM ExternalClientApplication" -o uat >"$work/query.log" 2>&1 || fail "sf queries"
 has "$work/query.log" ErpConnector "sf deployed the header and finds it"
 
@@ -141,6 +150,7 @@ token=$(field uat accessToken)
 for log in install nobinary nohook; do hasnt "$work/$log.log" "${token#*!}" "no token in the log of $log"; done
 
 before=$(writes uat)
+[ "$before" = 3 ] || fail "the hook's writes are $before, not 3"
 SFPOWERSCRIPTS_DEFAULT_SHELL=bash install_on "$work/sample" uat again || fail "the second sfp install"
 has "$work/again.log" "eca: nothing to change" "the second install changes nothing, from bash"
 [ "$(writes uat)" = "$before" ] || fail "the hook of the second install writes"
@@ -170,6 +180,7 @@ component prod ExtlClntAppGlobalOauthSettings ErpConnector_glbloauth >"$work/glo
 has "$work/global.log" "<callbackUrl>https://erp.example.com/oauth/callback<" "the environment's settings count"
 
 step "sessions"
+[ "$("$node" -p 'JSON.parse(require("fs").readFileSync(process.argv[1])).key.length' "$HOME/.sfdx/key.json")" = 32 ] || fail "sf did not write a v1 key"
 (cd "$work/sample" && eca plan -o uat --exit-code) >"$work/v1.log" 2>&1 || fail "eca reads the store that sf wrote (v1)"
 ok "the store that sf wrote with a v1 key is read"
 mkdir "$work/home2"
@@ -211,8 +222,8 @@ sleep 6
 (cd "$work/sample" && HOME=$work/home3 PATH=$work/askbin:$PATH eca bootstrap -o jwt --policies testdata/eca-policies/uat) >"$work/ask.log" 2>&1 || fail "eca asks sf"
 has "$work/ask.log" "the session had expired and was renewed by sf" "an expired session of another login is renewed by sf"
 sleep 6
-if (cd "$work/sample" && HOME=$work/home3 PATH=$work/eca:/usr/bin:/bin eca bootstrap -o jwt) >"$work/nosf.log" 2>&1; then fail "eca without sf succeeds"; fi
-has "$work/nosf.log" "sf org login web --alias jwt" "without sf, the message says how to log in again"
+if (cd "$work/sample" && HOME=$work/home3 PATH=$work/eca eca bootstrap -o jwt) >"$work/nosf.log" 2>&1; then fail "eca without sf succeeds"; fi
+has "$work/nosf.log" "could not be renewed (sf is not on this machine to renew it); log in again, for example with: sf org login web --alias jwt" "without sf, the message says so and how to log in again"
 
 step "a project from the README, in a fresh folder"
 fresh=$work/fresh
@@ -231,18 +242,18 @@ build "$fresh" uat
 install_on "$fresh" uat fresh || fail "the README's project"
 has "$work/fresh.log" "MyApp_glbloauth  created, consumer key" "the README's project installs"
 
-step "a path with a space"
-mkdir "$work/with space"
-cp -r "$work/sample/." "$work/with space/"
-(cd "$work/with space" && ECA_BIN="$eca" sh -e scripts/bootstrap-eca-oauth.sh eca-definition admin@example.com.uat uat my source testdata/eca-definition) >"$work/space.log" 2>&1 && fail "a broken argument list succeeds"
+step "an alias with a space, which sfp does not quote"
+serve spaced --username admin@example.com.spaced
+login spaced "two words"
+if install_on "$work/sample" admin@example.com.spaced space; then fail "a broken argument list succeeds"; fi
 has "$work/space.log" "sfp quotes nothing" "an argument list that fell apart is explained"
 
 step "wall time and peak memory: the hook next to sf apex run of an empty script"
 serve number --username admin@example.com.number
 login number number
 printf '\n' >"$work/empty.apex"
-sf apex run --file "$work/empty.apex" -o uat >"$work/apex.log" 2>&1 || fail "sf apex run"
-for _ in 1 2 3; do "$work/measure" "$work/numbers" "sf apex run of an empty script" sf apex run --file "$work/empty.apex" -o uat >/dev/null 2>&1 || fail "sf apex run"; done
+sf apex run --file "$work/empty.apex" -o number >"$work/apex.log" 2>&1 || fail "sf apex run"
+for _ in 1 2 3; do "$work/measure" "$work/numbers" "sf apex run of an empty script" sf apex run --file "$work/empty.apex" -o number >/dev/null 2>&1 || fail "sf apex run"; done
 # Inside sfp install: the script finds eca where ECA_BIN says, and that measures it.
 for run in first second second; do
 	printf '#!/bin/sh\nexec "%s" "%s" "eca hook inside sfp install, %s run" "%s" "$@"\n' "$work/measure" "$work/numbers" "$run" "$eca" >"$work/measured"

@@ -15,7 +15,7 @@ import (
 
 // job is what bootstrap and plan are told alike.
 type job struct {
-	TargetOrg string `short:"o" placeholder:"ORG" help:"Alias or username of the org. Otherwise sf's default: SF_TARGET_ORG, then target-org of the project, then of the user."`
+	TargetOrg *string `short:"o" placeholder:"ORG" help:"Alias or username of the org. Otherwise sf's default: SF_TARGET_ORG, then target-org of the project, then of the user."`
 	places    `embed:""`
 	Path      string `arg:"" optional:"" default:"." help:"Project, package directory, or an artifact's source directory."`
 }
@@ -88,9 +88,14 @@ func (j *job) run(ctx context.Context, sys *system, out *output, all *cli, planO
 	if err != nil {
 		return err
 	}
-	org := j.TargetOrg
-	if org == "" {
-		org = orgauth.DefaultOrg(root, sys.home, sys.getenv)
+	var org string
+	if j.TargetOrg != nil {
+		org = *j.TargetOrg // which an unset variable of a pipeline leaves empty
+	} else {
+		here, _, _ := findProject(".") // sf goes by where it runs, too
+		if org, err = orgauth.DefaultOrg(here, sys.home, sys.getenv); err != nil {
+			return err
+		}
 	}
 	if org == "" {
 		return usageError{errors.New("no org is named: give its alias or username with -o")}

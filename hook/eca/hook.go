@@ -57,7 +57,13 @@ func (c *hookCmd) Run(ctx context.Context, sys *system, out *output, all *cli) e
 
 // execute runs a bootstrap, or only its plan, and prints it.
 func execute(ctx context.Context, sys *system, out *output, all *cli, source *bootstrap.Source, org, alias string, planOnly bool) error {
+	timeout := fmt.Errorf("not done after %s (--timeout)", all.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, all.Timeout, timeout)
+	defer cancel()
 	session, err := sys.session(ctx, org)
+	if ctx.Err() != nil {
+		return &orgError{org, ended(ctx, timeout)}
+	}
 	if err != nil {
 		return err
 	}
@@ -65,9 +71,6 @@ func execute(ctx context.Context, sys *system, out *output, all *cli, source *bo
 	if err != nil {
 		return err
 	}
-	timeout := fmt.Errorf("not done after %s (--timeout)", all.Timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, all.Timeout, timeout)
-	defer cancel()
 	report, err := bootstrap.Run(ctx, bootstrap.Options{
 		Source: source, Session: session, Alias: alias, Version: version,
 		HTTPClient: newHTTPClient(out), PlanOnly: planOnly, Started: out.header,
@@ -84,10 +87,7 @@ func execute(ctx context.Context, sys *system, out *output, all *cli, source *bo
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		cause := context.Cause(ctx)
-		if cause != timeout {
-			cause = errors.New("interrupted")
-		}
+		cause := ended(ctx, timeout)
 		if !planOnly {
 			cause = fmt.Errorf("%w; what is done so far stays, and the next run does the rest", cause)
 		}
@@ -96,4 +96,12 @@ func execute(ctx context.Context, sys *system, out *output, all *cli, source *bo
 		return err // it names the org itself, or is about the input
 	}
 	return &orgError{session.String(), err}
+}
+
+// ended says why a run was over before its end.
+func ended(ctx context.Context, timeout error) error {
+	if cause := context.Cause(ctx); cause == timeout {
+		return cause
+	}
+	return errors.New("interrupted")
 }

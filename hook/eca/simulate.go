@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -111,7 +112,8 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 		}
 		clients[id] = key
 	}
-	var log func(simorg.Request)
+	var served atomic.Int64
+	log := func(simorg.Request) { served.Add(1) }
 	if c.Requests != "" {
 		file, err := os.OpenFile(c.Requests, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -119,36 +121,39 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 		}
 		defer file.Close()
 		log = func(r simorg.Request) {
+			served.Add(1)
 			fmt.Fprintf(file, "%s %s %d %s %s %s\n", r.Method, r.Path, r.Status, r.Operation, r.Type, strings.Join(r.FullNames, ","))
 		}
 	}
-	org, err := simorg.Listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port)), simorg.Config{
+	org := simorg.New(simorg.Config{
 		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies, Users: users,
-		SessionLifetime: c.SessionLifetime, JWTClients: clients, Log: log,
+		SessionLifetime: c.SessionLifetime, JWTClients: clients, Log: log, Unrecorded: true,
 	})
-	if err != nil {
-		return fmt.Errorf("cannot listen on port %d of the loopback: %w", c.Port, err)
-	}
-	defer org.Close()
 	if c.State != "" {
-		if err := loadState(org.Org, c.State); err != nil {
+		if err := loadState(org, c.State); err != nil {
 			return usageError{fmt.Errorf("--state: %s: %w", c.State, err)}
 		}
 	}
+	server, err := simorg.Serve(net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port)), org)
+	if err != nil {
+		return fmt.Errorf("cannot listen on port %d of the loopback: %w", c.Port, err)
+	}
+	defer server.Close()
 	if out.json {
-		out.document.Server = &serverDocument{org.URL, c.Username, org.AccessToken(), org.ID(), c.Kind}
+		out.document.Server = &serverDocument{server.URL, c.Username, org.AccessToken(), org.ID(), c.Kind}
 		out.finish(nil)
 		out.printed = true
 	}
 	out.printf("eca: a simulated %s org; to call it, in another terminal:\n", c.Kind)
-	out.printf("  export SF_ORG_INSTANCE_URL=%s\n  export SF_ACCESS_TOKEN='%s'\n", org.URL, org.AccessToken())
+	out.printf("  export SF_ORG_INSTANCE_URL=%s\n  export SF_ACCESS_TOKEN='%s'\n", server.URL, org.AccessToken())
 	out.printf("eca: serving until interrupted\n")
 	<-ctx.Done()
+	server.Close()
 	if c.State != "" {
-		if err := saveState(org.Org, c.State); err != nil {
+		if err := saveState(org, c.State); err != nil {
 			return fmt.Errorf("the org's state cannot be kept in %s: %w", c.State, err)
 		}
 	}
-	out.printf("eca: stopped after %s\n", plural(len(org.Requests()), "request"))
+	out.printf("eca: stopped after %s\n", plural(int(served.Load()), "request"))
 	return nil
 }

@@ -68,7 +68,7 @@ func (sys *system) store() *orgauth.Store {
 	}
 	return &orgauth.Store{
 		Dir: dir, Keychain: orgauth.DefaultKeychain(dir, runtime.GOOS, sys.getenv),
-		SF: sf, AudienceURL: sys.getenv("SF_AUDIENCE_URL"),
+		SF: sf, AudienceURL: cmp.Or(sys.getenv("SF_AUDIENCE_URL"), sys.getenv("SFDX_AUDIENCE_URL")),
 	}
 }
 
@@ -77,6 +77,9 @@ func (sys *system) store() *orgauth.Store {
 func (sys *system) session(ctx context.Context, org string) (*orgauth.Session, error) {
 	token, instance := sys.getenv("SF_ACCESS_TOKEN"), sys.getenv("SF_ORG_INSTANCE_URL")
 	if token == "" || instance == "" {
+		if sys.home == "" {
+			return nil, errors.New("there is no home directory (HOME is not set), where sf keeps its logins")
+		}
 		session, err := sys.store().Session(ctx, org)
 		if errors.Is(err, orgauth.ErrUnknownOrg) && token != "" {
 			return nil, fmt.Errorf("%w (SF_ACCESS_TOKEN is set, and counts only with SF_ORG_INSTANCE_URL)", err)

@@ -2,6 +2,8 @@ package orgauth
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -9,19 +11,34 @@ import (
 // DefaultOrg returns the alias or username of the org that the Salesforce CLI
 // works on where none is named: SF_TARGET_ORG, else target-org of the project's
 // .sf/config.json, else that of the user's. It returns "" where none is set.
-// project is the project's directory, home the user's.
-func DefaultOrg(project, home string, getenv func(string) string) string {
+// project is the project's directory and home the user's; "" is for none. A file
+// that is there and cannot be read is an error, because the next one could name
+// another org. An error is an *Error.
+func DefaultOrg(project, home string, getenv func(string) string) (string, error) {
 	if org := getenv("SF_TARGET_ORG"); org != "" {
-		return org
+		return org, nil
 	}
 	for _, dir := range []string{project, home} {
+		if dir == "" {
+			continue
+		}
+		name := filepath.Join(dir, ".sf", "config.json")
 		var config struct {
 			TargetOrg string `json:"target-org"`
 		}
-		data, err := os.ReadFile(filepath.Join(dir, ".sf", "config.json"))
-		if err == nil && json.Unmarshal(data, &config) == nil && config.TargetOrg != "" {
-			return config.TargetOrg
+		data, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && json.Unmarshal(data, &config) != nil {
+			err = errors.New("it is not the JSON that sf writes")
+		}
+		if err != nil {
+			return "", &Error{Reason: ErrStore, Message: "sf's default org cannot be read at " + name, Err: plain(err)}
+		}
+		if config.TargetOrg != "" {
+			return config.TargetOrg, nil
 		}
 	}
-	return ""
+	return "", nil
 }

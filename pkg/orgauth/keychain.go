@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The Salesforce CLI keeps its key under these names in every kind of keychain.
@@ -97,8 +98,13 @@ func (t MacKeychain) Key(ctx context.Context) (string, error) {
 	return runForKey(ctx, string(t), "find-generic-password", "-a", keyAccount, "-s", keyService, "-w")
 }
 
+// waitDelay is how long a program whose time is up may keep its output open, as a
+// child of it does that was not ended along with it.
+const waitDelay = time.Second
+
 func runForKey(ctx context.Context, tool string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, tool, args...)
+	cmd.WaitDelay = waitDelay
 	var out, failure bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &failure
 	if err := cmd.Run(); err != nil {

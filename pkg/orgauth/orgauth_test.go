@@ -247,8 +247,8 @@ func TestDefaultOrg(t *testing.T) {
 	env := map[string]string{}
 	check := func(want string) {
 		t.Helper()
-		if got := DefaultOrg(project, home, func(name string) string { return env[name] }); got != want {
-			t.Errorf("the default org is %q, want %q", got, want)
+		if got, err := DefaultOrg(project, home, func(name string) string { return env[name] }); got != want || err != nil {
+			t.Errorf("the default org is %q, %v, want %q", got, err, want)
 		}
 	}
 	check("")
@@ -256,6 +256,10 @@ func TestDefaultOrg(t *testing.T) {
 	check("user")
 	write(project, `{"target-org": "project"}`)
 	check("project")
+	write(project, `{"target-org": "dev",}`)
+	if got, err := DefaultOrg(project, home, func(string) string { return "" }); !errors.Is(err, ErrStore) {
+		t.Errorf("a broken file gives %q, %v", got, err)
+	}
 	env["SF_TARGET_ORG"] = "env"
 	check("env")
 }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -65,6 +66,9 @@ func (s *Session) Renew(ctx context.Context, stale *oauth2.Token) (*oauth2.Token
 		return nil, s.expired(nil)
 	}
 	token, by, err := s.how(ctx, stale.AccessToken)
+	if ctx.Err() != nil {
+		return nil, ctx.Err() // which says nothing of the login
+	}
 	if err != nil {
 		s.failed = s.expired(err)
 		return nil, s.failed
@@ -132,9 +136,9 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (stri
 			Email: l.ClientID, Subject: l.Username, PrivateKey: key, Audience: try.audience,
 			TokenURL: try.login + "/services/oauth2/token", Expires: jwtLifetime,
 		}
-		token, err := config.TokenSource(ctx).Token()
+		granted, err := config.TokenSource(ctx).Token()
 		if err == nil {
-			return token.AccessToken, sameInstance(session, token)
+			return granted.AccessToken, sameInstance(session, granted)
 		}
 		if ctx.Err() != nil {
 			return "", ctx.Err()
@@ -214,7 +218,7 @@ func jwtError(login string, err error) error {
 			Description string `json:"error_description"`
 		}
 		if json.Unmarshal(answer.Body, &why) == nil && why.Code != "" {
-			return fmt.Errorf("%s answered %.100s: %.300s", host, why.Code, why.Description)
+			return fmt.Errorf("%s answered %s: %s", host, foreign(why.Code), foreign(why.Description))
 		}
 		return fmt.Errorf("%s answered HTTP %d", host, answer.Response.StatusCode)
 	}
@@ -225,18 +229,32 @@ func jwtError(login string, err error) error {
 	return fmt.Errorf("its JWT cannot be made or used with %s", host)
 }
 
+// accessToken is what an access token looks like.
+var accessToken = regexp.MustCompile(`00D\w+!\S+`)
+
+// foreign makes a message that somebody else wrote fit to be passed on: on one
+// line, of bearable length, and without tokens.
+func foreign(message string) string {
+	message = accessToken.ReplaceAllString(strings.Join(strings.Fields(message), " "), "(token)")
+	if len(message) > 300 {
+		message = strings.ToValidUTF8(message[:300], "") + "…"
+	}
+	return message
+}
+
 // askSF asks the Salesforce CLI for the session's token, which renews it before
 // it answers where that is needed, and stores what it renewed.
 func (s *Store) askSF(ctx context.Context, username string) (string, error) {
 	if s.SF == "" {
 		return "", errors.New("sf is not on this machine to renew it")
 	}
-	var failure error
+	failure, said := error(nil), false
 	for _, args := range [][]string{
 		{"org", "auth", "show-access-token", "--target-org", username, "--json", "--no-prompt"},
 		{"org", "display", "--target-org", username, "--json"}, // before sf had the command above
 	} {
 		cmd := exec.CommandContext(ctx, s.SF, args...)
+		cmd.WaitDelay = waitDelay
 		var out bytes.Buffer
 		cmd.Stdout = &out
 		runErr := cmd.Run()
@@ -252,9 +270,9 @@ func (s *Store) askSF(ctx context.Context, username string) (string, error) {
 			return "", ctx.Err()
 		case runErr == nil && decodeErr == nil && strings.Contains(token, "!"):
 			return token, nil
-		case failure != nil: // the first failure says more
-		case answer.Message != "":
-			failure = fmt.Errorf("sf says: %s", answer.Message)
+		case answer.Message != "" && !said:
+			failure, said = fmt.Errorf("sf says: %s", foreign(answer.Message)), true
+		case failure != nil:
 		case runErr != nil:
 			failure = fmt.Errorf("sf failed: %w", runErr)
 		default:

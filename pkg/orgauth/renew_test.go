@@ -1,6 +1,7 @@
 package orgauth_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -154,6 +156,8 @@ func TestRenewBySF(t *testing.T) {
 		{"sf has no other", answer("00D!stale"), "sf has no other token for it"},
 		{"sf fails", `echo '{"status": 1, "message": "No authorization information found"}'; exit 1`, "sf says: No authorization information found"},
 		{"sf crashes", "exit 3", "sf failed: exit status 3"},
+		{"old sf fails", "if " + display + "; then echo '{\"message\": \"expired token\"}'; else exit 127; fi", "sf says: expired token"},
+		{"sf says too much", `printf '%s' '{"message": "Old 00Dxx!AQEsecret\nand more"}'; exit 1`, "sf says: Old (token) and more"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			st := store(t, org, "00D!stale", `, "refreshToken": "x"`)
@@ -174,6 +178,33 @@ func TestRenewBySF(t *testing.T) {
 				t.Error("the store was written")
 			}
 		})
+	}
+}
+
+// TestHangingSF makes sure that the time is up when it is up, also where sf left a
+// child behind that keeps its output open, and that this is not held against the
+// login.
+func TestHangingSF(t *testing.T) {
+	org := simorgtest.Start(t, simorg.Config{})
+	st := store(t, org, "00D!stale", "")
+	mark := filepath.Join(t.TempDir(), "mark")
+	st.SF = fakeSF(t, `if test -e `+mark+`; then echo '{"result": {"accessToken": "`+org.AccessToken()+`"}}'; else touch `+mark+`; sleep 60; echo; fi`)
+	s, err := st.Session(t.Context(), "uat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	started := time.Now()
+	stale, _ := s.Token()
+	if _, err := s.Renew(ctx, stale); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(started); took > 30*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if err := call(t, org, s); err != nil {
+		t.Error(err)
 	}
 }
 

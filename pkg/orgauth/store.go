@@ -249,9 +249,14 @@ func parseLogin(name string, data []byte) (login, error) {
 }
 
 func unreadable(name string, err error) error {
+	return &Error{Reason: ErrStore, Message: fmt.Sprintf("sf's auth store cannot be read at %s", name), Err: plain(err)}
+}
+
+// plain takes the path off an error of the file system.
+func plain(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
-		err = pathErr.Err
+		return pathErr.Err
 	}
-	return &Error{Reason: ErrStore, Message: fmt.Sprintf("sf's auth store cannot be read at %s", name), Err: err}
+	return err
 }

@@ -70,12 +70,17 @@ func TestDeployBySOAP(t *testing.T) {
 		t.Error(answer)
 	}
 	answer := deploy("", map[string]string{
-		"externalClientApps/Second.eca": root(metadata.Header, ""), "extlClntAppOauthPolicies/P.ecaOauthPlcy": root(metadata.OAuthPolicies, link),
+		"package.xml": root("Package", ""), "externalClientApps/Second.eca": root(metadata.Header, ""), "extlClntAppOauthPolicies/P.ecaOauthPlcy": root(metadata.OAuthPolicies, link),
 	})
 	if !strings.Contains(answer, "<problem>The OAuth settings are missing for this external client app.</problem>") || !strings.Contains(answer, "<success>false</success>") || len(org.Components(metadata.Header)) != 1 {
 		t.Error(answer)
 	}
-	for content, want := range map[string]string{"<ZipFile>!</ZipFile>": "base64", "<ZipFile>AAAA</ZipFile>": "INVALID_ZIP_FILE"} {
+	destructive := `<types><members>App</members><name>ExternalClientApplication</name></types>`
+	if answer := deploy("", map[string]string{"package.xml": root("Package", ""), "destructiveChangesPost.xml": root("Package", destructive)}); !strings.Contains(answer, "<status>Succeeded</status>") || len(org.Components(metadata.Header)) > 0 {
+		t.Error(answer)
+	}
+	noManifest := "<ZipFile>" + base64.StdEncoding.EncodeToString(deployZip(t, map[string]string{"externalClientApps/App.eca": ""})) + "</ZipFile>"
+	for content, want := range map[string]string{noManifest: "No package.xml", "<ZipFile>!</ZipFile>": "base64", "<ZipFile>AAAA</ZipFile>": "INVALID_ZIP_FILE"} {
 		if status, answer := call(org, "deploy", content); status != 500 || !strings.Contains(answer, want) {
 			t.Errorf("HTTP %d %s", status, answer)
 		}
@@ -99,7 +104,7 @@ func TestDeployByREST(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	part.Write(deployZip(t, map[string]string{"externalClientApps/App.eca": root(metadata.Header, "")}))
+	part.Write(deployZip(t, map[string]string{"package.xml": root("Package", ""), "externalClientApps/App.eca": root(metadata.Header, "")}))
 	w.Close()
 	send := func(method, path, contentType string, body io.Reader) (int, string) {
 		req, err := http.NewRequest(method, org.URL+"//services/data/v65.0/metadata/deployRequest"+path, body)
@@ -164,6 +169,7 @@ func TestQueries(t *testing.T) {
 		"SELECT Username FROM User WHERE Username IN ('b@example.com', 'x') AND IsActive = true LIMIT 5": `"totalSize":1`,
 		"SELECT Username FROM User WHERE IsActive != false ORDER BY Username LIMIT 1":                    `"totalSize":1`,
 		"SELECT Username FROM User WHERE Nope = 1":                                                       "INVALID_FIELD",
+		"SELECT Username FROM User WHERE Username = 'a' OR Username = 'b'":                               "MALFORMED_QUERY",
 		"SELECT Username FROM User WHERE Username LIKE 'b'":                                              "MALFORMED_QUERY",
 		"SELECT Id, MasterLabel FROM PermissionSetGroup WHERE Status IN ('Updating', 'Outdated')":        "",
 		"SELECT Id FROM ScratchOrgInfo limit 1":                                                          "INVALID_TYPE",
@@ -317,7 +323,7 @@ func TestSaveAndLoad(t *testing.T) {
 	if _, after := call(again, "readMetadata", read); after != before || !strings.Contains(after, "10.0.0.9") {
 		t.Errorf("%s\n%s", before, after)
 	}
-	for _, bad := range []string{"", "{}", "[]", "x"} {
+	for _, bad := range []string{"", "{}", "[]", "x", `{"org": "x", "token": "y"}`, b.String() + "x", strings.Replace(b.String(), `"sandbox"`, `"scratch"`, 1), strings.Replace(b.String(), `"ExternalClientApplication"`, `"Nope"`, 1)} {
 		if err := again.Load(strings.NewReader(bad)); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}

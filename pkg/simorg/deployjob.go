@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -30,6 +32,7 @@ type deployJob struct {
 const (
 	maxZipFiles = 10000
 	maxZipFile  = 1 << 20
+	maxZipTotal = 32 << 20 // of all files, which real ones of External Client Apps do not come near
 )
 
 // takeDeploy deploys a zip in the Metadata API's format: below a root directory
@@ -42,10 +45,15 @@ func (o *Org) takeDeploy(zipped []byte, version metadata.Version, checkOnly bool
 	if len(reader.File) > maxZipFiles {
 		return nil, &soapError{"sf:LIMIT_EXCEEDED", "LIMIT_EXCEEDED: Maximum number of files exceeded"} // assumed wording
 	}
+	total, manifest := uint64(0), false
 	for _, f := range reader.File {
-		if f.UncompressedSize64 > maxZipFile {
+		if total += f.UncompressedSize64; f.UncompressedSize64 > maxZipFile || total > maxZipTotal {
 			return nil, &soapError{"sf:LIMIT_EXCEEDED", "LIMIT_EXCEEDED: Maximum size of a file exceeded"} // assumed wording
 		}
+		manifest = manifest || path.Base(f.Name) == "package.xml"
+	}
+	if !manifest {
+		return nil, &soapError{"sf:INVALID_ZIP_FILE", "INVALID_ZIP_FILE: No package.xml found"} // assumed wording
 	}
 	job := &deployJob{id: o.nextID("0Af"), started: time.Now(), checkOnly: checkOnly}
 	var files []*deployFile
@@ -54,9 +62,47 @@ func (o *Org) takeDeploy(zipped []byte, version metadata.Version, checkOnly bool
 		return nil, &soapError{"sf:INVALID_ZIP_FILE", "INVALID_ZIP_FILE: " + err.Error()}
 	}
 	job.files = files
+	deletions, err := destructive(reader)
+	if err != nil {
+		return nil, &soapError{"sf:INVALID_ZIP_FILE", "INVALID_ZIP_FILE: " + err.Error()}
+	}
 	job.failures = append(job.failures, o.deployFiles(files, version, checkOnly || len(job.failures) > 0)...)
+	if len(job.failures) == 0 && !checkOnly {
+		for _, d := range deletions {
+			o.delete(d.typ, d.fullName) // what is not there draws a warning at most
+		}
+	}
 	o.deploys[job.id] = job
 	return job, nil
+}
+
+// deletion is a component that a deploy deletes.
+type deletion struct{ typ, fullName string }
+
+// destructive reads the manifests of deletions, destructiveChanges.xml and those
+// that are to come before or after the rest. All are carried out after it.
+func destructive(zipped *zip.Reader) (all []deletion, err error) {
+	for _, f := range zipped.File {
+		if !strings.HasPrefix(path.Base(f.Name), "destructiveChanges") {
+			continue
+		}
+		content, err := fs.ReadFile(zipped, f.Name)
+		if err != nil {
+			return nil, err
+		}
+		manifest, err := parseXML(content)
+		if err != nil {
+			return nil, err
+		}
+		for _, types := range manifest.children {
+			for _, n := range types.children {
+				if n.name.Local == "members" {
+					all = append(all, deletion{types.value("name"), strings.TrimSpace(n.text)})
+				}
+			}
+		}
+	}
+	return all, nil
 }
 
 // deploySOAP answers deploy.

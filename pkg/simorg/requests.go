@@ -164,7 +164,9 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(http.Res
 		entry.Status = answer.Code
 	}
 	o.mu.Lock()
-	o.requests = append(o.requests, entry)
+	if !o.config.Unrecorded {
+		o.requests = append(o.requests, entry)
+	}
 	if o.config.Log != nil {
 		o.config.Log(entry)
 	}

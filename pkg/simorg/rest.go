@@ -84,6 +84,9 @@ var soql = regexp.MustCompile(`(?is)^\s*SELECT\s+([\w\s,]+?)\s+FROM\s+(\w+)(?:\s
 // condition is one comparison, like Username = 'a' or Status IN ('a', 'b').
 var condition = regexp.MustCompile(`(?is)^\s*(\w+)\s*(=|!=|\bIN\b)\s*(.+?)\s*$`)
 
+// disjunction is what this org's conditions do not know.
+var disjunction = regexp.MustCompile(`(?i)['\s\d]\s*\bOR\b\s`)
+
 var literal = regexp.MustCompile(`'((?:[^'\\]|\\.)*)'|\b(true|false|null|\d+)\b`)
 
 // query answers a SOQL query, or with columns only what columns its records have.
@@ -134,7 +137,7 @@ func (o *Org) query(q string, columns bool) (any, *restError) {
 
 func filter(rows []row, comparison string) ([]row, *restError) {
 	match := condition.FindStringSubmatch(comparison)
-	if match == nil {
+	if match == nil || disjunction.MatchString(comparison) {
 		return nil, &restError{http.StatusBadRequest, "MALFORMED_QUERY", "unexpected token: " + comparison}
 	}
 	var values []string

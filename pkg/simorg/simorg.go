@@ -76,8 +76,11 @@ type Config struct {
 	Profiles       []string // names
 
 	// Log, where it is not nil, is told of every request when it is answered. It is
-	// called by one goroutine at a time.
+	// called by one goroutine at a time, and must not call the org.
 	Log func(Request)
+
+	// Unrecorded keeps the org from remembering requests for Requests.
+	Unrecorded bool
 
 	// SessionLifetime is how long an access token is good for; 0 is until
 	// ExpireSessions.
@@ -239,11 +242,27 @@ func Listen(address string, config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Org: New(config), URL: "http://" + listener.Addr().String()}
-	s.Org.url = s.URL
+	return serve(listener, New(config)), nil
+}
+
+// Serve serves an org that New made on an address, which should be one of the
+// loopback.
+func Serve(address string, org *Org) (*Server, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return serve(listener, org), nil
+}
+
+func serve(listener net.Listener, org *Org) *Server {
+	s := &Server{Org: org, URL: "http://" + listener.Addr().String()}
+	org.mu.Lock()
+	org.url = s.URL
+	org.mu.Unlock()
 	s.server = &http.Server{Handler: s.Org, ReadHeaderTimeout: time.Minute}
 	go s.server.Serve(listener)
-	return s, nil
+	return s
 }
 
 // Close stops the server and ends all its connections.

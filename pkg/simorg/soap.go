@@ -23,6 +23,7 @@ type node struct {
 	name     xml.Name
 	attrs    []xml.Attr
 	text     string
+	gathered []byte // the text while it is read
 	parent   *node
 	children []*node
 }
@@ -53,9 +54,10 @@ func parseXML(data []byte) (*node, error) {
 			in.children = append(in.children, n)
 			stack = append(stack, n)
 		case xml.EndElement:
+			in.text, in.gathered = string(in.gathered), nil
 			stack = stack[:len(stack)-1]
 		case xml.CharData:
-			in.text += string(t)
+			in.gathered = append(in.gathered, t...)
 		}
 	}
 	if len(top.children) != 1 {

@@ -3,7 +3,9 @@ package simorg
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 // savedState is what Save writes.
 type savedState struct {
 	Org       string               `json:"org"`
+	Kind      Kind                 `json:"kind"`
 	Token     string               `json:"token"`
 	Sessions  map[string]time.Time `json:"sessions"`
 	Serial    int                  `json:"serial"`
@@ -40,7 +43,7 @@ type savedValue struct {
 func (o *Org) Save(w io.Writer) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := savedState{Org: o.id, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts}
+	s := savedState{Org: o.id, Kind: o.config.Kind, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts}
 	for _, typ := range metadata.Types() {
 		for _, rec := range o.all(typ.Name) {
 			s.Records = append(s.Records, savedRecord{rec.typ, rec.fullName, rec.id, saveValues(rec.fields), rec.secret})
@@ -54,14 +57,24 @@ func (o *Org) Save(w io.Writer) error {
 	return e.Encode(s)
 }
 
-// Load replaces all that the org holds by what Save wrote.
+// Load replaces all that the org holds by what Save wrote for an org of the same
+// kind.
 func (o *Org) Load(r io.Reader) error {
 	var s savedState
-	if err := json.NewDecoder(r).Decode(&s); err != nil {
-		return err
+	d := json.NewDecoder(r)
+	if err := d.Decode(&s); err != nil {
+		return fmt.Errorf("this is no state of a simulated org: %w", err)
 	}
-	if s.Org == "" || s.Token == "" {
+	if _, err := d.Token(); err != io.EOF || s.Org == "" || s.Token == "" || s.Sessions == nil || slices.ContainsFunc(s.Artifacts, func(r row) bool { return r == nil }) {
 		return errors.New("this is no state of a simulated org")
+	}
+	if s.Kind != o.config.Kind {
+		return fmt.Errorf("this is the state of a %s org, not of a %s one", s.Kind, o.config.Kind)
+	}
+	for _, saved := range s.Records {
+		if metadata.Lookup(saved.Type) == nil {
+			return fmt.Errorf("this state holds %s, which no simulated org has", saved.Type)
+		}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
