@@ -559,6 +559,28 @@ func TestDefaultsOfNewComponentsAreConfirmed(t *testing.T) {
 	}
 }
 
+// TestNewOAuthSettingsAreConfirmed has an org that keeps other scopes than it was
+// sent.
+func TestNewOAuthSettingsAreConfirmed(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	reads := 0
+	o.Inject(simorg.Fault{
+		Fits: func(r simorg.Request) bool {
+			if r.Operation == "readMetadata" && r.Type == metadata.OAuthSettings {
+				reads++
+			}
+			return reads == 2
+		},
+		Status: 200,
+		Body:   `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><readMetadataResponse><result><records><fullName>MyApp_oauth</fullName><commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes><externalClientApplication>MyApp</externalClientApplication><label>MyApp label</label></records></result></readMetadataResponse></s:Body></s:Envelope>`,
+	})
+	_, err := o.run(simple())
+	var mismatch *bootstrap.MismatchError
+	if !errors.As(err, &mismatch) || mismatch.Changes[0].Field != "commaSeparatedOauthScopes" {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestMergeMode(t *testing.T) {
 	o := startOrg(t, simorg.Config{})
 	p := simple().with(project{"sfdx-project.json": strings.Replace(settings("")["sfdx-project.json"], `"aliasfy": true`, `"aliasfy": {"mergeMode": true}`, 1)}).

@@ -101,6 +101,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 		}
 	}
 	plan := newPlan(found, resolved.Apps, target.DomainURL)
+	plan.frugal = unknownKind
 	if options.PlanOnly {
 		err = plan.stopped(org.headers(ctx, plan))
 	} else {
