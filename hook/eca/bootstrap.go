@@ -120,7 +120,7 @@ func findProject(path string) (root, rel string, err error) {
 			return shortest(dir), rel, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", "", usageError{fmt.Errorf("%s is in no Salesforce project: there is no %s in it or above it", path, sfp.ProjectFile)}
+			return "", "", usageError{fmt.Errorf("%s is in no Salesforce project (there is no %s in it or above it); run this inside a project, or give its directory", path, sfp.ProjectFile)}
 		}
 	}
 }
