@@ -100,7 +100,7 @@ func (j *job) run(ctx context.Context, sys *system, out *output, all *cli, planO
 	if org == "" {
 		return usageError{errors.New("no org is named: give its alias or username with -o")}
 	}
-	return execute(ctx, sys, out, all, source, org, "", planOnly)
+	return execute(ctx, sys, out, all, org, bootstrap.Options{Source: source, ApplyPolicies: j.ApplyPolicies, PlanOnly: planOnly})
 }
 
 // findProject finds the project that a path is in, and the path relative to it.

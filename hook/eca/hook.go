@@ -52,11 +52,14 @@ func (c *hookCmd) Run(ctx context.Context, sys *system, out *output, all *cli) e
 	if err != nil {
 		return err
 	}
-	return execute(ctx, sys, out, all, source, invocation.Username, invocation.Alias, false)
+	return execute(ctx, sys, out, all, invocation.Username, bootstrap.Options{
+		Source: source, Alias: invocation.Alias, ApplyPolicies: c.ApplyPolicies, Pool: invocation.Pool(),
+	})
 }
 
-// execute runs a bootstrap, or only its plan, and prints it.
-func execute(ctx context.Context, sys *system, out *output, all *cli, source *bootstrap.Source, org, alias string, planOnly bool) error {
+// execute runs a bootstrap, or only its plan, on an org and prints it. The
+// options are completed here.
+func execute(ctx context.Context, sys *system, out *output, all *cli, org string, options bootstrap.Options) error {
 	timeout := fmt.Errorf("not done after %s (--timeout)", all.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, all.Timeout, timeout)
 	defer cancel()
@@ -67,14 +70,12 @@ func execute(ctx context.Context, sys *system, out *output, all *cli, source *bo
 	if err != nil {
 		return err
 	}
-	version, err := sys.apiVersion(all.APIVersion, session, source)
+	version, err := sys.apiVersion(all.APIVersion, session, options.Source)
 	if err != nil {
 		return err
 	}
-	report, err := bootstrap.Run(ctx, bootstrap.Options{
-		Source: source, Session: session, Alias: alias, Version: version,
-		HTTPClient: newHTTPClient(out), PlanOnly: planOnly, Started: out.header,
-	})
+	options.Session, options.Version, options.HTTPClient, options.Started = session, version, newHTTPClient(out), out.header
+	report, err := bootstrap.Run(ctx, options)
 	out.document.Report = report
 	if by := session.Renewed(); by != "" {
 		out.printf("  the session had expired and was renewed %s\n", by)
@@ -83,15 +84,18 @@ func execute(ctx context.Context, sys *system, out *output, all *cli, source *bo
 		out.outcome(report, err != nil)
 	}
 	var fromOrg interface{ SessionExpired() bool }
+	var preflight *bootstrap.PreflightError
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		cause := ended(ctx, timeout)
-		if !planOnly {
+		if !options.PlanOnly {
 			cause = fmt.Errorf("%w; what is done so far stays, and the next run does the rest", cause)
 		}
 		return &orgError{session.String(), cause}
+	case errors.As(err, &preflight) && err == error(preflight):
+		return err // it names the file, and the output the org
 	case errors.As(err, new(*orgauth.Error)) || report == nil && !errors.As(err, &fromOrg):
 		return err // it names the org itself, or is about the input
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // output is where a command says what it does. Progress and warnings go to
@@ -136,7 +137,7 @@ func (o *output) header(r *bootstrap.Report) {
 	about = append(about, "API "+r.Org.APIVersion)
 	o.printf("eca: %s from %s to %s (%s)\n", plural(apps, "app"), from, name, strings.Join(about, ", "))
 	for _, p := range r.Policies {
-		o.printf("  policies from %s, %s\n", p.Folder, p.Origin)
+		o.printf("  policies from %s, %s (%s)\n", p.Folder, p.Origin, p.Why)
 	}
 	if len(r.Policies) == 0 && apps > 0 {
 		o.printf("  policies: none found for %s\n", map[bool]string{true: "it", false: "them"}[apps == 1])
@@ -161,6 +162,9 @@ func (o *output) outcome(r *bootstrap.Report, failed bool) {
 			if c.Type == metadata.GlobalOAuthSettings && app.ConsumerKey != "" && c.Done {
 				what += ", consumer key " + app.ConsumerKey
 			}
+			if c.User != "" {
+				what += " to " + c.User
+			}
 			line := row{cells: [3]string{name, sign + " " + c.Type, oneLine(c.FullName)}, last: oneLine(what)}
 			name = ""
 			if o.verbose || c.Action == bootstrap.Update {
@@ -172,6 +176,18 @@ func (o *output) outcome(r *bootstrap.Report, failed bool) {
 		}
 	}
 	o.table(rows)
+	for _, app := range r.Apps {
+		if app.Absent {
+			o.printf("  %s is left alone: its header is not on this scratch org\n", app.Name)
+		}
+	}
+	for _, finding := range r.Findings {
+		sign := "warning:"
+		if finding.Certain && r.Preflight == sfp.PreflightFail {
+			sign = "!"
+		}
+		o.printf("  %s %s\n", sign, oneLine(finding.String()))
+	}
 	steady := true
 	for _, app := range r.Apps {
 		for _, warning := range app.Warnings {
@@ -226,6 +242,10 @@ func describe(c bootstrap.ComponentReport, planOnly bool) (sign, what string) {
 	switch {
 	case c.Error != "":
 		return "!", "failed"
+	case c.Type == "SetupEntityAccess" && c.Action == bootstrap.Create && c.Done && !planOnly:
+		return "+", "granted"
+	case c.User != "" && c.Action == bootstrap.Create && c.Done && !planOnly:
+		return "+", "assigned"
 	case c.Action == bootstrap.Unchanged:
 		return "=", "unchanged"
 	case c.Action == bootstrap.Create && planOnly:

@@ -25,6 +25,9 @@ type simulateCmd struct {
 	Latency         time.Duration     `default:"0s" help:"How long every answer is held back."`
 	Username        string            `default:"admin@example.com" help:"Username of the session that is printed."`
 	User            []string          `placeholder:"USERNAME" help:"Further users of the org, whom policies can refer to."`
+	InactiveUser    []string          `placeholder:"USERNAME" help:"Further users of the org who are inactive."`
+	PermissionSet   []string          `placeholder:"NAME" help:"Permission sets of the org."`
+	Profile         []string          `placeholder:"NAME" help:"Profiles of the org."`
 	SessionLifetime time.Duration     `default:"0s" help:"How long an access token is good for. 0 is as long as the org is served."`
 	JWTClient       map[string]string `name:"jwt-client" placeholder:"KEY=FILE" help:"Connected app that can log in by JWT bearer: its consumer key, and a PEM file with its certificate or public key."`
 	State           string            `placeholder:"FILE" help:"File that the org is kept in between runs. It holds the org's sessions and secrets."`
@@ -104,6 +107,9 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 	for _, username := range c.User {
 		users = append(users, simorg.User{Username: username})
 	}
+	for _, username := range c.InactiveUser {
+		users = append(users, simorg.User{Username: username, Inactive: true})
+	}
 	clients := make(map[string]*rsa.PublicKey)
 	for id, file := range c.JWTClient {
 		key, err := readPublicKey(file)
@@ -127,6 +133,7 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 	}
 	org := simorg.New(simorg.Config{
 		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies, Users: users,
+		PermissionSets: c.PermissionSet, Profiles: c.Profile,
 		SessionLifetime: c.SessionLifetime, JWTClients: clients, Log: log, Unrecorded: true,
 	})
 	if c.State != "" {

@@ -22,6 +22,8 @@ import (
 type places struct {
 	Policies  string `placeholder:"DIR" env:"ECA_POLICIES" help:"Directory with the policies of this environment, instead of looking for them."`
 	Artifacts string `placeholder:"DIR" env:"ECA_ARTIFACTS" help:"Directory with sfp's artifacts, where the policies' package is looked for before the project. Otherwise artifacts, where there is such a directory."`
+
+	ApplyPolicies bool `name:"apply-policies" env:"ECA_APPLY_POLICIES" help:"Bring the OAuth policies of the environment to the org as well, under the name that it has them. Otherwise applyPolicies of plugins.eca."`
 }
 
 // artifacts returns the directory with artifacts, "" where there is none. base is

@@ -56,45 +56,65 @@ func (r readBack) add(typ string, names ...string) { r[typ] = append(r[typ], nam
 // components say then what became of each.
 //
 // What is written is read back, together with the policies, which many orgs make
-// by themselves along with the consumer. Policies that are written on the strength
-// of that reading are not read once more: the org reports them as accepted.
+// by themselves along with the consumer. Plugin policies that are written on the
+// strength of that reading are not read once more: the org reports them as
+// accepted.
+//
+// Permission sets are granted before that, so that policies that let only
+// pre-authorised users in lock nobody out.
 //
 // An app whose component the org refuses is left at that; the others go on. The
 // error joins a *ComponentFailure for each such component; what ended the run as
 // a whole, such as a *mdapi.Fault, comes first in it.
 func (o *Org) Apply(ctx context.Context, p *Plan) error {
+	err := o.grant(ctx, p)
+	if err == nil {
+		err = o.apply(ctx, p)
+	}
+	return p.stopped(err)
+}
+
+func (o *Org) apply(ctx context.Context, p *Plan) error {
 	// One round does it. More are for components that turn out to exist under
 	// another name, one of each type at most.
-	for range len(Types) + 1 {
+	for range len(Types) + 2 {
 		if len(p.pending("")) == 0 {
 			break
 		}
 		read := make(readBack)
 		for _, typ := range Types[:2] {
 			if err := o.write(ctx, p, typ, read); err != nil {
-				return p.stopped(err)
+				return err
 			}
 		}
 		for _, c := range p.pending(metadata.PluginPolicies) {
 			if c.Action == Create {
-				read.add(c.Type, usualNames(c.Type, c.component.App())...)
+				read.add(c.Type, c.app.names(c.Type)...)
+			}
+		}
+		for _, app := range p.Apps {
+			made := app.Components[1].Action == Create // the consumer, and with it perhaps the policies
+			if app.App.looked && p.state.of(metadata.OAuthPolicies, app.App) == nil && (made || p.state.unread(metadata.OAuthPolicies, app.App)) {
+				read.add(metadata.OAuthPolicies, app.App.names(metadata.OAuthPolicies)...)
 			}
 		}
 		if err := o.confirm(ctx, p, read); err != nil {
-			return p.stopped(err)
+			return err
 		}
-		read = make(readBack)
-		if err := o.write(ctx, p, metadata.PluginPolicies, read); err != nil {
-			return p.stopped(err)
-		}
-		if err := o.confirm(ctx, p, read); err != nil {
-			return p.stopped(err)
+		for _, typ := range []string{metadata.PluginPolicies, metadata.OAuthPolicies} {
+			read = make(readBack)
+			if err := o.write(ctx, p, typ, read); err != nil {
+				return err
+			}
+			if err := o.confirm(ctx, p, read); err != nil {
+				return err
+			}
 		}
 	}
 	for _, c := range p.pending("") {
 		c.Err = errors.New("the org keeps showing something else than it says; run it again when nobody else changes the app")
 	}
-	return p.stopped(nil)
+	return nil
 }
 
 // stopped ends a run: it completes the warnings and joins what ended it with the
@@ -106,6 +126,11 @@ func (p *Plan) stopped(err error) error {
 		for _, c := range app.Components {
 			if c.Err != nil {
 				failures = append(failures, &ComponentFailure{App: app.App.Name, Type: c.Type, FullName: c.FullName, Err: c.Err})
+			}
+		}
+		for _, g := range app.Grants {
+			if g.Err != nil {
+				failures = append(failures, &ComponentFailure{App: app.App.Name, Type: g.object(), FullName: g.PermissionSet, Err: g.Err})
 			}
 		}
 	}
@@ -142,8 +167,8 @@ func (o *Org) write(ctx context.Context, p *Plan, typ string, read readBack) err
 			// The app has the component under another name: the org makes some by
 			// itself, and another run may have been faster. Then it is no new app,
 			// and its other components may exist as well.
-			for _, t := range Types {
-				read.add(t, usualNames(t, c.component.App())...)
+			for _, t := range c.app.types() {
+				read.add(t, c.app.names(t)...)
 			}
 			if name := c.duplicate().DuplicateOf(); name != "" {
 				read.add(typ, name)
@@ -207,7 +232,7 @@ func (o *Org) confirm(ctx context.Context, p *Plan, read readBack) error {
 
 // mismatch compares a component that was written with what the org shows.
 func (p *Plan) mismatch(app *AppPlan, c *ComponentPlan) error {
-	existing := p.state.of(c.Type, app.App.Name)
+	existing := p.state.of(c.Type, app.App)
 	if existing == nil {
 		return &MismatchError{}
 	}

@@ -12,34 +12,27 @@
 //   - Org.Apply writes what differs, in the order that the platform demands, and
 //     reads it back.
 //
-// Run does all of them. A run against an org that is as wanted writes nothing; a
+// Where the project asks for it, Apply also brings the environment's OAuth
+// policies and grants the app to permission sets. Otherwise sfp deploys the
+// policies next, and Findings are what it would fail of.
+//
+// Run does all of this. A run against an org that is as wanted writes nothing; a
 // run that died half-way is finished by the next one; and two at once end in the
 // state of one.
 package bootstrap
 
-import "github.com/ecakit/ecakit/pkg/metadata"
+import (
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
 
 // Types are the types of component that a bootstrap brings to an org, in the
 // order in which the platform accepts them: OAuth settings, then global OAuth
 // settings, which creates the consumer, then the policies that turn the OAuth
 // plugin on.
 var Types = []string{metadata.OAuthSettings, metadata.GlobalOAuthSettings, metadata.PluginPolicies}
-
-// usualNames are the names under which an app's component of a type is looked
-// for, the one that a new component gets first. On a real org names follow no
-// rule, so that listing the type is the other half of looking; these are names
-// that the guide and the platform itself give.
-func usualNames(typ, app string) []string {
-	switch typ {
-	case metadata.OAuthSettings:
-		return []string{app + "_oauth", app}
-	case metadata.GlobalOAuthSettings:
-		return []string{app + "_glbloauth", app + "GlblOAuth", app}
-	case metadata.PluginPolicies:
-		return []string{app + "_plcy", app + "_defaultPolicy", app}
-	}
-	return nil
-}
 
 // App is one app and what is wanted of it on one org.
 type App struct {
@@ -48,10 +41,53 @@ type App struct {
 
 	// Wanted is what the project states, by type. Fields that it says nothing of
 	// get a default where a component is created, and stay as they are otherwise.
+	// OAuth policies are among it only where they are to be applied.
 	Wanted map[string]metadata.Stated
 
 	// Environment is the environment of plugins.eca that took part, "" for none.
 	Environment string
+
+	// PermissionSets are the names of the permission sets that are to grant the
+	// app. The user whom the policies let client credentials run as is to have
+	// them where AssignToRunAsUser says so.
+	PermissionSets    []string
+	AssignToRunAsUser bool
+
+	policies []policiesFile // the environment's OAuth policies of the app, one as a rule
+	checked  bool           // the policies are subject to the preflight
+	looked   bool           // the org's OAuth policies of the app are of interest
+	held     bool           // the OAuth policies are certain to be refused, so they are not sent
+}
+
+// types returns the types of component that are wanted of the app, in the order
+// in which the platform accepts them.
+func (a *App) types() []string {
+	if a.Wanted[metadata.OAuthPolicies] != nil {
+		return append(slices.Clone(Types), metadata.OAuthPolicies)
+	}
+	return Types
+}
+
+// names are the names under which the app's component of a type is looked for,
+// the one that a new component gets first. On a real org names follow no rule, so
+// that listing the type is the other half of looking; these are names that the
+// guide and the platform itself give.
+func (a *App) names(typ string) []string {
+	switch typ {
+	case metadata.OAuthSettings:
+		return []string{a.Name + "_oauth", a.Name}
+	case metadata.GlobalOAuthSettings:
+		return []string{a.Name + "_glbloauth", a.Name + "GlblOAuth", a.Name}
+	case metadata.PluginPolicies:
+		return []string{a.Name + "_plcy", a.Name + "_defaultPolicy", a.Name}
+	case metadata.OAuthPolicies:
+		var names []string
+		for _, file := range a.policies {
+			names = append(names, file.FullName)
+		}
+		return unique(append(names, a.Name+"_oauthPlcy", a.Name+"_defaultPolicy", a.Name))
+	}
+	return nil
 }
 
 // created returns everything that a new component of the type is to have: the
@@ -59,7 +95,9 @@ type App struct {
 func (a *App) created(typ, orgDomainURL string) metadata.Stated {
 	defaults := make(metadata.Stated)
 	defaults.Set("externalClientApplication", a.Name)
-	defaults.Set("label", a.Label)
+	if typ != metadata.OAuthPolicies {
+		defaults.Set("label", a.Label)
+	}
 	switch typ {
 	case metadata.OAuthSettings:
 		defaults.Set("commaSeparatedOauthScopes", "Api, RefreshToken")
@@ -70,4 +108,15 @@ func (a *App) created(typ, orgDomainURL string) metadata.Stated {
 		defaults.Set("isOauthPluginEnabled", "true")
 	}
 	return a.Wanted[typ].Over(defaults)
+}
+
+// runAsUser returns the user whom the environment's policies let the client
+// credentials flow run as, "" where the flow is off.
+func (a *App) runAsUser() string {
+	for _, file := range a.policies {
+		if file.Bool("isClientCredentialsFlowEnabled") {
+			return strings.TrimSpace(file.Text("clientCredentialsFlowUser"))
+		}
+	}
+	return ""
 }

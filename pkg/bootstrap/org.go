@@ -10,11 +10,16 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/restapi"
 )
 
 // Org is an org that apps are bootstrapped on.
 type Org struct {
 	Metadata *mdapi.Client
+
+	// REST is asked about permission sets and users. It may be nil where no app
+	// wants permission sets and nothing is to be found out about policies.
+	REST *restapi.Client
 }
 
 // state is what an org was seen to have. The platform's names differ by more
@@ -24,26 +29,28 @@ type state struct {
 	found  map[string][]*metadata.Component // by type
 	read   map[string]map[string]bool       // which names of a type were asked for, folded
 	listed map[string][]string              // what the org lists of a type
+
+	lookups *lookups
 }
 
 func newState() *state {
 	s := &state{found: make(map[string][]*metadata.Component), read: make(map[string]map[string]bool), listed: make(map[string][]string)}
-	for _, typ := range Types {
-		s.read[typ] = make(map[string]bool)
+	for _, typ := range metadata.Types() {
+		s.read[typ.Name] = make(map[string]bool)
 	}
 	return s
 }
 
 // of returns the component of an app, the one with the most usual name where
 // there are several, or nil.
-func (s *state) of(typ, app string) *metadata.Component {
+func (s *state) of(typ string, app *App) *metadata.Component {
 	var own []*metadata.Component
 	for _, c := range s.found[typ] {
-		if strings.EqualFold(c.App(), app) {
+		if strings.EqualFold(c.App(), app.Name) {
 			own = append(own, c)
 		}
 	}
-	for _, name := range usualNames(typ, app) {
+	for _, name := range app.names(typ) {
 		if i := slices.IndexFunc(own, func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, name) }); i >= 0 {
 			return own[i]
 		}
@@ -56,13 +63,18 @@ func (s *state) of(typ, app string) *metadata.Component {
 
 // free returns the name for a new component of an app, the first usual one that
 // no component is known to have, or "".
-func (s *state) free(typ, app string) string {
-	for _, name := range usualNames(typ, app) {
+func (s *state) free(typ string, app *App) string {
+	for _, name := range app.names(typ) {
 		if !slices.ContainsFunc(s.found[typ], func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, name) }) {
 			return name
 		}
 	}
 	return ""
+}
+
+// unread reports whether a usual name of the app's component was not asked for.
+func (s *state) unread(typ string, app *App) bool {
+	return slices.ContainsFunc(app.names(typ), func(name string) bool { return !s.read[typ][strings.ToLower(name)] })
 }
 
 // load reads components by name. Names that were read before are read again and
@@ -123,59 +135,83 @@ func unique(names []string) []string {
 // written, so that of a new app nothing is left to read. For an app with usual
 // names the second round completes the picture. Further ones are for apps whose
 // components have names that no one would expect.
-func (o *Org) gather(ctx context.Context, apps []string, first func(context.Context) error) (*state, error) {
+//
+// What the policies and settings refer to is looked up at the same time, in two
+// rounds at most.
+func (o *Org) gather(ctx context.Context, apps []*App, first func(context.Context) error) (*state, error) {
 	s := newState()
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		s.lookups, err = o.look(groupCtx, apps)
+		return err
+	})
+	group.Go(func() error { return o.gatherComponents(groupCtx, s, apps, first) })
+	return s, group.Wait()
+}
+
+func (o *Org) gatherComponents(ctx context.Context, s *state, apps []*App, first func(context.Context) error) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	if first != nil {
 		group.Go(func() error { return first(groupCtx) })
 	}
-	group.Go(func() error {
-		list, err := o.Metadata.List(groupCtx, Types...)
-		for _, found := range list {
-			s.listed[found.Type] = append(s.listed[found.Type], found.FullName)
-		}
-		return err
-	})
+	group.Go(func() error { return s.list(groupCtx, o.Metadata, Types...) })
 	group.Go(func() error {
 		var names []string
 		for _, app := range apps {
-			names = append(names, usualNames(metadata.OAuthSettings, app)...)
+			names = append(names, app.names(metadata.OAuthSettings)...)
 		}
 		return s.load(groupCtx, o.Metadata, metadata.OAuthSettings, unique(names))
 	})
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return err
 	}
 	for {
 		missing := make(map[string][]string)
-		for _, typ := range Types {
+		for _, typ := range append(slices.Clone(Types), metadata.OAuthPolicies) {
 			if names := s.missing(typ, apps); len(names) > 0 {
 				missing[typ] = names
 			}
 		}
 		if len(missing) == 0 {
-			return s, nil
+			return nil
+		}
+		group, groupCtx := errgroup.WithContext(ctx)
+		if _, listed := s.listed[metadata.OAuthPolicies]; !listed && missing[metadata.OAuthPolicies] != nil {
+			s.listed[metadata.OAuthPolicies] = nil
+			group.Go(func() error { return s.list(groupCtx, o.Metadata, metadata.OAuthPolicies) })
 		}
 		// Each round reads names that were not read before, so this ends.
-		if err := s.loadAll(ctx, o.Metadata, missing); err != nil {
-			return nil, err
+		group.Go(func() error { return s.loadAll(groupCtx, o.Metadata, missing) })
+		if err := group.Wait(); err != nil {
+			return err
 		}
 	}
 }
 
+// list asks what the org lists of some types.
+func (s *state) list(ctx context.Context, client *mdapi.Client, types ...string) error {
+	list, err := client.List(ctx, types...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, found := range list {
+		s.listed[found.Type] = append(s.listed[found.Type], found.FullName)
+	}
+	return err
+}
+
 // missing returns the names that are to be read next in search of the apps'
 // components of a type.
-func (s *state) missing(typ string, apps []string) []string {
+func (s *state) missing(typ string, apps []*App) []string {
 	unread := func(names []string) []string {
 		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return s.read[typ][strings.ToLower(name)] })
 	}
 	listed := unread(s.listed[typ])
 	var names []string
 	for _, app := range apps {
-		if s.of(typ, app) != nil {
+		if s.of(typ, app) != nil || typ == metadata.OAuthPolicies && !app.looked {
 			continue
 		}
-		usual := unread(usualNames(typ, app))
+		usual := unread(app.names(typ))
 		inList := slices.DeleteFunc(slices.Clone(usual), func(name string) bool {
 			return !slices.ContainsFunc(listed, func(l string) bool { return strings.EqualFold(l, name) })
 		})

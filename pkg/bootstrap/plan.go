@@ -34,7 +34,8 @@ type Plan struct {
 // AppPlan is the plan for one app.
 type AppPlan struct {
 	App        *App
-	Components []*ComponentPlan // in the order of Types
+	Components []*ComponentPlan // in the order of Types, then OAuth policies where they are applied
+	Grants     []*Grant         // of permission sets, where the project wants some
 	Warnings   []string
 }
 
@@ -54,6 +55,7 @@ type ComponentPlan struct {
 	// Err is why the component is not as wanted, after Apply.
 	Err error
 
+	app       *App
 	component *metadata.Component // to be written
 	fresh     bool                // planned from what was read right before
 }
@@ -67,13 +69,18 @@ func (p *Plan) Pending() int {
 				n++
 			}
 		}
+		for _, g := range app.Grants {
+			if g.Action != Unchanged {
+				n++
+			}
+		}
 	}
 	return n
 }
 
 // ConsumerKey returns the app's consumer key as the org showed it last, "" where
 // it has none yet.
-func (p *Plan) ConsumerKey(app string) string {
+func (p *Plan) ConsumerKey(app *App) string {
 	if global := p.state.of(metadata.GlobalOAuthSettings, app); global != nil {
 		return global.Text("consumerKey")
 	}
@@ -84,28 +91,21 @@ func (p *Plan) ConsumerKey(app string) string {
 // domainURL is the org's own domain, which a new app gets as callback where the
 // project states none. Nothing is written.
 func (o *Org) Plan(ctx context.Context, apps []*App, domainURL string) (*Plan, error) {
-	s, err := o.gather(ctx, names(apps), nil)
+	s, err := o.gather(ctx, apps, nil)
 	if err != nil {
 		return nil, err
 	}
 	return newPlan(s, apps, domainURL), nil
 }
 
-func names(apps []*App) []string {
-	var all []string
-	for _, app := range apps {
-		all = append(all, app.Name)
-	}
-	return all
-}
-
 func newPlan(s *state, apps []*App, domainURL string) *Plan {
 	p := &Plan{domainURL: domainURL, state: s}
 	for _, app := range apps {
 		plan := &AppPlan{App: app}
-		for _, typ := range Types {
+		for _, typ := range app.types() {
 			plan.Components = append(plan.Components, p.compare(app, typ))
 		}
+		plan.Grants = s.lookups.grants(app)
 		plan.warn(p.warnings(plan)...)
 		p.Apps = append(p.Apps, plan)
 	}
@@ -137,18 +137,18 @@ func (o *Org) headers(ctx context.Context, p *Plan) error {
 // compare plans one component from what the org is known to have. Defaults are
 // for creation only: of a component that exists, only stated fields count.
 func (p *Plan) compare(app *App, typ string) *ComponentPlan {
-	if existing := p.state.of(typ, app.Name); existing != nil {
+	if existing := p.state.of(typ, app); existing != nil {
 		component, changes := existing.Overlay(app.Wanted[typ])
-		plan := &ComponentPlan{Type: typ, FullName: existing.FullName, Action: Unchanged, Changes: changes, component: component}
+		plan := &ComponentPlan{app: app, Type: typ, FullName: existing.FullName, Action: Unchanged, Changes: changes, component: component}
 		if len(changes) > 0 {
 			plan.Action = Update
 		}
 		return plan
 	}
-	name := p.state.free(typ, app.Name)
-	plan := &ComponentPlan{Type: typ, FullName: name, Action: Create}
+	name := p.state.free(typ, app)
+	plan := &ComponentPlan{app: app, Type: typ, FullName: name, Action: Create}
 	if name == "" {
-		plan.FullName = usualNames(typ, app.Name)[0]
+		plan.FullName = app.names(typ)[0]
 		plan.Err = errors.New("components of other apps have all the names that it could have")
 		return plan
 	}
@@ -166,7 +166,7 @@ func (p *Plan) warnings(plan *AppPlan) []string {
 			warnings = append(warnings, fmt.Sprintf("the org shows no certificate for %s; should it have one all the same, an update clears it unless globalOauthSettings.certificate states it", c.FullName))
 		}
 	}
-	if policies := p.state.of(metadata.PluginPolicies, plan.App.Name); policies != nil {
+	if policies := p.state.of(metadata.PluginPolicies, plan.App); policies != nil {
 		wanted := plan.App.Wanted[metadata.PluginPolicies]
 		for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
 			if !policies.Bool(name) && !wanted.Has(name) {
@@ -191,6 +191,12 @@ func (p *AppPlan) failed() bool {
 	return slices.ContainsFunc(p.Components, func(c *ComponentPlan) bool { return c.Err != nil })
 }
 
+// held reports whether the app's OAuth policies have to wait: policies that let
+// only pre-authorised users in must not come before what authorises them.
+func (p *AppPlan) held() bool {
+	return p.App.held || slices.ContainsFunc(p.Grants, func(g *Grant) bool { return g.Action != Unchanged && !g.Done })
+}
+
 // pending returns the components of a type that are next to be written: of each
 // app the first that is not as wanted yet, where it is of that type. For "" it
 // returns all that are not as wanted yet. Those of an app that failed are left
@@ -203,6 +209,9 @@ func (p *Plan) pending(typ string) (components []*ComponentPlan) {
 		for _, c := range app.Components {
 			if c.Action == Unchanged || c.Done {
 				continue
+			}
+			if c.Type == metadata.OAuthPolicies && app.held() {
+				break
 			}
 			if typ == "" || c.Type == typ {
 				components = append(components, c)

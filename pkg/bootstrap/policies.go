@@ -20,6 +20,8 @@ type Policies struct {
 	// Origin says which of the places it is: "as given", "package NAME" for the
 	// package itself, "artifact NAME VERSION" or "project".
 	Origin string `json:"origin"`
+	// Why says for people why it is this place and this folder.
+	Why string `json:"why"`
 
 	oauth []policiesFile
 }
@@ -27,14 +29,16 @@ type Policies struct {
 // policiesFile is the file of one app's OAuth policies.
 type policiesFile struct {
 	*metadata.Component
-	File string // for messages
+	File    string // for messages
+	Package string // whose deployment brings the file, "" where it was given outright
 }
 
 // policies finds the OAuth policies that sfp is about to deploy for the apps, in
 // this order of places: a directory given outright, the package itself where it
 // is aliasfied, the sibling artifact, the project of the working directory. That
-// there are none is no error, an artifact that cannot be opened is a warning; that an aliasfied package with policies for one of
-// the apps has no folder for this org is.
+// there are none is no error, an artifact that cannot be opened is a warning;
+// that an aliasfied package with policies for one of the apps has no folder for
+// this org is one.
 func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 	if s.location.Policies != "" {
 		root, err := os.OpenRoot(s.location.Policies)
@@ -42,7 +46,7 @@ func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 			return nil, fmt.Errorf("the directory with policies %s cannot be opened", s.location.Policies)
 		}
 		defer root.Close()
-		found, err := readPolicies(root.FS(), []string{"."}, s.location.Policies, "as given")
+		found, err := readPolicies(root.FS(), []string{"."}, s.location.Policies, "as given", "nothing else was looked at", "")
 		if err != nil {
 			return nil, err
 		}
@@ -83,25 +87,33 @@ func (s *Source) policiesOf(p sfp.Package, headers []Header, artifact *sfp.Artif
 	own := slices.ContainsFunc(s.packages, func(mine sfp.Package) bool { return mine.Name == p.Name && mine.Path == p.Path })
 	switch {
 	case own && p.Aliasfy:
-		return policiesIn(s.location.Project, p, headers, target, s.name("."), "package "+p.Name)
+		return policiesIn(s.location.Project, p, headers, target, s.name("."), "package "+p.Name, "the package itself is aliasfied")
 	case own && s.location.Package != "":
 		return Policies{}, nil // it was deployed before this run, so nothing in it is about to be
 	case artifact != nil:
-		return policiesIn(artifact, p, headers, target, artifact.File, "artifact "+artifact.Package+" "+artifact.Version)
+		return policiesIn(artifact, p, headers, target, artifact.File, "artifact "+artifact.Package+" "+artifact.Version, "the latest in "+s.location.Artifacts)
 	case own:
-		return policiesIn(s.location.Project, p, headers, target, s.name("."), "project")
+		return policiesIn(s.location.Project, p, headers, target, s.name("."), "project", s.noArtifact())
 	case s.location.Sibling != nil:
-		return policiesIn(s.location.Sibling, p, headers, target, ".", "project")
+		return policiesIn(s.location.Sibling, p, headers, target, ".", "project", s.noArtifact())
 	}
 	return Policies{}, nil
 }
 
+// noArtifact says why a project is looked at for policies.
+func (s *Source) noArtifact() string {
+	if s.location.Artifacts == "" {
+		return "there is no artifacts directory"
+	}
+	return "there is no artifact of it in " + s.location.Artifacts
+}
+
 // policiesIn reads the policies that a package has for the org at hand, where it
 // has any for one of the apps. place names fsys in messages.
-func policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, place, origin string) (Policies, error) {
+func policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, place, origin, why string) (Policies, error) {
 	concerned := false
 	err := eachFile(fsys, []string{p.Path}, metadata.OAuthPolicies, func(file string) error {
-		c, err := metadata.ReadFile(fsys, file)
+		c, err := metadata.ReadUnchecked(fsys, file)
 		// Of a broken file nobody can tell whose it is. It counts as an error only
 		// in the folder that is deployed to this org.
 		if err != nil || c.App() == "" || slices.ContainsFunc(headers, func(h Header) bool { return strings.EqualFold(h.FullName, c.App()) }) {
@@ -118,12 +130,20 @@ func policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, plac
 		if folders, err = target.folders(fsys, p); err != nil {
 			return Policies{}, err
 		}
+		switch {
+		case path.Base(folders[0]) == target.Alias:
+			why += "; " + target.Alias + " is the org's alias"
+		case p.MergeMode:
+			why += "; it has no folder for the org, and default stands in for it in merge mode"
+		default:
+			why += "; it has no folder for the org, and default serves sandboxes"
+		}
 	}
-	return readPolicies(fsys, folders, place, origin)
+	return readPolicies(fsys, folders, place, origin, why, p.Name)
 }
 
-func readPolicies(fsys fs.FS, folders []string, place, origin string) (Policies, error) {
-	found := Policies{Folder: folders[0], Origin: origin}
+func readPolicies(fsys fs.FS, folders []string, place, origin, why, pkg string) (Policies, error) {
+	found := Policies{Folder: folders[0], Origin: origin, Why: why}
 	if folders[0] == "." {
 		found.Folder = place
 	}
@@ -131,7 +151,7 @@ func readPolicies(fsys fs.FS, folders []string, place, origin string) (Policies,
 		fail := func(field string, err error) error {
 			return &metadata.SourceError{Path: path.Join(place, file), Field: field, Err: err}
 		}
-		c, err := metadata.ReadFile(fsys, file)
+		c, err := metadata.ReadUnchecked(fsys, file)
 		var sourceErr *metadata.SourceError
 		switch {
 		case errors.As(err, &sourceErr):
@@ -146,7 +166,7 @@ func readPolicies(fsys fs.FS, folders []string, place, origin string) (Policies,
 				return fail("externalClientApplication", fmt.Errorf("%s has policies in %s already, and the platform allows one record for an app", c.App(), other.File))
 			}
 		}
-		found.oauth = append(found.oauth, policiesFile{c, path.Join(place, file)})
+		found.oauth = append(found.oauth, policiesFile{c, path.Join(place, file), pkg})
 		return nil
 	})
 	return found, err

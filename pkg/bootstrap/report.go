@@ -1,8 +1,11 @@
 package bootstrap
 
 import (
+	"slices"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // Report is what a run found and did, for people and for programs. It holds no
@@ -12,6 +15,10 @@ type Report struct {
 	Org      OrgReport   `json:"org"`
 	Policies []Policies  `json:"policies"` // where the environment's policies were found
 	Apps     []AppReport `json:"apps"`
+	// Preflight is what becomes of findings, and Findings are what was found about
+	// the policies that sfp deploys next, or that were applied.
+	Preflight sfp.Preflight `json:"preflight"`
+	Findings  []Finding     `json:"findings,omitempty"`
 	// Pending is how many components the run wrote or was to write; of a plan, how
 	// many are not as wanted.
 	Pending int `json:"pending"`
@@ -35,17 +42,22 @@ type OrgReport struct {
 type AppReport struct {
 	Name string `json:"name"`
 	// DistributionState is set for an app that is not Local and was left alone.
-	DistributionState string            `json:"distributionState,omitempty"`
-	Environment       string            `json:"environment,omitempty"` // of plugins.eca
-	ConsumerKey       string            `json:"consumerKey,omitempty"` // shortened
-	Components        []ComponentReport `json:"components,omitempty"`
-	Warnings          []string          `json:"warnings,omitempty"`
+	DistributionState string `json:"distributionState,omitempty"`
+	// Absent says that the app's header is not on the scratch org of a pool, so that
+	// the app was left alone.
+	Absent      bool              `json:"absent,omitempty"`
+	Environment string            `json:"environment,omitempty"` // of plugins.eca
+	ConsumerKey string            `json:"consumerKey,omitempty"` // shortened
+	Components  []ComponentReport `json:"components,omitempty"`
+	Warnings    []string          `json:"warnings,omitempty"`
 }
 
-// ComponentReport says what became of one component.
+// ComponentReport says what became of one component, or of one grant of a
+// permission set.
 type ComponentReport struct {
-	Type     string            `json:"type"`
-	FullName string            `json:"fullName"`
+	Type     string            `json:"type"`           // of a grant, the object that records it
+	FullName string            `json:"fullName"`       // of a grant, the permission set's name
+	User     string            `json:"user,omitempty"` // of a grant, who gets the permission set
 	Action   Action            `json:"action"`
 	Changes  []metadata.Change `json:"changes,omitempty"`
 	// Done says that the component is as wanted: it was unchanged, or the org
@@ -64,7 +76,7 @@ func newReport(options Options, target Target, kind orgauth.Kind, resolved *Reso
 			InstanceURL: options.Session.InstanceURL, TokenGiven: options.Session.Given, Kind: kind, APIVersion: options.Version.String(),
 		},
 		Policies: append([]Policies{}, resolved.Policies...),
-		Apps:     []AppReport{},
+		Apps:     []AppReport{}, Preflight: resolved.Preflight,
 		PlanOnly: options.PlanOnly, Warnings: resolved.Warnings,
 	}
 	for _, app := range resolved.Apps {
@@ -76,23 +88,37 @@ func newReport(options Options, target Target, kind orgauth.Kind, resolved *Reso
 	return r
 }
 
+// absent notes that an app's header is not on the org.
+func (r *Report) absent(app string) { r.app(app).Absent = true }
+
+func (r *Report) app(name string) *AppReport {
+	return &r.Apps[slices.IndexFunc(r.Apps, func(app AppReport) bool { return app.Name == name })]
+}
+
 // add fills in what a plan says, before or after it was applied.
 func (r *Report) add(p *Plan) {
-	for i, plan := range p.Apps { // the report has the same apps first, in the same order
-		app := &r.Apps[i]
+	r.Pending = p.Pending()
+	for _, plan := range p.Apps {
+		app := r.app(plan.App.Name)
 		app.Warnings = plan.Warnings
-		if key := p.ConsumerKey(app.Name); key != "" {
+		if key := p.ConsumerKey(plan.App); key != "" {
 			app.ConsumerKey = metadata.ShortKey(key)
 		}
 		for _, c := range plan.Components {
 			component := ComponentReport{Type: c.Type, FullName: c.FullName, Action: c.Action, Changes: c.Changes, Done: c.Err == nil && (c.Done || c.Action == Unchanged), Uncertain: c.Uncertain}
-			if c.Err != nil {
-				component.Error = c.Err.Error()
-			}
-			if c.Action != Unchanged {
-				r.Pending++
-			}
+			component.fail(c.Err)
 			app.Components = append(app.Components, component)
 		}
+		for _, g := range plan.Grants {
+			grant := ComponentReport{Type: g.object(), FullName: g.PermissionSet, User: g.User, Action: g.Action, Done: g.Err == nil && (g.Done || g.Action == Unchanged), Uncertain: g.Uncertain}
+			grant.fail(g.Err)
+			app.Components = append(app.Components, grant)
+		}
+	}
+}
+
+func (c *ComponentReport) fail(err error) {
+	if err != nil {
+		c.Error = err.Error()
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // Options says what Run does, and where.
@@ -30,6 +32,15 @@ type Options struct {
 	// PlanOnly ends the run before anything is written.
 	PlanOnly bool
 
+	// ApplyPolicies brings the environment's OAuth policies to the org, whatever
+	// the project says. Otherwise sfp deploys them next.
+	ApplyPolicies bool
+
+	// Pool says that the run is for a scratch org of a pool: nobody deploys
+	// policies after it, and an app whose header is not on the org is left alone,
+	// because a pool need not install every package.
+	Pool bool
+
 	// Started, where it is not nil, is called once: when the input is found good
 	// and the org is about to be called, or, where the org's kind decides about
 	// the input, right after that. The report has no components then.
@@ -40,53 +51,62 @@ type Options struct {
 // what is there, writes what differs, and reads that back. The report says what
 // was found and done as far as the run came; it is not nil once Started was
 // called, also where there is an error.
+//
+// Where the policies of the environment are certain to be refused, the error is,
+// or joins, a *PreflightError. If that shows without the org, nothing is sent.
 func Run(ctx context.Context, options Options) (*Report, error) {
 	session := options.Session
 	target := Target{
 		Username: session.Username, Alias: options.Alias,
 		DomainURL: session.InstanceURL, Version: options.Version,
+		ApplyPolicies: options.ApplyPolicies, Undeployed: options.Pool,
 	}
 	if target.Alias == "" {
 		target.Alias = session.Alias
 	}
 	kind := session.Kind
 	if kind != orgauth.Unknown {
-		sandbox := kind.IsSandbox()
-		target.Sandbox = &sandbox
+		target = target.as(kind)
 	}
 	resolved, err := options.Source.Resolve(target)
 	unknownKind := errors.Is(err, ErrKindNeeded)
 	if err != nil && !unknownKind {
 		return nil, err
 	}
-	org := &Org{Metadata: &mdapi.Client{InstanceURL: session.InstanceURL, Version: options.Version, Tokens: session, HTTPClient: options.HTTPClient}}
+	org := &Org{
+		Metadata: &mdapi.Client{InstanceURL: session.InstanceURL, Version: options.Version, Tokens: session, HTTPClient: options.HTTPClient},
+		REST:     &restapi.Client{InstanceURL: session.InstanceURL, Version: options.Version, Tokens: session, HTTPClient: options.HTTPClient},
+	}
 	var found *state
 	if unknownKind {
-		// Both cases are resolved, so that the org can be read while it is asked
-		// which of them it is. Where neither is right, nothing is sent.
-		asSandbox, sandboxErr := options.Source.resolveAs(target, true)
-		asProduction, productionErr := options.Source.resolveAs(target, false)
-		if sandboxErr != nil && productionErr != nil {
-			return nil, sandboxErr
+		// All cases are resolved, so that the org can be read while it is asked which
+		// of them it is. Where none is right, nothing is sent.
+		cases := make(map[orgauth.Kind]*Resolved)
+		errs := make(map[orgauth.Kind]error)
+		var apps []*App
+		fit := 0
+		for _, kind := range []orgauth.Kind{orgauth.Sandbox, orgauth.Scratch, orgauth.Production} {
+			if cases[kind], errs[kind] = options.Source.Resolve(target.as(kind)); errs[kind] == nil {
+				apps = append(apps, cases[kind].Apps...)
+				fit++
+			}
 		}
-		rest := &restapi.Client{InstanceURL: session.InstanceURL, Version: options.Version, Tokens: session, HTTPClient: options.HTTPClient}
+		if fit == 0 {
+			return nil, errs[orgauth.Sandbox]
+		}
 		var facts restapi.Organization
-		apps := slices.Concat(names(asSandbox.Apps), names(asProduction.Apps))
-		slices.Sort(apps)
-		found, err = org.gather(ctx, slices.Compact(apps), func(ctx context.Context) (err error) {
-			facts, err = rest.Organization(ctx)
+		found, err = org.gather(ctx, apps, func(ctx context.Context) (err error) {
+			facts, err = org.REST.Organization(ctx)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
 		kind = kindOf(facts)
-		if resolved, err = asProduction, productionErr; facts.IsSandbox {
-			resolved, err = asSandbox, sandboxErr
-		}
-		if err != nil {
+		if resolved, err = cases[kind], errs[kind]; err != nil {
 			return nil, err
 		}
+		target = target.as(kind)
 	}
 	report := newReport(options, target, kind, resolved)
 	if options.Started != nil {
@@ -95,30 +115,74 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	if len(resolved.Apps) == 0 {
 		return report, nil
 	}
-	if found == nil {
-		if found, err = org.gather(ctx, names(resolved.Apps), nil); err != nil {
-			return report, err
+	findings := inSource(resolved.Apps, target, options.Source.Version)
+	if resolved.Preflight == sfp.PreflightFail && certain(findings) != nil && !options.PlanOnly {
+		report.Findings = findings
+		return report, certain(findings)
+	}
+	headers := func(context.Context) error { return nil }
+	var onOrg []*metadata.Component
+	if options.Pool {
+		headers = func(ctx context.Context) (err error) {
+			var names []string
+			for _, app := range resolved.Apps {
+				names = append(names, app.Name)
+			}
+			onOrg, err = org.Metadata.Read(ctx, metadata.Header, names...)
+			return err
 		}
+	}
+	if found == nil {
+		found, err = org.gather(ctx, resolved.Apps, headers)
+	} else {
+		err = headers(ctx)
+	}
+	if err != nil {
+		return report, err
+	}
+	if options.Pool {
+		resolved.Apps = slices.DeleteFunc(resolved.Apps, func(app *App) bool {
+			absent := !slices.ContainsFunc(onOrg, func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, app.Name) })
+			if absent {
+				report.absent(app.Name)
+			}
+			return absent
+		})
 	}
 	plan := newPlan(found, resolved.Apps, target.DomainURL)
 	plan.frugal = unknownKind
 	if options.PlanOnly {
 		err = plan.stopped(org.headers(ctx, plan))
 	} else {
+		if resolved.Preflight == sfp.PreflightFail {
+			plan.hold(plan.inOrg(target))
+		}
 		err = org.Apply(ctx, plan)
 	}
+	report.Findings = append(findings, plan.inOrg(target)...)
 	report.add(plan)
+	if resolved.Preflight == sfp.PreflightFail {
+		if refused := certain(report.Findings); err == nil {
+			err = refused
+		} else if refused != nil {
+			err = errors.Join(err, refused)
+		}
+	}
 	return report, err
 }
 
-// resolveAs resolves as if the org's kind were known. Its result is never nil.
-func (s *Source) resolveAs(target Target, sandbox bool) (*Resolved, error) {
-	target.Sandbox = &sandbox
-	resolved, err := s.Resolve(target)
-	if err != nil {
-		return new(Resolved), err
+// hold keeps policies from being sent that are certain to be refused.
+func (p *Plan) hold(findings []Finding) {
+	for _, app := range p.Apps {
+		app.App.held = slices.ContainsFunc(findings, func(f Finding) bool { return f.Certain && f.App == app.App.Name })
 	}
-	return resolved, nil
+}
+
+// as returns the target as an org of that kind.
+func (t Target) as(kind orgauth.Kind) Target {
+	sandbox, scratch := kind.IsSandbox(), kind == orgauth.Scratch
+	t.Sandbox, t.Scratch = &sandbox, &scratch
+	return t
 }
 
 func kindOf(facts restapi.Organization) orgauth.Kind {

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,10 +26,17 @@ type Target struct {
 	Alias    string // "" where the org has none
 	// Sandbox tells whether the org is a sandbox; nil where that is not known.
 	Sandbox *bool
+	// Scratch tells whether the org is a scratch org; nil where that is not known.
+	Scratch *bool
 	// DomainURL is the org's own domain, like https://example.my.salesforce.com.
 	DomainURL string
 	// Version is the API version of the calls.
 	Version metadata.Version
+	// ApplyPolicies makes the OAuth policies part of what is wanted, whatever the
+	// project says.
+	ApplyPolicies bool
+	// Undeployed says that nobody deploys the policies after the run.
+	Undeployed bool
 
 	warn func(warning string)
 }
@@ -90,6 +98,9 @@ type Resolved struct {
 	Left     []Header // apps that are not Local, which a bootstrap leaves alone
 	Policies []Policies
 	Warnings []string
+
+	// Preflight is what becomes of findings about the policies.
+	Preflight sfp.Preflight
 }
 
 // Resolve chooses the environment for the org and says what is wanted of each
@@ -100,7 +111,7 @@ type Resolved struct {
 // The error is ErrKindNeeded where target.Sandbox is nil and decides; the caller
 // asks the org then and resolves again.
 func (s *Source) Resolve(target Target) (*Resolved, error) {
-	resolved := new(Resolved)
+	resolved := &Resolved{Preflight: s.project.Settings.Preflight}
 	target.warn = func(warning string) {
 		if !slices.Contains(resolved.Warnings, warning) {
 			resolved.Warnings = append(resolved.Warnings, warning)
@@ -172,9 +183,9 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 	if err != nil {
 		return nil, err
 	}
-	app := &App{Name: h.FullName, Label: h.Text("label"), Wanted: make(map[string]metadata.Stated), Environment: environment}
-	if app.Label == "" {
-		app.Label = app.Name
+	app := &App{
+		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Wanted: make(map[string]metadata.Stated), Environment: environment,
+		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser,
 	}
 	for _, typ := range Types {
 		stated := settings.Of(typ).Over(nil)
@@ -186,7 +197,23 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 		}
 		app.Wanted[typ] = stated
 	}
-	if err := s.imply(app, policies); err != nil {
+	for _, place := range policies {
+		for _, file := range place.oauth {
+			if strings.EqualFold(file.App(), app.Name) {
+				app.policies = append(app.policies, file)
+			}
+		}
+	}
+	apply := target.ApplyPolicies || s.project.Settings.ApplyPolicies
+	if settings.ApplyPolicies != nil && !target.ApplyPolicies {
+		apply = *settings.ApplyPolicies
+	}
+	if err := s.applied(app, apply, target); err != nil {
+		return nil, err
+	}
+	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != sfp.PreflightOff && (apply || !target.Undeployed)
+	app.looked = app.checked || app.Wanted[metadata.OAuthPolicies] != nil
+	if err := s.imply(app); err != nil {
 		return nil, err
 	}
 	for _, typ := range Types {
@@ -219,28 +246,64 @@ var implied = []struct{ policy, global string }{
 	{"isGuestCodeCredFlowEnabled", "isCodeCredFlowEnabled"},
 }
 
+// usernamePlaceholder stands for the scratch org's own user in the policies.
+const usernamePlaceholder = "{username}"
+
+// applied states the app's OAuth policies where they are to be applied, and fills
+// in the scratch org's user.
+func (s *Source) applied(app *App, apply bool, target Target) error {
+	if !apply || len(app.policies) == 0 {
+		return nil
+	}
+	if len(app.policies) > 1 {
+		return fmt.Errorf("%s has OAuth policies in %s and in %s, and only one of them can be applied; give the right directory with --policies", app.Name, app.policies[0].File, app.policies[1].File)
+	}
+	file := app.policies[0]
+	filled := *file.Component
+	filled.Fields = nil
+	stated := make(metadata.Stated)
+	for _, f := range file.Fields {
+		if f.Name == "clientCredentialsFlowUser" && strings.TrimSpace(f.Text) == usernamePlaceholder {
+			wrong := func(format string, args ...any) error {
+				return &metadata.SourceError{Path: file.File, Field: f.Name, Err: fmt.Errorf(format, args...)}
+			}
+			switch {
+			case target.Username == "":
+				return wrong("%s cannot be filled in, because it is not known whose session this is", usernamePlaceholder)
+			case target.Scratch == nil:
+				return ErrKindNeeded
+			case !*target.Scratch:
+				return wrong("%s is filled in on scratch orgs only; name the user of this environment", usernamePlaceholder)
+			}
+			f.Text = target.Username
+		}
+		filled.Fields = append(filled.Fields, f)
+		if f.Name != "externalClientApplication" {
+			stated[f.Name] = append(stated[f.Name], f)
+		}
+	}
+	app.policies[0].Component = &filled
+	app.Wanted[metadata.OAuthPolicies] = stated
+	return nil
+}
+
 // imply adds what the environment's OAuth policies need of the app's settings.
-func (s *Source) imply(app *App, policies []Policies) error {
+func (s *Source) imply(app *App) error {
 	global, plugins := app.Wanted[metadata.GlobalOAuthSettings], app.Wanted[metadata.PluginPolicies]
-	for _, place := range policies {
-		for _, file := range place.oauth {
-			if !strings.EqualFold(file.App(), app.Name) {
+	for _, file := range app.policies {
+		for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
+			if plugins.Has(name) && isFalse(plugins, name) {
+				return s.settingError(app.Name, ".policies."+name, fmt.Errorf("is false, so that the platform would refuse the OAuth policies in %s", file.File))
+			}
+		}
+		for _, pair := range implied {
+			if !file.Bool(pair.policy) {
 				continue
 			}
-			for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
-				if plugins.Has(name) && isFalse(plugins, name) {
-					return s.settingError(app.Name, ".policies."+name, fmt.Errorf("is false, so that the platform would refuse the OAuth policies in %s", file.File))
-				}
+			if isFalse(global, pair.global) {
+				return s.settingError(app.Name, ".globalOauthSettings."+pair.global, fmt.Errorf("is false%s, but %s turns %s on", inEnvironment(app), file.File, pair.policy))
 			}
-			for _, pair := range implied {
-				if !file.Bool(pair.policy) {
-					continue
-				}
-				if isFalse(global, pair.global) {
-					return s.settingError(app.Name, ".globalOauthSettings."+pair.global, fmt.Errorf("is false%s, but %s turns %s on", inEnvironment(app), file.File, pair.policy))
-				}
-				global.Set(pair.global, "true")
-			}
+			global.Set(pair.global, "true")
 		}
 	}
 	return nil

@@ -273,20 +273,32 @@ func checkScope(scope string) error {
 // DidYouMean returns "; did you mean NAME?" for the known name that a mistyped
 // one is closest to, or "" where none is close.
 func DidYouMean(name string, known []string) string {
+	if similar := similarName(name, known); similar != "" {
+		return "; did you mean " + similar + "?"
+	}
+	return ""
+}
+
+// similarName returns the known name that a mistyped one is closest to, or else
+// the only one that begins with it, or "".
+func similarName(name string, known []string) string {
 	best, distance := "", 1+len(name)/3
+	var longer []string
 	for _, k := range known {
 		if strings.EqualFold(name, k) {
-			best = k
-			break
+			return k
 		}
 		if d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(k)); d <= distance {
 			best, distance = k, d-1
 		}
+		if len(name) >= 4 && strings.HasPrefix(strings.ToLower(k), strings.ToLower(name)) {
+			longer = append(longer, k)
+		}
 	}
-	if best == "" {
-		return ""
+	if best == "" && len(longer) == 1 {
+		return longer[0]
 	}
-	return "; did you mean " + best + "?"
+	return best
 }
 
 func jsonKind(value any) string {

@@ -49,9 +49,24 @@ func TypeOfFile(name string) (*Type, string) {
 }
 
 // ReadFile reads one component from a source file whose name tells type and
-// fullName, like externalClientApps/MyApp.eca-meta.xml. An error is a
-// *SourceError.
+// fullName, like externalClientApps/MyApp.eca-meta.xml. A value of another kind
+// than its field's is an error. An error is a *SourceError.
 func ReadFile(fsys fs.FS, name string) (*Component, error) {
+	c, err := ReadUnchecked(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range c.Problems(0) {
+		if p.Kind == WrongValue || p.Kind == SecretValue {
+			return nil, &SourceError{Path: name, Field: p.Field, Err: p.Err}
+		}
+	}
+	return c, nil
+}
+
+// ReadUnchecked reads a component as ReadFile does, with whatever values its
+// fields have, for callers that look at its Problems themselves.
+func ReadUnchecked(fsys fs.FS, name string) (*Component, error) {
 	fail := func(err error) (*Component, error) { return nil, &SourceError{Path: name, Err: err} }
 	t, full := TypeOfFile(name)
 	if t == nil {
@@ -77,13 +92,6 @@ func ReadFile(fsys fs.FS, name string) (*Component, error) {
 		return fail(fmt.Errorf("fullName says %q, but the file's name makes it %q", c.FullName, full))
 	}
 	c.FullName = full
-	for _, field := range c.Fields {
-		if ft := t.Field(field.Name); ft != nil {
-			if err := ft.check(field); err != nil {
-				return nil, &SourceError{Path: name, Field: field.Name, Err: err}
-			}
-		}
-	}
 	return c, nil
 }
 

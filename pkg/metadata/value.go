@@ -119,6 +119,10 @@ func (ft *FieldType) items(text string) []string {
 	return items
 }
 
+// Items returns the items of a list that the platform keeps in one string,
+// separated by commas.
+func Items(list string) []string { return (&FieldType{List: ","}).items(list) }
+
 // display writes the values of a field for people, on one line. What is secret
 // or long is described instead.
 func (ft *FieldType) display(values []Field) string {

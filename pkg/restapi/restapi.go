@@ -1,15 +1,18 @@
 // Package restapi makes the REST calls that bootstrapping an External Client App
-// needs beside the Metadata API: SOQL queries and, through them, the facts of an
-// org.
+// needs beside the Metadata API: SOQL queries, through them the facts of an org,
+// and the creation of records.
 package restapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"golang.org/x/oauth2"
 
@@ -97,7 +100,7 @@ func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, e
 			Done           bool     `json:"done"`
 			NextRecordsURL string   `json:"nextRecordsUrl"`
 		}
-		if err := c.get(ctx, next, &page); err != nil {
+		if err := c.call(ctx, http.MethodGet, next, nil, &page); err != nil {
 			return nil, fmt.Errorf("query: %w", err)
 		}
 		records = append(records, page.Records...)
@@ -111,12 +114,61 @@ func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, e
 	return nil, fmt.Errorf("query: the org answered more than %d pages", maxPages)
 }
 
-func (c *Client) get(ctx context.Context, path string, into any) error {
-	_, err := wire.Repeat(ctx, c.Tokens, func() (struct{}, error) { return struct{}{}, c.send(ctx, path, into) })
+// QueryIn runs a SOQL query once for each bunch of values, such as 'a', 'b', that
+// its one %s, inside IN (…), is to stand for, and returns all records. Values are
+// escaped here. Without values it asks nothing.
+func QueryIn[Record any](ctx context.Context, c *Client, soql string, values []string) ([]Record, error) {
+	var all []Record
+	for bunch := range slices.Chunk(values, maxIn) {
+		var quoted []string
+		for _, value := range bunch {
+			quoted = append(quoted, Quote(value))
+		}
+		records, err := Query[Record](ctx, c, fmt.Sprintf(soql, strings.Join(quoted, ", ")))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, records...)
+	}
+	return all, nil
+}
+
+// maxIn bounds the values of one query, which travels in a URL. The platform's
+// bound on a URL is 16 KB, and usernames have up to 80 characters.
+const maxIn = 100
+
+var soqlEscapes = strings.NewReplacer(`\`, `\\`, `'`, `\'`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
+
+// Quote writes a string as a literal of SOQL.
+func Quote(s string) string { return "'" + soqlEscapes.Replace(s) + "'" }
+
+// Create makes a record of an object and returns its ID. Where the org refuses
+// it, the error is an *Error.
+func (c *Client) Create(ctx context.Context, object string, fields map[string]any) (id string, err error) {
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return "", err
+	}
+	var created struct {
+		ID      string `json:"id"`
+		Success bool   `json:"success"`
+	}
+	if err := c.call(ctx, http.MethodPost, "/services/data/v"+c.Version.String()+"/sobjects/"+url.PathEscape(object), body, &created); err != nil {
+		return "", err
+	}
+	if !created.Success || created.ID == "" {
+		return "", fmt.Errorf("the org answered the creation of a %s with neither an ID nor an error", object)
+	}
+	return created.ID, nil
+}
+
+// call makes one call, once more with a renewed token where the session expired.
+func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
+	_, err := wire.Repeat(ctx, c.Tokens, func() (struct{}, error) { return struct{}{}, c.send(ctx, method, path, body, into) })
 	return err
 }
 
-func (c *Client) send(ctx context.Context, path string, into any) error {
+func (c *Client) send(ctx context.Context, method, path string, body []byte, into any) error {
 	instance, err := wire.ParseInstance(c.InstanceURL)
 	if err != nil {
 		return err
@@ -126,12 +178,15 @@ func (c *Client) send(ctx context.Context, path string, into any) error {
 		return errors.New("the org refers to another place than a path of its own")
 	}
 	answer, err := wire.Do(ctx, c.HTTPClient, c.Tokens, func(token string) (*http.Request, error) {
-		req, err := http.NewRequest(http.MethodGet, instance.ResolveReference(ref).String(), nil)
+		req, err := http.NewRequest(method, instance.ResolveReference(ref).String(), bytes.NewReader(body))
 		if err != nil {
 			return nil, err
 		}
 		req.Header.Set("Authorization", "Bearer "+token)
 		req.Header.Set("Accept", "application/json")
+		if body != nil {
+			req.Header.Set("Content-Type", "application/json")
+		}
 		return req, nil
 	})
 	if err != nil {

@@ -92,7 +92,7 @@ func ParseProject(data []byte) (*Project, error) {
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, jsonError(data, err)
 	}
-	p := new(Project)
+	p := &Project{Settings: Settings{Preflight: PreflightFail}}
 	for i, d := range file.PackageDirectories {
 		dir := path.Clean(strings.ReplaceAll(d.Path, `\`, "/"))
 		if !fs.ValidPath(dir) {

@@ -2,11 +2,14 @@ package sfp
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
@@ -18,7 +21,26 @@ const settingsPath = "plugins.eca"
 // Everything in it is optional.
 type Settings struct {
 	Apps map[string]AppSettings // by the app's name, the header's fullName
+
+	// Preflight is what becomes of findings about the environment's policies:
+	// "preflight", PreflightFail where the project says nothing.
+	Preflight Preflight
+
+	// ApplyPolicies says that the environment's OAuth policies are brought to the
+	// org right away: "applyPolicies". An app can say otherwise.
+	ApplyPolicies bool
 }
+
+// Preflight says what becomes of findings about policies that sfp is about to
+// deploy.
+type Preflight string
+
+// What a project can want of the preflight.
+const (
+	PreflightFail Preflight = "fail" // what is certain to fail fails the run; the rest is a warning
+	PreflightWarn Preflight = "warn" // everything is a warning
+	PreflightOff  Preflight = "off"  // nothing is looked at
+)
 
 // AppSettings is what a project wants of one app, field by field under the
 // platform's own names.
@@ -26,6 +48,19 @@ type AppSettings struct {
 	OAuthSettings       metadata.Stated // "oauthSettings"
 	GlobalOAuthSettings metadata.Stated // "globalOauthSettings"
 	PluginPolicies      metadata.Stated // "policies"
+
+	// ApplyPolicies says that the environment's OAuth policies are brought to the
+	// org right away: "applyPolicies". nil leaves it to the project's.
+	ApplyPolicies *bool
+
+	// PermissionSets are the names of the permission sets that grant the app:
+	// "permissionSets". nil says nothing of them.
+	PermissionSets []string
+
+	// AssignToRunAsUser says that the user whom the environment's policies let the
+	// client credentials flow run as gets the permission sets:
+	// "assignToRunAsUser". nil stands for no.
+	AssignToRunAsUser *bool
 
 	// Environments is what differs by environment, by alias: "environments".
 	// See For.
@@ -68,7 +103,14 @@ func (a AppSettings) For(alias string, sandbox func() (bool, error)) (AppSetting
 	if !ok {
 		environment, name = AppSettings{}, ""
 	}
+	permissionSets := a.PermissionSets
+	if environment.PermissionSets != nil {
+		permissionSets = environment.PermissionSets
+	}
 	return AppSettings{
+		ApplyPolicies:       cmp.Or(environment.ApplyPolicies, a.ApplyPolicies),
+		PermissionSets:      permissionSets,
+		AssignToRunAsUser:   cmp.Or(environment.AssignToRunAsUser, a.AssignToRunAsUser),
 		OAuthSettings:       environment.OAuthSettings.Over(a.OAuthSettings),
 		GlobalOAuthSettings: environment.GlobalOAuthSettings.Over(a.GlobalOAuthSettings),
 		PluginPolicies:      environment.PluginPolicies.Over(a.PluginPolicies),
@@ -82,18 +124,31 @@ func parseSettings(data []byte) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
-	eca, err := object(settingsPath, value, "apps")
+	eca, err := object(settingsPath, value, "apps", "preflight", "applyPolicies")
 	if err != nil {
 		return Settings{}, err
 	}
-	if eca["apps"] == nil {
-		return Settings{}, nil
+	settings := Settings{Preflight: PreflightFail}
+	if value, ok := eca["preflight"]; ok {
+		text, _ := value.(string)
+		settings.Preflight = Preflight(text)
+		if !slices.Contains([]Preflight{PreflightFail, PreflightWarn, PreflightOff}, settings.Preflight) {
+			return Settings{}, &metadata.SettingError{Path: settingsPath + ".preflight", Err: fmt.Errorf("must be %q, %q or %q", PreflightFail, PreflightWarn, PreflightOff)}
+		}
+	}
+	if apply, err := boolean(settingsPath, eca, "applyPolicies"); err != nil {
+		return Settings{}, err
+	} else if apply != nil {
+		settings.ApplyPolicies = *apply
+	}
+	if _, ok := eca["apps"]; !ok {
+		return settings, nil
 	}
 	apps, err := object(settingsPath+".apps", eca["apps"])
 	if err != nil {
 		return Settings{}, err
 	}
-	settings := Settings{Apps: make(map[string]AppSettings, len(apps))}
+	settings.Apps = make(map[string]AppSettings, len(apps))
 	for name, value := range apps {
 		at := settingsPath + ".apps." + name
 		app, rest, err := parseAppSettings(at, value, "environments")
@@ -130,7 +185,7 @@ func parseAppSettings(at string, value any, more ...string) (AppSettings, map[st
 		{"globalOauthSettings", metadata.GlobalOAuthSettings, &app.GlobalOAuthSettings},
 		{"policies", metadata.PluginPolicies, &app.PluginPolicies},
 	}
-	keys := more
+	keys := append(more, "applyPolicies", "permissionSets", "assignToRunAsUser")
 	for _, part := range parts {
 		keys = append(keys, part.key)
 	}
@@ -145,7 +200,61 @@ func parseAppSettings(at string, value any, more ...string) (AppSettings, map[st
 			}
 		}
 	}
+	if app.ApplyPolicies, err = boolean(at, entry, "applyPolicies"); err != nil {
+		return app, nil, err
+	}
+	if app.AssignToRunAsUser, err = boolean(at, entry, "assignToRunAsUser"); err != nil {
+		return app, nil, err
+	}
+	if value, ok := entry["permissionSets"]; ok {
+		if app.PermissionSets, err = permissionSets(at+".permissionSets", value); err != nil {
+			return app, nil, err
+		}
+	}
 	return app, entry, nil
+}
+
+// boolean reads a switch, nil where it is not there.
+func boolean(at string, entry map[string]any, key string) (*bool, error) {
+	value, ok := entry[key]
+	if !ok {
+		return nil, nil
+	}
+	on, ok := value.(bool)
+	if !ok {
+		return nil, &metadata.SettingError{Path: at + "." + key, Err: errors.New("must be true or false")}
+	}
+	return &on, nil
+}
+
+// permissionSetName is what a permission set's name looks like, with the prefix
+// of a namespace or without.
+var permissionSetName = regexp.MustCompile(`^[A-Za-z]\w*$`)
+
+// PermissionSetID is what the ID of a permission set looks like, which people
+// write where the platform wants a name.
+var PermissionSetID = regexp.MustCompile(`^0PS[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)
+
+func permissionSets(at string, value any) ([]string, error) {
+	list, ok := value.([]any)
+	if !ok {
+		return nil, &metadata.SettingError{Path: at, Err: errors.New("must be an array of permission sets' names")}
+	}
+	names := []string{}
+	for i, item := range list {
+		at := fmt.Sprintf("%s[%d]", at, i)
+		name, _ := item.(string)
+		switch {
+		case PermissionSetID.MatchString(name):
+			return nil, &metadata.SettingError{Path: at, Err: fmt.Errorf("%s is an ID, which differs from org to org; give the permission set's API name", name)}
+		case !permissionSetName.MatchString(name):
+			return nil, &metadata.SettingError{Path: at, Err: errors.New("must be the API name of a permission set")}
+		case slices.ContainsFunc(names, func(other string) bool { return strings.EqualFold(other, name) }):
+			return nil, &metadata.SettingError{Path: at, Err: fmt.Errorf("%s is there twice", name)}
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
 // object returns a JSON object whose keys are among the known ones, or any where

@@ -135,6 +135,21 @@ func (o *Org) query(q string, columns bool) (any, *restError) {
 	return map[string]any{"totalSize": len(records), "done": true, "records": records}, nil
 }
 
+var escape = regexp.MustCompile(`\\.`)
+
+// unescape reads an escape of a SOQL literal.
+func unescape(s string) string {
+	switch s[1] {
+	case 'n':
+		return "\n"
+	case 'r':
+		return "\r"
+	case 't':
+		return "\t"
+	}
+	return s[1:]
+}
+
 func filter(rows []row, comparison string) ([]row, *restError) {
 	match := condition.FindStringSubmatch(comparison)
 	if match == nil || disjunction.MatchString(comparison) {
@@ -142,7 +157,7 @@ func filter(rows []row, comparison string) ([]row, *restError) {
 	}
 	var values []string
 	for _, l := range literal.FindAllStringSubmatch(match[3], -1) {
-		values = append(values, l[1]+l[2])
+		values = append(values, escape.ReplaceAllStringFunc(l[1], unescape)+l[2])
 	}
 	var kept []row
 	for _, r := range rows {
@@ -183,6 +198,24 @@ func (o *Org) table(object string) ([]row, bool) {
 		for i := range o.config.Users {
 			rows = append(rows, o.user(i))
 		}
+	case "extlclntappoauthplcycnfg":
+		for _, rec := range o.all(metadata.OAuthPolicies) {
+			if header := o.find(metadata.Header, rec.app()); header != nil {
+				rows = append(rows, row{"id": rec.id, "externalclientapplicationid": header.id, "permitteduserspolicytype": rec.text("permittedUsersPolicyType")})
+			}
+		}
+	case "permissionset":
+		for i, name := range o.config.PermissionSets {
+			rows = append(rows, row{"id": permissionSetID(i), "name": name, "label": name, "isownedbyprofile": false, "namespaceprefix": nil})
+		}
+	case "profile":
+		for i, name := range o.config.Profiles {
+			rows = append(rows, row{"id": fmt.Sprintf("00e%012dAAA", i+1), "name": name})
+		}
+	case strings.ToLower(accessObject):
+		rows = o.access
+	case strings.ToLower(assignmentObject):
+		rows = o.assignments
 	case "permissionsetgroup":
 		// None: sfp asks whether any is still being recalculated.
 	case strings.ToLower(artifactObject):
@@ -226,7 +259,8 @@ func (o *Org) userInfo() any {
 // artifactObject is the custom object in which sfp notes what it has installed.
 const artifactObject = "SfpowerscriptsArtifact2__c"
 
-// sobject reads a user, and reads and writes sfp's records.
+// sobject reads a user, reads and writes sfp's records, and makes records of who
+// may use an app.
 func (o *Org) sobject(method, key string, body []byte) (any, *restError) {
 	object, id, _ := strings.Cut(key, "/")
 	switch {
@@ -236,6 +270,15 @@ func (o *Org) sobject(method, key string, body []byte) (any, *restError) {
 				return map[string]any{"attributes": map[string]string{"type": "User"}, "Id": id, "Username": user["username"], "Name": user["name"], "Email": user["email"], "IsActive": user["isactive"]}, nil
 			}
 		}
+	case method == http.MethodPost && id == "" && (strings.EqualFold(object, accessObject) || strings.EqualFold(object, assignmentObject)):
+		var fields map[string]string
+		if err := json.Unmarshal(body, &fields); err != nil {
+			return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
+		}
+		if strings.EqualFold(object, accessObject) {
+			return o.grant(fields)
+		}
+		return o.assign(fields)
 	case object == artifactObject && (method == http.MethodPost && id == "" || method == http.MethodPatch && id != ""):
 		var fields map[string]any
 		if err := json.Unmarshal(body, &fields); err != nil {

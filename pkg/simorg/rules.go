@@ -190,7 +190,7 @@ func (o *Org) checkOAuthPolicies(rec *record) error {
 	}
 	if rec.isTrue("isClientCredentialsFlowEnabled") {
 		user := rec.text("clientCredentialsFlowUser")
-		if !slices.ContainsFunc(o.config.Users, func(u User) bool { return u.Username == user && !u.Inactive }) {
+		if !slices.ContainsFunc(o.config.Users, func(u User) bool { return strings.EqualFold(u.Username, user) && !u.Inactive }) {
 			return refuse(invalid, noRunAsUser)
 		}
 	}
@@ -244,6 +244,7 @@ func (o *Org) delete(typ, fullName string) error {
 	switch typ {
 	case metadata.Header:
 		delete(o.broken, strings.ToLower(app))
+		o.access = slices.DeleteFunc(o.access, func(r row) bool { return r["setupentityid"] == rec.id })
 		for _, t := range metadata.Types() {
 			for _, other := range o.all(t.Name) {
 				if strings.EqualFold(other.app(), app) {

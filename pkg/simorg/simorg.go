@@ -114,6 +114,8 @@ type Org struct {
 	serial    int
 	requests  []Request
 	faults    []*Fault
+
+	access, assignments []row // who may use an app
 }
 
 // New returns an org without any app. Most callers want Start, which serves it.

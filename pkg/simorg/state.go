@@ -22,6 +22,9 @@ type savedState struct {
 	Records   []savedRecord        `json:"records"`
 	Broken    []string             `json:"broken,omitempty"`
 	Artifacts []row                `json:"artifacts,omitempty"`
+
+	Access      []row `json:"access,omitempty"`
+	Assignments []row `json:"assignments,omitempty"`
 }
 
 type savedRecord struct {
@@ -43,7 +46,7 @@ type savedValue struct {
 func (o *Org) Save(w io.Writer) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := savedState{Org: o.id, Kind: o.config.Kind, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts}
+	s := savedState{Org: o.id, Kind: o.config.Kind, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts, Access: o.access, Assignments: o.assignments}
 	for _, typ := range metadata.Types() {
 		for _, rec := range o.all(typ.Name) {
 			s.Records = append(s.Records, savedRecord{rec.typ, rec.fullName, rec.id, saveValues(rec.fields), rec.secret})
@@ -65,7 +68,7 @@ func (o *Org) Load(r io.Reader) error {
 	if err := d.Decode(&s); err != nil {
 		return fmt.Errorf("this is no state of a simulated org: %w", err)
 	}
-	if _, err := d.Token(); err != io.EOF || s.Org == "" || s.Token == "" || s.Sessions == nil || slices.ContainsFunc(s.Artifacts, func(r row) bool { return r == nil }) {
+	if _, err := d.Token(); err != io.EOF || s.Org == "" || s.Token == "" || s.Sessions == nil || slices.ContainsFunc(slices.Concat(s.Artifacts, s.Access, s.Assignments), func(r row) bool { return r == nil }) {
 		return errors.New("this is no state of a simulated org")
 	}
 	if s.Kind != o.config.Kind {
@@ -79,6 +82,7 @@ func (o *Org) Load(r io.Reader) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.id, o.token, o.sessions, o.serial, o.artifacts = s.Org, s.Token, s.Sessions, s.Serial, s.Artifacts
+	o.access, o.assignments = s.Access, s.Assignments
 	clear(o.records)
 	clear(o.broken)
 	for _, saved := range s.Records {

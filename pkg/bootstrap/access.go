@@ -1,0 +1,273 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/restapi"
+)
+
+// Grant is one step of letting people use an app: a permission set that is to
+// grant the app, or that its run-as user is to have.
+type Grant struct {
+	PermissionSet string // its name
+	User          string // the username of the run-as user; "" where it is the app that is granted
+	Action        Action // Create or Unchanged
+
+	// Done says that the grant was made. Uncertain says that it was sent and no
+	// answer came.
+	Done      bool
+	Uncertain bool
+	// Err is why it is not there, as far as the org or the project is to blame.
+	Err error
+
+	fields map[string]any
+}
+
+// The objects that record who may use an app. That a SetupEntityAccess can be
+// created for an External Client App was seen on live orgs.
+const (
+	setupEntityAccess       = "SetupEntityAccess"
+	permissionSetAssignment = "PermissionSetAssignment"
+)
+
+func (g *Grant) object() string {
+	if g.User != "" {
+		return permissionSetAssignment
+	}
+	return setupEntityAccess
+}
+
+// lookups is what the org says of the names that settings and policies refer to.
+type lookups struct {
+	mu       sync.Mutex
+	users    map[string]user            // by username, folded
+	sets     map[string]string          // IDs of permission sets by name, folded
+	profiles map[string]bool            // by name, folded
+	apps     map[string]string          // IDs of headers by name, folded
+	has      map[string]map[string]bool // what permission sets grant an app, or a user has: by the ID of either
+
+	// refused is why the org did not tell of an object, by its name.
+	refused map[string]error
+}
+
+type user struct {
+	ID       string `json:"Id"`
+	Username string `json:"Username"`
+	IsActive bool   `json:"IsActive"`
+}
+
+// named is a record with an ID and a name.
+type named struct {
+	ID              string  `json:"Id"`
+	Name            string  `json:"Name"`
+	DeveloperName   string  `json:"DeveloperName"`
+	NamespacePrefix *string `json:"NamespacePrefix"`
+}
+
+// references are the names that are to be looked up.
+type references struct{ users, sets, profiles, apps []string }
+
+// add adds a name once, as far as there is one.
+func add(names *[]string, more ...string) {
+	for _, name := range more {
+		if name = strings.TrimSpace(name); name != "" && !slices.ContainsFunc(*names, func(n string) bool { return strings.EqualFold(n, name) }) {
+			*names = append(*names, name)
+		}
+	}
+}
+
+func referencesOf(apps []*App) (r references) {
+	for _, app := range apps {
+		if len(app.PermissionSets) > 0 {
+			add(&r.sets, app.PermissionSets...)
+			add(&r.apps, app.Name)
+			if app.AssignToRunAsUser {
+				add(&r.users, app.runAsUser())
+			}
+		}
+		if !app.checked {
+			continue
+		}
+		for _, file := range app.policies {
+			if file.Bool("isClientCredentialsFlowEnabled") {
+				add(&r.users, file.Text("clientCredentialsFlowUser"))
+			}
+			add(&r.sets, metadata.Items(file.Text("commaSeparatedPermissionSet"))...)
+			add(&r.profiles, metadata.Items(file.Text("commaSeparatedProfile"))...)
+			if preAuthorisedOnly(file) {
+				add(&r.apps, app.Name)
+			}
+		}
+	}
+	return r
+}
+
+// look asks the org about all names that the apps' settings and policies refer
+// to. That the org does not let itself be asked about something is no error here.
+func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
+	l := &lookups{
+		users: make(map[string]user), sets: make(map[string]string), profiles: make(map[string]bool), apps: make(map[string]string),
+		has: make(map[string]map[string]bool), refused: make(map[string]error),
+	}
+	r := referencesOf(apps)
+	if len(r.users)+len(r.sets)+len(r.profiles)+len(r.apps) == 0 || o.REST == nil {
+		return l, nil
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return query(groupCtx, l, o.REST, "User", "SELECT Id, Username, IsActive FROM User WHERE Username IN (%s)", r.users, func(u user) { l.users[fold(u.Username)] = u })
+	})
+	group.Go(func() error {
+		// The names with the prefix of a namespace are looked for without it.
+		var names []string
+		for _, name := range r.sets {
+			_, plain, prefixed := strings.Cut(name, "__")
+			if !prefixed {
+				plain = name
+			}
+			add(&names, plain)
+		}
+		return query(groupCtx, l, o.REST, "PermissionSet", "SELECT Id, Name, NamespacePrefix FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)", names, func(n named) {
+			if n.NamespacePrefix != nil && *n.NamespacePrefix != "" {
+				n.Name = *n.NamespacePrefix + "__" + n.Name
+			}
+			l.sets[fold(n.Name)] = n.ID
+		})
+	})
+	group.Go(func() error {
+		return query(groupCtx, l, o.REST, "Profile", "SELECT Id, Name FROM Profile WHERE Name IN (%s)", r.profiles, func(n named) { l.profiles[fold(n.Name)] = true })
+	})
+	group.Go(func() error {
+		return query(groupCtx, l, o.REST, metadata.Header, "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)", r.apps, func(n named) { l.apps[fold(n.DeveloperName)] = n.ID })
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+
+	var appIDs, userIDs []string
+	for _, id := range l.apps {
+		appIDs = append(appIDs, id)
+	}
+	for _, app := range apps {
+		if u := l.users[fold(app.runAsUser())]; app.AssignToRunAsUser && u.ID != "" && len(app.PermissionSets) > 0 {
+			add(&userIDs, u.ID)
+		}
+	}
+	slices.Sort(appIDs)
+	group, groupCtx = errgroup.WithContext(ctx)
+	group.Go(func() error {
+		type access struct{ ParentID, SetupEntityID string }
+		return query(groupCtx, l, o.REST, setupEntityAccess, "SELECT ParentId, SetupEntityId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)", appIDs, func(a access) { l.note(a.SetupEntityID, a.ParentID) })
+	})
+	group.Go(func() error {
+		type assignment struct{ AssigneeID, PermissionSetID string }
+		return query(groupCtx, l, o.REST, permissionSetAssignment, "SELECT AssigneeId, PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId IN (%s)", userIDs, func(a assignment) { l.note(a.AssigneeID, a.PermissionSetID) })
+	})
+	return l, group.Wait()
+}
+
+func fold(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
+
+func (l *lookups) note(owner, set string) {
+	if l.has[owner] == nil {
+		l.has[owner] = make(map[string]bool)
+	}
+	l.has[owner][set] = true
+}
+
+// query runs a query and notes its records, or that the org refuses it: most
+// users that deploy see everything, and some do not.
+func query[Record any](ctx context.Context, l *lookups, client *restapi.Client, object, soql string, values []string, note func(Record)) error {
+	records, err := restapi.QueryIn[Record](ctx, client, soql, values)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var refused *restapi.Error
+	if errors.As(err, &refused) && !refused.SessionExpired() && refused.Status < 500 && refused.Code != "REQUEST_LIMIT_EXCEEDED" {
+		l.refused[object] = refused
+		return nil
+	}
+	for _, record := range records {
+		note(record)
+	}
+	return err
+}
+
+// grants plans what permission sets are to grant an app and its run-as user.
+func (l *lookups) grants(app *App) []*Grant {
+	var all []*Grant
+	plan := func(g *Grant, object, owner string, fields map[string]any, set string) {
+		g.fields, g.Action = fields, Create
+		if l.has[owner][set] {
+			g.Action = Unchanged
+		}
+		for _, object := range []string{"PermissionSet", object, g.object()} {
+			if err := l.refused[object]; err != nil && g.Err == nil {
+				g.Err = fmt.Errorf("the org does not tell of its %s: %w", object, err)
+			}
+		}
+		switch {
+		case g.Err != nil:
+		case set == "":
+			g.Err = fmt.Errorf("there is no permission set %s on this org; deploy it before the app, or correct permissionSets of %s in plugins.eca", g.PermissionSet, app.Name)
+		case owner == "" && g.User != "":
+			g.Err = fmt.Errorf("there is no user %s on this org", g.User)
+		case owner == "":
+			g.Err = fmt.Errorf("the header of %s is not on this org; deploy it first", app.Name)
+		}
+		all = append(all, g)
+	}
+	for _, name := range app.PermissionSets {
+		set, id := l.sets[fold(name)], l.apps[fold(app.Name)]
+		plan(&Grant{PermissionSet: name}, metadata.Header, id, map[string]any{"ParentId": set, "SetupEntityId": id}, set)
+	}
+	if runAs := app.runAsUser(); app.AssignToRunAsUser && runAs != "" {
+		for _, name := range app.PermissionSets {
+			set, id := l.sets[fold(name)], l.users[fold(runAs)].ID
+			plan(&Grant{PermissionSet: name, User: runAs}, "User", id, map[string]any{"AssigneeId": id, "PermissionSetId": set}, set)
+		}
+	}
+	return all
+}
+
+// maxGrants bounds the requests that are under way at once.
+const maxGrants = 8
+
+// grant makes the grants that are missing. What the org refuses is noted there;
+// an error is what ends the run as a whole.
+func (o *Org) grant(ctx context.Context, p *Plan) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxGrants)
+	for _, app := range p.Apps {
+		for _, g := range app.Grants {
+			if g.Action == Unchanged || g.Err != nil {
+				continue
+			}
+			group.Go(func() error {
+				_, err := o.REST.Create(ctx, g.object(), g.fields)
+				var refused *restapi.Error
+				var unanswered interface{ Uncertain() bool }
+				switch {
+				case err == nil:
+					g.Done = true
+				case errors.As(err, &refused) && strings.HasPrefix(refused.Code, "DUPLICATE"):
+					g.Done = true // somebody else was faster
+				case errors.As(err, &refused) && !refused.SessionExpired() && refused.Status < 500:
+					g.Err = fmt.Errorf("the org refused it: %w", refused)
+				default:
+					g.Uncertain = errors.As(err, &unanswered) && unanswered.Uncertain()
+					return err
+				}
+				return nil
+			})
+		}
+	}
+	return group.Wait()
+}

@@ -1,0 +1,419 @@
+package bootstrap_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/simorg"
+)
+
+// people is an org with users, permission sets and profiles.
+var people = simorg.Config{
+	Users:          []simorg.User{{Username: "run@example.com"}, {Username: "gone@example.com", Inactive: true}},
+	PermissionSets: []string{"Erp_Integration", "Erp_Admin"}, Profiles: []string{"Integration User"},
+}
+
+func runAs(user string) string {
+	return strings.ReplaceAll(clientCredentials, "admin@example.com", user)
+}
+
+// TestFindings has one fault in the policies at a time. What is certain to be
+// refused must be refused by the org in the words that the finding foretells; a
+// warning must not keep the deployment from succeeding.
+func TestFindings(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		fields  string
+		config  simorg.Config
+		certain bool
+		check   string // "" for no finding
+		field   string
+		words   []string
+	}{
+		{"sound", runAs("run@example.com") + "<commaSeparatedPermissionSet>Erp_Admin, Erp_Integration</commaSeparatedPermissionSet><commaSeparatedProfile>Integration User</commaSeparatedProfile>", people, false, "", "", nil},
+		{"other case", runAs("RUN@example.com"), people, false, "", "", nil},
+		{"record under another name", "", simorg.Config{AutoPolicies: true}, true, "record-name", "", []string{"under the name MyApp_defaultPolicy", "rename the file to MyApp_defaultPolicy.ecaOauthPlcy-meta.xml", `"applyPolicies": true`}},
+		{"no run-as user", "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>", people, true, "run-as-user", "clientCredentialsFlowUser", []string{"no user is named"}},
+		{"unknown run-as user", runAs("nobody@example.com"), people, true, "run-as-user", "clientCredentialsFlowUser", []string{"there is no user nobody@example.com"}},
+		{"inactive run-as user", runAs("gone@example.com"), people, true, "run-as-user", "clientCredentialsFlowUser", []string{"gone@example.com is not active", "activate it"}},
+		{"unfilled run-as user", runAs("{username}"), people, true, "run-as-user", "clientCredentialsFlowUser", []string{"{username} is not filled in", "applyPolicies"}},
+		{"unknown permission set", "<commaSeparatedPermissionSet>Erp_Admin,Erp_Typo</commaSeparatedPermissionSet>", people, true, "permission-set", "commaSeparatedPermissionSet", []string{"called Erp_Typo"}},
+		{"permission set by ID", "<commaSeparatedPermissionSet>0PS000000000001AAA</commaSeparatedPermissionSet>", people, true, "permission-set", "commaSeparatedPermissionSet", []string{"is an ID", "write the API name"}},
+		{"unknown profile", "<commaSeparatedProfile>Nobody</commaSeparatedProfile>", people, false, "profile", "commaSeparatedProfile", []string{"no profiles called Nobody"}},
+		{"profile by ID", "<commaSeparatedProfile>00e000000000001AAA</commaSeparatedProfile>", people, false, "profile", "commaSeparatedProfile", []string{"is an ID"}},
+		{"unknown enum value", "<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>", people, true, "field", "permittedUsersPolicyType", []string{"'AdminApproved' is not a valid value for the enum 'PermittedUsersPolicyType'", "write AdminApprovedPreAuthorized"}},
+		{"unknown element", "<ipRelaxation>Enforce</ipRelaxation>", people, true, "field", "ipRelaxation", []string{"has no such element", "it is called ipRelaxationPolicyType"}},
+		{"not a number", "<sessionTimeoutInMinutes>soon</sessionTimeoutInMinutes>", people, true, "field", "sessionTimeoutInMinutes", []string{`"soon" is not a whole number`}},
+		{"nobody granted", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>", people, false, "nobody-granted", "permittedUsersPolicyType", []string{"nobody is"}},
+		{"somebody granted", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><commaSeparatedPermissionSet>Erp_Admin</commaSeparatedPermissionSet>", people, false, "", "", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := startOrg(t, test.config)
+			p := simple().with(policies("uat", "MyApp", test.fields))
+			report, err := o.run(p)
+			var refused *bootstrap.PreflightError
+			if errors.As(err, &refused) != test.certain || !test.certain && err != nil {
+				t.Fatalf("the run ends with %v", err)
+			}
+			if test.check == "" {
+				if len(report.Findings) > 0 {
+					t.Errorf("found %v", report.Findings)
+				}
+			} else if len(report.Findings) != 1 {
+				t.Fatalf("found %v", report.Findings)
+			} else {
+				f := report.Findings[0]
+				const file = "src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"
+				if f.Check != test.check || f.Field != test.field || f.Certain != test.certain || f.File != file || f.App != "MyApp" || f.Fix == "" {
+					t.Errorf("found %+v", f)
+				}
+				for _, word := range append(test.words, file) {
+					if !strings.Contains(f.String(), word) {
+						t.Errorf("%q does not say %q", f, word)
+					}
+				}
+			}
+
+			// What the org says now, with the policies of the folder.
+			if warned := o.mustRun(p.set(`"preflight": "warn"`)); len(warned.Findings) != len(report.Findings) {
+				t.Errorf("with warn, found %v", warned.Findings)
+			}
+			if off := o.mustRun(p.set(`"preflight": "off"`)); len(off.Findings) > 0 {
+				t.Errorf("with off, found %v", off.Findings)
+			}
+			err = o.Deploy(p.fs(), "src/pol/uat")
+			doubtful := test.check == "profile" // this org assumes that profiles are treated as permission sets
+			if (err != nil) != test.certain && !doubtful {
+				t.Errorf("the deployment ends with %v", err)
+			}
+			if err != nil && len(report.Findings) == 1 && report.Findings[0].Says != "" {
+				if says := strings.TrimPrefix(report.Findings[0].Says, "DUPLICATE_VALUE: "); !strings.Contains(err.Error(), says) {
+					t.Errorf("the deployment ends with %v, foretold was %q", err, says)
+				}
+			}
+		})
+	}
+}
+
+// TestFindingsOfVersions has a field that the API version is too old for.
+func TestFindingsOfVersions(t *testing.T) {
+	p := simple().with(policies("uat", "MyApp", "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>")) // from 65.0
+	for _, test := range []struct {
+		project, run metadata.Version
+		findings     int
+		certain      bool
+	}{{67, 65, 0, false}, {64, 64, 1, true}, {64, 66, 1, false}, {66, 64, 1, false}} {
+		o := startOrg(t, simorg.Config{})
+		q := p.with(project{"sfdx-project.json": strings.Replace(p["sfdx-project.json"], "67.0", test.project.String(), 1)})
+		options, err := o.options(q, "def")
+		if err != nil {
+			t.Fatal(err)
+		}
+		options.Version = test.run
+		if err := o.Deploy(q.fs(), "src/def"); err != nil {
+			t.Fatal(err)
+		}
+		report, err := bootstrap.Run(t.Context(), options)
+		if len(report.Findings) != test.findings || (err != nil) != test.certain {
+			t.Errorf("project %s, run %s: found %v and ended with %v", test.project, test.run, report.Findings, err)
+		}
+	}
+}
+
+// TestSourceFindingsSendNothing has policies that no org accepts.
+func TestSourceFindingsSendNothing(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	_, err := o.run(simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>ja</isClientCredentialsFlowEnabled>")))
+	if err == nil || len(o.Requests()) > 0 {
+		t.Errorf("ended with %v after %d requests", err, len(o.Requests()))
+	}
+}
+
+// TestOrgFindingsComeAfterTheBootstrap: what the org finds wrong with the policies
+// does not keep the app from getting its consumer.
+func TestOrgFindingsComeAfterTheBootstrap(t *testing.T) {
+	o := startOrg(t, people)
+	_, err := o.run(simple().with(policies("uat", "MyApp", runAs("nobody@example.com"))))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	o.one(metadata.PluginPolicies)
+}
+
+// TestPluginOff has an app that somebody switched off.
+func TestPluginOff(t *testing.T) {
+	o := startOrg(t, people)
+	p := simple().with(policies("uat", "MyApp", ""))
+	o.mustRun(p)
+	o.upsert(satellite(metadata.PluginPolicies, "MyApp_plcy", "MyApp", metadata.Field{Name: "isEnabled", Text: "true"}, metadata.Field{Name: "isOauthPluginEnabled", Text: "false"}))
+	_, err := o.run(p)
+	var refused *bootstrap.PreflightError
+	if !errors.As(err, &refused) || refused.Findings[0].Check != "oauth-off" {
+		t.Fatalf("ended with %v", err)
+	}
+	if err := o.Deploy(p.fs(), "src/pol/uat"); err == nil || !strings.Contains(err.Error(), refused.Findings[0].Says) {
+		t.Errorf("the deployment ends with %v", err)
+	}
+	o.mustRun(settings(`"MyApp": {"policies": {"isOauthPluginEnabled": true}}`).with(p).with(settings(`"MyApp": {"policies": {"isOauthPluginEnabled": true}}`)))
+}
+
+// TestUncheckable has an org that does not let itself be asked about users.
+func TestUncheckable(t *testing.T) {
+	o := startOrg(t, people)
+	p := simple().with(policies("uat", "MyApp", runAs("run@example.com")))
+	o.Inject(simorg.Fault{Status: http.StatusForbidden, Body: `[{"errorCode":"INSUFFICIENT_ACCESS","message":"no"}]`, Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+User") }})
+	report := o.mustRun(p)
+	if len(report.Findings) != 1 || report.Findings[0].Certain || !strings.Contains(report.Findings[0].Problem, "was not checked") {
+		t.Errorf("found %v", report.Findings)
+	}
+}
+
+func applied(p project) project { return p.set(`"applyPolicies": true`) }
+
+// TestApplyPolicies brings the policies to an org under the name that it has them.
+func TestApplyPolicies(t *testing.T) {
+	for _, auto := range []bool{false, true} {
+		for _, listNothing := range []bool{false, true} {
+			t.Run(fmt.Sprintf("auto %v, list nothing %v", auto, listNothing), func(t *testing.T) {
+				config := people
+				config.AutoPolicies, config.ListNothing = auto, listNothing
+				o := startOrg(t, config)
+				p := applied(simple().with(policies("uat", "MyApp", runAs("run@example.com")+"<refreshTokenPolicyType>Zero</refreshTokenPolicyType>")))
+				report := o.mustRun(p)
+				record := o.one(metadata.OAuthPolicies)
+				name := "MyApp_oauthPlcy"
+				if auto {
+					name = "MyApp_defaultPolicy"
+				}
+				if record.FullName != name || record.Fields["clientCredentialsFlowUser"] != "run@example.com" || record.Fields["refreshTokenPolicyType"] != "Zero" {
+					t.Errorf("the policies are %v", record)
+				}
+				// What the file does not state stays as the org made it.
+				if auto && (record.Fields["refreshTokenValidityUnit"] != "Days" || record.Fields["ipRelaxationPolicyType"] != "Enforce") {
+					t.Errorf("the policies are %v", record)
+				}
+				if auto != (len(report.Findings) == 1) {
+					t.Errorf("found %v", report.Findings)
+				}
+				if report = o.mustRun(p); report.Pending > 0 || len(o.writes()) > 0 {
+					t.Errorf("the second run did %s", actions(report))
+				}
+				if o.one(metadata.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
+					t.Error("the flow is off in the global settings")
+				}
+			})
+		}
+	}
+}
+
+// TestApplyPoliciesWhere has the setting in all of its places.
+func TestApplyPoliciesWhere(t *testing.T) {
+	p := simple().with(policies("uat", "MyApp", ""))
+	app := func(entry string) project { return settings(`"MyApp": ` + entry).with(header("MyApp")).with(policies("uat", "MyApp", "")) }
+	for _, test := range []struct {
+		name  string
+		p     project
+		flag  bool
+		apply bool
+	}{
+		{"nowhere", p, false, false},
+		{"flag", p, true, true},
+		{"project", applied(p), false, true},
+		{"app", app(`{"applyPolicies": true}`), false, true},
+		{"app says no", applied(app(`{"applyPolicies": false}`)), false, false},
+		{"app says no, and the flag yes", app(`{"applyPolicies": false}`), true, true},
+		{"environment", app(`{"environments": {"uat": {"applyPolicies": true}}}`), false, true},
+		{"environment says no", app(`{"applyPolicies": true, "environments": {"uat": {"applyPolicies": false}}}`), false, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := startOrg(t, simorg.Config{})
+			options, err := o.options(test.p, "def")
+			if err != nil {
+				t.Fatal(err)
+			}
+			options.ApplyPolicies = test.flag
+			if err := o.Deploy(test.p.fs(), "src/def"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := bootstrap.Run(t.Context(), options); err != nil {
+				t.Fatal(err)
+			}
+			if got := len(o.Components(metadata.OAuthPolicies)) == 1; got != test.apply {
+				t.Errorf("the policies are there: %v", got)
+			}
+		})
+	}
+}
+
+// TestApplyPoliciesOddName has policies under a name that only the list, or the
+// org's refusal, tells.
+func TestApplyPoliciesOddName(t *testing.T) {
+	for _, listNothing := range []bool{false, true} {
+		o := startOrg(t, simorg.Config{ListNothing: listNothing})
+		o.mustRun(simple())
+		o.upsert(satellite(metadata.OAuthPolicies, "Odd", "MyApp", metadata.Field{Name: "startUrl", Text: "https://kept"}))
+		o.mustRun(applied(simple().with(policies("uat", "MyApp", "<singleLogoutUrl>https://new</singleLogoutUrl>"))))
+		if record := o.one(metadata.OAuthPolicies); record.FullName != "Odd" || record.Fields["startUrl"] != "https://kept" || record.Fields["singleLogoutUrl"] != "https://new" {
+			t.Errorf("the policies are %v", record)
+		}
+	}
+}
+
+// TestApplyPoliciesHeld: policies that are certain to be refused are not sent.
+func TestApplyPoliciesHeld(t *testing.T) {
+	o := startOrg(t, people)
+	p := applied(simple().with(policies("uat", "MyApp", runAs("gone@example.com"))))
+	_, err := o.run(p)
+	var refused *bootstrap.PreflightError
+	if !errors.As(err, &refused) || len(o.Components(metadata.OAuthPolicies)) > 0 {
+		t.Errorf("ended with %v", err)
+	}
+	if slices.ContainsFunc(o.writes(), func(r simorg.Request) bool { return r.Type == metadata.OAuthPolicies }) {
+		t.Error("they were sent")
+	}
+	// With "warn" the org says it itself.
+	_, err = o.run(p.set(`"preflight": "warn"`))
+	var failure *bootstrap.ComponentFailure
+	var component *mdapi.ComponentError
+	if !errors.As(err, &failure) || !errors.As(err, &component) || failure.Type != metadata.OAuthPolicies {
+		t.Errorf("with warn, ended with %v", err)
+	}
+}
+
+// TestScratchUser fills the scratch org's own user in.
+func TestScratchUser(t *testing.T) {
+	p := applied(simple().with(policies("default", "MyApp", runAs("{username}"))))
+	for _, kind := range []orgauth.Kind{orgauth.Scratch, orgauth.Unknown} {
+		o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
+		o.alias, o.kind = "pool7", kind
+		options, err := o.options(p, "def")
+		if err != nil {
+			t.Fatal(err)
+		}
+		options.Session.Username = o.Username()
+		if err := o.Deploy(p.fs(), "src/def"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bootstrap.Run(t.Context(), options); err != nil {
+			t.Fatalf("%q: %v", kind, err)
+		}
+		if record := o.one(metadata.OAuthPolicies); record.Fields["clientCredentialsFlowUser"] != o.Username() {
+			t.Errorf("the policies are %v", record)
+		}
+		options.Session.Username = ""
+		if _, err := bootstrap.Run(t.Context(), options); err == nil || !strings.Contains(err.Error(), "it is not known whose session this is") {
+			t.Errorf("without a username: %v", err)
+		}
+	}
+	o := startOrg(t, simorg.Config{})
+	options, err := o.options(p, "def")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Session.Username = o.Username()
+	if _, err := bootstrap.Run(t.Context(), options); err == nil || !strings.Contains(err.Error(), "{username} is filled in on scratch orgs only") {
+		t.Errorf("on a sandbox: %v", err)
+	}
+}
+
+// TestPermissionSets grants the app and assigns the permission set.
+func TestPermissionSets(t *testing.T) {
+	slow := people
+	slow.Latency = 50 * time.Millisecond // without it, nobody can tell what waited for what
+	o := startOrg(t, slow)
+	const locked = "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>"
+	p := applied(settings(`"MyApp": {"permissionSets": ["Erp_Integration", "erp_admin"], "assignToRunAsUser": true}`).
+		with(header("MyApp")).with(policies("uat", "MyApp", runAs("run@example.com")+locked)))
+	report := o.mustRun(p)
+	if got := fmt.Sprint(o.Granted("MyApp"), o.Assigned("run@example.com")); got != "[Erp_Integration Erp_Admin] [Erp_Integration Erp_Admin]" {
+		t.Errorf("granted and assigned are %s", got)
+	}
+	if report.Pending != 8 || len(report.Findings) > 0 {
+		t.Errorf("%d changes, found %v", report.Pending, report.Findings)
+	}
+	// Nobody was locked out on the way: the grants came before the policies.
+	last := 0
+	for i, r := range o.writes() {
+		if strings.Contains(r.Path, "SetupEntityAccess") {
+			last = i
+		}
+		if r.Type == metadata.OAuthPolicies && i < last {
+			t.Error("the policies came before a grant")
+		}
+	}
+	if report = o.mustRun(p); report.Pending > 0 || len(o.writes()) > 0 || simorg.Sequential(o.Requests()) > 2 {
+		t.Errorf("the second run has %d writes in %d rounds", len(o.writes()), simorg.Sequential(o.Requests()))
+	}
+
+	// Only the environment has them, and nothing is assigned where it is not asked for.
+	o = startOrg(t, people)
+	o.mustRun(settings(`"MyApp": {"environments": {"uat": {"permissionSets": ["Erp_Admin"]}}}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("run@example.com"))))
+	if got := fmt.Sprint(o.Granted("MyApp"), o.Assigned("run@example.com")); got != "[Erp_Admin] []" {
+		t.Errorf("granted and assigned are %s", got)
+	}
+}
+
+// TestPermissionSetsWrong has permission sets that cannot be granted: the rest is
+// done, the policies are held back.
+func TestPermissionSetsWrong(t *testing.T) {
+	o := startOrg(t, people)
+	p := applied(settings(`"MyApp": {"permissionSets": ["Erp_Typo"]}`).with(header("MyApp")).with(policies("uat", "MyApp", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>")))
+	_, err := o.run(p)
+	if err == nil || !strings.Contains(err.Error(), "there is no permission set Erp_Typo on this org") {
+		t.Errorf("ended with %v", err)
+	}
+	o.one(metadata.PluginPolicies)
+	if len(o.Components(metadata.OAuthPolicies)) > 0 {
+		t.Error("the policies were not held back")
+	}
+
+	// Somebody else grants it at the same moment.
+	o = startOrg(t, people)
+	p = settings(`"MyApp": {"permissionSets": ["Erp_Admin"]}`).with(header("MyApp"))
+	o.Inject(simorg.Fault{Status: http.StatusBadRequest, Body: `[{"errorCode":"DUPLICATE_VALUE","message":"duplicate value found"}]`, Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "SetupEntityAccess") && r.Writes() }})
+	o.mustRun(p)
+}
+
+// TestPool is the form of sfp prepare: nobody deploys policies afterwards, and not
+// every package need be there.
+func TestPool(t *testing.T) {
+	p := simple().with(header("Other")).with(policies("default", "MyApp", runAs("nobody@example.com")))
+	var wg sync.WaitGroup
+	for i := range 4 { // several orgs at once
+		wg.Go(func() {
+			o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
+			o.alias, o.kind = fmt.Sprint("pool", i), orgauth.Scratch
+			options, err := o.options(p, "")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			options.Pool = true
+			if err := o.Deploy(header("MyApp").fs(), "src/def"); err != nil {
+				t.Error(err)
+				return
+			}
+			report, err := bootstrap.Run(t.Context(), options)
+			if err != nil || len(report.Findings) > 0 {
+				t.Errorf("ended with %v, found %v", err, report.Findings)
+				return
+			}
+			for _, app := range report.Apps {
+				if app.Absent != (app.Name == "Other") || len(app.Components) == 3 != (app.Name == "MyApp") {
+					t.Errorf("%+v", app)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

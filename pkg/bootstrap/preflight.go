@@ -1,0 +1,294 @@
+package bootstrap
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// Finding is something about the environment's policies that sfp's deployment of
+// them, or their application here, fails of, or that locks people out.
+type Finding struct {
+	Check   string `json:"check"` // what was looked at, like "run-as-user"
+	App     string `json:"app"`
+	File    string `json:"file"`
+	Field   string `json:"field,omitempty"`
+	Problem string `json:"problem"`
+	// Says is what the platform will say, "" where its words are not known or where
+	// it says nothing.
+	Says string `json:"says,omitempty"`
+	Fix  string `json:"fix"`
+	// Certain says that the policies will be refused. Otherwise they may be.
+	Certain bool `json:"certain"`
+}
+
+// String writes the finding as one sentence.
+func (f Finding) String() string {
+	s := f.File + ": "
+	if f.Field != "" {
+		s += f.Field + ": "
+	}
+	s += f.Problem
+	if f.Says != "" {
+		how := "may"
+		if f.Certain {
+			how = "will"
+		}
+		s += fmt.Sprintf(", and the deployment of the policies %s fail with %q", how, f.Says)
+	}
+	return s + "; " + f.Fix
+}
+
+// PreflightError says that the environment's policies are certain to be refused.
+type PreflightError struct {
+	Findings []Finding // the certain ones, at least one
+}
+
+func (e *PreflightError) Error() string { return e.Findings[0].String() }
+
+// certain returns an error for the findings that are certain, or nil.
+func certain(findings []Finding) error {
+	findings = slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool { return !f.Certain })
+	if len(findings) == 0 {
+		return nil
+	}
+	return &PreflightError{findings}
+}
+
+// The platform's own words, as its documentation and live orgs have them.
+const (
+	saysNoRunAsUser = "Enter a valid execution user for the OAuth client credentials flow"
+	saysNoOAuth     = "The OAuth settings are missing for this external client app."
+)
+
+// inSource checks the policies as far as no org is needed for it.
+func inSource(apps []*App, target Target, sourceVersion metadata.Version) (all []Finding) {
+	older, newer := target.Version, target.Version
+	if sourceVersion != 0 {
+		// sfp deploys with the project's version, or the org's.
+		older, newer = min(older, sourceVersion), max(newer, sourceVersion)
+	}
+	for _, app := range apps {
+		if !app.checked {
+			continue
+		}
+		for _, file := range app.policies {
+			find := func(check, field string) Finding {
+				return Finding{Check: check, App: app.Name, File: file.File, Field: field, Certain: true}
+			}
+			for _, p := range file.Problems(older) {
+				f := find("field", p.Field)
+				f.Problem, f.Says, f.Fix = p.Err.Error(), p.Says, p.Fix
+				switch p.Kind {
+				case metadata.UnknownField, metadata.WrongValue:
+					f.Certain = newer <= metadata.LatestVersion // a later version may have it
+				case metadata.NewerField:
+					f.Certain = slices.ContainsFunc(file.Problems(newer), func(q metadata.Problem) bool { return q.Field == p.Field && q.Kind == p.Kind })
+				}
+				all = append(all, f)
+			}
+			if user := strings.TrimSpace(file.Text("clientCredentialsFlowUser")); file.Bool("isClientCredentialsFlowEnabled") {
+				f := find("run-as-user", "clientCredentialsFlowUser")
+				f.Says = saysNoRunAsUser
+				switch user {
+				case "":
+					f.Problem, f.Fix = "the client credentials flow is on and no user is named", "name one, or set isClientCredentialsFlowEnabled to false"
+					all = append(all, f)
+				case usernamePlaceholder:
+					f.Problem, f.Fix = usernamePlaceholder+" is not filled in where sfp deploys the policies", `name a user, or set "applyPolicies": true in plugins.eca, which fills it in on scratch orgs`
+					all = append(all, f)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// profileID is what the ID of a profile looks like.
+var profileID = regexp.MustCompile(`^00e[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)
+
+func preAuthorisedOnly(file policiesFile) bool {
+	return file.Text("permittedUsersPolicyType") == "AdminApprovedPreAuthorized"
+}
+
+// inOrg checks the policies against what the org has.
+func (p *Plan) inOrg(target Target) (all []Finding) {
+	for _, plan := range p.Apps {
+		app := plan.App
+		if !app.checked {
+			continue
+		}
+		for _, file := range app.policies {
+			check := &orgCheck{Plan: p, app: plan, file: file}
+			check.runAsUser()
+			check.names("permission-set", "commaSeparatedPermissionSet", "PermissionSet", "permission sets", sfp.PermissionSetID)
+			check.names("profile", "commaSeparatedProfile", "Profile", "profiles", profileID)
+			if !target.Undeployed && file.Package != "" {
+				check.recordName()
+			}
+			check.switches()
+			check.nobody()
+			all = append(all, check.findings...)
+		}
+	}
+	return all
+}
+
+// orgCheck checks one file with policies against an org.
+type orgCheck struct {
+	*Plan
+	app      *AppPlan
+	file     policiesFile
+	findings []Finding
+}
+
+func (c *orgCheck) find(f Finding) {
+	f.App, f.File = c.app.App.Name, c.file.File
+	c.findings = append(c.findings, f)
+}
+
+// refused notes that something could not be checked, and reports whether it was so.
+func (c *orgCheck) refused(check, field, object string) bool {
+	err := c.state.lookups.refused[object]
+	if err != nil {
+		c.find(Finding{Check: check, Field: field, Problem: fmt.Sprintf("was not checked, because the org does not tell of its %s (%v)", object, err), Fix: "let the user of this session see them"})
+	}
+	return err != nil
+}
+
+func (c *orgCheck) runAsUser() {
+	const field = "clientCredentialsFlowUser"
+	name := strings.TrimSpace(c.file.Text(field))
+	if !c.file.Bool("isClientCredentialsFlowEnabled") || name == "" || name == usernamePlaceholder || c.refused("run-as-user", field, "User") {
+		return
+	}
+	f := Finding{Check: "run-as-user", Field: field, Says: saysNoRunAsUser, Certain: true}
+	switch found, ok := c.state.lookups.users[fold(name)]; {
+	case !ok:
+		f.Problem, f.Fix = fmt.Sprintf("there is no user %s on this org", name), "name one that the org has, or create it first"
+	case !found.IsActive:
+		f.Problem, f.Fix = fmt.Sprintf("the user %s is not active", name), "activate it, or name another one"
+	default:
+		return
+	}
+	c.find(f)
+}
+
+// names checks a list of permission sets or profiles. The platform wants names,
+// whatever its documentation says of IDs. That it refuses a profile in the words
+// in which it refuses a permission set is not known, and metadata has other names
+// for some standard profiles than a query shows, so that a profile is doubtful
+// where a permission set is certain.
+func (c *orgCheck) names(check, field, object, what string, id *regexp.Regexp) {
+	names := metadata.Items(c.file.Text(field))
+	if len(names) == 0 {
+		return
+	}
+	sets := object == "PermissionSet"
+	find := func(name, problem, fix string) {
+		f := Finding{Check: check, Field: field, Problem: problem, Fix: fix, Certain: sets}
+		if sets {
+			f.Says = fmt.Sprintf("We couldn't find permission sets called %s", name)
+		}
+		c.find(f)
+	}
+	asked := false
+	for _, name := range names {
+		if id.MatchString(name) {
+			find(name, name+" is an ID, and the platform wants names", "write the API name")
+			continue
+		}
+		if !asked && c.refused(check, field, object) {
+			return
+		}
+		asked = true
+		known := c.state.lookups.profiles[fold(name)]
+		if sets {
+			known = c.state.lookups.sets[fold(name)] != ""
+		}
+		if !known {
+			find(name, fmt.Sprintf("there are no %s called %s on this org", what, name), "deploy it before the policies, or correct the name")
+		}
+	}
+}
+
+// recordName checks that the org has the app's policies under the file's name. An
+// app has one record of OAuth policies, and many orgs make it by themselves.
+func (c *orgCheck) recordName() {
+	existing := c.state.of(metadata.OAuthPolicies, c.app.App)
+	if existing == nil || strings.EqualFold(existing.FullName, c.file.FullName) {
+		return
+	}
+	name := existing.FullName + "." + metadata.Lookup(metadata.OAuthPolicies).Suffix + "-meta.xml"
+	f := Finding{
+		Check:   "record-name",
+		Problem: fmt.Sprintf("the org has the policies of %s under the name %s", c.app.App.Name, existing.FullName),
+		Says:    "DUPLICATE_VALUE: ExtlClntAppOauthSettingsId duplicates value on " + existing.FullName,
+		Fix:     fmt.Sprintf(`rename the file to %s, or set "applyPolicies": true in plugins.eca and leave %s out of the installation`, name, c.file.Package),
+		Certain: true,
+	}
+	if c.app.App.Wanted[metadata.OAuthPolicies] != nil {
+		f.Fix = fmt.Sprintf("eca has them under the org's name; leave %s out of the installation, or rename the file to %s", c.file.Package, name)
+		f.Certain = false
+	}
+	c.find(f)
+}
+
+// switches checks that what the policies build on is on.
+func (c *orgCheck) switches() {
+	if plugins := c.state.of(metadata.PluginPolicies, c.app.App); plugins != nil {
+		for _, name := range []string{"isOauthPluginEnabled", "isEnabled"} {
+			if !plugins.Bool(name) && !c.app.App.Wanted[metadata.PluginPolicies].Has(name) {
+				c.find(Finding{
+					Check: "oauth-off", Problem: fmt.Sprintf("%s is false in %s on this org", name, plugins.FullName), Says: saysNoOAuth,
+					Fix:     fmt.Sprintf("state policies.%s in plugins.eca to switch it on", name),
+					Certain: name == "isOauthPluginEnabled", // what the platform says of an app that is off as a whole is not known
+				})
+			}
+		}
+	}
+	global := c.state.of(metadata.GlobalOAuthSettings, c.app.App)
+	for _, pair := range implied {
+		if global == nil || !c.file.Bool(pair.policy) || global.Bool(pair.global) || c.app.changes(metadata.GlobalOAuthSettings, pair.global) {
+			continue
+		}
+		c.find(Finding{
+			Check: "flow-off", Field: pair.policy, Problem: fmt.Sprintf("is true, but %s is false in %s on this org, so that nobody gets a token by this flow", pair.global, global.FullName),
+			Fix: "switch the flow on in the app's settings, or off here",
+		})
+	}
+}
+
+// changes reports whether the plan is to change a field of the app's component.
+func (p *AppPlan) changes(typ, field string) bool {
+	for _, c := range p.Components {
+		if c.Type == typ && !c.Done && slices.ContainsFunc(c.Changes, func(change metadata.Change) bool { return change.Field == field }) {
+			return true
+		}
+	}
+	return false
+}
+
+// nobody checks that somebody is authorised where only those may use the app.
+func (c *orgCheck) nobody() {
+	const field = "permittedUsersPolicyType"
+	if !preAuthorisedOnly(c.file) || len(metadata.Items(c.file.Text("commaSeparatedPermissionSet"))) > 0 || len(metadata.Items(c.file.Text("commaSeparatedProfile"))) > 0 || len(c.app.Grants) > 0 {
+		return
+	}
+	for _, object := range []string{metadata.Header, setupEntityAccess} {
+		if c.refused("nobody-granted", field, object) {
+			return
+		}
+	}
+	if len(c.state.lookups.has[c.state.lookups.apps[fold(c.app.App.Name)]]) > 0 {
+		return
+	}
+	c.find(Finding{
+		Check: "nobody-granted", Field: field, Problem: "lets only pre-authorised users in, and nobody is: no permission set grants the app, and the policies name neither permission sets nor profiles",
+		Fix: `name permission sets in "permissionSets" of the app in plugins.eca, or in commaSeparatedPermissionSet`,
+	})
+}

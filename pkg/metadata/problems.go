@@ -1,0 +1,88 @@
+package metadata
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ProblemKind tells apart what can be wrong with a field of a component.
+type ProblemKind uint8
+
+// The kinds of problem.
+const (
+	UnknownField ProblemKind = iota // the type has no such field in any version
+	NewerField                      // the API version is older than the field
+	WrongValue                      // the value is not of the field's kind
+	SecretValue                     // the value is a secret, which has no place in source
+)
+
+// Problem is what is wrong with one field of a component. The platform refuses a
+// component with any of them, except for a SecretValue.
+type Problem struct {
+	Field string // the field, with a dot before that of a nested element
+	Kind  ProblemKind
+	Err   error  // what is wrong; it repeats no secret
+	Says  string // the platform's words for it, "" where they are not known
+	Fix   string // what to do about it
+}
+
+// Problems returns what is wrong with the component's fields for an API version,
+// in the order in which they stand. The version 0 stands for any, so that no
+// field is too new. Of versions beyond LatestVersion, fields and enum values that
+// the table does not have may be right all the same.
+//
+// A component of a type that the table does not have has none.
+func (c *Component) Problems(v Version) []Problem {
+	t := Lookup(c.Type)
+	if t == nil {
+		return nil
+	}
+	return problems(c.Fields, t.Fields, t.Name, "", v)
+}
+
+func problems(fields []Field, types []FieldType, in, prefix string, v Version) (all []Problem) {
+	for _, f := range fields {
+		at := prefix + f.Name
+		ft := findField(types, f.Name)
+		if ft == nil {
+			var known []string
+			for _, t := range types {
+				known = append(known, t.Name)
+			}
+			p := Problem{Field: at, Kind: UnknownField, Err: fmt.Errorf("%s has no such element", in), Fix: "remove it"}
+			if similar := similarName(f.Name, known); similar != "" {
+				p.Fix = "it is called " + similar
+			}
+			all = append(all, p)
+			continue
+		}
+		if v != 0 && ft.Since > v {
+			all = append(all, Problem{Field: at, Kind: NewerField, Err: fmt.Errorf("it came with API version %s, and this is %s", ft.Since, v), Fix: "raise sourceApiVersion, or remove it"})
+		}
+		if ft.Secret && strings.TrimSpace(f.Text) != "" {
+			all = append(all, Problem{Field: at, Kind: SecretValue, Err: errors.New("holds a secret, which the platform makes, differently in each org"), Fix: "remove it, and rotate the secret, which the repository has seen"})
+			continue
+		}
+		if ft.Kind == Struct && len(f.Fields) > 0 {
+			all = append(all, problems(f.Fields, ft.Fields, ft.Name, at+".", v)...)
+			continue
+		}
+		err := ft.check(f)
+		switch text := strings.TrimSpace(f.Text); {
+		case err == nil:
+		case CheckSecret(text) != nil:
+			all = append(all, Problem{Field: at, Kind: SecretValue, Err: err, Fix: "remove it, and replace the key, which the repository has seen"})
+		case ft.Kind == Enum && !slices.Contains(ft.Values, text):
+			p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("%q is not one of %s", text, strings.Join(ft.Values, ", ")), Says: fmt.Sprintf("'%s' is not a valid value for the enum '%s'", text, ft.EnumName), Fix: "write one of them"}
+			if similar := similarName(text, ft.Values); similar != "" {
+				p.Fix = "write " + similar
+			}
+			all = append(all, p)
+		default:
+			all = append(all, Problem{Field: at, Kind: WrongValue, Err: err, Fix: "write a " + ft.Kind.String()})
+		}
+	}
+	return all
+}

@@ -1,0 +1,107 @@
+package simorg
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+// The objects in which an org keeps who may use an app: what a permission set
+// grants, and who has it.
+const (
+	accessObject     = "SetupEntityAccess"
+	assignmentObject = "PermissionSetAssignment"
+)
+
+func permissionSetID(i int) string { return fmt.Sprintf("0PS%012dAAA", i+1) }
+
+// hasPermissionSet reports whether the org has a permission set with that ID.
+func (o *Org) hasPermissionSet(id string) bool {
+	for i := range o.config.PermissionSets {
+		if permissionSetID(i) == id {
+			return true
+		}
+	}
+	return false
+}
+
+// The wordings of these refusals are assumed.
+var invalidReference = &restError{http.StatusBadRequest, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id"}
+
+func duplicate(id string) *restError {
+	return &restError{http.StatusBadRequest, "DUPLICATE_VALUE", "duplicate value found: duplicates value on record with id: " + id}
+}
+
+// grant makes a permission set grant an app.
+func (o *Org) grant(fields map[string]string) (any, *restError) {
+	parent, entity := fields["ParentId"], fields["SetupEntityId"]
+	isApp := slices.ContainsFunc(o.all(metadata.Header), func(rec *record) bool { return rec.id == entity })
+	if !isApp || !o.hasPermissionSet(parent) {
+		return nil, invalidReference
+	}
+	for _, r := range o.access {
+		if r["parentid"] == parent && r["setupentityid"] == entity {
+			return nil, duplicate(fmt.Sprint(r["id"]))
+		}
+	}
+	id := o.nextID("0J0")
+	o.access = append(o.access, row{"id": id, "parentid": parent, "setupentityid": entity, "setupentitytype": metadata.Header})
+	return created(id), nil
+}
+
+// assign gives a user a permission set.
+func (o *Org) assign(fields map[string]string) (any, *restError) {
+	assignee, set := fields["AssigneeId"], fields["PermissionSetId"]
+	active := false
+	for i, user := range o.config.Users {
+		active = active || o.user(i)["id"] == assignee && !user.Inactive
+	}
+	if !active || !o.hasPermissionSet(set) {
+		return nil, invalidReference
+	}
+	for _, r := range o.assignments {
+		if r["assigneeid"] == assignee && r["permissionsetid"] == set {
+			return nil, duplicate(fmt.Sprint(r["id"]))
+		}
+	}
+	id := o.nextID("0Pa")
+	o.assignments = append(o.assignments, row{"id": id, "assigneeid": assignee, "permissionsetid": set})
+	return created(id), nil
+}
+
+func created(id string) any { return map[string]any{"id": id, "success": true, "errors": []any{}} }
+
+// Granted returns the names of the permission sets that grant an app.
+func (o *Org) Granted(app string) []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	header := o.find(metadata.Header, app)
+	var names []string
+	for i, name := range o.config.PermissionSets {
+		if header != nil && slices.ContainsFunc(o.access, func(r row) bool {
+			return r["parentid"] == permissionSetID(i) && r["setupentityid"] == header.id
+		}) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Assigned returns the names of the permission sets that a user has.
+func (o *Org) Assigned(username string) []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var names []string
+	for u, user := range o.config.Users {
+		for i, name := range o.config.PermissionSets {
+			if user.Username == username && slices.ContainsFunc(o.assignments, func(r row) bool {
+				return r["assigneeid"] == o.user(u)["id"] && r["permissionsetid"] == permissionSetID(i)
+			}) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
