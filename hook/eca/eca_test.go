@@ -87,7 +87,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "sent": sent,
-			"forget": forget, "expire": expire, "component": component, "fault": fault, "apps": makeApps, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
+			"forget": forget, "expire": expire, "component": component, "granted": granted, "fault": fault, "apps": makeApps, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
 		},
 	})
 }
@@ -115,7 +115,7 @@ func searchSecrets(s *stage, record string) {
 	}
 }
 
-// org [kind] [latency] [auto]: starts a simulated org; the one last started is
+// org [kind] [latency] [auto] [set=NAME] [inactive=USERNAME]: starts a simulated org; the one last started is
 // the one that the other commands are about.
 func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(stageKey{}).(*stage)
@@ -126,6 +126,10 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 			config.Latency = latency
 		case arg == "auto":
 			config.AutoPolicies = true
+		case strings.HasPrefix(arg, "set="):
+			config.PermissionSets = append(config.PermissionSets, strings.TrimPrefix(arg, "set="))
+		case strings.HasPrefix(arg, "inactive="):
+			config.Users = append(config.Users, simorg.User{Username: strings.TrimPrefix(arg, "inactive="), Inactive: true})
 		default:
 			config.Kind = simorg.Kind(arg)
 		}
@@ -168,7 +172,7 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 	auth := map[string]any{
 		"username": org.Username(), "orgId": org.ID(), "instanceUrl": org.URL, "instanceApiVersion": "66.0",
 		"accessToken": ivText + hex.EncodeToString(text) + ":" + hex.EncodeToString(tag),
-		"isSandbox":   !slices.Contains(args, "production"), "isScratch": false,
+		"isSandbox":   !slices.Contains(args, "production") && !slices.Contains(args, "scratch"), "isScratch": slices.Contains(args, "scratch"),
 	}
 	write := func(name string, content any) {
 		data, err := json.Marshal(content)
@@ -233,6 +237,19 @@ func component(ts *testscript.TestScript, neg bool, args []string) {
 		if got := all[i].Fields[args[n]]; got != args[n+1] {
 			ts.Fatalf("%s of %s is %q, not %q", args[n], args[1], got, args[n+1])
 		}
+	}
+}
+
+// granted APP|USERNAME [NAME]...: these permission sets grant the app, or are
+// assigned to the user, and no others.
+func granted(ts *testscript.TestScript, neg bool, args []string) {
+	org := ts.Value(stageKey{}).(*stage).org(ts)
+	got := org.Granted(args[0])
+	if strings.Contains(args[0], "@") {
+		got = org.Assigned(args[0])
+	}
+	if !slices.Equal(got, args[1:]) && len(got)+len(args) > 1 {
+		ts.Fatalf("%s has %v", args[0], got)
 	}
 }
 

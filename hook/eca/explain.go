@@ -29,11 +29,18 @@ func explain(err error) string {
 	if org := new(orgError); errors.As(err, &org) {
 		where, err = org.org+": ", org.err
 	}
-	more := 0
+	more := -1
+	all := []error{err}
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {
-		all := joined.Unwrap()
-		err, more = all[0], len(all)-1
+		all = joined.Unwrap()
+		err = all[0]
+	}
+	for _, one := range all {
+		more++
+		if refused := new(bootstrap.PreflightError); errors.As(one, &refused) {
+			more += len(refused.Findings) - 1
+		}
 	}
 	message := where + err.Error()
 	if more > 0 {

@@ -72,6 +72,12 @@ type exitRequest int
 
 // run is main with everything from outside passed in.
 func run(ctx context.Context, args []string, sys *system) (code int) {
+	for _, variable := range os.Environ() {
+		// What a pipeline passes on although it is not set counts as not set.
+		if name, value, _ := strings.Cut(variable, "="); value == "" && strings.HasPrefix(name, "ECA_") {
+			os.Unsetenv(name)
+		}
+	}
 	var c cli
 	defer func() {
 		if r := recover(); r != nil {
