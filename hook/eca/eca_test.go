@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			home, _ := os.UserHomeDir()
-			sys := &system{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, home: home}
+			sys := newSystem(home)
 			if name := os.Getenv(transcript); name != "" {
 				f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 				if err != nil {

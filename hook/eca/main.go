@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/term"
 )
 
 // Exit codes.
@@ -39,6 +40,8 @@ type cli struct {
 	Hook      hookCmd          `cmd:"" help:"What sfp runs after a deployment, through scripts/bootstrap-eca-oauth.sh."`
 	Bootstrap bootstrapCmd     `cmd:"" help:"Enable OAuth on the apps of a project or package, at a terminal."`
 	Plan      planCmd          `cmd:"" help:"Show what bootstrap would change. Writes nothing."`
+	Init      initCmd          `cmd:"" help:"Set an app up in an sfp project: header, policies, script, settings."`
+	Lint      lintCmd          `cmd:"" help:"Check a project against the constraints of External Client Apps, without an org."`
 	Demo      demoCmd          `cmd:"" help:"Show the whole story against a simulated org, without Salesforce."`
 	Simulate  simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
 	Ver       versionCmd       `cmd:"" name:"version" help:"Print eca's version."`
@@ -53,15 +56,24 @@ Try it without Salesforce: eca demo`
 
 // system is what a command has of the world around it.
 type system struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
+	terminal       bool // whether somebody can be asked
 	getenv         func(string) string
 	home           string // the user's home directory, "" where there is none
+}
+
+func newSystem(home string) *system {
+	return &system{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, home: home,
+		terminal: term.IsTerminal(int(os.Stdin.Fd())),
+	}
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	home, _ := os.UserHomeDir()
-	code := run(ctx, os.Args[1:], &system{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, home: home})
+	code := run(ctx, os.Args[1:], newSystem(home))
 	stop()
 	os.Exit(code)
 }

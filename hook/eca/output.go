@@ -36,6 +36,9 @@ type document struct {
 	Skipped  string            `json:"skipped,omitempty"` // why there was nothing to do
 	Server   *serverDocument   `json:"server,omitempty"`
 	Steps    []stepDocument    `json:"steps,omitempty"`
+	Init     *initDocument     `json:"init,omitempty"`
+	Lint     *lintDocument     `json:"lint,omitempty"`
+	Rule     string            `json:"rule,omitempty"` // what lint --explain says
 	Report   *bootstrap.Report `json:"report,omitempty"`
 	Requests int               `json:"requests,omitempty"`
 	Seconds  float64           `json:"seconds"`

@@ -219,7 +219,9 @@ func TestApplyPolicies(t *testing.T) {
 // TestApplyPoliciesWhere has the setting in all of its places.
 func TestApplyPoliciesWhere(t *testing.T) {
 	p := simple().with(policies("uat", "MyApp", ""))
-	app := func(entry string) project { return settings(`"MyApp": ` + entry).with(header("MyApp")).with(policies("uat", "MyApp", "")) }
+	app := func(entry string) project {
+		return settings(`"MyApp": ` + entry).with(header("MyApp")).with(policies("uat", "MyApp", ""))
+	}
 	for _, test := range []struct {
 		name  string
 		p     project

@@ -34,6 +34,8 @@ type Package struct {
 	Type      string // sfp's: source, unlocked, data, …; "" where the file has none
 	Aliasfy   bool   // the org's alias chooses a folder, see ResolveAlias
 	MergeMode bool   // sfp pro's merge mode of aliasfy
+	Default   bool   // the one that sf puts new source into
+	Script    string // postDeploymentScript, as the file has it
 }
 
 // ProjectError says what is wrong with a project file.
@@ -84,6 +86,8 @@ func ParseProject(data []byte) (*Project, error) {
 			Package string  `json:"package"`
 			Type    string  `json:"type"`
 			Aliasfy aliasfy `json:"aliasfy"`
+			Default bool    `json:"default"`
+			Script  string  `json:"postDeploymentScript"`
 		} `json:"packageDirectories"`
 		SourceAPIVersion string                     `json:"sourceApiVersion"`
 		Plugins          map[string]json.RawMessage `json:"plugins"`
@@ -100,7 +104,7 @@ func ParseProject(data []byte) (*Project, error) {
 		}
 		p.Packages = append(p.Packages, Package{
 			Name: d.Package, Path: dir, Type: d.Type,
-			Aliasfy: d.Aliasfy.on, MergeMode: d.Aliasfy.merge,
+			Aliasfy: d.Aliasfy.on, MergeMode: d.Aliasfy.merge, Default: d.Default, Script: d.Script,
 		})
 	}
 	if file.SourceAPIVersion != "" {

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/lint"
+)
+
+type lintCmd struct {
+	Format  string `enum:"text,json,sarif" default:"text" help:"text, json, or sarif (2.1.0, for code scanning)."`
+	Explain string `placeholder:"RULE" help:"Print what a rule is about, and check nothing."`
+	Path    string `arg:"" optional:"" default:"." help:"Project, or a directory in it to which the findings are confined."`
+}
+
+func (lintCmd) Help() string {
+	var b strings.Builder
+	b.WriteString("Needs no org. Exits with 1 where there is an error; warnings alone exit with 0. Packages of data are passed over.\n\nThe rules, each of which --explain tells more about:\n\n")
+	for _, rule := range lint.Rules {
+		fmt.Fprintf(&b, "  %s\n", rule.ID)
+	}
+	return b.String()
+}
+
+// lintDocument is what --json says of a project.
+type lintDocument struct {
+	Findings []lint.Finding `json:"findings"`
+	Errors   int            `json:"errors"`
+	Warnings int            `json:"warnings"`
+}
+
+// Run checks a project.
+func (c *lintCmd) Run(out *output, all *cli) error {
+	if c.Explain != "" {
+		return c.explain(out)
+	}
+	root, rel, err := findProject(c.Path)
+	if err != nil {
+		return err
+	}
+	project, err := openDir(root)
+	if err != nil {
+		return err
+	}
+	findings, err := lint.Run(project, filepath.ToSlash(rel))
+	if err != nil {
+		return err
+	}
+	document := &lintDocument{Findings: append([]lint.Finding{}, findings...)}
+	for i, f := range findings {
+		if f.Level == lint.Error {
+			document.Errors++
+		} else {
+			document.Warnings++
+		}
+		if root != "." {
+			findings[i].File = filepath.ToSlash(filepath.Join(root, f.File))
+		}
+	}
+	out.document.Lint = document
+	switch {
+	case c.Format == "sarif":
+		out.json = true // it is the only document
+		out.printed = true
+		if err := lint.WriteSARIF(out.stdout, document.Findings, version()); err != nil {
+			return err
+		}
+	case c.Format == "json":
+		out.json = true
+	}
+	for _, f := range findings {
+		out.printf("%s\n", oneLine(f.String()))
+	}
+	summary := fmt.Sprintf("%s, %s", plural(document.Errors, "error"), plural(document.Warnings, "warning"))
+	if document.Errors > 0 {
+		return fmt.Errorf("%s; eca lint --explain RULE tells more", summary)
+	}
+	out.printf("eca: %s\n", summary)
+	return nil
+}
+
+func (c *lintCmd) explain(out *output) error {
+	i := slices.IndexFunc(lint.Rules, func(r lint.Rule) bool { return r.ID == c.Explain })
+	if i < 0 {
+		return usageError{errors.New("there is no rule " + c.Explain + "; eca lint --help lists them")}
+	}
+	out.document.Rule = lint.Rules[i].Text
+	out.printf("%s: %s\n", c.Explain, lint.Rules[i].Text)
+	return nil
+}

@@ -1,0 +1,340 @@
+package lint
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// rootElement finds the first element of a document.
+var rootElement = regexp.MustCompile(`<([A-Za-z_][\w.-]*)[\s/>]`)
+
+// checkContent looks at any file of a package: for keys, and for components that
+// their name hides.
+func (l *linter) checkContent(p *sfp.Package, file string, data []byte) {
+	typ, _ := metadata.TypeOfFile(file)
+	if i := bytes.Index(data, []byte("PRIVATE KEY-----")); i >= 0 && typ == nil {
+		l.findings = append(l.findings, Finding{
+			Rule: "secret-in-source", Level: Error, File: file, Line: 1 + bytes.Count(data[:i], []byte("\n")),
+			Message: "holds a private key", Fix: "remove it from the repository and its history, and replace the key pair",
+		})
+	}
+	if typ != nil || !strings.HasSuffix(file, ".xml") {
+		return
+	}
+	match := rootElement.FindSubmatch(data)
+	if match == nil {
+		return
+	}
+	if t := metadata.Lookup(string(match[1])); t != nil && t.Name != metadata.RemoteSiteSetting && bytes.Contains(data, []byte(metadata.Namespace)) {
+		name, _, _ := strings.Cut(path.Base(file), ".")
+		l.add("wrong-suffix", Error, file, t.Name, fmt.Sprintf("holds %s, but its name does not end in .%s-meta.xml, so that it is not deployed", t.Name, t.Suffix), fmt.Sprintf("rename it to %s.%s-meta.xml", name, t.Suffix))
+	}
+}
+
+// checkFiles looks at each component by itself.
+func (l *linter) checkFiles() {
+	for _, c := range l.components {
+		t := metadata.Lookup(c.Type)
+		if folder := path.Base(path.Dir(c.file)); folder != t.Folder && isTypeFolder(folder) {
+			l.add("wrong-folder", Warning, c.file, "", fmt.Sprintf("%s is in the folder of another type, %s", c.Type, folder), "move it to "+t.Folder)
+		}
+		for _, p := range c.Problems(l.project.SourceAPIVersion) {
+			element := p.Field[strings.LastIndexByte(p.Field, '.')+1:]
+			rule, level, message := "wrong-value", Error, p.Field+": "+p.Err.Error()
+			switch p.Kind {
+			case metadata.UnknownField:
+				rule = "unknown-element"
+			case metadata.NewerField:
+				rule, level = "newer-than-project", Warning
+			case metadata.SecretValue:
+				rule = "secret-in-source"
+			}
+			if p.Says != "" {
+				message += "; the platform says " + p.Says
+			}
+			l.add(rule, level, c.file, element, message, p.Fix)
+		}
+		if c.Type == metadata.GlobalOAuthSettings && strings.TrimSpace(c.Text("consumerKey")) != "" {
+			l.add("secret-in-source", Error, c.file, "consumerKey", "holds the consumer key of one org", "remove it; each org makes its own")
+		}
+		if c.Type != metadata.Header && c.Type != metadata.RemoteSiteSetting {
+			l.checkApp(c)
+		}
+	}
+}
+
+// checkApp looks for the app that a component belongs to.
+func (l *linter) checkApp(c component) {
+	const field = "externalClientApplication"
+	app := strings.TrimSpace(c.App())
+	if app == "" {
+		l.add("unknown-app", Error, c.file, c.Type, field+" is missing, so that it belongs to no app", "name the app")
+		return
+	}
+	header, ok := l.header(app)
+	if !ok {
+		l.add("unknown-app", Warning, c.file, field, fmt.Sprintf("belongs to %s, of which the project has no header", app), "correct the name, or make sure that the app is on the org before")
+		return
+	}
+	if c.Type != metadata.OAuthPolicies && c.Type != metadata.PluginPolicies {
+		return
+	}
+	switch {
+	case c.index < header.index:
+		l.add("package-order", Error, sfp.ProjectFile, c.pkg.Name, fmt.Sprintf("the package %s with policies of %s comes before %s with its header", c.pkg.Name, header.FullName, header.pkg.Name), "put it behind that package")
+	case c.index == header.index && c.Type == metadata.OAuthPolicies && isLocal(header):
+		l.add("package-order", Error, c.file, c.Type, fmt.Sprintf("the OAuth policies of %s are deployed together with its header, before its OAuth is enabled, and the platform says The OAuth settings are missing for this external client app", header.FullName), "move them to an aliasfied package behind "+header.pkg.Name)
+	}
+}
+
+// hookCall is how a script calls eca.
+var hookCall = regexp.MustCompile(`\beca\b`)
+
+// checkHeaders looks at the apps.
+func (l *linter) checkHeaders() {
+	seen := make(map[string]string)
+	for _, h := range l.of(metadata.Header) {
+		key := strings.ToLower(h.FullName)
+		if other, twice := seen[key]; twice && h.environ == "" {
+			l.add("duplicate", Error, h.file, h.Type, fmt.Sprintf("the app %s has a header in %s already", h.FullName, other), "remove one of them")
+		}
+		seen[key] = h.file
+		wired := l.checkScript(h)
+		_, stated := l.project.Settings.Apps[h.FullName]
+		if !isLocal(h) && (wired || stated) && !l.linked(h.FullName) {
+			l.add("header-not-local", Error, h.file, "distributionState", fmt.Sprintf("the app is %s, and the hook enables OAuth on Local apps only", h.Text("distributionState")), "set distributionState to Local, or deploy OAuth settings with an oauthLink")
+		}
+		if scoped := strings.TrimSpace(h.Text("orgScopedExternalApp")); scoped != "" {
+			l.checkScope(h, scoped)
+		}
+	}
+}
+
+// checkScript looks for the script that enables OAuth after a Local app's header
+// is deployed. It reports whether the package calls eca.
+func (l *linter) checkScript(h component) bool {
+	problem := ""
+	switch data, err := fs.ReadFile(l.fsys, path.Clean(h.pkg.Script)); {
+	case h.pkg.Script == "":
+		problem = "has no postDeploymentScript"
+	case err != nil:
+		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not exist", h.pkg.Script)
+	case !hookCall.Match(data):
+		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not call eca", h.pkg.Script)
+	default:
+		return true
+	}
+	if isLocal(h) && !l.linked(h.FullName) {
+		l.add("script-not-wired", Error, sfp.ProjectFile, h.pkg.Name, fmt.Sprintf("the package %s with the Local app %s %s, so that nothing enables its OAuth", h.pkg.Name, h.FullName, problem), `name scripts/bootstrap-eca-oauth.sh as its "postDeploymentScript"`)
+	}
+	return false
+}
+
+// linked reports whether the source holds the link to the app's consumer.
+func (l *linter) linked(app string) bool {
+	return slices.ContainsFunc(l.of(metadata.OAuthSettings), func(c component) bool {
+		return strings.EqualFold(c.App(), app) && strings.TrimSpace(c.Text("oauthLink")) != ""
+	})
+}
+
+// oauthLink is what the platform's link to a consumer looks like: the org's ID and
+// that of the consumer's record.
+var oauthLink = regexp.MustCompile(`^(00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?):888[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)
+
+// orgOf returns the org's ID in a link, without the characters that only carry
+// case.
+func orgOf(link string) string {
+	if match := oauthLink.FindStringSubmatch(strings.TrimSpace(link)); match != nil {
+		return match[1][:15]
+	}
+	return ""
+}
+
+// checkScope looks at orgScopedExternalApp, which is an org's ID and the app's
+// name.
+func (l *linter) checkScope(h component, scoped string) {
+	const field = "orgScopedExternalApp"
+	org, name, _ := strings.Cut(scoped, ":")
+	if name != "" && !strings.EqualFold(name, h.FullName) {
+		l.add("org-scoped", Error, h.file, field, fmt.Sprintf("names the app %s, and the file makes it %s", name, h.FullName), "remove it")
+		return
+	}
+	if isLocal(h) {
+		l.add("org-scoped", Error, h.file, field, fmt.Sprintf("belongs to the org %s, and the header is deployed to every org", org), "remove it; each org fills it in")
+		return
+	}
+	for _, c := range l.of(metadata.OAuthSettings) {
+		if other := orgOf(c.Text("oauthLink")); strings.EqualFold(c.App(), h.FullName) && other != "" && !strings.HasPrefix(org, other) {
+			l.add("org-scoped", Error, h.file, field, fmt.Sprintf("belongs to the org %s, but the oauthLink in %s to %s", org, c.file, other), "retrieve both from the same org")
+		}
+	}
+}
+
+// checkLinks looks at OAuth settings and global settings, and at the apps that
+// need a link.
+func (l *linter) checkLinks() {
+	for _, c := range l.of(metadata.OAuthSettings) {
+		link := strings.TrimSpace(c.Text("oauthLink"))
+		switch {
+		case link == "":
+			l.add("settings-without-link", Error, c.file, c.Type, "OAuth settings without an oauthLink break the app's OAuth for good where they are deployed", "remove the file and state oauthSettings in plugins.eca; of a Packaged app, retrieve it with its oauthLink")
+		case orgOf(link) == "":
+			l.add("bad-link", Error, c.file, "oauthLink", "is no link that the platform makes: an org's ID, a colon, and a record's ID that begins with 888", "retrieve it from the org that has the consumer")
+		default:
+			if h, ok := l.header(c.App()); ok && isLocal(h) {
+				l.add("settings-without-link", Warning, c.file, "oauthLink", fmt.Sprintf("the app %s is Local, and a link leads to the consumer of one org only", h.FullName), "remove the file and state oauthSettings in plugins.eca")
+			}
+		}
+	}
+	for _, c := range l.of(metadata.GlobalOAuthSettings) {
+		l.add("global-settings-in-source", Error, c.file, c.Type, "global OAuth settings are the consumer of one org; deployed as source they are refused on scratch orgs", "remove the file and state globalOauthSettings in plugins.eca")
+	}
+	links := make(map[string]map[string]bool) // orgs by package
+	for _, h := range l.of(metadata.Header) {
+		if h.Text("distributionState") == "Packaged" && !l.linked(h.FullName) {
+			l.add("packaged-without-link", Error, h.file, "distributionState", "the app is Packaged, and the source has no OAuth settings with an oauthLink for it, so that it has no OAuth where it is installed", "retrieve its OAuth settings from the org that has the consumer, or make the app Local")
+		}
+	}
+	for _, c := range l.of(metadata.OAuthSettings) {
+		if org := orgOf(c.Text("oauthLink")); org != "" {
+			key := c.pkg.Path + "\x00" + c.environ
+			if links[key] == nil {
+				links[key] = make(map[string]bool)
+			}
+			if links[key][org] = true; len(links[key]) == 2 {
+				l.add("mixed-stages", Warning, c.file, "oauthLink", "the apps of one package link to consumers of several orgs, which mixes those for production and for other environments", "split them into a package each")
+			}
+		}
+	}
+	l.checkStages()
+}
+
+// stage tells whether a name is that of an app for production, or for the rest.
+func stage(name string) string {
+	word := strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
+	switch {
+	case strings.HasSuffix(word, "nonprod") || strings.HasSuffix(word, "nonproduction"):
+		return "nonprod"
+	case strings.HasSuffix(word, "prod") || strings.HasSuffix(word, "production"):
+		return "prod"
+	}
+	return ""
+}
+
+// checkStages looks for packages that hold the Packaged apps of both stages.
+func (l *linter) checkStages() {
+	first := make(map[string]string)
+	for _, h := range l.of(metadata.Header) {
+		s := stage(h.FullName)
+		if s == "" || isLocal(h) || h.environ != "" {
+			continue
+		}
+		if other := first[h.pkg.Path]; other == "" {
+			first[h.pkg.Path] = s
+		} else if other != s {
+			l.add("mixed-stages", Warning, h.file, h.Type, fmt.Sprintf("the package %s holds Packaged apps for production and for other environments", h.pkg.Name), "split them into a package each, so that neither gets to the other's orgs")
+		}
+	}
+}
+
+// checkPolicies looks at the OAuth policies.
+func (l *linter) checkPolicies() {
+	seen := make(map[string]string)
+	for _, c := range l.of(metadata.OAuthPolicies) {
+		key := c.pkg.Path + "\x00" + c.environ + "\x00" + strings.ToLower(c.App())
+		if other, twice := seen[key]; twice {
+			l.add("duplicate", Error, c.file, "externalClientApplication", fmt.Sprintf("%s has OAuth policies in %s already, and the platform allows one record for an app", c.App(), other), "remove one of them")
+		}
+		seen[key] = c.file
+		if !c.Bool("isClientCredentialsFlowEnabled") {
+			continue
+		}
+		user := strings.TrimSpace(c.Text("clientCredentialsFlowUser"))
+		const says = "the platform says Enter a valid execution user for the OAuth client credentials flow"
+		switch {
+		case user == "":
+			l.add("run-as-user", Error, c.file, "isClientCredentialsFlowEnabled", "client credentials are on without a user to run as, and "+says, "name clientCredentialsFlowUser, or switch the flow off")
+		case user == "{username}" && l.applied(c.App(), c.environment()):
+			continue // filled in for scratch orgs, which have no folder but default
+		case user == "{username}":
+			l.add("run-as-user", Error, c.file, "clientCredentialsFlowUser", "{username} is not filled in where sfp deploys the policies, and "+says, `name a user, or set "applyPolicies": true in plugins.eca`)
+		}
+		if c.environment() == sfp.DefaultFolder {
+			l.add("default-client-credentials", Warning, c.file, "isClientCredentialsFlowEnabled", "client credentials are on in default, which serves every sandbox without a folder of its own, and few of them have the user", "switch the flow off in default")
+		}
+	}
+}
+
+// applied reports whether eca brings the app's policies to the orgs that a folder
+// serves.
+func (l *linter) applied(app, environment string) bool {
+	settings := l.project.Settings.Apps[app]
+	apply := l.project.Settings.ApplyPolicies
+	if settings.ApplyPolicies != nil {
+		apply = *settings.ApplyPolicies
+	}
+	if own := settings.Environments[environment].ApplyPolicies; own != nil {
+		apply = *own
+	}
+	return apply
+}
+
+// checkFolders looks at the folders of aliasfied packages with components of apps.
+func (l *linter) checkFolders() {
+	for i := range l.project.Packages {
+		p := &l.project.Packages[i]
+		var folders []string
+		policies := false
+		for _, c := range l.components {
+			if c.pkg != p || !p.Aliasfy {
+				continue
+			}
+			policies = policies || c.Type == metadata.OAuthPolicies || c.Type == metadata.PluginPolicies
+			if c.environ == "" {
+				l.add("folder-unreachable", Error, c.file, "", "is in no environment's folder of an aliasfied package, so that sfp never deploys it", "move it to a folder that is named like an org's alias, or to default")
+			} else if !slices.Contains(folders, c.environ) {
+				folders = append(folders, c.environ)
+			}
+		}
+		for _, folder := range folders {
+			alias := path.Base(folder)
+			used, err := sfp.ResolveAlias(l.fsys, *p, alias, func() (bool, error) { return true, nil })
+			if err == nil && used != folder {
+				l.add("folder-shadowed", Error, folder, "", fmt.Sprintf("sfp takes %s for the alias %s, and never this folder", used, alias), "give the folder another name, or remove one of them")
+			}
+			for _, other := range folders {
+				if other < folder && strings.EqualFold(path.Base(other), alias) && path.Base(other) != alias {
+					l.add("folder-shadowed", Warning, folder, "", fmt.Sprintf("differs from %s by case alone, and case counts to sfp", other), "give it another name")
+				}
+			}
+		}
+		if policies && !slices.ContainsFunc(folders, func(f string) bool { return path.Base(f) == sfp.DefaultFolder }) {
+			l.add("no-default", Warning, sfp.ProjectFile, p.Name, fmt.Sprintf("the aliasfied package %s has no folder default, so that its deployment fails on every sandbox and scratch org without a folder of its own", p.Name), "add default, with client credentials off")
+		}
+	}
+}
+
+// checkApps looks for settings of apps that the project does not have.
+func (l *linter) checkApps() {
+	var names []string
+	for _, h := range l.of(metadata.Header) {
+		names = append(names, h.FullName)
+	}
+	for app := range l.project.Settings.Apps {
+		level := Warning
+		if slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, app) }) {
+			level = Error // which the hook refuses
+		}
+		if !slices.Contains(names, app) {
+			l.add("unknown-app", level, sfp.ProjectFile, app, fmt.Sprintf("plugins.eca.apps.%s is for an app of which the project has no header%s", app, metadata.DidYouMean(app, names)), "correct the name, case and all, or remove the entry")
+		}
+	}
+}

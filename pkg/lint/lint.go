@@ -1,0 +1,320 @@
+// Package lint checks an sfp project against what External Client Apps demand of
+// source, without any org: the constraints of flxbl's guide for both of its
+// patterns, and what the metadata types themselves allow.
+//
+// Pattern 1 deploys a Packaged app with the link to its consumer; Pattern 2 deploys
+// the header of a Local app and lets each org make its own consumer. RULES.md
+// describes each rule.
+package lint
+
+import (
+	"bytes"
+	"cmp"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// Level says how bad a finding is.
+type Level string
+
+// The levels, which are those of SARIF.
+const (
+	Error   Level = "error"   // the deployment or the bootstrap will fail, or a secret is out
+	Warning Level = "warning" // it may fail, or does what nobody wants
+)
+
+// Finding is a place where a project breaks a rule.
+type Finding struct {
+	Rule    string `json:"rule"` // one of Rules
+	Level   Level  `json:"level"`
+	File    string `json:"file"`           // relative to the project, with slashes
+	Line    int    `json:"line,omitempty"` // from 1 on; 0 for the file as a whole
+	Message string `json:"message"`        // what is wrong
+	Fix     string `json:"fix"`            // what to do about it
+}
+
+// String writes the finding on one line, like a compiler's.
+func (f Finding) String() string {
+	at := f.File
+	if f.Line > 0 {
+		at = fmt.Sprintf("%s:%d", f.File, f.Line)
+	}
+	return fmt.Sprintf("%s: %s: %s; %s [%s]", at, f.Level, f.Message, f.Fix, f.Rule)
+}
+
+//go:embed RULES.md
+var rulesText string
+
+// Rule is something that a project is checked for.
+type Rule struct {
+	ID      string
+	Summary string // one sentence
+	Text    string // what it is about and what to do, in Markdown
+}
+
+// Rules returns all rules, in the order of RULES.md.
+var Rules = parseRules(rulesText)
+
+var ruleHeading = regexp.MustCompile("(?m)^### `([a-z-]+)`\n")
+
+func parseRules(text string) (rules []Rule) {
+	at := ruleHeading.FindAllStringSubmatchIndex(text, -1)
+	for i, match := range at {
+		end := len(text)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		body, _, _ := strings.Cut(text[match[1]:end], "\n## ")
+		body = strings.TrimSpace(body)
+		summary, _, _ := strings.Cut(body, " *") // behind it stands the level
+		rules = append(rules, Rule{ID: text[match[2]:match[3]], Summary: strings.Join(strings.Fields(summary), " "), Text: body})
+	}
+	return rules
+}
+
+// Run checks the project in fsys. under is a directory of the project to which the
+// findings are confined, "." for all. The findings are ordered by file and line.
+// An error says that files could not be read.
+func Run(fsys fs.FS, under string) ([]Finding, error) {
+	l := &linter{fsys: fsys, content: make(map[string][]byte)}
+	project, err := sfp.ReadProject(fsys, sfp.ProjectFile)
+	if err != nil {
+		var projectErr *sfp.ProjectError
+		if !errors.As(err, &projectErr) {
+			return nil, err
+		}
+		l.add("settings", Error, sfp.ProjectFile, settingKey(projectErr.Err), projectErr.Err.Error(), "correct it; nothing else was looked at")
+		return l.findings, nil
+	}
+	l.project = project
+	for i := range project.Packages {
+		if p := &project.Packages[i]; p.Type != "data" {
+			if err := l.read(i, p); err != nil {
+				return nil, err
+			}
+		}
+	}
+	l.checkFiles()
+	l.checkHeaders()
+	l.checkLinks()
+	l.checkPolicies()
+	l.checkFolders()
+	l.checkApps()
+	if !slices.ContainsFunc(l.findings, func(f Finding) bool { return f.Level == Error }) {
+		l.checkResolution()
+	}
+	findings := slices.DeleteFunc(l.findings, func(f Finding) bool {
+		return under != "." && f.File != under && !strings.HasPrefix(f.File, under+"/")
+	})
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule))
+	})
+	return slices.Compact(findings), nil
+}
+
+// linter is one run over a project.
+type linter struct {
+	fsys       fs.FS
+	project    *sfp.Project
+	components []component
+	content    map[string][]byte // of files that findings may point into
+	findings   []Finding
+}
+
+// component is a component in the source.
+type component struct {
+	*metadata.Component
+	file    string
+	pkg     *sfp.Package
+	index   int    // of the package in the project's order
+	environ string // the directory of the environment's folder, "" where the package is not aliasfied or the file is in none
+}
+
+// environment returns the alias that the component is for.
+func (c component) environment() string {
+	if c.environ == "" {
+		return ""
+	}
+	return path.Base(c.environ)
+}
+
+// add notes a finding at the first place in the file where the text or element
+// stands.
+func (l *linter) add(rule string, level Level, file, at, message, fix string) {
+	l.findings = append(l.findings, Finding{Rule: rule, Level: level, File: file, Line: l.line(file, at), Message: message, Fix: fix})
+}
+
+// line returns the line of a file in which an element or a JSON string first
+// stands, or 0.
+func (l *linter) line(file, at string) int {
+	if at == "" {
+		return 0
+	}
+	data, ok := l.content[file]
+	if !ok {
+		data, _ = fs.ReadFile(l.fsys, file)
+		l.content[file] = data
+	}
+	pattern := `<` + regexp.QuoteMeta(at) + `[\s/>]`
+	if path.Ext(file) == ".json" {
+		pattern = regexp.QuoteMeta(`"` + at + `"`)
+	}
+	match := regexp.MustCompile(pattern).FindIndex(data)
+	if match == nil {
+		return 0
+	}
+	return 1 + bytes.Count(data[:match[0]], []byte("\n"))
+}
+
+// settingKey returns the last key of the path of a wrong setting.
+func settingKey(err error) string {
+	var wrong *metadata.SettingError
+	if !errors.As(err, &wrong) {
+		return ""
+	}
+	key := wrong.Path[strings.LastIndexByte(wrong.Path, '.')+1:]
+	key, _, _ = strings.Cut(key, "[")
+	return key
+}
+
+// maxScanned bounds the files that are searched for keys.
+const maxScanned = 1 << 20
+
+// read takes in the files of a package.
+func (l *linter) read(index int, p *sfp.Package) error {
+	err := fs.WalkDir(l.fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			if file == p.Path && errors.Is(err, fs.ErrNotExist) {
+				l.add("settings", Error, sfp.ProjectFile, p.Name, fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name), "make it, or remove the package")
+				return fs.SkipAll
+			}
+			return err
+		}
+		if entry.IsDir() {
+			if name := entry.Name(); file != p.Path && (name == "node_modules" || strings.HasPrefix(name, ".")) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		info, err := entry.Info()
+		if err != nil || !info.Mode().IsRegular() {
+			return err
+		}
+		if info.Size() <= maxScanned {
+			data, err := fs.ReadFile(l.fsys, file)
+			if err != nil {
+				return err
+			}
+			l.checkContent(p, file, data)
+		}
+		if typ, _ := metadata.TypeOfFile(file); typ == nil {
+			return nil
+		}
+		c, err := metadata.ReadUnchecked(l.fsys, file)
+		var sourceErr *metadata.SourceError
+		if errors.As(err, &sourceErr) {
+			l.add("malformed", Error, file, sourceErr.Field, sourceErr.Err.Error(), "correct the file")
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		l.components = append(l.components, component{Component: c, file: file, pkg: p, index: index, environ: environmentFolder(p, file)})
+		return nil
+	})
+	return err
+}
+
+// environmentFolder returns the folder of an aliasfied package whose name is the
+// alias that a file is for: the one that holds the types' folders.
+func environmentFolder(p *sfp.Package, file string) string {
+	if !p.Aliasfy {
+		return ""
+	}
+	dir := path.Dir(file)
+	if isTypeFolder(path.Base(dir)) {
+		dir = path.Dir(dir)
+	}
+	if dir == p.Path {
+		return ""
+	}
+	return dir
+}
+
+func isTypeFolder(name string) bool {
+	return slices.ContainsFunc(metadata.Types(), func(t *metadata.Type) bool { return t.Folder == name })
+}
+
+// of returns the components of a type.
+func (l *linter) of(typ string) (all []component) {
+	for _, c := range l.components {
+		if c.Type == typ {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// header returns the header of an app.
+func (l *linter) header(app string) (component, bool) {
+	for _, c := range l.of(metadata.Header) {
+		if strings.EqualFold(c.FullName, app) {
+			return c, true
+		}
+	}
+	return component{}, false
+}
+
+func isLocal(header component) bool {
+	state := header.Text("distributionState")
+	return state == "" || state == "Local"
+}
+
+// checkResolution resolves what the hook would, for each environment of the
+// project, which finds settings that contradict one another or the policies.
+func (l *linter) checkResolution() {
+	source, err := bootstrap.Load(bootstrap.Location{Project: l.fsys, Sibling: l.fsys})
+	if err != nil || len(l.of(metadata.Header)) == 0 {
+		return // a project without apps is none of the hook's business
+	}
+	aliases := map[string]bool{}
+	for _, c := range l.components {
+		if c.environ != "" {
+			aliases[c.environment()] = true
+		}
+	}
+	for _, app := range l.project.Settings.Apps {
+		for alias := range app.Environments {
+			aliases[alias] = true
+		}
+	}
+	version := cmp.Or(l.project.SourceAPIVersion, metadata.LatestVersion)
+	if len(aliases) == 0 {
+		aliases["any org"] = true
+	}
+	where := make(map[string][]string) // aliases by message
+	keys := make(map[string]string)
+	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
+		sandbox, scratch := true, true
+		_, err := source.Resolve(bootstrap.Target{Username: "user@example.com", Alias: alias, Sandbox: &sandbox, Scratch: &scratch, DomainURL: "https://example.my.salesforce.com", Version: version})
+		var projectErr *sfp.ProjectError
+		if errors.As(err, &projectErr) {
+			message := projectErr.Err.Error()
+			where[message], keys[message] = append(where[message], alias), settingKey(projectErr.Err)
+		}
+	}
+	for message, aliases := range where {
+		l.add("settings", Error, sfp.ProjectFile, keys[message], fmt.Sprintf("%s (for %s)", message, strings.Join(aliases, ", ")), "correct it")
+	}
+}

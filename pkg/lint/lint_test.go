@@ -1,0 +1,257 @@
+package lint_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/ecakit/ecakit"
+	"github.com/ecakit/ecakit/pkg/lint"
+)
+
+// files is a project: content by path. "" removes a file of the one below.
+type files map[string]string
+
+const (
+	link  = "<oauthLink>00D000000000001AAA:888000000000001AAA</oauthLink>"
+	link2 = "<oauthLink>00D000000000002AAA:888000000000001AAA</oauthLink>"
+)
+
+func xml(typ, fields string) string {
+	return "<" + typ + ` xmlns="http://soap.sforce.com/2006/04/metadata">` + "\n" + fields + "\n</" + typ + ">"
+}
+
+func header(fields string) string { return xml("ExternalClientApplication", fields) }
+
+func policies(app, fields string) string {
+	return xml("ExtlClntAppOauthConfigurablePolicies", "<externalClientApplication>"+app+"</externalClientApplication>"+fields)
+}
+
+func oauth(app, fields string) string {
+	return xml("ExtlClntAppOauthSettings", "<externalClientApplication>"+app+"</externalClientApplication>"+fields)
+}
+
+const (
+	flow     = "\n<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"
+	runAs    = "<clientCredentialsFlowUser>a@example.com</clientCredentialsFlowUser>"
+	plcy     = "extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml"
+	appFile  = "src/def/externalClientApps/App.eca-meta.xml"
+	packages = `{"packageDirectories": [
+{"path": "src/def", "package": "def", "type": "source", "postDeploymentScript": "scripts/bootstrap.sh"},
+{"path": "src/pol", "package": "pol", "type": "source", "aliasfy": true}
+], "sourceApiVersion": "64.0"%s}`
+)
+
+// sound is a project of Pattern 2 that breaks no rule.
+func sound() files {
+	return files{
+		"sfdx-project.json":       fmt.Sprintf(packages, ""),
+		"scripts/bootstrap.sh":    "exec eca hook",
+		appFile:                   header("<distributionState>Local</distributionState>"),
+		"src/pol/default/" + plcy: policies("App", ""),
+		"src/pol/uat/" + plcy:     policies("App", runAs+flow),
+	}
+}
+
+// packaged is a project of Pattern 1 that breaks no rule.
+func packaged() files {
+	return sound().with(files{
+		"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `, "postDeploymentScript": "scripts/bootstrap.sh"`, "", 1),
+		appFile:             header("<distributionState>Packaged</distributionState><orgScopedExternalApp>00D000000000001:App</orgScopedExternalApp>"),
+		"src/def/extlClntAppOauthSettings/App_oauth.ecaOauth-meta.xml": oauth("App", link),
+	})
+}
+
+func (f files) with(more files) files {
+	all := maps.Clone(f)
+	maps.Copy(all, more)
+	maps.DeleteFunc(all, func(_, content string) bool { return content == "" })
+	return all
+}
+
+func (f files) settings(plugins string) files {
+	return f.with(files{"sfdx-project.json": fmt.Sprintf(packages, `, "plugins": {"eca": `+plugins+`}`)})
+}
+
+func (f files) fs() fs.FS {
+	fsys := fstest.MapFS{}
+	for name, content := range f {
+		fsys[name] = &fstest.MapFile{Data: []byte(content)}
+	}
+	return fsys
+}
+
+const privateKey = "-----BEGIN " + "PRIVATE KEY-----\nx"
+
+// TestRules breaks the rules one at a time. Every rule is broken at least once.
+func TestRules(t *testing.T) {
+	broken := make(map[string]bool)
+	for _, test := range []struct {
+		name  string
+		files files
+		want  []string // "rule level file:line word"
+	}{
+		{"sound", sound(), nil},
+		{"packaged", packaged(), nil},
+		{"OAuth settings of a Local app", sound().with(files{"src/def/x/App_oauth.ecaOauth-meta.xml": oauth("App", "")}), []string{"settings-without-link error src/def/x/App_oauth.ecaOauth-meta.xml:1 oauthSettings"}},
+		{"link of a Local app", sound().with(files{"src/def/x/App_oauth.ecaOauth-meta.xml": oauth("App", link)}), []string{"settings-without-link warning src/def/x/App_oauth.ecaOauth-meta.xml:2 Local"}},
+		{"global settings", sound().with(files{"src/def/x/A.ecaGlblOauth-meta.xml": xml("ExtlClntAppGlobalOauthSettings", "<externalClientApplication>App</externalClientApplication>")}), []string{"global-settings-in-source error src/def/x/A.ecaGlblOauth-meta.xml:1 globalOauthSettings"}},
+		{"consumer key and secret", sound().with(files{"src/def/x/A.ecaGlblOauth-meta.xml": xml("ExtlClntAppGlobalOauthSettings", "<externalClientApplication>App</externalClientApplication>\n<consumerKey>k</consumerKey>\n<consumerSecret>topsecret</consumerSecret>")}), []string{
+			"global-settings-in-source error src/def/x/A.ecaGlblOauth-meta.xml:1 ", "secret-in-source error src/def/x/A.ecaGlblOauth-meta.xml:3 consumer key", "secret-in-source error src/def/x/A.ecaGlblOauth-meta.xml:4 secret"}},
+		{"private key", sound().with(files{"src/def/certs/x.key": "\n" + privateKey}), []string{"secret-in-source error src/def/certs/x.key:2 private key"}},
+		{"private key in a component", sound().with(files{"src/pol/uat/" + plcy: policies("App", "<startUrl>"+privateKey+"</startUrl>")}), []string{"secret-in-source error src/pol/uat/" + plcy + ":2 private key"}},
+		{"Packaged with the hook", sound().with(files{appFile: header("<distributionState>Packaged</distributionState>")}), []string{"header-not-local error " + appFile + ":2 Packaged", "packaged-without-link error " + appFile + ":2 oauthLink"}},
+		{"scoped to an org", sound().with(files{appFile: header("<orgScopedExternalApp>00D000000000001:App</orgScopedExternalApp>")}), []string{"org-scoped error " + appFile + ":2 00D000000000001"}},
+		{"scoped to another name", sound().with(files{appFile: header("<orgScopedExternalApp>00D000000000001:Other</orgScopedExternalApp>")}), []string{"org-scoped error " + appFile + ":2 Other"}},
+		{"scoped to another org than the link", packaged().with(files{"src/def/extlClntAppOauthSettings/App_oauth.ecaOauth-meta.xml": oauth("App", link2)}), []string{"org-scoped error " + appFile + ":2 00D000000000002"}},
+		{"no script", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `, "postDeploymentScript": "scripts/bootstrap.sh"`, "", 1)}), []string{"script-not-wired error sfdx-project.json:2 has no postDeploymentScript"}},
+		{"script is gone", sound().with(files{"scripts/bootstrap.sh": ""}), []string{"script-not-wired error sfdx-project.json:2 does not exist"}},
+		{"another script", sound().with(files{"scripts/bootstrap.sh": "echo mecanic"}), []string{"script-not-wired error sfdx-project.json:2 does not call eca"}},
+		{"policies first", sound().with(files{"sfdx-project.json": `{"packageDirectories": [
+			{"path": "src/pol", "package": "pol", "aliasfy": true},
+			{"path": "src/def", "package": "def", "postDeploymentScript": "scripts/bootstrap.sh"}]}`}), []string{"package-order error sfdx-project.json:2 before def"}},
+		{"policies with the header", sound().with(files{"src/def/" + plcy: policies("App", "")}), []string{"package-order error src/def/" + plcy + ":1 together with its header"}},
+		{"no default", sound().with(files{"src/pol/default/" + plcy: ""}), []string{"no-default warning sfdx-project.json:3 pol"}},
+		{"default with client credentials", sound().with(files{"src/pol/default/" + plcy: policies("App", runAs+flow)}), []string{"default-client-credentials warning src/pol/default/" + plcy + ":3 "}},
+		{"no user", sound().with(files{"src/pol/uat/" + plcy: policies("App", flow)}), []string{"run-as-user error src/pol/uat/" + plcy + ":3 without a user"}},
+		{"unfilled user", sound().with(files{"src/pol/uat/" + plcy: policies("App", strings.Replace(runAs, "a@example.com", "{username}", 1)+flow)}), []string{"run-as-user error src/pol/uat/" + plcy + ":2 applyPolicies"}},
+		{"filled user", sound().settings(`{"applyPolicies": true}`).with(files{"src/pol/default/" + plcy: policies("App", strings.Replace(runAs, "a@example.com", "{username}", 1)+flow)}), nil},
+		{"outside of folders", sound().with(files{"src/pol/" + strings.Replace(plcy, "App_", "Old_", 1): policies("App", "")}), []string{"folder-unreachable error src/pol/extlClntAppOauthPolicies/Old_oauthPlcy.ecaOauthPlcy-meta.xml:0 never deploys"}},
+		{"shadowed", sound().with(files{"src/pol/a/uat/" + plcy: policies("App", "")}), []string{"folder-shadowed error src/pol/uat:0 src/pol/a/uat"}},
+		{"shadowed by case", sound().with(files{"src/pol/UAT/" + plcy: policies("App", "")}), []string{"folder-shadowed warning src/pol/uat:0 case"}},
+		{"Packaged without a link", packaged().with(files{"src/def/extlClntAppOauthSettings/App_oauth.ecaOauth-meta.xml": ""}), []string{"packaged-without-link error " + appFile + ":2 retrieve"}},
+		{"made-up link", packaged().with(files{"src/def/extlClntAppOauthSettings/App_oauth.ecaOauth-meta.xml": oauth("App", "<oauthLink>x:y</oauthLink>")}), []string{"bad-link error src/def/extlClntAppOauthSettings/App_oauth.ecaOauth-meta.xml:2 888"}},
+		{"links to two orgs", packaged().with(files{
+			"src/def/externalClientApps/Two.eca-meta.xml":                  header("<distributionState>Packaged</distributionState>"),
+			"src/def/extlClntAppOauthSettings/Two_oauth.ecaOauth-meta.xml": oauth("Two", link2)}), []string{"mixed-stages warning src/def/extlClntAppOauthSettings/Two_oauth.ecaOauth-meta.xml:2 several orgs"}},
+		{"prod and nonprod", packaged().with(files{
+			"src/def/externalClientApps/Erp_Prod.eca-meta.xml":            header("<distributionState>Packaged</distributionState>"),
+			"src/def/externalClientApps/ErpNonProd.eca-meta.xml":          header("<distributionState>Packaged</distributionState>"),
+			"src/def/extlClntAppOauthSettings/P_oauth.ecaOauth-meta.xml":  oauth("Erp_Prod", link),
+			"src/def/extlClntAppOauthSettings/NP_oauth.ecaOauth-meta.xml": oauth("ErpNonProd", link)}), []string{"mixed-stages warning src/def/externalClientApps/Erp_Prod.eca-meta.xml:1 production"}},
+		{"broken XML", sound().with(files{"src/pol/uat/" + plcy: "<ExtlClntApp"}), []string{"malformed error src/pol/uat/" + plcy + ":0 well-formed"}},
+		{"another root", sound().with(files{"src/pol/uat/" + plcy: header("")}), []string{"malformed error src/pol/uat/" + plcy + ":0 root element"}},
+		{"unknown element", sound().with(files{"src/pol/uat/" + plcy: policies("App", "\n<permittedUserPolicyType>AllSelfAuthorized</permittedUserPolicyType>")}), []string{"unknown-element error src/pol/uat/" + plcy + ":3 permittedUsersPolicyType"}},
+		{"unknown value", sound().with(files{"src/pol/uat/" + plcy: policies("App", "<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>")}), []string{"wrong-value error src/pol/uat/" + plcy + ":2 'AdminApproved' is not a valid value for the enum 'PermittedUsersPolicyType'"}},
+		{"newer element", sound().with(files{"src/pol/uat/" + plcy: policies("App", "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>")}), []string{"newer-than-project warning src/pol/uat/" + plcy + ":2 65.0"}},
+		{"wrong suffix", sound().with(files{"src/pol/uat/extlClntAppOauthPolicies/App.ecaOauthPolicy-meta.xml": policies("App", "")}), []string{"wrong-suffix error src/pol/uat/extlClntAppOauthPolicies/App.ecaOauthPolicy-meta.xml:1 App.ecaOauthPlcy-meta.xml"}},
+		{"wrong folder", sound().with(files{appFile: "", "src/def/extlClntAppPolicies/App.eca-meta.xml": header("")}), []string{"wrong-folder warning src/def/extlClntAppPolicies/App.eca-meta.xml:0 externalClientApps"}},
+		{"policies of nobody", sound().with(files{"src/pol/uat/" + plcy: xml("ExtlClntAppOauthConfigurablePolicies", "")}), []string{"unknown-app error src/pol/uat/" + plcy + ":1 is missing"}},
+		{"policies of another app", sound().with(files{"src/pol/uat/" + plcy: policies("Other", "")}), []string{"unknown-app warning src/pol/uat/" + plcy + ":2 Other"}},
+		{"settings of another app", sound().settings(`{"apps": {"app": {}}}`), []string{"unknown-app error sfdx-project.json:4 did you mean App?"}},
+		{"two headers", sound().with(files{"src/def/more/App.eca-meta.xml": header("")}), []string{"duplicate error src/def/more/App.eca-meta.xml:1 already"}},
+		{"two policies", sound().with(files{"src/pol/uat/more/extlClntAppOauthPolicies/B.ecaOauthPlcy-meta.xml": policies("App", ""), "src/pol/uat/extlClntAppOauthPolicies/C.ecaOauthPlcy-meta.xml": policies("App", "")}), []string{"duplicate error src/pol/uat/extlClntAppOauthPolicies/C.ecaOauthPlcy-meta.xml:2 one record"}},
+		{"wrong setting", sound().settings(`{"apps": {"App": {"oauthSetings": {}}}}`), []string{"settings error sfdx-project.json:4 did you mean oauthSettings?"}},
+		{"no JSON", sound().with(files{"sfdx-project.json": "{"}), []string{"settings error sfdx-project.json:0 line 1"}},
+		{"no directory", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `], "source`, `, {"path": "src/gone", "package": "gone"}], "source`, 1)}), []string{"settings error sfdx-project.json:4 src/gone"}},
+		{"contradiction", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"isClientCredentialsFlowEnabled": false}}}}`), []string{"settings error sfdx-project.json:4 (for uat)"}},
+		{"no certificate", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"certificate": {"file": "gone.crt"}}}}}`), []string{"settings error sfdx-project.json:4 (for default, uat)"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			findings, err := lint.Run(test.files.fs(), ".")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(findings) != len(test.want) {
+				t.Errorf("%d findings, want %d", len(findings), len(test.want))
+			}
+			for i, f := range findings {
+				broken[f.Rule] = true
+				t.Log(f)
+				if i >= len(test.want) {
+					continue
+				}
+				want := strings.SplitN(test.want[i], " ", 4)
+				if got := fmt.Sprintf("%s %s %s:%d", f.Rule, f.Level, f.File, f.Line); got != strings.Join(want[:3], " ") || !strings.Contains(f.Message+"; "+f.Fix, want[3]) {
+					t.Errorf("found %s, want %s", got, test.want[i])
+				}
+				if strings.Contains(f.String(), "topsecret") || f.Fix == "" {
+					t.Errorf("%q", f)
+				}
+			}
+		})
+	}
+	for _, rule := range lint.Rules {
+		if !broken[rule.ID] {
+			t.Errorf("no test breaks %s", rule.ID)
+		}
+		if rule.Summary == "" || !strings.HasSuffix(rule.Summary, ".") {
+			t.Errorf("%s: its page begins with %q", rule.ID, rule.Summary)
+		}
+	}
+	for rule := range broken {
+		if !slices.ContainsFunc(lint.Rules, func(r lint.Rule) bool { return r.ID == rule }) {
+			t.Errorf("RULES.md has no page for %s", rule)
+		}
+	}
+}
+
+func TestUnder(t *testing.T) {
+	p := sound().with(files{"src/def/x.pem": privateKey, "src/pol/uat/x.pem": privateKey, "src/pol2/x.pem": privateKey}).fs()
+	findings, err := lint.Run(p, "src/pol")
+	if err != nil || len(findings) != 1 || findings[0].File != "src/pol/uat/x.pem" {
+		t.Errorf("%v, %v", findings, err)
+	}
+}
+
+func TestSample(t *testing.T) {
+	if findings, err := lint.Run(ecakit.Sample, "."); err != nil || len(findings) > 0 {
+		t.Errorf("the sample project: %v, %v", findings, err)
+	}
+}
+
+func TestSARIF(t *testing.T) {
+	findings, err := lint.Run(sound().with(files{"src/def/a b.pem": privateKey}).fs(), ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := lint.WriteSARIF(&b, findings, "v1"); err != nil {
+		t.Fatal(err)
+	}
+	var log struct {
+		Version string
+		Runs    []struct {
+			Tool    struct{ Driver struct{ Rules []struct{ ID string } } }
+			Results []struct {
+				RuleID    string
+				RuleIndex int
+				Level     string
+				Locations []struct {
+					PhysicalLocation struct {
+						ArtifactLocation struct{ URI string }
+						Region           struct{ StartLine int }
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(b.Bytes(), &log); err != nil {
+		t.Fatal(err)
+	}
+	result := log.Runs[0].Results[0]
+	place := result.Locations[0].PhysicalLocation
+	if log.Version != "2.1.0" || result.Level != "error" || place.ArtifactLocation.URI != "src/def/a%20b.pem" || place.Region.StartLine != 1 ||
+		log.Runs[0].Tool.Driver.Rules[result.RuleIndex].ID != result.RuleID || len(log.Runs[0].Tool.Driver.Rules) != len(lint.Rules) {
+		t.Errorf("%s", &b)
+	}
+}
+
+func ExampleRun() {
+	findings, err := lint.Run(sound().with(files{"src/pol/uat/" + plcy: policies("App", flow)}).fs(), ".")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, f := range findings {
+		fmt.Println(f.File, f.Rule, f.Level)
+	}
+	// Output:
+	// src/pol/uat/extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml run-as-user error
+}

@@ -1,0 +1,97 @@
+package lint
+
+import (
+	"encoding/json"
+	"io"
+	"net/url"
+)
+
+// The parts of SARIF 2.1.0 that the findings need.
+type (
+	sarifLog struct {
+		Schema  string     `json:"$schema"`
+		Version string     `json:"version"`
+		Runs    []sarifRun `json:"runs"`
+	}
+	sarifRun struct {
+		Tool    sarifTool     `json:"tool"`
+		Results []sarifResult `json:"results"`
+	}
+	sarifTool struct {
+		Driver sarifDriver `json:"driver"`
+	}
+	sarifDriver struct {
+		Name           string      `json:"name"`
+		Version        string      `json:"version,omitempty"`
+		InformationURI string      `json:"informationUri"`
+		Rules          []sarifRule `json:"rules"`
+	}
+	sarifRule struct {
+		ID               string       `json:"id"`
+		ShortDescription sarifText    `json:"shortDescription"`
+		FullDescription  sarifText    `json:"fullDescription"`
+		Help             sarifMessage `json:"help"`
+		HelpURI          string       `json:"helpUri"`
+	}
+	sarifText struct {
+		Text string `json:"text"`
+	}
+	sarifMessage struct {
+		Text     string `json:"text"`
+		Markdown string `json:"markdown,omitempty"`
+	}
+	sarifResult struct {
+		RuleID    string          `json:"ruleId"`
+		RuleIndex int             `json:"ruleIndex"`
+		Level     Level           `json:"level"`
+		Message   sarifText       `json:"message"`
+		Locations []sarifLocation `json:"locations"`
+	}
+	sarifLocation struct {
+		PhysicalLocation sarifPhysical `json:"physicalLocation"`
+	}
+	sarifPhysical struct {
+		ArtifactLocation sarifArtifact `json:"artifactLocation"`
+		Region           *sarifRegion  `json:"region,omitempty"`
+	}
+	sarifArtifact struct {
+		URI string `json:"uri"`
+	}
+	sarifRegion struct {
+		StartLine int `json:"startLine"`
+	}
+)
+
+const home = "https://github.com/ecakit/ecakit"
+
+// WriteSARIF writes the findings as a SARIF 2.1.0 log, which code scanning services
+// read. version is that of the tool.
+func WriteSARIF(w io.Writer, findings []Finding, version string) error {
+	driver := sarifDriver{Name: "eca lint", Version: version, InformationURI: home, Rules: []sarifRule{}}
+	index := make(map[string]int)
+	for i, rule := range Rules {
+		index[rule.ID] = i
+		driver.Rules = append(driver.Rules, sarifRule{
+			ID: rule.ID, ShortDescription: sarifText{rule.Summary}, FullDescription: sarifText{rule.Summary},
+			Help: sarifMessage{Text: rule.Text, Markdown: rule.Text}, HelpURI: home + "/blob/main/pkg/lint/RULES.md#" + rule.ID,
+		})
+	}
+	results := []sarifResult{}
+	for _, f := range findings {
+		place := sarifPhysical{ArtifactLocation: sarifArtifact{(&url.URL{Path: f.File}).String()}}
+		if f.Line > 0 {
+			place.Region = &sarifRegion{f.Line}
+		}
+		results = append(results, sarifResult{
+			RuleID: f.Rule, RuleIndex: index[f.Rule], Level: f.Level, Message: sarifText{f.Message + "; " + f.Fix},
+			Locations: []sarifLocation{{place}},
+		})
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(sarifLog{
+		Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0",
+		Runs: []sarifRun{{Tool: sarifTool{driver}, Results: results}},
+	})
+}

@@ -1,0 +1,323 @@
+// Package scaffold sets an External Client App up in an sfp project: the app's
+// header in a source package with the script that bootstraps its OAuth, an
+// aliasfied package with the policies of each environment, and both packages and
+// the app's settings in sfdx-project.json.
+package scaffold
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// Config says what app is set up, and where.
+type Config struct {
+	App          string // the header's fullName
+	Label        string // "" is the app's name with spaces for underscores
+	ContactEmail string // which every header needs
+
+	// Definition and Policies are the directories of the two packages, relative to
+	// the project; the last element is the package's name. "" puts eca-definition
+	// and eca-policies beside the project's first package. A package that is there
+	// already is added to.
+	Definition, Policies string
+
+	// Environments get a folder of their own in the policies' package, beside
+	// default.
+	Environments []Environment
+
+	Scopes       []string // OAuth scopes, by their names in metadata; none is Api and RefreshToken
+	CallbackURLs []string // none is the org's own domain
+}
+
+// Environment is an org, or several, with policies of its own.
+type Environment struct {
+	Alias string // sf's alias of the org, which is the folder's name
+	// RunAsUser is the user whom the client credentials flow runs as. "" leaves
+	// that flow off.
+	RunAsUser string
+}
+
+// File is a file that setting up writes.
+type File struct {
+	Path    string // relative to the project, with slashes
+	Content []byte
+	Mode    fs.FileMode
+	// Replaces says that the file is there and changed: the project file.
+	Replaces bool
+}
+
+// script is where the script is put that sfp runs after the definition.
+const script = "scripts/bootstrap-eca-oauth.sh"
+
+// developerName is what the platform allows as the name of an app.
+var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
+
+// folderName is what an alias may be, so that it is one folder and survives sfp's
+// command line, which quotes nothing.
+var folderName = regexp.MustCompile(`^[A-Za-z0-9][\w.@+-]*$`)
+
+// packagePath is what a package's directory may be, for the same reason.
+var packagePath = regexp.MustCompile(`^[\w.@+-]+(/[\w.@+-]+)*$`)
+
+// Check reports what is wrong with the configuration as such.
+func (c Config) Check() error {
+	switch {
+	case c.App == "":
+		return errors.New("the app has no name")
+	case len(c.App) > 80 || !developerName.MatchString(c.App):
+		return fmt.Errorf("%q cannot be the name of an app: letters, digits and single underscores, a letter first", c.App)
+	case !strings.Contains(c.ContactEmail, "@"):
+		return errors.New("the app needs a contact's e-mail address")
+	}
+	seen := make(map[string]bool)
+	for _, e := range c.Environments {
+		switch {
+		case e.Alias == sfp.DefaultFolder:
+			return errors.New("the environment default is made anyway, with client credentials off")
+		case !folderName.MatchString(e.Alias):
+			return fmt.Errorf("%q cannot be the name of an environment's folder", e.Alias)
+		case seen[strings.ToLower(e.Alias)]:
+			return fmt.Errorf("the environment %s is there twice", e.Alias)
+		case e.RunAsUser != "" && !strings.Contains(e.RunAsUser, "@"):
+			return fmt.Errorf("%q is no Salesforce username", e.RunAsUser)
+		}
+		seen[strings.ToLower(e.Alias)] = true
+	}
+	for _, dir := range []string{c.Definition, c.Policies} {
+		if dir != "" && (!packagePath.MatchString(dir) || !fs.ValidPath(dir)) {
+			return fmt.Errorf("%q cannot be the directory of a package: a path inside the project, without spaces", dir)
+		}
+	}
+	return nil
+}
+
+// New returns the files that set the app up in the project that holds fsys, in the
+// order in which they are to be written: the project file last, so that the
+// project is never without a file that it names. Nothing is overwritten but the
+// project file, and of that nothing is changed; what is in the way is an error.
+func New(fsys fs.FS, config Config) ([]File, error) {
+	if err := config.Check(); err != nil {
+		return nil, err
+	}
+	project, err := sfp.ReadProject(fsys, sfp.ProjectFile)
+	if err != nil {
+		return nil, err
+	}
+	if _, there := project.Settings.Apps[config.App]; there {
+		return nil, fmt.Errorf("%s has settings of %s already", sfp.ProjectFile, config.App)
+	}
+	beside := "."
+	if len(project.Packages) > 0 {
+		beside = path.Dir(project.Packages[0].Path)
+	}
+	if config.Definition == "" {
+		config.Definition = path.Join(beside, "eca-definition")
+	}
+	if config.Policies == "" {
+		config.Policies = path.Join(beside, "eca-policies")
+	}
+	packages, err := newPackages(project, config)
+	if err != nil {
+		return nil, err
+	}
+
+	label := config.Label
+	if label == "" {
+		label = strings.ReplaceAll(config.App, "_", " ")
+	}
+	header := metadata.Lookup(metadata.Header)
+	files := []File{{
+		Path:    path.Join(config.Definition, header.Folder, config.App+"."+header.Suffix+"-meta.xml"),
+		Content: source(header.Name, [][2]string{{"contactEmail", config.ContactEmail}, {"distributionState", "Local"}, {"isProtected", "false"}, {"label", label}}),
+	}}
+	policies := metadata.Lookup(metadata.OAuthPolicies)
+	for _, e := range append([]Environment{{Alias: sfp.DefaultFolder}}, config.Environments...) {
+		fields := [][2]string{
+			{"externalClientApplication", config.App},
+			{"ipRelaxationPolicyType", "Enforce"},
+			{"isClientCredentialsFlowEnabled", fmt.Sprint(e.RunAsUser != "")},
+			{"label", label + " policies"},
+			{"permittedUsersPolicyType", "AllSelfAuthorized"},
+			{"refreshTokenPolicyType", "SpecificLifetime"},
+			{"refreshTokenValidityPeriod", "365"},
+			{"refreshTokenValidityUnit", "Days"},
+			{"requiredSessionLevel", "STANDARD"},
+		}
+		if e.RunAsUser != "" {
+			fields = append([][2]string{{"clientCredentialsFlowUser", e.RunAsUser}}, fields...)
+		}
+		files = append(files, File{
+			Path:    path.Join(config.Policies, e.Alias, policies.Folder, config.App+"_oauthPlcy."+policies.Suffix+"-meta.xml"),
+			Content: source(policies.Name, fields),
+		})
+	}
+	content, err := fs.ReadFile(ecakit.Sample, script)
+	if err != nil {
+		return nil, err
+	}
+	if there, err := fs.ReadFile(fsys, script); err != nil || !bytes.Equal(there, content) {
+		files = append(files, File{Path: script, Content: content, Mode: 0o755})
+	}
+	var inTheWay []string
+	for i := range files {
+		if files[i].Mode == 0 {
+			files[i].Mode = 0o644
+		}
+		if _, err := fs.Lstat(fsys, files[i].Path); !errors.Is(err, fs.ErrNotExist) {
+			inTheWay = append(inTheWay, files[i].Path)
+		}
+	}
+	if len(inTheWay) > 0 {
+		return nil, fmt.Errorf("%s is there already, and nothing is overwritten", strings.Join(inTheWay, ", "))
+	}
+	edited, err := editProject(fsys, packages, config)
+	if err != nil {
+		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
+	}
+	return append(files, edited), nil
+}
+
+// newPackages returns those of the two packages that the project does not have.
+func newPackages(project *sfp.Project, config Config) (packages []sfp.NewPackage, err error) {
+	hasDefault := slices.ContainsFunc(project.Packages, func(p sfp.Package) bool { return p.Default })
+	definition, policies := -1, -1
+	for _, wanted := range []sfp.NewPackage{
+		{Path: config.Definition, PostDeploymentScript: script, Default: !hasDefault},
+		{Path: config.Policies, Aliasfy: true},
+	} {
+		wanted.Package, wanted.VersionNumber, wanted.Type = path.Base(wanted.Path), "1.0.0.NEXT", "source"
+		there := slices.IndexFunc(project.Packages, func(p sfp.Package) bool { return p.Path == wanted.Path })
+		if there >= 0 {
+			p := project.Packages[there]
+			switch {
+			case p.Name == "":
+				return nil, fmt.Errorf("the directory %s is in %s already, and is no package of sfp", wanted.Path, sfp.ProjectFile)
+			case p.Aliasfy != wanted.Aliasfy:
+				return nil, fmt.Errorf("the package %s is there already, and is to be aliasfied for policies only", p.Name)
+			case wanted.PostDeploymentScript != "" && path.Clean(p.Script) != script:
+				return nil, fmt.Errorf(`the package %s is there already, and its "postDeploymentScript" is not %s`, p.Name, script)
+			}
+		}
+		if wanted.Aliasfy {
+			policies = there
+		} else {
+			definition = there
+		}
+		for _, p := range project.Packages {
+			inside := strings.HasPrefix(wanted.Path+"/", p.Path+"/") || strings.HasPrefix(p.Path+"/", wanted.Path+"/") || p.Path == "."
+			if there < 0 && (p.Name == wanted.Package || inside) {
+				return nil, fmt.Errorf("the project has the package %s in %s, which is in the way of %s; choose other directories", p.Name, p.Path, wanted.Path)
+			}
+		}
+		if there < 0 {
+			packages = append(packages, wanted)
+		}
+	}
+	if policies >= 0 && definition < 0 || policies >= 0 && policies < definition {
+		return nil, fmt.Errorf("the package of %s comes before that of %s in %s, and has to be deployed after it", config.Policies, config.Definition, sfp.ProjectFile)
+	}
+	return packages, nil
+}
+
+// appSettings is the app's entry in plugins.eca.
+type appSettings struct {
+	OAuthSettings struct {
+		Scopes []string `json:"commaSeparatedOauthScopes"`
+	} `json:"oauthSettings"`
+	GlobalOAuthSettings struct {
+		CallbackURLs []string `json:"callbackUrl"`
+	} `json:"globalOauthSettings"`
+}
+
+func editProject(fsys fs.FS, packages []sfp.NewPackage, config Config) (File, error) {
+	info, err := fs.Stat(fsys, sfp.ProjectFile)
+	if err != nil {
+		return File{}, err
+	}
+	data, err := fs.ReadFile(fsys, sfp.ProjectFile)
+	if err != nil {
+		return File{}, err
+	}
+	var settings appSettings
+	if settings.OAuthSettings.Scopes = config.Scopes; len(config.Scopes) == 0 {
+		settings.OAuthSettings.Scopes = []string{"Api", "RefreshToken"}
+	}
+	if settings.GlobalOAuthSettings.CallbackURLs = config.CallbackURLs; len(config.CallbackURLs) == 0 {
+		settings.GlobalOAuthSettings.CallbackURLs = []string{"{orgDomainUrl}/services/oauth2/success"}
+	}
+	for _, scope := range settings.OAuthSettings.Scopes {
+		if !slices.Contains(metadata.Scopes, scope) {
+			return File{}, fmt.Errorf("there is no OAuth scope %q%s", scope, metadata.DidYouMean(scope, metadata.Scopes))
+		}
+	}
+	edited, err := sfp.AddToProject(data, packages, config.App, settings)
+	return File{Path: sfp.ProjectFile, Content: edited, Mode: info.Mode().Perm(), Replaces: true}, err
+}
+
+// source writes a component's source file.
+func source(typ string, fields [][2]string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<%s xmlns=\"%s\">\n", typ, metadata.Namespace)
+	for _, f := range fields {
+		b.WriteString("    <" + f[0] + ">")
+		xml.EscapeText(&b, []byte(f[1]))
+		b.WriteString("</" + f[0] + ">\n")
+	}
+	fmt.Fprintf(&b, "</%s>\n", typ)
+	return b.Bytes()
+}
+
+// Write writes the files below a project's directory: new ones only where there
+// is none, the project file whole or not at all. Where one cannot be written,
+// those before it are removed again.
+func Write(dir string, files []File) (err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	var written []string
+	defer func() {
+		if err != nil {
+			for _, name := range written {
+				root.Remove(name)
+			}
+		}
+	}()
+	for _, f := range files {
+		name, flag := filepath.FromSlash(f.Path), os.O_WRONLY|os.O_CREATE|os.O_EXCL
+		if f.Replaces {
+			name += ".new"
+		} else if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return fmt.Errorf("%s cannot be made: %w", path.Dir(f.Path), err)
+		}
+		file, err := root.OpenFile(name, flag, f.Mode)
+		if err != nil {
+			return fmt.Errorf("%s cannot be written: %w", f.Path, err)
+		}
+		written = append(written, name)
+		_, err = file.Write(f.Content)
+		if err := errors.Join(err, file.Close()); err != nil {
+			return fmt.Errorf("%s cannot be written: %w", f.Path, err)
+		}
+		if f.Replaces {
+			if err := root.Rename(name, filepath.FromSlash(f.Path)); err != nil {
+				return fmt.Errorf("%s cannot be written: %w", f.Path, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,257 @@
+package sfp
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tailscale/hujson"
+)
+
+// NewPackage is a package to be added to a project file.
+type NewPackage struct {
+	Path                 string `json:"path"`
+	Package              string `json:"package"`
+	VersionNumber        string `json:"versionNumber"`
+	Type                 string `json:"type"`
+	Default              bool   `json:"default,omitempty"`
+	Aliasfy              bool   `json:"aliasfy,omitempty"`
+	PostDeploymentScript string `json:"postDeploymentScript,omitempty"`
+}
+
+// AddToProject adds packages to the end of packageDirectories, in this order, and
+// an app's entry to plugins.eca.apps, and returns the new content. All that was
+// there stays as it was written, byte for byte; what is added follows the
+// indentation and the line ends around it. settings is marshalled as JSON.
+//
+// The content must be that of a project file as ParseProject reads it. An entry
+// that the app has already is an error.
+func AddToProject(data []byte, packages []NewPackage, app string, settings any) ([]byte, error) {
+	before, err := ParseProject(data)
+	if err != nil {
+		return nil, err
+	}
+	mark, body := []byte("\xef\xbb\xbf"), data
+	if !bytes.HasPrefix(data, mark) {
+		mark = nil
+	}
+	body = data[len(mark):]
+	root, err := hujson.Parse(body)
+	if err != nil {
+		return nil, fmt.Errorf("is not a project file: %w", err)
+	}
+	e := &edit{data: body, newline: "\n"}
+	if bytes.Contains(body, []byte("\r\n")) {
+		e.newline = "\r\n"
+	}
+	object, ok := root.Value.(*hujson.Object)
+	if !ok {
+		return nil, errors.New("is not a project file: it holds no object")
+	}
+	e.unit = "  "
+	if len(object.Members) > 0 {
+		if indent, ok := indentation(object.Members[0].Name.BeforeExtra); ok && indent != "" {
+			e.unit = indent
+		}
+	}
+	top := place{value: &root, multiline: isMultiline(object, true)}
+	if len(packages) > 0 {
+		list := e.member(top, "packageDirectories")
+		if list.value == nil {
+			e.addMember(top, "packageDirectories", packages)
+		} else {
+			array, ok := list.value.Value.(*hujson.Array)
+			if !ok {
+				return nil, errors.New("packageDirectories: must be an array")
+			}
+			e.addElements(list, array, packages)
+		}
+	}
+	// The settings go as deep as there are objects to hold them.
+	at, names := top, []string{"plugins", "eca", "apps", app}
+	for i, name := range names {
+		next := e.member(at, name)
+		if next.value == nil {
+			value := settings
+			for _, inner := range slices.Backward(names[i+1:]) {
+				value = map[string]any{inner: value}
+			}
+			e.addMember(at, name, value)
+			break
+		}
+		if i == len(names)-1 {
+			return nil, fmt.Errorf("%s.apps.%s: is there already", settingsPath, app)
+		}
+		if _, ok := next.value.Value.(*hujson.Object); !ok {
+			return nil, fmt.Errorf("%s: must be an object", strings.Join(names[:i+1], "."))
+		}
+		at = next
+	}
+	if e.err != nil {
+		return nil, e.err
+	}
+	result := append(mark, e.apply()...)
+	// Of a key that is there twice, this edits the first, and JSON counts the last.
+	p, err := ParseProject(result)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := p.Settings.Apps[app]; !ok || len(p.Packages) != len(before.Packages)+len(packages) {
+		return nil, errors.New("has packageDirectories, plugins or a key below it twice; leave one of them")
+	}
+	return result, nil
+}
+
+// edit collects insertions into a document.
+type edit struct {
+	data          []byte
+	newline, unit string
+	insertions    []insertion
+	err           error
+}
+
+// insertion replaces what is between two offsets.
+type insertion struct {
+	from, to int
+	text     string
+}
+
+// place is a composite value of the document.
+type place struct {
+	value     *hujson.Value
+	indent    string // of the line that it begins in
+	multiline bool   // its parts are to stand on lines of their own
+}
+
+// indentation returns what follows the last line end of some white space, and
+// whether it has a line end at all.
+func indentation(extra hujson.Extra) (string, bool) {
+	i := bytes.LastIndexByte(extra, '\n')
+	return string(extra[i+1:]), i >= 0
+}
+
+// isMultiline reports whether the parts of an object or array stand on lines of
+// their own; otherwise says so of one without parts.
+func isMultiline(value hujson.ValueTrimmed, otherwise bool) bool {
+	var first hujson.Extra
+	switch v := value.(type) {
+	case *hujson.Object:
+		if len(v.Members) == 0 {
+			return otherwise
+		}
+		first = v.Members[0].Name.BeforeExtra
+	case *hujson.Array:
+		if len(v.Elements) == 0 {
+			return otherwise
+		}
+		first = v.Elements[0].BeforeExtra
+	}
+	_, ok := indentation(first)
+	return ok
+}
+
+// member finds a member of an object. Its value is nil where there is none.
+func (e *edit) member(at place, name string) place {
+	for i := range at.value.Value.(*hujson.Object).Members {
+		m := &at.value.Value.(*hujson.Object).Members[i]
+		if literal, ok := m.Name.Value.(hujson.Literal); ok && literal.String() == name {
+			found := place{value: &m.Value, indent: at.indent}
+			if indent, ok := indentation(m.Name.BeforeExtra); ok {
+				found.indent = indent
+			}
+			found.multiline = isMultiline(m.Value.Value, at.multiline)
+			return found
+		}
+	}
+	return place{}
+}
+
+func (e *edit) addMember(at place, name string, value any) {
+	object := at.value.Value.(*hujson.Object)
+	var last *hujson.Value
+	indent := at.indent + e.unit
+	if n := len(object.Members); n > 0 {
+		last = &object.Members[n-1].Value
+		if own, ok := indentation(object.Members[n-1].Name.BeforeExtra); ok {
+			indent = own
+		}
+	}
+	separator := ":"
+	if at.multiline || bytes.Contains(e.data, []byte(`": `)) {
+		separator = ": "
+	}
+	e.insert(at, last, indent, []string{e.render(name, at.multiline, indent) + separator + e.render(value, at.multiline, indent)})
+}
+
+func (e *edit) addElements(at place, array *hujson.Array, packages []NewPackage) {
+	var last *hujson.Value
+	indent := at.indent + e.unit
+	if n := len(array.Elements); n > 0 {
+		last = &array.Elements[n-1]
+		if own, ok := indentation(last.BeforeExtra); ok {
+			indent = own
+		}
+	}
+	var texts []string
+	for _, p := range packages {
+		texts = append(texts, e.render(p, at.multiline, indent))
+	}
+	e.insert(at, last, indent, texts)
+}
+
+// insert adds parts behind the last one, or to a composite without any.
+func (e *edit) insert(at place, last *hujson.Value, indent string, texts []string) {
+	space := ""
+	switch {
+	case at.multiline:
+		space = e.newline + indent
+	case bytes.Contains(e.data, []byte(", ")) || bytes.Contains(e.data, []byte("\n")):
+		space = " "
+	}
+	joined := strings.Join(texts, ","+space)
+	if last != nil {
+		e.insertions = append(e.insertions, insertion{last.EndOffset, last.EndOffset, "," + space + joined})
+		return
+	}
+	end := ""
+	if at.multiline {
+		joined, end = space+joined, e.newline+at.indent
+	}
+	from := at.value.StartOffset + 1
+	for i := range e.insertions {
+		if first := &e.insertions[i]; first.from == from {
+			first.text = strings.TrimSuffix(first.text, end) + "," + joined + end
+			return
+		}
+	}
+	e.insertions = append(e.insertions, insertion{from, at.value.EndOffset - 1, joined + end})
+}
+
+func (e *edit) render(value any, multiline bool, indent string) string {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if multiline {
+		encoder.SetIndent(indent, e.unit)
+	}
+	if err := encoder.Encode(value); err != nil {
+		e.err = err
+	}
+	return strings.ReplaceAll(strings.TrimSuffix(b.String(), "\n"), "\n", e.newline)
+}
+
+func (e *edit) apply() []byte {
+	slices.SortStableFunc(e.insertions, func(a, b insertion) int { return a.from - b.from })
+	var b bytes.Buffer
+	at := 0
+	for _, i := range e.insertions {
+		b.Write(e.data[at:i.from])
+		b.WriteString(i.text)
+		at = i.to
+	}
+	b.Write(e.data[at:])
+	return b.Bytes()
+}
