@@ -173,9 +173,17 @@ ok "and nothing was written"
 
 serve prod --kind production --username admin@example.com.prod --user integration@example.com --auto-policies
 login prod prod
-(cd "$work/sample" && sf project deploy start --source-dir testdata/eca-definition -o prod) >"$work/deploy.log" 2>&1 || fail "sf deploys to prod"
-(cd "$work/sample" && eca bootstrap -o prod) >"$work/prod.log" 2>&1 || fail "eca bootstrap -o prod"
-has "$work/prod.log" "ErpConnector_defaultPolicy  unchanged" "policies that the org makes by itself are kept"
+# This org makes policies by itself, under another name than the file's: sfp would
+# fail at the next package, and the hook says so at this one.
+if install_on "$work/sample" prod preflight; then fail "sfp install against policies of another name succeeds"; fi
+has "$work/preflight.log" "ErpConnector_defaultPolicy  unchanged" "policies that the org makes by itself are kept"
+has "$work/preflight.log" 'will fail with "DUPLICATE_VALUE: ExtlClntAppOauthSettingsId duplicates value on ErpConnector_defaultPolicy"; rename the file to ErpConnector_defaultPolicy.ecaOauthPlcy-meta.xml' "the preflight says what sfp would fail of, and the fix"
+hasnt "$work/preflight.log" "Using alias directory" "sfp does not come to the policies"
+(cd "$work/sample" && sf project deploy start --source-dir testdata/eca-policies/prod -o prod) >"$work/really.log" 2>&1 && fail "the org accepts a second policies record"
+has "$work/really.log" "duplicates value on ErpConnector_defaultPolicy" "the deployment really fails with these words"
+(cd "$work/sample" && eca bootstrap -o prod --apply-policies) >"$work/prod.log" 2>&1 || fail "eca bootstrap -o prod --apply-policies"
+component prod ExtlClntAppOauthConfigurablePolicies ErpConnector_defaultPolicy >"$work/policies.log"
+has "$work/policies.log" "<clientCredentialsFlowUser>integration@example.com<" "applied policies are those of the environment, under the org's name"
 component prod ExtlClntAppGlobalOauthSettings ErpConnector_glbloauth >"$work/global.log"
 has "$work/global.log" "<callbackUrl>https://erp.example.com/oauth/callback<" "the environment's settings count"
 
@@ -241,6 +249,41 @@ project "$fresh"
 build "$fresh" uat
 install_on "$fresh" uat fresh || fail "the README's project"
 has "$work/fresh.log" "MyApp_glbloauth  created, consumer key" "the README's project installs"
+
+step "eca init in a project of sfp"
+mkdir -p "$work/init/src/core/remoteSiteSettings"
+printf '{\n    "packageDirectories": [\n        { "path": "src/core", "package": "core", "versionNumber": "1.0.0.NEXT", "type": "source", "default": true }\n    ],\n    "sourceApiVersion": "65.0"\n}\n' >"$work/init/sfdx-project.json"
+printf '<RemoteSiteSetting xmlns="http://soap.sforce.com/2006/04/metadata"><disableProtocolSecurity>false</disableProtocolSecurity><isActive>true</isActive><url>https://erp.example.com</url></RemoteSiteSetting>\n' >"$work/init/src/core/remoteSiteSettings/Erp.remoteSite-meta.xml"
+(cd "$work/init" && eca init --app Init_App --contact-email a@example.com --env uat=integration@example.com.uat && eca lint) >"$work/init.log" 2>&1 || fail "eca init"
+has "$work/init.log" "0 errors, 0 warnings" "what init writes passes lint"
+project "$work/init"
+build "$work/init" uat
+install_on "$work/init" uat initinstall || fail "sfp install of what init wrote"
+has "$work/initinstall.log" "3 artifacts installed" "what init writes passes sfp build and sfp install"
+component uat ExtlClntAppOauthConfigurablePolicies Init_App_oauthPlcy >"$work/policies.log"
+has "$work/policies.log" "<clientCredentialsFlowUser>integration@example.com.uat<" "and its policies are on the org"
+
+step "pools: the command line that sfp prepare composes, for two scratch orgs at once"
+hub=admin@example.com.prod
+for pool in pool1 pool2; do
+	serve $pool --kind scratch --username admin@example.com.$pool
+	login $pool $pool
+	(cd "$work/sample" && sf project deploy start --source-dir testdata/eca-definition -o $pool) >"$work/deploy.log" 2>&1 || fail "sf deploys to $pool"
+done
+prepared() { (cd "$work/sample" && ECA_APPLY_POLICIES=true sh -e scripts/bootstrap-eca-oauth.sh "admin@example.com.$1" "$hub" "$2") >"$work/$1.log" 2>&1; }
+prepared pool1 succeed &
+one=$!
+prepared pool2 succeed || fail "the pool form"
+wait $one || fail "the pool form"
+for pool in pool1 pool2; do
+	has "$work/$pool.log" "ErpConnector_glbloauth  created, consumer key" "$pool has its consumer"
+	component $pool ExtlClntAppOauthConfigurablePolicies ErpConnector_oauthPlcy >"$work/policies.log"
+	has "$work/policies.log" "<isClientCredentialsFlowEnabled>false<" "$pool has the policies of default"
+done
+requests=$(wc -l <"$work/pool1.requests")
+prepared pool1 failed || fail "the pool form after a failure"
+[ "$(wc -l <"$work/pool1.requests")" = "$requests" ] || fail "the pool form after a failure calls the org"
+ok "after a failed deployment, nothing is done"
 
 step "an alias with a space, which sfp does not quote"
 serve spaced --username admin@example.com.spaced
