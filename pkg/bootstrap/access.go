@@ -123,7 +123,7 @@ func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return query(groupCtx, l, o.REST, "User", "SELECT Id, Username, IsActive FROM User WHERE Username IN (%s)", r.users, func(u user) { l.users[fold(u.Username)] = u })
+		return query(groupCtx, l, o, "User", "SELECT Id, Username, IsActive FROM User WHERE Username IN (%s)", r.users, func(u user) { l.users[fold(u.Username)] = u })
 	})
 	group.Go(func() error {
 		// The names with the prefix of a namespace are looked for without it.
@@ -135,7 +135,7 @@ func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
 			}
 			add(&names, plain)
 		}
-		return query(groupCtx, l, o.REST, "PermissionSet", "SELECT Id, Name, NamespacePrefix FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)", names, func(n named) {
+		return query(groupCtx, l, o, "PermissionSet", "SELECT Id, Name, NamespacePrefix FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)", names, func(n named) {
 			if n.NamespacePrefix != nil && *n.NamespacePrefix != "" {
 				n.Name = *n.NamespacePrefix + "__" + n.Name
 			}
@@ -143,10 +143,10 @@ func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
 		})
 	})
 	group.Go(func() error {
-		return query(groupCtx, l, o.REST, "Profile", "SELECT Id, Name FROM Profile WHERE Name IN (%s)", r.profiles, func(n named) { l.profiles[fold(n.Name)] = true })
+		return query(groupCtx, l, o, "Profile", "SELECT Id, Name FROM Profile WHERE Name IN (%s)", r.profiles, func(n named) { l.profiles[fold(n.Name)] = true })
 	})
 	group.Go(func() error {
-		return query(groupCtx, l, o.REST, metadata.Header, "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)", r.apps, func(n named) { l.apps[fold(n.DeveloperName)] = n.ID })
+		return query(groupCtx, l, o, metadata.Header, "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)", r.apps, func(n named) { l.apps[fold(n.DeveloperName)] = n.ID })
 	})
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -165,11 +165,11 @@ func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
 	group, groupCtx = errgroup.WithContext(ctx)
 	group.Go(func() error {
 		type access struct{ ParentID, SetupEntityID string }
-		return query(groupCtx, l, o.REST, setupEntityAccess, "SELECT ParentId, SetupEntityId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)", appIDs, func(a access) { l.note(a.SetupEntityID, a.ParentID) })
+		return query(groupCtx, l, o, setupEntityAccess, "SELECT ParentId, SetupEntityId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)", appIDs, func(a access) { l.note(a.SetupEntityID, a.ParentID) })
 	})
 	group.Go(func() error {
 		type assignment struct{ AssigneeID, PermissionSetID string }
-		return query(groupCtx, l, o.REST, permissionSetAssignment, "SELECT AssigneeId, PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId IN (%s)", userIDs, func(a assignment) { l.note(a.AssigneeID, a.PermissionSetID) })
+		return query(groupCtx, l, o, permissionSetAssignment, "SELECT AssigneeId, PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId IN (%s)", userIDs, func(a assignment) { l.note(a.AssigneeID, a.PermissionSetID) })
 	})
 	return l, group.Wait()
 }
@@ -185,8 +185,8 @@ func (l *lookups) note(owner, set string) {
 
 // query runs a query and notes its records, or that the org refuses it: most
 // users that deploy see everything, and some do not.
-func query[Record any](ctx context.Context, l *lookups, client *restapi.Client, object, soql string, values []string, note func(Record)) error {
-	records, err := restapi.QueryIn[Record](ctx, client, soql, values)
+func query[Record any](ctx context.Context, l *lookups, o *Org, object, soql string, values []string, note func(Record)) error {
+	records, err := read(ctx, o, func() ([]Record, error) { return restapi.QueryIn[Record](ctx, o.REST, soql, values) })
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var refused *restapi.Error
@@ -242,27 +242,64 @@ const maxGrants = 8
 
 // grant makes the grants that are missing. What the org refuses is noted there;
 // an error is what ends the run as a whole.
+//
+// After a fault that passes, what the org has is looked up before anything is
+// sent again.
 func (o *Org) grant(ctx context.Context, p *Plan) error {
+	first := true
+	_, err := patiently(ctx, o.Patience, func() (struct{}, error) {
+		if !first {
+			if err := o.regrant(ctx, p); err != nil {
+				return struct{}{}, err
+			}
+		}
+		first = false
+		return struct{}{}, o.grantOnce(ctx, p)
+	})
+	return err
+}
+
+// regrant looks at the grants again of which no answer came.
+func (o *Org) regrant(ctx context.Context, p *Plan) error {
+	var apps []*App
+	for _, app := range p.Apps {
+		apps = append(apps, app.App)
+	}
+	found, err := o.look(ctx, apps)
+	if err != nil {
+		return err
+	}
+	for _, app := range p.Apps {
+		for i, g := range found.grants(app.App) {
+			if was := app.Grants[i]; was.Uncertain && g.Action == Unchanged {
+				was.Done, was.Uncertain = true, false
+			}
+		}
+	}
+	return nil
+}
+
+func (o *Org) grantOnce(ctx context.Context, p *Plan) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxGrants)
 	for _, app := range p.Apps {
 		for _, g := range app.Grants {
-			if g.Action == Unchanged || g.Err != nil {
+			if g.Action == Unchanged || g.Done || g.Err != nil {
 				continue
 			}
 			group.Go(func() error {
 				_, err := o.REST.Create(ctx, g.object(), g.fields)
 				var refused *restapi.Error
 				var unanswered interface{ Uncertain() bool }
+				g.Uncertain = errors.As(err, &unanswered) && unanswered.Uncertain()
 				switch {
 				case err == nil:
 					g.Done = true
 				case errors.As(err, &refused) && strings.HasPrefix(refused.Code, "DUPLICATE"):
 					g.Done = true // somebody else was faster
-				case errors.As(err, &refused) && !refused.SessionExpired() && refused.Status < 500:
+				case errors.As(err, &refused) && !refused.SessionExpired() && !refused.Transient() && refused.Status < 500:
 					g.Err = fmt.Errorf("the org refused it: %w", refused)
 				default:
-					g.Uncertain = errors.As(err, &unanswered) && unanswered.Uncertain()
 					return err
 				}
 				return nil

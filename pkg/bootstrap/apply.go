@@ -74,7 +74,45 @@ func (o *Org) Apply(ctx context.Context, p *Plan) error {
 	return p.stopped(err)
 }
 
+// Where a write fails of something that may pass, the org is asked what it has
+// before anything is sent again: a write whose answer was lost may have been
+// carried out.
 func (o *Org) apply(ctx context.Context, p *Plan) error {
+	first := true
+	_, err := patiently(ctx, o.Patience, func() (struct{}, error) {
+		if !first {
+			if err := o.refresh(ctx, p); err != nil {
+				return struct{}{}, err
+			}
+		}
+		first = false
+		return struct{}{}, o.applyOnce(ctx, p)
+	})
+	if refused := new(mdapi.ComponentError); errors.As(err, &refused) {
+		return nil // the component has it
+	}
+	return err
+}
+
+// refresh reads what the org has of everything that the plan was to write, and
+// plans anew what is still to be done.
+func (o *Org) refresh(ctx context.Context, p *Plan) error {
+	read := make(readBack)
+	for _, app := range p.Apps {
+		for _, c := range app.Components {
+			if c.Action == Unchanged {
+				continue
+			}
+			if isTransient(c.Err) {
+				c.Err = nil
+			}
+			read.add(c.Type, append(app.App.names(c.Type), c.FullName)...)
+		}
+	}
+	return o.confirm(ctx, p, read)
+}
+
+func (o *Org) applyOnce(ctx context.Context, p *Plan) error {
 	// One round does it. More are for components that turn out to exist under
 	// another name, one of each type at most.
 	for range len(Types) + 2 {
@@ -108,6 +146,13 @@ func (o *Org) apply(ctx context.Context, p *Plan) error {
 			}
 			if err := o.confirm(ctx, p, read); err != nil {
 				return err
+			}
+		}
+	}
+	for _, app := range p.Apps {
+		for _, c := range app.Components {
+			if isTransient(c.Err) {
+				return c.Err
 			}
 		}
 	}
@@ -209,7 +254,7 @@ func (o *Org) confirm(ctx context.Context, p *Plan, read readBack) error {
 	if len(read) == 0 {
 		return nil
 	}
-	if err := p.state.loadAll(ctx, o.Metadata, read); err != nil {
+	if err := p.state.loadAll(ctx, o, read); err != nil {
 		return fmt.Errorf("reading back what was written: %w", err)
 	}
 	for _, app := range p.Apps {
@@ -222,8 +267,13 @@ func (o *Org) confirm(ctx context.Context, p *Plan, read readBack) error {
 					app.Components[i] = now
 				}
 			case c.Err == nil:
-				app.Components[i] = p.compare(app.App, c.Type)
-				app.Components[i].fresh = len(read[c.Type]) > 0
+				now := p.compare(app.App, c.Type)
+				if c.Uncertain && now.Action == Unchanged {
+					c.Done, c.Uncertain = true, false // the org had acted, and the answer was lost
+					continue
+				}
+				app.Components[i] = now
+				now.fresh = len(read[c.Type]) > 0
 			}
 		}
 	}

@@ -20,6 +20,14 @@ type Org struct {
 	// REST is asked about permission sets and users. It may be nil where no app
 	// wants permission sets and nothing is to be found out about policies.
 	REST *restapi.Client
+
+	// Patience is for faults that pass.
+	Patience Patience
+}
+
+// read makes a call that changes nothing, with the org's patience.
+func read[T any](ctx context.Context, o *Org, call func() (T, error)) (T, error) {
+	return patiently(ctx, o.Patience, call)
 }
 
 // state is what an org was seen to have. The platform's names differ by more
@@ -79,11 +87,11 @@ func (s *state) unread(typ string, app *App) bool {
 
 // load reads components by name. Names that were read before are read again and
 // what they hold is replaced.
-func (s *state) load(ctx context.Context, client *mdapi.Client, typ string, names []string) error {
+func (s *state) load(ctx context.Context, o *Org, typ string, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	found, err := client.Read(ctx, typ, names...)
+	found, err := read(ctx, o, func() ([]*metadata.Component, error) { return o.Metadata.Read(ctx, typ, names...) })
 	if err != nil {
 		return err
 	}
@@ -108,10 +116,10 @@ func (s *state) put(c *metadata.Component) {
 }
 
 // loadAll reads components of several types in parallel.
-func (s *state) loadAll(ctx context.Context, client *mdapi.Client, names map[string][]string) error {
+func (s *state) loadAll(ctx context.Context, o *Org, names map[string][]string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for typ, names := range names {
-		group.Go(func() error { return s.load(ctx, client, typ, unique(names)) })
+		group.Go(func() error { return s.load(ctx, o, typ, unique(names)) })
 	}
 	return group.Wait()
 }
@@ -154,13 +162,13 @@ func (o *Org) gatherComponents(ctx context.Context, s *state, apps []*App, first
 	if first != nil {
 		group.Go(func() error { return first(groupCtx) })
 	}
-	group.Go(func() error { return s.list(groupCtx, o.Metadata, Types...) })
+	group.Go(func() error { return s.list(groupCtx, o, Types...) })
 	group.Go(func() error {
 		var names []string
 		for _, app := range apps {
 			names = append(names, app.names(metadata.OAuthSettings)...)
 		}
-		return s.load(groupCtx, o.Metadata, metadata.OAuthSettings, unique(names))
+		return s.load(groupCtx, o, metadata.OAuthSettings, unique(names))
 	})
 	if err := group.Wait(); err != nil {
 		return err
@@ -178,10 +186,10 @@ func (o *Org) gatherComponents(ctx context.Context, s *state, apps []*App, first
 		group, groupCtx := errgroup.WithContext(ctx)
 		if _, listed := s.listed[metadata.OAuthPolicies]; !listed && missing[metadata.OAuthPolicies] != nil {
 			s.listed[metadata.OAuthPolicies] = nil
-			group.Go(func() error { return s.list(groupCtx, o.Metadata, metadata.OAuthPolicies) })
+			group.Go(func() error { return s.list(groupCtx, o, metadata.OAuthPolicies) })
 		}
 		// Each round reads names that were not read before, so this ends.
-		group.Go(func() error { return s.loadAll(groupCtx, o.Metadata, missing) })
+		group.Go(func() error { return s.loadAll(groupCtx, o, missing) })
 		if err := group.Wait(); err != nil {
 			return err
 		}
@@ -189,8 +197,8 @@ func (o *Org) gatherComponents(ctx context.Context, s *state, apps []*App, first
 }
 
 // list asks what the org lists of some types.
-func (s *state) list(ctx context.Context, client *mdapi.Client, types ...string) error {
-	list, err := client.List(ctx, types...)
+func (s *state) list(ctx context.Context, o *Org, types ...string) error {
+	list, err := read(ctx, o, func() ([]mdapi.FileProperties, error) { return o.Metadata.List(ctx, types...) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, found := range list {

@@ -112,6 +112,11 @@ func newPlan(s *state, apps []*App, domainURL string) *Plan {
 	return p
 }
 
+// onOrg reads those of the headers that are on the org.
+func (o *Org) onOrg(ctx context.Context, names []string) ([]*metadata.Component, error) {
+	return read(ctx, o, func() ([]*metadata.Component, error) { return o.Metadata.Read(ctx, metadata.Header, names...) })
+}
+
 // headers warns of apps that the plan is to make components for and whose header
 // is not there, so that the org would refuse them.
 func (o *Org) headers(ctx context.Context, p *Plan) error {
@@ -125,7 +130,7 @@ func (o *Org) headers(ctx context.Context, p *Plan) error {
 	for _, app := range missing {
 		names = append(names, app.App.Name)
 	}
-	found, err := o.Metadata.Read(ctx, metadata.Header, names...)
+	found, err := o.onOrg(ctx, names)
 	for _, app := range missing {
 		if err == nil && !slices.ContainsFunc(found, func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, app.App.Name) }) {
 			app.warn("its header is not on this org yet, and has to be deployed before the app can be bootstrapped")

@@ -41,6 +41,10 @@ type Options struct {
 	// because a pool need not install every package.
 	Pool bool
 
+	// Patience is for faults that pass. Writes whose answer was lost are looked up
+	// before they are sent again.
+	Patience Patience
+
 	// Started, where it is not nil, is called once: when the input is found good
 	// and the org is about to be called, or, where the org's kind decides about
 	// the input, right after that. The report has no components then.
@@ -76,6 +80,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	org := &Org{
 		Metadata: &mdapi.Client{InstanceURL: session.InstanceURL, Version: options.Version, Tokens: session, HTTPClient: options.HTTPClient},
 		REST:     &restapi.Client{InstanceURL: session.InstanceURL, Version: options.Version, Tokens: session, HTTPClient: options.HTTPClient},
+		Patience: options.Patience,
 	}
 	var found *state
 	if unknownKind {
@@ -96,7 +101,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 		}
 		var facts restapi.Organization
 		found, err = org.gather(ctx, apps, func(ctx context.Context) (err error) {
-			facts, err = org.REST.Organization(ctx)
+			facts, err = read(ctx, org, func() (restapi.Organization, error) { return org.REST.Organization(ctx) })
 			return err
 		})
 		if err != nil {
@@ -128,7 +133,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 			for _, app := range resolved.Apps {
 				names = append(names, app.Name)
 			}
-			onOrg, err = org.Metadata.Read(ctx, metadata.Header, names...)
+			onOrg, err = org.onOrg(ctx, names)
 			return err
 		}
 	}

@@ -3,6 +3,8 @@ package mdapi
 import (
 	"fmt"
 	"strings"
+
+	"github.com/ecakit/ecakit/pkg/internal/wire"
 )
 
 // Fault is a SOAP fault: the whole call failed. Nothing of it was done, unless
@@ -30,6 +32,9 @@ func (f *Fault) SessionExpired() bool { return f.Code == "INVALID_SESSION_ID" }
 func (f *Fault) Uncertain() bool {
 	return f.Code == "SERVER_UNAVAILABLE" || f.Code == "REQUEST_RUNNING_TOO_LONG"
 }
+
+// Transient reports whether the same call may well succeed soon.
+func (f *Fault) Transient() bool { return wire.TransientCode(f.Code) }
 
 // ComponentError is why the org refused one component while it may have accepted
 // others of the same call.
@@ -64,6 +69,10 @@ func (e *ComponentError) DuplicateOf() string {
 	name, _, _ := strings.Cut(after, ";") // several reasons stand behind one another
 	return strings.TrimRight(strings.TrimSpace(name), ".,:")
 }
+
+// Transient reports whether the org may well accept the component soon: somebody
+// else has the record locked, for one.
+func (e *ComponentError) Transient() bool { return wire.TransientCode(e.Code) }
 
 // IsDuplicate reports whether the org has the component under another name.
 func (e *ComponentError) IsDuplicate() bool { return e.Code == "DUPLICATE_VALUE" }

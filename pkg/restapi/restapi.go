@@ -55,6 +55,14 @@ func (e *Error) SessionExpired() bool {
 	return e.Status == http.StatusUnauthorized || e.Code == "INVALID_SESSION_ID"
 }
 
+// Uncertain reports whether the org may have acted before it gave up.
+func (e *Error) Uncertain() bool { return e.Status >= 500 }
+
+// Transient reports whether the same call may well succeed soon.
+func (e *Error) Transient() bool {
+	return wire.TransientCode(e.Code) || e.Status >= http.StatusBadGateway && e.Status <= http.StatusGatewayTimeout
+}
+
 // Organization is what the org says of itself.
 type Organization struct {
 	ID                  string `json:"Id"`

@@ -91,6 +91,10 @@ type Fault struct {
 	// 0 sends it all.
 	Truncate int
 
+	// Refuse is a code like UNABLE_TO_LOCK_ROW with which the org refuses the first
+	// component of a writing SOAP call, while it takes the others. "" refuses none.
+	Refuse string
+
 	// Status, Header and Body replace the answer, where Status is not 0.
 	Status int
 	Header http.Header
@@ -125,7 +129,7 @@ func (o *Org) takeFault(r Request) *Fault {
 }
 
 // record lets serve answer a request, and remembers it.
-func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter, []byte)) {
+func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(w http.ResponseWriter, body []byte, refuse string)) {
 	entry := Request{Method: r.Method, Path: r.URL.RequestURI(), Started: time.Now()}
 	body, err := readBody(r)
 	if err != nil {
@@ -142,7 +146,11 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(http.Res
 
 	answer := httptest.NewRecorder()
 	if fault == nil || fault.After || fault.Status == 0 && !fault.Drop {
-		serve(answer, body)
+		refuse := ""
+		if fault != nil {
+			refuse = fault.Refuse
+		}
+		serve(answer, body, refuse)
 	}
 	if delay > 0 {
 		select {

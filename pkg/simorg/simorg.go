@@ -203,10 +203,10 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The Salesforce CLI keeps some instance URLs with a slash at the end and puts
 	// another one behind it.
 	r.URL.Path = "/" + strings.TrimLeft(r.URL.Path, "/")
-	o.record(w, r, func(w http.ResponseWriter, body []byte) {
+	o.record(w, r, func(w http.ResponseWriter, body []byte, refuse string) {
 		switch path := r.URL.Path; {
 		case strings.HasPrefix(path, soapPath):
-			o.serveSOAP(w, r, body)
+			o.serveSOAP(w, r, body, refuse)
 		case strings.HasPrefix(path, "/services/data") || path == userInfoPath:
 			o.serveREST(w, r, body)
 		case strings.HasPrefix(path, apexPath):

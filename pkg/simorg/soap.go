@@ -178,8 +178,8 @@ func badRequest(format string, args ...any) error {
 	return &soapError{"soapenv:Client", fmt.Sprintf(format, args...)}
 }
 
-func (o *Org) serveSOAP(w http.ResponseWriter, r *http.Request, body []byte) {
-	answer, err := o.soap(r, body)
+func (o *Org) serveSOAP(w http.ResponseWriter, r *http.Request, body []byte, refuse string) {
+	answer, err := o.soap(r, body, refuse)
 	if err != nil {
 		fault := &soapError{"soapenv:Client", err.Error()}
 		errors.As(err, &fault)
@@ -190,7 +190,7 @@ func (o *Org) serveSOAP(w http.ResponseWriter, r *http.Request, body []byte) {
 }
 
 // soap answers one call, under the org's lock.
-func (o *Org) soap(r *http.Request, body []byte) (string, error) {
+func (o *Org) soap(r *http.Request, body []byte, refuse string) (string, error) {
 	if r.Method != http.MethodPost {
 		return "", badRequest("The HTTP method must be POST")
 	}
@@ -213,7 +213,7 @@ func (o *Org) soap(r *http.Request, body []byte) (string, error) {
 	var content string
 	switch name {
 	case "createMetadata", "updateMetadata", "upsertMetadata":
-		content, err = o.write(c)
+		content, err = o.write(c, refuse)
 	case "readMetadata":
 		content, err = o.read(c)
 	case "deleteMetadata":
@@ -235,7 +235,9 @@ func (o *Org) soap(r *http.Request, body []byte) (string, error) {
 	return fmt.Sprintf(`<%sResponse xmlns="%s">%s</%[1]sResponse>`, name, metadata.Namespace, content), nil
 }
 
-func (o *Org) write(c call) (string, error) {
+// write answers a call that writes components. A code to refuse with is for the
+// first of them.
+func (o *Org) write(c call, refusal string) (string, error) {
 	var records []*record
 	for _, n := range c.operation.children {
 		if n.name.Local != "metadata" {
@@ -256,10 +258,12 @@ func (o *Org) write(c call) (string, error) {
 		}
 	}
 	var b strings.Builder
-	for _, rec := range records {
+	for i, rec := range records {
 		existed := o.find(rec.typ, rec.fullName) != nil
 		var err error
 		switch name := c.operation.name.Local; {
+		case i == 0 && refusal != "":
+			err = refuse(refusal, "injected")
 		case name == "createMetadata" && existed:
 			err = refuse("DUPLICATE_DEVELOPER_NAME", "The object name you specified is already used: %s", rec.fullName)
 		case name == "updateMetadata" && !existed:

@@ -4,6 +4,7 @@ package wire
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -110,6 +111,17 @@ func (e *StatusError) SessionExpired() bool { return e.Status == http.StatusUnau
 // Uncertain reports whether the org may have acted although the answer is none.
 func (e *StatusError) Uncertain() bool { return e.Status >= 500 || e.Status == http.StatusOK }
 
+// Transient reports whether the same request may well be answered soon: what
+// stands before the org has no answer of it.
+func (e *StatusError) Transient() bool {
+	return e.Status == http.StatusBadGateway || e.Status == http.StatusServiceUnavailable || e.Status == http.StatusGatewayTimeout
+}
+
+// TransientCode reports whether an error with that code of the platform passes.
+func TransientCode(code string) bool {
+	return code == "UNABLE_TO_LOCK_ROW" || code == "SERVER_UNAVAILABLE" || code == "REQUEST_RUNNING_TOO_LONG"
+}
+
 // Answer is what came back on a request.
 type Answer struct {
 	Status int // the HTTP status
@@ -154,6 +166,22 @@ func (e *maskedError) Unwrap() error { return e.err }
 func (e *maskedError) Uncertain() bool {
 	var op *net.OpError
 	return !errors.As(e.err, &op) || op.Op != "dial"
+}
+
+// Transient reports whether the network may be better soon. A name that does not
+// exist, a certificate that is not trusted, and a run that was ended stay as they
+// are.
+func (e *maskedError) Transient() bool {
+	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var protocol tls.RecordHeaderError
+	switch {
+	case errors.Is(e.err, context.Canceled), errors.Is(e.err, context.DeadlineExceeded):
+		return false
+	case errors.As(e.err, &name):
+		return !name.IsNotFound
+	}
+	return !errors.As(e.err, &certificate) && !errors.As(e.err, &protocol)
 }
 
 // Do sends a request with the session's token, which prepare puts into it, and

@@ -1,0 +1,370 @@
+package bootstrap_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/simorg"
+)
+
+// everything is a project that uses all calls of a run: two apps, settings,
+// policies that are applied, permission sets that are granted and assigned.
+func everything() project {
+	return applied(settings(`"One": {"permissionSets": ["Erp_Integration"], "assignToRunAsUser": true, "globalOauthSettings": {"isDeviceFlowEnabled": true}}`).
+		with(header("One")).with(header("Two")).
+		with(policies("uat", "One", runAs("run@example.com")+"<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>")).
+		with(policies("uat", "Two", "<refreshTokenPolicyType>Zero</refreshTokenPolicyType>")))
+}
+
+// picture writes down what an org holds, without what it makes up by itself.
+func picture(o *org) string {
+	var b strings.Builder
+	for _, t := range metadata.Types() {
+		for _, c := range o.Components(t.Name) {
+			delete(c.Fields, "consumerKey")
+			delete(c.Fields, "oauthLink")
+			if c.Fields["callbackUrl"] == o.URL {
+				c.Fields["callbackUrl"] = "(the org)"
+			}
+			fmt.Fprintln(&b, t.Name, c.FullName, c.Fields)
+		}
+	}
+	fmt.Fprintln(&b, o.Granted("One"), o.Granted("Two"), o.Assigned("run@example.com"))
+	return b.String()
+}
+
+// keys returns the consumers' keys and secrets, by component.
+func keys(o *org) map[string]string {
+	all := make(map[string]string)
+	for _, c := range o.Components(metadata.GlobalOAuthSettings) {
+		all[c.FullName] = c.Fields["consumerKey"] + c.Secret
+	}
+	return all
+}
+
+// refusedAt is a transport whose n-th request finds nobody listening.
+type refusedAt struct {
+	n       int64
+	counted atomic.Int64
+}
+
+func (t *refusedAt) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.counted.Add(1) == t.n {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// breakage is one way in which a request goes wrong.
+type breakage struct {
+	name  string
+	fault *simorg.Fault // nil for a connection that is refused
+	// heals says whether a patient run succeeds: "yes", "soap" for SOAP calls only,
+	// or "".
+	heals string
+}
+
+func breakages() []breakage {
+	fault := func(f simorg.Fault) *simorg.Fault { return &f }
+	after := func(f simorg.Fault) *simorg.Fault { f.After = true; return &f }
+	const page = "<html><body>Down for maintenance</body></html>"
+	return []breakage{
+		{"connection refused", nil, "yes"},
+		{"reset", fault(simorg.Fault{Drop: true}), "yes"},
+		{"reset after the org acted", after(simorg.Fault{Drop: true}), "yes"},
+		{"cut off", fault(simorg.Fault{Truncate: 20}), "yes"},
+		{"502", fault(simorg.Fault{Status: 502, Body: page}), "yes"},
+		{"502 after the org acted", after(simorg.Fault{Status: 502, Body: page}), "yes"},
+		{"503", fault(simorg.Fault{Status: 503}), "yes"},
+		{"504 after the org acted", after(simorg.Fault{Status: 504, Body: page}), "yes"},
+		{"a page", fault(simorg.Fault{Status: 200, Body: page}), ""},
+		{"a page after the org acted", after(simorg.Fault{Status: 200, Body: page}), ""},
+		{"session expired", fault(simorg.SOAPFault("INVALID_SESSION_ID", "expired")), ""},
+		{"locked", fault(simorg.SOAPFault("UNABLE_TO_LOCK_ROW", "locked")), "soap"},
+		{"unavailable", fault(simorg.SOAPFault("SERVER_UNAVAILABLE", "busy")), "soap"},
+		{"unavailable after the org acted", after(simorg.SOAPFault("SERVER_UNAVAILABLE", "busy")), "soap"},
+		{"unknown fault", fault(simorg.SOAPFault("UNKNOWN_EXCEPTION", "x")), ""},
+		{"one component locked", fault(simorg.Fault{Refuse: "UNABLE_TO_LOCK_ROW"}), "yes"},
+		{"one component refused", fault(simorg.Fault{Refuse: "UNKNOWN_EXCEPTION"}), ""},
+	}
+}
+
+// TestEveryFaultEverywhere breaks each request of a run in turn, in each way. A
+// plain second run has to end in the state of a run that was not disturbed, and a
+// patient run gets there by itself where the fault passes.
+func TestEveryFaultEverywhere(t *testing.T) {
+	for _, auto := range []bool{false, true} {
+		config := people
+		config.AutoPolicies = auto
+		p := everything()
+		undisturbed := startOrg(t, config)
+		undisturbed.mustRun(p)
+		want, requests := picture(undisturbed), len(undisturbed.Requests())
+
+		for _, b := range breakages() {
+			for n := range requests {
+				for _, patient := range []bool{false, true} {
+					name := fmt.Sprintf("auto %v, %s at request %d, patient %v", auto, b.name, n+1, patient)
+					o := startOrg(t, config)
+					var hit simorg.Request
+					client := http.DefaultClient
+					options, err := o.options(p, "def")
+					if err != nil || o.Deploy(p.fs(), "src/def") != nil {
+						t.Fatal(err)
+					}
+					if b.fault == nil {
+						client = &http.Client{Transport: &refusedAt{n: int64(n + 1)}}
+					} else {
+						fault, seen := *b.fault, -1
+						fault.Fits = func(r simorg.Request) bool {
+							if seen++; seen == n {
+								hit = r
+							}
+							return seen == n
+						}
+						o.Inject(fault)
+					}
+					check(t, name, o, options, client, patient, b, &hit, p, want)
+				}
+			}
+		}
+	}
+}
+
+// check runs disturbed, looks at what became of it, and runs again plainly.
+func check(t *testing.T, name string, o *org, options bootstrap.Options, client *http.Client, patient bool, b breakage, hit *simorg.Request, p project, want string) {
+	t.Helper()
+	options.HTTPClient = client
+	var waited atomic.Int64
+	if patient {
+		options.Patience = bootstrap.Patience{For: 10 * time.Second, First: time.Millisecond, Waiting: func(error, time.Duration) { waited.Add(1) }}
+	}
+	_, err := bootstrap.Run(t.Context(), options)
+	first := keys(o)
+	heals := patient && (b.heals == "yes" || b.heals == "soap" && hit.Operation != "")
+	if b.fault != nil && b.fault.Refuse != "" && !strings.HasSuffix(hit.Operation, "upsertMetadata") {
+		heals = true // nothing was refused
+	}
+	if heals && err != nil {
+		t.Errorf("%s: the run ended with %v", name, err)
+	}
+	if heals && picture(o) != want {
+		t.Errorf("%s: the org has\n%swant\n%s", name, picture(o), want)
+	}
+	if heals {
+		lookedUp(t, name, o.Requests())
+	}
+	if !heals && err != nil && !patient && waited.Load() > 0 {
+		t.Errorf("%s: an impatient run waited", name)
+	}
+	if err != nil && (strings.Contains(err.Error(), o.AccessToken()) || len(err.Error()) > 2000) {
+		t.Errorf("%s: ended with %v", name, err)
+	}
+
+	// The next night.
+	report, err := o.run(p)
+	if err != nil {
+		t.Errorf("%s: the second run ended with %v", name, err)
+		return
+	}
+	if heals && report.Pending > 0 {
+		t.Errorf("%s: the second run did %s", name, actions(report))
+	}
+	if got := picture(o); got != want {
+		t.Errorf("%s: after the second run the org has\n%swant\n%s", name, got, want)
+	}
+	after := keys(o)
+	for consumer, key := range first {
+		if after[consumer] != key {
+			t.Errorf("%s: the consumer %s has changed", name, consumer)
+		}
+	}
+}
+
+// lookedUp checks that no component was sent twice without having been read in
+// between.
+func lookedUp(t *testing.T, name string, requests []simorg.Request) {
+	t.Helper()
+	sent := make(map[string]bool)
+	for _, r := range requests {
+		for _, fullName := range r.FullNames {
+			key := r.Type + " " + fullName
+			switch r.Operation {
+			case "upsertMetadata":
+				if sent[key] {
+					t.Errorf("%s: %s was sent again without a look", name, key)
+				}
+				sent[key] = true
+			case "readMetadata":
+				delete(sent, key)
+			}
+		}
+	}
+}
+
+// TestSlowAnswers has an answer at each request that comes after the deadline.
+func TestSlowAnswers(t *testing.T) {
+	p := everything()
+	undisturbed := startOrg(t, people)
+	undisturbed.mustRun(p)
+	want, requests := picture(undisturbed), len(undisturbed.Requests())
+	for n := range requests {
+		for _, after := range []bool{false, true} {
+			o := startOrg(t, people)
+			options, err := o.options(p, "def")
+			if err != nil || o.Deploy(p.fs(), "src/def") != nil {
+				t.Fatal(err)
+			}
+			seen, reached := -1, make(chan bool, 1)
+			o.Inject(simorg.Fault{Delay: time.Hour, After: after, Fits: func(simorg.Request) bool {
+				if seen++; seen == n {
+					reached <- true
+				}
+				return seen == n
+			}})
+			options.Patience.For = time.Hour
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				<-reached
+				time.Sleep(5 * time.Millisecond) // for the org to act
+				cancel()
+			}()
+			started := time.Now()
+			if _, err := bootstrap.Run(ctx, options); !errors.Is(err, context.Canceled) {
+				t.Errorf("request %d: ended with %v", n+1, err)
+			}
+			if took := time.Since(started); took > time.Minute {
+				t.Errorf("request %d: it took %s to give up", n+1, took)
+			}
+			o.mustRun(p)
+			if got := picture(o); got != want {
+				t.Errorf("request %d: after the second run the org has\n%swant\n%s", n+1, got, want)
+			}
+		}
+	}
+}
+
+// TestLastingFault ends with the fault itself when the patience is over.
+func TestLastingFault(t *testing.T) {
+	for _, fault := range []simorg.Fault{{Status: 503}, simorg.SOAPFault("UNABLE_TO_LOCK_ROW", "locked"), {Refuse: "UNABLE_TO_LOCK_ROW"}} {
+		o := startOrg(t, simorg.Config{})
+		p := simple()
+		options, err := o.options(p, "def")
+		if err != nil || o.Deploy(p.fs(), "src/def") != nil {
+			t.Fatal(err)
+		}
+		fault.Fits = func(r simorg.Request) bool { return r.Operation == "upsertMetadata" }
+		for range 100 {
+			o.Inject(fault)
+		}
+		var waited atomic.Int64
+		options.Patience = bootstrap.Patience{For: 100 * time.Millisecond, First: 5 * time.Millisecond, Waiting: func(error, time.Duration) { waited.Add(1) }}
+		report, err := bootstrap.Run(t.Context(), options)
+		if err == nil || waited.Load() == 0 || !strings.Contains(err.Error(), "503") && !strings.Contains(err.Error(), "UNABLE_TO_LOCK_ROW") {
+			t.Errorf("ended with %v after %d waits", err, waited.Load())
+		}
+		if report.Apps[0].Components[0].Done {
+			t.Errorf("the report is %+v", report.Apps[0])
+		}
+	}
+}
+
+// TestPatienceIsBounded: the run's deadline counts more than the patience.
+func TestPatienceIsBounded(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	p := simple()
+	options, err := o.options(p, "def")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		o.Inject(simorg.Fault{Status: 503})
+	}
+	options.Patience = bootstrap.Patience{For: time.Hour, First: 10 * time.Millisecond}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := bootstrap.Run(ctx, options); err == nil {
+		t.Error("no error")
+	}
+}
+
+// TestAtOnce has several runs on one org at the same time, for the same app and
+// for different ones, with an org that locks now and then.
+func TestAtOnce(t *testing.T) {
+	for _, auto := range []bool{false, true} {
+		config := people
+		config.AutoPolicies = auto
+		p := everything()
+		undisturbed := startOrg(t, config)
+		undisturbed.mustRun(p)
+		want := picture(undisturbed)
+		for round := range 40 {
+			o := startOrg(t, config)
+			if err := o.Deploy(p.fs(), "src/def"); err != nil {
+				t.Fatal(err)
+			}
+			for n := range 3 {
+				seen := -1
+				o.Inject(simorg.Fault{Refuse: "UNABLE_TO_LOCK_ROW", Fits: func(r simorg.Request) bool {
+					if r.Operation == "upsertMetadata" {
+						seen++
+					}
+					return seen == n*2+round%3
+				}})
+			}
+			// Two hooks for both apps, and one each for one app alone.
+			projects := []project{p, p, p.with(project{}), p.with(project{})}
+			for file := range header("One") {
+				delete(projects[2], file)
+			}
+			for file := range header("Two") {
+				delete(projects[3], file)
+			}
+			var wg sync.WaitGroup
+			var mu sync.Mutex
+			var seen []string
+			for _, q := range projects {
+				wg.Go(func() {
+					options, err := o.options(q, "def")
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					options.Patience = bootstrap.Patience{For: 20 * time.Second, First: time.Millisecond}
+					_, err = bootstrap.Run(t.Context(), options)
+					for _, key := range keys(o) {
+						mu.Lock()
+						seen = append(seen, key)
+						mu.Unlock()
+					}
+					if err != nil {
+						t.Errorf("auto %v, round %d: one of several at once ended with %v", auto, round, err)
+					}
+				})
+			}
+			wg.Wait()
+			if got := picture(o); got != want {
+				t.Errorf("auto %v, round %d: the org has\n%swant\n%s", auto, round, got, want)
+			}
+			slices.Sort(seen)
+			if n := len(slices.Compact(seen)); n != 2 {
+				t.Errorf("auto %v, round %d: %d consumers were seen", auto, round, n)
+			}
+			if report := o.mustRun(p); report.Pending > 0 {
+				t.Errorf("auto %v, round %d: a further run did %s", auto, round, actions(report))
+			}
+		}
+	}
+}
