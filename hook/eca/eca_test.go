@@ -87,7 +87,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "sent": sent,
-			"forget": forget, "expire": expire, "component": component, "granted": granted, "fault": fault, "apps": makeApps, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
+			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "apps": makeApps, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
 		},
 	})
 }
@@ -212,6 +212,11 @@ func sent(ts *testscript.TestScript, neg bool, args []string) {
 
 func forget(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Value(stageKey{}).(*stage).org(ts).ForgetRequests()
+}
+
+// stop: nobody listens where the org was.
+func stopOrg(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Value(stageKey{}).(*stage).org(ts).Close()
 }
 
 func expire(ts *testscript.TestScript, neg bool, args []string) {

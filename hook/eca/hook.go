@@ -75,6 +75,7 @@ func execute(ctx context.Context, sys *system, out *output, all *cli, org string
 		return err
 	}
 	options.Session, options.Version, options.HTTPClient, options.Started = session, version, newHTTPClient(out), out.header
+	options.Patience = bootstrap.Patience{For: all.RetryFor, Waiting: out.waiting}
 	report, err := bootstrap.Run(ctx, options)
 	out.document.Report = report
 	if by := session.Renewed(); by != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -25,7 +26,8 @@ type output struct {
 	started  time.Time
 	traffic  *traffic
 	document document
-	printed  bool // the document was printed before the command's end
+	printed  bool          // the document was printed before the command's end
+	retries  *atomic.Int64 // how often something was tried again
 }
 
 // document is what --json prints.
@@ -41,6 +43,7 @@ type document struct {
 	Rule     string            `json:"rule,omitempty"` // what lint --explain says
 	Report   *bootstrap.Report `json:"report,omitempty"`
 	Requests int               `json:"requests,omitempty"`
+	Retries  int               `json:"retries,omitempty"` // how often something was tried again
 	Seconds  float64           `json:"seconds"`
 	Error    *errorDocument    `json:"error,omitempty"`
 }
@@ -85,6 +88,7 @@ func (o *output) finish(err error) int {
 	if o.traffic != nil {
 		o.document.Requests = o.traffic.count()
 	}
+	o.document.Retries = int(o.retries.Load())
 	o.document.Seconds = float64(time.Since(o.started).Round(time.Millisecond).Milliseconds()) / 1000
 	if !o.document.OK {
 		message := oneLine(explain(err))
@@ -153,6 +157,12 @@ func (o *output) header(r *bootstrap.Report) {
 			o.printf("  %s is left alone: it is %s, and such an app gets its OAuth from its package\n", app.Name, app.DistributionState)
 		}
 	}
+}
+
+// waiting prints that a fault is waited for.
+func (o *output) waiting(fault error, wait time.Duration) {
+	o.retries.Add(1)
+	o.printf("  %s; trying again in %s\n", oneLine(fault.Error()), duration(wait))
 }
 
 // outcome prints what a run did, or would do.
