@@ -2,22 +2,24 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
-	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // job is what bootstrap and plan are told alike.
 type job struct {
-	TargetOrg *string `short:"o" placeholder:"ORG" help:"Alias or username of the org. Otherwise sf's default: SF_TARGET_ORG, then target-org of the project, then of the user."`
-	places    `embed:""`
-	Path      string `arg:"" optional:"" default:"." help:"Project, package directory, or an artifact's source directory."`
+	TargetOrg  []string `short:"o" sep:"none" placeholder:"ORG" help:"Alias or username of the org; can be repeated for several. Otherwise sf's default: SF_TARGET_ORG, then target-org of the project, then of the user."`
+	Orgs       string   `placeholder:"FILE" help:"File with further orgs, one a line, or what sf org list --json prints. - reads standard input."`
+	AllScratch bool     `name:"all-scratch" help:"All scratch orgs that sf is logged in to and that have not expired."`
+	Jobs       int      `default:"16" help:"How many orgs are worked on at once."`
+	FailFast   bool     `name:"fail-fast" help:"Begin no further org after one that failed."`
+	places     `embed:""`
+	Path       string `arg:"" optional:"" default:"." help:"Project, package directory, or an artifact's source directory."`
 }
 
 type bootstrapCmd struct {
@@ -25,7 +27,9 @@ type bootstrapCmd struct {
 }
 
 func (bootstrapCmd) Help() string {
-	return `Does what the hook does, for a person: eca bootstrap -o uat brings all Local apps of the project in the working directory to the org uat; eca bootstrap -o uat src/eca-definition those of one package.`
+	return `Does what the hook does, for a person: eca bootstrap -o uat brings all Local apps of the project in the working directory to the org uat; eca bootstrap -o uat src/eca-definition those of one package.
+
+With several orgs (-o a -o b, --orgs FILE, --all-scratch) each has a row in the table at the end, and the exit code is 1 where one failed. What happens on one org touches no other.`
 }
 
 // Run bootstraps.
@@ -45,7 +49,7 @@ func (planCmd) Help() string {
 // Run plans.
 func (c *planCmd) Run(ctx context.Context, sys *system, out *output, all *cli) error {
 	err := c.run(ctx, sys, out, all, true)
-	if err == nil && c.ExitCode && out.document.Report.Pending > 0 {
+	if err == nil && c.ExitCode && out.document.pending() > 0 {
 		return errPending
 	}
 	return err
@@ -88,19 +92,15 @@ func (j *job) run(ctx context.Context, sys *system, out *output, all *cli, planO
 	if err != nil {
 		return err
 	}
-	var org string
-	if j.TargetOrg != nil {
-		org = *j.TargetOrg // which an unset variable of a pipeline leaves empty
-	} else {
-		here, _, _ := findProject(".") // sf goes by where it runs, too
-		if org, err = orgauth.DefaultOrg(here, sys.home, sys.getenv); err != nil {
-			return err
-		}
+	options := bootstrap.Options{Source: source, ApplyPolicies: j.ApplyPolicies, PlanOnly: planOnly}
+	orgs, err := j.orgs(sys)
+	if err != nil {
+		return err
 	}
-	if org == "" {
-		return usageError{errors.New("no org is named: give its alias or username with -o")}
+	if len(orgs) > 1 || j.Orgs != "" || j.AllScratch {
+		return executeAll(ctx, sys, out, all, orgs, options, j.Jobs, j.FailFast)
 	}
-	return execute(ctx, sys, out, all, org, bootstrap.Options{Source: source, ApplyPolicies: j.ApplyPolicies, PlanOnly: planOnly})
+	return execute(ctx, sys, out, all, orgs[0], options)
 }
 
 // findProject finds the project that a path is in, and the path relative to it.

@@ -115,7 +115,7 @@ func searchSecrets(s *stage, record string) {
 	}
 }
 
-// org [kind] [latency] [auto] [set=NAME] [inactive=USERNAME]: starts a simulated org; the one last started is
+// org [kind] [latency] [auto] [user=ADMIN] [set=NAME] [inactive=USERNAME]: starts a simulated org; the one last started is
 // the one that the other commands are about.
 func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(stageKey{}).(*stage)
@@ -126,6 +126,8 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 			config.Latency = latency
 		case arg == "auto":
 			config.AutoPolicies = true
+		case strings.HasPrefix(arg, "user="):
+			config.Username = strings.TrimPrefix(arg, "user=")
 		case strings.HasPrefix(arg, "set="):
 			config.PermissionSets = append(config.PermissionSets, strings.TrimPrefix(arg, "set="))
 		case strings.HasPrefix(arg, "inactive="):
@@ -173,6 +175,7 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 		"username": org.Username(), "orgId": org.ID(), "instanceUrl": org.URL, "instanceApiVersion": "66.0",
 		"accessToken": ivText + hex.EncodeToString(text) + ":" + hex.EncodeToString(tag),
 		"isSandbox":   !slices.Contains(args, "production") && !slices.Contains(args, "scratch"), "isScratch": slices.Contains(args, "scratch"),
+		"expirationDate": map[bool]string{true: "2020-01-01", false: "2099-12-31"}[slices.Contains(args, "expired")],
 	}
 	write := func(name string, content any) {
 		data, err := json.Marshal(content)
@@ -180,7 +183,19 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}
 	write(org.Username()+".json", auth)
-	write("alias.json", map[string]any{"orgs": map[string]string{args[0]: org.Username()}})
+	aliases := struct {
+		Orgs map[string]string `json:"orgs"`
+	}{make(map[string]string)}
+	if data, err := os.ReadFile(filepath.Join(dir, "alias.json")); err == nil {
+		ts.Check(json.Unmarshal(data, &aliases))
+	}
+	for alias, username := range aliases.Orgs {
+		if username == org.Username() {
+			delete(aliases.Orgs, alias)
+		}
+	}
+	aliases.Orgs[args[0]] = org.Username()
+	write("alias.json", aliases)
 	write("key.json", map[string]string{"account": "local", "service": "sfdx", "key": key})
 }
 

@@ -60,47 +60,61 @@ func (c *hookCmd) Run(ctx context.Context, sys *system, out *output, all *cli) e
 // execute runs a bootstrap, or only its plan, on an org and prints it. The
 // options are completed here.
 func execute(ctx context.Context, sys *system, out *output, all *cli, org string, options bootstrap.Options) error {
-	timeout := fmt.Errorf("not done after %s (--timeout)", all.Timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, all.Timeout, timeout)
-	defer cancel()
-	session, err := sys.session(ctx, org)
-	if ctx.Err() != nil {
-		return &orgError{org, ended(ctx, timeout)}
-	}
-	if err != nil {
-		return err
-	}
-	version, err := sys.apiVersion(all.APIVersion, session, options.Source)
-	if err != nil {
-		return err
-	}
-	options.Session, options.Version, options.HTTPClient, options.Started = session, version, newHTTPClient(out), out.header
-	options.Patience = bootstrap.Patience{For: all.RetryFor, Waiting: out.waiting}
-	report, err := bootstrap.Run(ctx, options)
+	out.traffic = newTraffic(out, "")
+	options.Started = out.header
+	options.Patience.Waiting = out.waiting
+	session, report, err := runOn(ctx, sys, out.traffic, all, org, options)
 	out.document.Report = report
-	if by := session.Renewed(); by != "" {
-		out.printf("  the session had expired and was renewed %s\n", by)
+	if session != nil {
+		if by := session.Renewed(); by != "" {
+			out.printf("  the session had expired and was renewed %s\n", by)
+		}
 	}
 	if report != nil {
 		out.outcome(report, err != nil)
 	}
+	return err
+}
+
+// runOn runs a bootstrap, or only its plan, on an org. The session is nil where
+// there is none. The error names the org.
+func runOn(ctx context.Context, sys *system, traffic *traffic, all *cli, org string, options bootstrap.Options) (*orgauth.Session, *bootstrap.Report, error) {
+	timeout := fmt.Errorf("not done after %s (--timeout)", all.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, all.Timeout, timeout)
+	defer cancel()
+	defer traffic.close()
+	session, err := sys.session(ctx, org)
+	if ctx.Err() != nil {
+		return nil, nil, &orgError{org, ended(ctx, timeout)}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	version, err := sys.apiVersion(all.APIVersion, session, options.Source)
+	if err != nil {
+		return session, nil, err
+	}
+	options.Session, options.Version, options.HTTPClient, options.Patience.For = session, version, traffic.client(), all.RetryFor
+	report, err := bootstrap.Run(ctx, options)
 	var fromOrg interface{ SessionExpired() bool }
 	var preflight *bootstrap.PreflightError
 	switch {
 	case err == nil:
-		return nil
+		return session, report, nil
 	case ctx.Err() != nil:
 		cause := ended(ctx, timeout)
 		if !options.PlanOnly {
 			cause = fmt.Errorf("%w; what is done so far stays, and the next run does the rest", cause)
 		}
-		return &orgError{session.String(), cause}
+		err = &orgError{session.String(), cause}
 	case errors.As(err, &preflight) && err == error(preflight):
-		return err // it names the file, and the output the org
+		// It names the file, and the output the org.
 	case errors.As(err, new(*orgauth.Error)) || report == nil && !errors.As(err, &fromOrg):
-		return err // it names the org itself, or is about the input
+		// It names the org itself, or is about the input.
+	default:
+		err = &orgError{session.String(), err}
 	}
-	return &orgError{session.String(), err}
+	return session, report, err
 }
 
 // ended says why a run was over before its end.

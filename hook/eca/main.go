@@ -21,6 +21,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
+
+	"github.com/ecakit/ecakit/pkg/orgauth"
 )
 
 // Exit codes.
@@ -63,6 +65,8 @@ type system struct {
 	terminal       bool // whether somebody can be asked
 	getenv         func(string) string
 	home           string // the user's home directory, "" where there is none
+
+	keychain orgauth.Keychain // of sf's store; nil stands for the one that sf uses
 }
 
 func newSystem(home string) *system {

@@ -42,10 +42,28 @@ type document struct {
 	Lint     *lintDocument     `json:"lint,omitempty"`
 	Rule     string            `json:"rule,omitempty"` // what lint --explain says
 	Report   *bootstrap.Report `json:"report,omitempty"`
+	Orgs     []orgDocument     `json:"orgs,omitempty"` // in place of report, where there are several
 	Requests int               `json:"requests,omitempty"`
 	Retries  int               `json:"retries,omitempty"` // how often something was tried again
 	Seconds  float64           `json:"seconds"`
 	Error    *errorDocument    `json:"error,omitempty"`
+}
+
+// pending returns how many changes are pending, or were, on all orgs.
+func (d *document) pending() (n int) {
+	if d.Report != nil {
+		n = d.Report.Pending
+	}
+	for _, org := range d.Orgs {
+		if org.Report != nil {
+			n += org.Report.Pending
+		}
+	}
+	return n
+}
+
+func seconds(d time.Duration) float64 {
+	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
 }
 
 type errorDocument struct {
@@ -89,7 +107,7 @@ func (o *output) finish(err error) int {
 		o.document.Requests = o.traffic.count()
 	}
 	o.document.Retries = int(o.retries.Load())
-	o.document.Seconds = float64(time.Since(o.started).Round(time.Millisecond).Milliseconds()) / 1000
+	o.document.Seconds = seconds(time.Since(o.started))
 	if !o.document.OK {
 		message := oneLine(explain(err))
 		o.document.Error = &errorDocument{Message: message, ExitCode: code}

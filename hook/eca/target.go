@@ -68,8 +68,12 @@ func (sys *system) store() *orgauth.Store {
 	if err != nil {
 		sf = ""
 	}
+	keychain := sys.keychain
+	if keychain == nil {
+		keychain = orgauth.DefaultKeychain(dir, runtime.GOOS, sys.getenv)
+	}
 	return &orgauth.Store{
-		Dir: dir, Keychain: orgauth.DefaultKeychain(dir, runtime.GOOS, sys.getenv),
+		Dir: dir, Keychain: keychain,
 		SF: sf, AudienceURL: cmp.Or(sys.getenv("SF_AUDIENCE_URL"), sys.getenv("SFDX_AUDIENCE_URL")),
 	}
 }

@@ -13,21 +13,27 @@ import (
 // prints no header and no body, which hold the token.
 type traffic struct {
 	out      *output
+	org      string // put before what is printed, where there are several
 	requests atomic.Int64
-	base     http.RoundTripper
+	base     *http.Transport
 }
 
 // maxIdle is how many connections a run keeps open, which is more than most runs
 // have requests under way at once.
 const maxIdle = 16
 
-// newHTTPClient returns the client of a run.
-func newHTTPClient(out *output) *http.Client {
+// newTraffic returns the traffic of a run.
+func newTraffic(out *output, org string) *traffic {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = maxIdle
-	out.traffic = &traffic{out: out, base: transport}
-	return &http.Client{Transport: out.traffic}
+	return &traffic{out: out, org: org, base: transport}
 }
+
+// client returns the client of the run.
+func (t *traffic) client() *http.Client { return &http.Client{Transport: t} }
+
+// close ends the connections that are kept open.
+func (t *traffic) close() { t.base.CloseIdleConnections() }
 
 func (t *traffic) count() int { return int(t.requests.Load()) }
 
@@ -41,7 +47,7 @@ func (t *traffic) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err == nil {
 			outcome = resp.Status
 		}
-		t.out.printf("  %s %s%s: %s in %d ms\n", r.Method, r.URL.Path, operation(r), outcome, time.Since(started).Milliseconds())
+		t.out.printf("  %s%s %s%s: %s in %d ms\n", t.org, r.Method, r.URL.Path, operation(r), outcome, time.Since(started).Milliseconds())
 	}
 	return resp, err
 }

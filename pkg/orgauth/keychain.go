@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -50,6 +51,30 @@ func DefaultKeychain(dir, goos string, getenv func(string) string) Keychain {
 		return file
 	}
 	return SecretTool(tool)
+}
+
+// Once returns a keychain that asks another one for the key once, and gives the
+// same answer from then on: where many sessions are had from one store. A question
+// that a context ended is asked again.
+func Once(k Keychain) Keychain { return &once{from: k} }
+
+type once struct {
+	from Keychain
+
+	mu    sync.Mutex
+	asked bool
+	key   string
+	err   error
+}
+
+func (o *once) Key(ctx context.Context) (string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.asked {
+		o.key, o.err = o.from.Key(ctx)
+		o.asked = ctx.Err() == nil
+	}
+	return o.key, o.err
 }
 
 // KeyFile is a keychain in a file, by its path: key.json of the store.

@@ -2,6 +2,7 @@ package orgauth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
@@ -54,6 +56,7 @@ type login struct {
 	IsSandbox          *bool  `json:"isSandbox"`
 	IsScratch          *bool  `json:"isScratch"`
 	DevHubUsername     string `json:"devHubUsername"`
+	ExpirationDate     string `json:"expirationDate"` // of a scratch org, like 2026-12-24
 }
 
 // kind reads what the CLI stored about the org. It stores isSandbox as false for
@@ -150,6 +153,35 @@ func (s *Store) Known(org string) Session {
 		known.Version = v
 	}
 	return known
+}
+
+// ScratchOrgs returns the scratch orgs that the CLI is logged in to and that have
+// not expired by then, by alias where they have one and by username otherwise, in
+// the order of their usernames. Files of the store that cannot be read are passed
+// over.
+func (s *Store) ScratchOrgs(then time.Time) ([]string, error) {
+	aliases, err := s.aliases()
+	if err != nil {
+		return nil, err
+	}
+	files, err := filepath.Glob(filepath.Join(s.Dir, "*@*.json"))
+	if err != nil {
+		return nil, unreadable(s.Dir, err)
+	}
+	var orgs []string
+	for _, file := range files {
+		username := strings.TrimSuffix(filepath.Base(file), ".json")
+		l, err := s.login(username)
+		if err != nil || l.kind() != Scratch {
+			continue
+		}
+		// A scratch org is there until the end of its last day.
+		if expires, err := time.Parse(time.DateOnly, l.ExpirationDate); err == nil && then.After(expires.AddDate(0, 0, 1)) {
+			continue
+		}
+		orgs = append(orgs, cmp.Or(aliases.alias(username), username))
+	}
+	return orgs, nil
 }
 
 // aliases are the pairs of an alias file, in the file's order, of which sf takes
