@@ -3,11 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -66,6 +68,8 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	switch {
 	case errors.As(err, &noFolder):
 		return fmt.Sprintf("sfp would fail with the same words: add a directory %s to the package, or name the org as one that it has (default serves sandboxes only)", noFolder.Alias)
+	case errors.As(err, new(*fs.PathError)):
+		return "" // whose cause counts as a network's error to Go
 	case errors.As(err, &network):
 		return "look at the network, the proxy settings and the instance URL"
 	case errors.As(err, &refused):
@@ -80,7 +84,7 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 		app = failure.App
 	}
 	switch {
-	case code == "INVALID_CROSS_REFERENCE_KEY":
+	case code == "INVALID_CROSS_REFERENCE_KEY" && (failure == nil || metadata.Lookup(failure.Type) != nil):
 		return fmt.Sprintf("deploy the header of %s to this org first", app)
 	case code == "INSUFFICIENT_ACCESS_OR_READONLY" || code == "INSUFFICIENT_ACCESS":
 		return "the user of this session needs the right to customize the application and to manage External Client Apps"

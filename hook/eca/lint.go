@@ -34,6 +34,7 @@ type lintDocument struct {
 
 // Run checks a project.
 func (c *lintCmd) Run(out *output, all *cli) error {
+	out.json = out.json || c.Format != "text"
 	if c.Explain != "" {
 		return c.explain(out)
 	}
@@ -49,27 +50,22 @@ func (c *lintCmd) Run(out *output, all *cli) error {
 	if err != nil {
 		return err
 	}
-	document := &lintDocument{Findings: append([]lint.Finding{}, findings...)}
+	document := &lintDocument{Findings: []lint.Finding{}}
 	for i, f := range findings {
 		if f.Level == lint.Error {
 			document.Errors++
 		} else {
 			document.Warnings++
 		}
-		if root != "." {
-			findings[i].File = filepath.ToSlash(filepath.Join(root, f.File))
-		}
+		findings[i].File = filepath.ToSlash(filepath.Join(root, f.File)) // from the working directory
 	}
+	document.Findings = append(document.Findings, findings...)
 	out.document.Lint = document
-	switch {
-	case c.Format == "sarif":
-		out.json = true // it is the only document
-		out.printed = true
+	if c.Format == "sarif" {
+		out.printed = true // it is the only document
 		if err := lint.WriteSARIF(out.stdout, document.Findings, version()); err != nil {
 			return err
 		}
-	case c.Format == "json":
-		out.json = true
 	}
 	for _, f := range findings {
 		out.printf("%s\n", oneLine(f.String()))

@@ -51,7 +51,8 @@ type lookups struct {
 	users    map[string]user            // by username, folded
 	sets     map[string]string          // IDs of permission sets by name, folded
 	profiles map[string]bool            // by name, folded
-	apps     map[string]string          // IDs of headers by name, folded
+	similar  map[string]string          // names of permission sets with their namespace, by the name without it, folded
+	apps     map[string]string          // IDs of headers by name, folded; "" where there are several
 	has      map[string]map[string]bool // what permission sets grant an app, or a user has: by the ID of either
 
 	// refused is why the org did not tell of an object, by its name.
@@ -114,7 +115,7 @@ func referencesOf(apps []*App) (r references) {
 // to. That the org does not let itself be asked about something is no error here.
 func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
 	l := &lookups{
-		users: make(map[string]user), sets: make(map[string]string), profiles: make(map[string]bool), apps: make(map[string]string),
+		users: make(map[string]user), sets: make(map[string]string), profiles: make(map[string]bool), similar: make(map[string]string), apps: make(map[string]string),
 		has: make(map[string]map[string]bool), refused: make(map[string]error),
 	}
 	r := referencesOf(apps)
@@ -137,6 +138,7 @@ func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
 		}
 		return query(groupCtx, l, o, "PermissionSet", "SELECT Id, Name, NamespacePrefix FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)", names, func(n named) {
 			if n.NamespacePrefix != nil && *n.NamespacePrefix != "" {
+				l.similar[fold(n.Name)] = *n.NamespacePrefix + "__" + n.Name
 				n.Name = *n.NamespacePrefix + "__" + n.Name
 			}
 			l.sets[fold(n.Name)] = n.ID
@@ -146,7 +148,14 @@ func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
 		return query(groupCtx, l, o, "Profile", "SELECT Id, Name FROM Profile WHERE Name IN (%s)", r.profiles, func(n named) { l.profiles[fold(n.Name)] = true })
 	})
 	group.Go(func() error {
-		return query(groupCtx, l, o, metadata.Header, "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)", r.apps, func(n named) { l.apps[fold(n.DeveloperName)] = n.ID })
+		return query(groupCtx, l, o, metadata.Header, "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)", r.apps, func(n named) {
+			// A managed app can have the same name. That the query could tell them apart is
+			// not known.
+			if _, twice := l.apps[fold(n.DeveloperName)]; twice {
+				n.ID = ""
+			}
+			l.apps[fold(n.DeveloperName)] = n.ID
+		})
 	})
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -154,7 +163,7 @@ func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
 
 	var appIDs, userIDs []string
 	for _, id := range l.apps {
-		appIDs = append(appIDs, id)
+		add(&appIDs, id)
 	}
 	for _, app := range apps {
 		if u := l.users[fold(app.runAsUser())]; app.AssignToRunAsUser && u.ID != "" && len(app.PermissionSets) > 0 {
@@ -183,21 +192,27 @@ func (l *lookups) note(owner, set string) {
 	l.has[owner][set] = true
 }
 
-// query runs a query and notes its records, or that the org refuses it: most
-// users that deploy see everything, and some do not.
+// query runs a query and notes its records, or that the org does not answer it:
+// most users that deploy see everything, and some do not.
 func query[Record any](ctx context.Context, l *lookups, o *Org, object, soql string, values []string, note func(Record)) error {
 	records, err := read(ctx, o, func() ([]Record, error) { return restapi.QueryIn[Record](ctx, o.REST, soql, values) })
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var refused *restapi.Error
-	if errors.As(err, &refused) && !refused.SessionExpired() && refused.Status < 500 && refused.Code != "REQUEST_LIMIT_EXCEEDED" {
-		l.refused[object] = refused
+	var session interface{ SessionExpired() bool }
+	if err != nil && ctx.Err() == nil && !(errors.As(err, &session) && session.SessionExpired()) {
+		l.refused[object] = err
 		return nil
 	}
 	for _, record := range records {
 		note(record)
 	}
 	return err
+}
+
+// several reports whether the org has more than one app of that name.
+func (l *lookups) several(app *App) bool {
+	id, ok := l.apps[fold(app.Name)]
+	return ok && id == ""
 }
 
 // grants plans what permission sets are to grant an app and its run-as user.
@@ -219,6 +234,10 @@ func (l *lookups) grants(app *App) []*Grant {
 			g.Err = fmt.Errorf("there is no permission set %s on this org; deploy it before the app, or correct permissionSets of %s in plugins.eca", g.PermissionSet, app.Name)
 		case owner == "" && g.User != "":
 			g.Err = fmt.Errorf("there is no user %s on this org", g.User)
+		case g.User != "" && g.Action == Create && !l.users[fold(g.User)].IsActive:
+			g.Err = fmt.Errorf("the user %s is not active; activate it, or name another one in the policies", g.User)
+		case owner == "" && l.several(app):
+			g.Err = fmt.Errorf("the org has several apps called %s, and nobody can tell which one is meant; grant it in Setup", app.Name)
 		case owner == "":
 			g.Err = fmt.Errorf("the header of %s is not on this org; deploy it first", app.Name)
 		}

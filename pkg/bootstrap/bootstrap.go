@@ -54,6 +54,7 @@ type App struct {
 	AssignToRunAsUser bool
 
 	policies []policiesFile // the environment's OAuth policies of the app, one as a rule
+	wrong    error          // why the policies cannot be applied, nil where they can, or need not
 	checked  bool           // the policies are subject to the preflight
 	looked   bool           // the org's OAuth policies of the app are of interest
 	held     bool           // the OAuth policies are certain to be refused, so they are not sent

@@ -23,7 +23,8 @@ type Policies struct {
 	// Why says for people why it is this place and this folder.
 	Why string `json:"why"`
 
-	oauth []policiesFile
+	oauth   []policiesFile
+	plugins []*metadata.Component // the plugin policies that are deployed along with them
 }
 
 // policiesFile is the file of one app's OAuth policies.
@@ -31,6 +32,8 @@ type policiesFile struct {
 	*metadata.Component
 	File    string // for messages
 	Package string // whose deployment brings the file, "" where it was given outright
+
+	place *Policies
 }
 
 // policies finds the OAuth policies that sfp is about to deploy for the apps, in
@@ -46,7 +49,7 @@ func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 			return nil, fmt.Errorf("the directory with policies %s cannot be opened", s.location.Policies)
 		}
 		defer root.Close()
-		found, err := readPolicies(root.FS(), []string{"."}, s.location.Policies, "as given", "nothing else was looked at", "")
+		found, err := readPolicies(root.FS(), []string{"."}, headers, s.location.Policies, "as given", "nothing else was looked at", "")
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +130,16 @@ func policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, plac
 	}
 	folders := []string{p.Path}
 	if p.Aliasfy {
-		if folders, err = target.folders(fsys, p); err != nil {
+		var none *sfp.AliasError
+		folders, err = target.folders(fsys, p)
+		if errors.As(err, &none) && target.Undeployed {
+			// Nobody deploys the package, so nobody fails of it.
+			if target.applying {
+				target.warn(fmt.Sprintf("the package %s has no folder for %s, so there are no policies for it", p.Name, target.name()))
+			}
+			return Policies{}, nil
+		}
+		if err != nil {
 			return Policies{}, err
 		}
 		switch {
@@ -139,13 +151,18 @@ func policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, plac
 			why += "; it has no folder for the org, and default serves sandboxes"
 		}
 	}
-	return readPolicies(fsys, folders, place, origin, why, p.Name)
+	return readPolicies(fsys, folders, headers, place, origin, why, p.Name)
 }
 
-func readPolicies(fsys fs.FS, folders []string, place, origin, why, pkg string) (Policies, error) {
+// readPolicies reads the policies of the apps in some folders. Those of other apps
+// are passed over.
+func readPolicies(fsys fs.FS, folders []string, headers []Header, place, origin, why, pkg string) (Policies, error) {
 	found := Policies{Folder: folders[0], Origin: origin, Why: why}
 	if folders[0] == "." {
 		found.Folder = place
+	}
+	ours := func(c *metadata.Component) bool {
+		return slices.ContainsFunc(headers, func(h Header) bool { return strings.EqualFold(h.FullName, c.App()) })
 	}
 	err := eachFile(fsys, folders, metadata.OAuthPolicies, func(file string) error {
 		fail := func(field string, err error) error {
@@ -160,14 +177,63 @@ func readPolicies(fsys fs.FS, folders []string, place, origin, why, pkg string) 
 			return err
 		case c.App() == "":
 			return fail("externalClientApplication", errors.New("is missing, so that the policies belong to no app"))
+		case !ours(c):
+			return nil
+		}
+		if err := c.Secret(); err != nil {
+			return fail("", err)
 		}
 		for _, other := range found.oauth {
 			if strings.EqualFold(other.App(), c.App()) {
 				return fail("externalClientApplication", fmt.Errorf("%s has policies in %s already, and the platform allows one record for an app", c.App(), other.File))
 			}
 		}
-		found.oauth = append(found.oauth, policiesFile{c, path.Join(place, file), pkg})
+		found.oauth = append(found.oauth, policiesFile{Component: c, File: path.Join(place, file), Package: pkg})
+		return nil
+	})
+	if err != nil {
+		return found, err
+	}
+	err = eachFile(fsys, folders, metadata.PluginPolicies, func(file string) error {
+		// A broken one is not this run's business.
+		if c, err := metadata.ReadFile(fsys, file); err == nil && ours(c) {
+			found.plugins = append(found.plugins, c)
+		}
 		return nil
 	})
 	return found, err
+}
+
+// permissionSetFile returns the name of a file of the project, or of an artifact,
+// that brings a permission set, "" where there is none.
+func (s *Source) permissionSetFile(name string) string {
+	places := map[string]fs.FS{s.name("."): s.location.Project}
+	if s.location.Sibling != nil {
+		places["."] = s.location.Sibling
+	}
+	if s.location.Artifacts != "" {
+		artifacts, _ := sfp.FindArtifacts(s.location.Artifacts) // what cannot be read brings nothing
+		for _, file := range artifacts {
+			if artifact, err := sfp.OpenArtifact(file); err == nil {
+				defer artifact.Close()
+				places[file] = artifact
+			}
+		}
+	}
+	for place, fsys := range places {
+		for _, p := range s.original.Packages {
+			found := ""
+			fs.WalkDir(fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
+				if err == nil && strings.EqualFold(path.Base(file), name+".permissionset-meta.xml") {
+					found = path.Join(place, file)
+					return fs.SkipAll
+				}
+				return nil
+			})
+			if found != "" {
+				return found
+			}
+		}
+	}
+	return ""
 }

@@ -112,7 +112,7 @@ func TestFindingsOfVersions(t *testing.T) {
 		project, run metadata.Version
 		findings     int
 		certain      bool
-	}{{67, 65, 0, false}, {64, 64, 1, true}, {64, 66, 1, false}, {66, 64, 1, false}} {
+	}{{67, 65, 0, false}, {64, 64, 1, true}, {64, 66, 1, false}, {66, 64, 0, false}} {
 		o := startOrg(t, simorg.Config{})
 		q := p.with(project{"sfdx-project.json": strings.Replace(p["sfdx-project.json"], "67.0", test.project.String(), 1)})
 		options, err := o.options(q, "def")
@@ -418,4 +418,132 @@ func TestPool(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// secret is a private key as far as anybody can tell.
+const secret = "-----BEGIN " + "PRIVATE KEY-----MIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYw"
+
+// TestReviewed holds what reviewers have found: each run ends as it says, and the
+// deployment after it agrees.
+func TestReviewed(t *testing.T) {
+	plugins := func(on string) project {
+		return project{"src/pol/uat/extlClntAppPolicies/MyApp_plcy.ecaPlcy-meta.xml": `<ExtlClntAppConfigurablePolicies ` + ns + `><externalClientApplication>MyApp</externalClientApplication><isEnabled>true</isEnabled><isOauthPluginEnabled>` + on + `</isOauthPluginEnabled></ExtlClntAppConfigurablePolicies>`}
+	}
+	off := func(o *org) {
+		o.upsert(satellite(metadata.PluginPolicies, "MyApp_plcy", "MyApp", metadata.Field{Name: "isEnabled", Text: "true"}, metadata.Field{Name: "isOauthPluginEnabled", Text: "false"}))
+	}
+	locked := "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>"
+	for _, test := range []struct {
+		name     string
+		p        project
+		before   func(o *org) // after a first run without policies
+		err      string       // "" for none
+		findings int
+		sent     bool // something was sent
+	}{
+		{"a key in the policies", simple().with(policies("uat", "MyApp", "<startUrl>"+secret+"</startUrl>")).set(`"preflight": "off", "applyPolicies": true`), nil, "holds a private key", 0, false},
+		{"a permission set that the project brings", simple().with(policies("uat", "MyApp", "<commaSeparatedPermissionSet>New</commaSeparatedPermissionSet>")).with(project{"src/pol/uat/permissionsets/New.permissionset-meta.xml": "x"}), nil, "", 1, true},
+		{"a plugin that the folder switches on", simple().with(policies("uat", "MyApp", "")).with(plugins("true")), off, "", 0, true},
+		{"a plugin that the folder leaves off", simple().with(policies("uat", "MyApp", "")).with(plugins("false")), off, "isOauthPluginEnabled is false", 1, true},
+		{"a user that only the org has", applied(simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"))), func(o *org) {
+			o.upsert(satellite(metadata.GlobalOAuthSettings, "MyApp_glbloauth", "MyApp", metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}), satellite(metadata.OAuthPolicies, "MyApp_oauthPlcy", "MyApp", metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}, metadata.Field{Name: "clientCredentialsFlowUser", Text: "run@example.com"}))
+		}, "", 0, true},
+		{"a user that nobody has", applied(simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"))), nil, "no user is named", 1, true},
+		{"an element twice", simple().with(policies("uat", "MyApp", "<startUrl>a</startUrl><startUrl>b</startUrl>")), nil, "stands more than once", 1, false},
+		{"a wrong value to be applied", applied(simple().with(policies("uat", "MyApp", "<policyAction>Bolck</policyAction>"))).set(`"preflight": "warn"`), nil, "so that the policies cannot be applied; write Block", 1, false},
+		{"policies in two packages", simple().with(policies("uat", "MyApp", "")).with(project{"src/more/uat/Q.ecaOauthPlcy-meta.xml": policies("uat", "MyApp", "")["src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"]}).
+			with(project{"sfdx-project.json": strings.Replace(simple()["sfdx-project.json"], `"aliasfy": true}`, `"aliasfy": true}, {"path": "src/more", "package": "more", "aliasfy": true}`, 1)}), nil, "has policies in src/pol/uat/", 1, false},
+		{"other apps' policies twice", simple().with(policies("uat", "MyApp", "")).with(policies("uat", "Foreign", "")).with(project{"src/pol/uat/F2.ecaOauthPlcy-meta.xml": policies("uat", "Foreign", "")["src/pol/uat/extlClntAppOauthPolicies/Foreign_oauthPlcy.ecaOauthPlcy-meta.xml"]}), nil, "", 0, true},
+		{"white space", applied(simple().with(policies("uat", "MyApp", strings.NewReplacer(">admin", ">\n Run", ".com<", ".COM\n<").Replace(clientCredentials)+strings.ReplaceAll(locked, "Admin", " Admin")))), nil, "", 1, true},
+		{"texts that sf replaces", simple().with(policies("uat", "MyApp", runAs("RUNAS"))).with(project{"sfdx-project.json": strings.Replace(simple()["sfdx-project.json"], `"plugins"`, `"replacements": [{}], "plugins"`, 1)}), nil, "", 1, true},
+		{"several failures at once", settings(`"MyApp": {"permissionSets": ["NoA", "NoB"]}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("nobody@example.com"))), nil, "no permission set NoA", 1, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := startOrg(t, people)
+			if test.before != nil {
+				o.mustRun(simple())
+				test.before(o)
+			}
+			report, err := o.run(test.p)
+			switch {
+			case test.err == "" && err != nil:
+				t.Fatalf("ended with %v", err)
+			case test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)):
+				t.Errorf("ended with %v", err)
+			}
+			if test.sent != (len(o.Requests()) > 0) {
+				t.Errorf("%d requests were sent", len(o.Requests()))
+			}
+			if report != nil && len(report.Findings) != test.findings {
+				t.Errorf("found %v", report.Findings)
+			}
+			if err != nil && strings.Contains(err.Error(), secret) || strings.Contains(fmt.Sprint(report), secret) {
+				t.Error("the key is shown")
+			}
+			if joined, ok := err.(interface{ Unwrap() []error }); ok {
+				for _, one := range joined.Unwrap() {
+					if strings.Contains(one.Error(), "\n") {
+						t.Errorf("several failures in one: %v", one)
+					}
+				}
+			}
+			if test.err == "" && !strings.Contains(test.name, "replaces") && !strings.Contains(test.name, "brings") && len(o.Components(metadata.OAuthPolicies)) == 0 {
+				if err := o.Deploy(test.p.fs(), "src/pol/uat"); err != nil && !strings.Contains(test.name, "other apps") {
+					t.Errorf("the deployment ends with %v", err)
+				}
+			}
+			if test.err == "" {
+				if again := o.mustRun(test.p); again.Pending > 0 {
+					t.Errorf("the second run did %s", actions(again))
+				}
+			}
+		})
+	}
+}
+
+// TestPoolWithoutFolder: nobody deploys the policies to a pool, so nobody fails of a
+// folder that is missing; and an app that is not there does not keep others from
+// their consumer.
+func TestPoolWithoutFolder(t *testing.T) {
+	o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
+	o.alias, o.kind = "SO1", orgauth.Scratch
+	p := simple().with(header("Other")).with(policies("uat", "MyApp", ""))
+	if err := o.Deploy(header("MyApp").fs(), "src/def"); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []project{p, applied(p), applied(p.with(policies("default", "Other", "<policyAction>Nonsense</policyAction>")))} {
+		options, err := o.options(p, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		options.Pool = true
+		if _, err := bootstrap.Run(t.Context(), options); err != nil {
+			t.Error(err)
+		}
+		o.one(metadata.GlobalOAuthSettings)
+	}
+}
+
+// TestLookupFails: what is asked for advice alone does not end a run.
+func TestLookupFails(t *testing.T) {
+	for _, fault := range []simorg.Fault{{Status: 503}, {Status: 404, Body: "<html>"}, {Status: 403, Body: "x"}} {
+		o := startOrg(t, people)
+		fault.Fits = func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+User") }
+		o.Inject(fault)
+		report := o.mustRun(simple().with(policies("uat", "MyApp", runAs("run@example.com"))))
+		if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Problem, "was not checked") {
+			t.Errorf("found %v", report.Findings)
+		}
+	}
+}
+
+// TestTwins has two apps of one name, of which one is managed: neither is granted.
+func TestTwins(t *testing.T) {
+	o := startOrg(t, people)
+	o.Inject(simorg.Fault{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"done": true, "records": [{"Id": "0xI1", "DeveloperName": "MyApp"}, {"Id": "0xI2", "DeveloperName": "MyApp"}]}`,
+		Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+ExternalClientApplication") }})
+	_, err := o.run(settings(`"MyApp": {"permissionSets": ["Erp_Admin"]}`).with(header("MyApp")))
+	if err == nil || !strings.Contains(err.Error(), "several apps called MyApp") {
+		t.Errorf("ended with %v", err)
+	}
 }

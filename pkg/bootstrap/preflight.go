@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -38,7 +39,7 @@ func (f Finding) String() string {
 		if f.Certain {
 			how = "will"
 		}
-		s += fmt.Sprintf(", and the deployment of the policies %s fail with %q", how, f.Says)
+		s += fmt.Sprintf(", and the policies %s be refused with %q", how, f.Says)
 	}
 	return s + "; " + f.Fix
 }
@@ -66,39 +67,46 @@ const (
 )
 
 // inSource checks the policies as far as no org is needed for it.
-func inSource(apps []*App, target Target, sourceVersion metadata.Version) (all []Finding) {
-	older, newer := target.Version, target.Version
-	if sourceVersion != 0 {
-		// sfp deploys with the project's version, or the org's.
-		older, newer = min(older, sourceVersion), max(newer, sourceVersion)
-	}
+func inSource(apps []*App, target Target, source *Source) (all []Finding) {
 	for _, app := range apps {
 		if !app.checked {
 			continue
 		}
-		for _, file := range app.policies {
+		applied := app.Wanted[metadata.OAuthPolicies] != nil
+		for i, file := range app.policies {
 			find := func(check, field string) Finding {
-				return Finding{Check: check, App: app.Name, File: file.File, Field: field, Certain: true}
+				return Finding{Check: check, App: app.Name, File: file.File, Field: field, Certain: !source.project.Replaces}
 			}
-			for _, p := range file.Problems(older) {
+			// sfp deploys with the project's version, or the org's.
+			version := cmp.Or(source.Version, target.Version)
+			for _, p := range file.Problems(version) {
+				if applied {
+					break // which has been looked at, see applied
+				}
 				f := find("field", p.Field)
 				f.Problem, f.Says, f.Fix = p.Err.Error(), p.Says, p.Fix
 				switch p.Kind {
 				case metadata.UnknownField, metadata.WrongValue:
-					f.Certain = newer <= metadata.LatestVersion // a later version may have it
+					f.Certain = f.Certain && max(version, target.Version) <= metadata.LatestVersion // a later version may have it
 				case metadata.NewerField:
-					f.Certain = slices.ContainsFunc(file.Problems(newer), func(q metadata.Problem) bool { return q.Field == p.Field && q.Kind == p.Kind })
+					f.Certain = source.Version != 0 && slices.ContainsFunc(file.Problems(target.Version), func(q metadata.Problem) bool { return q.Field == p.Field && q.Kind == p.Kind })
 				}
+				all = append(all, f)
+			}
+			if first := app.policies[0]; i > 0 && !strings.EqualFold(first.FullName, file.FullName) {
+				f := find("record-name", "")
+				f.Problem = fmt.Sprintf("%s has policies in %s as well, and an app has one record of them", app.Name, first.File)
+				f.Says, f.Fix = duplicateOf(first.FullName), "remove one of them"
 				all = append(all, f)
 			}
 			if user := strings.TrimSpace(file.Text("clientCredentialsFlowUser")); file.Bool("isClientCredentialsFlowEnabled") {
 				f := find("run-as-user", "clientCredentialsFlowUser")
 				f.Says = saysNoRunAsUser
-				switch user {
-				case "":
-					f.Problem, f.Fix = "the client credentials flow is on and no user is named", "name one, or set isClientCredentialsFlowEnabled to false"
+				switch {
+				case user == "" && !applied:
+					f.Problem, f.Fix = noUser, noUserFix
 					all = append(all, f)
-				case usernamePlaceholder:
+				case user == usernamePlaceholder && !applied:
 					f.Problem, f.Fix = usernamePlaceholder+" is not filled in where sfp deploys the policies", `name a user, or set "applyPolicies": true in plugins.eca, which fills it in on scratch orgs`
 					all = append(all, f)
 				}
@@ -108,26 +116,35 @@ func inSource(apps []*App, target Target, sourceVersion metadata.Version) (all [
 	return all
 }
 
+const (
+	noUser    = "the client credentials flow is on and no user is named"
+	noUserFix = "name one, or set isClientCredentialsFlowEnabled to false"
+)
+
+func duplicateOf(fullName string) string {
+	return "DUPLICATE_VALUE: ExtlClntAppOauthSettingsId duplicates value on " + fullName
+}
+
 // profileID is what the ID of a profile looks like.
 var profileID = regexp.MustCompile(`^00e[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)
 
 func preAuthorisedOnly(file policiesFile) bool {
-	return file.Text("permittedUsersPolicyType") == "AdminApprovedPreAuthorized"
+	return strings.TrimSpace(file.Text("permittedUsersPolicyType")) == "AdminApprovedPreAuthorized"
 }
 
 // inOrg checks the policies against what the org has.
-func (p *Plan) inOrg(target Target) (all []Finding) {
+func (p *Plan) inOrg(target Target, source *Source) (all []Finding) {
 	for _, plan := range p.Apps {
 		app := plan.App
 		if !app.checked {
 			continue
 		}
 		for _, file := range app.policies {
-			check := &orgCheck{Plan: p, app: plan, file: file}
+			check := &orgCheck{Plan: p, app: plan, file: file, source: source}
 			check.runAsUser()
 			check.names("permission-set", "commaSeparatedPermissionSet", "PermissionSet", "permission sets", sfp.PermissionSetID)
 			check.names("profile", "commaSeparatedProfile", "Profile", "profiles", profileID)
-			if !target.Undeployed && file.Package != "" {
+			if !target.Undeployed {
 				check.recordName()
 			}
 			check.switches()
@@ -143,11 +160,15 @@ type orgCheck struct {
 	*Plan
 	app      *AppPlan
 	file     policiesFile
+	source   *Source
 	findings []Finding
 }
 
 func (c *orgCheck) find(f Finding) {
 	f.App, f.File = c.app.App.Name, c.file.File
+	if f.Field != "" && c.source.project.Replaces {
+		f.Certain = false // sf may replace the text when it deploys it
+	}
 	c.findings = append(c.findings, f)
 }
 
@@ -163,10 +184,22 @@ func (c *orgCheck) refused(check, field, object string) bool {
 func (c *orgCheck) runAsUser() {
 	const field = "clientCredentialsFlowUser"
 	name := strings.TrimSpace(c.file.Text(field))
-	if !c.file.Bool("isClientCredentialsFlowEnabled") || name == "" || name == usernamePlaceholder || c.refused("run-as-user", field, "User") {
+	if !c.file.Bool("isClientCredentialsFlowEnabled") || name == usernamePlaceholder {
 		return
 	}
 	f := Finding{Check: "run-as-user", Field: field, Says: saysNoRunAsUser, Certain: true}
+	if name == "" {
+		// Where eca applies the policies, the user whom the org has stays.
+		existing := c.state.of(metadata.OAuthPolicies, c.app.App)
+		if c.applied() && (existing == nil || existing.Text(field) == "") {
+			f.Problem, f.Fix = noUser, noUserFix
+			c.find(f)
+		}
+		return
+	}
+	if c.refused("run-as-user", field, "User") {
+		return
+	}
 	switch found, ok := c.state.lookups.users[fold(name)]; {
 	case !ok:
 		f.Problem, f.Fix = fmt.Sprintf("there is no user %s on this org", name), "name one that the org has, or create it first"
@@ -210,7 +243,14 @@ func (c *orgCheck) names(check, field, object, what string, id *regexp.Regexp) {
 		if sets {
 			known = c.state.lookups.sets[fold(name)] != ""
 		}
-		if !known {
+		if known {
+			continue
+		}
+		if file := c.source.permissionSetFile(name); sets && file != "" {
+			c.find(Finding{Check: check, Field: field, Problem: fmt.Sprintf("there is no permission set %s on this org yet, and %s brings it", name, file), Fix: "make sure that it is deployed before the policies, or with them"})
+		} else if similar := c.state.lookups.similar[fold(name)]; sets && similar != "" {
+			c.find(Finding{Check: check, Field: field, Problem: fmt.Sprintf("there is a permission set %s on this org, and none %s", similar, name), Fix: "write its name with the namespace, unless that is the org's own"})
+		} else {
 			find(name, fmt.Sprintf("there are no %s called %s on this org", what, name), "deploy it before the policies, or correct the name")
 		}
 	}
@@ -223,26 +263,38 @@ func (c *orgCheck) recordName() {
 	if existing == nil || strings.EqualFold(existing.FullName, c.file.FullName) {
 		return
 	}
+	if first := c.app.App.policies[0]; first.FullName != c.file.FullName && strings.EqualFold(existing.FullName, first.FullName) {
+		return // which was found in the source
+	}
 	name := existing.FullName + "." + metadata.Lookup(metadata.OAuthPolicies).Suffix + "-meta.xml"
 	f := Finding{
 		Check:   "record-name",
 		Problem: fmt.Sprintf("the org has the policies of %s under the name %s", c.app.App.Name, existing.FullName),
-		Says:    "DUPLICATE_VALUE: ExtlClntAppOauthSettingsId duplicates value on " + existing.FullName,
-		Fix:     fmt.Sprintf(`rename the file to %s, or set "applyPolicies": true in plugins.eca and leave %s out of the installation`, name, c.file.Package),
-		Certain: true,
+		Says:    duplicateOf(existing.FullName),
+		Fix:     fmt.Sprintf(`rename the file to %s, or set "applyPolicies": true in plugins.eca and leave %s out of the installation`, name, cmp.Or(c.file.Package, "them")),
+		Certain: c.file.Package != "", // of a directory that was given, nobody knows what becomes of it
 	}
-	if c.app.App.Wanted[metadata.OAuthPolicies] != nil {
+	if c.applied() {
 		f.Fix = fmt.Sprintf("eca has them under the org's name; leave %s out of the installation, or rename the file to %s", c.file.Package, name)
 		f.Certain = false
 	}
-	c.find(f)
+	if !c.applied() || c.file.Package != "" {
+		c.find(f)
+	}
 }
+
+// applied reports whether eca brings the policies itself.
+func (c *orgCheck) applied() bool { return c.app.App.Wanted[metadata.OAuthPolicies] != nil }
 
 // switches checks that what the policies build on is on.
 func (c *orgCheck) switches() {
 	if plugins := c.state.of(metadata.PluginPolicies, c.app.App); plugins != nil {
 		for _, name := range []string{"isOauthPluginEnabled", "isEnabled"} {
-			if !plugins.Bool(name) && !c.app.App.Wanted[metadata.PluginPolicies].Has(name) {
+			// sfp may bring plugin policies that switch it on along with these.
+			on := !c.applied() && slices.ContainsFunc(c.file.place.plugins, func(own *metadata.Component) bool {
+				return strings.EqualFold(own.App(), c.app.App.Name) && own.Bool(name)
+			})
+			if !plugins.Bool(name) && !on && !c.app.App.Wanted[metadata.PluginPolicies].Has(name) {
 				c.find(Finding{
 					Check: "oauth-off", Problem: fmt.Sprintf("%s is false in %s on this org", name, plugins.FullName), Says: saysNoOAuth,
 					Fix:     fmt.Sprintf("state policies.%s in plugins.eca to switch it on", name),

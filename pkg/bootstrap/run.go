@@ -120,10 +120,25 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	if len(resolved.Apps) == 0 {
 		return report, nil
 	}
-	findings := inSource(resolved.Apps, target, options.Source.Version)
-	if resolved.Preflight == sfp.PreflightFail && certain(findings) != nil && !options.PlanOnly {
+	// sound looks at what is wrong with the policies, as far as the source shows it.
+	var findings []Finding
+	sound := func() error {
+		findings = inSource(resolved.Apps, target, options.Source)
 		report.Findings = findings
-		return report, certain(findings)
+		for _, app := range resolved.Apps {
+			if app.wrong != nil {
+				return app.wrong
+			}
+		}
+		if resolved.Preflight == sfp.PreflightFail && !options.PlanOnly {
+			return certain(findings)
+		}
+		return nil
+	}
+	if !options.Pool {
+		if err := sound(); err != nil {
+			return report, err
+		}
 	}
 	headers := func(context.Context) error { return nil }
 	var onOrg []*metadata.Component
@@ -153,6 +168,9 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 			}
 			return absent
 		})
+		if err := sound(); err != nil {
+			return report, err
+		}
 	}
 	plan := newPlan(found, resolved.Apps, target.DomainURL)
 	plan.frugal = unknownKind
@@ -160,20 +178,31 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 		err = plan.stopped(org.headers(ctx, plan))
 	} else {
 		if resolved.Preflight == sfp.PreflightFail {
-			plan.hold(plan.inOrg(target))
+			plan.hold(plan.inOrg(target, options.Source))
 		}
 		err = org.Apply(ctx, plan)
 	}
-	report.Findings = append(findings, plan.inOrg(target)...)
+	report.Findings = append(findings, plan.inOrg(target, options.Source)...)
 	report.add(plan)
 	if resolved.Preflight == sfp.PreflightFail {
-		if refused := certain(report.Findings); err == nil {
-			err = refused
-		} else if refused != nil {
-			err = errors.Join(err, refused)
-		}
+		err = join(err, certain(report.Findings))
 	}
 	return report, err
+}
+
+// join joins errors as errors.Join does, without putting one join into another.
+func join(err, more error) error {
+	if more == nil {
+		return err
+	}
+	if err == nil {
+		return more
+	}
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	return errors.Join(append(slices.Clone(all), more)...)
 }
 
 // hold keeps policies from being sent that are certain to be refused.

@@ -38,7 +38,8 @@ type Target struct {
 	// Undeployed says that nobody deploys the policies after the run.
 	Undeployed bool
 
-	warn func(warning string)
+	applying bool // policies are to be applied, by ApplyPolicies or by the project
+	warn     func(warning string)
 }
 
 func (t Target) sandbox() (bool, error) {
@@ -117,6 +118,7 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 			resolved.Warnings = append(resolved.Warnings, warning)
 		}
 	}
+	target.applying = target.ApplyPolicies || s.project.Settings.ApplyPolicies
 	headers, err := s.headers(target)
 	if err != nil {
 		return nil, err
@@ -197,19 +199,22 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 		}
 		app.Wanted[typ] = stated
 	}
-	for _, place := range policies {
-		for _, file := range place.oauth {
+	for i := range policies {
+		for _, file := range policies[i].oauth {
 			if strings.EqualFold(file.App(), app.Name) {
+				file.place = &policies[i]
 				app.policies = append(app.policies, file)
 			}
 		}
 	}
-	apply := target.ApplyPolicies || s.project.Settings.ApplyPolicies
+	apply := target.applying
 	if settings.ApplyPolicies != nil && !target.ApplyPolicies {
 		apply = *settings.ApplyPolicies
 	}
-	if err := s.applied(app, apply, target); err != nil {
+	if err := s.applied(app, apply, target); errors.Is(err, ErrKindNeeded) {
 		return nil, err
+	} else if err != nil {
+		app.wrong = err
 	}
 	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != sfp.PreflightOff && (apply || !target.Undeployed)
 	app.looked = app.checked || app.Wanted[metadata.OAuthPolicies] != nil
@@ -259,10 +264,22 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 		return fmt.Errorf("%s has OAuth policies in %s and in %s, and only one of them can be applied; give the right directory with --policies", app.Name, app.policies[0].File, app.policies[1].File)
 	}
 	file := app.policies[0]
+	for _, problem := range file.Problems(target.Version) {
+		later := target.Version > metadata.LatestVersion // which may have what this table does not
+		if problem.Kind == metadata.SecretValue || later && (problem.Kind == metadata.UnknownField || problem.Kind == metadata.WrongValue) {
+			continue
+		}
+		fix := problem.Fix
+		if problem.Kind == metadata.NewerField {
+			fix = "choose a later --api-version, or remove it"
+		}
+		return &metadata.SourceError{Path: file.File, Field: problem.Field, Err: fmt.Errorf("%w, so that the policies cannot be applied; %s", problem.Err, fix)}
+	}
 	filled := *file.Component
 	filled.Fields = nil
 	stated := make(metadata.Stated)
 	for _, f := range file.Fields {
+		f.Text = strings.TrimSpace(f.Text)
 		if f.Name == "clientCredentialsFlowUser" && strings.TrimSpace(f.Text) == usernamePlaceholder {
 			wrong := func(format string, args ...any) error {
 				return &metadata.SourceError{Path: file.File, Field: f.Name, Err: fmt.Errorf(format, args...)}

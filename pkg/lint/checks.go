@@ -16,17 +16,20 @@ import (
 // rootElement finds the first element of a document.
 var rootElement = regexp.MustCompile(`<([A-Za-z_][\w.-]*)[\s/>]`)
 
+// privateKey is a private key with something of the key behind its first line.
+var privateKey = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\\n]*[A-Za-z0-9+/=]{32,}`)
+
 // checkContent looks at any file of a package: for keys, and for components that
 // their name hides.
-func (l *linter) checkContent(p *sfp.Package, file string, data []byte) {
+func (l *linter) checkContent(file string, data []byte) {
 	typ, _ := metadata.TypeOfFile(file)
-	if i := bytes.Index(data, []byte("PRIVATE KEY-----")); i >= 0 && typ == nil {
+	if at := privateKey.FindIndex(data); at != nil && typ == nil {
 		l.findings = append(l.findings, Finding{
-			Rule: "secret-in-source", Level: Error, File: file, Line: 1 + bytes.Count(data[:i], []byte("\n")),
+			Rule: "secret-in-source", Level: Error, File: file, Line: 1 + bytes.Count(data[:at[0]], []byte("\n")),
 			Message: "holds a private key", Fix: "remove it from the repository and its history, and replace the key pair",
 		})
 	}
-	if typ != nil || !strings.HasSuffix(file, ".xml") {
+	if typ != nil || !bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))), []byte("<")) {
 		return
 	}
 	match := rootElement.FindSubmatch(data)
@@ -47,20 +50,29 @@ func (l *linter) checkFiles() {
 			l.add("wrong-folder", Warning, c.file, "", fmt.Sprintf("%s is in the folder of another type, %s", c.Type, folder), "move it to "+t.Folder)
 		}
 		for _, p := range c.Problems(l.project.SourceAPIVersion) {
-			element := p.Field[strings.LastIndexByte(p.Field, '.')+1:]
+			if p.Kind == metadata.MissingField && p.Field == "externalClientApplication" {
+				continue // see checkApp
+			}
 			rule, level, message := "wrong-value", Error, p.Field+": "+p.Err.Error()
 			switch p.Kind {
 			case metadata.UnknownField:
 				rule = "unknown-element"
 			case metadata.NewerField:
 				rule, level = "newer-than-project", Warning
+			case metadata.RepeatedField:
+				rule = "repeated-element"
+			case metadata.MissingField:
+				rule = "missing-element"
 			case metadata.SecretValue:
 				rule = "secret-in-source"
+			}
+			if l.project.SourceAPIVersion > metadata.LatestVersion && (p.Kind == metadata.UnknownField || p.Kind == metadata.WrongValue) {
+				level = Warning // a version that this table does not know may have it
 			}
 			if p.Says != "" {
 				message += "; the platform says " + p.Says
 			}
-			l.add(rule, level, c.file, element, message, p.Fix)
+			l.add(rule, level, c.file, p.Field, message, p.Fix)
 		}
 		if c.Type == metadata.GlobalOAuthSettings && strings.TrimSpace(c.Text("consumerKey")) != "" {
 			l.add("secret-in-source", Error, c.file, "consumerKey", "holds the consumer key of one org", "remove it; each org makes its own")
@@ -80,6 +92,9 @@ func (l *linter) checkApp(c component) {
 		return
 	}
 	header, ok := l.header(app)
+	if l.malformed[strings.ToLower(app)] {
+		return
+	}
 	if !ok {
 		l.add("unknown-app", Warning, c.file, field, fmt.Sprintf("belongs to %s, of which the project has no header", app), "correct the name, or make sure that the app is on the org before")
 		return
@@ -89,14 +104,14 @@ func (l *linter) checkApp(c component) {
 	}
 	switch {
 	case c.index < header.index:
-		l.add("package-order", Error, sfp.ProjectFile, c.pkg.Name, fmt.Sprintf("the package %s with policies of %s comes before %s with its header", c.pkg.Name, header.FullName, header.pkg.Name), "put it behind that package")
+		l.add("package-order", Error, sfp.ProjectFile, l.atPackage(c.pkg), fmt.Sprintf("the package %s with policies of %s comes before %s with its header", c.pkg.Name, header.FullName, header.pkg.Name), "put it behind that package")
 	case c.index == header.index && c.Type == metadata.OAuthPolicies && isLocal(header):
 		l.add("package-order", Error, c.file, c.Type, fmt.Sprintf("the OAuth policies of %s are deployed together with its header, before its OAuth is enabled, and the platform says The OAuth settings are missing for this external client app", header.FullName), "move them to an aliasfied package behind "+header.pkg.Name)
 	}
 }
 
-// hookCall is how a script calls eca.
-var hookCall = regexp.MustCompile(`\beca\b`)
+// hookCall is how a script calls eca: by name, or by a variable with such a name.
+var hookCall = regexp.MustCompile(`(?im)^[^#\n]*eca\w*\}?["']?\s+hook\b`)
 
 // checkHeaders looks at the apps.
 func (l *linter) checkHeaders() {
@@ -121,19 +136,20 @@ func (l *linter) checkHeaders() {
 // checkScript looks for the script that enables OAuth after a Local app's header
 // is deployed. It reports whether the package calls eca.
 func (l *linter) checkScript(h component) bool {
-	problem := ""
+	problem, fix := "", `name scripts/bootstrap-eca-oauth.sh as its "postDeploymentScript"`
 	switch data, err := fs.ReadFile(l.fsys, path.Clean(h.pkg.Script)); {
 	case h.pkg.Script == "":
 		problem = "has no postDeploymentScript"
 	case err != nil:
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not exist", h.pkg.Script)
+		fix = "copy scripts/bootstrap-eca-oauth.sh there from ecakit"
 	case !hookCall.Match(data):
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not call eca", h.pkg.Script)
 	default:
 		return true
 	}
 	if isLocal(h) && !l.linked(h.FullName) {
-		l.add("script-not-wired", Error, sfp.ProjectFile, h.pkg.Name, fmt.Sprintf("the package %s with the Local app %s %s, so that nothing enables its OAuth", h.pkg.Name, h.FullName, problem), `name scripts/bootstrap-eca-oauth.sh as its "postDeploymentScript"`)
+		l.add("script-not-wired", Error, sfp.ProjectFile, l.atPackage(h.pkg), fmt.Sprintf("the package %s with the Local app %s %s, so that nothing enables its OAuth", h.pkg.Name, h.FullName, problem), fix)
 	}
 	return false
 }
@@ -221,7 +237,7 @@ func (l *linter) checkLinks() {
 func stage(name string) string {
 	word := strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
 	switch {
-	case strings.HasSuffix(word, "nonprod") || strings.HasSuffix(word, "nonproduction"):
+	case strings.HasSuffix(word, "nonprod") || strings.HasSuffix(word, "nonproduction") || strings.HasSuffix(word, "preprod"):
 		return "nonprod"
 	case strings.HasSuffix(word, "prod") || strings.HasSuffix(word, "production"):
 		return "prod"
@@ -247,13 +263,24 @@ func (l *linter) checkStages() {
 
 // checkPolicies looks at the OAuth policies.
 func (l *linter) checkPolicies() {
-	seen := make(map[string]string)
+	// Packages that are not aliasfied go to all orgs, and folders to those with their
+	// alias.
+	seen := make(map[string]component)
 	for _, c := range l.of(metadata.OAuthPolicies) {
-		key := c.pkg.Path + "\x00" + c.environ + "\x00" + strings.ToLower(c.App())
-		if other, twice := seen[key]; twice {
-			l.add("duplicate", Error, c.file, "externalClientApplication", fmt.Sprintf("%s has OAuth policies in %s already, and the platform allows one record for an app", c.App(), other), "remove one of them")
+		key := c.environment() + "\x00" + strings.ToLower(c.App())
+		merged, inDefault := seen[sfp.DefaultFolder+"\x00"+strings.ToLower(c.App())]
+		switch other, twice := seen[key]; {
+		case twice && (other.pkg == c.pkg && other.environ == c.environ || other.pkg != c.pkg && other.FullName != c.FullName):
+			l.add("duplicate", Error, c.file, "externalClientApplication", fmt.Sprintf("%s has OAuth policies in %s already, and the platform allows one record for an app", c.App(), other.file), "remove one of them")
+		case c.pkg.MergeMode && inDefault && merged.pkg == c.pkg && merged.FullName != c.FullName:
+			l.add("duplicate", Error, c.file, "externalClientApplication", fmt.Sprintf("in merge mode sfp puts %s into this folder as well, and the platform allows one record of OAuth policies for %s", merged.file, c.App()), "give both files the same name")
 		}
-		seen[key] = c.file
+		seen[key] = c
+		for _, name := range metadata.Items(c.Text("commaSeparatedPermissionSet")) {
+			if sfp.PermissionSetID.MatchString(name) {
+				l.add("wrong-value", Error, c.file, "commaSeparatedPermissionSet", fmt.Sprintf("%s is an ID, and the platform wants names: We couldn't find permission sets called %[1]s", name), "write the API name")
+			}
+		}
 		if !c.Bool("isClientCredentialsFlowEnabled") {
 			continue
 		}
@@ -317,7 +344,7 @@ func (l *linter) checkFolders() {
 			}
 		}
 		if policies && !slices.ContainsFunc(folders, func(f string) bool { return path.Base(f) == sfp.DefaultFolder }) {
-			l.add("no-default", Warning, sfp.ProjectFile, p.Name, fmt.Sprintf("the aliasfied package %s has no folder default, so that its deployment fails on every sandbox and scratch org without a folder of its own", p.Name), "add default, with client credentials off")
+			l.add("no-default", Warning, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the aliasfied package %s has no folder default, so that its deployment fails on every sandbox and scratch org without a folder of its own", p.Name), "add default, with client credentials off")
 		}
 	}
 }
@@ -334,7 +361,7 @@ func (l *linter) checkApps() {
 			level = Error // which the hook refuses
 		}
 		if !slices.Contains(names, app) {
-			l.add("unknown-app", level, sfp.ProjectFile, app, fmt.Sprintf("plugins.eca.apps.%s is for an app of which the project has no header%s", app, metadata.DidYouMean(app, names)), "correct the name, case and all, or remove the entry")
+			l.add("unknown-app", level, sfp.ProjectFile, "plugins.eca.apps."+app, fmt.Sprintf("plugins.eca.apps.%s is for an app of which the project has no header%s", app, metadata.DidYouMean(app, names)), "correct the name, case and all, or remove the entry")
 		}
 	}
 }

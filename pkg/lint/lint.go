@@ -8,7 +8,6 @@
 package lint
 
 import (
-	"bytes"
 	"cmp"
 	_ "embed"
 	"errors"
@@ -85,24 +84,22 @@ func parseRules(text string) (rules []Rule) {
 
 // Run checks the project in fsys. under is a directory of the project to which the
 // findings are confined, "." for all. The findings are ordered by file and line.
-// An error says that files could not be read.
+// An error says that the project file could not be read.
 func Run(fsys fs.FS, under string) ([]Finding, error) {
-	l := &linter{fsys: fsys, content: make(map[string][]byte)}
+	l := &linter{fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool)}
 	project, err := sfp.ReadProject(fsys, sfp.ProjectFile)
 	if err != nil {
 		var projectErr *sfp.ProjectError
 		if !errors.As(err, &projectErr) {
 			return nil, err
 		}
-		l.add("settings", Error, sfp.ProjectFile, settingKey(projectErr.Err), projectErr.Err.Error(), "correct it; nothing else was looked at")
+		l.add("settings", Error, sfp.ProjectFile, settingPath(projectErr.Err), projectErr.Err.Error(), "correct it; nothing else was looked at")
 		return l.findings, nil
 	}
 	l.project = project
 	for i := range project.Packages {
 		if p := &project.Packages[i]; p.Type != "data" {
-			if err := l.read(i, p); err != nil {
-				return nil, err
-			}
+			l.read(i, p)
 		}
 	}
 	l.checkFiles()
@@ -128,7 +125,8 @@ type linter struct {
 	fsys       fs.FS
 	project    *sfp.Project
 	components []component
-	content    map[string][]byte // of files that findings may point into
+	malformed  map[string]bool // apps whose header cannot be made out, folded
+	lines      map[string]*lines
 	findings   []Finding
 }
 
@@ -149,107 +147,121 @@ func (c component) environment() string {
 	return path.Base(c.environ)
 }
 
-// add notes a finding at the first place in the file where the text or element
-// stands.
+// add notes a finding in a file. at is the path of an element, with dots, or that
+// of a JSON value, like packageDirectories[0].path; "" is the file as a whole.
 func (l *linter) add(rule string, level Level, file, at, message, fix string) {
-	l.findings = append(l.findings, Finding{Rule: rule, Level: level, File: file, Line: l.line(file, at), Message: message, Fix: fix})
+	l.findings = append(l.findings, Finding{Rule: rule, Level: level, File: file, Line: l.line(file, at, message), Message: message, Fix: fix})
 }
 
-// line returns the line of a file in which an element or a JSON string first
-// stands, or 0.
-func (l *linter) line(file, at string) int {
-	if at == "" {
-		return 0
-	}
-	data, ok := l.content[file]
-	if !ok {
-		data, _ = fs.ReadFile(l.fsys, file)
-		l.content[file] = data
-	}
-	pattern := `<` + regexp.QuoteMeta(at) + `[\s/>]`
-	if path.Ext(file) == ".json" {
-		pattern = regexp.QuoteMeta(`"` + at + `"`)
-	}
-	match := regexp.MustCompile(pattern).FindIndex(data)
-	if match == nil {
-		return 0
-	}
-	return 1 + bytes.Count(data[:match[0]], []byte("\n"))
-}
-
-// settingKey returns the last key of the path of a wrong setting.
-func settingKey(err error) string {
+// settingPath returns the path of a wrong setting, "" for any other error.
+func settingPath(err error) string {
 	var wrong *metadata.SettingError
-	if !errors.As(err, &wrong) {
-		return ""
+	if errors.As(err, &wrong) {
+		return wrong.Path
 	}
-	key := wrong.Path[strings.LastIndexByte(wrong.Path, '.')+1:]
-	key, _, _ = strings.Cut(key, "[")
-	return key
+	return ""
+}
+
+// atPackage returns the path of a package in the project file.
+func (l *linter) atPackage(p *sfp.Package) string {
+	for i := range l.project.Packages {
+		if &l.project.Packages[i] == p {
+			return fmt.Sprintf("packageDirectories[%d]", i)
+		}
+	}
+	return ""
 }
 
 // maxScanned bounds the files that are searched for keys.
 const maxScanned = 1 << 20
 
 // read takes in the files of a package.
-func (l *linter) read(index int, p *sfp.Package) error {
-	err := fs.WalkDir(l.fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
+func (l *linter) read(index int, p *sfp.Package) {
+	unreadable := func(file string) {
+		l.add("unreadable", Warning, file, "", "cannot be read, so it was not looked at", "make it readable")
+	}
+	if info, err := fs.Stat(l.fsys, p.Path); err != nil || !info.IsDir() {
+		l.add("settings", Error, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name), "make it, or remove the package")
+		return
+	}
+	fs.WalkDir(l.fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			if file == p.Path && errors.Is(err, fs.ErrNotExist) {
-				l.add("settings", Error, sfp.ProjectFile, p.Name, fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name), "make it, or remove the package")
-				return fs.SkipAll
-			}
-			return err
+			unreadable(file)
+			return nil
 		}
 		if entry.IsDir() {
-			if name := entry.Name(); file != p.Path && (name == "node_modules" || strings.HasPrefix(name, ".")) {
+			nested := func(other sfp.Package) bool { return file != p.Path && other.Path == file } // which has its files itself
+			if name := entry.Name(); file != p.Path && (name == "node_modules" || strings.HasPrefix(name, ".")) || slices.ContainsFunc(l.project.Packages, nested) {
 				return fs.SkipDir
 			}
 			return nil
 		}
+		typ, _ := metadata.TypeOfFile(file)
 		info, err := entry.Info()
 		if err != nil || !info.Mode().IsRegular() {
-			return err
+			return nil // links are not followed, as sfp's own walk has it
 		}
 		if info.Size() <= maxScanned {
 			data, err := fs.ReadFile(l.fsys, file)
-			if err != nil {
-				return err
+			if err != nil && (typ != nil || fs.ValidPath(file)) {
+				unreadable(file)
+				l.unknown(typ, file)
+				return nil
 			}
-			l.checkContent(p, file, data)
+			l.checkContent(file, data)
 		}
-		if typ, _ := metadata.TypeOfFile(file); typ == nil {
+		if typ == nil {
 			return nil
 		}
 		c, err := metadata.ReadUnchecked(l.fsys, file)
-		var sourceErr *metadata.SourceError
-		if errors.As(err, &sourceErr) {
-			l.add("malformed", Error, file, sourceErr.Field, sourceErr.Err.Error(), "correct the file")
-			return nil
-		}
 		if err != nil {
-			return err
+			var sourceErr *metadata.SourceError
+			if errors.As(err, &sourceErr) {
+				err = sourceErr.Err
+			}
+			l.add("malformed", Error, file, "", err.Error(), "correct the file")
+			l.unknown(typ, file)
+			return nil
 		}
 		l.components = append(l.components, component{Component: c, file: file, pkg: p, index: index, environ: environmentFolder(p, file)})
 		return nil
 	})
-	return err
+}
+
+// unknown notes a header that cannot be made out, so that nothing is said of what
+// belongs to its app.
+func (l *linter) unknown(typ *metadata.Type, file string) {
+	if typ != nil && typ.Name == metadata.Header {
+		_, name := metadata.TypeOfFile(file)
+		l.malformed[strings.ToLower(name)] = true
+	}
 }
 
 // environmentFolder returns the folder of an aliasfied package whose name is the
-// alias that a file is for: the one that holds the types' folders.
+// alias that a file is for. Which one that is, only the orgs' aliases tell; this
+// takes it to be the one above the usual layouts of source (main/default, and the
+// types' folders), or the first one below the package.
 func environmentFolder(p *sfp.Package, file string) string {
 	if !p.Aliasfy {
 		return ""
 	}
-	dir := path.Dir(file)
-	if isTypeFolder(path.Base(dir)) {
-		dir = path.Dir(dir)
+	elements := strings.Split(strings.TrimPrefix(path.Dir(file)+"/", p.Path+"/"), "/")
+	elements = elements[:len(elements)-1]
+	if i := slices.IndexFunc(elements, isTypeFolder); i >= 0 {
+		elements = elements[:i]
+		if n := len(elements); n > 2 && elements[n-2] == "main" && elements[n-1] == "default" {
+			elements = elements[:n-2]
+		}
+		if n := len(elements); n > 1 && (elements[n-1] == "force-app" || elements[n-1] == "src") {
+			elements = elements[:n-1]
+		}
+	} else if len(elements) > 1 {
+		elements = elements[:1]
 	}
-	if dir == p.Path {
+	if len(elements) == 0 {
 		return ""
 	}
-	return dir
+	return path.Join(append([]string{p.Path}, elements...)...)
 }
 
 func isTypeFolder(name string) bool {
@@ -311,7 +323,7 @@ func (l *linter) checkResolution() {
 		var projectErr *sfp.ProjectError
 		if errors.As(err, &projectErr) {
 			message := projectErr.Err.Error()
-			where[message], keys[message] = append(where[message], alias), settingKey(projectErr.Err)
+			where[message], keys[message] = append(where[message], alias), settingPath(projectErr.Err)
 		}
 	}
 	for message, aliases := range where {

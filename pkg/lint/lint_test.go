@@ -52,7 +52,7 @@ const (
 func sound() files {
 	return files{
 		"sfdx-project.json":       fmt.Sprintf(packages, ""),
-		"scripts/bootstrap.sh":    "exec eca hook",
+		"scripts/bootstrap.sh":    "exec \"$ECA_BIN\" hook",
 		appFile:                   header("<distributionState>Local</distributionState>"),
 		"src/pol/default/" + plcy: policies("App", ""),
 		"src/pol/uat/" + plcy:     policies("App", runAs+flow),
@@ -87,7 +87,7 @@ func (f files) fs() fs.FS {
 	return fsys
 }
 
-const privateKey = "-----BEGIN " + "PRIVATE KEY-----\nx"
+const privateKey = "-----BEGIN " + "PRIVATE KEY-----\nMIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYw"
 
 // TestRules breaks the rules one at a time. Every rule is broken at least once.
 func TestRules(t *testing.T) {
@@ -112,7 +112,7 @@ func TestRules(t *testing.T) {
 		{"scoped to another org than the link", packaged().with(files{"src/def/extlClntAppOauthSettings/App_oauth.ecaOauth-meta.xml": oauth("App", link2)}), []string{"org-scoped error " + appFile + ":2 00D000000000002"}},
 		{"no script", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `, "postDeploymentScript": "scripts/bootstrap.sh"`, "", 1)}), []string{"script-not-wired error sfdx-project.json:2 has no postDeploymentScript"}},
 		{"script is gone", sound().with(files{"scripts/bootstrap.sh": ""}), []string{"script-not-wired error sfdx-project.json:2 does not exist"}},
-		{"another script", sound().with(files{"scripts/bootstrap.sh": "echo mecanic"}), []string{"script-not-wired error sfdx-project.json:2 does not call eca"}},
+		{"another script", sound().with(files{"scripts/bootstrap.sh": "# eca hook\necho deployed eca-definition"}), []string{"script-not-wired error sfdx-project.json:2 does not call eca"}},
 		{"policies first", sound().with(files{"sfdx-project.json": `{"packageDirectories": [
 			{"path": "src/pol", "package": "pol", "aliasfy": true},
 			{"path": "src/def", "package": "def", "postDeploymentScript": "scripts/bootstrap.sh"}]}`}), []string{"package-order error sfdx-project.json:2 before def"}},
@@ -135,10 +135,23 @@ func TestRules(t *testing.T) {
 			"src/def/externalClientApps/ErpNonProd.eca-meta.xml":          header("<distributionState>Packaged</distributionState>"),
 			"src/def/extlClntAppOauthSettings/P_oauth.ecaOauth-meta.xml":  oauth("Erp_Prod", link),
 			"src/def/extlClntAppOauthSettings/NP_oauth.ecaOauth-meta.xml": oauth("ErpNonProd", link)}), []string{"mixed-stages warning src/def/externalClientApps/Erp_Prod.eca-meta.xml:1 production"}},
-		{"broken XML", sound().with(files{"src/pol/uat/" + plcy: "<ExtlClntApp"}), []string{"malformed error src/pol/uat/" + plcy + ":0 well-formed"}},
+		{"broken XML", sound().with(files{"src/pol/uat/" + plcy: "<ExtlClntApp"}), []string{"malformed error src/pol/uat/" + plcy + ":1 well-formed"}},
 		{"another root", sound().with(files{"src/pol/uat/" + plcy: header("")}), []string{"malformed error src/pol/uat/" + plcy + ":0 root element"}},
 		{"unknown element", sound().with(files{"src/pol/uat/" + plcy: policies("App", "\n<permittedUserPolicyType>AllSelfAuthorized</permittedUserPolicyType>")}), []string{"unknown-element error src/pol/uat/" + plcy + ":3 permittedUsersPolicyType"}},
 		{"unknown value", sound().with(files{"src/pol/uat/" + plcy: policies("App", "<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>")}), []string{"wrong-value error src/pol/uat/" + plcy + ":2 'AdminApproved' is not a valid value for the enum 'PermittedUsersPolicyType'"}},
+		{"two of one", sound().with(files{"src/pol/uat/" + plcy: policies("App", "\n<startUrl>a</startUrl>\n<startUrl>b</startUrl>")}), []string{"repeated-element error src/pol/uat/" + plcy + ":3 more than once"}},
+		{"missing element", sound().with(files{"src/pol/uat/extlClntAppPolicies/A.ecaPlcy-meta.xml": xml("ExtlClntAppConfigurablePolicies", "<externalClientApplication>App</externalClientApplication>")}), []string{"missing-element error src/pol/uat/extlClntAppPolicies/A.ecaPlcy-meta.xml:1 isEnabled"}},
+		{"unknown scope", packaged().with(files{"src/def/extlClntAppOauthSettings/App_oauth.ecaOauth-meta.xml": oauth("App", link+"\n<commaSeparatedOauthScopes>Api, refresh_token</commaSeparatedOauthScopes>")}), []string{"wrong-value error src/def/extlClntAppOauthSettings/App_oauth.ecaOauth-meta.xml:3 write RefreshToken"}},
+		{"permission set by ID", sound().with(files{"src/pol/uat/" + plcy: policies("App", "\n<commaSeparatedPermissionSet>0PS000000000001</commaSeparatedPermissionSet>")}), []string{"wrong-value error src/pol/uat/" + plcy + ":3 API name"}},
+		{"the marker of a key alone", sound().with(files{"src/def/classes/X.cls": "key.remove('-----BEGIN " + "PRIVATE KEY-----');"}), nil},
+		{"main/default below the folders", sound().with(files{"src/pol/default/" + plcy: "", "src/pol/uat/" + plcy: "", "src/pol/default/main/default/" + plcy: policies("App", ""), "src/pol/uat/main/default/" + plcy: policies("App", runAs+flow), "src/pol/uat2/force-app/main/default/" + plcy: policies("App", runAs+flow)}), nil},
+		{"folders in a folder", sound().with(files{"src/pol/default/" + plcy: "", "src/pol/uat/" + plcy: "", "src/pol/envs/default/" + plcy: policies("App", ""), "src/pol/envs/uat/" + plcy: policies("App", "")}), nil},
+		{"no -meta.xml", sound().with(files{"src/pol/uat/App.ecaOauthPlcy": policies("App", "")}), []string{"wrong-suffix error src/pol/uat/App.ecaOauthPlcy:1 App.ecaOauthPlcy-meta.xml"}},
+		{"policies of two packages", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `], "source`, `, {"path": "src/pol2", "package": "pol2", "aliasfy": true}], "source`, 1), "src/pol2/default/x.txt": "", "src/pol2/uat/extlClntAppOauthPolicies/Q.ecaOauthPlcy-meta.xml": policies("App", "")}), []string{"no-default warning sfdx-project.json:4 pol2", "duplicate error src/pol2/uat/extlClntAppOauthPolicies/Q.ecaOauthPlcy-meta.xml:2 one record"}},
+		{"merge mode", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `"aliasfy": true`, `"aliasfy": {"mergeMode": true}`, 1), "src/pol/uat/" + plcy: "", "src/pol/uat/extlClntAppOauthPolicies/Q.ecaOauthPlcy-meta.xml": policies("App", "")}), []string{"duplicate error src/pol/uat/extlClntAppOauthPolicies/Q.ecaOauthPlcy-meta.xml:2 same name"}},
+		{"a comment before", sound().with(files{"src/pol/uat/" + plcy: policies("App", "<!-- <bogus> -->\n\n<bogus/>")}), []string{"unknown-element error src/pol/uat/" + plcy + ":4 remove"}},
+		{"a malformed header", sound().with(files{appFile: "<x"}), []string{"malformed error " + appFile + ":1 well-formed"}},
+		{"a package in a package", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `{"path": "src/pol"`, `{"path": "src", "package": "all", "type": "source"},{"path": "src/pol"`, 1)}), nil},
 		{"newer element", sound().with(files{"src/pol/uat/" + plcy: policies("App", "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>")}), []string{"newer-than-project warning src/pol/uat/" + plcy + ":2 65.0"}},
 		{"wrong suffix", sound().with(files{"src/pol/uat/extlClntAppOauthPolicies/App.ecaOauthPolicy-meta.xml": policies("App", "")}), []string{"wrong-suffix error src/pol/uat/extlClntAppOauthPolicies/App.ecaOauthPolicy-meta.xml:1 App.ecaOauthPlcy-meta.xml"}},
 		{"wrong folder", sound().with(files{appFile: "", "src/def/extlClntAppPolicies/App.eca-meta.xml": header("")}), []string{"wrong-folder warning src/def/extlClntAppPolicies/App.eca-meta.xml:0 externalClientApps"}},
@@ -148,7 +161,7 @@ func TestRules(t *testing.T) {
 		{"two headers", sound().with(files{"src/def/more/App.eca-meta.xml": header("")}), []string{"duplicate error src/def/more/App.eca-meta.xml:1 already"}},
 		{"two policies", sound().with(files{"src/pol/uat/more/extlClntAppOauthPolicies/B.ecaOauthPlcy-meta.xml": policies("App", ""), "src/pol/uat/extlClntAppOauthPolicies/C.ecaOauthPlcy-meta.xml": policies("App", "")}), []string{"duplicate error src/pol/uat/extlClntAppOauthPolicies/C.ecaOauthPlcy-meta.xml:2 one record"}},
 		{"wrong setting", sound().settings(`{"apps": {"App": {"oauthSetings": {}}}}`), []string{"settings error sfdx-project.json:4 did you mean oauthSettings?"}},
-		{"no JSON", sound().with(files{"sfdx-project.json": "{"}), []string{"settings error sfdx-project.json:0 line 1"}},
+		{"no JSON", sound().with(files{"sfdx-project.json": "{"}), []string{"settings error sfdx-project.json:1 line 1"}},
 		{"no directory", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `], "source`, `, {"path": "src/gone", "package": "gone"}], "source`, 1)}), []string{"settings error sfdx-project.json:4 src/gone"}},
 		{"contradiction", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"isClientCredentialsFlowEnabled": false}}}}`), []string{"settings error sfdx-project.json:4 (for uat)"}},
 		{"no certificate", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"certificate": {"file": "gone.crt"}}}}}`), []string{"settings error sfdx-project.json:4 (for default, uat)"}},
@@ -177,6 +190,13 @@ func TestRules(t *testing.T) {
 			}
 		})
 	}
+	findings, err := lint.Run(closed{sound().fs(), appFile}, ".")
+	if err != nil || len(findings) != 1 || findings[0].Rule != "unreadable" || findings[0].File != appFile {
+		t.Errorf("of a file that cannot be opened: %v, %v", findings, err)
+	}
+	for _, f := range findings {
+		broken[f.Rule] = true
+	}
 	for _, rule := range lint.Rules {
 		if !broken[rule.ID] {
 			t.Errorf("no test breaks %s", rule.ID)
@@ -190,6 +210,19 @@ func TestRules(t *testing.T) {
 			t.Errorf("RULES.md has no page for %s", rule)
 		}
 	}
+}
+
+// closed is a file system with a file that cannot be opened.
+type closed struct {
+	fs.FS
+	file string
+}
+
+func (c closed) Open(name string) (fs.File, error) {
+	if name == c.file {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return c.FS.Open(name)
 }
 
 func TestUnder(t *testing.T) {

@@ -69,7 +69,7 @@ func (c *Component) App() string {
 	if c.Type == Header {
 		return c.FullName
 	}
-	return c.Text("externalClientApplication")
+	return strings.TrimSpace(c.Text("externalClientApplication"))
 }
 
 // MarshalXML writes the component as the value of a SOAP message: an element

@@ -12,14 +12,17 @@ type ProblemKind uint8
 
 // The kinds of problem.
 const (
-	UnknownField ProblemKind = iota // the type has no such field in any version
-	NewerField                      // the API version is older than the field
-	WrongValue                      // the value is not of the field's kind
-	SecretValue                     // the value is a secret, which has no place in source
+	UnknownField  ProblemKind = iota // the type has no such field in any version
+	NewerField                       // the API version is older than the field
+	WrongValue                       // the value is not of the field's kind
+	RepeatedField                    // the field stands twice and may stand once
+	MissingField                     // the type demands the field
+	SecretValue                      // the value is a secret, which has no place in source
 )
 
 // Problem is what is wrong with one field of a component. The platform refuses a
-// component with any of them, except for a SecretValue.
+// component with any of them, except for a SecretValue; that it refuses a
+// RepeatedField is assumed, from the WSDL, which allows one.
 type Problem struct {
 	Field string // the field, with a dot before that of a nested element
 	Kind  ProblemKind
@@ -42,10 +45,26 @@ func (c *Component) Problems(v Version) []Problem {
 	return problems(c.Fields, t.Fields, t.Name, "", v)
 }
 
+// Secret returns an error for the first field of the component that holds a
+// secret, which it does not repeat, or nil.
+func (c *Component) Secret() error {
+	for _, p := range c.Problems(0) {
+		if p.Kind == SecretValue {
+			return fmt.Errorf("%s: %w", p.Field, p.Err)
+		}
+	}
+	return nil
+}
+
 func problems(fields []Field, types []FieldType, in, prefix string, v Version) (all []Problem) {
+	seen := make(map[string]bool)
 	for _, f := range fields {
 		at := prefix + f.Name
 		ft := findField(types, f.Name)
+		if ft != nil && !ft.Repeated && seen[f.Name] {
+			all = append(all, Problem{Field: at, Kind: RepeatedField, Err: errors.New("stands more than once"), Fix: "leave one of them"})
+		}
+		seen[f.Name] = true
 		if ft == nil {
 			var known []string
 			for _, t := range types {
@@ -82,6 +101,22 @@ func problems(fields []Field, types []FieldType, in, prefix string, v Version) (
 			all = append(all, p)
 		default:
 			all = append(all, Problem{Field: at, Kind: WrongValue, Err: err, Fix: "write a " + ft.Kind.String()})
+		}
+		if f.Name == "commaSeparatedOauthScopes" {
+			for _, scope := range ft.items(f.Text) {
+				if !slices.Contains(Scopes, scope) {
+					p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("there is no OAuth scope %q", scope), Fix: "write one of " + strings.Join(Scopes, ", ")}
+					if similar := similarName(scope, Scopes); similar != "" {
+						p.Fix = "write " + similar
+					}
+					all = append(all, p)
+				}
+			}
+		}
+	}
+	for _, ft := range types {
+		if ft.Required && !seen[ft.Name] {
+			all = append(all, Problem{Field: prefix + ft.Name, Kind: MissingField, Err: errors.New("is missing, and the platform demands it"), Fix: "add it"})
 		}
 	}
 	return all

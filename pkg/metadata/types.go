@@ -64,6 +64,7 @@ type FieldType struct {
 	// where Salesforce's documentation names a default of true.
 	Default string
 
+	Fold     bool // case and surrounding white space carry no meaning
 	PEM      bool // a PEM text: white space carries no meaning
 	Secret   bool // never shown, never sent
 	Platform bool // made by the platform: no project may state it, and it is never sent
@@ -227,7 +228,7 @@ var types = []Type{
 		Name: OAuthPolicies, Folder: "extlClntAppOauthPolicies", Suffix: "ecaOauthPlcy", Since: 59,
 		Fields: []FieldType{
 			{Name: "apexHandler", Since: 61},
-			{Name: "clientCredentialsFlowUser", Since: 60},
+			{Name: "clientCredentialsFlowUser", Since: 60, Fold: true},
 			{Name: "commaSeparatedCustomScopes", Since: 61, List: ","},
 			{Name: "commaSeparatedPermissionSet", List: ","},
 			{Name: "commaSeparatedProfile", List: ","},

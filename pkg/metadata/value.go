@@ -106,6 +106,9 @@ func (ft *FieldType) canonical(f Field) string {
 		slices.Sort(items)
 		return strings.Join(slices.Compact(items), ft.List)
 	}
+	if ft.Fold {
+		return strings.ToLower(strings.TrimSpace(f.Text))
+	}
 	return strings.ReplaceAll(f.Text, "\r\n", "\n")
 }
 
@@ -129,7 +132,7 @@ func (ft *FieldType) display(values []Field) string {
 	var parts []string
 	for _, f := range values {
 		switch {
-		case ft.Secret:
+		case ft.Secret, CheckSecret(f.Text) != nil:
 			parts = append(parts, "(secret)")
 		case ft.Name == "consumerKey":
 			parts = append(parts, ShortKey(f.Text))

@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rogpeppe/go-internal/lockedfile"
+
 	"github.com/ecakit/ecakit"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -57,6 +59,8 @@ type File struct {
 	Mode    fs.FileMode
 	// Replaces says that the file is there and changed: the project file.
 	Replaces bool
+
+	before []byte // what it held
 }
 
 // script is where the script is put that sfp runs after the definition.
@@ -72,6 +76,8 @@ var folderName = regexp.MustCompile(`^[A-Za-z0-9][\w.@+-]*$`)
 // packagePath is what a package's directory may be, for the same reason.
 var packagePath = regexp.MustCompile(`^[\w.@+-]+(/[\w.@+-]+)*$`)
 
+var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+
 // Check reports what is wrong with the configuration as such.
 func (c Config) Check() error {
 	switch {
@@ -85,9 +91,9 @@ func (c Config) Check() error {
 	seen := make(map[string]bool)
 	for _, e := range c.Environments {
 		switch {
-		case e.Alias == sfp.DefaultFolder:
+		case strings.EqualFold(e.Alias, sfp.DefaultFolder):
 			return errors.New("the environment default is made anyway, with client credentials off")
-		case !folderName.MatchString(e.Alias):
+		case !folderName.MatchString(e.Alias) || slices.ContainsFunc(metadata.Types(), func(t *metadata.Type) bool { return t.Folder == e.Alias }):
 			return fmt.Errorf("%q cannot be the name of an environment's folder", e.Alias)
 		case seen[strings.ToLower(e.Alias)]:
 			return fmt.Errorf("the environment %s is there twice", e.Alias)
@@ -96,8 +102,15 @@ func (c Config) Check() error {
 		}
 		seen[strings.ToLower(e.Alias)] = true
 	}
+	for _, url := range c.CallbackURLs {
+		for _, name := range placeholder.FindAllString(url, -1) {
+			if name != "{orgDomainUrl}" && name != "{alias}" {
+				return fmt.Errorf("the callback URL %s has the placeholder %s; there are {orgDomainUrl} and {alias}", url, name)
+			}
+		}
+	}
 	for _, dir := range []string{c.Definition, c.Policies} {
-		if dir != "" && (!packagePath.MatchString(dir) || !fs.ValidPath(dir)) {
+		if dir != "" && (!packagePath.MatchString(dir) || !fs.ValidPath(dir) || dir == ".") {
 			return fmt.Errorf("%q cannot be the directory of a package: a path inside the project, without spaces", dir)
 		}
 	}
@@ -116,8 +129,16 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, there := project.Settings.Apps[config.App]; there {
-		return nil, fmt.Errorf("%s has settings of %s already", sfp.ProjectFile, config.App)
+	for app := range project.Settings.Apps {
+		if strings.EqualFold(app, config.App) {
+			return nil, fmt.Errorf("%s has settings of %s already", sfp.ProjectFile, app)
+		}
+	}
+	if v := project.SourceAPIVersion; v != 0 && v < metadata.MinVersion {
+		return nil, fmt.Errorf("%s: sourceApiVersion is %s, and External Client Apps with policies need %s", sfp.ProjectFile, v, metadata.MinVersion)
+	}
+	if info, err := fs.Lstat(fsys, sfp.ProjectFile); err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o200 == 0 {
+		return nil, fmt.Errorf("%s is a link or write-protected, and has to be changed", sfp.ProjectFile)
 	}
 	beside := "."
 	if len(project.Packages) > 0 {
@@ -129,7 +150,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if config.Policies == "" {
 		config.Policies = path.Join(beside, "eca-policies")
 	}
-	packages, err := newPackages(project, config)
+	packages, err := newPackages(fsys, project, config)
 	if err != nil {
 		return nil, err
 	}
@@ -143,41 +164,32 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		Path:    path.Join(config.Definition, header.Folder, config.App+"."+header.Suffix+"-meta.xml"),
 		Content: source(header.Name, [][2]string{{"contactEmail", config.ContactEmail}, {"distributionState", "Local"}, {"isProtected", "false"}, {"label", label}}),
 	}}
-	policies := metadata.Lookup(metadata.OAuthPolicies)
-	for _, e := range append([]Environment{{Alias: sfp.DefaultFolder}}, config.Environments...) {
-		fields := [][2]string{
-			{"externalClientApplication", config.App},
-			{"ipRelaxationPolicyType", "Enforce"},
-			{"isClientCredentialsFlowEnabled", fmt.Sprint(e.RunAsUser != "")},
-			{"label", label + " policies"},
-			{"permittedUsersPolicyType", "AllSelfAuthorized"},
-			{"refreshTokenPolicyType", "SpecificLifetime"},
-			{"refreshTokenValidityPeriod", "365"},
-			{"refreshTokenValidityUnit", "Days"},
-			{"requiredSessionLevel", "STANDARD"},
-		}
-		if e.RunAsUser != "" {
-			fields = append([][2]string{{"clientCredentialsFlowUser", e.RunAsUser}}, fields...)
-		}
-		files = append(files, File{
-			Path:    path.Join(config.Policies, e.Alias, policies.Folder, config.App+"_oauthPlcy."+policies.Suffix+"-meta.xml"),
-			Content: source(policies.Name, fields),
-		})
-	}
-	content, err := fs.ReadFile(ecakit.Sample, script)
+	environments, others, err := existingFolders(fsys, config)
 	if err != nil {
 		return nil, err
 	}
-	if there, err := fs.ReadFile(fsys, script); err != nil || !bytes.Equal(there, content) {
+	files = append(files, others...)
+	for _, e := range environments {
+		files = append(files, policies(config, label, e))
+	}
+	if _, err := fs.Stat(fsys, script); errors.Is(err, fs.ErrNotExist) {
+		content, err := fs.ReadFile(ecakit.Sample, script)
+		if err != nil {
+			return nil, err
+		}
 		files = append(files, File{Path: script, Content: content, Mode: 0o755})
+	} else if content, err := fs.ReadFile(fsys, script); err != nil || !hookCall.Match(content) {
+		return nil, fmt.Errorf("%s is there already, and is not the script that calls eca; nothing is overwritten", script)
 	}
 	var inTheWay []string
 	for i := range files {
 		if files[i].Mode == 0 {
 			files[i].Mode = 0o644
 		}
-		if _, err := fs.Lstat(fsys, files[i].Path); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := fs.Lstat(fsys, files[i].Path); err == nil {
 			inTheWay = append(inTheWay, files[i].Path)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s cannot be made: something in its path is no directory of the project", files[i].Path)
 		}
 	}
 	if len(inTheWay) > 0 {
@@ -190,8 +202,81 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	return append(files, edited), nil
 }
 
+// hookCall is how a script calls eca.
+var hookCall = regexp.MustCompile(`(?im)^[^#\n]*eca\w*\}?["']?\s+hook\b`)
+
+// policies returns the file with the app's OAuth policies for an environment.
+func policies(config Config, label string, e Environment) File {
+	typ := metadata.Lookup(metadata.OAuthPolicies)
+	fields := [][2]string{
+		{"externalClientApplication", config.App},
+		{"ipRelaxationPolicyType", "Enforce"},
+		{"isClientCredentialsFlowEnabled", fmt.Sprint(e.RunAsUser != "")},
+		{"label", label + " policies"},
+		{"permittedUsersPolicyType", "AllSelfAuthorized"},
+		{"refreshTokenPolicyType", "SpecificLifetime"},
+		{"refreshTokenValidityPeriod", "365"},
+		{"refreshTokenValidityUnit", "Days"},
+		{"requiredSessionLevel", "STANDARD"},
+	}
+	if e.RunAsUser != "" {
+		fields = append([][2]string{{"clientCredentialsFlowUser", e.RunAsUser}}, fields...)
+	}
+	return File{
+		Path:    path.Join(config.Policies, e.Alias, typ.Folder, config.App+"_oauthPlcy."+typ.Suffix+"-meta.xml"),
+		Content: source(typ.Name, fields),
+	}
+}
+
+// existingFolders returns the environments that the app needs policies for: default,
+// those of the configuration, and those that other apps have folders for already,
+// because an org gets its own folder and nothing else. For the same reason a new
+// folder gets what default has of other apps.
+func existingFolders(fsys fs.FS, config Config) (environments []Environment, others []File, err error) {
+	environments = append([]Environment{{Alias: sfp.DefaultFolder}}, config.Environments...)
+	typ := metadata.Lookup(metadata.OAuthPolicies)
+	entries, err := fs.ReadDir(fsys, config.Policies)
+	if errors.Is(err, fs.ErrNotExist) {
+		return environments, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s cannot be read: it is no directory of the project", config.Policies)
+	}
+	there := make(map[string]bool)
+	for _, entry := range entries {
+		if _, err := fs.Stat(fsys, path.Join(config.Policies, entry.Name(), typ.Folder)); err != nil {
+			continue
+		}
+		there[entry.Name()] = true
+		if !slices.ContainsFunc(environments, func(e Environment) bool { return e.Alias == entry.Name() }) {
+			environments = append(environments, Environment{Alias: entry.Name()})
+		}
+	}
+	inDefault, err := fs.Glob(fsys, path.Join(config.Policies, sfp.DefaultFolder, typ.Folder, "*."+typ.Suffix+"-meta.xml"))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range config.Environments {
+		for _, file := range inDefault {
+			if there[e.Alias] {
+				continue
+			}
+			content, err := fs.ReadFile(fsys, file)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s cannot be read", file)
+			}
+			others = append(others, File{Path: path.Join(config.Policies, e.Alias, typ.Folder, path.Base(file)), Content: content})
+		}
+	}
+	return environments, others, nil
+}
+
 // newPackages returns those of the two packages that the project does not have.
-func newPackages(project *sfp.Project, config Config) (packages []sfp.NewPackage, err error) {
+func newPackages(fsys fs.FS, project *sfp.Project, config Config) (packages []sfp.NewPackage, err error) {
+	inside := func(a, b string) bool { return strings.HasPrefix(a+"/", b+"/") }
+	if inside(config.Definition, config.Policies) || inside(config.Policies, config.Definition) || path.Base(config.Definition) == path.Base(config.Policies) {
+		return nil, fmt.Errorf("%s and %s cannot be the two packages: neither may be in the other, and their names must differ", config.Definition, config.Policies)
+	}
 	hasDefault := slices.ContainsFunc(project.Packages, func(p sfp.Package) bool { return p.Default })
 	definition, policies := -1, -1
 	for _, wanted := range []sfp.NewPackage{
@@ -208,7 +293,9 @@ func newPackages(project *sfp.Project, config Config) (packages []sfp.NewPackage
 			case p.Aliasfy != wanted.Aliasfy:
 				return nil, fmt.Errorf("the package %s is there already, and is to be aliasfied for policies only", p.Name)
 			case wanted.PostDeploymentScript != "" && path.Clean(p.Script) != script:
-				return nil, fmt.Errorf(`the package %s is there already, and its "postDeploymentScript" is not %s`, p.Name, script)
+				if content, err := fs.ReadFile(fsys, path.Clean(p.Script)); err != nil || !hookCall.Match(content) {
+					return nil, fmt.Errorf(`the package %s is there already, and its "postDeploymentScript" does not call eca`, p.Name)
+				}
 			}
 		}
 		if wanted.Aliasfy {
@@ -217,8 +304,10 @@ func newPackages(project *sfp.Project, config Config) (packages []sfp.NewPackage
 			definition = there
 		}
 		for _, p := range project.Packages {
-			inside := strings.HasPrefix(wanted.Path+"/", p.Path+"/") || strings.HasPrefix(p.Path+"/", wanted.Path+"/") || p.Path == "."
-			if there < 0 && (p.Name == wanted.Package || inside) {
+			if there < 0 && p.Path == "." {
+				return nil, fmt.Errorf("the package %s is the whole project, so that there is no room for others; give it a directory first", p.Name)
+			}
+			if there < 0 && (p.Name == wanted.Package || inside(wanted.Path, p.Path) || inside(p.Path, wanted.Path)) {
 				return nil, fmt.Errorf("the project has the package %s in %s, which is in the way of %s; choose other directories", p.Name, p.Path, wanted.Path)
 			}
 		}
@@ -264,7 +353,7 @@ func editProject(fsys fs.FS, packages []sfp.NewPackage, config Config) (File, er
 		}
 	}
 	edited, err := sfp.AddToProject(data, packages, config.App, settings)
-	return File{Path: sfp.ProjectFile, Content: edited, Mode: info.Mode().Perm(), Replaces: true}, err
+	return File{Path: sfp.ProjectFile, Content: edited, Mode: info.Mode().Perm(), Replaces: true, before: data}, err
 }
 
 // source writes a component's source file.
@@ -280,44 +369,63 @@ func source(typ string, fields [][2]string) []byte {
 	return b.Bytes()
 }
 
-// Write writes the files below a project's directory: new ones only where there
-// is none, the project file whole or not at all. Where one cannot be written,
-// those before it are removed again.
+// Write writes the files below a project's directory, new ones only where there is
+// none. Where one cannot be written, or somebody else has changed the project file
+// meanwhile, those before it are removed again.
 func Write(dir string, files []File) (err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	var written []string
+	var made []string // files, and directories before what is in them
 	defer func() {
 		if err != nil {
-			for _, name := range written {
+			for _, name := range slices.Backward(made) {
 				root.Remove(name)
 			}
 		}
 	}()
 	for _, f := range files {
-		name, flag := filepath.FromSlash(f.Path), os.O_WRONLY|os.O_CREATE|os.O_EXCL
+		name := filepath.FromSlash(f.Path)
 		if f.Replaces {
-			name += ".new"
-		} else if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			return fmt.Errorf("%s cannot be made: %w", path.Dir(f.Path), err)
+			// In place, so that owner and mode stay, and locked against others like this.
+			err := lockedfile.Transform(filepath.Join(dir, name), func(now []byte) ([]byte, error) {
+				if !bytes.Equal(now, f.before) {
+					return nil, errors.New("somebody else has changed it meanwhile; try again")
+				}
+				return f.Content, nil
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", f.Path, err)
+			}
+			continue
 		}
-		file, err := root.OpenFile(name, flag, f.Mode)
+		for _, dir := range ancestors(f.Path) {
+			if err := root.Mkdir(filepath.FromSlash(dir), 0o755); err == nil {
+				made = append(made, filepath.FromSlash(dir))
+			} else if !errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("%s cannot be made: %w", dir, err)
+			}
+		}
+		file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.Mode)
 		if err != nil {
 			return fmt.Errorf("%s cannot be written: %w", f.Path, err)
 		}
-		written = append(written, name)
+		made = append(made, name)
 		_, err = file.Write(f.Content)
 		if err := errors.Join(err, file.Close()); err != nil {
 			return fmt.Errorf("%s cannot be written: %w", f.Path, err)
 		}
-		if f.Replaces {
-			if err := root.Rename(name, filepath.FromSlash(f.Path)); err != nil {
-				return fmt.Errorf("%s cannot be written: %w", f.Path, err)
-			}
-		}
 	}
 	return nil
+}
+
+// ancestors returns the directories that a file is in, the outermost first.
+func ancestors(file string) (dirs []string) {
+	for dir := path.Dir(file); dir != "."; dir = path.Dir(dir) {
+		dirs = append(dirs, dir)
+	}
+	slices.Reverse(dirs)
+	return dirs
 }

@@ -94,13 +94,12 @@ func AddToProject(data []byte, packages []NewPackage, app string, settings any) 
 		return nil, e.err
 	}
 	result := append(mark, e.apply()...)
-	// Of a key that is there twice, this edits the first, and JSON counts the last.
 	p, err := ParseProject(result)
 	if err != nil {
 		return nil, err
 	}
 	if _, ok := p.Settings.Apps[app]; !ok || len(p.Packages) != len(before.Packages)+len(packages) {
-		return nil, errors.New("has packageDirectories, plugins or a key below it twice; leave one of them")
+		return nil, errors.New("has packageDirectories, or plugins, in another spelling as well; leave one of them")
 	}
 	return result, nil
 }
@@ -153,8 +152,9 @@ func isMultiline(value hujson.ValueTrimmed, otherwise bool) bool {
 	return ok
 }
 
-// member finds a member of an object. Its value is nil where there is none.
-func (e *edit) member(at place, name string) place {
+// member finds a member of an object. Its value is nil where there is none. A
+// member that is there twice is an error: JSON counts the last, as a rule.
+func (e *edit) member(at place, name string) (member place) {
 	for i := range at.value.Value.(*hujson.Object).Members {
 		m := &at.value.Value.(*hujson.Object).Members[i]
 		if literal, ok := m.Name.Value.(hujson.Literal); ok && literal.String() == name {
@@ -163,10 +163,13 @@ func (e *edit) member(at place, name string) place {
 				found.indent = indent
 			}
 			found.multiline = isMultiline(m.Value.Value, at.multiline)
-			return found
+			if member.value != nil {
+				e.err = fmt.Errorf("%s is there twice; leave one of them", name)
+			}
+			member = found
 		}
 	}
-	return place{}
+	return member
 }
 
 func (e *edit) addMember(at place, name string, value any) {

@@ -25,6 +25,10 @@ type Project struct {
 	Packages         []Package
 	SourceAPIVersion metadata.Version // 0 where the file has none
 	Settings         Settings         // of plugins.eca
+
+	// Replaces says that sf replaces texts in source files when it deploys them:
+	// "replacements".
+	Replaces bool
 }
 
 // Package is one entry of packageDirectories.
@@ -91,12 +95,13 @@ func ParseProject(data []byte) (*Project, error) {
 		} `json:"packageDirectories"`
 		SourceAPIVersion string                     `json:"sourceApiVersion"`
 		Plugins          map[string]json.RawMessage `json:"plugins"`
+		Replacements     []json.RawMessage          `json:"replacements"`
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, jsonError(data, err)
 	}
-	p := &Project{Settings: Settings{Preflight: PreflightFail}}
+	p := &Project{Settings: Settings{Preflight: PreflightFail}, Replaces: len(file.Replacements) > 0}
 	for i, d := range file.PackageDirectories {
 		dir := path.Clean(strings.ReplaceAll(d.Path, `\`, "/"))
 		if !fs.ValidPath(dir) {

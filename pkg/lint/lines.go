@@ -1,0 +1,113 @@
+package lint
+
+import (
+	"bytes"
+	"io/fs"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/antchfx/xmlquery"
+	"github.com/tailscale/hujson"
+)
+
+// lines finds the lines of a file in which something stands.
+type lines struct {
+	data []byte
+	xml  *xmlquery.Node // the root element, nil where it is no XML
+	json *hujson.Value  // nil where it is no JSON
+}
+
+func (l *linter) linesOf(file string) *lines {
+	if known := l.lines[file]; known != nil {
+		return known
+	}
+	found := new(lines)
+	l.lines[file] = found
+	found.data, _ = fs.ReadFile(l.fsys, file)
+	if path.Ext(file) == ".json" {
+		if value, err := hujson.Parse(bytes.TrimPrefix(found.data, []byte("\xef\xbb\xbf"))); err == nil {
+			found.json = &value
+		}
+	} else if doc, err := xmlquery.ParseWithOptions(bytes.NewReader(found.data), xmlquery.ParserOptions{WithLineNumbers: true}); err == nil {
+		found.xml = xmlquery.FindOne(doc, "/*")
+	}
+	return found
+}
+
+// told is how messages of parsers tell a line.
+var told = regexp.MustCompile(`\bline (\d+)`)
+
+// line returns the line of a file in which what is at a path begins; otherwise the
+// one that the message tells, or 0.
+func (l *linter) line(file, at, message string) int {
+	found := 0
+	if at != "" {
+		switch lines := l.linesOf(file); {
+		case lines.xml != nil:
+			found = lines.element(at)
+		case lines.json != nil:
+			if value := member(lines.json, at); value != nil {
+				found = 1 + bytes.Count(lines.data[:value.StartOffset], []byte("\n"))
+			}
+		}
+	}
+	if match := told.FindStringSubmatch(message); found == 0 && match != nil {
+		found, _ = strconv.Atoi(match[1])
+	}
+	return found
+}
+
+// element returns the line of the element at a path below the root, or of the root
+// itself where the path is its name.
+func (f *lines) element(at string) int {
+	if at == f.xml.Data {
+		return f.xml.LineNumber
+	}
+	n := f.xml
+	for _, name := range strings.Split(at, ".") {
+		var child *xmlquery.Node
+		for c := n.FirstChild; c != nil && child == nil; c = c.NextSibling {
+			if c.Type == xmlquery.ElementNode && c.Data == name {
+				child = c
+			}
+		}
+		if child == nil {
+			break // something missing is reported where it should be
+		}
+		n = child
+	}
+	return n.LineNumber
+}
+
+// member finds a value by its path, like plugins.eca.apps.App or list[2].key. Names
+// can hold dots, so the longest one that fits is taken. Of a path that leads
+// nowhere it returns the last value that does.
+func member(v *hujson.Value, at string) *hujson.Value {
+	at = strings.TrimPrefix(at, ".")
+	if at == "" {
+		return v
+	}
+	switch parts := v.Value.(type) {
+	case *hujson.Object:
+		var best *hujson.Value
+		length := 0
+		for i := range parts.Members {
+			literal, _ := parts.Members[i].Name.Value.(hujson.Literal)
+			name := literal.String()
+			if rest, ok := strings.CutPrefix(at, name); ok && len(name) > length && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+				best, length = &parts.Members[i].Value, len(name)
+			}
+		}
+		if best != nil {
+			return member(best, at[length:])
+		}
+	case *hujson.Array:
+		index, rest, _ := strings.Cut(strings.TrimPrefix(at, "["), "]")
+		if i, err := strconv.Atoi(index); err == nil && i >= 0 && i < len(parts.Elements) {
+			return member(&parts.Elements[i], rest)
+		}
+	}
+	return v
+}

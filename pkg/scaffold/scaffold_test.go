@@ -1,0 +1,132 @@
+package scaffold_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/ecakit/ecakit/pkg/lint"
+	"github.com/ecakit/ecakit/pkg/scaffold"
+)
+
+func project(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "sfdx-project.json"), []byte(`{"packageDirectories": [{"path": "core", "package": "core", "default": true}]}`), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "core"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func config(app string) scaffold.Config {
+	return scaffold.Config{App: app, ContactEmail: "a@example.com", Environments: []scaffold.Environment{{Alias: "uat", RunAsUser: "run@example.com"}}}
+}
+
+func TestWrite(t *testing.T) {
+	dir := project(t)
+	files, err := scaffold.New(os.DirFS(dir), config("App"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := scaffold.Write(dir, files); err != nil {
+		t.Fatal(err)
+	}
+	if findings, err := lint.Run(os.DirFS(dir), "."); err != nil || len(findings) > 0 {
+		t.Errorf("%v, %v", findings, err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "sfdx-project.json")); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("the project file is %v, %v", info.Mode(), err)
+	}
+}
+
+// TestWriteFails leaves nothing behind where something came in between.
+func TestWriteFails(t *testing.T) {
+	for name, spoil := range map[string]func(dir string) error{
+		"the project file has changed": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "sfdx-project.json"), []byte(`{}`), 0o600)
+		},
+		"a file is in the way": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "scripts"), nil, 0o600)
+		},
+	} {
+		dir := project(t)
+		files, err := scaffold.New(os.DirFS(dir), config("App"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := spoil(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := scaffold.Write(dir, files); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), "eca-") || strings.HasPrefix(e.Name(), "sfdx-project.json.") {
+				t.Errorf("%s: %s is left", name, e.Name())
+			}
+		}
+	}
+}
+
+// TestLinks refuses to write through links.
+func TestLinks(t *testing.T) {
+	dir := project(t)
+	if err := os.Rename(filepath.Join(dir, "sfdx-project.json"), filepath.Join(dir, "real.json")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("real.json", filepath.Join(dir, "sfdx-project.json")); err != nil {
+		t.Skip(err)
+	}
+	if _, err := scaffold.New(os.DirFS(dir), config("App")); err == nil || !strings.Contains(err.Error(), "is a link") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestAtOnce has several apps set up at the same time: each is there whole, or not
+// at all.
+func TestAtOnce(t *testing.T) {
+	dir := project(t)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			if files, err := scaffold.New(os.DirFS(dir), config(fmt.Sprint("App", i))); err == nil {
+				scaffold.Write(dir, files)
+			}
+		})
+	}
+	wg.Wait()
+	data, err := os.ReadFile(filepath.Join(dir, "sfdx-project.json"))
+	if err != nil || strings.Count(string(data), `"package":"eca-definition"`) != 1 {
+		t.Errorf("%s, %v", data, err)
+	}
+}
+
+func ExampleNew() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	os.WriteFile(filepath.Join(dir, "sfdx-project.json"), []byte(`{"packageDirectories": []}`), 0o600)
+	files, err := scaffold.New(os.DirFS(dir), scaffold.Config{App: "Erp", ContactEmail: "erp@example.com"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, f := range files {
+		fmt.Println(f.Path)
+	}
+	// Output:
+	// eca-definition/externalClientApps/Erp.eca-meta.xml
+	// eca-policies/default/extlClntAppOauthPolicies/Erp_oauthPlcy.ecaOauthPlcy-meta.xml
+	// scripts/bootstrap-eca-oauth.sh
+	// sfdx-project.json
+}
