@@ -4,15 +4,20 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // The Apex API, of which the org answers executeAnonymous: any code compiles and
-// does nothing. It is there so that the time that clients take for it can be
+// does nothing, but takes one more of the org's latencies for each callout
+// (Http().send) in it. It is there so that the time that clients take for it can be
 // measured.
 const (
 	apexPath      = "/services/Soap/s/"
 	apexNamespace = "http://soap.sforce.com/2006/08/apex"
 )
+
+// maxCallouts is the platform's bound on the callouts of a transaction.
+const maxCallouts = 100
 
 func (o *Org) serveApex(w http.ResponseWriter, body []byte) {
 	envelope, err := parseXML(body)
@@ -28,6 +33,8 @@ func (o *Org) serveApex(w http.ResponseWriter, body []byte) {
 		writeFault(w, "sf:INVALID_SESSION_ID", "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session")
 		return
 	}
+	callouts := strings.Count(envelope.child(soapNamespace, "Body").child(apexNamespace, "executeAnonymous").child(apexNamespace, "String").content(), "Http().send(")
+	time.Sleep(time.Duration(min(callouts, maxCallouts)) * o.config.Latency)
 	writeXML(w, http.StatusOK, fmt.Sprintf(`<executeAnonymousResponse xmlns="%s"><result><column>-1</column><compileProblem xsi:nil="true"/><compiled>true</compiled><exceptionMessage xsi:nil="true"/><exceptionStackTrace xsi:nil="true"/><line>-1</line><success>true</success></result></executeAnonymousResponse>`, apexNamespace))
 }
 

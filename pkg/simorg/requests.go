@@ -1,11 +1,11 @@
 package simorg
 
 import (
+	"bytes"
 	"cmp"
 	"compress/gzip"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"time"
 )
@@ -104,9 +104,9 @@ type Fault struct {
 // SOAPFault returns a fault that answers with a SOAP fault of this code, like
 // SERVER_UNAVAILABLE.
 func SOAPFault(code, message string) Fault {
-	recorder := httptest.NewRecorder()
+	recorder := newRecorder()
 	writeFault(recorder, "sf:"+code, code+": "+message)
-	return Fault{Status: recorder.Code, Header: recorder.Header(), Body: recorder.Body.String()}
+	return Fault{Status: recorder.status, Header: recorder.header, Body: recorder.body.String()}
 }
 
 // Inject adds a fault.
@@ -144,7 +144,7 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(w http.R
 		delay += fault.Delay
 	}
 
-	answer := httptest.NewRecorder()
+	answer := newRecorder()
 	if fault == nil || fault.After || fault.Status == 0 && !fault.Drop {
 		refuse := ""
 		if fault != nil {
@@ -159,17 +159,17 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(w http.R
 		}
 	}
 	if fault != nil && fault.Status != 0 {
-		answer = httptest.NewRecorder()
+		answer = newRecorder()
 		for name, values := range fault.Header {
 			answer.Header()[name] = values
 		}
 		answer.WriteHeader(fault.Status)
-		answer.WriteString(fault.Body)
+		answer.body.WriteString(fault.Body)
 	}
 	dropped := fault != nil && fault.Drop
 	entry.Ended = time.Now()
 	if !dropped {
-		entry.Status = answer.Code
+		entry.Status = answer.status
 	}
 	o.mu.Lock()
 	if !o.config.Unrecorded {
@@ -185,8 +185,8 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(w http.R
 	for name, values := range answer.Header() {
 		w.Header()[name] = values
 	}
-	w.WriteHeader(answer.Code)
-	content := answer.Body.Bytes()
+	w.WriteHeader(answer.status)
+	content := answer.body.Bytes()
 	if fault != nil && fault.Truncate > 0 && fault.Truncate < len(content) {
 		w.Write(content[:fault.Truncate])
 		w.(http.Flusher).Flush()
@@ -194,6 +194,21 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(w http.R
 	}
 	w.Write(content)
 }
+
+// recorder keeps an answer until it is to be sent.
+type recorder struct {
+	status int
+	header http.Header
+	body   bytes.Buffer
+}
+
+func newRecorder() *recorder { return &recorder{status: http.StatusOK, header: make(http.Header)} }
+
+func (r *recorder) Header() http.Header { return r.header }
+
+func (r *recorder) WriteHeader(status int) { r.status = status }
+
+func (r *recorder) Write(data []byte) (int, error) { return r.body.Write(data) }
 
 func readBody(r *http.Request) ([]byte, error) {
 	var body io.Reader = http.MaxBytesReader(nil, r.Body, maxRequest)

@@ -1,0 +1,297 @@
+// Command bench measures eca against simulated orgs in its own process, each number
+// beside what it is to be compared with, and prints tables in Markdown. It is run by
+// scripts/bench.sh.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ecakit/ecakit"
+	"github.com/ecakit/ecakit/pkg/simorg"
+)
+
+var (
+	eca     = flag.String("eca", "", "the eca binary")
+	sf      = flag.String("sf", "", "the sf command, empty to leave the comparison with it out")
+	repeats = flag.Int("repeats", 5, "how often each thing is measured; the median counts")
+	sizes   = flag.String("fleets", "1,10,100,500", "numbers of orgs")
+)
+
+const latency = 100 * time.Millisecond
+
+// cost is what one run of a process took.
+type cost struct {
+	wall, cpu time.Duration
+	memory    int64 // peak, in bytes
+}
+
+// run runs a command and measures it.
+func run(cmd *exec.Cmd) cost {
+	var output strings.Builder
+	cmd.Stdout, cmd.Stderr = &output, &output
+	started := time.Now()
+	err := cmd.Run()
+	wall := time.Since(started)
+	if err != nil {
+		log.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, &output)
+	}
+	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return cost{wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), usage.Maxrss << 10}
+}
+
+// median measures several times and returns the run with the median wall time.
+func median(measure func() cost) cost {
+	var all []cost
+	for range *repeats {
+		all = append(all, measure())
+	}
+	slices.SortFunc(all, func(a, b cost) int { return int(a.wall - b.wall) })
+	return all[len(all)/2]
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d.Microseconds())/1000) }
+
+func mb(bytes int64) string { return fmt.Sprintf("%.0f MB", float64(bytes)/1e6) }
+
+const (
+	username   = "admin@example.com.uat"
+	alias      = "uat"
+	definition = "testdata/eca-definition"
+)
+
+// org starts an org with the sample's header on it.
+func org(config simorg.Config, project string) *simorg.Server {
+	config.Username = username
+	config.Users = []simorg.User{{Username: "integration@example.com.uat"}}
+	o := simorg.Start(config)
+	if err := o.Deploy(os.DirFS(project), definition); err != nil {
+		log.Fatal(err)
+	}
+	o.ForgetRequests()
+	return o
+}
+
+// session is an environment with nothing in it but an org's session.
+func session(o *simorg.Server, home string) []string {
+	return []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "SF_ACCESS_TOKEN=" + o.AccessToken(), "SF_ORG_INSTANCE_URL=" + o.URL,
+		"SF_USE_GENERIC_UNIX_KEYCHAIN=true", "SF_DISABLE_TELEMETRY=true", "SF_DISABLE_LOG_FILE=true", "SF_AUTOUPDATE_DISABLE=true"}
+}
+
+func hook(o *simorg.Server, project, home string) *exec.Cmd {
+	cmd := exec.Command(*eca, "hook", "eca-definition", username, alias, ".", definition)
+	cmd.Dir, cmd.Env = project, session(o, home)
+	return cmd
+}
+
+func main() {
+	log.SetFlags(0)
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "eca-bench-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	project, home := filepath.Join(dir, "project"), filepath.Join(dir, "home")
+	if err := os.CopyFS(project, ecakit.Sample); err != nil {
+		log.Fatal(err)
+	}
+	if err := os.Mkdir(home, 0o700); err != nil {
+		log.Fatal(err)
+	}
+	start(home)
+	process(project, home)
+	distance(project, home)
+	apps(dir, home)
+	fleets(dir, project)
+}
+
+// start measures what a process costs that does nothing.
+func start(home string) {
+	fmt.Print("\n| starting | wall | CPU | peak memory |\n|---|---|---|---|\n")
+	row := func(name string, cmd func() *exec.Cmd) {
+		c := median(func() cost { return run(cmd()) })
+		fmt.Printf("| %s | %.1f ms | %.1f ms | %s |\n", name, float64(c.wall.Microseconds())/1000, float64(c.cpu.Microseconds())/1000, mb(c.memory))
+	}
+	row("`eca --version`", func() *exec.Cmd { return exec.Command(*eca, "--version") })
+	row("`true`", func() *exec.Cmd { return exec.Command("true") })
+}
+
+// process measures the hook from start to exit on an org that answers at once,
+// beside the guide's way: a shell that lets sf run Apex, whose callouts, one for
+// each of four components, are made by the org.
+func process(project, home string) {
+	fmt.Print("\n| on an org without latency | wall | CPU | peak memory |\n|---|---|---|---|\n")
+	row := func(name string, c cost) {
+		fmt.Printf("| %s | %s | %s | %s |\n", name, ms(c.wall), ms(c.cpu), mb(c.memory))
+	}
+	row("`eca hook`, first run", median(func() cost {
+		o := org(simorg.Config{}, project)
+		defer o.Close()
+		return run(hook(o, project, home))
+	}))
+	o := org(simorg.Config{}, project)
+	defer o.Close()
+	run(hook(o, project, home))
+	row("`eca hook`, nothing to change", median(func() cost { return run(hook(o, project, home)) }))
+	if *sf == "" {
+		return
+	}
+	row("`sf apex run` of an empty script", median(func() cost { return run(apex(o, home, "")) }))
+	row("the guide's way: `sh`, then `sf apex run` with four callouts", median(func() cost { return run(apex(o, home, fourCallouts)) }))
+}
+
+// fourCallouts stands for the guide's Apex. The simulated org runs no Apex: it
+// holds its answer back for one round trip for each callout that it finds.
+const fourCallouts = "new Http().send(upsertOauthSettings());\nnew Http().send(upsertGlobalOauthSettings());\nnew Http().send(upsertPolicies());\nnew Http().send(upsertOauthPolicies());\n"
+
+func apex(o *simorg.Server, home, code string) *exec.Cmd {
+	file := filepath.Join(home, "script.apex")
+	if err := os.WriteFile(file, []byte(code+"\n"), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	login := filepath.Join(home, ".sfdx", username+".json")
+	if _, err := os.Stat(login); err != nil {
+		run(withEnv(exec.Command(*sf, "org", "login", "access-token", "--instance-url", o.URL, "--no-prompt", "--alias", alias), session(o, home)))
+	}
+	// The login is for whichever org was last logged in to.
+	data, err := os.ReadFile(login)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if !strings.Contains(string(data), o.URL) {
+		run(withEnv(exec.Command(*sf, "org", "login", "access-token", "--instance-url", o.URL, "--no-prompt", "--alias", alias), session(o, home)))
+	}
+	env := slices.DeleteFunc(session(o, home), func(v string) bool { return strings.HasPrefix(v, "SF_ACCESS") || strings.HasPrefix(v, "SF_ORG_I") })
+	return withEnv(exec.Command("sh", "-c", `"$0" apex run --file "$1" -o "$2"`, *sf, file, alias), env)
+}
+
+func withEnv(cmd *exec.Cmd, env []string) *exec.Cmd {
+	cmd.Env = env
+	return cmd
+}
+
+// distance measures the hook on an org that takes its time, over what the round
+// trips take that cannot be parallel.
+func distance(project, home string) {
+	fmt.Printf("\n| on an org with %s of latency | requests | one after another | wall | over the round trips |\n|---|---|---|---|---|\n", latency)
+	row := func(name string, requests []simorg.Request, c cost) {
+		rounds := simorg.Sequential(requests)
+		fmt.Printf("| %s | %d | %d | %s | %.2f |\n", name, len(requests), rounds, ms(c.wall), float64(c.wall)/float64(time.Duration(rounds)*latency))
+	}
+	var requests []simorg.Request
+	row2 := func(name string, c cost) { row(name, requests, c) }
+	row2("`eca hook`, first run", median(func() cost {
+		o := org(simorg.Config{Latency: latency}, project)
+		defer o.Close()
+		c := run(hook(o, project, home))
+		requests = o.Requests()
+		return c
+	}))
+	o := org(simorg.Config{Latency: latency}, project)
+	defer o.Close()
+	run(hook(o, project, home))
+	row2("`eca hook`, nothing to change", median(func() cost {
+		o.ForgetRequests()
+		c := run(hook(o, project, home))
+		requests = o.Requests()
+		return c
+	}))
+	if *sf != "" {
+		row2("the guide's way", median(func() cost {
+			cmd := apex(o, home, fourCallouts)
+			o.ForgetRequests()
+			c := run(cmd)
+			requests = o.Requests()
+			return c
+		}))
+	}
+}
+
+// apps measures packages of many apps.
+func apps(dir, home string) {
+	fmt.Printf("\n| apps in the package, %s of latency | requests | wall | nothing to change | requests | peak memory |\n|---|---|---|---|---|---|\n", latency)
+	for _, n := range []int{1, 10, 50, 200} {
+		project := filepath.Join(dir, fmt.Sprint("apps", n))
+		headers := filepath.Join(project, filepath.FromSlash(definition), "externalClientApps")
+		if err := os.MkdirAll(headers, 0o700); err != nil {
+			log.Fatal(err)
+		}
+		write := func(name, content string) {
+			if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+				log.Fatal(err)
+			}
+		}
+		write(filepath.Join(project, "sfdx-project.json"), `{"packageDirectories": [{"path": "`+definition+`", "package": "eca-definition", "type": "source"}], "sourceApiVersion": "65.0"}`)
+		for i := range n {
+			write(filepath.Join(headers, fmt.Sprintf("App%03d.eca-meta.xml", i)), `<ExternalClientApplication xmlns="http://soap.sforce.com/2006/04/metadata"><distributionState>Local</distributionState></ExternalClientApplication>`)
+		}
+		o := org(simorg.Config{Latency: latency}, project)
+		first := run(hook(o, project, home))
+		made := len(o.Requests())
+		o.ForgetRequests()
+		second := run(hook(o, project, home))
+		fmt.Printf("| %d | %d | %s | %s | %d | %s |\n", n, made, ms(first.wall), ms(second.wall), len(o.Requests()), mb(max(first.memory, second.memory)))
+		o.Close()
+	}
+}
+
+// fleets measures many orgs at a time: a first run on each.
+func fleets(dir, project string) {
+	const jobs = 16
+	fmt.Printf("\n| orgs, %d at a time, %s of latency | wall | orgs a second | over the ideal | CPU | peak memory | per org |\n|---|---|---|---|---|---|---|\n", jobs, latency)
+	var alone int64
+	for _, size := range strings.Split(*sizes, ",") {
+		var n int
+		if _, err := fmt.Sscan(size, &n); err != nil {
+			log.Fatal(err)
+		}
+		home := filepath.Join(dir, "fleet"+size)
+		store := filepath.Join(home, ".sfdx")
+		if err := os.MkdirAll(store, 0o700); err != nil {
+			log.Fatal(err)
+		}
+		var orgs []*simorg.Server
+		var names []string
+		for i := range n {
+			o := org(simorg.Config{Latency: latency}, project)
+			name := fmt.Sprintf("user%03d@example.com", i)
+			login, err := json.Marshal(map[string]any{"username": name, "orgId": o.ID(), "instanceUrl": o.URL, "accessToken": o.AccessToken(), "isSandbox": true, "isScratch": false, "instanceApiVersion": "65.0"})
+			if err != nil {
+				log.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(store, name+".json"), login, 0o600); err != nil {
+				log.Fatal(err)
+			}
+			orgs, names = append(orgs, o), append(names, name)
+		}
+		list := filepath.Join(home, "orgs")
+		if err := os.WriteFile(list, []byte(strings.Join(names, "\n")), 0o600); err != nil {
+			log.Fatal(err)
+		}
+		c := run(withEnv(exec.Command(*eca, "bootstrap", "--orgs", list, "--jobs", fmt.Sprint(jobs), project), []string{"HOME=" + home, "SF_USE_GENERIC_UNIX_KEYCHAIN=true"}))
+		rounds := simorg.Sequential(orgs[0].Requests())
+		for _, o := range orgs {
+			rounds = min(rounds, simorg.Sequential(o.Requests())) // what a slow moment of this machine pulled apart does not count
+			o.Close()
+		}
+		ideal := time.Duration((n+jobs-1)/jobs*rounds) * latency
+		if alone == 0 {
+			alone = c.memory
+		}
+		perOrg := "-"
+		if n > 1 {
+			perOrg = fmt.Sprintf("%.0f kB", float64(c.memory-alone)/float64(n-1)/1e3)
+		}
+		fmt.Printf("| %d | %.1f s | %.1f | %.2f | %.2f s | %s | %s |\n", n, c.wall.Seconds(), float64(n)/c.wall.Seconds(), float64(ideal)/float64(c.wall), c.cpu.Seconds(), mb(c.memory), perOrg)
+	}
+}
