@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/lint"
@@ -12,17 +10,14 @@ import (
 
 type lintCmd struct {
 	Format  string `enum:"text,json,sarif" default:"text" help:"text, json, or sarif (2.1.0, for code scanning)."`
-	Explain string `placeholder:"RULE" help:"Print what a rule is about, and check nothing."`
+	Explain string `placeholder:"RULE" help:"Print what a rule is about, or with all the list of rules, and check nothing."`
 	Path    string `arg:"" optional:"" default:"." help:"Project, or a directory in it to which the findings are confined."`
 }
 
 func (lintCmd) Help() string {
-	var b strings.Builder
-	b.WriteString("Needs no org. Exits with 1 where there is an error; warnings alone exit with 0. Packages of data are passed over.\n\nThe rules, each of which --explain tells more about:\n\n")
-	for _, rule := range lint.Rules {
-		fmt.Fprintf(&b, "  %s\n", rule.ID)
-	}
-	return b.String()
+	return `Needs no org. Exits with 1 where there is an error; warnings alone exit with 0. Packages of data are passed over.
+
+eca lint --explain all lists the rules, eca lint --explain RULE tells what one is about.`
 }
 
 // lintDocument is what --json says of a project.
@@ -79,11 +74,19 @@ func (c *lintCmd) Run(out *output, all *cli) error {
 }
 
 func (c *lintCmd) explain(out *output) error {
-	i := slices.IndexFunc(lint.Rules, func(r lint.Rule) bool { return r.ID == c.Explain })
-	if i < 0 {
-		return usageError{errors.New("there is no rule " + c.Explain + "; eca lint --help lists them")}
+	var text strings.Builder
+	for _, rule := range lint.Rules() {
+		switch c.Explain {
+		case "all":
+			fmt.Fprintf(&text, "%s: %s\n", rule.ID, rule.Summary)
+		case rule.ID:
+			fmt.Fprintf(&text, "%s: %s\n", rule.ID, rule.Text)
+		}
 	}
-	out.document.Rule = lint.Rules[i].Text
-	out.printf("%s: %s\n", c.Explain, lint.Rules[i].Text)
+	if text.Len() == 0 {
+		return usageError{fmt.Errorf("there is no rule %s; eca lint --explain all lists them", c.Explain)}
+	}
+	out.document.Rule = text.String()
+	out.printf("%s", &text)
 	return nil
 }

@@ -8,22 +8,25 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // rootElement finds the first element of a document.
-var rootElement = regexp.MustCompile(`<([A-Za-z_][\w.-]*)[\s/>]`)
+var rootElement = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`<([A-Za-z_][\w.-]*)[\s/>]`) })
 
 // privateKey is a private key with something of the key behind its first line.
-var privateKey = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\\n]*[A-Za-z0-9+/=]{32,}`)
+var privateKey = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\\n]*[A-Za-z0-9+/=]{32,}`)
+})
 
 // checkContent looks at any file of a package: for keys, and for components that
 // their name hides.
 func (l *linter) checkContent(file string, data []byte) {
 	typ, _ := metadata.TypeOfFile(file)
-	if at := privateKey.FindIndex(data); at != nil && typ == nil {
+	if at := privateKey().FindIndex(data); at != nil && typ == nil {
 		l.findings = append(l.findings, Finding{
 			Rule: "secret-in-source", Level: Error, File: file, Line: 1 + bytes.Count(data[:at[0]], []byte("\n")),
 			Message: "holds a private key", Fix: "remove it from the repository and its history, and replace the key pair",
@@ -32,7 +35,7 @@ func (l *linter) checkContent(file string, data []byte) {
 	if typ != nil || !bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))), []byte("<")) {
 		return
 	}
-	match := rootElement.FindSubmatch(data)
+	match := rootElement().FindSubmatch(data)
 	if match == nil {
 		return
 	}
@@ -111,7 +114,7 @@ func (l *linter) checkApp(c component) {
 }
 
 // hookCall is how a script calls eca: by name, or by a variable with such a name.
-var hookCall = regexp.MustCompile(`(?im)^[^#\n]*eca\w*\}?["']?\s+hook\b`)
+var hookCall = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)^[^#\n]*eca\w*\}?["']?\s+hook\b`) })
 
 // checkHeaders looks at the apps.
 func (l *linter) checkHeaders() {
@@ -143,7 +146,7 @@ func (l *linter) checkScript(h component) bool {
 	case err != nil:
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not exist", h.pkg.Script)
 		fix = "copy scripts/bootstrap-eca-oauth.sh there from ecakit"
-	case !hookCall.Match(data):
+	case !hookCall().Match(data):
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not call eca", h.pkg.Script)
 	default:
 		return true
@@ -163,12 +166,14 @@ func (l *linter) linked(app string) bool {
 
 // oauthLink is what the platform's link to a consumer looks like: the org's ID and
 // that of the consumer's record.
-var oauthLink = regexp.MustCompile(`^(00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?):888[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)
+var oauthLink = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?):888[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)
+})
 
 // orgOf returns the org's ID in a link, without the characters that only carry
 // case.
 func orgOf(link string) string {
-	if match := oauthLink.FindStringSubmatch(strings.TrimSpace(link)); match != nil {
+	if match := oauthLink().FindStringSubmatch(strings.TrimSpace(link)); match != nil {
 		return match[1][:15]
 	}
 	return ""

@@ -20,7 +20,7 @@ func FuzzRun(f *testing.F) {
 		}
 		for _, finding := range findings {
 			known := false
-			for _, rule := range lint.Rules {
+			for _, rule := range lint.Rules() {
 				known = known || rule.ID == finding.Rule
 			}
 			if !known || finding.Message == "" || finding.Line < 0 {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/antchfx/xmlquery"
 	"github.com/tailscale/hujson"
@@ -37,7 +38,7 @@ func (l *linter) linesOf(file string) *lines {
 }
 
 // told is how messages of parsers tell a line.
-var told = regexp.MustCompile(`\bline (\d+)`)
+var told = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\bline (\d+)`) })
 
 // line returns the line of a file in which what is at a path begins; otherwise the
 // one that the message tells, or 0.
@@ -53,7 +54,7 @@ func (l *linter) line(file, at, message string) int {
 			}
 		}
 	}
-	if match := told.FindStringSubmatch(message); found == 0 && match != nil {
+	if match := told().FindStringSubmatch(message); found == 0 && match != nil {
 		found, _ = strconv.Atoi(match[1])
 	}
 	return found

@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -62,13 +63,16 @@ type Rule struct {
 	Text    string // what it is about and what to do, in Markdown
 }
 
-// Rules returns all rules, in the order of RULES.md.
-var Rules = parseRules(rulesText)
+// Rules returns all rules, in the order of RULES.md. The caller must not change
+// them.
+func Rules() []Rule { return rules() }
 
-var ruleHeading = regexp.MustCompile("(?m)^### `([a-z-]+)`\n")
+// Nothing of this is worked out before it is needed: most runs of a program that
+// can lint do not.
+var rules = sync.OnceValue(func() []Rule { return parseRules(rulesText) })
 
 func parseRules(text string) (rules []Rule) {
-	at := ruleHeading.FindAllStringSubmatchIndex(text, -1)
+	at := regexp.MustCompile("(?m)^### `([a-z-]+)`\n").FindAllStringSubmatchIndex(text, -1)
 	for i, match := range at {
 		end := len(text)
 		if i+1 < len(at) {

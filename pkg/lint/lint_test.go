@@ -197,7 +197,7 @@ func TestRules(t *testing.T) {
 	for _, f := range findings {
 		broken[f.Rule] = true
 	}
-	for _, rule := range lint.Rules {
+	for _, rule := range lint.Rules() {
 		if !broken[rule.ID] {
 			t.Errorf("no test breaks %s", rule.ID)
 		}
@@ -206,7 +206,7 @@ func TestRules(t *testing.T) {
 		}
 	}
 	for rule := range broken {
-		if !slices.ContainsFunc(lint.Rules, func(r lint.Rule) bool { return r.ID == rule }) {
+		if !slices.ContainsFunc(lint.Rules(), func(r lint.Rule) bool { return r.ID == rule }) {
 			t.Errorf("RULES.md has no page for %s", rule)
 		}
 	}
@@ -273,7 +273,7 @@ func TestSARIF(t *testing.T) {
 	result := log.Runs[0].Results[0]
 	place := result.Locations[0].PhysicalLocation
 	if log.Version != "2.1.0" || result.Level != "error" || place.ArtifactLocation.URI != "src/def/a%20b.pem" || place.Region.StartLine != 1 ||
-		log.Runs[0].Tool.Driver.Rules[result.RuleIndex].ID != result.RuleID || len(log.Runs[0].Tool.Driver.Rules) != len(lint.Rules) {
+		log.Runs[0].Tool.Driver.Rules[result.RuleIndex].ID != result.RuleID || len(log.Runs[0].Tool.Driver.Rules) != len(lint.Rules()) {
 		t.Errorf("%s", &b)
 	}
 }

@@ -69,7 +69,7 @@ const home = "https://github.com/ecakit/ecakit"
 func WriteSARIF(w io.Writer, findings []Finding, version string) error {
 	driver := sarifDriver{Name: "eca lint", Version: version, InformationURI: home, Rules: []sarifRule{}}
 	index := make(map[string]int)
-	for i, rule := range Rules {
+	for i, rule := range Rules() {
 		index[rule.ID] = i
 		driver.Rules = append(driver.Rules, sarifRule{
 			ID: rule.ID, ShortDescription: sarifText{rule.Summary}, FullDescription: sarifText{rule.Summary},
