@@ -16,6 +16,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -43,6 +44,14 @@ func picture(o *org) string {
 	}
 	fmt.Fprintln(&b, o.Granted("One"), o.Granted("Two"), o.Assigned("run@example.com"))
 	return b.String()
+}
+
+// disturbed starts an org whose requests are not validated, because there are
+// hundreds of it; those of the undisturbed one are the same.
+func disturbed(t *testing.T, config simorg.Config) *org {
+	o := &org{Server: simorg.Start(config), t: t, alias: "uat", kind: orgauth.Sandbox}
+	t.Cleanup(o.Close)
+	return o
 }
 
 // keys returns the consumers' keys and secrets, by component.
@@ -117,7 +126,7 @@ func TestEveryFaultEverywhere(t *testing.T) {
 			for n := range requests {
 				for _, patient := range []bool{false, true} {
 					name := fmt.Sprintf("auto %v, %s at request %d, patient %v", auto, b.name, n+1, patient)
-					o := startOrg(t, config)
+					o := disturbed(t, config)
 					var hit simorg.Request
 					client := http.DefaultClient
 					options, err := o.options(p, "def")
@@ -222,7 +231,7 @@ func TestSlowAnswers(t *testing.T) {
 	want, requests := picture(undisturbed), len(undisturbed.Requests())
 	for n := range requests {
 		for _, after := range []bool{false, true} {
-			o := startOrg(t, people)
+			o := disturbed(t, people)
 			options, err := o.options(p, "def")
 			if err != nil || o.Deploy(p.fs(), "src/def") != nil {
 				t.Fatal(err)
@@ -311,7 +320,7 @@ func TestAtOnce(t *testing.T) {
 		undisturbed.mustRun(p)
 		want := picture(undisturbed)
 		for round := range 40 {
-			o := startOrg(t, config)
+			o := disturbed(t, config)
 			if err := o.Deploy(p.fs(), "src/def"); err != nil {
 				t.Fatal(err)
 			}
