@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,8 +81,12 @@ func (o *once) Key(ctx context.Context) (string, error) {
 // KeyFile is a keychain in a file, by its path: key.json of the store.
 type KeyFile string
 
-// Key reads the key from the file.
+// Key reads the key from the file. Like the CLI it refuses a file that others than
+// its owner may read or write, except on Windows.
 func (f KeyFile) Key(context.Context) (string, error) {
+	if info, err := os.Stat(string(f)); err == nil && runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		return "", fmt.Errorf("%s has the mode %o, and sf wants it to be its owner's alone: chmod 600 %[1]s", f, info.Mode().Perm())
+	}
 	data, err := os.ReadFile(string(f))
 	if err != nil {
 		return "", err

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What the Salesforce CLI's own code (@salesforce/core, as of sf 2.150.6) wrote
@@ -156,6 +157,12 @@ func TestKeychains(t *testing.T) {
 		}
 		return KeyFile(path)
 	}
+	open := func(f KeyFile) KeyFile {
+		if err := os.Chmod(string(f), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
 	for _, test := range []struct {
 		name     string
 		keychain Keychain
@@ -163,6 +170,8 @@ func TestKeychains(t *testing.T) {
 	}{
 		{"file", file("key.json", `{"account": "local", "service": "sfdx", "key": "`+keyV1+`"}`), keyV1, ""},
 		{"file of another service", file("other.json", `{"account": "local", "service": "x", "key": "k"}`), "", "holds no key of the account"},
+		{"file for others to read", open(file("open.json", `{"account": "local", "service": "sfdx", "key": "`+keyV1+`"}`)), "", "has the mode 644, and sf wants it to be its owner's alone: chmod 600"},
+		{"once", Once(file("once.json", `{"account": "local", "service": "sfdx", "key": "`+keyV1+`"}`)), keyV1, ""},
 		{"broken file", file("broken.json", "{"), "", "not the JSON"},
 		{"no file", KeyFile(filepath.Join(dir, "none")), "", "no such file"},
 		{"secret-tool", SecretTool(script("secret-tool", `test "$*" = "lookup user local domain sfdx" && echo `+keyV1)), keyV1, ""},
@@ -185,6 +194,45 @@ func TestKeychains(t *testing.T) {
 	store.Keychain = KeyFile(filepath.Join(dir, "none"))
 	if _, err := store.Session(t.Context(), "a@example.com"); !errors.Is(err, ErrNoKey) {
 		t.Errorf("a store without a key gives %v", err)
+	}
+}
+
+// TestScratchOrgs lists what the store has of them.
+func TestScratchOrgs(t *testing.T) {
+	store := storeWith(t, "", map[string]string{
+		"alias.json":         `{"orgs": {"mine": "b@example.com"}}`,
+		"a@example.com.json": `{"username": "a@example.com", "isScratch": true, "expirationDate": "2026-12-01"}`,
+		"b@example.com.json": `{"username": "b@example.com", "devHubUsername": "hub@example.com", "expirationDate": "2026-12-03"}`,
+		"c@example.com.json": `{"username": "c@example.com", "isSandbox": true}`,
+		"d@example.com.json": `{"username": "d@example.com", "isScratch": true}`,
+		"e@example.com.json": `{`,
+	})
+	orgs, err := store.ScratchOrgs(time.Date(2026, 12, 2, 12, 0, 0, 0, time.UTC))
+	if err != nil || strings.Join(orgs, " ") != "mine d@example.com" {
+		t.Errorf("%v, %v", orgs, err)
+	}
+}
+
+// asked counts how often it is asked.
+type asked struct{ n int }
+
+func (a *asked) Key(ctx context.Context) (string, error) { a.n++; return "k", ctx.Err() }
+
+func TestOnce(t *testing.T) {
+	from := new(asked)
+	k := Once(from)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := k.Key(ended); err == nil {
+		t.Error("no error")
+	}
+	for range 3 {
+		if key, err := k.Key(t.Context()); key != "k" || err != nil {
+			t.Errorf("%q, %v", key, err)
+		}
+	}
+	if from.n != 2 {
+		t.Errorf("asked %d times", from.n)
 	}
 }
 
