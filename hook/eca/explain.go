@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
@@ -64,12 +62,11 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	var fault *mdapi.Fault
 	var rest *restapi.Error
 	var noFolder *sfp.AliasError
-	var network net.Error
+	var network interface{ Network() bool }
+	var passing interface{ Transient() bool }
 	switch {
 	case errors.As(err, &noFolder):
 		return fmt.Sprintf("sfp would fail with the same words: add a directory %s to the package, or name the org as one that it has (default serves sandboxes only)", noFolder.Alias)
-	case errors.As(err, new(*fs.PathError)):
-		return "" // whose cause counts as a network's error to Go
 	case errors.As(err, &network):
 		return "look at the network, the proxy settings and the instance URL"
 	case errors.As(err, &refused):
@@ -90,12 +87,12 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 		return "the user of this session needs the right to customize the application and to manage External Client Apps"
 	case code == "REQUEST_LIMIT_EXCEEDED":
 		return "the org's limit of API calls for today is used up, and trying again before tomorrow does not help"
-	case code == "UNABLE_TO_LOCK_ROW" || code == "SERVER_UNAVAILABLE" || code == "REQUEST_RUNNING_TOO_LONG":
-		return "this passes; run it again"
 	case code == "UNSUPPORTED_API_VERSION":
 		return "choose a version that this org has with --api-version"
 	case strings.Contains(message, "invalid at this location"):
 		return "the org does not know this field in the API version in use; choose another with --api-version, or remove the field from plugins.eca"
+	case errors.As(err, &passing) && passing.Transient():
+		return "this passes as a rule: run it again later, or wait longer with --retry-for"
 	case strings.Contains(message, `"oauthLink" is null`):
 		return fmt.Sprintf("OAuth settings of %s were once deployed as source without an oauthLink, which breaks its OAuth for good: delete its ExtlClntAppOauthSettings from the org and from the project, and run again", app)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"golang.org/x/term"
 
@@ -51,20 +53,17 @@ func (j *job) orgs(sys *system) ([]string, error) {
 	if slices.Contains(orgs, "") { // which an unset variable of a pipeline leaves
 		return nil, usageError{errors.New("no org is named: give its alias or username with -o")}
 	}
-	if len(orgs) > 1 && sys.getenv("SF_ACCESS_TOKEN") != "" && sys.getenv("SF_ORG_INSTANCE_URL") != "" {
-		return nil, usageError{errors.New("SF_ACCESS_TOKEN is for one org, and several are named; unset it, and log in to them with sf")}
-	}
-	seen := make(map[string]bool)
-	return slices.DeleteFunc(slices.Clone(orgs), func(org string) bool {
-		name := org
-		if known := sys.store().Known(org); known.Username != "" {
-			name = known.Username
-		}
-		name = strings.ToLower(name)
+	seen, usernames := make(map[string]bool), sys.store().Usernames()
+	orgs = slices.DeleteFunc(slices.Clone(orgs), func(org string) bool {
+		name := strings.ToLower(cmp.Or(usernames[org], org))
 		twice := seen[name]
 		seen[name] = true
 		return twice
-	}), nil
+	})
+	if len(orgs) > 1 && sys.getenv("SF_ACCESS_TOKEN") != "" && sys.getenv("SF_ORG_INSTANCE_URL") != "" {
+		return nil, usageError{errors.New("SF_ACCESS_TOKEN is for one org, and several are named; unset it, and log in to them with sf")}
+	}
+	return orgs, nil
 }
 
 // maxOrgs bounds a file with orgs.
@@ -82,8 +81,8 @@ func readOrgs(name string, stdin io.Reader) ([]string, error) {
 		from = file
 	}
 	data, err := io.ReadAll(io.LimitReader(from, maxOrgs+1))
-	if err != nil || len(data) > maxOrgs {
-		return nil, fmt.Errorf("%s cannot be read, or is larger than %d MiB", name, maxOrgs>>20)
+	if err != nil || len(data) > maxOrgs || bytes.IndexByte(data, 0) >= 0 {
+		return nil, fmt.Errorf("%s cannot be read as UTF-8, or is larger than %d MiB", name, maxOrgs>>20)
 	}
 	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
 	var orgs []string
@@ -159,13 +158,16 @@ func executeAll(ctx context.Context, sys *system, out *output, all *cli, orgs []
 	if jobs < 1 {
 		return usageError{fmt.Errorf("--jobs: %d is less than one", jobs)}
 	}
+	if _, err := sys.statedVersion(all.APIVersion); err != nil {
+		return err
+	}
 	world := *sys
 	world.keychain = orgauth.Once(sys.store().Keychain)
+	progress := newProgress(out, len(orgs))
 	traffics := make(map[string]*traffic, len(orgs))
 	for _, org := range orgs {
-		traffics[org] = newTraffic(out, org+": ")
+		traffics[org] = newTraffic(out, func(line string) { progress.line(org + ": " + line) })
 	}
-	progress := newProgress(out, len(orgs))
 	fleet := bootstrap.Fleet{
 		Jobs: jobs, FailFast: failFast, Changed: progress.changed,
 		One: func(ctx context.Context, org string) (*bootstrap.Report, error) {
@@ -174,7 +176,10 @@ func executeAll(ctx context.Context, sys *system, out *output, all *cli, orgs []
 				out.retries.Add(1)
 				progress.line(fmt.Sprintf("%s: %s; trying again in %s", org, fault, duration(wait)))
 			}
-			_, report, err := runOn(ctx, &world, traffics[org], all, org, options)
+			session, report, err := runOn(ctx, &world, traffics[org], all, org, options)
+			if session != nil && session.Renewed() != "" {
+				progress.line(fmt.Sprintf("%s: the session had expired and was renewed %s", org, session.Renewed()))
+			}
 			return report, err
 		},
 	}
@@ -201,7 +206,7 @@ func executeAll(ctx context.Context, sys *system, out *output, all *cli, orgs []
 		}
 		fmt.Fprintf(rows, "  %s\t%s\t%s\t%s\t%s\n", oneLine(o.Org), o.State, changes, sent, took)
 		if o.Err != nil {
-			document.Error = oneLine(explain(o.Err))
+			document.Error = oneLine(about(o))
 			if o.State == bootstrap.Failed && first == nil {
 				first = &outcomes[i]
 			}
@@ -221,10 +226,19 @@ func executeAll(ctx context.Context, sys *system, out *output, all *cli, orgs []
 		if waiting > 0 {
 			message += fmt.Sprintf(", %d were not begun (--fail-fast)", waiting)
 		}
-		return fmt.Errorf("%s; the first: %s", message, strings.TrimPrefix(explain(&orgError{first.Org, first.Err}), first.Org+": "+first.Org+": "))
+		return fmt.Errorf("%s; the first: %s", message, about(*first))
 	}
 	out.printf("eca: %s done in %s, %s.\n", plural(len(orgs), "org"), duration(time.Since(out.started)), plural(requests, "request"))
 	return nil
+}
+
+// about tells what became of an org that failed, with its name as it was given.
+func about(o bootstrap.Outcome) string {
+	err := o.Err
+	if named := new(orgError); errors.As(err, &named) {
+		err = named.err
+	}
+	return o.Org + ": " + explain(err)
 }
 
 // changesOf returns how many changes a run has made, or how many a plan found.
@@ -268,6 +282,14 @@ func (o *output) remarks(outcomes []bootstrap.Outcome) {
 			for _, warning := range app.Warnings {
 				note(outcome.Org, app.Name+": "+warning)
 			}
+			for _, c := range app.Components {
+				switch {
+				case c.Error != "":
+					o.printf("  ! %s: %s: %s %s: %s\n", outcome.Org, app.Name, c.Type, oneLine(c.FullName), oneLine(c.Error))
+				case c.Uncertain:
+					o.printf("  ? %s: %s: %s %s was sent, and not answered\n", outcome.Org, app.Name, c.Type, oneLine(c.FullName))
+				}
+			}
 		}
 	}
 	for _, remark := range order {
@@ -307,22 +329,28 @@ func newProgress(out *output, total int) *progress {
 	return p
 }
 
-// print writes what the others send it, so that lines do not cross.
+// print writes what the others send it, so that lines do not cross: whole lines,
+// and what is under way, which stays below them.
 func (p *progress) print() {
 	defer close(p.stopped)
-	for text := range p.lines {
+	clear := func() {
 		if p.width > 0 {
 			fmt.Fprint(p.out.stdout, "\r\x1b[K")
 		}
+	}
+	status := ""
+	for text := range p.lines {
+		clear()
 		if line, isLine := strings.CutSuffix(text, "\n"); isLine {
 			p.out.printf("%s\n", line)
-		} else if p.width > 0 {
-			p.out.printf("%s", text)
+		} else {
+			status = text
+		}
+		if p.width > 0 {
+			p.out.printf("%s", status)
 		}
 	}
-	if p.width > 0 {
-		fmt.Fprint(p.out.stdout, "\r\x1b[K")
-	}
+	clear()
 }
 
 func (p *progress) line(text string) { p.lines <- "  " + oneLine(text) + "\n" }
@@ -343,7 +371,7 @@ func (p *progress) changed(_ int, o bootstrap.Outcome) {
 		switch {
 		case o.Err != nil:
 			p.failed++
-			text = fmt.Sprintf("%s: %s: %s", o.Org, o.State, strings.TrimPrefix(explain(o.Err), o.Org+": "))
+			text = fmt.Sprintf("%s: %s: %s", o.Org, o.State, strings.TrimPrefix(about(o), o.Org+": "))
 		case o.Report.Pending == 0:
 			text += ", nothing to change"
 		case o.Report.PlanOnly:
@@ -355,9 +383,21 @@ func (p *progress) changed(_ int, o bootstrap.Outcome) {
 	}
 	if p.width > 0 {
 		status := fmt.Sprintf("%d of %d ended, %d failed; at work: %s", p.ended, p.total, p.failed, strings.Join(p.running, ", "))
-		if runes := []rune(status); len(runes) >= p.width {
-			status = string(runes[:p.width-2]) + "…"
-		}
-		p.lines <- status
+		p.lines <- shorten(status, p.width-1)
 	}
+}
+
+// shorten cuts a text to a number of columns. Characters beyond ASCII may take two.
+func shorten(text string, columns int) string {
+	used := 0
+	for i, r := range text {
+		used++
+		if r > unicode.MaxASCII {
+			used++
+		}
+		if used >= columns {
+			return text[:i]
+		}
+	}
+	return text
 }

@@ -39,7 +39,7 @@ type cli struct {
 	Verbose    bool          `short:"v" env:"ECA_VERBOSE" help:"Also print each request and all fields."`
 	APIVersion string        `name:"api-version" placeholder:"NN.0" help:"API version to speak. Otherwise SF_ORG_API_VERSION, then the version that sf saw the org with, then the project's sourceApiVersion."`
 	Timeout    time.Duration `default:"10m" env:"ECA_TIMEOUT" help:"Give up after this long."`
-	RetryFor   time.Duration `name:"retry-for" default:"1m" env:"ECA_RETRY_FOR" help:"How long one thing is tried again that fails of what passes: cut connections, busy servers, locked records. 0 tries once."`
+	RetryFor   time.Duration `name:"retry-for" default:"1m" env:"ECA_RETRY_FOR" help:"How long to wait in all, and try again, for one thing that fails of what passes: cut connections, busy servers, locked records. 0 tries once."`
 
 	Hook      hookCmd          `cmd:"" help:"What sfp runs after a deployment, through scripts/bootstrap-eca-oauth.sh."`
 	Bootstrap bootstrapCmd     `cmd:"" help:"Enable OAuth on the apps of a project or package, at a terminal."`

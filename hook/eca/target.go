@@ -119,29 +119,39 @@ func sameID(a, b string) bool {
 	return len(a) >= 15 && len(b) >= 15 && a[:15] == b[:15]
 }
 
+// statedVersion returns the API version that the flag or the environment states, 0
+// where neither does.
+func (sys *system) statedVersion(flag string) (metadata.Version, error) {
+	for _, stated := range []struct{ text, origin string }{{flag, "--api-version"}, {sys.getenv("SF_ORG_API_VERSION"), "SF_ORG_API_VERSION"}} {
+		if stated.text == "" {
+			continue
+		}
+		v, err := metadata.ParseVersion(stated.text)
+		if err != nil {
+			return 0, usageError{fmt.Errorf("%s: %w", stated.origin, err)}
+		}
+		return v, checkVersion(v, stated.origin)
+	}
+	return 0, nil
+}
+
+func checkVersion(v metadata.Version, origin string) error {
+	if v < metadata.MinVersion {
+		return usageError{fmt.Errorf("%s: External Client Apps can be bootstrapped from API version %s on, not with %s", origin, metadata.MinVersion, v)}
+	}
+	return nil
+}
+
 // apiVersion chooses the API version of a run without asking the org.
 func (sys *system) apiVersion(flag string, session *orgauth.Session, source *bootstrap.Source) (metadata.Version, error) {
-	version, origin := metadata.LatestVersion, ""
+	version, err := sys.statedVersion(flag)
 	switch {
-	case flag != "":
-		v, err := metadata.ParseVersion(flag)
-		if err != nil {
-			return 0, usageError{fmt.Errorf("--api-version: %w", err)}
-		}
-		version, origin = v, "--api-version"
-	case sys.getenv("SF_ORG_API_VERSION") != "":
-		v, err := metadata.ParseVersion(sys.getenv("SF_ORG_API_VERSION"))
-		if err != nil {
-			return 0, usageError{fmt.Errorf("SF_ORG_API_VERSION: %w", err)}
-		}
-		version, origin = v, "SF_ORG_API_VERSION"
+	case err != nil || version != 0:
+		return version, err
 	case session.Version != 0:
-		version, origin = session.Version, "instanceApiVersion of sf's login of "+session.Username
+		return session.Version, checkVersion(session.Version, "instanceApiVersion of sf's login of "+session.Username)
 	case source.Version != 0:
-		version, origin = source.Version, source.File()+": sourceApiVersion"
+		return source.Version, checkVersion(source.Version, source.File()+": sourceApiVersion")
 	}
-	if version < metadata.MinVersion {
-		return 0, usageError{fmt.Errorf("%s: External Client Apps can be bootstrapped from API version %s on, not with %s", origin, metadata.MinVersion, version)}
-	}
-	return version, nil
+	return metadata.LatestVersion, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -13,7 +14,7 @@ import (
 // prints no header and no body, which hold the token.
 type traffic struct {
 	out      *output
-	org      string // put before what is printed, where there are several
+	line     func(string) // prints a line
 	requests atomic.Int64
 	base     *http.Transport
 }
@@ -23,10 +24,10 @@ type traffic struct {
 const maxIdle = 16
 
 // newTraffic returns the traffic of a run.
-func newTraffic(out *output, org string) *traffic {
+func newTraffic(out *output, line func(string)) *traffic {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = maxIdle
-	return &traffic{out: out, org: org, base: transport}
+	return &traffic{out: out, line: line, base: transport}
 }
 
 // client returns the client of the run.
@@ -47,7 +48,7 @@ func (t *traffic) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err == nil {
 			outcome = resp.Status
 		}
-		t.out.printf("  %s%s %s%s: %s in %d ms\n", t.org, r.Method, r.URL.Path, operation(r), outcome, time.Since(started).Milliseconds())
+		t.line(fmt.Sprintf("%s %s%s: %s in %d ms", r.Method, r.URL.Path, operation(r), outcome, time.Since(started).Milliseconds()))
 	}
 	return resp, err
 }

@@ -278,7 +278,7 @@ func (o *Org) grant(ctx context.Context, p *Plan) error {
 	return err
 }
 
-// regrant looks at the grants again of which no answer came.
+// regrant looks at the grants again that are not known to be made.
 func (o *Org) regrant(ctx context.Context, p *Plan) error {
 	var apps []*App
 	for _, app := range p.Apps {
@@ -288,10 +288,15 @@ func (o *Org) regrant(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
+	for _, object := range []string{metadata.Header, "User", "PermissionSet", setupEntityAccess, permissionSetAssignment} {
+		if err := found.refused[object]; err != nil {
+			return err // nothing is sent again without a look
+		}
+	}
 	for _, app := range p.Apps {
 		for i, g := range found.grants(app.App) {
-			if was := app.Grants[i]; was.Uncertain && g.Action == Unchanged {
-				was.Done, was.Uncertain = true, false
+			if was := app.Grants[i]; was.Action != Unchanged && !was.Done && was.Err == nil {
+				was.Done, was.Uncertain = g.Action == Unchanged, false
 			}
 		}
 	}
@@ -299,7 +304,8 @@ func (o *Org) regrant(ctx context.Context, p *Plan) error {
 }
 
 func (o *Org) grantOnce(ctx context.Context, p *Plan) error {
-	group, ctx := errgroup.WithContext(ctx)
+	// One that fails does not end the others: what they do at the org stays.
+	var group errgroup.Group
 	group.SetLimit(maxGrants)
 	for _, app := range p.Apps {
 		for _, g := range app.Grants {
@@ -307,6 +313,9 @@ func (o *Org) grantOnce(ctx context.Context, p *Plan) error {
 				continue
 			}
 			group.Go(func() error {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
 				_, err := o.REST.Create(ctx, g.object(), g.fields)
 				var refused *restapi.Error
 				var unanswered interface{ Uncertain() bool }

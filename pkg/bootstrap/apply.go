@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/mdapi"
@@ -268,8 +269,10 @@ func (o *Org) confirm(ctx context.Context, p *Plan, read readBack) error {
 				}
 			case c.Err == nil:
 				now := p.compare(app.App, c.Type)
-				if c.Uncertain && now.Action == Unchanged {
+				kept := func(change metadata.Change) bool { return !change.Forced && !change.Withheld }
+				if c.Uncertain && now.Action != Create && !slices.ContainsFunc(now.Changes, kept) {
 					c.Done, c.Uncertain = true, false // the org had acted, and the answer was lost
+					c.Err = p.mismatch(app, c)
 					continue
 				}
 				app.Components[i] = now

@@ -377,3 +377,127 @@ func TestAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestLongCall: only waiting uses the patience up, not the work between faults.
+func TestLongCall(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	p := simple()
+	options, err := o.options(p, "def")
+	if err != nil || o.Deploy(p.fs(), "src/def") != nil {
+		t.Fatal(err)
+	}
+	long := simorg.SOAPFault("REQUEST_RUNNING_TOO_LONG", "long")
+	long.Delay = 300 * time.Millisecond
+	long.Fits = func(r simorg.Request) bool { return r.Operation == "upsertMetadata" }
+	o.Inject(long)
+	options.Patience = bootstrap.Patience{For: 200 * time.Millisecond, First: time.Millisecond}
+	if _, err := bootstrap.Run(t.Context(), options); err != nil {
+		t.Error(err)
+	}
+}
+
+// grants runs with many permission sets and returns what the report says of them,
+// beside what the org has.
+func grants(t *testing.T, patience bootstrap.Patience, faults ...simorg.Fault) (said, has int, uncertain int, err error) {
+	config := people
+	config.PermissionSets = nil
+	var quoted []string
+	for i := range 12 {
+		name := fmt.Sprintf("Set%02d", i)
+		config.PermissionSets = append(config.PermissionSets, name)
+		quoted = append(quoted, `"`+name+`"`)
+	}
+	config.Latency = 10 * time.Millisecond
+	o := startOrg(t, config)
+	p := settings(`"MyApp": {"permissionSets": [` + strings.Join(quoted, ",") + `]}`).with(header("MyApp"))
+	options, optionsErr := o.options(p, "def")
+	if optionsErr != nil || o.Deploy(p.fs(), "src/def") != nil {
+		t.Fatal(optionsErr)
+	}
+	for _, f := range faults {
+		o.Inject(f)
+	}
+	options.Patience = patience
+	report, err := bootstrap.Run(t.Context(), options)
+	for _, c := range report.Apps[0].Components {
+		if c.Type == "SetupEntityAccess" && c.Done {
+			said++
+		}
+		if c.Type == "SetupEntityAccess" && c.Uncertain {
+			uncertain++
+		}
+	}
+	return said, len(o.Granted("MyApp")), uncertain, err
+}
+
+// TestGrantsAreTold: of grants at the same time, one that fails says nothing of the
+// others.
+func TestGrantsAreTold(t *testing.T) {
+	post := func(r simorg.Request) bool { return r.Writes() && strings.Contains(r.Path, "SetupEntityAccess") }
+	for _, f := range []simorg.Fault{{Drop: true}, {Status: 503, After: true}, {Status: 400, After: true, Body: `[{"errorCode": "REQUEST_RUNNING_TOO_LONG", "message": "x"}]`}} {
+		f.Fits = post
+		said, has, uncertain, err := grants(t, bootstrap.Patience{}, f)
+		if err == nil || said != 11 || uncertain != 1 || f.After != (has == 12) {
+			t.Errorf("%+v: %d are said to be there and %d to be uncertain, %d are: %v", f, said, uncertain, has, err)
+		}
+		said, has, uncertain, err = grants(t, bootstrap.Patience{For: 5 * time.Second, First: time.Millisecond}, f)
+		if err != nil || said != 12 || has != 12 || uncertain != 0 {
+			t.Errorf("%+v: patiently, %d are said to be there and %d to be uncertain, %d are: %v", f, said, uncertain, has, err)
+		}
+	}
+	// Without a look nothing is sent again, and what nobody knows is said to be so.
+	seen := 0
+	faults := []simorg.Fault{{Status: 503, After: true, Fits: post}}
+	for range 100 {
+		faults = append(faults, simorg.Fault{Status: 503, Fits: func(r simorg.Request) bool {
+			if strings.Contains(r.Path, "FROM+SetupEntityAccess") {
+				seen++
+			}
+			return seen > 1 && strings.Contains(r.Path, "FROM+SetupEntityAccess")
+		}})
+	}
+	said, has, uncertain, err := grants(t, bootstrap.Patience{For: 50 * time.Millisecond, First: 5 * time.Millisecond}, faults...)
+	if err == nil || said != 11 || has != 12 || uncertain != 1 {
+		t.Errorf("without a look, %d are said to be there and %d to be uncertain, %d are: %v", said, uncertain, has, err)
+	}
+}
+
+// TestForcedAfterALostAnswer: an org that keeps a field as it likes has acted all the
+// same.
+func TestForcedAfterALostAnswer(t *testing.T) {
+	o := startOrg(t, simorg.Config{ForcePKCE: true})
+	p := settings(`"MyApp": {"globalOauthSettings": {"isPkceRequired": false}}`).with(header("MyApp"))
+	options, err := o.options(p, "def")
+	if err != nil || o.Deploy(p.fs(), "src/def") != nil {
+		t.Fatal(err)
+	}
+	o.Inject(simorg.Fault{Drop: true, After: true, Fits: func(r simorg.Request) bool {
+		return r.Operation == "upsertMetadata" && r.Type == metadata.GlobalOAuthSettings
+	}})
+	options.Patience = bootstrap.Patience{For: 5 * time.Second, First: time.Millisecond}
+	report, err := bootstrap.Run(t.Context(), options)
+	if err != nil || report.Apps[0].Components[1].Action != bootstrap.Create || len(report.Apps[0].Warnings) == 0 {
+		t.Errorf("%+v, %v", report.Apps[0], err)
+	}
+	if n := len(slices.DeleteFunc(o.writes(), func(r simorg.Request) bool { return r.Type != metadata.GlobalOAuthSettings })); n != 1 {
+		t.Errorf("%d writes", n)
+	}
+}
+
+// TestBusyWithAFault: a SOAP fault that comes with 503 is one of a busy server,
+// whatever it says.
+func TestBusyWithAFault(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	p := simple()
+	options, err := o.options(p, "def")
+	if err != nil || o.Deploy(p.fs(), "src/def") != nil {
+		t.Fatal(err)
+	}
+	f := simorg.SOAPFault("UNKNOWN_EXCEPTION", "x")
+	f.Status = 503
+	o.Inject(f)
+	options.Patience = bootstrap.Patience{For: 5 * time.Second, First: time.Millisecond}
+	if _, err := bootstrap.Run(t.Context(), options); err != nil {
+		t.Error(err)
+	}
+}

@@ -12,8 +12,8 @@ import (
 // server that is busy, a record that somebody else has locked. The zero value has
 // none, and a run ends with the first of them.
 type Patience struct {
-	// For is how long the same thing is tried again at most. The run's own deadline
-	// bounds it as well.
+	// For is how long is waited at most, in all, for the same thing. The run's own
+	// deadline bounds it as well.
 	For time.Duration
 
 	// First is about how long is waited before the first repetition; 0 stands for
@@ -38,27 +38,29 @@ func isTransient(err error) bool {
 // patiently makes a call, and makes it again for as long as it fails of something
 // that may pass and the patience lasts.
 func patiently[T any](ctx context.Context, p Patience, call func() (T, error)) (T, error) {
-	left := p.For
-	if deadline, ok := ctx.Deadline(); ok {
-		left = min(left, time.Until(deadline))
-	}
-	if left <= 0 { // which the module takes for no bound at all
-		return call()
-	}
 	waits := backoff.NewExponentialBackOff()
 	waits.InitialInterval, waits.MaxInterval = 500*time.Millisecond, maxWait
 	if p.First > 0 {
 		waits.InitialInterval = p.First
 	}
-	options := []backoff.RetryOption{backoff.WithBackOff(waits), backoff.WithMaxElapsedTime(left)}
-	if p.Waiting != nil {
-		options = append(options, backoff.WithNotify(p.Waiting))
-	}
-	return backoff.Retry(ctx, func() (T, error) {
+	for left := p.For; ; {
 		result, err := call()
-		if err != nil && !isTransient(err) {
-			err = backoff.Permanent(err)
+		if err == nil || !isTransient(err) || ctx.Err() != nil {
+			return result, err
 		}
-		return result, err
-	}, options...)
+		// Only waiting uses the patience up: a call may take its time and fail then.
+		wait := min(waits.NextBackOff(), left)
+		if deadline, ok := ctx.Deadline(); wait <= 0 || ok && time.Until(deadline) <= wait {
+			return result, err
+		}
+		left -= wait
+		if p.Waiting != nil {
+			p.Waiting(err, wait)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return result, err
+		}
+	}
 }

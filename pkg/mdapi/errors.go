@@ -30,11 +30,11 @@ func (f *Fault) SessionExpired() bool { return f.Code == "INVALID_SESSION_ID" }
 
 // Uncertain reports whether the org may have acted before it gave up.
 func (f *Fault) Uncertain() bool {
-	return f.Code == "SERVER_UNAVAILABLE" || f.Code == "REQUEST_RUNNING_TOO_LONG"
+	return wire.TransientStatus(f.Status) || f.Code == "SERVER_UNAVAILABLE" || f.Code == "REQUEST_RUNNING_TOO_LONG"
 }
 
 // Transient reports whether the same call may well succeed soon.
-func (f *Fault) Transient() bool { return wire.TransientCode(f.Code) }
+func (f *Fault) Transient() bool { return wire.TransientCode(f.Code) || wire.TransientStatus(f.Status) }
 
 // ComponentError is why the org refused one component while it may have accepted
 // others of the same call.

@@ -52,7 +52,7 @@ func (r *renewal) Renewed() string {
 // login's refresh token, because using it can make it useless for the next one.
 // The store is not written. A session is renewed once; calls in parallel that had
 // the same stale token share the new one. An error is an *Error with the reason
-// ErrExpired.
+// ErrExpired, or what ended the request and may pass, such as a busy login host.
 func (s *Session) Renew(ctx context.Context, stale *oauth2.Token) (*oauth2.Token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,6 +68,9 @@ func (s *Session) Renew(ctx context.Context, stale *oauth2.Token) (*oauth2.Token
 	token, by, err := s.how(ctx, stale.AccessToken)
 	if ctx.Err() != nil {
 		return nil, ctx.Err() // which says nothing of the login
+	}
+	if busy := new(busyError); errors.As(err, &busy) {
+		return nil, fmt.Errorf("the session of %s has expired, and renewing it: %w", s, busy)
 	}
 	if err != nil {
 		s.failed = s.expired(err)
@@ -127,7 +130,7 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (stri
 		return "", fmt.Errorf("its private key cannot be read at %s", l.PrivateKey)
 	}
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, wire.WithoutRedirects(cmp.Or(s.HTTPClient, http.DefaultClient)))
-	var first error
+	var first, busy error
 	for _, try := range audiences(l, s.AudienceURL) {
 		if _, err := wire.ParseInstance(try.login); err != nil {
 			continue
@@ -143,9 +146,14 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (stri
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		if first == nil {
-			first = jwtError(try.login, err)
+		why := jwtError(try.login, err)
+		if passing := new(busyError); errors.As(why, &passing) {
+			busy = why
 		}
+		first = cmp.Or(first, why)
+	}
+	if busy != nil {
+		return "", busy // which may have been the one to accept it
 	}
 	if first == nil {
 		first = errors.New("the login has no login URL that a token may be asked of")
@@ -204,6 +212,14 @@ func sameInstance(session *Session, token *oauth2.Token) error {
 	return nil
 }
 
+// busyError says that a login host did not answer, and may do so soon.
+type busyError struct{ message string }
+
+func (e *busyError) Error() string { return e.message }
+
+// Transient reports that it may pass.
+func (e *busyError) Transient() bool { return true }
+
 // jwtError says what the token endpoint answered, without the body, which nobody
 // has masked.
 func jwtError(login string, err error) error {
@@ -220,11 +236,19 @@ func jwtError(login string, err error) error {
 		if json.Unmarshal(answer.Body, &why) == nil && why.Code != "" {
 			return fmt.Errorf("%s answered %s: %s", host, foreign(why.Code), foreign(why.Description))
 		}
-		return fmt.Errorf("%s answered HTTP %d", host, answer.Response.StatusCode)
+		message := fmt.Sprintf("%s answered HTTP %d", host, answer.Response.StatusCode)
+		if wire.TransientStatus(answer.Response.StatusCode) {
+			return &busyError{message}
+		}
+		return errors.New(message)
 	}
 	var urlErr *url.Error
 	if errors.As(err, &urlErr) {
-		return fmt.Errorf("%s did not answer: %w", host, urlErr.Err)
+		message := fmt.Sprintf("%s did not answer: %v", host, urlErr.Err)
+		if wire.TransientNetwork(urlErr.Err) {
+			return &busyError{message}
+		}
+		return errors.New(message)
 	}
 	return fmt.Errorf("its JWT cannot be made or used with %s", host)
 }

@@ -155,6 +155,17 @@ func (s *Store) Known(org string) Session {
 	return known
 }
 
+// Usernames returns the usernames that aliases stand for. An alias file that cannot
+// be read counts as none.
+func (s *Store) Usernames() map[string]string {
+	aliases, _ := s.aliases()
+	usernames := make(map[string]string, len(aliases))
+	for _, pair := range aliases {
+		usernames[pair.alias] = pair.username
+	}
+	return usernames
+}
+
 // ScratchOrgs returns the scratch orgs that the CLI is logged in to and that have
 // not expired by then, by alias where they have one and by username otherwise, in
 // the order of their usernames. Files of the store that cannot be read are passed
@@ -164,13 +175,16 @@ func (s *Store) ScratchOrgs(then time.Time) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := filepath.Glob(filepath.Join(s.Dir, "*@*.json"))
-	if err != nil {
+	files, err := os.ReadDir(s.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, unreadable(s.Dir, err)
 	}
 	var orgs []string
 	for _, file := range files {
-		username := strings.TrimSuffix(filepath.Base(file), ".json")
+		username, ok := strings.CutSuffix(file.Name(), ".json")
+		if !ok || !strings.Contains(username, "@") {
+			continue
+		}
 		l, err := s.login(username)
 		if err != nil || l.kind() != Scratch {
 			continue

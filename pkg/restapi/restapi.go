@@ -56,11 +56,13 @@ func (e *Error) SessionExpired() bool {
 }
 
 // Uncertain reports whether the org may have acted before it gave up.
-func (e *Error) Uncertain() bool { return e.Status >= 500 }
+func (e *Error) Uncertain() bool {
+	return e.Status >= 500 || e.Code == "SERVER_UNAVAILABLE" || e.Code == "REQUEST_RUNNING_TOO_LONG"
+}
 
 // Transient reports whether the same call may well succeed soon.
 func (e *Error) Transient() bool {
-	return wire.TransientCode(e.Code) || e.Status >= http.StatusBadGateway && e.Status <= http.StatusGatewayTimeout
+	return wire.TransientCode(e.Code) || wire.TransientStatus(e.Status)
 }
 
 // Organization is what the org says of itself.

@@ -113,8 +113,11 @@ func (e *StatusError) Uncertain() bool { return e.Status >= 500 || e.Status == h
 
 // Transient reports whether the same request may well be answered soon: what
 // stands before the org has no answer of it.
-func (e *StatusError) Transient() bool {
-	return e.Status == http.StatusBadGateway || e.Status == http.StatusServiceUnavailable || e.Status == http.StatusGatewayTimeout
+func (e *StatusError) Transient() bool { return TransientStatus(e.Status) }
+
+// TransientStatus reports whether an HTTP status says that somebody is busy.
+func TransientStatus(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
 }
 
 // TransientCode reports whether an error with that code of the platform passes.
@@ -153,8 +156,9 @@ func (a *Answer) Mask(message string) string {
 // maskedError is an error whose text was masked. What it wraps can be looked for
 // and must not be printed.
 type maskedError struct {
-	message string
-	err     error
+	message   string
+	err       error
+	uncertain bool
 }
 
 func (e *maskedError) Error() string { return e.message }
@@ -163,25 +167,28 @@ func (e *maskedError) Unwrap() error { return e.err }
 
 // Uncertain reports whether the org may have acted although no answer came. A
 // connection that never was tells that it has not.
-func (e *maskedError) Uncertain() bool {
-	var op *net.OpError
-	return !errors.As(e.err, &op) || op.Op != "dial"
-}
+func (e *maskedError) Uncertain() bool { return e.uncertain }
 
-// Transient reports whether the network may be better soon. A name that does not
-// exist, a certificate that is not trusted, and a run that was ended stay as they
-// are.
-func (e *maskedError) Transient() bool {
+// Network reports that this is about the way to the org.
+func (e *maskedError) Network() bool { return true }
+
+// Transient reports whether the network may be better soon.
+func (e *maskedError) Transient() bool { return TransientNetwork(e.err) }
+
+// TransientNetwork reports whether an error of the network may pass. A name that
+// does not exist, a certificate that is not trusted, and a run that was ended stay
+// as they are.
+func TransientNetwork(err error) bool {
 	var name *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	var protocol tls.RecordHeaderError
 	switch {
-	case errors.Is(e.err, context.Canceled), errors.Is(e.err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return false
-	case errors.As(e.err, &name):
+	case errors.As(err, &name):
 		return !name.IsNotFound
 	}
-	return !errors.As(e.err, &certificate) && !errors.As(e.err, &protocol)
+	return !errors.As(err, &certificate) && !errors.As(err, &protocol)
 }
 
 // Do sends a request with the session's token, which prepare puts into it, and
@@ -205,7 +212,13 @@ func Do(ctx context.Context, client *http.Client, tokens oauth2.TokenSource, pre
 		if errors.As(err, &urlErr) {
 			err = urlErr.Err // the URL around it says nothing that the host doesn't
 		}
-		return &maskedError{answer.Mask(fmt.Sprintf(format, req.URL.Host, err)), err}
+		// What ended the context is no word about this request.
+		var op *net.OpError
+		never := ctx.Err() == nil && errors.As(err, &op) && op.Op == "dial"
+		return &maskedError{answer.Mask(fmt.Sprintf(format, req.URL.Host, err)), err, !never}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // and nothing was sent
 	}
 	resp, err := WithoutRedirects(client).Do(req.WithContext(ctx))
 	if err != nil {
