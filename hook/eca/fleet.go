@@ -66,13 +66,20 @@ func (j *job) orgs(sys *system) ([]string, error) {
 	return orgs, nil
 }
 
-// maxOrgs bounds a file with orgs.
-const maxOrgs = 16 << 20
+// Bounds of a file with orgs.
+const (
+	maxOrgs  = 16 << 20 // bytes
+	maxFleet = 20_000
+)
 
 // readOrgs reads a file with one org a line, or what sf org list --json prints.
 func readOrgs(name string, stdin io.Reader) ([]string, error) {
 	from := stdin
 	if name != "-" {
+		info, err := os.Stat(name)
+		if err != nil || info.IsDir() {
+			return nil, fmt.Errorf("%s cannot be read", name)
+		}
 		file, err := os.Open(name)
 		if err != nil {
 			return nil, fmt.Errorf("%s cannot be read", name)
@@ -104,6 +111,9 @@ func readOrgs(name string, stdin io.Reader) ([]string, error) {
 	}
 	if len(orgs) == 0 {
 		return nil, fmt.Errorf("%s names no org", name)
+	}
+	if len(orgs) > maxFleet {
+		return nil, fmt.Errorf("%s names %d orgs, and %d are the most for one run", name, len(orgs), maxFleet)
 	}
 	return orgs, nil
 }

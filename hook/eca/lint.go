@@ -58,7 +58,11 @@ func (c *lintCmd) Run(out *output, all *cli) error {
 	out.document.Lint = document
 	if c.Format == "sarif" {
 		out.printed = true // it is the only document
-		if err := lint.WriteSARIF(out.stdout, document.Findings, version()); err != nil {
+		var log strings.Builder
+		if err := lint.WriteSARIF(&log, document.Findings, version()); err != nil {
+			return err
+		}
+		if err := out.raw(log.String()); err != nil {
 			return err
 		}
 	}

@@ -122,6 +122,9 @@ func run(ctx context.Context, args []string, sys *system) (code int) {
 		}
 		return out.finish(usageError{fmt.Errorf("%w; see: %s", err, hint)})
 	}
+	if c.Timeout <= 0 || c.RetryFor < 0 {
+		return out.finish(usageError{errors.New("--timeout must be more than no time, and --retry-for no less than that")})
+	}
 	out.command, _, _ = strings.Cut(command.Command(), " ")
 	out.json, out.verbose = c.JSON, c.Verbose
 	command.BindTo(ctx, (*context.Context)(nil))

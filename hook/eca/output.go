@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -73,9 +75,53 @@ type errorDocument struct {
 
 // printf prints progress. With --json there is none.
 func (o *output) printf(format string, args ...any) {
-	if !o.json {
-		fmt.Fprint(o.stdout, printable(fmt.Sprintf(format, args...)))
+	if o.json {
+		return
 	}
+	// What is printed may come from a file or an org. It makes no lines of its own,
+	// because systems that run pipelines take some lines for orders.
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			args[i] = unbroken(arg)
+		case error:
+			args[i] = unbroken(arg.Error())
+		}
+	}
+	fmt.Fprint(o.stdout, printable(fmt.Sprintf(format, args...)))
+}
+
+var breaks = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ")
+
+// unbroken makes a text one line.
+func unbroken(s string) string { return breaks.Replace(s) }
+
+// encode writes a document as JSON, in which control characters of all kinds are
+// escaped.
+func (o *output) encode(document any) error {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(document); err != nil {
+		return err
+	}
+	return o.raw(b.String())
+}
+
+// raw writes a JSON document. encoding/json escapes the control characters of ASCII
+// alone, and a terminal acts on others as well.
+func (o *output) raw(document string) error {
+	var b strings.Builder
+	for _, r := range document {
+		if r >= 0x7f && r <= 0x9f {
+			fmt.Fprintf(&b, "\\u%04x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	_, err := io.WriteString(o.stdout, b.String())
+	return err
 }
 
 // printable takes out what a terminal would act on. Names of apps and files, and
@@ -114,10 +160,7 @@ func (o *output) finish(err error) int {
 		fmt.Fprintf(o.stderr, "eca: %s\n", message)
 	}
 	if o.json && !o.printed {
-		encoder := json.NewEncoder(o.stdout)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(o.document); err != nil {
+		if err := o.encode(o.document); err != nil {
 			fmt.Fprintf(o.stderr, "eca: standard output cannot be written: %v\n", err)
 			return exitFailed
 		}
@@ -127,8 +170,14 @@ func (o *output) finish(err error) int {
 
 // oneLine makes a message one line that a terminal can show.
 func oneLine(s string) string {
+	if len(s) > maxLine {
+		s = strings.ToValidUTF8(s[:maxLine], "") + "…"
+	}
 	return strings.Join(strings.Fields(printable(s)), " ")
 }
+
+// maxLine is the most of a message that is shown.
+const maxLine = 8000
 
 // header prints what a run is about, before it calls the org.
 func (o *output) header(r *bootstrap.Report) {

@@ -43,11 +43,11 @@ func (p places) artifacts(base string) (string, error) {
 // openDir opens a directory as a file system that leads nowhere else, by no
 // ".." and no link.
 func openDir(dir string) (fs.FS, error) {
-	root, err := os.OpenRoot(dir)
+	fsys, err := sfp.OpenDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("the directory %s cannot be opened", dir)
 	}
-	return root.FS(), nil
+	return fsys, nil
 }
 
 // siblingProject returns the working directory where it holds a project, or nil.

@@ -46,7 +46,7 @@ func (t *traffic) RoundTrip(r *http.Request) (*http.Response, error) {
 	if t.out.verbose {
 		outcome := "no answer"
 		if err == nil {
-			outcome = resp.Status
+			outcome = fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)) // the org's own words may hold anything
 		}
 		t.line(fmt.Sprintf("%s %s%s: %s in %d ms", r.Method, r.URL.Path, operation(r), outcome, time.Since(started).Milliseconds()))
 	}

@@ -76,10 +76,10 @@ type named struct {
 // references are the names that are to be looked up.
 type references struct{ users, sets, profiles, apps []string }
 
-// add adds a name once, as far as there is one.
+// add adds names, as far as there are some.
 func add(names *[]string, more ...string) {
 	for _, name := range more {
-		if name = strings.TrimSpace(name); name != "" && !slices.ContainsFunc(*names, func(n string) bool { return strings.EqualFold(n, name) }) {
+		if name = strings.TrimSpace(name); name != "" {
 			*names = append(*names, name)
 		}
 	}
@@ -108,7 +108,7 @@ func referencesOf(apps []*App) (r references) {
 			}
 		}
 	}
-	return r
+	return references{unique(r.users), unique(r.sets), unique(r.profiles), unique(r.apps)}
 }
 
 // look asks the org about all names that the apps' settings and policies refer
@@ -136,6 +136,7 @@ func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
 			}
 			add(&names, plain)
 		}
+		names = unique(names)
 		return query(groupCtx, l, o, "PermissionSet", "SELECT Id, Name, NamespacePrefix FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)", names, func(n named) {
 			if n.NamespacePrefix != nil && *n.NamespacePrefix != "" {
 				l.similar[fold(n.Name)] = *n.NamespacePrefix + "__" + n.Name
@@ -171,6 +172,7 @@ func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
 		}
 	}
 	slices.Sort(appIDs)
+	userIDs = unique(userIDs)
 	group, groupCtx = errgroup.WithContext(ctx)
 	group.Go(func() error {
 		type access struct{ ParentID, SetupEntityID string }

@@ -446,15 +446,13 @@ func TestGrantsAreTold(t *testing.T) {
 		}
 	}
 	// Without a look nothing is sent again, and what nobody knows is said to be so.
-	seen := 0
-	faults := []simorg.Fault{{Status: 503, After: true, Fits: post}}
+	posted := false
+	faults := []simorg.Fault{{Status: 503, After: true, Fits: func(r simorg.Request) bool {
+		posted = posted || post(r)
+		return post(r)
+	}}}
 	for range 100 {
-		faults = append(faults, simorg.Fault{Status: 503, Fits: func(r simorg.Request) bool {
-			if strings.Contains(r.Path, "FROM+SetupEntityAccess") {
-				seen++
-			}
-			return seen > 1 && strings.Contains(r.Path, "FROM+SetupEntityAccess")
-		}})
+		faults = append(faults, simorg.Fault{Status: 503, Fits: func(r simorg.Request) bool { return posted && strings.Contains(r.Path, "FROM+SetupEntityAccess") }})
 	}
 	said, has, uncertain, err := grants(t, bootstrap.Patience{For: 50 * time.Millisecond, First: 5 * time.Millisecond}, faults...)
 	if err == nil || said != 11 || has != 12 || uncertain != 1 {

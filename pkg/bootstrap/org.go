@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -126,8 +127,10 @@ func (s *state) loadAll(ctx context.Context, o *Org, names map[string][]string) 
 
 func unique(names []string) []string {
 	var all []string
+	seen := make(map[string]bool, len(names))
 	for _, name := range names {
-		if !slices.ContainsFunc(all, func(other string) bool { return strings.EqualFold(other, name) }) {
+		if key := strings.ToLower(name); !seen[key] {
+			seen[key] = true
 			all = append(all, name)
 		}
 	}
@@ -202,10 +205,15 @@ func (s *state) list(ctx context.Context, o *Org, types ...string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, found := range list {
-		s.listed[found.Type] = append(s.listed[found.Type], found.FullName)
+		if s.listed[found.Type] = append(s.listed[found.Type], found.FullName); len(s.listed[found.Type]) > maxListed {
+			return fmt.Errorf("the org lists more than %d components of %s", maxListed, found.Type)
+		}
 	}
 	return err
 }
+
+// maxListed bounds the components of a type that are looked through.
+const maxListed = 5000
 
 // missing returns the names that are to be read next in search of the apps'
 // components of a type.

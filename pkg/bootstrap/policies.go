@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -44,12 +43,11 @@ type policiesFile struct {
 // this org is one.
 func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 	if s.location.Policies != "" {
-		root, err := os.OpenRoot(s.location.Policies)
+		given, err := sfp.OpenDir(s.location.Policies)
 		if err != nil {
 			return nil, fmt.Errorf("the directory with policies %s cannot be opened", s.location.Policies)
 		}
-		defer root.Close()
-		found, err := readPolicies(root.FS(), []string{"."}, headers, s.location.Policies, "as given", "nothing else was looked at", "")
+		found, err := readPolicies(given, []string{"."}, headers, s.location.Policies, "as given", "nothing else was looked at", "")
 		if err != nil {
 			return nil, err
 		}

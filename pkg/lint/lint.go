@@ -87,7 +87,8 @@ func parseRules(text string) (rules []Rule) {
 }
 
 // Run checks the project in fsys. under is a directory of the project to which the
-// findings are confined, "." for all. The findings are ordered by file and line.
+// findings are confined, "." for all. The findings are ordered by file and line;
+// there are 2000 at most.
 // An error says that the project file could not be read.
 func Run(fsys fs.FS, under string) ([]Finding, error) {
 	l := &linter{fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool)}
@@ -154,8 +155,14 @@ func (c component) environment() string {
 // add notes a finding in a file. at is the path of an element, with dots, or that
 // of a JSON value, like packageDirectories[0].path; "" is the file as a whole.
 func (l *linter) add(rule string, level Level, file, at, message, fix string) {
-	l.findings = append(l.findings, Finding{Rule: rule, Level: level, File: file, Line: l.line(file, at, message), Message: message, Fix: fix})
+	if len(l.findings) >= maxFindings {
+		return
+	}
+	l.findings = append(l.findings, Finding{Rule: rule, Level: level, File: file, Line: l.line(file, at, message), Message: metadata.Clip(message), Fix: metadata.Clip(fix)})
 }
+
+// maxFindings bounds the findings of a run, of which nobody reads so many.
+const maxFindings = 2000
 
 // settingPath returns the path of a wrong setting, "" for any other error.
 func settingPath(err error) string {

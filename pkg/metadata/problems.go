@@ -42,8 +42,12 @@ func (c *Component) Problems(v Version) []Problem {
 	if t == nil {
 		return nil
 	}
-	return problems(c.Fields, t.Fields, t.Name, "", v)
+	all := problems(c.Fields, t.Fields, t.Name, "", v)
+	return all[:min(len(all), maxProblems)]
 }
+
+// maxProblems bounds what Problems returns, which nobody reads to that length.
+const maxProblems = 100
 
 // Secret returns an error for the first field of the component that holds a
 // secret, which it does not repeat, or nil.
@@ -59,7 +63,10 @@ func (c *Component) Secret() error {
 func problems(fields []Field, types []FieldType, in, prefix string, v Version) (all []Problem) {
 	seen := make(map[string]bool)
 	for _, f := range fields {
-		at := prefix + f.Name
+		if len(all) > maxProblems {
+			break
+		}
+		at := prefix + Clip(f.Name)
 		ft := findField(types, f.Name)
 		if ft != nil && !ft.Repeated && seen[f.Name] {
 			all = append(all, Problem{Field: at, Kind: RepeatedField, Err: errors.New("stands more than once"), Fix: "leave one of them"})
@@ -94,7 +101,7 @@ func problems(fields []Field, types []FieldType, in, prefix string, v Version) (
 		case CheckSecret(text) != nil:
 			all = append(all, Problem{Field: at, Kind: SecretValue, Err: err, Fix: "remove it, and replace the key, which the repository has seen"})
 		case ft.Kind == Enum && !slices.Contains(ft.Values, text):
-			p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("%q is not one of %s", text, strings.Join(ft.Values, ", ")), Says: fmt.Sprintf("'%s' is not a valid value for the enum '%s'", text, ft.EnumName), Fix: "write one of them"}
+			p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("%q is not one of %s", Clip(text), strings.Join(ft.Values, ", ")), Says: fmt.Sprintf("'%s' is not a valid value for the enum '%s'", Clip(text), ft.EnumName), Fix: "write one of them"}
 			if similar := similarName(text, ft.Values); similar != "" {
 				p.Fix = "write " + similar
 			}
@@ -105,7 +112,7 @@ func problems(fields []Field, types []FieldType, in, prefix string, v Version) (
 		if f.Name == "commaSeparatedOauthScopes" {
 			for _, scope := range ft.items(f.Text) {
 				if !slices.Contains(Scopes, scope) {
-					p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("there is no OAuth scope %q", scope), Fix: "write one of " + strings.Join(Scopes, ", ")}
+					p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("there is no OAuth scope %q", Clip(scope)), Fix: "write one of " + strings.Join(Scopes, ", ")}
 					if similar := similarName(scope, Scopes); similar != "" {
 						p.Fix = "write " + similar
 					}

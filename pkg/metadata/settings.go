@@ -18,7 +18,7 @@ type SettingError struct {
 	Err  error
 }
 
-func (e *SettingError) Error() string { return e.Path + ": " + e.Err.Error() }
+func (e *SettingError) Error() string { return Clip(e.Path) + ": " + e.Err.Error() }
 
 func (e *SettingError) Unwrap() error { return e.Err }
 
@@ -282,6 +282,9 @@ func DidYouMean(name string, known []string) string {
 // similarName returns the known name that a mistyped one is closest to, or else
 // the only one that begins with it, or "".
 func similarName(name string, known []string) string {
+	if len(name) > 100 {
+		return "" // no name is so long
+	}
 	best, distance := "", 1+len(name)/3
 	var longer []string
 	for _, k := range known {

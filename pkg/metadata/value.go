@@ -51,13 +51,13 @@ func (ft *FieldType) check(f Field) error {
 	}
 	switch {
 	case ft.Kind == Boolean && !slices.Contains([]string{"true", "false", "1", "0"}, text):
-		return fmt.Errorf("%q is neither true nor false", f.Text)
+		return fmt.Errorf("%q is neither true nor false", Clip(f.Text))
 	case ft.Kind == Int:
 		if _, err := strconv.ParseInt(text, 10, 32); err != nil {
-			return fmt.Errorf("%q is not a whole number", f.Text)
+			return fmt.Errorf("%q is not a whole number", Clip(f.Text))
 		}
 	case ft.Kind == Enum && !slices.Contains(ft.Values, text):
-		return fmt.Errorf("%q is not one of %s", f.Text, strings.Join(ft.Values, ", "))
+		return fmt.Errorf("%q is not one of %s", Clip(f.Text), strings.Join(ft.Values, ", "))
 	}
 	return nil
 }
@@ -150,7 +150,18 @@ func (ft *FieldType) display(values []Field) string {
 			parts = append(parts, f.Text)
 		}
 	}
-	return strings.Join(parts, ", ")
+	return Clip(strings.Join(parts, ", "))
+}
+
+// maxShown is the most of a value that is shown.
+const maxShown = 1000
+
+// Clip cuts a text that is too long to be shown.
+func Clip(text string) string {
+	if len(text) > maxShown {
+		return strings.ToValidUTF8(text[:maxShown], "") + "…"
+	}
+	return text
 }
 
 // ShortKey shortens a consumer key to what tells it from others without

@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
+
+	"github.com/ecakit/ecakit/pkg/internal/files"
 )
 
 // DefaultOrg returns the alias or username of the org that the Salesforce CLI
@@ -26,7 +27,7 @@ func DefaultOrg(project, home string, getenv func(string) string) (string, error
 		var config struct {
 			TargetOrg string `json:"target-org"`
 		}
-		data, err := os.ReadFile(name)
+		data, err := readConfig(dir, dir == project)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -41,4 +42,17 @@ func DefaultOrg(project, home string, getenv func(string) string) (string, error
 		}
 	}
 	return "", nil
+}
+
+// readConfig reads sf's configuration in a directory. That of a project leads
+// nowhere else.
+func readConfig(dir string, confined bool) ([]byte, error) {
+	if !confined {
+		return files.Read(filepath.Join(dir, ".sf", "config.json"), maxStored)
+	}
+	fsys, err := files.Dir(dir)
+	if err != nil {
+		return nil, err
+	}
+	return fs.ReadFile(fsys, ".sf/config.json")
 }

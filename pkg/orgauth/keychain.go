@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ecakit/ecakit/pkg/internal/files"
 )
 
 // The Salesforce CLI keeps its key under these names in every kind of keychain.
@@ -87,7 +89,7 @@ func (f KeyFile) Key(context.Context) (string, error) {
 	if info, err := os.Stat(string(f)); err == nil && runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		return "", fmt.Errorf("%s has the mode %o, and sf wants it to be its owner's alone: chmod 600 %[1]s", f, info.Mode().Perm())
 	}
-	data, err := os.ReadFile(string(f))
+	data, err := files.Read(string(f), maxStored)
 	if err != nil {
 		return "", err
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/jwt"
 
+	"github.com/ecakit/ecakit/pkg/internal/files"
 	"github.com/ecakit/ecakit/pkg/internal/wire"
 )
 
@@ -125,7 +125,7 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (stri
 	if l.ClientID == "" {
 		return "", errors.New("the login has no client ID")
 	}
-	key, err := os.ReadFile(l.PrivateKey)
+	key, err := files.Read(l.PrivateKey, maxStored)
 	if err != nil {
 		return "", fmt.Errorf("its private key cannot be read at %s", l.PrivateKey)
 	}
@@ -140,6 +140,9 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (stri
 			TokenURL: try.login + "/services/oauth2/token", Expires: jwtLifetime,
 		}
 		granted, err := config.TokenSource(ctx).Token()
+		if err == nil && strings.ContainsFunc(granted.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return "", fmt.Errorf("%s answered with something that is no token", try.login)
+		}
 		if err == nil {
 			return granted.AccessToken, sameInstance(session, granted)
 		}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/internal/files"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -40,6 +41,9 @@ type Store struct {
 	// once for each session.
 	Keychain Keychain
 }
+
+// maxStored bounds the files of the store, which hold a few kilobytes.
+const maxStored = 4 << 20
 
 // login is the part of a login's file that matters here.
 type login struct {
@@ -175,12 +179,12 @@ func (s *Store) ScratchOrgs(then time.Time) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := os.ReadDir(s.Dir)
+	entries, err := os.ReadDir(s.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, unreadable(s.Dir, err)
 	}
 	var orgs []string
-	for _, file := range files {
+	for _, file := range entries {
 		username, ok := strings.CutSuffix(file.Name(), ".json")
 		if !ok || !strings.Contains(username, "@") {
 			continue
@@ -232,7 +236,7 @@ func (a aliases) names() []string {
 
 func (s *Store) aliases() (aliases, error) {
 	name := filepath.Join(s.Dir, "alias.json")
-	data, err := os.ReadFile(name)
+	data, err := files.Read(name, maxStored)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -275,7 +279,7 @@ func (s *Store) login(username string) (login, error) {
 		return login{}, fs.ErrNotExist
 	}
 	name := filepath.Join(s.Dir, username+".json")
-	data, err := os.ReadFile(name)
+	data, err := files.Read(name, maxStored)
 	if errors.Is(err, fs.ErrNotExist) {
 		return login{}, err
 	}

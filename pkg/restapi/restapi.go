@@ -96,8 +96,11 @@ func (c *Client) Organization(ctx context.Context) (Organization, error) {
 	return org, nil
 }
 
-// maxPages bounds the pages of one query. A page holds up to 2000 records.
-const maxPages = 100
+// Bounds of one query. A page of the platform's holds up to 2000 records.
+const (
+	maxPages   = 100
+	maxRecords = 200_000
+)
 
 // Query runs a SOQL query and decodes its records, following the platform's
 // pages until it has them all. One page is one request.
@@ -113,13 +116,16 @@ func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, e
 		if err := c.call(ctx, http.MethodGet, next, nil, &page); err != nil {
 			return nil, fmt.Errorf("query: %w", err)
 		}
-		records = append(records, page.Records...)
+		if records = append(records, page.Records...); len(records) > maxRecords {
+			return nil, fmt.Errorf("query: the org answered more than %d records", maxRecords)
+		}
 		if page.Done {
 			return records, nil
 		}
-		if next = page.NextRecordsURL; next == "" {
+		if page.NextRecordsURL == "" || page.NextRecordsURL == next {
 			return nil, errors.New("query: the org's answer is not complete and does not say where the rest is")
 		}
+		next = page.NextRecordsURL
 	}
 	return nil, fmt.Errorf("query: the org answered more than %d pages", maxPages)
 }

@@ -85,7 +85,7 @@ func TestOddAnswers(t *testing.T) {
 		{200, `{"done": false, "records": []}`, "is not complete"},
 		{200, `{"done": false, "records": [], "nextRecordsUrl": "https://elsewhere.example.com/TOKEN"}`, "than a path of its own"},
 		{200, `{"done": false, "records": [], "nextRecordsUrl": "//elsewhere.example.com/x"}`, "than a path of its own"},
-		{200, `{"done": false, "records": [], "nextRecordsUrl": "/again"}`, "more than 100 pages"},
+		{200, `{"done": false, "records": [], "nextRecordsUrl": "/again"}`, "does not say where the rest is"},
 		{500, "oops TOKEN", "HTTP 500 Internal Server Error: not an answer of the REST API"},
 		{401, "<html>", "HTTP 401"},
 		{400, `[{"errorCode": "X", "message": "\u0054OKEN"}]`, "X: (token)"},

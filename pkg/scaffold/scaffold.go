@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/rogpeppe/go-internal/lockedfile"
 
@@ -85,6 +86,8 @@ func (c Config) Check() error {
 		return errors.New("the app has no name")
 	case len(c.App) > 80 || !developerName.MatchString(c.App):
 		return fmt.Errorf("%q cannot be the name of an app: letters, digits and single underscores, a letter first", c.App)
+	case strings.ContainsFunc(c.Label+c.ContactEmail, unicode.IsControl):
+		return errors.New("label and address cannot hold control characters or line breaks")
 	case !strings.Contains(c.ContactEmail, "@"):
 		return errors.New("the app needs a contact's e-mail address")
 	}
@@ -97,7 +100,7 @@ func (c Config) Check() error {
 			return fmt.Errorf("%q cannot be the name of an environment's folder", e.Alias)
 		case seen[strings.ToLower(e.Alias)]:
 			return fmt.Errorf("the environment %s is there twice", e.Alias)
-		case e.RunAsUser != "" && !strings.Contains(e.RunAsUser, "@"):
+		case e.RunAsUser != "" && (!strings.Contains(e.RunAsUser, "@") || strings.ContainsFunc(e.RunAsUser, unicode.IsControl)):
 			return fmt.Errorf("%q is no Salesforce username", e.RunAsUser)
 		}
 		seen[strings.ToLower(e.Alias)] = true

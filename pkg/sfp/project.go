@@ -2,11 +2,13 @@ package sfp
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"reflect"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -161,7 +163,8 @@ func jsonError(data []byte, err error) error {
 		offset = int(syntax.Offset)
 	case errors.As(err, &kind):
 		offset = int(kind.Offset)
-		err = fmt.Errorf("%s must be a %s, not a %s", kind.Field, kind.Type, kind.Value)
+		want := map[reflect.Kind]string{reflect.Slice: "an array", reflect.Struct: "an object", reflect.Map: "an object", reflect.Bool: "true or false", reflect.String: "a string"}[kind.Type.Kind()]
+		err = fmt.Errorf("%s must be %s, not the JSON %s", cmp.Or(kind.Field, "it"), cmp.Or(want, kind.Type.String()), kind.Value)
 	}
 	if offset < 0 || offset > len(data) {
 		return fmt.Errorf("is not a project file: %w", err)

@@ -87,7 +87,12 @@ var condition = regexp.MustCompile(`(?is)^\s*(\w+)\s*(=|!=|\bIN\b)\s*(.+?)\s*$`)
 // disjunction is what this org's conditions do not know.
 var disjunction = regexp.MustCompile(`(?i)['\s\d]\s*\bOR\b\s`)
 
-var literal = regexp.MustCompile(`'((?:[^'\\]|\\.)*)'|\b(true|false|null|\d+)\b`)
+// quoted is a literal string, and literal any literal, in which strings are replaced
+// by their numbers.
+var (
+	quoted  = regexp.MustCompile(`(?s)'(?:[^'\\]|\\.)*'`)
+	literal = regexp.MustCompile(`'(\d+)'|\b(true|false|null|\d+)\b`)
+)
 
 // query answers a SOQL query, or with columns only what columns its records have.
 func (o *Org) query(q string, columns bool) (any, *restError) {
@@ -106,9 +111,15 @@ func (o *Org) query(q string, columns bool) (any, *restError) {
 		return nil, &restError{http.StatusBadRequest, "INVALID_TYPE", fmt.Sprintf("sObject type '%s' is not supported.", object)}
 	}
 	if where != "" {
+		// What stands in a literal is no part of the condition.
+		var literals []string
+		where = quoted.ReplaceAllStringFunc(where, func(l string) string {
+			literals = append(literals, l)
+			return fmt.Sprintf("'%d'", len(literals)-1)
+		})
 		for _, part := range regexp.MustCompile(`(?i)\s+AND\s+`).Split(where, -1) {
 			var failure *restError
-			if rows, failure = filter(rows, part); failure != nil {
+			if rows, failure = filter(rows, part, literals); failure != nil {
 				return nil, failure
 			}
 		}
@@ -155,14 +166,19 @@ func unescape(s string) string {
 	return s[1:]
 }
 
-func filter(rows []row, comparison string) ([]row, *restError) {
+func filter(rows []row, comparison string, literals []string) ([]row, *restError) {
 	match := condition.FindStringSubmatch(comparison)
 	if match == nil || disjunction.MatchString(comparison) {
 		return nil, &restError{http.StatusBadRequest, "MALFORMED_QUERY", "unexpected token: " + comparison}
 	}
 	var values []string
 	for _, l := range literal.FindAllStringSubmatch(match[3], -1) {
-		values = append(values, escape.ReplaceAllStringFunc(l[1], unescape)+l[2])
+		if l[2] != "" {
+			values = append(values, l[2])
+		} else if i, err := strconv.Atoi(l[1]); err == nil && i < len(literals) {
+			text := literals[i]
+			values = append(values, escape.ReplaceAllStringFunc(text[1:len(text)-1], unescape))
+		}
 	}
 	var kept []row
 	for _, r := range rows {

@@ -28,11 +28,17 @@ type node struct {
 	children []*node
 }
 
-// maxNesting bounds the depth of a request.
-const maxNesting = 64
+// Bounds of a request: its depth, and its elements and attributes.
+const (
+	maxNesting  = 64
+	maxElements = 100_000
+)
 
 // parseXML reads a document into nodes.
 func parseXML(data []byte) (*node, error) {
+	if bytes.Count(data, []byte("<")) > maxElements || bytes.Count(data, []byte("=")) > maxElements {
+		return nil, errors.New("too many elements or attributes")
+	}
 	d := xml.NewDecoder(bytes.NewReader(data))
 	top := new(node)
 	stack := []*node{top}

@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"golang.org/x/oauth2"
@@ -21,9 +23,12 @@ import (
 
 // MaxAnswer is the most bytes of an answer that are read, after decompression.
 //
-// The answers of these calls hold kilobytes; a parsed one takes some fifty times
-// its size in memory, in the worst case.
+// The answers of these calls hold kilobytes.
 const MaxAnswer = 4 << 20
+
+// MaxElements is the most XML elements that an answer may have. A parsed element
+// takes some 150 bytes, whatever its size in the answer.
+const MaxElements = 200_000
 
 // ParseInstance checks that tokens may be sent to an instance URL: https, or
 // http where the host is this machine's loopback. Path, query and user
@@ -34,7 +39,12 @@ func ParseInstance(raw string) (*url.URL, error) {
 		// The text is not repeated: whatever was put here by mistake may be secret.
 		return nil, errors.New("the instance URL is not a URL like https://example.my.salesforce.com")
 	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" {
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, errors.New("the instance URL has a port that does not exist")
+		}
+	}
+	if u.Hostname() == "" || u.ForceQuery || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" {
 		return nil, fmt.Errorf("the instance URL has more than a scheme and the host %s", u.Host)
 	}
 	if u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()) {
@@ -175,20 +185,27 @@ func (e *maskedError) Network() bool { return true }
 // Transient reports whether the network may be better soon.
 func (e *maskedError) Transient() bool { return TransientNetwork(e.err) }
 
-// TransientNetwork reports whether an error of the network may pass. A name that
-// does not exist, a certificate that is not trusted, and a run that was ended stay
-// as they are.
+// TransientNetwork reports whether an error of the network may pass: connections
+// that were cut, refused or timed out. An address or a name that does not exist, a
+// certificate that is not trusted, and a run that was ended stay as they are.
 func TransientNetwork(err error) bool {
 	var name *net.DNSError
+	var address *net.AddrError
+	var op *net.OpError
 	var certificate *tls.CertificateVerificationError
-	var protocol tls.RecordHeaderError
+	var timeout interface{ Timeout() bool }
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &address), errors.As(err, &certificate):
 		return false
 	case errors.As(err, &name):
 		return !name.IsNotFound
+	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return true
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return true
 	}
-	return !errors.As(err, &certificate) && !errors.As(err, &protocol)
+	// net/http has no types for these.
+	return strings.HasPrefix(err.Error(), "http2:") || strings.Contains(err.Error(), "closed idle connection")
 }
 
 // Do sends a request with the session's token, which prepare puts into it, and
@@ -235,6 +252,10 @@ func Do(ctx context.Context, client *http.Client, tokens oauth2.TokenSource, pre
 	}
 	if len(answer.Body) > MaxAnswer {
 		return nil, &StatusError{req.URL.Host, resp.StatusCode, fmt.Sprintf("more than %d MiB", MaxAnswer>>20)}
+	}
+	if token.AccessToken != "" {
+		// No answer needs the token, and what holds it could end up in an output.
+		answer.Body = bytes.ReplaceAll(answer.Body, []byte(token.AccessToken), []byte("(token)"))
 	}
 	return answer, nil
 }
