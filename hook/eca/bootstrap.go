@@ -92,6 +92,9 @@ func (j *job) run(ctx context.Context, sys *system, out *output, all *cli, planO
 	if err != nil {
 		return err
 	}
+	if j.Jobs < 1 {
+		return usageError{fmt.Errorf("--jobs: %d is less than one", j.Jobs)}
+	}
 	options := bootstrap.Options{Source: source, ApplyPolicies: j.ApplyPolicies, PlanOnly: planOnly}
 	orgs, err := j.orgs(sys)
 	if err != nil {

@@ -165,9 +165,6 @@ type orgDocument struct {
 
 // executeAll runs a bootstrap, or only its plan, on several orgs.
 func executeAll(ctx context.Context, sys *system, out *output, all *cli, orgs []string, options bootstrap.Options, jobs int, failFast bool) error {
-	if jobs < 1 {
-		return usageError{fmt.Errorf("--jobs: %d is less than one", jobs)}
-	}
 	if _, err := sys.statedVersion(all.APIVersion); err != nil {
 		return err
 	}

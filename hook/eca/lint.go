@@ -30,6 +30,7 @@ type lintDocument struct {
 // Run checks a project.
 func (c *lintCmd) Run(out *output, all *cli) error {
 	out.json = out.json || c.Format != "text"
+	out.printed = c.Format == "sarif" // which is the only document, or none
 	if c.Explain != "" {
 		return c.explain(out)
 	}
@@ -57,7 +58,6 @@ func (c *lintCmd) Run(out *output, all *cli) error {
 	document.Findings = append(document.Findings, findings...)
 	out.document.Lint = document
 	if c.Format == "sarif" {
-		out.printed = true // it is the only document
 		var log strings.Builder
 		if err := lint.WriteSARIF(&log, document.Findings, version()); err != nil {
 			return err

@@ -91,7 +91,7 @@ func (o *output) printf(format string, args ...any) {
 	fmt.Fprint(o.stdout, printable(fmt.Sprintf(format, args...)))
 }
 
-var breaks = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ")
+var breaks = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "##vso[", "## vso[")
 
 // unbroken makes a text one line.
 func unbroken(s string) string { return breaks.Replace(s) }
@@ -173,7 +173,7 @@ func oneLine(s string) string {
 	if len(s) > maxLine {
 		s = strings.ToValidUTF8(s[:maxLine], "") + "…"
 	}
-	return strings.Join(strings.Fields(printable(s)), " ")
+	return strings.Join(strings.Fields(printable(unbroken(s))), " ")
 }
 
 // maxLine is the most of a message that is shown.
@@ -242,7 +242,7 @@ func (o *output) outcome(r *bootstrap.Report, failed bool) {
 			if c.Type == metadata.GlobalOAuthSettings && app.ConsumerKey != "" && c.Done {
 				what += ", consumer key " + app.ConsumerKey
 			}
-			if c.User != "" {
+			if c.User != "" && c.Error == "" {
 				what += " to " + c.User
 			}
 			line := row{cells: [3]string{name, sign + " " + c.Type, oneLine(c.FullName)}, last: oneLine(what)}

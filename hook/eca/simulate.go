@@ -32,6 +32,7 @@ type simulateCmd struct {
 	JWTClient       map[string]string `name:"jwt-client" placeholder:"KEY=FILE" help:"Connected app that can log in by JWT bearer: its consumer key, and a PEM file with its certificate or public key."`
 	State           string            `placeholder:"FILE" help:"File that the org is kept in between runs. It holds the org's sessions and secrets."`
 	Requests        string            `placeholder:"FILE" help:"File to which a line is appended for each request, without headers and bodies."`
+	Deploy          []string          `placeholder:"DIR" help:"Directory with source that is deployed before the org is served, such as the package with an app's header."`
 	AutoPolicies    bool              `help:"Make both policy records of an app with its consumer, as many orgs do."`
 }
 
@@ -139,6 +140,15 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 	if c.State != "" {
 		if err := loadState(org, c.State); err != nil {
 			return usageError{fmt.Errorf("--state: %s: %w", c.State, err)}
+		}
+	}
+	for _, dir := range c.Deploy {
+		source, err := openDir(dir)
+		if err == nil {
+			err = org.Deploy(source, ".")
+		}
+		if err != nil {
+			return usageError{fmt.Errorf("--deploy: %s: %w", dir, err)}
 		}
 	}
 	server, err := simorg.Serve(net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port)), org)

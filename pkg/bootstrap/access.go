@@ -305,36 +305,63 @@ func (o *Org) regrant(ctx context.Context, p *Plan) error {
 	return nil
 }
 
+// grantOnce makes what is missing: first the grants of apps that have their consumer,
+// then the assignments of permission sets that do grant the app.
 func (o *Org) grantOnce(ctx context.Context, p *Plan) error {
-	// One that fails does not end the others: what they do at the org stays.
-	var group errgroup.Group
-	group.SetLimit(maxGrants)
+	var due []*Grant
 	for _, app := range p.Apps {
 		for _, g := range app.Grants {
-			if g.Action == Unchanged || g.Done || g.Err != nil {
-				continue
+			if g.User == "" && app.ready() {
+				due = append(due, g)
 			}
-			group.Go(func() error {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				_, err := o.REST.Create(ctx, g.object(), g.fields)
-				var refused *restapi.Error
-				var unanswered interface{ Uncertain() bool }
-				g.Uncertain = errors.As(err, &unanswered) && unanswered.Uncertain()
-				switch {
-				case err == nil:
-					g.Done = true
-				case errors.As(err, &refused) && strings.HasPrefix(refused.Code, "DUPLICATE"):
-					g.Done = true // somebody else was faster
-				case errors.As(err, &refused) && !refused.SessionExpired() && !refused.Transient() && refused.Status < 500:
-					g.Err = fmt.Errorf("the org refused it: %w", refused)
-				default:
-					return err
-				}
-				return nil
-			})
 		}
+	}
+	if err := o.make(ctx, due); err != nil {
+		return err
+	}
+	due = nil
+	for _, app := range p.Apps {
+		for _, g := range app.Grants {
+			granted := slices.ContainsFunc(app.Grants, func(of *Grant) bool {
+				return of.User == "" && of.PermissionSet == g.PermissionSet && of.Err == nil && (of.Done || of.Action == Unchanged)
+			})
+			if g.User != "" && app.ready() && granted {
+				due = append(due, g)
+			}
+		}
+	}
+	return o.make(ctx, due)
+}
+
+// make makes grants, several at a time. One that fails does not end the others: what
+// they do at the org stays.
+func (o *Org) make(ctx context.Context, due []*Grant) error {
+	var group errgroup.Group
+	group.SetLimit(maxGrants)
+	for _, g := range due {
+		if g.Action == Unchanged || g.Done || g.Err != nil {
+			continue
+		}
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			_, err := o.REST.Create(ctx, g.object(), g.fields)
+			var refused *restapi.Error
+			var unanswered interface{ Uncertain() bool }
+			g.Uncertain = errors.As(err, &unanswered) && unanswered.Uncertain()
+			switch {
+			case err == nil:
+				g.Done = true
+			case errors.As(err, &refused) && strings.HasPrefix(refused.Code, "DUPLICATE"):
+				g.Done = true // somebody else was faster
+			case errors.As(err, &refused) && !refused.SessionExpired() && !refused.Transient() && refused.Status < 500:
+				g.Err = fmt.Errorf("the org refused it: %w", refused)
+			default:
+				return err
+			}
+			return nil
+		})
 	}
 	return group.Wait()
 }

@@ -61,14 +61,24 @@ func (r readBack) add(typ string, names ...string) { r[typ] = append(r[typ], nam
 // strength of that reading are not read once more: the org reports them as
 // accepted.
 //
-// Permission sets are granted before that, so that policies that let only
-// pre-authorised users in lock nobody out.
+// Permission sets are granted when an app has its consumer, and before any OAuth
+// policies are written, so that policies that let only pre-authorised users in lock
+// nobody out.
 //
 // An app whose component the org refuses is left at that; the others go on. The
 // error joins a *ComponentFailure for each such component; what ended the run as
 // a whole, such as a *mdapi.Fault, comes first in it.
 func (o *Org) Apply(ctx context.Context, p *Plan) error {
-	err := o.grant(ctx, p)
+	for _, app := range p.Apps {
+		app.ungranted = true
+	}
+	err := o.apply(ctx, p)
+	if err == nil {
+		err = o.grant(ctx, p)
+	}
+	for _, app := range p.Apps {
+		app.ungranted = false
+	}
 	if err == nil {
 		err = o.apply(ctx, p)
 	}

@@ -37,6 +37,8 @@ type AppPlan struct {
 	Components []*ComponentPlan // in the order of Types, then OAuth policies where they are applied
 	Grants     []*Grant         // of permission sets, where the project wants some
 	Warnings   []string
+
+	ungranted bool // it is not yet time for what has to come after the grants
 }
 
 // ComponentPlan is the plan for one component of an app, and after Apply what
@@ -191,6 +193,14 @@ func (p *AppPlan) warn(warnings ...string) {
 	}
 }
 
+// ready reports whether the app has its consumer and its OAuth plugin, so that it
+// makes sense to grant it to somebody.
+func (p *AppPlan) ready() bool {
+	return !slices.ContainsFunc(p.Components, func(c *ComponentPlan) bool {
+		return c.Type != metadata.OAuthPolicies && (c.Err != nil || c.Action != Unchanged && !c.Done)
+	})
+}
+
 // failed reports whether a component of the app is not to be had.
 func (p *AppPlan) failed() bool {
 	return slices.ContainsFunc(p.Components, func(c *ComponentPlan) bool { return c.Err != nil })
@@ -199,7 +209,7 @@ func (p *AppPlan) failed() bool {
 // held reports whether the app's OAuth policies have to wait: policies that let
 // only pre-authorised users in must not come before what authorises them.
 func (p *AppPlan) held() bool {
-	return p.App.held || slices.ContainsFunc(p.Grants, func(g *Grant) bool { return g.Action != Unchanged && !g.Done })
+	return p.App.held || p.ungranted || slices.ContainsFunc(p.Grants, func(g *Grant) bool { return g.Action != Unchanged && !g.Done })
 }
 
 // pending returns the components of a type that are next to be written: of each

@@ -547,3 +547,43 @@ func TestTwins(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 }
+
+// TestGrantsComeLate: nobody is granted an app, or assigned its permission sets,
+// before the app has its consumer.
+func TestGrantsComeLate(t *testing.T) {
+	o := startOrg(t, people)
+	p := settings(`"MyApp": {"permissionSets": ["Erp_Admin", "Nope"], "assignToRunAsUser": true}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("run@example.com")))
+	options, err := o.options(p, "def")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bootstrap.Run(t.Context(), options); err == nil || len(o.Assigned("run@example.com")) > 0 {
+		t.Errorf("without a header, assigned are %v, and it ended with %v", o.Assigned("run@example.com"), err)
+	}
+	if _, err := o.run(p); err == nil {
+		t.Error("no error")
+	}
+	if got := fmt.Sprint(o.Granted("MyApp"), o.Assigned("run@example.com")); got != "[Erp_Admin] [Erp_Admin]" {
+		t.Errorf("granted and assigned are %s", got)
+	}
+	consumer, grant := 0, 0
+	for i, r := range o.Requests() {
+		if r.Writes() && r.Type == metadata.PluginPolicies {
+			consumer = i
+		}
+		if r.Writes() && strings.Contains(r.Path, "SetupEntityAccess") {
+			grant = i
+		}
+	}
+	if grant < consumer {
+		t.Error("the grant came before the consumer")
+	}
+
+	// A busy org does not keep the app from its consumer.
+	o = startOrg(t, people)
+	o.Inject(simorg.Fault{Status: 503, Fits: func(r simorg.Request) bool { return r.Writes() && strings.Contains(r.Path, "SetupEntityAccess") }})
+	if _, err := o.run(p); err == nil {
+		t.Error("no error")
+	}
+	o.one(metadata.PluginPolicies)
+}

@@ -75,7 +75,7 @@ func inSource(apps []*App, target Target, source *Source) (all []Finding) {
 		applied := app.Wanted[metadata.OAuthPolicies] != nil
 		for i, file := range app.policies {
 			find := func(check, field string) Finding {
-				return Finding{Check: check, App: app.Name, File: file.File, Field: field, Certain: !source.project.Replaces}
+				return Finding{Check: check, App: app.Name, File: file.File, Field: field, Certain: applied || !source.project.Replaces}
 			}
 			// sfp deploys with the project's version, or the org's.
 			version := cmp.Or(source.Version, target.Version)
@@ -166,7 +166,7 @@ type orgCheck struct {
 
 func (c *orgCheck) find(f Finding) {
 	f.App, f.File = c.app.App.Name, c.file.File
-	if f.Field != "" && c.source.project.Replaces {
+	if f.Field != "" && c.source.project.Replaces && !c.applied() {
 		f.Certain = false // sf may replace the text when it deploys it
 	}
 	c.findings = append(c.findings, f)

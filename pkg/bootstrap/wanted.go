@@ -264,6 +264,9 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 		return fmt.Errorf("%s has OAuth policies in %s and in %s, and only one of them can be applied; give the right directory with --policies", app.Name, app.policies[0].File, app.policies[1].File)
 	}
 	file := app.policies[0]
+	if s.project.Replaces {
+		target.warn(fmt.Sprintf("%s has replacements, which sf makes when it deploys, and eca does not in the policies that it applies", s.name(s.project.File)))
+	}
 	for _, problem := range file.Problems(target.Version) {
 		later := target.Version > metadata.LatestVersion // which may have what this table does not
 		if problem.Kind == metadata.SecretValue || later && (problem.Kind == metadata.UnknownField || problem.Kind == metadata.WrongValue) {

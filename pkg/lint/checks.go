@@ -19,7 +19,7 @@ var rootElement = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompi
 
 // privateKey is a private key with something of the key behind its first line.
 var privateKey = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\\n]*[A-Za-z0-9+/=]{32,}`)
+	return regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\\n]*(?:[\w-]+:[^\n]*\n\s*)*[A-Za-z0-9+/=]{32,}`)
 })
 
 // checkContent looks at any file of a package: for keys, and for components that

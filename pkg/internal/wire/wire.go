@@ -146,8 +146,12 @@ type Answer struct {
 // maxMessage is the most bytes of a foreign message that are passed on.
 const maxMessage = 2000
 
-// consumerKey is what a consumer key looks like.
-var consumerKey = regexp.MustCompile(`3MVG9[\w.]{12,}`)
+// What secrets look like that an org could put into a message.
+var (
+	consumerKey    = regexp.MustCompile(`3MVG9[\w.]{12,}`)
+	consumerSecret = regexp.MustCompile(`\b[0-9A-Fa-f]{64}\b`)
+	privateKey     = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
+)
 
 // Mask makes a message that the org wrote fit to be shown: the session's token
 // is taken out, consumer keys are shortened, and so is a message of unusual
@@ -156,6 +160,13 @@ func (a *Answer) Mask(message string) string {
 	if a.token != "" {
 		message = strings.ReplaceAll(message, a.token, "(token)")
 	}
+	for _, known := range []struct{ is, shown string }{{url.QueryEscape(a.token), "(token)"}, {url.PathEscape(a.token), "(token)"}} {
+		if known.is != "" {
+			message = strings.ReplaceAll(message, known.is, known.shown)
+		}
+	}
+	message = privateKey.ReplaceAllString(message, "(private key)")
+	message = consumerSecret.ReplaceAllString(message, "(secret)")
 	message = consumerKey.ReplaceAllStringFunc(message, metadata.ShortKey)
 	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
