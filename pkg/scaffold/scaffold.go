@@ -128,9 +128,14 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	project, err := sfp.ReadProject(fsys, sfp.ProjectFile)
+	// All that follows is about one reading of the file: another run may change it.
+	data, err := fs.ReadFile(fsys, sfp.ProjectFile)
 	if err != nil {
 		return nil, err
+	}
+	project, err := sfp.ParseProject(data)
+	if err != nil {
+		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}
 	for app := range project.Settings.Apps {
 		if strings.EqualFold(app, config.App) {
@@ -198,7 +203,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if len(inTheWay) > 0 {
 		return nil, fmt.Errorf("%s is there already, and nothing is overwritten", strings.Join(inTheWay, ", "))
 	}
-	edited, err := editProject(fsys, packages, config)
+	edited, err := editProject(fsys, data, packages, config)
 	if err != nil {
 		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}
@@ -334,12 +339,8 @@ type appSettings struct {
 	} `json:"globalOauthSettings"`
 }
 
-func editProject(fsys fs.FS, packages []sfp.NewPackage, config Config) (File, error) {
+func editProject(fsys fs.FS, data []byte, packages []sfp.NewPackage, config Config) (File, error) {
 	info, err := fs.Stat(fsys, sfp.ProjectFile)
-	if err != nil {
-		return File{}, err
-	}
-	data, err := fs.ReadFile(fsys, sfp.ProjectFile)
 	if err != nil {
 		return File{}, err
 	}
