@@ -1,8 +1,9 @@
 package restapi_test
 
 import (
+	"bytes"
+	"io"
 	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -10,6 +11,11 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/restapi"
 )
+
+// answers is a transport that answers by itself.
+type answers func(r *http.Request) *http.Response
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) { return a(r), nil }
 
 // FuzzAnswer gives a client whatever may come back on a query, page after page: it
 // ends with records or an error, in bounded time, and calls nobody else.
@@ -20,12 +26,15 @@ func FuzzAnswer(f *testing.F) {
 		if status < 200 || status > 999 {
 			return
 		}
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(status)
-			w.Write(body)
-		}))
-		defer server.Close()
-		client := &restapi.Client{InstanceURL: server.URL, Version: 65, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "secret-token"})}
+		client := &restapi.Client{
+			InstanceURL: "https://example.my.salesforce.com", Version: 65, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "secret-token"}),
+			HTTPClient: &http.Client{Transport: answers(func(r *http.Request) *http.Response {
+				if r.URL.Host != "example.my.salesforce.com" {
+					t.Errorf("%s is called", r.URL)
+				}
+				return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body)), Request: r}
+			})},
+		}
 		started := time.Now()
 		org, err := client.Organization(t.Context())
 		if err == nil && org.ID == "" {
