@@ -113,9 +113,6 @@ func (l *linter) checkApp(c component) {
 	}
 }
 
-// hookCall is how a script calls eca: by name, or by a variable with such a name.
-var hookCall = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)^[^#\n]*eca\w*\}?["']?\s+hook\b`) })
-
 // checkHeaders looks at the apps.
 func (l *linter) checkHeaders() {
 	seen := make(map[string]string)
@@ -146,7 +143,7 @@ func (l *linter) checkScript(h component) bool {
 	case err != nil:
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not exist", h.pkg.Script)
 		fix = "copy scripts/bootstrap-eca-oauth.sh there from ecakit"
-	case !hookCall().Match(data):
+	case !sfp.CallsHook(data):
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not call eca", h.pkg.Script)
 	default:
 		return true

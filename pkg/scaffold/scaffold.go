@@ -186,7 +186,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 			return nil, err
 		}
 		files = append(files, File{Path: script, Content: content, Mode: 0o755})
-	} else if content, err := fs.ReadFile(fsys, script); err != nil || !hookCall.Match(content) {
+	} else if content, err := fs.ReadFile(fsys, script); err != nil || !sfp.CallsHook(content) {
 		return nil, fmt.Errorf("%s is there already, and is not the script that calls eca; nothing is overwritten", script)
 	}
 	var inTheWay []string
@@ -209,9 +209,6 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	}
 	return append(files, edited), nil
 }
-
-// hookCall is how a script calls eca.
-var hookCall = regexp.MustCompile(`(?im)^[^#\n]*eca\w*\}?["']?\s+hook\b`)
 
 // policies returns the file with the app's OAuth policies for an environment.
 func policies(config Config, label string, e Environment) File {
@@ -301,7 +298,7 @@ func newPackages(fsys fs.FS, project *sfp.Project, config Config) (packages []sf
 			case p.Aliasfy != wanted.Aliasfy:
 				return nil, fmt.Errorf("the package %s is there already, and is to be aliasfied for policies only", p.Name)
 			case wanted.PostDeploymentScript != "" && path.Clean(p.Script) != script:
-				if content, err := fs.ReadFile(fsys, path.Clean(p.Script)); err != nil || !hookCall.Match(content) {
+				if content, err := fs.ReadFile(fsys, path.Clean(p.Script)); err != nil || !sfp.CallsHook(content) {
 					return nil, fmt.Errorf(`the package %s is there already, and its "postDeploymentScript" does not call eca`, p.Name)
 				}
 			}

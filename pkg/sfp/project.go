@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -64,6 +65,12 @@ func (p *Project) Package(name string) *Package {
 	}
 	return nil
 }
+
+// hookCall is a call of eca's hook, by name or by a variable with such a name.
+var hookCall = regexp.MustCompile(`(?im)^[^#\n]*eca\w*\}?["']?\s+hook\b`)
+
+// CallsHook reports whether a script, named as postDeploymentScript, calls eca hook.
+func CallsHook(script []byte) bool { return hookCall.Match(script) }
 
 // ReadProject reads a project file. What is not eca's may be as it likes, as long
 // as it is JSON; plugins.eca is checked strictly. An error is a *ProjectError.
