@@ -316,7 +316,7 @@ func (o *Org) grantOnce(ctx context.Context, p *Plan) error {
 			}
 		}
 	}
-	if err := o.make(ctx, due); err != nil {
+	if err := o.send(ctx, due); err != nil {
 		return err
 	}
 	due = nil
@@ -330,12 +330,12 @@ func (o *Org) grantOnce(ctx context.Context, p *Plan) error {
 			}
 		}
 	}
-	return o.make(ctx, due)
+	return o.send(ctx, due)
 }
 
-// make makes grants, several at a time. One that fails does not end the others: what
+// send makes grants, several at a time. One that fails does not end the others: what
 // they do at the org stays.
-func (o *Org) make(ctx context.Context, due []*Grant) error {
+func (o *Org) send(ctx context.Context, due []*Grant) error {
 	var group errgroup.Group
 	group.SetLimit(maxGrants)
 	for _, g := range due {

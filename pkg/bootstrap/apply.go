@@ -85,9 +85,9 @@ func (o *Org) Apply(ctx context.Context, p *Plan) error {
 	return p.stopped(err)
 }
 
-// Where a write fails of something that may pass, the org is asked what it has
-// before anything is sent again: a write whose answer was lost may have been
-// carried out.
+// apply brings what is pending to the org. Where a write fails of something that may
+// pass, the org is asked what it has before anything is sent again: a write whose
+// answer was lost may have been carried out.
 func (o *Org) apply(ctx context.Context, p *Plan) error {
 	first := true
 	_, err := patiently(ctx, o.Patience, func() (struct{}, error) {

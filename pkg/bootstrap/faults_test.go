@@ -54,6 +54,19 @@ func disturbed(t *testing.T, config simorg.Config) *org {
 	return o
 }
 
+// prepared deploys the headers and returns the options of a run.
+func (o *org) prepared(p project) bootstrap.Options {
+	o.t.Helper()
+	options, err := o.options(p, "def")
+	if err == nil {
+		err = o.Deploy(p.fs(), "src/def")
+	}
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return options
+}
+
 // keys returns the consumers' keys and secrets, by component.
 func keys(o *org) map[string]string {
 	all := make(map[string]string)
@@ -129,10 +142,7 @@ func TestEveryFaultEverywhere(t *testing.T) {
 					o := disturbed(t, config)
 					var hit simorg.Request
 					client := http.DefaultClient
-					options, err := o.options(p, "def")
-					if err != nil || o.Deploy(p.fs(), "src/def") != nil {
-						t.Fatal(err)
-					}
+					options := o.prepared(p)
 					if b.fault == nil {
 						client = &http.Client{Transport: &refusedAt{n: int64(n + 1)}}
 					} else {
@@ -232,10 +242,7 @@ func TestSlowAnswers(t *testing.T) {
 	for n := range requests {
 		for _, after := range []bool{false, true} {
 			o := disturbed(t, people)
-			options, err := o.options(p, "def")
-			if err != nil || o.Deploy(p.fs(), "src/def") != nil {
-				t.Fatal(err)
-			}
+			options := o.prepared(p)
 			seen, reached := -1, make(chan bool, 1)
 			o.Inject(simorg.Fault{Delay: time.Hour, After: after, Fits: func(simorg.Request) bool {
 				if seen++; seen == n {
@@ -270,10 +277,7 @@ func TestLastingFault(t *testing.T) {
 	for _, fault := range []simorg.Fault{{Status: 503}, simorg.SOAPFault("UNABLE_TO_LOCK_ROW", "locked"), {Refuse: "UNABLE_TO_LOCK_ROW"}} {
 		o := startOrg(t, simorg.Config{})
 		p := simple()
-		options, err := o.options(p, "def")
-		if err != nil || o.Deploy(p.fs(), "src/def") != nil {
-			t.Fatal(err)
-		}
+		options := o.prepared(p)
 		fault.Fits = func(r simorg.Request) bool { return r.Operation == "upsertMetadata" }
 		for range 100 {
 			o.Inject(fault)
@@ -382,10 +386,7 @@ func TestAtOnce(t *testing.T) {
 func TestLongCall(t *testing.T) {
 	o := startOrg(t, simorg.Config{})
 	p := simple()
-	options, err := o.options(p, "def")
-	if err != nil || o.Deploy(p.fs(), "src/def") != nil {
-		t.Fatal(err)
-	}
+	options := o.prepared(p)
 	long := simorg.SOAPFault("REQUEST_RUNNING_TOO_LONG", "long")
 	long.Delay = 300 * time.Millisecond
 	long.Fits = func(r simorg.Request) bool { return r.Operation == "upsertMetadata" }
@@ -410,10 +411,7 @@ func grants(t *testing.T, patience bootstrap.Patience, faults ...simorg.Fault) (
 	config.Latency = 10 * time.Millisecond
 	o := startOrg(t, config)
 	p := settings(`"MyApp": {"permissionSets": [` + strings.Join(quoted, ",") + `]}`).with(header("MyApp"))
-	options, optionsErr := o.options(p, "def")
-	if optionsErr != nil || o.Deploy(p.fs(), "src/def") != nil {
-		t.Fatal(optionsErr)
-	}
+	options := o.prepared(p)
 	for _, f := range faults {
 		o.Inject(f)
 	}
@@ -465,10 +463,7 @@ func TestGrantsAreTold(t *testing.T) {
 func TestForcedAfterALostAnswer(t *testing.T) {
 	o := startOrg(t, simorg.Config{ForcePKCE: true})
 	p := settings(`"MyApp": {"globalOauthSettings": {"isPkceRequired": false}}`).with(header("MyApp"))
-	options, err := o.options(p, "def")
-	if err != nil || o.Deploy(p.fs(), "src/def") != nil {
-		t.Fatal(err)
-	}
+	options := o.prepared(p)
 	o.Inject(simorg.Fault{Drop: true, After: true, Fits: func(r simorg.Request) bool {
 		return r.Operation == "upsertMetadata" && r.Type == metadata.GlobalOAuthSettings
 	}})
@@ -487,10 +482,7 @@ func TestForcedAfterALostAnswer(t *testing.T) {
 func TestBusyWithAFault(t *testing.T) {
 	o := startOrg(t, simorg.Config{})
 	p := simple()
-	options, err := o.options(p, "def")
-	if err != nil || o.Deploy(p.fs(), "src/def") != nil {
-		t.Fatal(err)
-	}
+	options := o.prepared(p)
 	f := simorg.SOAPFault("UNKNOWN_EXCEPTION", "x")
 	f.Status = 503
 	o.Inject(f)
