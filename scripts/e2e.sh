@@ -26,11 +26,17 @@ fail() {
 	for log in "$work"/*.log; do [ -f "$log" ] && { echo "-- ${log##*/}"; tail -n 60 "$log"; } >&2; done
 	exit 1
 }
+# wrong FILE WHAT: fails with the end of the file that is not as it has to be.
+wrong() {
+	printf 'FAILED: %s\n-- %s\n' "$2" "${1##*/}" >&2
+	tail -n 60 "$1" >&2
+	exit 1
+}
 # holds FILE TEXT: whether the file holds the text, colours aside. grep reads to the
 # end, so that sed is not cut off.
 holds() { sed 's/\x1b\[[0-9;]*m//g' "$1" | grep -cF -- "$2" >/dev/null; }
-has() { holds "$1" "$2" || fail "$3: no \"$2\" in ${1##*/}"; ok "$3"; } # FILE TEXT WHAT
-hasnt() { if holds "$1" "$2"; then fail "$3: \"$2\" is in ${1##*/}"; fi; ok "$3"; }
+has() { holds "$1" "$2" || wrong "$1" "$3: no \"$2\""; ok "$3"; } # FILE TEXT WHAT
+hasnt() { if holds "$1" "$2"; then wrong "$1" "$3: \"$2\" is there"; fi; ok "$3"; }
 
 step "install sf, Node 22 and sfp"
 install() { # NAME PACKAGE...

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -43,11 +44,24 @@ func TestMain(m *testing.M) {
 				if err != nil {
 					panic(err)
 				}
-				sys.stdout, sys.stderr = io.MultiWriter(os.Stdout, f), io.MultiWriter(os.Stderr, f)
+				sys.stdout, sys.stderr = io.MultiWriter(os.Stdout, f, wholeLines{f}), io.MultiWriter(os.Stderr, f)
 			}
 			os.Exit(run(ctx, os.Args[1:], sys))
 		},
 	})
+}
+
+// wholeLines notes in a transcript what was written to standard output in pieces
+// that do not end with a line, questions aside.
+type wholeLines struct{ transcript io.Writer }
+
+const brokenLine = "[the line was written in pieces]"
+
+func (w wholeLines) Write(p []byte) (int, error) {
+	if !bytes.HasSuffix(p, []byte("\n")) && !bytes.HasSuffix(p, []byte(": ")) {
+		fmt.Fprintln(w.transcript, brokenLine)
+	}
+	return len(p), nil
 }
 
 // stage is what one script plays on.
@@ -100,6 +114,9 @@ func searchSecrets(s *stage, record string) {
 		return
 	}
 	output := string(data)
+	if before, _, broken := strings.Cut(output, brokenLine); broken {
+		s.t.Errorf("a line was written in pieces, so sfp could show it as two entries:\n%s", before[max(0, len(before)-400):])
+	}
 	secrets := []string{storeKeyV1, storeKeyV2, "PRIVATE KEY"}
 	for _, org := range s.orgs {
 		_, token, _ := strings.Cut(org.AccessToken(), "!")

@@ -61,18 +61,20 @@ func (c *hookCmd) Run(ctx context.Context, sys *system, out *output, all *cli) e
 // options are completed here.
 func execute(ctx context.Context, sys *system, out *output, all *cli, org string, options bootstrap.Options) error {
 	out.traffic = newTraffic(out, func(line string) { out.printf("  %s\n", line) })
-	options.Started = out.header
+	options.Started = func(r *bootstrap.Report) { out.together(func(out *output) { out.header(r) }) }
 	options.Patience.Waiting = out.waiting
 	session, report, err := runOn(ctx, sys, out.traffic, all, org, options)
 	out.document.Report = report
-	if session != nil {
-		if by := session.Renewed(); by != "" {
-			out.printf("  the session had expired and was renewed %s\n", by)
+	out.together(func(out *output) {
+		if session != nil {
+			if by := session.Renewed(); by != "" {
+				out.printf("  the session had expired and was renewed %s\n", by)
+			}
 		}
-	}
-	if report != nil {
-		out.outcome(report, err != nil)
-	}
+		if report != nil {
+			out.outcome(report, err != nil)
+		}
+	})
 	return err
 }
 

@@ -28,8 +28,9 @@ type output struct {
 	started  time.Time
 	traffic  *traffic
 	document document
-	printed  bool          // the document was printed before the command's end
-	retries  *atomic.Int64 // how often something was tried again
+	printed  bool             // the document was printed before the command's end
+	retries  *atomic.Int64    // how often something was tried again
+	held     *strings.Builder // what is printed together, see together
 }
 
 // document is what --json prints.
@@ -88,7 +89,43 @@ func (o *output) printf(format string, args ...any) {
 			args[i] = unbroken(arg.Error())
 		}
 	}
-	fmt.Fprint(o.stdout, printable(fmt.Sprintf(format, args...)))
+	text := printable(fmt.Sprintf(format, args...))
+	if o.held != nil {
+		o.held.WriteString(text)
+		return
+	}
+	o.write(text)
+}
+
+// maxWrite is the most that goes to standard output at once. POSIX's PIPE_BUF, as
+// Linux has it: a pipe takes a write of that size whole.
+const maxWrite = 4096
+
+// write writes lines to standard output, as many of them at once as can be. sfp
+// prints each piece that it reads as an entry of its own, so a line that is written
+// in two pieces can end up in two.
+func (o *output) write(text string) {
+	for text != "" {
+		end := len(text)
+		if end > maxWrite {
+			end = maxWrite
+			if i := strings.LastIndexByte(text[:end], '\n'); i >= 0 {
+				end = i + 1
+			}
+		}
+		if _, err := io.WriteString(o.stdout, text[:end]); err != nil {
+			return
+		}
+		text = text[end:]
+	}
+}
+
+// together writes what a function prints when it is done.
+func (o *output) together(print func(*output)) {
+	all := *o
+	all.held = new(strings.Builder)
+	print(&all)
+	o.write(all.held.String())
 }
 
 var breaks = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "##vso[", "## vso[")
@@ -308,10 +345,7 @@ func (o *output) table(rows []row) {
 		}
 	}
 	for _, r := range rows {
-		for i, cell := range r.cells {
-			o.printf("  %-*s", widths[i], cell)
-		}
-		o.printf("  %s\n", r.last)
+		o.printf("  %-*s  %-*s  %-*s  %s\n", widths[0], r.cells[0], widths[1], r.cells[1], widths[2], r.cells[2], r.last)
 		for _, detail := range r.details {
 			o.printf("  %-*s      %s\n", widths[0], "", detail)
 		}
