@@ -170,6 +170,26 @@ has "$work/dev.log" "policies from testdata/eca-policies/default" "an org withou
 component dev ExtlClntAppGlobalOauthSettings ErpConnector_glbloauth >"$work/global.log"
 has "$work/global.log" "<isClientCredentialsFlowEnabled>false<" "default has client credentials off"
 
+# What sfp publish --npm makes of the artifacts and sfp fetch brings back: lower case,
+# a scope, and a tgz file.
+mkdir -p "$work/npm/artifacts" "$work/unzipped"
+cp -r "$work/sample/." "$work/npm/"
+rm "$work"/npm/artifacts/*
+for zip in "$work"/sample/artifacts/*.zip; do
+	name=$(basename "$zip")
+	version=${name##*_}
+	name=${name%_*}
+	(cd "$work/unzipped" && "$node" -e 'new (require(process.argv[1]))(process.argv[2]).extractAllTo(".", true)' "$cache/sfp-$sfp_version/node_modules/adm-zip" "$zip")
+	printf '{"name": "@acme/%s", "version": "%s"}\n' "$name" "${version%.zip}" >"$work/unzipped/$name/package.json"
+	(cd "$work/npm/artifacts" && npm pack --silent "$work/unzipped/$name") >"$work/pack.log" 2>&1 || fail "npm pack $name"
+done
+serve npm --username admin@example.com.npm --user integration@example.com.uat
+login npm uat
+install_on "$work/npm" uat npm || fail "sfp install of artifacts from npm"
+has "$work/npm.log" "policies from testdata/eca-policies/uat, artifact eca-policies 1.0.0-1" "the policies are found in an artifact from npm"
+has "$work/npm.log" "2 artifacts installed" "artifacts from npm install"
+login uat uat
+
 serve live --kind production --username admin@example.com
 login live live
 if install_on "$work/sample" live live; then fail "sfp install to production without a folder succeeds"; fi

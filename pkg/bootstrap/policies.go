@@ -56,7 +56,7 @@ func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 	var artifacts map[string]string
 	if s.location.Artifacts != "" {
 		var err error
-		if artifacts, err = sfp.FindArtifacts(s.location.Artifacts); err != nil {
+		if artifacts, err = sfp.FindArtifacts(s.location.Artifacts, s.original.Packages); err != nil {
 			return nil, fmt.Errorf("the artifacts directory %s cannot be read: %w", s.location.Artifacts, err)
 		}
 	}
@@ -70,6 +70,9 @@ func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 				target.warn(fmt.Sprintf("%v, so policies are not looked for in it", err))
 			} else {
 				defer artifact.Close()
+				if artifact.Package != p.Name { // a tgz file, whose name is not quite the package's
+					artifact = nil
+				}
 			}
 		}
 		found, err := s.policiesOf(p, headers, artifact, target)
@@ -210,7 +213,7 @@ func (s *Source) permissionSetFile(name string) string {
 		places["."] = s.location.Sibling
 	}
 	if s.location.Artifacts != "" {
-		artifacts, _ := sfp.FindArtifacts(s.location.Artifacts) // what cannot be read brings nothing
+		artifacts, _ := sfp.FindArtifacts(s.location.Artifacts, s.original.Packages) // what cannot be read brings nothing
 		for _, file := range artifacts {
 			if artifact, err := sfp.OpenArtifact(file); err == nil {
 				defer artifact.Close()

@@ -1,9 +1,11 @@
 package sfp_test
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -15,6 +17,9 @@ func FuzzOpenArtifact(f *testing.F) {
 	f.Add([]byte("PK\x05\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file := filepath.Join(t.TempDir(), "p_sfpowerscripts_artifact_1.0.0-1.zip")
+		if bytes.HasPrefix(data, []byte("\x1f\x8b")) {
+			file = strings.TrimSuffix(file, "zip") + "tgz"
+		}
 		if err := os.WriteFile(file, data, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -1,8 +1,11 @@
 package sfp
 
 import (
+	"archive/tar"
 	"archive/zip"
+	"compress/gzip"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -310,7 +313,7 @@ func TestArtifacts(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "notes.zip"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	found, err := FindArtifacts(dir)
+	found, err := FindArtifacts(dir, []Package{{Name: "p"}, {Name: "other-p"}, {Path: "nameless"}})
 	if err != nil || len(found) != 2 || filepath.Base(found["p"]) != "p_sfpowerscripts_artifact_1.0.0-10.zip" {
 		t.Fatalf("found %v, %v", found, err)
 	}
@@ -328,8 +331,97 @@ func TestArtifacts(t *testing.T) {
 	if _, err := fs.Stat(a, "../../escape"); err == nil {
 		t.Error("a path leads out of the artifact")
 	}
-	if found, err := FindArtifacts(filepath.Join(dir, "none")); err != nil || len(found) > 0 {
+	if found, err := FindArtifacts(filepath.Join(dir, "none"), []Package{{Name: "p"}}); err != nil || len(found) > 0 {
 		t.Errorf("a missing directory gives %v, %v", found, err)
+	}
+}
+
+// writeTarball writes a tgz file as npm pack does.
+func writeTarball(t *testing.T, file string, entries ...tar.Header) {
+	t.Helper()
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	compressed := gzip.NewWriter(f)
+	w := tar.NewWriter(compressed)
+	for _, e := range entries {
+		content := e.Linkname // of a file, which has no link
+		if e.Typeflag == tar.TypeReg {
+			e.Linkname, e.Size, e.Mode = "", int64(len(content)), 0o644
+		}
+		if err := w.WriteHeader(&e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Typeflag == tar.TypeReg {
+			if _, err := io.WriteString(w, content); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := errors.Join(w.Close(), compressed.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// npm publishes an artifact under a scope and in lower case, and packs it in a
+// directory of its own name.
+func TestArtifactsOfNPM(t *testing.T) {
+	regular := func(name, content string) tar.Header {
+		return tar.Header{Typeflag: tar.TypeReg, Name: name, Linkname: content}
+	}
+	metadata := regular("package/artifact_metadata.json", `{"package_name":"Eca-Policies","package_version_number":"1.0.0-10"}`)
+	dir := t.TempDir()
+	writeTarball(t, filepath.Join(dir, "acme-eca-policies_sfpowerscripts_artifact-1.0.0-10.tgz"), metadata,
+		regular("package/source/src/uat/x", "content"), regular("package/../../escape", "x"), regular("/etc/absolute", "x"),
+		tar.Header{Typeflag: tar.TypeSymlink, Name: "package/source/link", Linkname: "/etc/passwd"},
+		tar.Header{Typeflag: tar.TypeLink, Name: "package/source/hard", Linkname: "/etc/passwd"})
+	writeTarball(t, filepath.Join(dir, "acme-eca-policies_sfpowerscripts_artifact-1.0.0-9.tgz"), metadata, regular("package/source/src/prod/x", "older"))
+	packages := []Package{{Name: "policies"}, {Name: "Eca-Policies"}, {Name: "a-policies"}}
+	found, err := FindArtifacts(dir, packages)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	a, err := OpenArtifact(found["Eca-Policies"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if a.Package != "Eca-Policies" || a.Version != "1.0.0-10" {
+		t.Errorf("got %+v", a)
+	}
+	if got, err := ResolveAlias(a, Package{Name: "Eca-Policies", Path: "src", Aliasfy: true}, "uat", nil); got != "src/uat" || err != nil {
+		t.Errorf("the folder in the artifact is %q, %v", got, err)
+	}
+	if content, err := fs.ReadFile(a, "src/uat/x"); string(content) != "content" || err != nil {
+		t.Errorf("the file holds %q, %v", content, err)
+	}
+	for _, name := range []string{"link", "hard", "../../escape", "/etc/absolute"} {
+		if _, err := fs.Stat(a, name); err == nil {
+			t.Errorf("the artifact holds %s", name)
+		}
+	}
+
+	file := filepath.Join(dir, "p_sfpowerscripts_artifact-1.0.0-1.tgz")
+	writeTarball(t, file, regular("package/source/x", ""))
+	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "does not tell its package in package/artifact_metadata.json") {
+		t.Errorf("got %v", err)
+	}
+	writeTarball(t, file, metadata)
+	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "holds no package/source") {
+		t.Errorf("got %v", err)
+	}
+	if err := os.WriteFile(file, []byte("no gzip"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
+		t.Errorf("got %v", err)
+	}
+	zeros := strings.Repeat("\x00", maxUnpacked/4)
+	writeTarball(t, file, metadata, regular("package/source/1", zeros), regular("package/source/2", zeros), regular("package/source/3", zeros), regular("package/source/4", zeros))
+	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "it has more than 200000 entries or 256 MiB") {
+		t.Errorf("got %v", err)
 	}
 }
 
