@@ -207,7 +207,15 @@ has "$work/preflight.log" 'will be refused with "DUPLICATE_VALUE: ExtlClntAppOau
 hasnt "$work/preflight.log" "Using alias directory" "sfp does not come to the policies"
 (cd "$work/sample" && sf project deploy start --source-dir testdata/eca-policies/prod -o prod) >"$work/really.log" 2>&1 && fail "the org accepts a second policies record"
 has "$work/really.log" "duplicates value on ErpConnector_defaultPolicy" "the deployment really fails with these words"
-(cd "$work/sample" && eca bootstrap -o prod --apply-policies) >"$work/prod.log" 2>&1 || fail "eca bootstrap -o prod --apply-policies"
+# What the finding recommends: the hook brings the policies, and sfp leaves the file out.
+cp -r "$work/sample" "$work/left"
+rm -rf "$work/left/.git"
+printf '**/eca-policies/prod/\n' >>"$work/left/.forceignore"
+sed -i 's/"eca": {/"eca": { "applyPolicies": true,/' "$work/left/sfdx-project.json"
+project "$work/left"
+build "$work/left" prod
+install_on "$work/left" prod prod || fail "sfp install with policies that the hook brings"
+has "$work/prod.log" "2 artifacts installed" "sfp passes over the file that .forceignore leaves out"
 component prod ExtlClntAppOauthConfigurablePolicies ErpConnector_defaultPolicy >"$work/policies.log"
 has "$work/policies.log" "<clientCredentialsFlowUser>integration@example.com<" "applied policies are those of the environment, under the org's name"
 component prod ExtlClntAppGlobalOauthSettings ErpConnector_glbloauth >"$work/global.log"

@@ -22,6 +22,7 @@ type Policies struct {
 	// Why says for people why it is this place and this folder.
 	Why string `json:"why"`
 
+	used    bool // by one of the apps
 	oauth   []policiesFile
 	plugins []*metadata.Component // the plugin policies that are deployed along with them
 }
@@ -31,6 +32,7 @@ type policiesFile struct {
 	*metadata.Component
 	File    string // for messages
 	Package string // whose deployment brings the file, "" where it was given outright
+	Ignored bool   // by .forceignore, so that no deployment brings the file
 
 	place *Policies
 }
@@ -47,7 +49,7 @@ func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the directory with policies %s cannot be opened", s.location.Policies)
 		}
-		found, err := readPolicies(given, []string{"."}, headers, s.location.Policies, "as given", "nothing else was looked at", "")
+		found, err := readPolicies(given, []string{"."}, headers, nil, s.location.Policies, "as given", "nothing else was looked at", "")
 		if err != nil {
 			return nil, err
 		}
@@ -116,6 +118,7 @@ func (s *Source) noArtifact() string {
 // has any for one of the apps. place names fsys in messages.
 func policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, place, origin, why string) (Policies, error) {
 	concerned := false
+	ignore := sfp.ReadIgnore(fsys)
 	err := eachFile(fsys, []string{p.Path}, metadata.OAuthPolicies, func(file string) error {
 		c, err := metadata.ReadUnchecked(fsys, file)
 		// Of a broken file nobody can tell whose it is. It counts as an error only
@@ -152,12 +155,12 @@ func policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, plac
 			why += "; it has no folder for the org, and default serves sandboxes"
 		}
 	}
-	return readPolicies(fsys, folders, headers, place, origin, why, p.Name)
+	return readPolicies(fsys, folders, headers, ignore, place, origin, why, p.Name)
 }
 
 // readPolicies reads the policies of the apps in some folders. Those of other apps
 // are passed over.
-func readPolicies(fsys fs.FS, folders []string, headers []Header, place, origin, why, pkg string) (Policies, error) {
+func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ignore, place, origin, why, pkg string) (Policies, error) {
 	found := Policies{Folder: folders[0], Origin: origin, Why: why}
 	if folders[0] == "." {
 		found.Folder = place
@@ -170,8 +173,11 @@ func readPolicies(fsys fs.FS, folders []string, headers []Header, place, origin,
 			return &metadata.SourceError{Path: path.Join(place, file), Field: field, Err: err}
 		}
 		c, err := metadata.ReadUnchecked(fsys, file)
+		ignored := ignore.Ignores(file)
 		var sourceErr *metadata.SourceError
 		switch {
+		case ignored && (err != nil || c.App() == ""):
+			return nil
 		case errors.As(err, &sourceErr):
 			return fail(sourceErr.Field, sourceErr.Err)
 		case err != nil:
@@ -185,11 +191,11 @@ func readPolicies(fsys fs.FS, folders []string, headers []Header, place, origin,
 			return fail("", err)
 		}
 		for _, other := range found.oauth {
-			if strings.EqualFold(other.App(), c.App()) {
+			if strings.EqualFold(other.App(), c.App()) && other.Ignored == ignored {
 				return fail("externalClientApplication", fmt.Errorf("%s has policies in %s already, and the platform allows one record for an app", c.App(), other.File))
 			}
 		}
-		found.oauth = append(found.oauth, policiesFile{Component: c, File: path.Join(place, file), Package: pkg})
+		found.oauth = append(found.oauth, policiesFile{Component: c, File: path.Join(place, file), Package: pkg, Ignored: ignored})
 		return nil
 	})
 	if err != nil {
@@ -197,7 +203,7 @@ func readPolicies(fsys fs.FS, folders []string, headers []Header, place, origin,
 	}
 	err = eachFile(fsys, folders, metadata.PluginPolicies, func(file string) error {
 		// A broken one is not this run's business.
-		if c, err := metadata.ReadFile(fsys, file); err == nil && ours(c) {
+		if c, err := metadata.ReadFile(fsys, file); err == nil && ours(c) && !ignore.Ignores(file) {
 			found.plugins = append(found.plugins, c)
 		}
 		return nil

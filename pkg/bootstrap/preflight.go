@@ -144,7 +144,7 @@ func (p *Plan) inOrg(target Target, source *Source) (all []Finding) {
 			check.runAsUser()
 			check.names("permission-set", "commaSeparatedPermissionSet", "PermissionSet", "permission sets", sfp.PermissionSetID)
 			check.names("profile", "commaSeparatedProfile", "Profile", "profiles", profileID)
-			if !target.Undeployed {
+			if !target.Undeployed && !file.Ignored {
 				check.recordName()
 			}
 			check.switches()
@@ -271,11 +271,11 @@ func (c *orgCheck) recordName() {
 		Check:   "record-name",
 		Problem: fmt.Sprintf("the org has the policies of %s under the name %s", c.app.App.Name, existing.FullName),
 		Says:    duplicateOf(existing.FullName),
-		Fix:     fmt.Sprintf(`rename the file to %s, or set "applyPolicies": true in plugins.eca and leave %s out of the installation`, name, cmp.Or(c.file.Package, "them")),
+		Fix:     fmt.Sprintf(`rename the file to %s, or set "applyPolicies": true in plugins.eca and leave the file out with %s`, name, sfp.IgnoreFile),
 		Certain: c.file.Package != "", // of a directory that was given, nobody knows what becomes of it
 	}
 	if c.applied() {
-		f.Fix = fmt.Sprintf("eca has them under the org's name; leave %s out of the installation, or rename the file to %s", c.file.Package, name)
+		f.Fix = fmt.Sprintf("eca has them under the org's name; leave the file out with %s, or rename it to %s", sfp.IgnoreFile, name)
 		f.Certain = false
 	}
 	if !c.applied() || c.file.Package != "" {

@@ -56,6 +56,7 @@ type Source struct {
 	project  *sfp.Project
 	original *sfp.Project // the project before sfp build cut it down
 	packages []sfp.Package
+	ignore   *sfp.Ignore
 }
 
 // Header is an app's header in the source.
@@ -76,7 +77,7 @@ func (h Header) distributionState() string { return cmp.Or(h.Text("distributionS
 // Load reads the project file at a location. It reads files only; an error names
 // the file, the place and the cause.
 func Load(location Location) (*Source, error) {
-	s := &Source{location: location}
+	s := &Source{location: location, ignore: sfp.ReadIgnore(location.Project)}
 	project, err := sfp.ReadProject(location.Project, sfp.ProjectFile)
 	if err != nil {
 		return nil, s.inDir(err)
@@ -142,9 +143,11 @@ func (s *Source) inDir(err error) error {
 
 // headers finds the headers of the source's packages: every *.eca-meta.xml that
 // sfp deploys to the org at hand. Of an aliasfied package that is the org's
-// folder.
+// folder. Those that .forceignore leaves out are not deployed, except that a pool
+// has an ignore file of its own, and its orgs tell what was.
 func (s *Source) headers(target Target) ([]Header, error) {
 	var headers []Header
+	var ignored []string // files
 	for _, p := range s.packages {
 		dirs := []string{p.Path}
 		if p.Aliasfy {
@@ -159,11 +162,21 @@ func (s *Source) headers(target Target) ([]Header, error) {
 				return nil, err
 			}
 		}
-		found, err := s.headersIn(dirs, p)
+		err := eachFile(s.location.Project, dirs, metadata.Header, func(file string) error {
+			if s.ignore.Ignores(file) && !target.Undeployed {
+				ignored = append(ignored, s.name(file))
+				return nil
+			}
+			c, err := metadata.ReadFile(s.location.Project, file)
+			if err != nil {
+				return s.inDir(err)
+			}
+			headers = append(headers, Header{Component: c, File: s.name(file), Package: p})
+			return nil
+		})
 		if err != nil {
 			return nil, err
 		}
-		headers = append(headers, found...)
 	}
 	slices.SortStableFunc(headers, func(a, b Header) int { return strings.Compare(a.FullName, b.FullName) })
 	byName := make(map[string]Header)
@@ -180,22 +193,12 @@ func (s *Source) headers(target Target) ([]Header, error) {
 		if s.location.Package != "" {
 			where = "below " + s.name(s.packages[0].Path)
 		}
+		if len(ignored) > 0 {
+			return nil, fmt.Errorf("there is no External Client App to bootstrap %s: %s leaves out %s", where, sfp.IgnoreFile, ignored[0])
+		}
 		return nil, fmt.Errorf("there is no External Client App to bootstrap: no externalClientApps/*.eca-meta.xml %s", where)
 	}
 	return headers, nil
-}
-
-func (s *Source) headersIn(dirs []string, p sfp.Package) ([]Header, error) {
-	var headers []Header
-	err := eachFile(s.location.Project, dirs, metadata.Header, func(file string) error {
-		c, err := metadata.ReadFile(s.location.Project, file)
-		if err != nil {
-			return s.inDir(err)
-		}
-		headers = append(headers, Header{Component: c, File: s.name(file), Package: p})
-		return nil
-	})
-	return headers, err
 }
 
 func (s *Source) hasHeaders(dirs []string) (has bool, err error) {

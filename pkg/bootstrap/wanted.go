@@ -146,6 +146,11 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 		}
 		resolved.Apps = append(resolved.Apps, app)
 	}
+	for i := range resolved.Policies {
+		if place := &resolved.Policies[i]; len(place.oauth) > 0 && !place.used {
+			place.Why += "; " + sfp.IgnoreFile + " leaves them out, so they are not deployed"
+		}
+	}
 	return resolved, nil
 }
 
@@ -199,18 +204,11 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 		}
 		app.Wanted[typ] = stated
 	}
-	for i := range policies {
-		for _, file := range policies[i].oauth {
-			if strings.EqualFold(file.App(), app.Name) {
-				file.place = &policies[i]
-				app.policies = append(app.policies, file)
-			}
-		}
-	}
 	apply := target.applying
 	if settings.ApplyPolicies != nil && !target.ApplyPolicies {
 		apply = *settings.ApplyPolicies
 	}
+	app.policies = policiesOf(app.Name, policies, apply)
 	if err := s.applied(app, apply, target); errors.Is(err, ErrKindNeeded) {
 		return nil, err
 	} else if err != nil {
@@ -233,6 +231,27 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 		}
 	}
 	return app, nil
+}
+
+// policiesOf returns the files with an app's policies. One that .forceignore leaves
+// out is not deployed, so it counts only where it is to be applied, and there is no
+// other.
+func policiesOf(app string, policies []Policies, apply bool) (files []policiesFile) {
+	for _, ignored := range []bool{false, true} {
+		for i := range policies {
+			for _, file := range policies[i].oauth {
+				if file.Ignored == ignored && strings.EqualFold(file.App(), app) {
+					policies[i].used = true
+					file.place = &policies[i]
+					files = append(files, file)
+				}
+			}
+		}
+		if len(files) > 0 || !apply {
+			break
+		}
+	}
+	return files
 }
 
 // settingsKey is the name of each type's settings under plugins.eca.

@@ -52,9 +52,10 @@ func (l *linter) checkFiles() {
 		if folder := path.Base(path.Dir(c.file)); folder != t.Folder && isTypeFolder(folder) {
 			l.add("wrong-folder", Warning, c.file, "", fmt.Sprintf("%s is in the folder of another type, %s", c.Type, folder), "move it to "+t.Folder)
 		}
+		l.checkSecrets(c)
 		for _, p := range c.Problems(l.project.SourceAPIVersion) {
-			if p.Kind == metadata.MissingField && p.Field == "externalClientApplication" {
-				continue // see checkApp
+			if p.Kind == metadata.MissingField && p.Field == "externalClientApplication" || p.Kind == metadata.SecretValue {
+				continue // see checkApp, checkSecrets
 			}
 			rule, level, message := "wrong-value", Error, p.Field+": "+p.Err.Error()
 			switch p.Kind {
@@ -66,8 +67,6 @@ func (l *linter) checkFiles() {
 				rule = "repeated-element"
 			case metadata.MissingField:
 				rule = "missing-element"
-			case metadata.SecretValue:
-				rule = "secret-in-source"
 			}
 			if l.project.SourceAPIVersion > metadata.LatestVersion && (p.Kind == metadata.UnknownField || p.Kind == metadata.WrongValue) {
 				level = Warning // a version that this table does not know may have it
@@ -77,12 +76,21 @@ func (l *linter) checkFiles() {
 			}
 			l.add(rule, level, c.file, p.Field, message, p.Fix)
 		}
-		if c.Type == metadata.GlobalOAuthSettings && strings.TrimSpace(c.Text("consumerKey")) != "" {
-			l.add("secret-in-source", Error, c.file, "consumerKey", "holds the consumer key of one org", "remove it; each org makes its own")
-		}
 		if c.Type != metadata.Header && c.Type != metadata.RemoteSiteSetting {
 			l.checkApp(c)
 		}
+	}
+}
+
+// checkSecrets looks for what a repository must not hold.
+func (l *linter) checkSecrets(c component) {
+	for _, p := range c.Problems(l.project.SourceAPIVersion) {
+		if p.Kind == metadata.SecretValue {
+			l.add("secret-in-source", Error, c.file, p.Field, p.Field+": "+p.Err.Error(), p.Fix)
+		}
+	}
+	if c.Type == metadata.GlobalOAuthSettings && strings.TrimSpace(c.Text("consumerKey")) != "" {
+		l.add("secret-in-source", Error, c.file, "consumerKey", "holds the consumer key of one org", "remove it; each org makes its own")
 	}
 }
 

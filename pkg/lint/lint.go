@@ -91,7 +91,7 @@ func parseRules(text string) (rules []Rule) {
 // there are 2000 at most.
 // An error says that the project file could not be read.
 func Run(fsys fs.FS, under string) ([]Finding, error) {
-	l := &linter{fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool)}
+	l := &linter{fsys: fsys, ignore: sfp.ReadIgnore(fsys), lines: make(map[string]*lines), malformed: make(map[string]bool)}
 	project, err := sfp.ReadProject(fsys, sfp.ProjectFile)
 	if err != nil {
 		var projectErr *sfp.ProjectError
@@ -129,8 +129,9 @@ func Run(fsys fs.FS, under string) ([]Finding, error) {
 type linter struct {
 	fsys       fs.FS
 	project    *sfp.Project
+	ignore     *sfp.Ignore
 	components []component
-	malformed  map[string]bool // apps whose header cannot be made out, folded
+	malformed  map[string]bool // apps whose header cannot be made out or is not deployed, folded
 	lines      map[string]*lines
 	findings   []Finding
 }
@@ -225,6 +226,13 @@ func (l *linter) read(index int, p *sfp.Package) {
 			return nil
 		}
 		c, err := metadata.ReadUnchecked(l.fsys, file)
+		if l.ignore.Ignores(file) {
+			if err == nil { // nobody deploys it, but everybody can read it
+				l.checkSecrets(component{Component: c, file: file})
+			}
+			l.unknown(typ, file)
+			return nil
+		}
 		if err != nil {
 			var sourceErr *metadata.SourceError
 			if errors.As(err, &sourceErr) {
@@ -239,8 +247,8 @@ func (l *linter) read(index int, p *sfp.Package) {
 	})
 }
 
-// unknown notes a header that cannot be made out, so that nothing is said of what
-// belongs to its app.
+// unknown notes a header that cannot be made out, or is not deployed, so that nothing
+// is said of what belongs to its app.
 func (l *linter) unknown(typ *metadata.Type, file string) {
 	if typ != nil && typ.Name == metadata.Header {
 		_, name := metadata.TypeOfFile(file)

@@ -1,0 +1,99 @@
+package sfp
+
+import (
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// IgnoreFile lists what sf leaves out of a deployment, in the syntax of a
+// .gitignore file. sfp build puts it into the artifact.
+const IgnoreFile = ".forceignore"
+
+// Ignore tells which files of a project, or of an artifact, sf leaves out of a
+// deployment. The nil value leaves nothing out.
+type Ignore struct{ rules []ignoreRule }
+
+type ignoreRule struct {
+	pattern string // in lower case
+	dirs    bool   // for directories alone
+	include bool   // takes files in again
+}
+
+// sf leaves these out wherever there is a .forceignore, says its
+// source-deploy-retrieve.
+const ignoredAnyway = "**/*.dup\n**/.*\n**/package2-descriptor.json\n**/package2-manifest.json\n"
+
+// ReadIgnore reads the .forceignore of a project or an artifact. Without one that
+// can be read nothing is left out, as sf has it.
+func ReadIgnore(fsys fs.FS) *Ignore {
+	data, err := fs.ReadFile(fsys, IgnoreFile)
+	if err != nil {
+		return nil
+	}
+	ignore := new(Ignore)
+	text := ignoredAnyway + strings.TrimPrefix(string(data), "\ufeff")
+	for line := range strings.Lines(text) {
+		if rule, ok := parseIgnoreRule(strings.TrimRight(line, "\r\n")); ok {
+			ignore.rules = append(ignore.rules, rule)
+		}
+	}
+	return ignore
+}
+
+// parseIgnoreRule reads a line. gitignore(5) says what its characters mean.
+func parseIgnoreRule(line string) (rule ignoreRule, ok bool) {
+	for strings.HasSuffix(line, " ") && !strings.HasSuffix(line, `\ `) || strings.HasSuffix(line, "\t") {
+		line = line[:len(line)-1]
+	}
+	if strings.HasPrefix(line, "#") {
+		return rule, false
+	}
+	line, rule.include = strings.CutPrefix(line, "!")
+	line, rule.dirs = strings.CutSuffix(line, "/")
+	if !strings.Contains(line, "/") {
+		line = "**/" + line // at any depth
+	}
+	line = strings.TrimPrefix(line, "/")
+	if line == "" || line == "**/" {
+		return rule, false
+	}
+	if strings.HasSuffix(line, "/**") {
+		line += "/*" // what is in a directory, and not the directory
+	}
+	// Braces mean nothing here, but they do in doublestar.
+	line = strings.NewReplacer(`\{`, `\{`, `\}`, `\}`, `{`, `\{`, `}`, `\}`).Replace(line)
+	rule.pattern = strings.ToLower(line) // sf does not tell upper case from lower here
+	return rule, doublestar.ValidatePattern(rule.pattern)
+}
+
+// Ignores reports whether sf leaves a file out, whose name is relative to the
+// project's directory, as an fs.FS has it. What is in a directory that is left out
+// is left out as well.
+func (i *Ignore) Ignores(name string) bool {
+	if i == nil {
+		return false
+	}
+	name = strings.ToLower(path.Clean(name))
+	for end := 0; ; {
+		next := strings.IndexByte(name[end:], '/')
+		if next < 0 {
+			return i.matches(name, false)
+		}
+		if i.matches(name[:end+next], true) {
+			return true
+		}
+		end += next + 1
+	}
+}
+
+func (i *Ignore) matches(name string, dir bool) (ignored bool) {
+	for _, rule := range i.rules {
+		if rule.include == ignored && (dir || !rule.dirs) && doublestar.MatchUnvalidated(rule.pattern, name) {
+			ignored = !rule.include
+		}
+	}
+	return ignored
+}
