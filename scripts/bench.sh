@@ -12,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$repo"
 
-CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$work/eca" ./hook/eca
+scripts/build.sh "$work/eca"
 go build -o "$work/bench" ./scripts/bench
 printf '`eca`, stripped, for %s: %s bytes\n' "$(go env GOOS)/$(go env GOARCH)" "$(wc -c <"$work/eca")"
 

@@ -65,7 +65,8 @@ while IFS= read -r -d: dir; do
 done <<<"$PATH:"
 plain_path=$work/bin$without_eca
 mkdir "$work/eca"
-(cd "$repo" && CGO_ENABLED=0 go build -trimpath -o "$work/eca/eca" ./hook/eca && go build -o "$work/measure" ./scripts/measure)
+"$repo/scripts/build.sh" "$work/eca/eca"
+(cd "$repo" && go build -o "$work/measure" ./scripts/measure)
 eca=$work/eca/eca
 # Nothing of this machine's own settings counts.
 while IFS= read -r name; do unset "$name"; done < <(compgen -e | grep -E '^(SF|SFDX|SFP|SFPOWERSCRIPTS|ECA)_')
