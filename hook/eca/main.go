@@ -78,6 +78,8 @@ func newSystem(home string) *system {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A reader that goes away, like head, ends the output and not the work on an org.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	home, _ := os.UserHomeDir()
 	code := run(ctx, os.Args[1:], newSystem(home))
 	stop()
