@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -23,6 +25,7 @@ type Policies struct {
 	Why string `json:"why"`
 
 	used    bool // by one of the apps
+	left    bool // policies of the apps that .forceignore leaves out were passed over
 	oauth   []policiesFile
 	plugins []*metadata.Component // the plugin policies that are deployed along with them
 }
@@ -49,43 +52,81 @@ func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the directory with policies %s cannot be opened", s.location.Policies)
 		}
-		found, err := readPolicies(given, []string{"."}, headers, nil, s.location.Policies, "as given", "nothing else was looked at", "")
+		found, err := readPolicies(given, []string{"."}, headers, nil, s.mayApply(target), s.location.Policies, "as given", "nothing else was looked at", "")
 		if err != nil {
 			return nil, err
 		}
 		return []Policies{found}, nil
 	}
-	var artifacts map[string]string
-	if s.location.Artifacts != "" {
-		var err error
-		if artifacts, err = sfp.FindArtifacts(s.location.Artifacts, s.original.Packages); err != nil {
-			return nil, fmt.Errorf("the artifacts directory %s cannot be read: %w", s.location.Artifacts, err)
-		}
+	artifacts, err := s.findArtifacts()
+	if err != nil {
+		return nil, err
 	}
 	var all []Policies
 	for _, p := range s.original.Packages {
-		var artifact *sfp.Artifact
-		if file := artifacts[p.Name]; file != "" && p.Name != "" {
-			var err error
-			if artifact, err = sfp.OpenArtifact(file); err != nil {
-				// Most artifacts hold no policies, so this must not end the run.
-				target.warn(fmt.Sprintf("%v, so policies are not looked for in it", err))
-			} else {
-				defer artifact.Close()
-				if artifact.Package != p.Name { // a tgz file, whose name is not quite the package's
-					artifact = nil
-				}
-			}
+		artifact, err := s.artifact(p.Name, artifacts[p.Name])
+		if err != nil {
+			// Most artifacts hold no policies, so this must not end the run.
+			target.warn(fmt.Sprintf("%v, so policies are not looked for in it", err))
+		}
+		if artifact != nil {
+			defer artifact.Close()
 		}
 		found, err := s.policiesOf(p, headers, artifact, target)
 		if err != nil {
 			return nil, err
 		}
-		if len(found.oauth) > 0 {
+		if len(found.oauth) > 0 || found.left {
 			all = append(all, found)
 		}
 	}
 	return all, nil
+}
+
+// findArtifacts returns the files in the artifacts directory, by package.
+func (s *Source) findArtifacts() (map[string][]string, error) {
+	if s.location.Artifacts == "" {
+		return nil, nil
+	}
+	artifacts, err := sfp.FindArtifacts(s.location.Artifacts, s.original.Packages)
+	if err != nil {
+		return nil, fmt.Errorf("the artifacts directory %s cannot be read: %w", s.location.Artifacts, err)
+	}
+	return artifacts, nil
+}
+
+// artifact opens the latest of a package's artifacts, nil where there is none. The
+// caller closes it. A tgz file, which must be read from end to end, is opened once.
+// Beside an artifact the error is about a later file, whose package is not known.
+func (s *Source) artifact(pkg string, files []string) (found *sfp.Artifact, err error) {
+	for _, file := range files {
+		a, openErr := s.open(file)
+		switch {
+		case openErr == nil && a.Package == pkg:
+			return a, err
+		case openErr == nil:
+			a.Close() // of another package, whose name ends in the same way
+		case strings.HasPrefix(path.Base(filepath.ToSlash(file)), pkg+"_"):
+			return nil, openErr
+		case err == nil:
+			err = openErr
+		}
+	}
+	return nil, err
+}
+
+func (s *Source) open(file string) (*sfp.Artifact, error) {
+	if !strings.HasSuffix(file, ".tgz") {
+		return sfp.OpenArtifact(file)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	once, ok := s.tarballs[file]
+	if !ok {
+		once = sync.OnceValues(func() (*sfp.Artifact, error) { return sfp.OpenArtifact(file) })
+		s.tarballs[file] = once
+	}
+	return once()
 }
 
 // policiesOf looks for OAuth policies in one package of the project.
@@ -93,15 +134,15 @@ func (s *Source) policiesOf(p sfp.Package, headers []Header, artifact *sfp.Artif
 	own := slices.ContainsFunc(s.packages, func(mine sfp.Package) bool { return mine.Name == p.Name && mine.Path == p.Path })
 	switch {
 	case own && p.Aliasfy:
-		return policiesIn(s.location.Project, p, headers, target, s.name("."), "package "+p.Name, "the package itself is aliasfied")
+		return s.policiesIn(s.location.Project, p, headers, target, s.name("."), "package "+p.Name, "the package itself is aliasfied")
 	case own && s.location.Package != "":
 		return Policies{}, nil // it was deployed before this run, so nothing in it is about to be
 	case artifact != nil:
-		return policiesIn(artifact, p, headers, target, artifact.File, "artifact "+artifact.Package+" "+artifact.Version, "the latest in "+s.location.Artifacts)
+		return s.policiesIn(artifact, p, headers, target, artifact.File, "artifact "+artifact.Package+" "+artifact.Version, "the latest in "+s.location.Artifacts)
 	case own:
-		return policiesIn(s.location.Project, p, headers, target, s.name("."), "project", s.noArtifact())
+		return s.policiesIn(s.location.Project, p, headers, target, s.name("."), "project", s.noArtifact())
 	case s.location.Sibling != nil:
-		return policiesIn(s.location.Sibling, p, headers, target, ".", "project", s.noArtifact())
+		return s.policiesIn(s.location.Sibling, p, headers, target, ".", "project", s.noArtifact())
 	}
 	return Policies{}, nil
 }
@@ -116,9 +157,8 @@ func (s *Source) noArtifact() string {
 
 // policiesIn reads the policies that a package has for the org at hand, where it
 // has any for one of the apps. place names fsys in messages.
-func policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, place, origin, why string) (Policies, error) {
+func (s *Source) policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, place, origin, why string) (Policies, error) {
 	concerned := false
-	ignore := sfp.ReadIgnore(fsys)
 	err := eachFile(fsys, []string{p.Path}, metadata.OAuthPolicies, func(file string) error {
 		c, err := metadata.ReadUnchecked(fsys, file)
 		// Of a broken file nobody can tell whose it is. It counts as an error only
@@ -155,12 +195,29 @@ func policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, plac
 			why += "; it has no folder for the org, and default serves sandboxes"
 		}
 	}
-	return readPolicies(fsys, folders, headers, ignore, place, origin, why, p.Name)
+	return readPolicies(fsys, folders, headers, sfp.ReadIgnore(fsys, folders[0]), s.mayApply(target), place, origin, why, p.Name)
+}
+
+// mayApply reports whether eca brings the policies of any app itself.
+func (s *Source) mayApply(target Target) bool {
+	yes := func(apply *bool) bool { return apply != nil && *apply }
+	for _, app := range s.project.Settings.Apps {
+		for _, environment := range app.Environments {
+			if yes(environment.ApplyPolicies) {
+				return true
+			}
+		}
+		if yes(app.ApplyPolicies) {
+			return true
+		}
+	}
+	return target.applying
 }
 
 // readPolicies reads the policies of the apps in some folders. Those of other apps
-// are passed over.
-func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ignore, place, origin, why, pkg string) (Policies, error) {
+// are passed over, and what .forceignore leaves out as well, unless it may have to be
+// applied.
+func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ignore, mayApply bool, place, origin, why, pkg string) (Policies, error) {
 	found := Policies{Folder: folders[0], Origin: origin, Why: why}
 	if folders[0] == "." {
 		found.Folder = place
@@ -176,7 +233,8 @@ func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ig
 		ignored := ignore.Ignores(file)
 		var sourceErr *metadata.SourceError
 		switch {
-		case ignored && (err != nil || c.App() == ""):
+		case ignored && !mayApply:
+			found.left = found.left || err == nil && ours(c)
 			return nil
 		case errors.As(err, &sourceErr):
 			return fail(sourceErr.Field, sourceErr.Err)
@@ -192,7 +250,11 @@ func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ig
 		}
 		for _, other := range found.oauth {
 			if strings.EqualFold(other.App(), c.App()) && other.Ignored == ignored {
-				return fail("externalClientApplication", fmt.Errorf("%s has policies in %s already, and the platform allows one record for an app", c.App(), other.File))
+				advice := "remove one of them"
+				if pkg == "" {
+					advice = "give the folder of one environment"
+				}
+				return fail("externalClientApplication", fmt.Errorf("%s has policies in %s already, and the platform allows one record for an app; %s", c.App(), other.File, advice))
 			}
 		}
 		found.oauth = append(found.oauth, policiesFile{Component: c, File: path.Join(place, file), Package: pkg, Ignored: ignored})
@@ -213,34 +275,33 @@ func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ig
 
 // permissionSetFile returns the name of a file of the project, or of an artifact,
 // that brings a permission set, "" where there is none.
-func (s *Source) permissionSetFile(name string) string {
-	places := map[string]fs.FS{s.name("."): s.location.Project}
-	if s.location.Sibling != nil {
-		places["."] = s.location.Sibling
-	}
-	if s.location.Artifacts != "" {
-		artifacts, _ := sfp.FindArtifacts(s.location.Artifacts, s.original.Packages) // what cannot be read brings nothing
-		for _, file := range artifacts {
-			if artifact, err := sfp.OpenArtifact(file); err == nil {
-				defer artifact.Close()
-				places[file] = artifact
-			}
-		}
-	}
-	for place, fsys := range places {
-		for _, p := range s.original.Packages {
-			found := ""
-			fs.WalkDir(fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
-				if err == nil && strings.EqualFold(path.Base(file), name+".permissionset-meta.xml") {
-					found = path.Join(place, file)
-					return fs.SkipAll
+func (s *Source) permissionSetFile(name string) string { return s.permissionSets()[fold(name)] }
+
+// findPermissionSets finds the files that bring permission sets, by their names.
+func (s *Source) findPermissionSets() map[string]string {
+	found := make(map[string]string)
+	look := func(fsys fs.FS, p sfp.Package, place string) {
+		ignore := sfp.ReadIgnore(fsys, p.Path)
+		fs.WalkDir(fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
+			if err == nil {
+				name, is := strings.CutSuffix(strings.ToLower(path.Base(file)), ".permissionset-meta.xml")
+				if is && found[fold(name)] == "" && !ignore.Ignores(file) {
+					found[fold(name)] = path.Join(place, file)
 				}
-				return nil
-			})
-			if found != "" {
-				return found
 			}
+			return nil
+		})
+	}
+	artifacts, _ := s.findArtifacts() // what cannot be read brings nothing
+	for _, p := range s.original.Packages {
+		look(s.location.Project, p, s.name("."))
+		if s.location.Sibling != nil {
+			look(s.location.Sibling, p, ".")
+		}
+		if artifact, _ := s.artifact(p.Name, artifacts[p.Name]); artifact != nil {
+			look(artifact, p, artifact.File)
+			artifact.Close()
 		}
 	}
-	return ""
+	return found
 }

@@ -456,6 +456,11 @@ func TestReviewed(t *testing.T) {
 		{"other apps' policies twice", simple().with(policies("uat", "MyApp", "")).with(policies("uat", "Foreign", "")).with(project{"src/pol/uat/F2.ecaOauthPlcy-meta.xml": policies("uat", "Foreign", "")["src/pol/uat/extlClntAppOauthPolicies/Foreign_oauthPlcy.ecaOauthPlcy-meta.xml"]}), nil, "", 0, true},
 		{"white space", applied(simple().with(policies("uat", "MyApp", strings.NewReplacer(">admin", ">\n Run", ".com<", ".COM\n<").Replace(clientCredentials)+strings.ReplaceAll(locked, "Admin", " Admin")))), nil, "", 1, true},
 		{"texts that sf replaces", simple().with(policies("uat", "MyApp", runAs("RUNAS"))).with(project{"sfdx-project.json": strings.Replace(simple()["sfdx-project.json"], `"plugins"`, `"replacements": [{}], "plugins"`, 1)}), nil, "", 1, true},
+		{"policies that are left out", simple().with(policies("uat", "MyApp", runAs("nobody@example.com"))).with(project{".forceignore": "**/uat/"}), nil, "", 0, true},
+		{"policies that are left out, twice and broken", simple().with(policies("uat", "MyApp", "")).with(project{".forceignore": "**/uat/", "src/pol/uat/Q.ecaOauthPlcy-meta.xml": policies("uat", "MyApp", "")["src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"], "src/pol/uat/R.ecaOauthPlcy-meta.xml": "<"}), nil, "", 0, true},
+		{"policies that are left out by a file of their own", simple().with(policies("uat", "MyApp", runAs("nobody@example.com"))).with(project{"src/pol/.forceignore": "uat/"}), nil, "", 0, true},
+		{"policies that are left out, applied and broken", applied(simple().with(project{".forceignore": "**/uat/", "src/pol/uat/Q.ecaOauthPlcy-meta.xml": "<"})), nil, "not well-formed XML", 0, false},
+		{"a permission set that is left out", simple().with(policies("uat", "MyApp", "<commaSeparatedPermissionSet>New</commaSeparatedPermissionSet>")).with(project{".forceignore": "permissionsets/", "src/pol/uat/permissionsets/New.permissionset-meta.xml": "x"}), nil, "no permission sets called New", 1, true},
 		{"several failures at once", settings(`"MyApp": {"permissionSets": ["NoA", "NoB"]}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("nobody@example.com"))), nil, "no permission set NoA", 1, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -487,7 +492,7 @@ func TestReviewed(t *testing.T) {
 					}
 				}
 			}
-			if test.err == "" && !strings.Contains(test.name, "replaces") && !strings.Contains(test.name, "brings") && len(o.Components(metadata.OAuthPolicies)) == 0 {
+			if test.err == "" && !strings.Contains(test.name, "replaces") && !strings.Contains(test.name, "brings") && !strings.Contains(test.name, "left out") && len(o.Components(metadata.OAuthPolicies)) == 0 {
 				if err := o.Deploy(test.p.fs(), "src/pol/uat"); err != nil && !strings.Contains(test.name, "other apps") {
 					t.Errorf("the deployment ends with %v", err)
 				}

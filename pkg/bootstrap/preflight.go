@@ -286,7 +286,8 @@ func (c *orgCheck) recordName() {
 // applied reports whether eca brings the policies itself.
 func (c *orgCheck) applied() bool { return c.app.App.Wanted[metadata.OAuthPolicies] != nil }
 
-// switches checks that what the policies build on is on.
+// switches checks that what the policies build on is on. The flows are not looked at:
+// what the policies need of them is switched on, see imply.
 func (c *orgCheck) switches() {
 	if plugins := c.state.of(metadata.PluginPolicies, c.app.App); plugins != nil {
 		for _, name := range []string{"isOauthPluginEnabled", "isEnabled"} {
@@ -303,26 +304,6 @@ func (c *orgCheck) switches() {
 			}
 		}
 	}
-	global := c.state.of(metadata.GlobalOAuthSettings, c.app.App)
-	for _, pair := range implied {
-		if global == nil || !c.file.Bool(pair.policy) || global.Bool(pair.global) || c.app.changes(metadata.GlobalOAuthSettings, pair.global) {
-			continue
-		}
-		c.find(Finding{
-			Check: "flow-off", Field: pair.policy, Problem: fmt.Sprintf("is true, but %s is false in %s on this org, so that nobody gets a token by this flow", pair.global, global.FullName),
-			Fix: "switch the flow on in the app's settings, or off here",
-		})
-	}
-}
-
-// changes reports whether the plan is to change a field of the app's component.
-func (p *AppPlan) changes(typ, field string) bool {
-	for _, c := range p.Components {
-		if c.Type == typ && !c.Done && slices.ContainsFunc(c.Changes, func(change metadata.Change) bool { return change.Field == field }) {
-			return true
-		}
-	}
-	return false
 }
 
 // nobody checks that somebody is authorised where only those may use the app.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -56,7 +57,11 @@ type Source struct {
 	project  *sfp.Project
 	original *sfp.Project // the project before sfp build cut it down
 	packages []sfp.Package
-	ignore   *sfp.Ignore
+
+	// What is costly to find out, and the same for all orgs.
+	permissionSets func() map[string]string
+	mu             sync.Mutex
+	tarballs       map[string]func() (*sfp.Artifact, error)
 }
 
 // Header is an app's header in the source.
@@ -77,7 +82,8 @@ func (h Header) distributionState() string { return cmp.Or(h.Text("distributionS
 // Load reads the project file at a location. It reads files only; an error names
 // the file, the place and the cause.
 func Load(location Location) (*Source, error) {
-	s := &Source{location: location, ignore: sfp.ReadIgnore(location.Project)}
+	s := &Source{location: location, tarballs: make(map[string]func() (*sfp.Artifact, error))}
+	s.permissionSets = sync.OnceValue(s.findPermissionSets)
 	project, err := sfp.ReadProject(location.Project, sfp.ProjectFile)
 	if err != nil {
 		return nil, s.inDir(err)
@@ -151,7 +157,7 @@ func (s *Source) headers(target Target) ([]Header, error) {
 	for _, p := range s.packages {
 		dirs := []string{p.Path}
 		if p.Aliasfy {
-			if has, err := s.hasHeaders(dirs); err != nil || !has && s.location.Package == "" {
+			if has, err := s.hasHeaders(p, target); err != nil || !has && s.location.Package == "" {
 				if err != nil {
 					return nil, err
 				}
@@ -162,8 +168,9 @@ func (s *Source) headers(target Target) ([]Header, error) {
 				return nil, err
 			}
 		}
+		ignore := s.ignore(dirs[0], target)
 		err := eachFile(s.location.Project, dirs, metadata.Header, func(file string) error {
-			if s.ignore.Ignores(file) && !target.Undeployed {
+			if ignore.Ignores(file) {
 				ignored = append(ignored, s.name(file))
 				return nil
 			}
@@ -196,17 +203,29 @@ func (s *Source) headers(target Target) ([]Header, error) {
 		if len(ignored) > 0 {
 			return nil, fmt.Errorf("there is no External Client App to bootstrap %s: %s leaves out %s", where, sfp.IgnoreFile, ignored[0])
 		}
-		return nil, fmt.Errorf("there is no External Client App to bootstrap: no externalClientApps/*.eca-meta.xml %s", where)
+		return nil, fmt.Errorf("there is no External Client App to bootstrap: no externalClientApps/*.eca-meta.xml %s; the hook belongs to the package with the header", where)
 	}
 	return headers, nil
 }
 
-func (s *Source) hasHeaders(dirs []string) (has bool, err error) {
-	err = eachFile(s.location.Project, dirs, metadata.Header, func(string) error {
-		has = true
-		return fs.SkipAll
+// hasHeaders reports whether a package has headers that are deployed to any org.
+func (s *Source) hasHeaders(p sfp.Package, target Target) (has bool, err error) {
+	ignore := s.ignore(p.Path, target)
+	err = eachFile(s.location.Project, []string{p.Path}, metadata.Header, func(file string) error {
+		if has = !ignore.Ignores(file); has {
+			return fs.SkipAll
+		}
+		return nil
 	})
 	return has, err
+}
+
+// ignore returns what is left out of the deployment of a directory.
+func (s *Source) ignore(dir string, target Target) *sfp.Ignore {
+	if target.Undeployed {
+		return nil
+	}
+	return sfp.ReadIgnore(s.location.Project, dir)
 }
 
 // eachFile calls do with every source file of a type in the directories and
@@ -255,7 +274,7 @@ func (s *Source) certificate(stated metadata.Stated, p sfp.Package) error {
 	fail := func(what string) error { return fmt.Errorf("the file %s %s", given, what) }
 	inside := "of the package directory " + s.name(p.Path)
 	if !filepath.IsLocal(filepath.FromSlash(given)) {
-		return fail("must be " + inside)
+		return fail("must be one " + inside)
 	}
 	info, err := fs.Stat(s.location.Project, file)
 	if err != nil || !info.Mode().IsRegular() {

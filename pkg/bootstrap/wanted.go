@@ -147,7 +147,7 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 		resolved.Apps = append(resolved.Apps, app)
 	}
 	for i := range resolved.Policies {
-		if place := &resolved.Policies[i]; len(place.oauth) > 0 && !place.used {
+		if place := &resolved.Policies[i]; place.left || len(place.oauth) > 0 && !place.used {
 			place.Why += "; " + sfp.IgnoreFile + " leaves them out, so they are not deployed"
 		}
 	}
@@ -197,10 +197,10 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 	for _, typ := range Types {
 		stated := settings.Of(typ).Over(nil)
 		if err := s.certificate(stated, h.Package); err != nil {
-			return nil, s.settingError(app.Name, "."+settingsKey[typ]+".certificate"+inEnvironment(app), err)
+			return nil, s.fieldError(app, typ, "certificate", err)
 		}
 		if field, err := fill(stated, target); err != nil {
-			return nil, s.settingError(app.Name, "."+settingsKey[typ]+"."+field+inEnvironment(app), err)
+			return nil, s.fieldError(app, typ, field, err)
 		}
 		app.Wanted[typ] = stated
 	}
@@ -222,7 +222,7 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 	for _, typ := range Types {
 		var wrong *metadata.SettingError
 		if err := metadata.Lookup(typ).CheckVersion(app.Wanted[typ], target.Version); errors.As(err, &wrong) {
-			return nil, s.settingError(app.Name, "."+settingsKey[typ]+"."+wrong.Path, wrong.Err)
+			return nil, s.fieldError(app, typ, wrong.Path, wrong.Err)
 		}
 	}
 	for name := range s.project.Settings.Apps[h.FullName].Environments {
@@ -332,7 +332,7 @@ func (s *Source) imply(app *App) error {
 	for _, file := range app.policies {
 		for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
 			if plugins.Has(name) && isFalse(plugins, name) {
-				return s.settingError(app.Name, ".policies."+name, fmt.Errorf("is false, so that the platform would refuse the OAuth policies in %s", file.File))
+				return s.fieldError(app, metadata.PluginPolicies, name, fmt.Errorf("is false, so that the platform would refuse the OAuth policies in %s", file.File))
 			}
 		}
 		for _, pair := range implied {
@@ -340,7 +340,7 @@ func (s *Source) imply(app *App) error {
 				continue
 			}
 			if isFalse(global, pair.global) {
-				return s.settingError(app.Name, ".globalOauthSettings."+pair.global, fmt.Errorf("is false%s, but %s turns %s on", inEnvironment(app), file.File, pair.policy))
+				return s.fieldError(app, metadata.GlobalOAuthSettings, pair.global, fmt.Errorf("is false, but %s turns %s on", file.File, pair.policy))
 			}
 			global.Set(pair.global, "true")
 		}
@@ -353,11 +353,15 @@ func isFalse(stated metadata.Stated, name string) bool {
 	return len(values) == 1 && values[0].Text == "false"
 }
 
-func inEnvironment(app *App) string {
-	if app.Environment == "" {
-		return ""
+// fieldError is a setting error about a field, at the place that states it: the
+// app's settings, or those of the environment.
+func (s *Source) fieldError(app *App, typ, field string, err error) error {
+	at := ""
+	name, _, _ := strings.Cut(field, ".")
+	if s.project.Settings.Apps[app.Name].Environments[app.Environment].Of(typ).Has(name) {
+		at = ".environments." + app.Environment
 	}
-	return " in the environment " + app.Environment
+	return s.settingError(app.Name, at+"."+settingsKey[typ]+"."+field, err)
 }
 
 var placeholder = regexp.MustCompile(`\{[A-Za-z]+\}`)

@@ -53,32 +53,66 @@ func (l *linter) checkFiles() {
 			l.add("wrong-folder", Warning, c.file, "", fmt.Sprintf("%s is in the folder of another type, %s", c.Type, folder), "move it to "+t.Folder)
 		}
 		l.checkSecrets(c)
-		for _, p := range c.Problems(l.project.SourceAPIVersion) {
-			if p.Kind == metadata.MissingField && p.Field == "externalClientApplication" || p.Kind == metadata.SecretValue {
-				continue // see checkApp, checkSecrets
-			}
-			rule, level, message := "wrong-value", Error, p.Field+": "+p.Err.Error()
-			switch p.Kind {
-			case metadata.UnknownField:
-				rule = "unknown-element"
-			case metadata.NewerField:
-				rule, level = "newer-than-project", Warning
-			case metadata.RepeatedField:
-				rule = "repeated-element"
-			case metadata.MissingField:
-				rule = "missing-element"
-			}
-			if l.project.SourceAPIVersion > metadata.LatestVersion && (p.Kind == metadata.UnknownField || p.Kind == metadata.WrongValue) {
-				level = Warning // a version that this table does not know may have it
-			}
-			if p.Says != "" {
-				message += "; the platform says " + p.Says
-			}
-			l.add(rule, level, c.file, p.Field, message, p.Fix)
-		}
+		l.checkFields(c)
 		if c.Type != metadata.Header && c.Type != metadata.RemoteSiteSetting {
 			l.checkApp(c)
 		}
+	}
+}
+
+// checkIgnored looks at what is not deployed. Everybody can read it, and policies may
+// be applied by eca.
+func (l *linter) checkIgnored() {
+	for _, c := range l.ignored {
+		l.checkSecrets(c)
+		if c.Type == metadata.OAuthPolicies && l.applied(c.App(), c.environment()) {
+			l.checkFields(c)
+		}
+	}
+}
+
+// checkFields looks at the elements of a component and their values.
+func (l *linter) checkFields(c component) {
+	for _, p := range c.Problems(l.project.SourceAPIVersion) {
+		if p.Kind == metadata.MissingField && p.Field == "externalClientApplication" || p.Kind == metadata.SecretValue {
+			continue // see checkApp, checkSecrets
+		}
+		rule, level, message := "wrong-value", Error, p.Field+": "+p.Err.Error()
+		switch p.Kind {
+		case metadata.UnknownField:
+			rule = "unknown-element"
+		case metadata.NewerField:
+			rule, level = "newer-than-project", Warning
+		case metadata.RepeatedField:
+			rule = "repeated-element"
+		case metadata.MissingField:
+			rule = "missing-element"
+		}
+		if l.project.SourceAPIVersion > metadata.LatestVersion && (p.Kind == metadata.UnknownField || p.Kind == metadata.WrongValue) {
+			level = Warning // a version that this table does not know may have it
+		}
+		if p.Says != "" {
+			message += "; the platform says " + p.Says
+		}
+		l.add(rule, level, c.file, p.Field, message, p.Fix)
+	}
+	if c.Type != metadata.OAuthPolicies {
+		return
+	}
+	for _, name := range metadata.Items(c.Text("commaSeparatedPermissionSet")) {
+		if sfp.PermissionSetID.MatchString(name) {
+			l.add("wrong-value", Error, c.file, "commaSeparatedPermissionSet", fmt.Sprintf("%s is an ID, and the platform wants names: We couldn't find permission sets called %[1]s", name), "write the API name")
+		}
+	}
+	if !c.Bool("isClientCredentialsFlowEnabled") {
+		return
+	}
+	const says = "the platform says Enter a valid execution user for the OAuth client credentials flow"
+	switch user := strings.TrimSpace(c.Text("clientCredentialsFlowUser")); {
+	case user == "":
+		l.add("run-as-user", Error, c.file, "isClientCredentialsFlowEnabled", "client credentials are on without a user to run as, and "+says, "name clientCredentialsFlowUser, or switch the flow off")
+	case user == "{username}" && !l.applied(c.App(), c.environment()): // filled in for scratch orgs, which have no folder but default
+		l.add("run-as-user", Error, c.file, "clientCredentialsFlowUser", "{username} is not filled in where sfp deploys the policies, and "+says, `name a user, or set "applyPolicies": true in plugins.eca`)
 	}
 }
 
@@ -144,7 +178,7 @@ func (l *linter) checkHeaders() {
 // checkScript looks for the script that enables OAuth after a Local app's header
 // is deployed. It reports whether the package calls eca.
 func (l *linter) checkScript(h component) bool {
-	problem, fix := "", `name scripts/bootstrap-eca-oauth.sh as its "postDeploymentScript"`
+	problem, fix, level := "", `name scripts/bootstrap-eca-oauth.sh as its "postDeploymentScript"`, Error
 	switch data, err := fs.ReadFile(l.fsys, path.Clean(h.pkg.Script)); {
 	case h.pkg.Script == "":
 		problem = "has no postDeploymentScript"
@@ -152,12 +186,13 @@ func (l *linter) checkScript(h component) bool {
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not exist", h.pkg.Script)
 		fix = "copy scripts/bootstrap-eca-oauth.sh there from ecakit"
 	case !sfp.CallsHook(data):
-		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not call eca", h.pkg.Script)
+		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not seem to call eca", h.pkg.Script)
+		level = Warning // it may by a detour
 	default:
 		return true
 	}
 	if isLocal(h) && !l.linked(h.FullName) {
-		l.add("script-not-wired", Error, sfp.ProjectFile, l.atPackage(h.pkg), fmt.Sprintf("the package %s with the Local app %s %s, so that nothing enables its OAuth", h.pkg.Name, h.FullName, problem), fix)
+		l.add("script-not-wired", level, sfp.ProjectFile, l.atPackage(h.pkg), fmt.Sprintf("the package %s with the Local app %s %s, so that nothing enables its OAuth", h.pkg.Name, h.FullName, problem), fix)
 	}
 	return false
 }
@@ -286,25 +321,7 @@ func (l *linter) checkPolicies() {
 			l.add("duplicate", Error, c.file, "externalClientApplication", fmt.Sprintf("in merge mode sfp puts %s into this folder as well, and the platform allows one record of OAuth policies for %s", merged.file, c.App()), "give both files the same name")
 		}
 		seen[key] = c
-		for _, name := range metadata.Items(c.Text("commaSeparatedPermissionSet")) {
-			if sfp.PermissionSetID.MatchString(name) {
-				l.add("wrong-value", Error, c.file, "commaSeparatedPermissionSet", fmt.Sprintf("%s is an ID, and the platform wants names: We couldn't find permission sets called %[1]s", name), "write the API name")
-			}
-		}
-		if !c.Bool("isClientCredentialsFlowEnabled") {
-			continue
-		}
-		user := strings.TrimSpace(c.Text("clientCredentialsFlowUser"))
-		const says = "the platform says Enter a valid execution user for the OAuth client credentials flow"
-		switch {
-		case user == "":
-			l.add("run-as-user", Error, c.file, "isClientCredentialsFlowEnabled", "client credentials are on without a user to run as, and "+says, "name clientCredentialsFlowUser, or switch the flow off")
-		case user == "{username}" && l.applied(c.App(), c.environment()):
-			continue // filled in for scratch orgs, which have no folder but default
-		case user == "{username}":
-			l.add("run-as-user", Error, c.file, "clientCredentialsFlowUser", "{username} is not filled in where sfp deploys the policies, and "+says, `name a user, or set "applyPolicies": true in plugins.eca`)
-		}
-		if c.environment() == sfp.DefaultFolder {
+		if c.Bool("isClientCredentialsFlowEnabled") && c.environment() == sfp.DefaultFolder && strings.TrimSpace(c.Text("clientCredentialsFlowUser")) != "{username}" {
 			l.add("default-client-credentials", Warning, c.file, "isClientCredentialsFlowEnabled", "client credentials are on in default, which serves every sandbox without a folder of its own, and few of them have the user", "switch the flow off in default")
 		}
 	}
@@ -353,6 +370,11 @@ func (l *linter) checkFolders() {
 				}
 			}
 		}
+		for _, c := range l.ignored {
+			if c.pkg == p && c.environ != "" {
+				folders = append(folders, c.environ) // which is there, although there is little in it
+			}
+		}
 		if policies && !slices.ContainsFunc(folders, func(f string) bool { return path.Base(f) == sfp.DefaultFolder }) {
 			l.add("no-default", Warning, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the aliasfied package %s has no folder default, so that its deployment fails on every sandbox and scratch org without a folder of its own", p.Name), "add default, with client credentials off")
 		}
@@ -366,6 +388,9 @@ func (l *linter) checkApps() {
 		names = append(names, h.FullName)
 	}
 	for app := range l.project.Settings.Apps {
+		if l.malformed[strings.ToLower(app)] {
+			continue
+		}
 		level := Warning
 		if slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, app) }) {
 			level = Error // which the hook refuses

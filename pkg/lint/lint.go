@@ -91,7 +91,7 @@ func parseRules(text string) (rules []Rule) {
 // there are 2000 at most.
 // An error says that the project file could not be read.
 func Run(fsys fs.FS, under string) ([]Finding, error) {
-	l := &linter{fsys: fsys, ignore: sfp.ReadIgnore(fsys), lines: make(map[string]*lines), malformed: make(map[string]bool)}
+	l := &linter{fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool)}
 	project, err := sfp.ReadProject(fsys, sfp.ProjectFile)
 	if err != nil {
 		var projectErr *sfp.ProjectError
@@ -108,11 +108,15 @@ func Run(fsys fs.FS, under string) ([]Finding, error) {
 		}
 	}
 	l.checkFiles()
+	l.checkIgnored()
 	l.checkHeaders()
 	l.checkLinks()
 	l.checkPolicies()
 	l.checkFolders()
 	l.checkApps()
+	if v := project.SourceAPIVersion; v != 0 && v < metadata.MinVersion {
+		l.add("settings", Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, and External Client Apps with policies need %s", v, metadata.MinVersion), "raise it")
+	}
 	if !slices.ContainsFunc(l.findings, func(f Finding) bool { return f.Level == Error }) {
 		l.checkResolution()
 	}
@@ -129,8 +133,8 @@ func Run(fsys fs.FS, under string) ([]Finding, error) {
 type linter struct {
 	fsys       fs.FS
 	project    *sfp.Project
-	ignore     *sfp.Ignore
 	components []component
+	ignored    []component     // which .forceignore leaves out of the deployment
 	malformed  map[string]bool // apps whose header cannot be made out or is not deployed, folded
 	lines      map[string]*lines
 	findings   []Finding
@@ -196,6 +200,9 @@ func (l *linter) read(index int, p *sfp.Package) {
 		l.add("settings", Error, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name), "make it, or remove the package")
 		return
 	}
+	ignore := sfp.ReadIgnore(l.fsys, p.Path)
+	_, err := fs.Stat(l.fsys, path.Join(p.Path, sfp.DefaultFolder))
+	hasDefault := err == nil
 	fs.WalkDir(l.fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			unreadable(file)
@@ -226,11 +233,12 @@ func (l *linter) read(index int, p *sfp.Package) {
 			return nil
 		}
 		c, err := metadata.ReadUnchecked(l.fsys, file)
-		if l.ignore.Ignores(file) {
-			if err == nil { // nobody deploys it, but everybody can read it
-				l.checkSecrets(component{Component: c, file: file})
-			}
+		found := component{Component: c, file: file, pkg: p, index: index, environ: environmentFolder(p, file, hasDefault)}
+		if ignore.Ignores(file) {
 			l.unknown(typ, file)
+			if err == nil {
+				l.ignored = append(l.ignored, found)
+			}
 			return nil
 		}
 		if err != nil {
@@ -242,7 +250,7 @@ func (l *linter) read(index int, p *sfp.Package) {
 			l.unknown(typ, file)
 			return nil
 		}
-		l.components = append(l.components, component{Component: c, file: file, pkg: p, index: index, environ: environmentFolder(p, file)})
+		l.components = append(l.components, found)
 		return nil
 	})
 }
@@ -258,15 +266,18 @@ func (l *linter) unknown(typ *metadata.Type, file string) {
 
 // environmentFolder returns the folder of an aliasfied package whose name is the
 // alias that a file is for. Which one that is, only the orgs' aliases tell; this
-// takes it to be the one above the usual layouts of source (main/default, and the
-// types' folders), or the first one below the package.
-func environmentFolder(p *sfp.Package, file string) string {
+// takes it to be the first one below the package where default is there, else the one
+// above the usual layouts of source (main/default, and the types' folders), or the
+// first one below the package.
+func environmentFolder(p *sfp.Package, file string, hasDefault bool) string {
 	if !p.Aliasfy {
 		return ""
 	}
 	elements := strings.Split(strings.TrimPrefix(path.Dir(file)+"/", p.Path+"/"), "/")
 	elements = elements[:len(elements)-1]
-	if i := slices.IndexFunc(elements, isTypeFolder); i >= 0 {
+	if hasDefault && len(elements) > 0 && !isTypeFolder(elements[0]) {
+		elements = elements[:1]
+	} else if i := slices.IndexFunc(elements, isTypeFolder); i >= 0 {
 		elements = elements[:i]
 		if n := len(elements); n > 2 && elements[n-2] == "main" && elements[n-1] == "default" {
 			elements = elements[:n-2]
@@ -312,6 +323,19 @@ func isLocal(header component) bool {
 	return state == "" || state == "Local"
 }
 
+// checkAlias looks for settings of an environment whose name differs from a folder's
+// by case alone.
+func (l *linter) checkAlias(alias string) {
+	for name, app := range l.project.Settings.Apps {
+		for environment := range app.Environments {
+			if environment != alias && strings.EqualFold(environment, alias) {
+				at := "plugins.eca.apps." + name + ".environments." + environment
+				l.add("settings", Warning, sfp.ProjectFile, at, fmt.Sprintf("%s is not used for %s, because case counts", at, alias), "write it in the same way")
+			}
+		}
+	}
+}
+
 // checkResolution resolves what the hook would, for each environment of the
 // project, which finds settings that contradict one another or the policies.
 func (l *linter) checkResolution() {
@@ -338,6 +362,7 @@ func (l *linter) checkResolution() {
 	keys := make(map[string]string)
 	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
 		sandbox, scratch := true, true
+		l.checkAlias(alias)
 		_, err := source.Resolve(bootstrap.Target{Username: "user@example.com", Alias: alias, Sandbox: &sandbox, Scratch: &scratch, DomainURL: "https://example.my.salesforce.com", Version: version})
 		var projectErr *sfp.ProjectError
 		if errors.As(err, &projectErr) {

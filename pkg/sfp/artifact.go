@@ -10,15 +10,18 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/semver"
 
 	"github.com/ecakit/ecakit/pkg/internal/files"
+	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 // Artifact is a package as sfp build left it in a zip file, or as npm packed it
@@ -45,7 +48,8 @@ const (
 	maxEntries  = 200_000
 	maxName     = 4096      // in bytes
 	maxDepth    = 64        // in directories
-	maxUnpacked = 256 << 20 // in bytes, of a tgz file, which is unpacked as a whole
+	maxUnpacked = 512 << 20 // in bytes, of a tgz file, which is read from end to end
+	maxKept     = 64 << 20  // in bytes, of what is kept of it
 )
 
 // Close closes the artifact's file.
@@ -56,10 +60,13 @@ func (a *Artifact) Close() error {
 	return a.zip.Close()
 }
 
-// OpenArtifact opens an artifact's file, whose name tells package and version. A
-// tgz file is read into memory, up to 256 MiB of content, and packed again there;
-// its name may begin with an npm scope, so the package is the one that its metadata
-// name. An error names the file and what is wrong with it.
+// OpenArtifact opens an artifact's file, whose name tells package and version. An
+// error names the file and what is wrong with it.
+//
+// A tgz file has no directory, so it is read from end to end, up to 512 MiB, and its
+// files are kept in memory: the components of External Client Apps, the project
+// files and the .forceignore with their content, all others empty. Its name may
+// begin with an npm scope, so the package is the one that its metadata name.
 func OpenArtifact(file string) (*Artifact, error) {
 	match := artifactName.FindStringSubmatch(filepath.Base(file))
 	if match == nil {
@@ -74,7 +81,7 @@ func OpenArtifact(file string) (*Artifact, error) {
 	var err error
 	if match[3] == "tgz" {
 		top = "package" // as npm calls it
-		reader, err = unpack(file)
+		reader, err = unpack(file, maxUnpacked, maxKept)
 	} else {
 		var opened *zip.ReadCloser
 		if opened, err = zip.OpenReader(file); err == nil {
@@ -93,8 +100,8 @@ func OpenArtifact(file string) (*Artifact, error) {
 		return nil, fmt.Errorf("the artifact %s %s", file, fmt.Sprintf(format, args...))
 	}
 	for _, f := range reader.File {
-		if len(reader.File) > maxEntries || len(f.Name) > maxName || strings.Count(f.Name, "/") > maxDepth {
-			return fail("has more than %d entries, or names that are longer than %d bytes or deeper than %d directories", maxEntries, maxName, maxDepth)
+		if len(reader.File) > maxEntries || tooLong(f.Name) {
+			return fail("%v", errTooMuch)
 		}
 	}
 	root := path.Join(top, "source")
@@ -131,9 +138,13 @@ func packageIn(fsys fs.FS, name string) string {
 	return about.Package
 }
 
-// unpack reads a tgz file and packs it as a zip file in memory, because that is a
-// file system. Only files and directories count.
-func unpack(file string) (*zip.Reader, error) {
+var errTooMuch = fmt.Errorf("has more than %d entries, or names that are longer than %d bytes or deeper than %d directories", maxEntries, maxName, maxDepth)
+
+func tooLong(name string) bool { return len(name) > maxName || strings.Count(name, "/") > maxDepth }
+
+// unpack reads a tgz file and packs its regular files as a zip file in memory,
+// because that is a file system. It reads up to max bytes and keeps up to maxKept.
+func unpack(file string, max, maxKept int64) (*zip.Reader, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
@@ -143,52 +154,77 @@ func unpack(file string) (*zip.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	content := &io.LimitedReader{R: decompressed, N: maxUnpacked}
-	from := tar.NewReader(content)
-	var packed bytes.Buffer
-	to := zip.NewWriter(&packed)
-	for entries := 0; ; entries++ {
-		header, err := from.Next()
-		if err == io.EOF && content.N > 0 {
+	stream := &io.LimitedReader{R: decompressed, N: max}
+	entries := tar.NewReader(stream)
+	contents := make(map[string][]byte) // a name that is there twice is the last one, as tar has it
+	kept := int64(0)
+	for {
+		entry, err := entries.Next()
+		if err == io.EOF && stream.N > 0 {
 			break
 		}
-		if entries > maxEntries || content.N <= 0 {
-			return nil, fmt.Errorf("it has more than %d entries or %d MiB", maxEntries, maxUnpacked>>20)
+		if stream.N <= 0 || kept > maxKept {
+			return nil, fmt.Errorf("it has more than %d MiB, or %d MiB that matter", max>>20, maxKept>>20)
 		}
 		if err != nil {
 			return nil, err
 		}
-		name := path.Clean(header.Name)
-		if header.Typeflag != tar.TypeReg || !fs.ValidPath(name) {
+		if len(contents) >= maxEntries || tooLong(entry.Name) {
+			return nil, fmt.Errorf("it %w", errTooMuch)
+		}
+		name := path.Clean(entry.Name)
+		if entry.Typeflag != tar.TypeReg || !fs.ValidPath(name) {
 			continue
 		}
-		entry, err := to.Create(name)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := io.Copy(entry, from); err != nil {
-			if content.N <= 0 {
-				continue // and say so
+		contents[name] = nil
+		if matters(name) {
+			// The size that a sparse file states costs nothing, so it counts before it is read.
+			if kept += entry.Size; kept > maxKept {
+				continue
 			}
+			if contents[name], err = io.ReadAll(entries); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var packed bytes.Buffer
+	w := zip.NewWriter(&packed)
+	for _, name := range slices.Sorted(maps.Keys(contents)) {
+		to, err := w.Create(name)
+		if err == nil {
+			_, err = to.Write(contents[name])
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	if err := to.Close(); err != nil {
+	if err := w.Close(); err != nil {
 		return nil, err
 	}
 	return zip.NewReader(bytes.NewReader(packed.Bytes()), int64(packed.Len()))
 }
 
-// FindArtifacts returns the files in a directory and below it that are artifacts of
-// the packages, by package, the one with the latest version of each, as sfp install
-// picks them. A directory that does not exist holds none.
-func FindArtifacts(dir string, packages []Package) (map[string]string, error) {
+// matters reports whether the content of a file in an artifact is ever looked at.
+func matters(name string) bool {
+	switch path.Base(name) {
+	case artifactMetadata, IgnoreFile, path.Base(ProjectFile), path.Base(OriginalProjectFile):
+		return true
+	}
+	typ, _ := metadata.TypeOfFile(name)
+	return typ != nil
+}
+
+// FindArtifacts returns the files in a directory and below it that may be artifacts
+// of the packages, by package, the latest version first, which is what sfp install
+// takes. Of a tgz file only its metadata tell the package for certain, because the
+// name of another one can end in the same way. A directory that does not exist holds
+// none.
+func FindArtifacts(dir string, packages []Package) (map[string][]string, error) {
 	// sfp follows a link to the directory, and walking one would not.
 	if target, err := filepath.EvalSymlinks(dir); err == nil && target != filepath.Clean(dir) {
 		dir = target
 	}
-	found := make(map[string]string)
-	versions := make(map[string]string)
+	found := make(map[string][]string)
 	err := filepath.WalkDir(dir, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			if file == dir && errors.Is(err, fs.ErrNotExist) {
@@ -200,28 +236,24 @@ func FindArtifacts(dir string, packages []Package) (map[string]string, error) {
 		if match == nil || entry.IsDir() {
 			return nil
 		}
-		name, version := packageOf(match[1], match[3] == "tgz", packages), "v"+match[2]
-		if name != "" && (found[name] == "" || semver.Compare(version, versions[name]) > 0) {
-			found[name], versions[name] = file, version
+		for _, p := range packages {
+			if p.Name != "" && mayBe(p.Name, match[1], match[3] == "tgz") && !slices.Contains(found[p.Name], file) {
+				found[p.Name] = append(found[p.Name], file)
+			}
 		}
 		return nil
 	})
+	version := func(file string) string { return "v" + artifactName.FindStringSubmatch(filepath.Base(file))[2] }
+	for _, files := range found {
+		slices.SortStableFunc(files, func(a, b string) int { return semver.Compare(version(b), version(a)) })
+	}
 	return found, err
 }
 
-// packageOf returns the package that an artifact's file is named after, "" where
-// that is none of them. The name that sfp publishes to npm is in lower case, and
-// npm puts the scope before it: SCOPE-PACKAGE. Of several that it may be, the
-// longest is.
-func packageOf(name string, tgz bool, packages []Package) string {
-	best := ""
-	for _, p := range packages {
-		lower := strings.ToLower(p.Name)
-		if p.Name == name || tgz && (name == lower || strings.HasSuffix(name, "-"+lower)) {
-			if len(p.Name) > len(best) {
-				best = p.Name
-			}
-		}
-	}
-	return best
+// mayBe reports whether an artifact's file is named after a package. The name that
+// sfp publishes to npm is in lower case, and npm puts the scope before it:
+// SCOPE-PACKAGE.
+func mayBe(pkg, name string, tgz bool) bool {
+	lower := strings.ToLower(pkg)
+	return pkg == name || tgz && (name == lower || strings.HasSuffix(name, "-"+lower))
 }

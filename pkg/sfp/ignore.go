@@ -1,6 +1,7 @@
 package sfp
 
 import (
+	"io"
 	"io/fs"
 	"path"
 	"strings"
@@ -14,7 +15,10 @@ const IgnoreFile = ".forceignore"
 
 // Ignore tells which files of a project, or of an artifact, sf leaves out of a
 // deployment. The nil value leaves nothing out.
-type Ignore struct{ rules []ignoreRule }
+type Ignore struct {
+	dir   string // that the file is in, which its rules are relative to
+	rules []ignoreRule
+}
 
 type ignoreRule struct {
 	pattern string // in lower case
@@ -26,18 +30,43 @@ type ignoreRule struct {
 // source-deploy-retrieve.
 const ignoredAnyway = "**/*.dup\n**/.*\n**/package2-descriptor.json\n**/package2-manifest.json\n"
 
-// ReadIgnore reads the .forceignore of a project or an artifact. Without one that
-// can be read nothing is left out, as sf has it.
-func ReadIgnore(fsys fs.FS) *Ignore {
-	data, err := fs.ReadFile(fsys, IgnoreFile)
-	if err != nil {
-		return nil
+// Bounds of a .forceignore, which has some hundred lines in a large project. One that
+// is beyond them counts for nothing.
+const (
+	maxIgnore      = 1 << 20 // bytes
+	maxIgnoreRules = 5000
+)
+
+// ReadIgnore reads the .forceignore that counts for a directory: the first one in it
+// or above it, says sf's source-deploy-retrieve. Without one that can be read nothing
+// is left out, as sf has it.
+func ReadIgnore(fsys fs.FS, dir string) *Ignore {
+	for dir = path.Clean(dir); ; dir = path.Dir(dir) {
+		file, err := fsys.Open(path.Join(dir, IgnoreFile))
+		if err != nil {
+			if dir == "." || !fs.ValidPath(dir) {
+				return nil
+			}
+			continue
+		}
+		data, err := io.ReadAll(io.LimitReader(file, maxIgnore+1))
+		file.Close()
+		if err != nil || len(data) > maxIgnore {
+			return nil
+		}
+		return parseIgnore(dir, string(data))
 	}
-	ignore := new(Ignore)
-	text := ignoredAnyway + strings.TrimPrefix(string(data), "\ufeff")
+}
+
+func parseIgnore(dir, text string) *Ignore {
+	ignore := &Ignore{dir: dir}
+	text = ignoredAnyway + strings.TrimPrefix(text, "\ufeff")
 	for line := range strings.Lines(text) {
 		if rule, ok := parseIgnoreRule(strings.TrimRight(line, "\r\n")); ok {
 			ignore.rules = append(ignore.rules, rule)
+		}
+		if len(ignore.rules) > maxIgnoreRules {
+			return nil
 		}
 	}
 	return ignore
@@ -45,6 +74,8 @@ func ReadIgnore(fsys fs.FS) *Ignore {
 
 // parseIgnoreRule reads a line. gitignore(5) says what its characters mean.
 func parseIgnoreRule(line string) (rule ignoreRule, ok bool) {
+	// A blank behind a slash puts the slash in the middle, to sf.
+	anchored := strings.Contains(strings.TrimSuffix(line, "/"), "/")
 	for strings.HasSuffix(line, " ") && !strings.HasSuffix(line, `\ `) || strings.HasSuffix(line, "\t") {
 		line = line[:len(line)-1]
 	}
@@ -53,7 +84,7 @@ func parseIgnoreRule(line string) (rule ignoreRule, ok bool) {
 	}
 	line, rule.include = strings.CutPrefix(line, "!")
 	line, rule.dirs = strings.CutSuffix(line, "/")
-	if !strings.Contains(line, "/") {
+	if !anchored {
 		line = "**/" + line // at any depth
 	}
 	line = strings.TrimPrefix(line, "/")
@@ -76,7 +107,11 @@ func (i *Ignore) Ignores(name string) bool {
 	if i == nil {
 		return false
 	}
-	name = strings.ToLower(path.Clean(name))
+	name, inside := strings.CutPrefix(path.Clean(name), i.dir+"/")
+	if !inside && i.dir != "." {
+		return false
+	}
+	name = strings.ToLower(name)
 	for end := 0; ; {
 		next := strings.IndexByte(name[end:], '/')
 		if next < 0 {

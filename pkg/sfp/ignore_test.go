@@ -1,12 +1,13 @@
 package sfp
 
 import (
+	"strings"
 	"testing"
 	"testing/fstest"
 )
 
 func TestIgnore(t *testing.T) {
-	read := func(text string) *Ignore { return ReadIgnore(fstest.MapFS{IgnoreFile: {Data: []byte(text)}}) }
+	read := func(text string) *Ignore { return ReadIgnore(fstest.MapFS{IgnoreFile: {Data: []byte(text)}}, ".") }
 	for _, test := range []struct {
 		text, name string
 		ignored    bool
@@ -38,6 +39,8 @@ func TestIgnore(t *testing.T) {
 		{`\!a`, "!a", true},
 		{`a\ `, "a ", true},
 		{"a  ", "a", true},
+		{"uat/ ", "uat/a", true},
+		{"uat/ ", "src/uat/a", false},
 		{"{a,b}", "a", false},
 		{"{a,b}", "{a,b}", true},
 		{"[ab].xml", "b.xml", true},
@@ -48,7 +51,19 @@ func TestIgnore(t *testing.T) {
 			t.Errorf("%q ignores %s: %v", test.text, test.name, got)
 		}
 	}
-	if none := ReadIgnore(fstest.MapFS{}); none.Ignores("src/.hidden") {
+	for _, text := range []string{strings.Repeat("\n", maxIgnore+1), strings.Repeat("a\n", maxIgnoreRules+1)} {
+		if read(text) != nil {
+			t.Error("a .forceignore beyond the bounds counts")
+		}
+	}
+	nested := fstest.MapFS{IgnoreFile: {Data: []byte("src")}, "src/pol/" + IgnoreFile: {Data: []byte("/uat/")}}
+	if of := ReadIgnore(nested, "src/pol/uat"); !of.Ignores("src/pol/uat/a") || of.Ignores("src/pol/prod/a") || of.Ignores("src/def/a") {
+		t.Error("the nearest .forceignore does not count alone")
+	}
+	if of := ReadIgnore(nested, "src/def"); !of.Ignores("src/def/a") {
+		t.Error("the .forceignore above does not count")
+	}
+	if none := ReadIgnore(fstest.MapFS{}, "a/b"); none.Ignores("src/.hidden") {
 		t.Error("something is left out without a .forceignore")
 	}
 }

@@ -71,7 +71,7 @@ func ParseInvocation(args []string, getenv func(string) string) (Invocation, err
 	case 0:
 		return fromEnvironment(getenv)
 	}
-	err := fmt.Errorf("sfp hands over %s, and these are %d arguments", forms, len(args))
+	err := fmt.Errorf("sfp hands over %s, and this call has %d arguments", forms, len(args))
 	if len(args) > 5 {
 		err = fmt.Errorf("%w: sfp quotes nothing, so a path, package name or alias with a space falls apart; do without spaces there: %s", err, strings.Join(args, " "))
 	}

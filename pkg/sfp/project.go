@@ -66,10 +66,12 @@ func (p *Project) Package(name string) *Package {
 	return nil
 }
 
-// hookCall is a call of eca's hook, by name or by a variable with such a name.
-var hookCall = regexp.MustCompile(`(?im)^[^#\n]*eca\w*\}?["']?\s+hook\b`)
+// hookCall is a call of eca, by name or by a variable with such a name, or of the
+// script that calls it.
+var hookCall = regexp.MustCompile(`(?im)^[^#\n]*(?:eca\w*(?:@[\w.-]+)?\}?["']?(?:[ \t]+-\S+)*[ \t]+(?:hook|bootstrap)\b|bootstrap-eca-oauth\b)`)
 
-// CallsHook reports whether a script, named as postDeploymentScript, calls eca hook.
+// CallsHook reports whether a script, named as postDeploymentScript, calls eca, as far
+// as its text tells.
 func CallsHook(script []byte) bool { return hookCall.Match(script) }
 
 // ReadProject reads a project file. What is not eca's may be as it likes, as long
@@ -168,6 +170,9 @@ func jsonError(data []byte, err error) error {
 	switch {
 	case errors.As(err, &syntax):
 		offset = int(syntax.Offset)
+		if offset > 0 && offset <= len(data) && data[offset-1] == '/' {
+			err = errors.New("JSON has no comments")
+		}
 	case errors.As(err, &kind):
 		offset = int(kind.Offset)
 		want := map[reflect.Kind]string{reflect.Slice: "an array", reflect.Struct: "an object", reflect.Map: "an object", reflect.Bool: "true or false", reflect.String: "a string"}[kind.Type.Kind()]

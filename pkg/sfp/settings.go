@@ -167,9 +167,30 @@ func parseSettings(data []byte) (Settings, error) {
 				}
 			}
 		}
+		if at := assignsNothing(at, app); at != "" {
+			return Settings{}, &metadata.SettingError{Path: at, Err: errors.New("has nothing to assign: no permissionSets are named for the app")}
+		}
 		settings.Apps[name] = app
 	}
 	return settings, nil
+}
+
+// assignsNothing returns the path of an assignToRunAsUser that no permission sets go
+// with, "" where there is none.
+func assignsNothing(at string, app AppSettings) string {
+	yes := func(a AppSettings) bool { return a.AssignToRunAsUser != nil && *a.AssignToRunAsUser }
+	named := len(app.PermissionSets) > 0
+	own := yes(app)
+	for alias, environment := range app.Environments {
+		if yes(environment) && !named && len(environment.PermissionSets) == 0 {
+			return at + ".environments." + alias + ".assignToRunAsUser"
+		}
+		own = own && len(environment.PermissionSets) == 0
+	}
+	if own && !named {
+		return at + ".assignToRunAsUser"
+	}
+	return ""
 }
 
 // parseAppSettings reads an app's entry, or that of one of its environments, and

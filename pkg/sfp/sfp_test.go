@@ -55,8 +55,8 @@ func TestParseInvocationErrors(t *testing.T) {
 		want string
 	}{
 		{nil, nil, "no arguments and no SFP_… variables"},
-		{[]string{"a"}, nil, "these are 1 arguments"},
-		{[]string{"a", "b@x", "c", "d"}, nil, "these are 4 arguments"},
+		{[]string{"a"}, nil, "this call has 1 arguments"},
+		{[]string{"a", "b@x", "c", "d"}, nil, "this call has 4 arguments"},
 		{[]string{"p", "a@x", "uat", "/my", "path/source", "src"}, nil, "sfp quotes nothing"},
 		{[]string{"p", "a@x", "uat", "", "src"}, nil, "the source directory is missing"},
 		{[]string{"p", "uat", "uat", "s", "src"}, nil, `the username is "uat", which is no Salesforce username`},
@@ -214,6 +214,9 @@ func TestParseProjectErrors(t *testing.T) {
 		{eca(`{"apps": {"A": {"environments": {"uat": {"environments": {}}}}}}`), "plugins.eca.apps.A.environments.uat.environments: there is no such setting"},
 		{eca(`{"apps": {"A": {"environments": {"uat": {"policies": {"isEnabled": "x"}}}}}}`), "plugins.eca.apps.A.environments.uat.policies.isEnabled: must be true or false"},
 		{eca(`{"apps": {"A": {"policies": {"isEnabled": true, "isEnabled": false}}}}`), "plugins.eca.apps.A.policies.isEnabled: is there twice"},
+		{eca(`{"apps": {"A": {"assignToRunAsUser": true}}}`), "plugins.eca.apps.A.assignToRunAsUser: has nothing to assign"},
+		{eca(`{"apps": {"A": {"environments": {"uat": {"assignToRunAsUser": true}, "sit": {"permissionSets": ["B"]}}}}}`), "plugins.eca.apps.A.environments.uat.assignToRunAsUser: has nothing to assign"},
+		{"{\n// a comment\n}", "line 2, column 1: JSON has no comments"},
 		{eca(`{"apps": {"A": {}, "A": {}}}`), "plugins.eca.apps.A: is there twice"},
 		{eca(`{"apps": ` + strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat("}", 40) + `}`), "nested too deep"},
 	} {
@@ -314,10 +317,10 @@ func TestArtifacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, err := FindArtifacts(dir, []Package{{Name: "p"}, {Name: "other-p"}, {Path: "nameless"}})
-	if err != nil || len(found) != 2 || filepath.Base(found["p"]) != "p_sfpowerscripts_artifact_1.0.0-10.zip" {
+	if err != nil || len(found) != 2 || len(found["p"]) != 2 || filepath.Base(found["p"][0]) != "p_sfpowerscripts_artifact_1.0.0-10.zip" {
 		t.Fatalf("found %v, %v", found, err)
 	}
-	a, err := OpenArtifact(found["p"])
+	a, err := OpenArtifact(found["p"][0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,18 +375,19 @@ func TestArtifactsOfNPM(t *testing.T) {
 		return tar.Header{Typeflag: tar.TypeReg, Name: name, Linkname: content}
 	}
 	metadata := regular("package/artifact_metadata.json", `{"package_name":"Eca-Policies","package_version_number":"1.0.0-10"}`)
+	const policies = ".ecaOauthPlcy-meta.xml"
 	dir := t.TempDir()
 	writeTarball(t, filepath.Join(dir, "acme-eca-policies_sfpowerscripts_artifact-1.0.0-10.tgz"), metadata,
-		regular("package/source/src/uat/x", "content"), regular("package/../../escape", "x"), regular("/etc/absolute", "x"),
+		regular("package/source/src/uat/x", "not kept"), regular("package/source/src/uat/x"+policies, "first"), regular("package/source/src/uat/x"+policies, "content"), regular("package/../../escape", "x"), regular("/etc/absolute", "x"),
 		tar.Header{Typeflag: tar.TypeSymlink, Name: "package/source/link", Linkname: "/etc/passwd"},
 		tar.Header{Typeflag: tar.TypeLink, Name: "package/source/hard", Linkname: "/etc/passwd"})
 	writeTarball(t, filepath.Join(dir, "acme-eca-policies_sfpowerscripts_artifact-1.0.0-9.tgz"), metadata, regular("package/source/src/prod/x", "older"))
 	packages := []Package{{Name: "policies"}, {Name: "Eca-Policies"}, {Name: "a-policies"}}
 	found, err := FindArtifacts(dir, packages)
-	if err != nil || len(found) != 1 {
+	if err != nil || len(found["Eca-Policies"]) != 2 || len(found["policies"]) != 2 || len(found["a-policies"]) != 0 {
 		t.Fatalf("found %v, %v", found, err)
 	}
-	a, err := OpenArtifact(found["Eca-Policies"])
+	a, err := OpenArtifact(found["Eca-Policies"][0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,8 +398,11 @@ func TestArtifactsOfNPM(t *testing.T) {
 	if got, err := ResolveAlias(a, Package{Name: "Eca-Policies", Path: "src", Aliasfy: true}, "uat", nil); got != "src/uat" || err != nil {
 		t.Errorf("the folder in the artifact is %q, %v", got, err)
 	}
-	if content, err := fs.ReadFile(a, "src/uat/x"); string(content) != "content" || err != nil {
+	if content, err := fs.ReadFile(a, "src/uat/x"+policies); string(content) != "content" || err != nil {
 		t.Errorf("the file holds %q, %v", content, err)
+	}
+	if content, err := fs.ReadFile(a, "src/uat/x"); len(content) > 0 || err != nil {
+		t.Errorf("what does not matter is kept: %q, %v", content, err)
 	}
 	for _, name := range []string{"link", "hard", "../../escape", "/etc/absolute"} {
 		if _, err := fs.Stat(a, name); err == nil {
@@ -418,10 +425,17 @@ func TestArtifactsOfNPM(t *testing.T) {
 	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
 		t.Errorf("got %v", err)
 	}
-	zeros := strings.Repeat("\x00", maxUnpacked/4)
-	writeTarball(t, file, metadata, regular("package/source/1", zeros), regular("package/source/2", zeros), regular("package/source/3", zeros), regular("package/source/4", zeros))
-	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "it has more than 200000 entries or 256 MiB") {
-		t.Errorf("got %v", err)
+	const max, maxKept = 4 << 20, 2 << 20
+	zeros := strings.Repeat("\x00", max/4)
+	for want, entries := range map[string][]tar.Header{
+		"it has more than 4 MiB": {metadata, regular("1", zeros), regular("2", zeros), regular("3", zeros), regular("4", zeros), regular("5", "")},
+		"or 2 MiB that matter":   {metadata, regular("1"+policies, zeros), regular("2"+policies, zeros), regular("3", "")},
+		"it has more than 200000 entries, or names that are longer than": {metadata, regular(strings.Repeat("x", maxName+1), "")},
+	} {
+		writeTarball(t, file, entries...)
+		if _, err := unpack(file, max, maxKept); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", want, err)
+		}
 	}
 }
 
