@@ -70,8 +70,8 @@ type response struct {
 // parseAnswer returns the response in a SOAP answer, or the fault that stands in
 // its place as a *Fault.
 func parseAnswer(answer *wire.Answer, operation string) (*response, error) {
-	if bytes.Count(answer.Body, []byte("<")) > 2*wire.MaxElements {
-		return nil, fmt.Errorf("the answer has more than %d XML elements", wire.MaxElements)
+	if bytes.Count(answer.Body, []byte("<"))+bytes.Count(answer.Body, []byte("=")) > wire.MaxMarks {
+		return nil, fmt.Errorf("the answer has more than %d XML tags and attributes", wire.MaxMarks)
 	}
 	doc, err := xmlquery.Parse(bytes.NewReader(answer.Body))
 	if err != nil {

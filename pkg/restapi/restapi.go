@@ -213,6 +213,9 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte, int
 
 // decode reads an answer, or the error that the REST API put in its place.
 func decode(host string, answer *wire.Answer, into any) error {
+	if bytes.Count(answer.Body, []byte(","))+bytes.Count(answer.Body, []byte("{")) > wire.MaxMarks {
+		return fmt.Errorf("the answer of %s has more than %d JSON objects and members", host, wire.MaxMarks)
+	}
 	if answer.Status >= 200 && answer.Status < 300 {
 		if err := json.Unmarshal(answer.Body, into); err != nil {
 			return &wire.StatusError{Host: host, Status: answer.Status, What: "not the JSON that the REST API defines"}

@@ -26,9 +26,10 @@ import (
 // The answers of these calls hold kilobytes.
 const MaxAnswer = 4 << 20
 
-// MaxElements is the most XML elements that an answer may have. A parsed element
-// takes some 150 bytes, whatever its size in the answer.
-const MaxElements = 200_000
+// MaxMarks is the most XML tags and attributes, or JSON objects and members, that an
+// answer may have. Each takes some hundred bytes when parsed, whatever its size in the
+// answer. A query's page of 2000 records has some ten thousand.
+const MaxMarks = 250_000
 
 // ParseInstance checks that tokens may be sent to an instance URL: https, or
 // http where the host is this machine's loopback. Path, query and user
