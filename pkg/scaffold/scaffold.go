@@ -74,6 +74,9 @@ var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
 // command line, which quotes nothing.
 var folderName = regexp.MustCompile(`^[A-Za-z0-9][\w.@+-]*$`)
 
+// username is what a Salesforce username looks like: the form of an e-mail address.
+var username = regexp.MustCompile(`^[^@\s,;=<>"]+@[^@\s,;=<>"]+$`)
+
 // packagePath is what a package's directory may be, for the same reason.
 var packagePath = regexp.MustCompile(`^[\w.@+-]+(/[\w.@+-]+)*$`)
 
@@ -89,7 +92,7 @@ func (c Config) Check() error {
 	case strings.ContainsFunc(c.Label+c.ContactEmail, unicode.IsControl):
 		return errors.New("label and address cannot hold control characters or line breaks")
 	case !strings.Contains(c.ContactEmail, "@"):
-		return errors.New("the app needs a contact's e-mail address")
+		return fmt.Errorf("%q is no e-mail address, and the app needs one of a contact", c.ContactEmail)
 	}
 	seen := make(map[string]bool)
 	for _, e := range c.Environments {
@@ -100,7 +103,7 @@ func (c Config) Check() error {
 			return fmt.Errorf("%q cannot be the name of an environment's folder", e.Alias)
 		case seen[strings.ToLower(e.Alias)]:
 			return fmt.Errorf("the environment %s is there twice", e.Alias)
-		case e.RunAsUser != "" && (!strings.Contains(e.RunAsUser, "@") || strings.ContainsFunc(e.RunAsUser, unicode.IsControl)):
+		case e.RunAsUser != "" && !username.MatchString(e.RunAsUser):
 			return fmt.Errorf("%q is no Salesforce username", e.RunAsUser)
 		}
 		seen[strings.ToLower(e.Alias)] = true
@@ -114,7 +117,7 @@ func (c Config) Check() error {
 	}
 	for _, dir := range []string{c.Definition, c.Policies} {
 		if dir != "" && (!packagePath.MatchString(dir) || !fs.ValidPath(dir) || dir == ".") {
-			return fmt.Errorf("%q cannot be the directory of a package: a path inside the project, without spaces", dir)
+			return fmt.Errorf("%q cannot be the directory of a package: a path relative to the project and inside it, without spaces", dir)
 		}
 	}
 	return nil
@@ -139,7 +142,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	}
 	for app := range project.Settings.Apps {
 		if strings.EqualFold(app, config.App) {
-			return nil, fmt.Errorf("%s has settings of %s already", sfp.ProjectFile, app)
+			return nil, fmt.Errorf("%s has settings of %s already; init sets up new apps: for another environment, copy a folder of the policies", sfp.ProjectFile, app)
 		}
 	}
 	if v := project.SourceAPIVersion; v != 0 && v < metadata.MinVersion {
@@ -161,6 +164,9 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	packages, err := newPackages(fsys, project, config)
 	if err != nil {
 		return nil, err
+	}
+	if file := headerOf(fsys, project, config.App); file != "" {
+		return nil, fmt.Errorf("%s is a header of %s already, and nothing is overwritten; init sets up new apps", file, config.App)
 	}
 
 	label := config.Label
@@ -186,7 +192,9 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 			return nil, err
 		}
 		files = append(files, File{Path: script, Content: content, Mode: 0o755})
-	} else if content, err := fs.ReadFile(fsys, script); err != nil || !sfp.CallsHook(content) {
+	} else if content, err := fs.ReadFile(fsys, script); err != nil {
+		return nil, fmt.Errorf("%s cannot be made: something in its path is no directory of the project", script)
+	} else if !sfp.CallsHook(content) {
 		return nil, fmt.Errorf("%s is there already, and is not the script that calls eca; nothing is overwritten", script)
 	}
 	var inTheWay []string
@@ -208,6 +216,32 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}
 	return append(files, edited), nil
+}
+
+// headerOf returns the file with an app's header in the project's packages, "" where
+// there is none.
+func headerOf(fsys fs.FS, project *sfp.Project, app string) (found string) {
+	for _, p := range project.Packages {
+		fs.WalkDir(fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
+			if typ, name := metadata.TypeOfFile(file); err == nil && typ != nil && typ.Name == metadata.Header && strings.EqualFold(name, app) {
+				found = file
+				return fs.SkipAll
+			}
+			return nil
+		})
+	}
+	return found
+}
+
+// policiesBelow returns the files with OAuth policies in a directory and below it.
+func policiesBelow(fsys fs.FS, dir string) (files []string) {
+	fs.WalkDir(fsys, dir, func(file string, entry fs.DirEntry, err error) error {
+		if typ, _ := metadata.TypeOfFile(file); err == nil && typ != nil && typ.Name == metadata.OAuthPolicies {
+			files = append(files, file)
+		}
+		return nil
+	})
+	return files
 }
 
 // policies returns the file with the app's OAuth policies for an environment.
@@ -239,7 +273,6 @@ func policies(config Config, label string, e Environment) File {
 // folder gets what default has of other apps.
 func existingFolders(fsys fs.FS, config Config) (environments []Environment, others []File, err error) {
 	environments = append([]Environment{{Alias: sfp.DefaultFolder}}, config.Environments...)
-	typ := metadata.Lookup(metadata.OAuthPolicies)
 	entries, err := fs.ReadDir(fsys, config.Policies)
 	if errors.Is(err, fs.ErrNotExist) {
 		return environments, nil, nil
@@ -249,7 +282,7 @@ func existingFolders(fsys fs.FS, config Config) (environments []Environment, oth
 	}
 	there := make(map[string]bool)
 	for _, entry := range entries {
-		if _, err := fs.Stat(fsys, path.Join(config.Policies, entry.Name(), typ.Folder)); err != nil {
+		if dir := path.Join(config.Policies, entry.Name()); !entry.IsDir() || len(policiesBelow(fsys, dir)) == 0 {
 			continue
 		}
 		there[entry.Name()] = true
@@ -257,12 +290,9 @@ func existingFolders(fsys fs.FS, config Config) (environments []Environment, oth
 			environments = append(environments, Environment{Alias: entry.Name()})
 		}
 	}
-	inDefault, err := fs.Glob(fsys, path.Join(config.Policies, sfp.DefaultFolder, typ.Folder, "*."+typ.Suffix+"-meta.xml"))
-	if err != nil {
-		return nil, nil, err
-	}
+	inDefault := path.Join(config.Policies, sfp.DefaultFolder)
 	for _, e := range config.Environments {
-		for _, file := range inDefault {
+		for _, file := range policiesBelow(fsys, inDefault) {
 			if there[e.Alias] {
 				continue
 			}
@@ -270,7 +300,7 @@ func existingFolders(fsys fs.FS, config Config) (environments []Environment, oth
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s cannot be read", file)
 			}
-			others = append(others, File{Path: path.Join(config.Policies, e.Alias, typ.Folder, path.Base(file)), Content: content})
+			others = append(others, File{Path: path.Join(config.Policies, e.Alias, strings.TrimPrefix(file, inDefault)), Content: content})
 		}
 	}
 	return environments, others, nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -86,6 +87,47 @@ func TestLinks(t *testing.T) {
 	}
 	if _, err := scaffold.New(os.DirFS(dir), config("App")); err == nil || !strings.Contains(err.Error(), "is a link") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestThere has a project that holds more than init would have made.
+func TestThere(t *testing.T) {
+	dir := project(t)
+	for name, content := range map[string]string{
+		"core/externalClientApps/Erp.eca-meta.xml":                                    "",
+		"eca-policies/default/Old/extlClntAppOauthPolicies/Old.ecaOauthPlcy-meta.xml": "old",
+		"eca-policies/uat/Old/extlClntAppOauthPolicies/Old.ecaOauthPlcy-meta.xml":     "old",
+		"eca-policies/notes/README.md":                                                "",
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := scaffold.New(os.DirFS(dir), config("ERP")); err == nil || !strings.Contains(err.Error(), "core/externalClientApps/Erp.eca-meta.xml is a header of ERP already") {
+		t.Errorf("%v", err)
+	}
+	c := config("App")
+	c.Environments = []scaffold.Environment{{Alias: "sit"}}
+	files, err := scaffold.New(os.DirFS(dir), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range files {
+		if rest, policies := strings.CutPrefix(f.Path, "eca-policies/"); policies {
+			got = append(got, rest)
+		}
+	}
+	slices.Sort(got)
+	want := []string{
+		"default/extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml", "sit/Old/extlClntAppOauthPolicies/Old.ecaOauthPlcy-meta.xml",
+		"sit/extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml", "uat/extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("it writes %q", got)
 	}
 }
 
