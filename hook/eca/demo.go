@@ -44,6 +44,7 @@ const (
 
 // Run tells the story.
 func (c *demoCmd) Run(ctx context.Context, sys *system, out *output, all *cli) error {
+	outliveReader()
 	org := simorg.Start(simorg.Config{
 		Kind: simorg.Sandbox, Username: "admin@example.com.uat",
 		Users: []simorg.User{{Username: "integration@example.com.uat"}},

@@ -37,7 +37,6 @@ func TestMain(m *testing.M) {
 		"eca": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 			home, _ := os.UserHomeDir()
 			sys := newSystem(home)
 			if name := os.Getenv(transcript); name != "" {

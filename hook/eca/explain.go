@@ -66,7 +66,7 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	var passing interface{ Transient() bool }
 	switch {
 	case errors.As(err, &noFolder):
-		return fmt.Sprintf("sfp would fail with the same words: add a directory %s to the package, or name the org as one that it has (default serves sandboxes only)", noFolder.Alias)
+		return fmt.Sprintf("sfp would fail with the same words: add a directory %s to the package, or default, which serves sandboxes and scratch orgs, or name the org as one that the package has", noFolder.Alias)
 	case errors.As(err, &network):
 		return "look at the network, the proxy settings and the instance URL"
 	case errors.As(err, &refused):

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -77,6 +78,9 @@ func readOrgs(name string, stdin io.Reader) ([]string, error) {
 	from := stdin
 	if name != "-" {
 		info, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s does not exist", name)
+		}
 		if err != nil || info.IsDir() {
 			return nil, fmt.Errorf("%s cannot be read", name)
 		}
@@ -168,6 +172,7 @@ func executeAll(ctx context.Context, sys *system, out *output, all *cli, orgs []
 	if _, err := sys.statedVersion(all.APIVersion); err != nil {
 		return err
 	}
+	outliveReader()
 	world := *sys
 	world.keychain = orgauth.Once(sys.store().Keychain)
 	progress := newProgress(out, len(orgs))
@@ -292,7 +297,8 @@ func (o *output) remarks(outcomes []bootstrap.Outcome) {
 			for _, c := range app.Components {
 				switch {
 				case c.Error != "":
-					o.printf("  ! %s: %s: %s %s: %s\n", outcome.Org, app.Name, c.Type, oneLine(c.FullName), oneLine(c.Error))
+					about := c.Type + " " + oneLine(c.FullName)
+					o.printf("  ! %s: %s: %s: %s\n", outcome.Org, app.Name, about, strings.TrimPrefix(oneLine(c.Error), about+": "))
 				case c.Uncertain:
 					o.printf("  ? %s: %s: %s %s was sent, and not answered\n", outcome.Org, app.Name, c.Type, oneLine(c.FullName))
 				}
@@ -378,7 +384,8 @@ func (p *progress) changed(_ int, o bootstrap.Outcome) {
 		switch {
 		case o.Err != nil:
 			p.failed++
-			text = fmt.Sprintf("%s: %s: %s", o.Org, o.State, strings.TrimPrefix(about(o), o.Org+": "))
+			cause := strings.TrimPrefix(about(o), o.Org+": ")
+			text = fmt.Sprintf("%s: %s: %s", o.Org, o.State, strings.TrimPrefix(cause, string(o.State)+"; "))
 		case o.Report.Pending == 0:
 			text += ", nothing to change"
 		case o.Report.PlanOnly:

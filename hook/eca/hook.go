@@ -60,6 +60,7 @@ func (c *hookCmd) Run(ctx context.Context, sys *system, out *output, all *cli) e
 // execute runs a bootstrap, or only its plan, on an org and prints it. The
 // options are completed here.
 func execute(ctx context.Context, sys *system, out *output, all *cli, org string, options bootstrap.Options) error {
+	outliveReader()
 	out.traffic = newTraffic(out, func(line string) { out.printf("  %s\n", line) })
 	options.Started = func(r *bootstrap.Report) { out.together(func(out *output) { out.header(r) }) }
 	options.Patience.Waiting = out.waiting

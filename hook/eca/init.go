@@ -15,7 +15,7 @@ type initCmd struct {
 	App         string   `placeholder:"NAME" help:"The app's API name."`
 	Label       string   `help:"The app's label. Otherwise its name."`
 	Email       string   `name:"contact-email" placeholder:"ADDRESS" help:"The app's contact, which Salesforce wants."`
-	Env         []string `sep:"none" placeholder:"ALIAS[=USERNAME]" help:"An org with policies of its own, by its alias, and the user that client credentials run as there. Without a user that flow stays off. Can be repeated."`
+	Env         []string `sep:"none" placeholder:"ALIAS[=USERNAME]" help:"An org with policies of its own, by its alias, and the user that client credentials run as there. Without a user that flow stays off. Can be repeated. Folders that are there already get the app's policies as well, with that flow off."`
 	Scope       []string `placeholder:"SCOPE" help:"OAuth scopes. Otherwise Api and RefreshToken."`
 	CallbackURL []string `sep:"none" name:"callback-url" placeholder:"URL" help:"Callback URLs. Otherwise the org's own success page."`
 	Definition  string   `placeholder:"DIR" help:"Directory of the package with the header, whose name is its last element. Otherwise eca-definition beside the first package."`

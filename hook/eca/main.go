@@ -36,7 +36,7 @@ const (
 // cli is the command line.
 type cli struct {
 	JSON       bool          `name:"json" help:"Print one JSON document on standard output, errors included, instead of text."`
-	Verbose    bool          `short:"v" env:"ECA_VERBOSE" help:"Also print each request and all fields."`
+	Verbose    bool          `short:"v" env:"ECA_VERBOSE" help:"Also print each request, and each field of what is created."`
 	APIVersion string        `name:"api-version" placeholder:"NN.0" help:"API version to speak. Otherwise SF_ORG_API_VERSION, then the version that sf saw the org with, then the project's sourceApiVersion."`
 	Timeout    time.Duration `default:"10m" env:"ECA_TIMEOUT" help:"Give up after this long."`
 	RetryFor   time.Duration `name:"retry-for" default:"1m" env:"ECA_RETRY_FOR" help:"How long to wait in all, and try again, for one thing that fails of what passes: cut connections, busy servers, locked records. 0 tries once."`
@@ -78,13 +78,15 @@ func newSystem(home string) *system {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A reader that goes away, like head, ends the output and not the work on an org.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	home, _ := os.UserHomeDir()
 	code := run(ctx, os.Args[1:], newSystem(home))
 	stop()
 	os.Exit(code)
 }
+
+// outliveReader lets the work on an org go on when the reader of the output goes away,
+// like head.
+func outliveReader() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // exitRequest carries an exit code out of kong, which ends the process after
 // printing help.
@@ -124,8 +126,11 @@ func run(ctx context.Context, args []string, sys *system) (code int) {
 		}
 		return out.finish(usageError{fmt.Errorf("%w; see: %s", err, hint)})
 	}
-	if c.Timeout <= 0 || c.RetryFor < 0 {
-		return out.finish(usageError{errors.New("--timeout must be more than no time, and --retry-for no less than that")})
+	if c.Timeout <= 0 {
+		return out.finish(usageError{fmt.Errorf("--timeout: %s is no time to wait", c.Timeout)})
+	}
+	if c.RetryFor < 0 {
+		return out.finish(usageError{fmt.Errorf("--retry-for: %s is less than no time", c.RetryFor)})
 	}
 	out.command, _, _ = strings.Cut(command.Command(), " ")
 	out.json, out.verbose = c.JSON, c.Verbose

@@ -214,7 +214,7 @@ func oneLine(s string) string {
 }
 
 // maxLine is the most of a message that is shown.
-const maxLine = 8000
+const maxLine = 3800 // less than maxWrite
 
 // header prints what a run is about, before it calls the org.
 func (o *output) header(r *bootstrap.Report) {
@@ -279,7 +279,7 @@ func (o *output) outcome(r *bootstrap.Report, failed bool) {
 			if c.Type == metadata.GlobalOAuthSettings && app.ConsumerKey != "" && c.Done {
 				what += ", consumer key " + app.ConsumerKey
 			}
-			if c.User != "" && c.Error == "" {
+			if c.User != "" && c.Error == "" && c.Action != bootstrap.Unchanged {
 				what += " to " + c.User
 			}
 			line := row{cells: [3]string{name, sign + " " + c.Type, oneLine(c.FullName)}, last: oneLine(what)}
@@ -295,7 +295,7 @@ func (o *output) outcome(r *bootstrap.Report, failed bool) {
 	o.table(rows)
 	for _, app := range r.Apps {
 		if app.Absent {
-			o.printf("  %s is left alone: its header is not on this scratch org\n", app.Name)
+			o.printf("  %s is left alone: its header is not on this org\n", app.Name)
 		}
 	}
 	for _, finding := range r.Findings {

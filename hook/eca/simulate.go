@@ -141,11 +141,18 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 		if err := loadState(org, c.State); err != nil {
 			return usageError{fmt.Errorf("--state: %s: %w", c.State, err)}
 		}
+		if err := saveState(org, c.State); err != nil { // before anything is done that would be lost
+			return usageError{fmt.Errorf("--state: %s cannot be written: %w", c.State, err)}
+		}
 	}
 	for _, dir := range c.Deploy {
 		source, err := openDir(dir)
 		if err == nil {
 			err = org.Deploy(source, ".")
+		}
+		var refused simorg.DeployFailure
+		if errors.As(err, &refused) {
+			err = fmt.Errorf("the org refuses %w; deploy the package with the app's header alone", refused)
 		}
 		if err != nil {
 			return usageError{fmt.Errorf("--deploy: %s: %w", dir, err)}

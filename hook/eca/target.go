@@ -87,8 +87,12 @@ func (sys *system) session(ctx context.Context, org string) (*orgauth.Session, e
 			return nil, errors.New("there is no home directory (HOME is not set), where sf keeps its logins")
 		}
 		session, err := sys.store().Session(ctx, org)
-		if errors.Is(err, orgauth.ErrUnknownOrg) && token != "" {
-			return nil, fmt.Errorf("%w (SF_ACCESS_TOKEN is set, and counts only with SF_ORG_INSTANCE_URL)", err)
+		if errors.Is(err, orgauth.ErrUnknownOrg) && token+instance != "" {
+			set, missing := "SF_ACCESS_TOKEN", "SF_ORG_INSTANCE_URL"
+			if token == "" {
+				set, missing = missing, set
+			}
+			return nil, fmt.Errorf("%w (%s is set, and counts only with %s)", err, set, missing)
 		}
 		return session, err
 	}

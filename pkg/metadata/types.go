@@ -25,7 +25,7 @@ const (
 
 // String names the kind as the Metadata API's documentation does.
 func (k Kind) String() string {
-	return [...]string{"string", "boolean", "int", "enum", "structure"}[k]
+	return [...]string{"string", "boolean", "whole number", "enum", "structure"}[k]
 }
 
 // Type describes a metadata type: what the WSDL says of it, and where source
