@@ -9,6 +9,6 @@ case ${1:?say where the binary goes, like /usr/local/bin/eca} in
 /*) to=$1 ;;
 *) to=$PWD/$1 ;;
 esac
-CDPATH= cd -- "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname "$0")/.."
 # What this machine has set for Go's builds in general does not count.
 CGO_ENABLED=0 GOAMD64=v1 GOFLAGS=-buildvcs=auto exec go build -trimpath -tags nethttpomithttp2 -ldflags='-s -w' -o "$to" ./hook/eca
