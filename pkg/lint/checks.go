@@ -341,6 +341,17 @@ func (l *linter) applied(app, environment string) bool {
 	return apply
 }
 
+// mayApply reports whether eca brings the policies of any app to the orgs that a
+// folder serves.
+func (l *linter) mayApply(environment string) bool {
+	for app := range l.project.Settings.Apps {
+		if l.applied(app, environment) {
+			return true
+		}
+	}
+	return l.project.Settings.ApplyPolicies
+}
+
 // checkFolders looks at the folders of aliasfied packages with components of apps.
 func (l *linter) checkFolders() {
 	for i := range l.project.Packages {
@@ -375,7 +386,14 @@ func (l *linter) checkFolders() {
 				folders = append(folders, c.environ) // which is there, although there is little in it
 			}
 		}
-		if policies && !slices.ContainsFunc(folders, func(f string) bool { return path.Base(f) == sfp.DefaultFolder }) {
+		if slices.ContainsFunc(folders, func(f string) bool { return path.Base(f) == sfp.DefaultFolder }) || !policies {
+			continue
+		}
+		used, err := sfp.ResolveAlias(l.fsys, *p, sfp.DefaultFolder, func() (bool, error) { return true, nil })
+		switch {
+		case err == nil && slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(used, f+"/") }):
+			l.add("no-default", Error, used, "", "sfp takes this directory, which belongs to another environment, for default, and deploys it to every sandbox and scratch org without a folder of its own", "add default to the package, with client credentials off, in a place that comes before")
+		case err != nil:
 			l.add("no-default", Warning, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the aliasfied package %s has no folder default, so that its deployment fails on every sandbox and scratch org without a folder of its own", p.Name), "add default, with client credentials off")
 		}
 	}

@@ -201,8 +201,10 @@ func (l *linter) read(index int, p *sfp.Package) {
 		return
 	}
 	ignore := sfp.ReadIgnore(l.fsys, p.Path)
-	_, err := fs.Stat(l.fsys, path.Join(p.Path, sfp.DefaultFolder))
-	hasDefault := err == nil
+	var folders map[string]string
+	if p.Aliasfy {
+		folders = sfp.EnvironmentFolders(l.fsys, *p)
+	}
 	fs.WalkDir(l.fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			unreadable(file)
@@ -233,13 +235,16 @@ func (l *linter) read(index int, p *sfp.Package) {
 			return nil
 		}
 		c, err := metadata.ReadUnchecked(l.fsys, file)
-		found := component{Component: c, file: file, pkg: p, index: index, environ: environmentFolder(p, file, hasDefault)}
+		found := component{Component: c, file: file, pkg: p, index: index, environ: folders[file]}
 		if ignore.Ignores(file) {
 			l.unknown(typ, file)
 			if err == nil {
 				l.ignored = append(l.ignored, found)
+				return nil
 			}
-			return nil
+			if typ.Name != metadata.OAuthPolicies || !l.mayApply(found.environment()) {
+				return nil
+			}
 		}
 		if err != nil {
 			var sourceErr *metadata.SourceError
@@ -262,36 +267,6 @@ func (l *linter) unknown(typ *metadata.Type, file string) {
 		_, name := metadata.TypeOfFile(file)
 		l.malformed[strings.ToLower(name)] = true
 	}
-}
-
-// environmentFolder returns the folder of an aliasfied package whose name is the
-// alias that a file is for. Which one that is, only the orgs' aliases tell; this
-// takes it to be the first one below the package where default is there, else the one
-// above the usual layouts of source (main/default, and the types' folders), or the
-// first one below the package.
-func environmentFolder(p *sfp.Package, file string, hasDefault bool) string {
-	if !p.Aliasfy {
-		return ""
-	}
-	elements := strings.Split(strings.TrimPrefix(path.Dir(file)+"/", p.Path+"/"), "/")
-	elements = elements[:len(elements)-1]
-	if hasDefault && len(elements) > 0 && !isTypeFolder(elements[0]) {
-		elements = elements[:1]
-	} else if i := slices.IndexFunc(elements, isTypeFolder); i >= 0 {
-		elements = elements[:i]
-		if n := len(elements); n > 2 && elements[n-2] == "main" && elements[n-1] == "default" {
-			elements = elements[:n-2]
-		}
-		if n := len(elements); n > 1 && (elements[n-1] == "force-app" || elements[n-1] == "src") {
-			elements = elements[:n-1]
-		}
-	} else if len(elements) > 1 {
-		elements = elements[:1]
-	}
-	if len(elements) == 0 {
-		return ""
-	}
-	return path.Join(append([]string{p.Path}, elements...)...)
 }
 
 func isTypeFolder(name string) bool {
@@ -344,7 +319,7 @@ func (l *linter) checkResolution() {
 		return // a project without apps is none of the hook's business
 	}
 	aliases := map[string]bool{}
-	for _, c := range l.components {
+	for _, c := range slices.Concat(l.components, l.ignored) {
 		if c.environ != "" {
 			aliases[c.environment()] = true
 		}

@@ -6,10 +6,12 @@ package scaffold
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -178,13 +180,13 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		Path:    path.Join(config.Definition, header.Folder, config.App+"."+header.Suffix+"-meta.xml"),
 		Content: source(header.Name, [][2]string{{"contactEmail", config.ContactEmail}, {"distributionState", "Local"}, {"isProtected", "false"}, {"label", label}}),
 	}}
-	environments, others, err := existingFolders(fsys, config)
+	folders, others, err := existingFolders(fsys, config)
 	if err != nil {
 		return nil, err
 	}
 	files = append(files, others...)
-	for _, e := range environments {
-		files = append(files, policies(config, label, e))
+	for _, f := range folders {
+		files = append(files, policies(config, label, f))
 	}
 	if _, err := fs.Stat(fsys, script); errors.Is(err, fs.ErrNotExist) {
 		content, err := fs.ReadFile(ecakit.Sample, script)
@@ -233,19 +235,8 @@ func headerOf(fsys fs.FS, project *sfp.Project, app string) (found string) {
 	return found
 }
 
-// policiesBelow returns the files with OAuth policies in a directory and below it.
-func policiesBelow(fsys fs.FS, dir string) (files []string) {
-	fs.WalkDir(fsys, dir, func(file string, entry fs.DirEntry, err error) error {
-		if typ, _ := metadata.TypeOfFile(file); err == nil && typ != nil && typ.Name == metadata.OAuthPolicies {
-			files = append(files, file)
-		}
-		return nil
-	})
-	return files
-}
-
 // policies returns the file with the app's OAuth policies for an environment.
-func policies(config Config, label string, e Environment) File {
+func policies(config Config, label string, e folder) File {
 	typ := metadata.Lookup(metadata.OAuthPolicies)
 	fields := [][2]string{
 		{"externalClientApplication", config.App},
@@ -262,48 +253,68 @@ func policies(config Config, label string, e Environment) File {
 		fields = append([][2]string{{"clientCredentialsFlowUser", e.RunAsUser}}, fields...)
 	}
 	return File{
-		Path:    path.Join(config.Policies, e.Alias, typ.Folder, config.App+"_oauthPlcy."+typ.Suffix+"-meta.xml"),
+		Path:    path.Join(e.dir, typ.Folder, config.App+"_oauthPlcy."+typ.Suffix+"-meta.xml"),
 		Content: source(typ.Name, fields),
 	}
 }
 
-// existingFolders returns the environments that the app needs policies for: default,
-// those of the configuration, and those that other apps have folders for already,
-// because an org gets its own folder and nothing else. For the same reason a new
-// folder gets what default has of other apps.
-func existingFolders(fsys fs.FS, config Config) (environments []Environment, others []File, err error) {
-	environments = append([]Environment{{Alias: sfp.DefaultFolder}}, config.Environments...)
-	entries, err := fs.ReadDir(fsys, config.Policies)
-	if errors.Is(err, fs.ErrNotExist) {
-		return environments, nil, nil
-	}
-	if err != nil {
+// folder is an environment with its directory.
+type folder struct {
+	Environment
+	dir string
+}
+
+// existingFolders returns the folders that the app needs policies in: default, those
+// of the configuration, and those that other apps have already, because an org gets
+// its own folder and nothing else. For the same reason a new folder gets what default
+// has of other apps.
+func existingFolders(fsys fs.FS, config Config) (folders []folder, others []File, err error) {
+	info, err := fs.Stat(fsys, config.Policies)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
 		return nil, nil, fmt.Errorf("%s cannot be read: it is no directory of the project", config.Policies)
 	}
-	there := make(map[string]bool)
-	for _, entry := range entries {
-		if dir := path.Join(config.Policies, entry.Name()); !entry.IsDir() || len(policiesBelow(fsys, dir)) == 0 {
+	there := make(map[string]string) // directories by alias
+	var inDefault []string           // policies
+	for file, dir := range sfp.EnvironmentFolders(fsys, sfp.Package{Path: config.Policies, Aliasfy: true}) {
+		if typ, _ := metadata.TypeOfFile(file); dir == "" || typ.Name != metadata.OAuthPolicies {
 			continue
 		}
-		there[entry.Name()] = true
-		if !slices.ContainsFunc(environments, func(e Environment) bool { return e.Alias == entry.Name() }) {
-			environments = append(environments, Environment{Alias: entry.Name()})
+		if c, err := metadata.ReadUnchecked(fsys, file); err == nil && strings.EqualFold(c.App(), config.App) {
+			return nil, nil, fmt.Errorf("%s holds policies of %s, and an app has one record of them; nothing is overwritten", file, c.App())
+		}
+		there[path.Base(dir)] = dir
+		if path.Base(dir) == sfp.DefaultFolder {
+			inDefault = append(inDefault, file)
 		}
 	}
-	inDefault := path.Join(config.Policies, sfp.DefaultFolder)
+	slices.Sort(inDefault)
+	fallback := cmp.Or(there[sfp.DefaultFolder], path.Join(config.Policies, sfp.DefaultFolder))
+	folders = []folder{{Environment{Alias: sfp.DefaultFolder}, fallback}}
+	delete(there, sfp.DefaultFolder)
 	for _, e := range config.Environments {
-		for _, file := range policiesBelow(fsys, inDefault) {
-			if there[e.Alias] {
-				continue
+		for alias := range there {
+			if alias != e.Alias && strings.EqualFold(alias, e.Alias) {
+				return nil, nil, fmt.Errorf("the environment %s would differ from %s by case alone, and case counts to sfp", e.Alias, there[alias])
 			}
-			content, err := fs.ReadFile(fsys, file)
-			if err != nil {
-				return nil, nil, fmt.Errorf("%s cannot be read", file)
-			}
-			others = append(others, File{Path: path.Join(config.Policies, e.Alias, strings.TrimPrefix(file, inDefault)), Content: content})
 		}
+		dir := there[e.Alias]
+		if dir == "" {
+			dir = path.Join(path.Dir(fallback), e.Alias)
+			for _, file := range inDefault {
+				content, err := fs.ReadFile(fsys, file)
+				if err != nil {
+					return nil, nil, fmt.Errorf("%s cannot be read", file)
+				}
+				others = append(others, File{Path: path.Join(dir, strings.TrimPrefix(file, fallback)), Content: content})
+			}
+		}
+		folders = append(folders, folder{e, dir})
+		delete(there, e.Alias)
 	}
-	return environments, others, nil
+	for _, alias := range slices.Sorted(maps.Keys(there)) {
+		folders = append(folders, folder{Environment{Alias: alias}, there[alias]})
+	}
+	return folders, others, nil
 }
 
 // newPackages returns those of the two packages that the project does not have.

@@ -131,6 +131,66 @@ func TestThere(t *testing.T) {
 	}
 }
 
+// TestFolders has layouts of policies that a new app has to fit into.
+func TestFolders(t *testing.T) {
+	const policies = `<ExtlClntAppOauthConfigurablePolicies xmlns="http://soap.sforce.com/2006/04/metadata"><externalClientApplication>Old</externalClientApplication></ExtlClntAppOauthConfigurablePolicies>`
+	for name, test := range map[string]struct {
+		dirs []string // with policies of another app
+		env  string
+		want []string // the directories of those of the new one
+		err  string
+	}{
+		"nested":             {[]string{"default", "sandboxes/uat", "sandboxes/sit"}, "", []string{"default", "sandboxes/sit", "sandboxes/uat"}, ""},
+		"no environments":    {[]string{""}, "", []string{"default"}, ""},
+		"below the package":  {[]string{"env/default", "env/uat"}, "sit", []string{"env/default", "env/sit", "env/uat"}, ""},
+		"another case":       {[]string{"default", "uat"}, "UAT", nil, "would differ from eca-policies/uat by case alone"},
+		"the app's own file": {[]string{"default"}, "", nil, "holds policies of Old"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			if err := os.CopyFS(root, os.DirFS(project(t))); err != nil {
+				t.Fatal(err)
+			}
+			for _, dir := range test.dirs {
+				dir = filepath.Join(root, "eca-policies", dir, "extlClntAppOauthPolicies")
+				if err := os.MkdirAll(dir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, "Old.ecaOauthPlcy-meta.xml"), []byte(policies), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c := config("App")
+			if c.Environments = nil; test.env != "" {
+				c.Environments = []scaffold.Environment{{Alias: test.env}}
+			}
+			if strings.Contains(test.err, "Old") {
+				c.App = "old"
+			}
+			files, err := scaffold.New(os.DirFS(root), c)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range files {
+				if dir, is := strings.CutSuffix(f.Path, "/extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml"); is {
+					got = append(got, strings.TrimPrefix(dir, "eca-policies/"))
+				}
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, test.want) {
+				t.Errorf("policies go to %q", got)
+			}
+		})
+	}
+}
+
 // TestAtOnce has several apps set up at the same time: each is there whole, or not
 // at all.
 func TestAtOnce(t *testing.T) {
