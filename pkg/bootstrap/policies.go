@@ -52,7 +52,7 @@ func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the directory with policies %s cannot be opened", s.location.Policies)
 		}
-		found, err := readPolicies(given, []string{"."}, headers, nil, s.mayApply(target), s.location.Policies, "as given", "nothing else was looked at", "")
+		found, err := readPolicies(given, []string{"."}, headers, nil, target.appliesAny, s.location.Policies, "as given", "nothing else was looked at", "")
 		if err != nil {
 			return nil, err
 		}
@@ -64,15 +64,7 @@ func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 	}
 	var all []Policies
 	for _, p := range s.original.Packages {
-		artifact, err := s.artifact(p.Name, artifacts[p.Name])
-		if err != nil {
-			// Most artifacts hold no policies, so this must not end the run.
-			target.warn(fmt.Sprintf("%v, so policies are not looked for in it", err))
-		}
-		if artifact != nil {
-			defer artifact.Close()
-		}
-		found, err := s.policiesOf(p, headers, artifact, target)
+		found, err := s.policiesOf(p, headers, artifacts[p.Name], target)
 		if err != nil {
 			return nil, err
 		}
@@ -130,14 +122,22 @@ func (s *Source) open(file string) (*sfp.Artifact, error) {
 }
 
 // policiesOf looks for OAuth policies in one package of the project.
-func (s *Source) policiesOf(p sfp.Package, headers []Header, artifact *sfp.Artifact, target Target) (Policies, error) {
+func (s *Source) policiesOf(p sfp.Package, headers []Header, artifacts []string, target Target) (Policies, error) {
 	own := slices.ContainsFunc(s.packages, func(mine sfp.Package) bool { return mine.Name == p.Name && mine.Path == p.Path })
 	switch {
 	case own && p.Aliasfy:
 		return s.policiesIn(s.location.Project, p, headers, target, s.name("."), "package "+p.Name, "the package itself is aliasfied")
 	case own && s.location.Package != "":
 		return Policies{}, nil // it was deployed before this run, so nothing in it is about to be
+	}
+	artifact, err := s.artifact(p.Name, artifacts)
+	if err != nil {
+		// Most artifacts hold no policies, so this must not end the run.
+		target.warn(fmt.Sprintf("%v, so policies are not looked for in it", err))
+	}
+	switch {
 	case artifact != nil:
+		defer artifact.Close()
 		return s.policiesIn(artifact, p, headers, target, artifact.File, "artifact "+artifact.Package+" "+artifact.Version, "the latest in "+s.location.Artifacts)
 	case own:
 		return s.policiesIn(s.location.Project, p, headers, target, s.name("."), "project", s.noArtifact())
@@ -195,29 +195,27 @@ func (s *Source) policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target 
 			why += "; it has no folder for the org, and default serves sandboxes"
 		}
 	}
-	return readPolicies(fsys, folders, headers, sfp.ReadIgnore(fsys, folders[0]), s.mayApply(target), place, origin, why, p.Name)
+	return readPolicies(fsys, folders, headers, sfp.ReadIgnore(fsys, folders[0]), target.appliesAny, place, origin, why, p.Name)
 }
 
-// mayApply reports whether eca brings the policies of any app itself.
-func (s *Source) mayApply(target Target) bool {
-	yes := func(apply *bool) bool { return apply != nil && *apply }
-	for _, app := range s.project.Settings.Apps {
-		for _, environment := range app.Environments {
-			if yes(environment.ApplyPolicies) {
-				return true
-			}
+// applies reports whether eca brings the policies of any of the apps itself.
+func (s *Source) applies(headers []Header, target Target) (bool, error) {
+	for _, h := range headers {
+		settings, _, err := s.project.Settings.Apps[h.FullName].For(target.Alias, target.sandbox)
+		if err != nil {
+			return false, err
 		}
-		if yes(app.ApplyPolicies) {
-			return true
+		if settings.ApplyPolicies == nil && target.applying || settings.ApplyPolicies != nil && *settings.ApplyPolicies {
+			return true, nil
 		}
 	}
-	return target.applying
+	return target.ApplyPolicies, nil
 }
 
 // readPolicies reads the policies of the apps in some folders. Those of other apps
-// are passed over, and what .forceignore leaves out as well, unless it may have to be
-// applied.
-func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ignore, mayApply bool, place, origin, why, pkg string) (Policies, error) {
+// are passed over, and what .forceignore leaves out as well, unless policies are
+// applied here.
+func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ignore, applies bool, place, origin, why, pkg string) (Policies, error) {
 	found := Policies{Folder: folders[0], Origin: origin, Why: why}
 	if folders[0] == "." {
 		found.Folder = place
@@ -233,7 +231,7 @@ func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ig
 		ignored := ignore.Ignores(file)
 		var sourceErr *metadata.SourceError
 		switch {
-		case ignored && !mayApply:
+		case ignored && !applies:
 			found.left = found.left || err == nil && ours(c)
 			return nil
 		case errors.As(err, &sourceErr):
@@ -249,7 +247,7 @@ func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ig
 			return fail("", err)
 		}
 		for _, other := range found.oauth {
-			if strings.EqualFold(other.App(), c.App()) && other.Ignored == ignored {
+			if strings.EqualFold(other.App(), c.App()) && !other.Ignored && !ignored {
 				advice := "remove one of them"
 				if pkg == "" {
 					advice = "give the folder of one environment"

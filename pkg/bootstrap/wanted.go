@@ -38,8 +38,9 @@ type Target struct {
 	// Undeployed says that nobody deploys the policies after the run.
 	Undeployed bool
 
-	applying bool // policies are to be applied, by ApplyPolicies or by the project
-	warn     func(warning string)
+	applying   bool // policies are to be applied, by ApplyPolicies or by the project
+	appliesAny bool // policies of any of the apps are to be applied
+	warn       func(warning string)
 }
 
 func (t Target) sandbox() (bool, error) {
@@ -135,6 +136,9 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 		return nil, err
 	}
 	if len(local) > 0 {
+		if target.appliesAny, err = s.applies(local, target); err != nil {
+			return nil, err
+		}
 		if resolved.Policies, err = s.policies(local, target); err != nil {
 			return nil, err
 		}
@@ -208,7 +212,7 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 	if settings.ApplyPolicies != nil && !target.ApplyPolicies {
 		apply = *settings.ApplyPolicies
 	}
-	app.policies = policiesOf(app.Name, policies, apply)
+	app.policies = filesOf(app.Name, policies, apply)
 	if err := s.applied(app, apply, target); errors.Is(err, ErrKindNeeded) {
 		return nil, err
 	} else if err != nil {
@@ -233,10 +237,10 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 	return app, nil
 }
 
-// policiesOf returns the files with an app's policies. One that .forceignore leaves
+// filesOf returns the files with an app's policies. One that .forceignore leaves
 // out is not deployed, so it counts only where it is to be applied, and there is no
 // other.
-func policiesOf(app string, policies []Policies, apply bool) (files []policiesFile) {
+func filesOf(app string, policies []Policies, apply bool) (files []policiesFile) {
 	for _, ignored := range []bool{false, true} {
 		for i := range policies {
 			for _, file := range policies[i].oauth {
