@@ -52,10 +52,14 @@ type serverDocument struct {
 // loadState reads an org's state from a file. A file that does not exist yet is
 // an empty org.
 func loadState(org *simorg.Org, name string) error {
-	file, err := os.Open(name)
+	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil || !info.Mode().IsRegular() {
+		return errors.New("cannot be read as a file")
+	}
+	file, err := os.Open(name)
 	if err != nil {
 		return errors.New("cannot be read")
 	}
@@ -141,7 +145,12 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 		if err := loadState(org, c.State); err != nil {
 			return usageError{fmt.Errorf("--state: %s: %w", c.State, err)}
 		}
-		if err := saveState(org, c.State); err != nil { // before anything is done that would be lost
+		// Before anything is done on the org that would be lost.
+		probe, err := os.CreateTemp(filepath.Dir(c.State), ".eca-state-")
+		if err != nil {
+			return usageError{fmt.Errorf("--state: %s cannot be written: %w", c.State, err)}
+		}
+		if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
 			return usageError{fmt.Errorf("--state: %s cannot be written: %w", c.State, err)}
 		}
 	}

@@ -46,7 +46,8 @@ func OpenDir(dir string) (fs.FS, error) { return files.Dir(dir) }
 // Bounds of an artifact. Those of large projects hold some ten thousand files.
 const (
 	maxEntries  = 200_000
-	maxName     = 4096      // in bytes
+	maxElements = 1_000_000 // of all names together
+	maxNames    = 32 << 20  // in bytes, of all names together
 	maxDepth    = 64        // in directories
 	maxUnpacked = 512 << 20 // in bytes, of a tgz file, which is read from end to end
 	maxKept     = 64 << 20  // in bytes, of what is kept of it
@@ -80,7 +81,7 @@ func OpenArtifact(file string) (*Artifact, error) {
 	var reader *zip.Reader
 	var err error
 	if match[3] == "tgz" {
-		top = "package" // as npm calls it
+		top = npmTop
 		reader, err = unpack(file, maxUnpacked, maxKept)
 	} else {
 		var opened *zip.ReadCloser
@@ -99,8 +100,9 @@ func OpenArtifact(file string) (*Artifact, error) {
 		a.Close()
 		return nil, fmt.Errorf("the artifact %s %s", file, fmt.Sprintf(format, args...))
 	}
+	var names nameBound
 	for _, f := range reader.File {
-		if len(reader.File) > maxEntries || tooLong(f.Name) {
+		if names.exceeded(f.Name) {
 			return fail("%v", errTooMuch)
 		}
 	}
@@ -118,6 +120,9 @@ func OpenArtifact(file string) (*Artifact, error) {
 	}
 	return a, nil
 }
+
+// npmTop is the directory that npm packs everything into.
+const npmTop = "package"
 
 // artifactMetadata is where sfp build says what an artifact is.
 const artifactMetadata = "artifact_metadata.json"
@@ -138,9 +143,18 @@ func packageIn(fsys fs.FS, name string) string {
 	return about.Package
 }
 
-var errTooMuch = fmt.Errorf("has more than %d entries, or names that are longer than %d bytes or deeper than %d directories", maxEntries, maxName, maxDepth)
+// nameBound bounds the names in an artifact, of which a file system makes directories.
+type nameBound struct{ entries, elements, bytes int }
 
-func tooLong(name string) bool { return len(name) > maxName || strings.Count(name, "/") > maxDepth }
+var errTooMuch = fmt.Errorf("has more than %d entries, or names that are deeper than %d directories or too much in all", maxEntries, maxDepth)
+
+func (b *nameBound) exceeded(name string) bool {
+	depth := strings.Count(name, "/")
+	b.entries++
+	b.elements += depth + 1
+	b.bytes += len(name)
+	return depth > maxDepth || b.entries > maxEntries || b.elements > maxElements || b.bytes > maxNames
+}
 
 // unpack reads a tgz file and packs its regular files as a zip file in memory,
 // because that is a file system. It reads up to max bytes and keeps up to maxKept.
@@ -158,29 +172,31 @@ func unpack(file string, max, maxKept int64) (*zip.Reader, error) {
 	entries := tar.NewReader(stream)
 	contents := make(map[string][]byte) // a name that is there twice is the last one, as tar has it
 	kept := int64(0)
+	var names nameBound
 	for {
 		entry, err := entries.Next()
 		if err == io.EOF && stream.N > 0 {
 			break
 		}
-		if stream.N <= 0 || kept > maxKept {
-			return nil, fmt.Errorf("it has more than %d MiB, or %d MiB that matter", max>>20, maxKept>>20)
+		tooLarge := fmt.Errorf("it has more than %d MiB, or %d MiB that matter", max>>20, maxKept>>20)
+		if stream.N <= 0 {
+			return nil, tooLarge
 		}
 		if err != nil {
 			return nil, err
 		}
-		if len(contents) >= maxEntries || tooLong(entry.Name) {
+		if names.exceeded(entry.Name) {
 			return nil, fmt.Errorf("it %w", errTooMuch)
 		}
 		name := path.Clean(entry.Name)
-		if entry.Typeflag != tar.TypeReg || !fs.ValidPath(name) {
+		if entry.Typeflag != tar.TypeReg || !fs.ValidPath(name) || !strings.HasPrefix(name, npmTop+"/") {
 			continue
 		}
 		contents[name] = nil
 		if matters(name) {
 			// The size that a sparse file states costs nothing, so it counts before it is read.
 			if kept += entry.Size; kept > maxKept {
-				continue
+				return nil, tooLarge
 			}
 			if contents[name], err = io.ReadAll(entries); err != nil {
 				return nil, err

@@ -91,7 +91,7 @@ func parseIgnoreRule(line string) (rule ignoreRule, ok bool) {
 	if line == "" || line == "**/" {
 		return rule, false
 	}
-	if strings.HasSuffix(line, "/**") {
+	if strings.HasSuffix(line, "/**") && !rule.dirs {
 		line += "/*" // what is in a directory, and not the directory
 	}
 	// Braces mean nothing here, but they do in doublestar.

@@ -35,6 +35,7 @@ func TestIgnore(t *testing.T) {
 		{"src/**\n!src/b.xml", "src/b.xml", false},
 		{"src\n!src/b.xml", "src/b.xml", true},
 		{"*.xml\n!b.xml\nsrc/b.xml", "src/b.xml", true},
+		{"src/uat/**/", "src/uat/a.xml", true},
 		{`\#a`, "#a", true},
 		{`\!a`, "!a", true},
 		{`a\ `, "a ", true},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -176,18 +177,22 @@ func parseSettings(data []byte) (Settings, error) {
 }
 
 // assignsNothing returns the path of an assignToRunAsUser that no permission sets go
-// with, "" where there is none.
+// with anywhere, "" where there is none.
 func assignsNothing(at string, app AppSettings) string {
-	yes := func(a AppSettings) bool { return a.AssignToRunAsUser != nil && *a.AssignToRunAsUser }
-	named := len(app.PermissionSets) > 0
-	own := yes(app)
-	for alias, environment := range app.Environments {
-		if yes(environment) && !named && len(environment.PermissionSets) == 0 {
+	yes := func(assign *bool) bool { return assign != nil && *assign }
+	used := len(app.PermissionSets) > 0
+	for _, alias := range slices.Sorted(maps.Keys(app.Environments)) {
+		environment := app.Environments[alias]
+		sets := app.PermissionSets
+		if environment.PermissionSets != nil {
+			sets = environment.PermissionSets
+		}
+		if yes(environment.AssignToRunAsUser) && len(sets) == 0 {
 			return at + ".environments." + alias + ".assignToRunAsUser"
 		}
-		own = own && len(environment.PermissionSets) == 0
+		used = used || environment.AssignToRunAsUser == nil && len(sets) > 0
 	}
-	if own && !named {
+	if yes(app.AssignToRunAsUser) && !used {
 		return at + ".assignToRunAsUser"
 	}
 	return ""

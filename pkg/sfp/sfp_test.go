@@ -429,8 +429,8 @@ func TestArtifactsOfNPM(t *testing.T) {
 	zeros := strings.Repeat("\x00", max/4)
 	for want, entries := range map[string][]tar.Header{
 		"it has more than 4 MiB": {metadata, regular("1", zeros), regular("2", zeros), regular("3", zeros), regular("4", zeros), regular("5", "")},
-		"or 2 MiB that matter":   {metadata, regular("1"+policies, zeros), regular("2"+policies, zeros), regular("3", "")},
-		"it has more than 200000 entries, or names that are longer than": {metadata, regular(strings.Repeat("x", maxName+1), "")},
+		"or 2 MiB that matter":   {metadata, regular("package/1"+policies, zeros), regular("package/2"+policies, zeros+"x")},
+		"it has more than 200000 entries, or names that are deeper than": {metadata, regular(strings.Repeat("x/", maxDepth+1)+"x", "")},
 	} {
 		writeTarball(t, file, entries...)
 		if _, err := unpack(file, max, maxKept); err == nil || !strings.Contains(err.Error(), want) {
