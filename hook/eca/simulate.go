@@ -142,6 +142,9 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 		SessionLifetime: c.SessionLifetime, JWTClients: clients, Log: log, Unrecorded: true,
 	})
 	if c.State != "" {
+		if target, err := filepath.EvalSymlinks(c.State); err == nil {
+			c.State = target // which is kept, and not the link replaced
+		}
 		if err := loadState(org, c.State); err != nil {
 			return usageError{fmt.Errorf("--state: %s: %w", c.State, err)}
 		}

@@ -140,17 +140,21 @@ func (s *Source) policiesOf(p sfp.Package, headers []Header, artifacts []string,
 		defer artifact.Close()
 		return s.policiesIn(artifact, p, headers, target, artifact.File, "artifact "+artifact.Package+" "+artifact.Version, "the latest in "+s.location.Artifacts)
 	case own:
-		return s.policiesIn(s.location.Project, p, headers, target, s.name("."), "project", s.noArtifact())
+		return s.policiesIn(s.location.Project, p, headers, target, s.name("."), "project", s.noArtifact(err))
 	case s.location.Sibling != nil:
-		return s.policiesIn(s.location.Sibling, p, headers, target, ".", "project", s.noArtifact())
+		return s.policiesIn(s.location.Sibling, p, headers, target, ".", "project", s.noArtifact(err))
 	}
 	return Policies{}, nil
 }
 
-// noArtifact says why a project is looked at for policies.
-func (s *Source) noArtifact() string {
-	if s.location.Artifacts == "" {
+// noArtifact says why a project is looked at for policies. err is what is wrong with the
+// package's artifact, nil where there is none.
+func (s *Source) noArtifact(err error) string {
+	switch {
+	case s.location.Artifacts == "":
 		return "there is no artifacts directory"
+	case err != nil:
+		return "its artifact in " + s.location.Artifacts + " cannot be opened"
 	}
 	return "there is no artifact of it in " + s.location.Artifacts
 }

@@ -69,6 +69,11 @@ func (l *linter) checkIgnored() {
 			l.checkFields(c)
 		}
 	}
+	for _, b := range l.broken {
+		if l.mayApply(b.environment()) {
+			l.addMalformed(b.file, b.err)
+		}
+	}
 }
 
 // checkFields looks at the elements of a component and their values.
@@ -335,21 +340,20 @@ func (l *linter) applied(app, environment string) bool {
 	if settings.ApplyPolicies != nil {
 		apply = *settings.ApplyPolicies
 	}
-	if own := settings.Environments[environment].ApplyPolicies; own != nil {
-		apply = *own
+	own, ok := settings.Environments[environment]
+	if !ok {
+		own = settings.Environments[sfp.DefaultFolder]
+	}
+	if own.ApplyPolicies != nil {
+		apply = *own.ApplyPolicies
 	}
 	return apply
 }
 
-// mayApply reports whether eca brings the policies of any app to the orgs that a
-// folder serves.
+// mayApply reports whether eca brings the policies of any of the project's apps to the
+// orgs that a folder serves.
 func (l *linter) mayApply(environment string) bool {
-	for app := range l.project.Settings.Apps {
-		if l.applied(app, environment) {
-			return true
-		}
-	}
-	return l.project.Settings.ApplyPolicies
+	return slices.ContainsFunc(l.of(metadata.Header), func(h component) bool { return isLocal(h) && l.applied(h.FullName, environment) })
 }
 
 // checkFolders looks at the folders of aliasfied packages with components of apps.
@@ -391,8 +395,8 @@ func (l *linter) checkFolders() {
 		}
 		used, err := sfp.ResolveAlias(l.fsys, *p, sfp.DefaultFolder, func() (bool, error) { return true, nil })
 		switch {
-		case err == nil && slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(used, f+"/") }):
-			l.add("no-default", Error, used, "", "sfp takes this directory, which belongs to another environment, for default, and deploys it to every sandbox and scratch org without a folder of its own", "add default to the package, with client credentials off, in a place that comes before")
+		case err == nil && slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(used, f+"/") || strings.HasPrefix(f, used+"/") }):
+			l.add("no-default", Error, used, "", "sfp takes this directory, which is part of other environments or holds them, for default, and deploys it to every sandbox and scratch org without a folder of its own", "add default to the package, with client credentials off, in a place that comes before")
 		case err != nil:
 			l.add("no-default", Warning, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the aliasfied package %s has no folder default, so that its deployment fails on every sandbox and scratch org without a folder of its own", p.Name), "add default, with client credentials off")
 		}

@@ -124,7 +124,7 @@ func Run(fsys fs.FS, under string) ([]Finding, error) {
 		return under != "." && f.File != under && !strings.HasPrefix(f.File, under+"/")
 	})
 	slices.SortStableFunc(findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Message, b.Message))
 	})
 	return slices.Compact(findings), nil
 }
@@ -135,6 +135,7 @@ type linter struct {
 	project    *sfp.Project
 	components []component
 	ignored    []component     // which .forceignore leaves out of the deployment
+	broken     []brokenFile    // policies among them
 	malformed  map[string]bool // apps whose header cannot be made out or is not deployed, folded
 	lines      map[string]*lines
 	findings   []Finding
@@ -242,22 +243,33 @@ func (l *linter) read(index int, p *sfp.Package) {
 				l.ignored = append(l.ignored, found)
 				return nil
 			}
-			if typ.Name != metadata.OAuthPolicies || !l.mayApply(found.environment()) {
-				return nil
+			if typ.Name == metadata.OAuthPolicies {
+				l.broken = append(l.broken, brokenFile{found, err})
 			}
+			return nil
 		}
 		if err != nil {
-			var sourceErr *metadata.SourceError
-			if errors.As(err, &sourceErr) {
-				err = sourceErr.Err
-			}
-			l.add("malformed", Error, file, "", err.Error(), "correct the file")
+			l.addMalformed(file, err)
 			l.unknown(typ, file)
 			return nil
 		}
 		l.components = append(l.components, found)
 		return nil
 	})
+}
+
+func (l *linter) addMalformed(file string, err error) {
+	var sourceErr *metadata.SourceError
+	if errors.As(err, &sourceErr) {
+		err = sourceErr.Err
+	}
+	l.add("malformed", Error, file, "", err.Error(), "correct the file")
+}
+
+// brokenFile is a file that cannot be made out.
+type brokenFile struct {
+	component
+	err error
 }
 
 // unknown notes a header that cannot be made out, or is not deployed, so that nothing

@@ -275,24 +275,28 @@ func existingFolders(fsys fs.FS, config Config) (folders []folder, others []File
 	}
 	there := make(map[string]string) // directories by alias
 	var inDefault []string           // policies
-	for file, dir := range sfp.EnvironmentFolders(fsys, sfp.Package{Path: config.Policies, Aliasfy: true}) {
+	byFile := sfp.EnvironmentFolders(fsys, sfp.Package{Path: config.Policies, Aliasfy: true})
+	for _, file := range slices.Sorted(maps.Keys(byFile)) {
+		dir := byFile[file]
 		if typ, _ := metadata.TypeOfFile(file); dir == "" || typ.Name != metadata.OAuthPolicies {
 			continue
 		}
 		if c, err := metadata.ReadUnchecked(fsys, file); err == nil && strings.EqualFold(c.App(), config.App) {
 			return nil, nil, fmt.Errorf("%s holds policies of %s, and an app has one record of them; nothing is overwritten", file, c.App())
 		}
-		there[path.Base(dir)] = dir
-		if path.Base(dir) == sfp.DefaultFolder {
+		alias := path.Base(dir)
+		if other := there[alias]; other != "" && other != dir {
+			return nil, nil, fmt.Errorf("%s and %s are both named %s, and sfp takes one of them only; name them by the orgs' aliases, and put what belongs to one org below one folder", other, dir, alias)
+		}
+		if there[alias] = dir; alias == sfp.DefaultFolder {
 			inDefault = append(inDefault, file)
 		}
 	}
-	slices.Sort(inDefault)
 	fallback := cmp.Or(there[sfp.DefaultFolder], path.Join(config.Policies, sfp.DefaultFolder))
 	folders = []folder{{Environment{Alias: sfp.DefaultFolder}, fallback}}
 	delete(there, sfp.DefaultFolder)
 	for _, e := range config.Environments {
-		for alias := range there {
+		for _, alias := range slices.Sorted(maps.Keys(there)) {
 			if alias != e.Alias && strings.EqualFold(alias, e.Alias) {
 				return nil, nil, fmt.Errorf("the environment %s would differ from %s by case alone, and case counts to sfp", e.Alias, there[alias])
 			}
@@ -314,7 +318,35 @@ func existingFolders(fsys fs.FS, config Config) (folders []folder, others []File
 	for _, alias := range slices.Sorted(maps.Keys(there)) {
 		folders = append(folders, folder{Environment{Alias: alias}, there[alias]})
 	}
-	return folders, others, nil
+	return folders, others, reachable(fsys, config.Policies, folders)
+}
+
+// reachable reports a folder that sfp would not take for its alias, or that would be
+// deployed along with another one.
+func reachable(fsys fs.FS, root string, folders []folder) error {
+	var dirs [][]string // below root, there or to be made, by their elements
+	fs.WalkDir(fsys, root, func(dir string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && dir != root {
+			dirs = append(dirs, strings.Split(dir, "/"))
+		}
+		return nil
+	})
+	for _, f := range folders {
+		dirs = append(dirs, strings.Split(f.dir, "/"))
+	}
+	slices.SortFunc(dirs, slices.Compare) // as sfp walks them
+	for _, f := range folders {
+		first := slices.IndexFunc(dirs, func(dir []string) bool { return dir[len(dir)-1] == f.Alias })
+		if taken := path.Join(dirs[first]...); taken != f.dir {
+			return fmt.Errorf("sfp would take %s for %s, and not %s; rename that directory first", taken, f.Alias, f.dir)
+		}
+		for _, other := range folders {
+			if strings.HasPrefix(other.dir, f.dir+"/") {
+				return fmt.Errorf("%s holds the folder of another environment, %s, and all of it is deployed to %s; choose another name", f.dir, other.dir, f.Alias)
+			}
+		}
+	}
+	return nil
 }
 
 // newPackages returns those of the two packages that the project does not have.

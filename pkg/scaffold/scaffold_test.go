@@ -144,6 +144,11 @@ func TestFolders(t *testing.T) {
 		"no environments":    {[]string{""}, "", []string{"default"}, ""},
 		"below the package":  {[]string{"env/default", "env/uat"}, "sit", []string{"env/default", "env/sit", "env/uat"}, ""},
 		"another case":       {[]string{"default", "uat"}, "UAT", nil, "would differ from eca-policies/uat by case alone"},
+		"one nested":         {[]string{"default", "envs/uat"}, "uat", []string{"default", "envs/uat"}, ""},
+		"apps":               {[]string{"uat/Erp", "prod/Erp"}, "sit", []string{"default", "prod", "sit", "uat"}, ""},
+		"grouped by app":     {[]string{"Old/default", "Old/uat", "Crm/default", "Crm/uat"}, "", nil, "are both named"},
+		"a name of folders":  {[]string{"default", "sandboxes/uat", "sandboxes/sit"}, "sandboxes", nil, "holds the folder of another environment"},
+		"before default":     {[]string{"a/main/default", "b/main/default"}, "", nil, "sfp would take eca-policies/a/main/default for default"},
 		"the app's own file": {[]string{"default"}, "", nil, "holds policies of Old"},
 	} {
 		t.Run(name, func(t *testing.T) {

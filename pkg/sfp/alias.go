@@ -3,6 +3,7 @@ package sfp
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -74,57 +75,68 @@ func findFolder(fsys fs.FS, root, name string) (found string, err error) {
 // aliases of orgs: by each file of a component in the package, the folder that it is
 // in, "" for none. Which folders those are, only the orgs' aliases tell for certain.
 //
-// They are taken to be where default is, one level deeper where a folder beside it
-// holds the same file several times. Elsewhere they are the ones above the usual
-// layouts of source (main/default, and the types' folders), or the first ones below
-// the package.
+// Where there is a folder default, the others are taken to be those in which files lie
+// as they lie in default. Elsewhere they are the ones above the usual layouts of
+// source (main/default, and the types' folders), or the first ones below the package.
 func EnvironmentFolders(fsys fs.FS, p Package) map[string]string {
 	folders := make(map[string]string)
-	level := "" // the directory that default is in
+	fallback := "" // the folder default
 	depth := func(dir string) int { return strings.Count(dir, "/") }
 	fs.WalkDir(fsys, p.Path, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return nil
 		}
-		if dir := path.Dir(name); entry.IsDir() && name != p.Path && path.Base(name) == DefaultFolder && path.Base(dir) != "main" && (level == "" || depth(dir) < depth(level)) {
-			level = dir
+		if entry.IsDir() && name != p.Path && path.Base(name) == DefaultFolder && path.Base(path.Dir(name)) != "main" && (fallback == "" || depth(name) < depth(fallback)) {
+			fallback = name
 		}
 		if typ, _ := metadata.TypeOfFile(name); typ != nil && !entry.IsDir() {
 			folders[name] = ""
 		}
 		return nil
 	})
-	below := func(file, dir string) string { // the first directory on the way, "" for none
-		rest, inside := strings.CutPrefix(file, dir+"/")
-		first, _, deeper := strings.Cut(rest, "/")
-		if !inside && dir != "." || !deeper || isTypeFolder(first) || first == "main" {
-			return ""
-		}
-		return path.Join(dir, first)
-	}
-	deeper := make(map[string]map[string]string) // by folder and name of a file, the folder below it
-	several := make(map[string]bool)
+	var layouts []string // the directories of files in default, relative to it
 	for file := range folders {
-		if level != "" {
-			folders[file] = below(file, level)
+		if rest, inside := strings.CutPrefix(path.Dir(file)+"/", fallback+"/"); fallback != "" && inside {
+			folders[file] = fallback
+			layouts = append(layouts, rest)
 		}
-		if folders[file] == "" {
-			folders[file] = aboveLayout(p, file)
+	}
+	slices.SortFunc(layouts, func(a, b string) int { return len(b) - len(a) }) // the longest first
+	for file, folder := range folders {
+		if folder != "" {
 			continue
 		}
-		if in, sub, name := folders[file], below(file, folders[file]), path.Base(file); sub != "" {
-			if deeper[in] == nil {
-				deeper[in] = make(map[string]string)
+		dir := path.Dir(file) + "/"
+		for _, layout := range layouts {
+			if above, laidOut := strings.CutSuffix(dir, "/"+layout); laidOut && strings.HasPrefix(above, p.Path+"/") {
+				folders[file] = above
+				break
 			}
-			if other, twice := deeper[in][name]; twice && other != sub {
-				several[in] = true
+		}
+	}
+	var guessed []string
+	several := make(map[string]int) // folders by name, where nothing but the usual layouts tells them
+	for file, folder := range folders {
+		if folder == "" {
+			if folder = aboveLayout(p, file); folder != "" && len(layouts) == 0 && !slices.Contains(guessed, folder) {
+				guessed = append(guessed, folder)
+				several[path.Base(folder)]++
 			}
-			deeper[in][name] = sub
+			folders[file] = folder
 		}
 	}
 	for file, folder := range folders {
-		if several[folder] && below(file, folder) != "" {
-			folders[file] = below(file, folder)
+		if above := path.Dir(folder); several[path.Base(folder)] > 1 && above != p.Path && folder != "" {
+			folders[file] = above // of several apps' folders in several environments
+		}
+	}
+	known := slices.Sorted(maps.Values(folders))
+	for file, folder := range folders {
+		for _, above := range known {
+			if above != "" && strings.HasPrefix(folder, above+"/") {
+				folders[file] = above // all of which is deployed
+				break
+			}
 		}
 	}
 	return folders

@@ -150,9 +150,9 @@ func parseSettings(data []byte) (Settings, error) {
 		return Settings{}, err
 	}
 	settings.Apps = make(map[string]AppSettings, len(apps))
-	for name, value := range apps {
+	for _, name := range slices.Sorted(maps.Keys(apps)) { // so that of several errors it is always the same
 		at := settingsPath + ".apps." + name
-		app, rest, err := parseAppSettings(at, value, "environments")
+		app, rest, err := parseAppSettings(at, apps[name], "environments")
 		if err != nil {
 			return Settings{}, err
 		}
@@ -162,8 +162,8 @@ func parseSettings(data []byte) (Settings, error) {
 				return Settings{}, err
 			}
 			app.Environments = make(map[string]AppSettings, len(byAlias))
-			for alias, value := range byAlias {
-				if app.Environments[alias], _, err = parseAppSettings(at+".environments."+alias, value); err != nil {
+			for _, alias := range slices.Sorted(maps.Keys(byAlias)) {
+				if app.Environments[alias], _, err = parseAppSettings(at+".environments."+alias, byAlias[alias]); err != nil {
 					return Settings{}, err
 				}
 			}
@@ -190,7 +190,7 @@ func assignsNothing(at string, app AppSettings) string {
 		if yes(environment.AssignToRunAsUser) && len(sets) == 0 {
 			return at + ".environments." + alias + ".assignToRunAsUser"
 		}
-		used = used || environment.AssignToRunAsUser == nil && len(sets) > 0
+		used = used || len(sets) > 0 && (environment.AssignToRunAsUser == nil || *environment.AssignToRunAsUser)
 	}
 	if yes(app.AssignToRunAsUser) && !used {
 		return at + ".assignToRunAsUser"

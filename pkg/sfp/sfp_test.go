@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -229,6 +230,15 @@ func TestParseProjectErrors(t *testing.T) {
 	if _, err := ReadProject(fstest.MapFS{}, ProjectFile); !errors.As(err, &projectErr) || !strings.HasPrefix(err.Error(), "sfdx-project.json: cannot be read") {
 		t.Errorf("a missing project gives %v", err)
 	}
+	for _, text := range []string{
+		`{"apps": {"A": {"assignToRunAsUser": true, "environments": {"uat": {"permissionSets": ["B"]}}}}}`,
+		`{"apps": {"A": {"assignToRunAsUser": true, "environments": {"uat": {"permissionSets": ["B"], "assignToRunAsUser": true}}}}}`,
+		`{"apps": {"A": {"permissionSets": ["B"], "environments": {"uat": {"permissionSets": []}, "sit": {"assignToRunAsUser": true}}}}}`,
+	} {
+		if _, err := ParseProject([]byte(eca(text))); err != nil {
+			t.Errorf("%s is refused: %v", text, err)
+		}
+	}
 }
 
 func FuzzParseProject(f *testing.F) {
@@ -336,6 +346,43 @@ func TestArtifacts(t *testing.T) {
 	}
 	if found, err := FindArtifacts(filepath.Join(dir, "none"), []Package{{Name: "p"}}); err != nil || len(found) > 0 {
 		t.Errorf("a missing directory gives %v, %v", found, err)
+	}
+}
+
+func TestEnvironmentFolders(t *testing.T) {
+	const file = "X.ecaOauthPlcy-meta.xml"
+	for name, want := range map[string]map[string]string{
+		"flat":                         {"default/T": "default", "uat/T": "uat"},
+		"without default":              {"prod/T": "prod", "uat/T": "uat"},
+		"layouts of source":            {"default/main/default/T": "default", "uat/main/default/T": "uat"},
+		"nested":                       {"default/T": "default", "envs/uat/T": "envs/uat", "a/b/sit/T": "a/b/sit"},
+		"apps below environments":      {"default/Erp/T": "default", "uat/Erp/T": "uat", "uat/Crm/T": "uat"},
+		"the same without default":     {"prod/Erp/T": "prod", "uat/Erp/T": "uat"},
+		"more in one environment":      {"default/T": "default", "uat/T": "uat", "uat/more/T": "uat"},
+		"environments in default":      {"default/uat/T": "default", "default/sit/T": "default"},
+		"below a folder":               {"envs/default/T": "envs/default", "envs/uat/T": "envs/uat"},
+		"without folders of types":     {"envs/default": "envs/default", "envs/uat": "envs/uat"},
+		"in none":                      {"": "", "T": "", "default/T": "default"},
+		"layouts of source, undivided": {"main/default/T": "main/default"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fsys := fstest.MapFS{}
+			at := func(dir string) string {
+				return path.Join("src/pol", strings.ReplaceAll(dir, "T", "extlClntAppOauthPolicies"), file)
+			}
+			for dir := range want {
+				fsys[at(dir)] = &fstest.MapFile{}
+			}
+			got := EnvironmentFolders(fsys, Package{Path: "src/pol", Aliasfy: true})
+			for dir, folder := range want {
+				if folder != "" {
+					folder = "src/pol/" + folder
+				}
+				if got[at(dir)] != folder {
+					t.Errorf("%s is in %q, not in %q", dir, got[at(dir)], folder)
+				}
+			}
+		})
 	}
 }
 
