@@ -111,14 +111,8 @@ func (s *Source) open(file string) (*sfp.Artifact, error) {
 	if !strings.HasSuffix(file, ".tgz") {
 		return sfp.OpenArtifact(file)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	once, ok := s.tarballs[file]
-	if !ok {
-		once = sync.OnceValues(func() (*sfp.Artifact, error) { return sfp.OpenArtifact(file) })
-		s.tarballs[file] = once
-	}
-	return once()
+	once, _ := s.tarballs.LoadOrStore(file, sync.OnceValues(func() (*sfp.Artifact, error) { return sfp.OpenArtifact(file) }))
+	return once.(func() (*sfp.Artifact, error))()
 }
 
 // policiesOf looks for OAuth policies in one package of the project.

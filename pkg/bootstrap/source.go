@@ -60,8 +60,7 @@ type Source struct {
 
 	// What is costly to find out, and the same for all orgs.
 	permissionSets func() map[string]string
-	mu             sync.Mutex
-	tarballs       map[string]func() (*sfp.Artifact, error)
+	tarballs       sync.Map // by file, a func() (*sfp.Artifact, error) that opens it once
 }
 
 // Header is an app's header in the source.
@@ -82,7 +81,7 @@ func (h Header) distributionState() string { return cmp.Or(h.Text("distributionS
 // Load reads the project file at a location. It reads files only; an error names
 // the file, the place and the cause.
 func Load(location Location) (*Source, error) {
-	s := &Source{location: location, tarballs: make(map[string]func() (*sfp.Artifact, error))}
+	s := &Source{location: location}
 	s.permissionSets = sync.OnceValue(s.findPermissionSets)
 	project, err := sfp.ReadProject(location.Project, sfp.ProjectFile)
 	if err != nil {
