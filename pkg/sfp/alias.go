@@ -1,6 +1,7 @@
 package sfp
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -101,7 +102,8 @@ func EnvironmentFolders(fsys fs.FS, p Package) map[string]string {
 			layouts = append(layouts, rest)
 		}
 	}
-	slices.SortFunc(layouts, func(a, b string) int { return len(b) - len(a) }) // the longest first
+	slices.SortFunc(layouts, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // the longest first
+	layouts = slices.Compact(layouts)
 	for file, folder := range folders {
 		if folder != "" {
 			continue
@@ -114,23 +116,23 @@ func EnvironmentFolders(fsys fs.FS, p Package) map[string]string {
 			}
 		}
 	}
-	var guessed []string
-	several := make(map[string]int) // folders by name, where nothing but the usual layouts tells them
 	for file, folder := range folders {
 		if folder == "" {
-			if folder = aboveLayout(p, file); folder != "" && len(layouts) == 0 && !slices.Contains(guessed, folder) {
-				guessed = append(guessed, folder)
-				several[path.Base(folder)]++
+			folders[file] = aboveLayout(p, file)
+		}
+	}
+	if len(layouts) == 0 {
+		named := make(map[string]int) // how many folders have a name
+		for _, folder := range slices.Compact(slices.Sorted(maps.Values(folders))) {
+			named[path.Base(folder)]++
+		}
+		for file, folder := range folders {
+			if above := path.Dir(folder); named[path.Base(folder)] > 1 && above != p.Path && folder != "" {
+				folders[file] = above // an app's folder, which several environments have
 			}
-			folders[file] = folder
 		}
 	}
-	for file, folder := range folders {
-		if above := path.Dir(folder); several[path.Base(folder)] > 1 && above != p.Path && folder != "" {
-			folders[file] = above // of several apps' folders in several environments
-		}
-	}
-	known := slices.Sorted(maps.Values(folders))
+	known := slices.Compact(slices.Sorted(maps.Values(folders)))
 	for file, folder := range folders {
 		for _, above := range known {
 			if above != "" && strings.HasPrefix(folder, above+"/") {
