@@ -150,11 +150,11 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 		}
 		// Before anything is done on the org that would be lost.
 		probe, err := os.CreateTemp(filepath.Dir(c.State), ".eca-state-")
-		if err != nil {
-			return usageError{fmt.Errorf("--state: %s cannot be written: %w", c.State, err)}
+		if err == nil {
+			err = errors.Join(probe.Close(), os.Remove(probe.Name()))
 		}
-		if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
-			return usageError{fmt.Errorf("--state: %s cannot be written: %w", c.State, err)}
+		if err != nil {
+			return usageError{fmt.Errorf("--state: %s cannot be written: files cannot be made in %s", c.State, filepath.Dir(c.State))}
 		}
 	}
 	for _, dir := range c.Deploy {
