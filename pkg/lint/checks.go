@@ -49,7 +49,7 @@ func (l *linter) checkContent(file string, data []byte) {
 func (l *linter) checkFiles() {
 	for _, c := range l.components {
 		t := metadata.Lookup(c.Type)
-		if folder := path.Base(path.Dir(c.file)); folder != t.Folder && isTypeFolder(folder) {
+		if folder := path.Base(path.Dir(c.file)); folder != t.Folder && metadata.IsTypeFolder(folder) {
 			l.add("wrong-folder", Warning, c.file, "", fmt.Sprintf("%s is in the folder of another type, %s", c.Type, folder), "move it to "+t.Folder)
 		}
 		l.checkSecrets(c)

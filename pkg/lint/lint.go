@@ -281,10 +281,6 @@ func (l *linter) unknown(typ *metadata.Type, file string) {
 	}
 }
 
-func isTypeFolder(name string) bool {
-	return slices.ContainsFunc(metadata.Types(), func(t *metadata.Type) bool { return t.Folder == name })
-}
-
 // of returns the components of a type.
 func (l *linter) of(typ string) (all []component) {
 	for _, c := range l.components {

@@ -1,5 +1,7 @@
 package metadata
 
+import "slices"
+
 // The metadata types that make up an External Client App, by their names in the
 // Metadata API.
 const (
@@ -104,6 +106,12 @@ func Lookup(name string) *Type {
 		}
 	}
 	return nil
+}
+
+// IsTypeFolder reports whether a directory has the name under which source keeps the
+// files of one of the types.
+func IsTypeFolder(name string) bool {
+	return slices.ContainsFunc(types, func(t Type) bool { return t.Folder == name })
 }
 
 // Types returns the types that this package describes, the header first and

@@ -101,7 +101,7 @@ func (c Config) Check() error {
 		switch {
 		case strings.EqualFold(e.Alias, sfp.DefaultFolder):
 			return errors.New("the environment default is made anyway, with client credentials off")
-		case !folderName.MatchString(e.Alias) || slices.ContainsFunc(metadata.Types(), func(t *metadata.Type) bool { return t.Folder == e.Alias }):
+		case !folderName.MatchString(e.Alias) || metadata.IsTypeFolder(e.Alias):
 			return fmt.Errorf("%q cannot be the name of an environment's folder", e.Alias)
 		case seen[strings.ToLower(e.Alias)]:
 			return fmt.Errorf("the environment %s is there twice", e.Alias)

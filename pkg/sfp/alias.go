@@ -149,7 +149,7 @@ func EnvironmentFolders(fsys fs.FS, p Package) map[string]string {
 func aboveLayout(p Package, file string) string {
 	elements := strings.Split(strings.TrimPrefix(path.Dir(file)+"/", p.Path+"/"), "/")
 	elements = elements[:len(elements)-1]
-	if i := slices.IndexFunc(elements, isTypeFolder); i >= 0 {
+	if i := slices.IndexFunc(elements, metadata.IsTypeFolder); i >= 0 {
 		elements = elements[:i]
 		if n := len(elements); n > 2 && elements[n-2] == "main" && elements[n-1] == "default" {
 			elements = elements[:n-2]
@@ -164,8 +164,4 @@ func aboveLayout(p Package, file string) string {
 		return ""
 	}
 	return path.Join(append([]string{p.Path}, elements...)...)
-}
-
-func isTypeFolder(name string) bool {
-	return slices.ContainsFunc(metadata.Types(), func(t *metadata.Type) bool { return t.Folder == name })
 }
