@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
@@ -125,12 +127,12 @@ func sameID(a, b string) bool {
 
 // statedVersion returns the API version that the flag or the environment states, 0
 // where neither does.
-func (sys *system) statedVersion(flag string) (metadata.Version, error) {
+func (sys *system) statedVersion(flag string) (apiversion.Version, error) {
 	for _, stated := range []struct{ text, origin string }{{flag, "--api-version"}, {sys.getenv("SF_ORG_API_VERSION"), "SF_ORG_API_VERSION"}} {
 		if stated.text == "" {
 			continue
 		}
-		v, err := metadata.ParseVersion(stated.text)
+		v, err := apiversion.Parse(stated.text)
 		if err != nil {
 			return 0, usageError{fmt.Errorf("%s: %w", stated.origin, err)}
 		}
@@ -139,7 +141,7 @@ func (sys *system) statedVersion(flag string) (metadata.Version, error) {
 	return 0, nil
 }
 
-func checkVersion(v metadata.Version, origin string) error {
+func checkVersion(v apiversion.Version, origin string) error {
 	if v < metadata.MinVersion {
 		return usageError{fmt.Errorf("%s: External Client Apps can be bootstrapped from API version %s on, not with %s", origin, metadata.MinVersion, v)}
 	}
@@ -147,7 +149,7 @@ func checkVersion(v metadata.Version, origin string) error {
 }
 
 // apiVersion chooses the API version of a run without asking the org.
-func (sys *system) apiVersion(flag string, session *orgauth.Session, source *bootstrap.Source) (metadata.Version, error) {
+func (sys *system) apiVersion(flag string, session *orgauth.Session, source *bootstrap.Source) (apiversion.Version, error) {
 	version, err := sys.statedVersion(flag)
 	switch {
 	case err != nil || version != 0:
@@ -157,5 +159,5 @@ func (sys *system) apiVersion(flag string, session *orgauth.Session, source *boo
 	case source.Version != 0:
 		return source.Version, checkVersion(source.Version, source.File()+": sourceApiVersion")
 	}
-	return metadata.LatestVersion, nil
+	return apiversion.Latest, nil
 }

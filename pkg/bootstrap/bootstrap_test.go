@@ -15,6 +15,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
@@ -94,7 +96,7 @@ func (o *org) options(p project, pkg string) (bootstrap.Options, error) {
 		o.t.Fatal(err)
 	}
 	session.Kind = o.kind
-	return bootstrap.Options{Source: source, Session: session, Alias: o.alias, Version: metadata.LatestVersion}, nil
+	return bootstrap.Options{Source: source, Session: session, Alias: o.alias, Version: apiversion.Latest}, nil
 }
 
 // run deploys the headers and bootstraps package def.
@@ -280,7 +282,7 @@ func TestExistingComponents(t *testing.T) {
 // upsert brings components to the org as somebody else would.
 func (o *org) upsert(components ...*metadata.Component) {
 	o.t.Helper()
-	client := &mdapi.Client{InstanceURL: o.URL, Version: metadata.LatestVersion, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: o.AccessToken()})}
+	client := &mdapi.Client{InstanceURL: o.URL, Version: apiversion.Latest, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: o.AccessToken()})}
 	results, err := client.Upsert(o.t.Context(), components)
 	if err != nil {
 		o.t.Fatal(err)
@@ -780,13 +782,13 @@ func TestPackagedAppsAreLeftAlone(t *testing.T) {
 
 func TestOneAppIsRefusedAndOthersGoOn(t *testing.T) {
 	// Of versions that are newer than the table, scopes are the org's to judge.
-	o := startOrg(t, simorg.Config{Version: metadata.LatestVersion + 1})
+	o := startOrg(t, simorg.Config{Version: apiversion.Latest + 1})
 	p := settings(`"Bad": {"oauthSettings": {"commaSeparatedOauthScopes": "Nonsense"}}`).with(header("Bad")).with(header("Good"))
 	options, err := o.options(p, "def")
 	if err != nil {
 		t.Fatal(err)
 	}
-	options.Version = metadata.LatestVersion + 1
+	options.Version = apiversion.Latest + 1
 	if err := o.Deploy(p.fs(), "src/def"); err != nil {
 		t.Fatal(err)
 	}

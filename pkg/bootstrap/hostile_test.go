@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
@@ -80,7 +82,7 @@ func TestHostileAnswers(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			report, err := bootstrap.Run(ctx, bootstrap.Options{Source: source, Session: session, Version: metadata.LatestVersion})
+			report, err := bootstrap.Run(ctx, bootstrap.Options{Source: source, Session: session, Version: apiversion.Latest})
 			runtime.ReadMemStats(&after)
 			if err == nil || ctx.Err() != nil {
 				t.Errorf("ended with %v", err)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -109,7 +111,7 @@ func TestFindings(t *testing.T) {
 func TestFindingsOfVersions(t *testing.T) {
 	p := simple().with(policies("uat", "MyApp", "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>")) // from 65.0
 	for _, test := range []struct {
-		project, run metadata.Version
+		project, run apiversion.Version
 		findings     int
 		certain      bool
 	}{{67, 65, 0, false}, {64, 64, 1, true}, {64, 66, 1, false}, {66, 64, 0, false}} {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -87,7 +89,7 @@ func inSource(apps []*App, target Target, source *Source) (all []Finding) {
 				f.Problem, f.Says, f.Fix = p.Err.Error(), p.Says, p.Fix
 				switch p.Kind {
 				case metadata.UnknownField, metadata.WrongValue:
-					f.Certain = f.Certain && max(version, target.Version) <= metadata.LatestVersion // a later version may have it
+					f.Certain = f.Certain && max(version, target.Version) <= apiversion.Latest // a later version may have it
 				case metadata.NewerField:
 					f.Certain = source.Version != 0 && slices.ContainsFunc(file.Problems(target.Version), func(q metadata.Problem) bool { return q.Field == p.Field && q.Kind == p.Kind })
 				}

@@ -3,6 +3,8 @@ package bootstrap
 import (
 	"slices"
 
+	"github.com/ecakit/ecakit/pkg/internal/words"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -102,7 +104,7 @@ func (r *Report) add(p *Plan) {
 		app := r.app(plan.App.Name)
 		app.Warnings = plan.Warnings
 		if key := p.ConsumerKey(plan.App); key != "" {
-			app.ConsumerKey = metadata.ShortKey(key)
+			app.ConsumerKey = words.ShortKey(key)
 		}
 		for _, c := range plan.Components {
 			component := ComponentReport{Type: c.Type, FullName: c.FullName, Action: c.Action, Changes: c.Changes, Done: c.Err == nil && (c.Done || c.Action == Unchanged), Uncertain: c.Uncertain}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
@@ -24,7 +26,7 @@ type Options struct {
 	Alias string
 
 	// Version is the API version of all calls. It decides which fields can be stated.
-	Version metadata.Version
+	Version apiversion.Version
 
 	// HTTPClient sends the requests; nil stands for http.DefaultClient.
 	HTTPClient *http.Client

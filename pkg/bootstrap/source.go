@@ -13,6 +13,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/internal/words"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -51,7 +54,7 @@ type Location struct {
 // Source is what the files of a run say. See Load.
 type Source struct {
 	// Version is the project's sourceApiVersion, 0 where it has none.
-	Version metadata.Version
+	Version apiversion.Version
 
 	location Location
 	project  *sfp.Project
@@ -101,7 +104,7 @@ func Load(location Location) (*Source, error) {
 		if known := project.Package(location.Package); known != nil {
 			p = *known
 		} else if location.PackageDirectory == "" {
-			return nil, fmt.Errorf("%s has no package %q%s", s.name(sfp.ProjectFile), location.Package, metadata.DidYouMean(location.Package, packageNames(project)))
+			return nil, fmt.Errorf("%s has no package %q%s", s.name(sfp.ProjectFile), location.Package, words.DidYouMean(location.Package, packageNames(project)))
 		}
 		if location.PackageDirectory != "" {
 			p.Path = path.Clean(filepath.ToSlash(location.PackageDirectory))

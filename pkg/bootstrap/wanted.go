@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/internal/words"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -31,7 +34,7 @@ type Target struct {
 	// DomainURL is the org's own domain, like https://example.my.salesforce.com.
 	DomainURL string
 	// Version is the API version of the calls.
-	Version metadata.Version
+	Version apiversion.Version
 	// ApplyPolicies makes the OAuth policies part of what is wanted, whatever the
 	// project says.
 	ApplyPolicies bool
@@ -178,7 +181,7 @@ func (s *Source) checkNames(headers []Header, warn func(string)) error {
 				return s.settingError(name, "", fmt.Errorf("the app of this package is written %s", app))
 			}
 		}
-		if similar := metadata.DidYouMean(name, without); similar != "" || s.location.Package == "" {
+		if similar := words.DidYouMean(name, without); similar != "" || s.location.Package == "" {
 			warn(fmt.Sprintf("%s: plugins.eca.apps.%s is for an app that has no header here%s", s.name(s.project.File), name, similar))
 		}
 	}
@@ -291,7 +294,7 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 		target.warn(fmt.Sprintf("%s has replacements, which sf makes when it deploys, and eca does not in the policies that it applies", s.name(s.project.File)))
 	}
 	for _, problem := range file.Problems(target.Version) {
-		later := target.Version > metadata.LatestVersion // which may have what this table does not
+		later := target.Version > apiversion.Latest // which may have what this table does not
 		if problem.Kind == metadata.SecretValue || later && (problem.Kind == metadata.UnknownField || problem.Kind == metadata.WrongValue) {
 			continue
 		}

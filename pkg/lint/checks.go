@@ -10,6 +10,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/internal/words"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -93,7 +96,7 @@ func (l *linter) checkFields(c component) {
 		case metadata.MissingField:
 			rule = "missing-element"
 		}
-		if l.project.SourceAPIVersion > metadata.LatestVersion && (p.Kind == metadata.UnknownField || p.Kind == metadata.WrongValue) {
+		if l.project.SourceAPIVersion > apiversion.Latest && (p.Kind == metadata.UnknownField || p.Kind == metadata.WrongValue) {
 			level = Warning // a version that this table does not know may have it
 		}
 		if p.Says != "" {
@@ -418,7 +421,7 @@ func (l *linter) checkApps() {
 			level = Error // which the hook refuses
 		}
 		if !slices.Contains(names, app) {
-			l.add("unknown-app", level, sfp.ProjectFile, "plugins.eca.apps."+app, fmt.Sprintf("plugins.eca.apps.%s is for an app of which the project has no header%s", app, metadata.DidYouMean(app, names)), "correct the name, case and all, or remove the entry")
+			l.add("unknown-app", level, sfp.ProjectFile, "plugins.eca.apps."+app, fmt.Sprintf("plugins.eca.apps.%s is for an app of which the project has no header%s", app, words.DidYouMean(app, names)), "correct the name, case and all, or remove the entry")
 		}
 	}
 }

@@ -20,6 +20,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/internal/words"
+
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -164,7 +167,7 @@ func (l *linter) add(rule string, level Level, file, at, message, fix string) {
 	if len(l.findings) >= maxFindings {
 		return
 	}
-	l.findings = append(l.findings, Finding{Rule: rule, Level: level, File: file, Line: l.line(file, at, message), Message: metadata.Clip(message), Fix: metadata.Clip(fix)})
+	l.findings = append(l.findings, Finding{Rule: rule, Level: level, File: file, Line: l.line(file, at, message), Message: words.Clip(message), Fix: words.Clip(fix)})
 }
 
 // maxFindings bounds the findings of a run, of which nobody reads so many.
@@ -337,7 +340,7 @@ func (l *linter) checkResolution() {
 			aliases[alias] = true
 		}
 	}
-	version := cmp.Or(l.project.SourceAPIVersion, metadata.LatestVersion)
+	version := cmp.Or(l.project.SourceAPIVersion, apiversion.Latest)
 	if len(aliases) == 0 {
 		aliases["any org"] = true
 	}

@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/errgroup"
 
@@ -41,7 +43,7 @@ type Client struct {
 
 	// Version is the API version of the endpoint. It decides which fields the
 	// org knows.
-	Version metadata.Version
+	Version apiversion.Version
 
 	// Tokens gives the access token that goes into each call's SessionHeader.
 	// Where it can renew a token, as an *orgauth.Session can, a call that the org

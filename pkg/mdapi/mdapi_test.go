@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/mdapi"
@@ -22,7 +24,7 @@ import (
 )
 
 func client(org *simorg.Server) *mdapi.Client {
-	return &mdapi.Client{InstanceURL: org.URL, Version: metadata.LatestVersion, Tokens: token(org.AccessToken())}
+	return &mdapi.Client{InstanceURL: org.URL, Version: apiversion.Latest, Tokens: token(org.AccessToken())}
 }
 
 func token(t string) oauth2.TokenSource {

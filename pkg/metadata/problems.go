@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
 // ProblemKind tells apart what can be wrong with a field of a component.
@@ -33,11 +36,11 @@ type Problem struct {
 
 // Problems returns what is wrong with the component's fields for an API version,
 // in the order in which they stand. The version 0 stands for any, so that no
-// field is too new. Of versions beyond LatestVersion, fields and enum values that
+// field is too new. Of versions beyond apiversion.Latest, fields and enum values that
 // the table does not have may be right all the same.
 //
 // A component of a type that the table does not have has none.
-func (c *Component) Problems(v Version) []Problem {
+func (c *Component) Problems(v apiversion.Version) []Problem {
 	t := Lookup(c.Type)
 	if t == nil {
 		return nil
@@ -60,13 +63,13 @@ func (c *Component) Secret() error {
 	return nil
 }
 
-func problems(fields []Field, types []FieldType, in, prefix string, v Version) (all []Problem) {
+func problems(fields []Field, types []FieldType, in, prefix string, v apiversion.Version) (all []Problem) {
 	seen := make(map[string]bool)
 	for _, f := range fields {
 		if len(all) > maxProblems {
 			break
 		}
-		at := prefix + Clip(f.Name)
+		at := prefix + words.Clip(f.Name)
 		ft := findField(types, f.Name)
 		if ft != nil && !ft.Repeated && seen[f.Name] {
 			all = append(all, Problem{Field: at, Kind: RepeatedField, Err: errors.New("stands more than once"), Fix: "leave one of them"})
@@ -78,7 +81,7 @@ func problems(fields []Field, types []FieldType, in, prefix string, v Version) (
 				known = append(known, t.Name)
 			}
 			p := Problem{Field: at, Kind: UnknownField, Err: fmt.Errorf("%s has no such element", in), Fix: "remove it"}
-			if similar := similarName(f.Name, known); similar != "" {
+			if similar := words.Similar(f.Name, known); similar != "" {
 				p.Fix = "it is called " + similar
 			}
 			all = append(all, p)
@@ -101,8 +104,8 @@ func problems(fields []Field, types []FieldType, in, prefix string, v Version) (
 		case CheckSecret(text) != nil:
 			all = append(all, Problem{Field: at, Kind: SecretValue, Err: err, Fix: "remove it, and replace the key, which the repository has seen"})
 		case ft.Kind == Enum && !slices.Contains(ft.Values, text):
-			p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("%q is not one of %s", Clip(text), strings.Join(ft.Values, ", ")), Says: fmt.Sprintf("'%s' is not a valid value for the enum '%s'", Clip(text), ft.EnumName), Fix: "write one of them"}
-			if similar := similarName(text, ft.Values); similar != "" {
+			p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("%q is not one of %s", words.Clip(text), strings.Join(ft.Values, ", ")), Says: fmt.Sprintf("'%s' is not a valid value for the enum '%s'", words.Clip(text), ft.EnumName), Fix: "write one of them"}
+			if similar := words.Similar(text, ft.Values); similar != "" {
 				p.Fix = "write " + similar
 			}
 			all = append(all, p)
@@ -112,8 +115,8 @@ func problems(fields []Field, types []FieldType, in, prefix string, v Version) (
 		if f.Name == "commaSeparatedOauthScopes" {
 			for _, scope := range ft.items(f.Text) {
 				if !slices.Contains(Scopes, scope) {
-					p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("there is no OAuth scope %q", Clip(scope)), Fix: "write one of " + strings.Join(Scopes, ", ")}
-					if similar := similarName(scope, Scopes); similar != "" {
+					p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("there is no OAuth scope %q", words.Clip(scope)), Fix: "write one of " + strings.Join(Scopes, ", ")}
+					if similar := words.Similar(scope, Scopes); similar != "" {
 						p.Fix = "write " + similar
 					}
 					all = append(all, p)

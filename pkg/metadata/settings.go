@@ -9,7 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
 // SettingError says which setting is wrong, and how.
@@ -18,7 +19,7 @@ type SettingError struct {
 	Err  error
 }
 
-func (e *SettingError) Error() string { return Clip(e.Path) + ": " + e.Err.Error() }
+func (e *SettingError) Error() string { return words.Clip(e.Path) + ": " + e.Err.Error() }
 
 func (e *SettingError) Unwrap() error { return e.Err }
 
@@ -47,7 +48,7 @@ func (t *Type) State(path string, value any) (Stated, error) {
 		case name == "fullName":
 			return nil, &SettingError{at, errors.New("cannot be set: an existing component keeps its name, a new one is named after the app")}
 		case ft == nil:
-			return nil, &SettingError{at, fmt.Errorf("%s has no such field%s", t.Name, DidYouMean(name, t.fieldNames()))}
+			return nil, &SettingError{at, fmt.Errorf("%s has no such field%s", t.Name, words.DidYouMean(name, t.fieldNames()))}
 		case name == "externalClientApplication":
 			return nil, &SettingError{at, errors.New("cannot be set: it is always the app that the settings are for")}
 		case ft.Action:
@@ -66,9 +67,9 @@ func (t *Type) State(path string, value any) (Stated, error) {
 
 // CheckVersion reports the first stated field, or OAuth scope, that the API
 // version does not have. The platform answers such a field with a fault that
-// fails the whole call. Of versions beyond LatestVersion, scopes are not known
+// fails the whole call. Of versions beyond apiversion.Latest, scopes are not known
 // here and left to the org. The error names the field.
-func (t *Type) CheckVersion(stated Stated, v Version) error {
+func (t *Type) CheckVersion(stated Stated, v apiversion.Version) error {
 	for _, name := range slices.Sorted(maps.Keys(stated)) {
 		ft := t.Field(name)
 		if ft == nil {
@@ -77,12 +78,12 @@ func (t *Type) CheckVersion(stated Stated, v Version) error {
 		if ft.Since > v {
 			return &SettingError{name, fmt.Errorf("needs API version %s or later, and this run uses %s", ft.Since, v)}
 		}
-		if name != "commaSeparatedOauthScopes" || v > LatestVersion || len(stated[name]) == 0 {
+		if name != "commaSeparatedOauthScopes" || v > apiversion.Latest || len(stated[name]) == 0 {
 			continue
 		}
 		for _, scope := range ft.items(stated[name][0].Text) {
 			if !slices.Contains(Scopes, scope) {
-				return &SettingError{name, fmt.Errorf("there is no OAuth scope %q%s; there are %s", scope, DidYouMean(scope, Scopes), strings.Join(Scopes, ", "))}
+				return &SettingError{name, fmt.Errorf("there is no OAuth scope %q%s; there are %s", scope, words.DidYouMean(scope, Scopes), strings.Join(Scopes, ", "))}
 			}
 		}
 	}
@@ -182,7 +183,7 @@ func (ft *FieldType) fromJSON(path string, value any) ([]Field, error) {
 	}
 	if err := ft.check(f); err != nil {
 		if ft.Kind == Enum {
-			err = fmt.Errorf("%w%s", err, DidYouMean(text, ft.Values))
+			err = fmt.Errorf("%w%s", err, words.DidYouMean(text, ft.Values))
 		}
 		return nil, &SettingError{path, err}
 	}
@@ -219,7 +220,7 @@ func (ft *FieldType) structFromJSON(path string, value any) (Field, error) {
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		nt := findField(ft.Fields, name)
 		if nt == nil {
-			return Field{}, &SettingError{path + "." + name, fmt.Errorf("%s has no such field%s", ft.Name, DidYouMean(name, names))}
+			return Field{}, &SettingError{path + "." + name, fmt.Errorf("%s has no such field%s", ft.Name, words.DidYouMean(name, names))}
 		}
 		values, err := nt.fromJSON(path+"."+name, object[name])
 		if err != nil {
@@ -268,40 +269,6 @@ func checkScope(scope string) error {
 		}
 	}
 	return nil
-}
-
-// DidYouMean returns "; did you mean NAME?" for the known name that a mistyped
-// one is closest to, or "" where none is close.
-func DidYouMean(name string, known []string) string {
-	if similar := similarName(name, known); similar != "" {
-		return "; did you mean " + similar + "?"
-	}
-	return ""
-}
-
-// similarName returns the known name that a mistyped one is closest to, or else
-// the only one that begins with it, or "".
-func similarName(name string, known []string) string {
-	if len(name) > 100 {
-		return "" // no name is so long
-	}
-	best, distance := "", 1+len(name)/3
-	var longer []string
-	for _, k := range known {
-		if strings.EqualFold(name, k) {
-			return k
-		}
-		if d := levenshtein.ComputeDistance(strings.ToLower(name), strings.ToLower(k)); d <= distance {
-			best, distance = k, d-1
-		}
-		if len(name) >= 4 && strings.HasPrefix(strings.ToLower(k), strings.ToLower(name)) {
-			longer = append(longer, k)
-		}
-	}
-	if best == "" && len(longer) == 1 {
-		return longer[0]
-	}
-	return best
 }
 
 func jsonKind(value any) string {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/ecakit/ecakit/pkg/apiversion"
 )
 
 func TestStateRefuses(t *testing.T) {
@@ -82,10 +84,10 @@ func TestCheckVersion(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	scopes := settings(t, OAuthSettings, `{"commaSeparatedOauthScopes": ["Api", "Apii"]}`)
-	if err := Lookup(OAuthSettings).CheckVersion(scopes, LatestVersion+1); err != nil {
+	if err := Lookup(OAuthSettings).CheckVersion(scopes, apiversion.Latest+1); err != nil {
 		t.Error(err)
 	}
-	if err := Lookup(OAuthSettings).CheckVersion(scopes, LatestVersion); err == nil || !strings.Contains(err.Error(), `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; there are Address, Api,`) {
+	if err := Lookup(OAuthSettings).CheckVersion(scopes, apiversion.Latest); err == nil || !strings.Contains(err.Error(), `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; there are Address, Api,`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,6 +1,10 @@
 package metadata
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/ecakit/ecakit/pkg/apiversion"
+)
 
 // The metadata types that make up an External Client App, by their names in the
 // Metadata API.
@@ -34,11 +38,11 @@ func (k Kind) String() string {
 // keeps it. The table that Types returns follows the Metadata API WSDL of API
 // 67.0; a test holds it against the WSDL's schema.
 type Type struct {
-	Name   string      // as in xsi:type and at the root of a source file
-	Folder string      // the folder of source files and of deploy zips
-	Suffix string      // of a file in a deploy zip; source files add "-meta.xml"
-	Since  Version     // the first API version that has the type
-	Fields []FieldType // in WSDL order, without fullName
+	Name   string             // as in xsi:type and at the root of a source file
+	Folder string             // the folder of source files and of deploy zips
+	Suffix string             // of a file in a deploy zip; source files add "-meta.xml"
+	Since  apiversion.Version // the first API version that has the type
+	Fields []FieldType        // in WSDL order, without fullName
 }
 
 // FieldType describes one field of a type.
@@ -53,7 +57,7 @@ type FieldType struct {
 
 	// Since is the first API version that has the field, where Salesforce's
 	// documentation says so; 0 stands for the type's own.
-	Since Version
+	Since apiversion.Version
 
 	// List is what separates the items of a list that the platform keeps in one
 	// string: "," for scopes, "\n" for callback URLs. Order carries no meaning.

@@ -78,12 +78,3 @@ func TestFieldsAreInWSDLOrder(t *testing.T) {
 		}
 	}
 }
-
-func TestParseVersion(t *testing.T) {
-	for text, want := range map[string]Version{"65.0": 65, "65": 65, "9.0": 9, "": 0, "65.1": 0, "v65.0": 0, "0": 0, "-1": 0, "99999999": 0, "sixty": 0} {
-		got, err := ParseVersion(text)
-		if got != want || (err == nil) != (want != 0) {
-			t.Errorf("ParseVersion(%q) = %v, %v, want %v", text, got, err, want)
-		}
-	}
-}

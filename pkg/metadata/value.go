@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
 // boolean returns "true" or "false" for the text of a boolean field, with the
@@ -51,13 +53,13 @@ func (ft *FieldType) check(f Field) error {
 	}
 	switch {
 	case ft.Kind == Boolean && !slices.Contains([]string{"true", "false", "1", "0"}, text):
-		return fmt.Errorf("%q is neither true nor false", Clip(f.Text))
+		return fmt.Errorf("%q is neither true nor false", words.Clip(f.Text))
 	case ft.Kind == Int:
 		if _, err := strconv.ParseInt(text, 10, 32); err != nil {
-			return fmt.Errorf("%q is not a whole number", Clip(f.Text))
+			return fmt.Errorf("%q is not a whole number", words.Clip(f.Text))
 		}
 	case ft.Kind == Enum && !slices.Contains(ft.Values, text):
-		return fmt.Errorf("%q is not one of %s", Clip(f.Text), strings.Join(ft.Values, ", "))
+		return fmt.Errorf("%q is not one of %s", words.Clip(f.Text), strings.Join(ft.Values, ", "))
 	}
 	return nil
 }
@@ -135,7 +137,7 @@ func (ft *FieldType) display(values []Field) string {
 		case ft.Secret, CheckSecret(f.Text) != nil:
 			parts = append(parts, "(secret)")
 		case ft.Name == "consumerKey":
-			parts = append(parts, ShortKey(f.Text))
+			parts = append(parts, words.ShortKey(f.Text))
 		case ft.PEM:
 			if text := ft.canonical(f); text != "" {
 				parts = append(parts, fmt.Sprintf("sha256:%.8x", sha256.Sum256([]byte(text))))
@@ -150,25 +152,5 @@ func (ft *FieldType) display(values []Field) string {
 			parts = append(parts, f.Text)
 		}
 	}
-	return Clip(strings.Join(parts, ", "))
-}
-
-// maxShown is the most of a value that is shown.
-const maxShown = 1000
-
-// Clip cuts a text that is too long to be shown.
-func Clip(text string) string {
-	if len(text) > maxShown {
-		return strings.ToValidUTF8(text[:maxShown], "") + "…"
-	}
-	return text
-}
-
-// ShortKey shortens a consumer key to what tells it from others without
-// allowing its use: a few characters from both ends.
-func ShortKey(key string) string {
-	if len(key) < 16 {
-		return "…"
-	}
-	return key[:5] + "…" + key[len(key)-3:]
+	return words.Clip(strings.Join(parts, ", "))
 }

@@ -11,10 +11,11 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/internal/wire"
-	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 // Kind is what sort of org it is, as far as that is known without asking it.
@@ -46,7 +47,7 @@ type Session struct {
 
 	// Version is the API version that the org was last seen with, 0 where
 	// unknown.
-	Version metadata.Version
+	Version apiversion.Version
 
 	*renewal
 }

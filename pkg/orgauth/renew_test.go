@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
@@ -70,7 +72,7 @@ func fakeSF(t *testing.T, script string) string {
 
 // call makes some calls at once with a session.
 func call(t *testing.T, org *simorg.Server, s *orgauth.Session) error {
-	client := &mdapi.Client{InstanceURL: s.InstanceURL, Version: metadata.LatestVersion, Tokens: s}
+	client := &mdapi.Client{InstanceURL: s.InstanceURL, Version: apiversion.Latest, Tokens: s}
 	var wg sync.WaitGroup
 	errs := make([]error, 5)
 	for i := range errs {

@@ -14,8 +14,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/internal/words"
+
 	"github.com/ecakit/ecakit/pkg/internal/files"
-	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 // Store is the place where the Salesforce CLI keeps its logins: a directory with
@@ -94,7 +96,7 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 		if strings.Contains(org, "@") {
 			alias = "ALIAS"
 		}
-		message := fmt.Sprintf("no org %q is logged in on this machine%s; log in first, for example with: sf org login web --alias %s", org, metadata.DidYouMean(org, aliases.names()), alias)
+		message := fmt.Sprintf("no org %q is logged in on this machine%s; log in first, for example with: sf org login web --alias %s", org, words.DidYouMean(org, aliases.names()), alias)
 		if ok {
 			message = fmt.Sprintf("the alias %q stands for %s, which is not logged in on this machine; log in first, for example with: sf org login web --alias %[1]s", org, username)
 		}
@@ -129,7 +131,7 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 	if kind := l.kind(); kind != Unknown {
 		session.Kind = kind
 	}
-	if v, err := metadata.ParseVersion(l.InstanceAPIVersion); err == nil {
+	if v, err := apiversion.Parse(l.InstanceAPIVersion); err == nil {
 		session.Version = v
 	}
 	return session, nil
@@ -153,7 +155,7 @@ func (s *Store) Known(org string) Session {
 		known.Alias = aliases.alias(known.Username)
 	}
 	known.OrgID, known.Kind = l.OrgID, l.kind()
-	if v, err := metadata.ParseVersion(l.InstanceAPIVersion); err == nil {
+	if v, err := apiversion.Parse(l.InstanceAPIVersion); err == nil {
 		known.Version = v
 	}
 	return known

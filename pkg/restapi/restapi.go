@@ -14,10 +14,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/internal/wire"
-	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 // Client calls the REST API of one org. It holds no state and may be used by
@@ -28,7 +29,7 @@ type Client struct {
 	InstanceURL string
 
 	// Version is the API version of the endpoints.
-	Version metadata.Version
+	Version apiversion.Version
 
 	// Tokens gives the access token for the Authorization header. Where it can
 	// renew a token, as an *orgauth.Session can, a call that the org refuses for an

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/ecakit/ecakit/pkg/internal/words"
+
 	"github.com/rogpeppe/go-internal/lockedfile"
 
 	"github.com/ecakit/ecakit"
@@ -423,7 +425,7 @@ func editProject(fsys fs.FS, data []byte, packages []sfp.NewPackage, config Conf
 	}
 	for _, scope := range settings.OAuthSettings.Scopes {
 		if !slices.Contains(metadata.Scopes, scope) {
-			return File{}, fmt.Errorf("there is no OAuth scope %q%s", scope, metadata.DidYouMean(scope, metadata.Scopes))
+			return File{}, fmt.Errorf("there is no OAuth scope %q%s", scope, words.DidYouMean(scope, metadata.Scopes))
 		}
 	}
 	edited, err := sfp.AddToProject(data, packages, config.App, settings)

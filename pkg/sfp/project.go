@@ -12,7 +12,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/apiversion"
 )
 
 // ProjectFile is the name of a Salesforce project's file.
@@ -26,8 +26,8 @@ const OriginalProjectFile = "manifests/sfdx-project.json.ori"
 type Project struct {
 	File             string // the file's path, for messages
 	Packages         []Package
-	SourceAPIVersion metadata.Version // 0 where the file has none
-	Settings         Settings         // of plugins.eca
+	SourceAPIVersion apiversion.Version // 0 where the file has none
+	Settings         Settings           // of plugins.eca
 
 	// Replaces says that sf replaces texts in source files when it deploys them:
 	// "replacements".
@@ -124,7 +124,7 @@ func ParseProject(data []byte) (*Project, error) {
 		})
 	}
 	if file.SourceAPIVersion != "" {
-		v, err := metadata.ParseVersion(file.SourceAPIVersion)
+		v, err := apiversion.Parse(file.SourceAPIVersion)
 		if err != nil {
 			return nil, fmt.Errorf("sourceApiVersion: %w", err)
 		}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/internal/words"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -292,7 +294,7 @@ func object(at string, value any, known ...string) (map[string]any, error) {
 	}
 	for key := range o {
 		if len(known) > 0 && !slices.Contains(known, key) {
-			return nil, &metadata.SettingError{Path: at + "." + key, Err: fmt.Errorf("there is no such setting%s", metadata.DidYouMean(key, known))}
+			return nil, &metadata.SettingError{Path: at + "." + key, Err: fmt.Errorf("there is no such setting%s", words.DidYouMean(key, known))}
 		}
 	}
 	return o, nil

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -54,7 +56,7 @@ type deployFile struct {
 
 // collect reads the components below a directory. Their files end in the types'
 // suffixes and in ending, which is "-meta.xml" in source and "" in a deploy's zip.
-func (o *Org) collect(fsys fs.FS, dir, ending string, version metadata.Version) (files []*deployFile, failures []DeployFailure, err error) {
+func (o *Org) collect(fsys fs.FS, dir, ending string, version apiversion.Version) (files []*deployFile, failures []DeployFailure, err error) {
 	err = fs.WalkDir(fsys, dir, func(p string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -82,7 +84,7 @@ func (o *Org) collect(fsys fs.FS, dir, ending string, version metadata.Version) 
 }
 
 // deployFiles brings components by way of a deploy, all or none.
-func (o *Org) deployFiles(files []*deployFile, version metadata.Version, checkOnly bool) (failures []DeployFailure) {
+func (o *Org) deployFiles(files []*deployFile, version apiversion.Version, checkOnly bool) (failures []DeployFailure) {
 	before, broken := o.snapshot(), maps.Clone(o.broken)
 	for _, f := range files {
 		f.created = o.find(f.rec.typ, f.rec.fullName) == nil
@@ -105,7 +107,7 @@ func problem(err error) string {
 }
 
 // deploy brings one component by way of a deploy.
-func (o *Org) deploy(rec *record, version metadata.Version) error {
+func (o *Org) deploy(rec *record, version apiversion.Version) error {
 	switch rec.typ {
 	case metadata.GlobalOAuthSettings:
 		if o.config.Kind == Scratch {
@@ -139,7 +141,7 @@ func typeOf(name, ending string) (*metadata.Type, string) {
 	return nil, ""
 }
 
-func readSource(fsys fs.FS, name string, typ *metadata.Type, version metadata.Version) (*record, error) {
+func readSource(fsys fs.FS, name string, typ *metadata.Type, version apiversion.Version) (*record, error) {
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -37,7 +39,7 @@ const (
 
 // takeDeploy deploys a zip in the Metadata API's format: below a root directory
 // or none, folders of types, and package.xml.
-func (o *Org) takeDeploy(zipped []byte, version metadata.Version, checkOnly bool) (*deployJob, error) {
+func (o *Org) takeDeploy(zipped []byte, version apiversion.Version, checkOnly bool) (*deployJob, error) {
 	reader, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
 	if err != nil {
 		return nil, &soapError{"sf:INVALID_ZIP_FILE", "INVALID_ZIP_FILE: " + err.Error()} // assumed wording
@@ -232,7 +234,7 @@ func (j *deployJob) message(file, typ, fullName string, created bool, problem st
 
 // deployREST answers the REST form of deploys: POST metadata/deployRequest with a
 // multipart body, and GET metadata/deployRequest/ID.
-func (o *Org) deployREST(r *http.Request, key string, body []byte, version metadata.Version) (any, *restError) {
+func (o *Org) deployREST(r *http.Request, key string, body []byte, version apiversion.Version) (any, *restError) {
 	resource, id, _ := strings.Cut(key, "/")
 	if resource != "deployRequest" {
 		return nil, notFoundREST

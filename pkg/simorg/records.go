@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -91,7 +93,7 @@ func (o *Org) store(rec *record) {
 // decodeRecord reads a component as strictly as the platform does: elements in
 // the WSDL's order, none that the API version does not know, values of their
 // kind.
-func decodeRecord(n *node, typeName string, version metadata.Version) (*record, error) {
+func decodeRecord(n *node, typeName string, version apiversion.Version) (*record, error) {
 	typ := metadata.Lookup(typeName)
 	if typ == nil || typ.Since > version {
 		return nil, unknownType(typeName)
@@ -113,7 +115,7 @@ func decodeRecord(n *node, typeName string, version metadata.Version) (*record, 
 	return rec, err
 }
 
-func decodeFields(nodes []*node, in string, types []metadata.FieldType, version metadata.Version) ([]value, error) {
+func decodeFields(nodes []*node, in string, types []metadata.FieldType, version apiversion.Version) ([]value, error) {
 	var values []value
 	at := 0 // the first type that may come next
 	for _, n := range nodes {
@@ -178,7 +180,7 @@ func normalize(v *value, ft metadata.FieldType) error {
 }
 
 // encode writes a record as readMetadata returns it.
-func (o *Org) encode(rec *record, typ *metadata.Type, version metadata.Version) string {
+func (o *Org) encode(rec *record, typ *metadata.Type, version apiversion.Version) string {
 	var b strings.Builder
 	b.WriteString(`<records xsi:type="` + typ.Name + `">` + element("fullName", rec.fullName))
 	for _, ft := range typ.Fields {

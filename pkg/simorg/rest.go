@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -51,7 +53,7 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 	}
 	rest, _ := strings.CutPrefix(path, "/services/data/v")
 	number, resource, _ := strings.Cut(rest, "/")
-	version, err := metadata.ParseVersion(number)
+	version, err := apiversion.Parse(number)
 	if err != nil || version > o.config.Version {
 		return nil, notFoundREST
 	}
@@ -71,7 +73,7 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 
 func (o *Org) versions() any {
 	var all []map[string]string
-	for v := metadata.Version(59); v <= o.config.Version; v++ {
+	for v := apiversion.Version(59); v <= o.config.Version; v++ {
 		all = append(all, map[string]string{"label": "API " + v.String(), "url": "/services/data/v" + v.String(), "version": v.String()})
 	}
 	return all

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -44,7 +46,7 @@ var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
 
 // put creates or replaces a record, as an upsert does: fields that are left out
 // go back to their defaults.
-func (o *Org) put(rec *record, version metadata.Version) error {
+func (o *Org) put(rec *record, version apiversion.Version) error {
 	if rec.fullName == "" {
 		return refuse("REQUIRED_FIELD_MISSING", "Required field is missing: fullName")
 	}

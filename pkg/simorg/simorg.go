@@ -31,7 +31,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/apiversion"
 )
 
 // Kind is what sort of org is simulated.
@@ -48,8 +48,8 @@ const (
 // every API version that pkg/metadata knows.
 type Config struct {
 	Kind     Kind
-	Username string           // the administrator whose session AccessToken is; "" is admin@example.com
-	Version  metadata.Version // the newest API version that the org speaks; 0 is metadata.LatestVersion
+	Username string             // the administrator whose session AccessToken is; "" is admin@example.com
+	Version  apiversion.Version // the newest API version that the org speaks; 0 is apiversion.Latest
 
 	// Latency is how long every answer is held back.
 	Latency time.Duration
@@ -127,7 +127,7 @@ func New(config Config) *Org {
 		config.Username = "admin@example.com"
 	}
 	if config.Version == 0 {
-		config.Version = metadata.LatestVersion
+		config.Version = apiversion.Latest
 	}
 	config.Users = append([]User{{Username: config.Username}}, config.Users...)
 	o := &Org{

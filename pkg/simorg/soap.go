@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -126,12 +128,12 @@ func (n *node) namespace(prefix string) string {
 type call struct {
 	session   string
 	operation *node
-	version   metadata.Version
+	version   apiversion.Version
 }
 
 // parseCall takes a SOAP request apart.
 func parseCall(path string, body []byte) (call, error) {
-	version, err := metadata.ParseVersion(strings.Trim(strings.TrimPrefix(path, soapPath), "/"))
+	version, err := apiversion.Parse(strings.Trim(strings.TrimPrefix(path, soapPath), "/"))
 	if err != nil {
 		return call{}, errors.New("UNSUPPORTED_API_VERSION: Invalid Api version specified on URL")
 	}

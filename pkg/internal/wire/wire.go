@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
 // MaxAnswer is the most bytes of an answer that are read, after decompression.
@@ -168,7 +168,7 @@ func (a *Answer) Mask(message string) string {
 	}
 	message = privateKey.ReplaceAllString(message, "(private key)")
 	message = consumerSecret.ReplaceAllString(message, "(secret)")
-	message = consumerKey.ReplaceAllStringFunc(message, metadata.ShortKey)
+	message = consumerKey.ReplaceAllStringFunc(message, words.ShortKey)
 	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
 	}
