@@ -95,15 +95,15 @@ func (j *job) run(ctx context.Context, sys *system, out *output, all *cli, planO
 	if j.Jobs < 1 {
 		return usageError{fmt.Errorf("--jobs: %d is less than one", j.Jobs)}
 	}
-	options := bootstrap.Options{Source: source, ApplyPolicies: j.ApplyPolicies, PlanOnly: planOnly}
+	options := bootstrap.Options{ApplyPolicies: j.ApplyPolicies, PlanOnly: planOnly}
 	orgs, err := j.orgs(sys)
 	if err != nil {
 		return err
 	}
 	if len(orgs) > 1 || j.Orgs != "" || j.AllScratch {
-		return executeAll(ctx, sys, out, all, orgs, options, j.Jobs, j.FailFast)
+		return executeAll(ctx, sys, out, all, orgs, source, options, j.Jobs, j.FailFast)
 	}
-	return execute(ctx, sys, out, all, orgs[0], options)
+	return execute(ctx, sys, out, all, orgs[0], source, options)
 }
 
 // findProject finds the project that a path is in, and the path relative to it.

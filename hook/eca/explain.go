@@ -8,7 +8,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
-	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -59,11 +59,9 @@ func explain(err error) string {
 func advise(err error, failure *bootstrap.ComponentFailure) string {
 	var code, message string
 	var refused *mdapi.ComponentError
-	var fault *mdapi.Fault
-	var rest *restapi.Error
+	var answer *salesforce.Error
 	var noFolder *sfp.AliasError
-	var network interface{ Network() bool }
-	var passing interface{ Transient() bool }
+	var network *salesforce.NetworkError
 	switch {
 	case errors.As(err, &noFolder):
 		return fmt.Sprintf("sfp would fail with the same words: add a directory %s to the package, or default, which serves sandboxes and scratch orgs, or name the org as one that the package has", noFolder.Alias)
@@ -71,10 +69,8 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 		return "look at the network, the proxy settings and the instance URL"
 	case errors.As(err, &refused):
 		code, message = refused.Code, refused.Message
-	case errors.As(err, &fault):
-		code, message = fault.Code, fault.Message
-	case errors.As(err, &rest):
-		code, message = rest.Code, rest.Message
+	case errors.As(err, &answer):
+		code, message = answer.Code, answer.Message
 	}
 	app := "the app"
 	if failure != nil {
@@ -91,8 +87,8 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 		return "choose a version that this org has with --api-version"
 	case strings.Contains(message, "invalid at this location"):
 		return "the org does not know this field in the API version in use; choose another with --api-version, or remove the field from plugins.eca"
-	case errors.As(err, &passing) && passing.Transient():
-		return "this passes as a rule: run it again later, or wait longer with --retry-for"
+	case salesforce.IsTransient(err):
+		return "this is usually temporary: run it again later, or raise --retry-for"
 	case strings.Contains(message, `"oauthLink" is null`):
 		return fmt.Sprintf("OAuth settings of %s were once deployed as source without an oauthLink, which breaks its OAuth for good: delete its ExtlClntAppOauthSettings from the org and from the project, and run again", app)
 	}

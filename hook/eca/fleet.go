@@ -168,13 +168,11 @@ type orgDocument struct {
 }
 
 // executeAll runs a bootstrap, or only its plan, on several orgs.
-func executeAll(ctx context.Context, sys *system, out *output, all *cli, orgs []string, options bootstrap.Options, jobs int, failFast bool) error {
+func executeAll(ctx context.Context, sys *system, out *output, all *cli, orgs []string, source *bootstrap.Source, options bootstrap.Options, jobs int, failFast bool) error {
 	if _, err := sys.statedVersion(all.APIVersion); err != nil {
 		return err
 	}
 	outliveReader()
-	world := *sys
-	world.keychain = orgauth.Once(sys.store().Keychain)
 	progress := newProgress(out, len(orgs))
 	traffics := make(map[string]*traffic, len(orgs))
 	for _, org := range orgs {
@@ -183,12 +181,7 @@ func executeAll(ctx context.Context, sys *system, out *output, all *cli, orgs []
 	fleet := bootstrap.Fleet{
 		Jobs: jobs, FailFast: failFast, Changed: progress.changed,
 		One: func(ctx context.Context, org string) (*bootstrap.Report, error) {
-			options := options
-			options.Patience.Waiting = func(fault error, wait time.Duration) {
-				out.retries.Add(1)
-				progress.line(fmt.Sprintf("%s: %s; trying again in %s", org, fault, duration(wait)))
-			}
-			session, report, err := runOn(ctx, &world, traffics[org], all, org, options)
+			session, report, err := runOn(ctx, sys, traffics[org], all, org, source, options, nil)
 			if session != nil && session.Renewed() != "" {
 				progress.line(fmt.Sprintf("%s: the session had expired and was renewed %s", org, session.Renewed()))
 			}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -52,19 +54,19 @@ func (c *hookCmd) Run(ctx context.Context, sys *system, out *output, all *cli) e
 	if err != nil {
 		return err
 	}
-	return execute(ctx, sys, out, all, invocation.Username, bootstrap.Options{
-		Source: source, Alias: invocation.Alias, ApplyPolicies: c.ApplyPolicies, Pool: invocation.Pool(),
+	return execute(ctx, sys, out, all, invocation.Username, source, bootstrap.Options{
+		Alias: invocation.Alias, ApplyPolicies: c.ApplyPolicies, Pool: invocation.Pool(),
 	})
 }
 
 // execute runs a bootstrap, or only its plan, on an org and prints it. The
 // options are completed here.
-func execute(ctx context.Context, sys *system, out *output, all *cli, org string, options bootstrap.Options) error {
+func execute(ctx context.Context, sys *system, out *output, all *cli, org string, source *bootstrap.Source, options bootstrap.Options) error {
 	outliveReader()
 	out.traffic = newTraffic(out, func(line string) { out.printf("  %s\n", line) })
-	options.Started = func(r *bootstrap.Report) { out.together(func(out *output) { out.header(r) }) }
-	options.Patience.Waiting = out.waiting
-	session, report, err := runOn(ctx, sys, out.traffic, all, org, options)
+	session, report, err := runOn(ctx, sys, out.traffic, all, org, source, options, func(r *bootstrap.Report, session *orgauth.Session) {
+		out.together(func(out *output) { out.header(r, session.TokenGiven) })
+	})
 	out.document.Report = report
 	out.together(func(out *output) {
 		if session != nil {
@@ -80,27 +82,27 @@ func execute(ctx context.Context, sys *system, out *output, all *cli, org string
 }
 
 // runOn runs a bootstrap, or only its plan, on an org. The session is nil where
-// there is none. The error names the org.
-func runOn(ctx context.Context, sys *system, traffic *traffic, all *cli, org string, options bootstrap.Options) (*orgauth.Session, *bootstrap.Report, error) {
+// there is none. started, where it is not nil, is told as by bootstrap.Options. The error
+// names the org.
+func runOn(ctx context.Context, sys *system, traffic *traffic, all *cli, org string, source *bootstrap.Source, options bootstrap.Options, started func(*bootstrap.Report, *orgauth.Session)) (*orgauth.Session, *bootstrap.Report, error) {
 	timeout := fmt.Errorf("not done after %s (--timeout)", all.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, all.Timeout, timeout)
 	defer cancel()
 	defer traffic.close()
-	session, err := sys.session(ctx, org)
+	session, conn, err := sys.connect(ctx, traffic, all, org, source)
 	if ctx.Err() != nil {
 		return nil, nil, &orgError{org, ended(ctx, timeout)}
 	}
 	if err != nil {
-		return nil, nil, err
-	}
-	version, err := sys.apiVersion(all.APIVersion, session, options.Source)
-	if err != nil {
 		return session, nil, err
 	}
-	options.Session, options.Version, options.HTTPClient, options.Patience.For = session, version, traffic.client(), all.RetryFor
-	report, err := bootstrap.Run(ctx, options)
-	var fromOrg interface{ SessionExpired() bool }
-	var preflight *bootstrap.PreflightError
+	options.Username, options.Alias = session.Username, cmp.Or(options.Alias, session.Alias)
+	options.OrgID, options.Kind = session.OrgID, session.Kind
+	if started != nil {
+		options.Started = func(r *bootstrap.Report) { started(r, session) }
+	}
+	report, err := bootstrap.Run(ctx, conn, source, options)
+	preflight, only := errors.AsType[*bootstrap.PreflightError](err)
 	switch {
 	case err == nil:
 		return session, report, nil
@@ -110,14 +112,19 @@ func runOn(ctx context.Context, sys *system, traffic *traffic, all *cli, org str
 			cause = fmt.Errorf("%w; what is done so far stays, and the next run does the rest", cause)
 		}
 		err = &orgError{session.String(), cause}
-	case errors.As(err, &preflight) && err == error(preflight):
+	case only && err == error(preflight):
 		// It names the file, and the output the org.
-	case errors.As(err, new(*orgauth.Error)) || report == nil && !errors.As(err, &fromOrg):
+	case errors.As(err, new(*orgauth.Error)) || report == nil && !fromOrg(err):
 		// It names the org itself, or is about the input.
 	default:
 		err = &orgError{session.String(), err}
 	}
 	return session, report, err
+}
+
+// fromOrg reports whether an error came up on the way to an org or from there.
+func fromOrg(err error) bool {
+	return errors.As(err, new(*salesforce.Error)) || errors.As(err, new(*salesforce.StatusError)) || errors.As(err, new(*salesforce.NetworkError))
 }
 
 // ended says why a run was over before its end.

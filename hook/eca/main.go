@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -66,13 +67,14 @@ type system struct {
 	getenv         func(string) string
 	home           string // the user's home directory, "" where there is none
 
-	keychain orgauth.Keychain // of sf's store; nil stands for the one that sf uses
+	store func() *orgauth.Store // sf's, one for the whole process
 }
 
 func newSystem(home string) *system {
 	return &system{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, home: home,
 		terminal: term.IsTerminal(int(os.Stdin.Fd())),
+		store:    sync.OnceValue(func() *orgauth.Store { return openStore(home, os.Getenv) }),
 	}
 }
 

@@ -216,8 +216,9 @@ func oneLine(s string) string {
 // maxLine is the most of a message that is shown.
 const maxLine = 3800 // less than maxWrite
 
-// header prints what a run is about, before it calls the org.
-func (o *output) header(r *bootstrap.Report) {
+// header prints what a run is about, before it calls the org. given says that the session
+// is that of SF_ACCESS_TOKEN.
+func (o *output) header(r *bootstrap.Report, given bool) {
 	apps := 0
 	for _, app := range r.Apps {
 		if app.DistributionState == "" {
@@ -241,8 +242,8 @@ func (o *output) header(r *bootstrap.Report) {
 	if r.Org.Kind != "" {
 		about = append(about, string(r.Org.Kind))
 	}
-	if r.Org.TokenGiven {
-		// Nobody has checked that this is the org of that name.
+	if given {
+		// Of an alias that sf does not know, nobody can check that this is the org.
 		about = append(about, "SF_ACCESS_TOKEN for "+r.Org.InstanceURL)
 	}
 	about = append(about, "API "+r.Org.APIVersion)
@@ -261,12 +262,6 @@ func (o *output) header(r *bootstrap.Report) {
 			o.printf("  %s is left alone: it is %s, and such an app gets its OAuth from its package\n", app.Name, app.DistributionState)
 		}
 	}
-}
-
-// waiting prints that a fault is waited for.
-func (o *output) waiting(fault error, wait time.Duration) {
-	o.retries.Add(1)
-	o.printf("  %s; trying again in %s\n", oneLine(fault.Error()), duration(wait))
 }
 
 // outcome prints what a run did, or would do.

@@ -11,8 +11,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -64,60 +67,106 @@ func siblingProject() fs.FS {
 	return fsys
 }
 
-func (sys *system) store() *orgauth.Store {
-	dir := filepath.Join(sys.home, ".sfdx")
+// openStore returns the store in which sf keeps its logins.
+func openStore(home string, getenv func(string) string) *orgauth.Store {
+	dir := filepath.Join(home, ".sfdx")
 	sf, err := exec.LookPath("sf")
 	if err != nil {
 		sf = ""
 	}
-	keychain := sys.keychain
-	if keychain == nil {
-		keychain = orgauth.DefaultKeychain(dir, runtime.GOOS, sys.getenv)
-	}
 	return &orgauth.Store{
-		Dir: dir, Keychain: keychain,
-		SF: sf, AudienceURL: cmp.Or(sys.getenv("SF_AUDIENCE_URL"), sys.getenv("SFDX_AUDIENCE_URL")),
+		Dir: dir, Keychain: orgauth.DefaultKeychain(dir, runtime.GOOS, getenv),
+		SF: sf, AudienceURL: cmp.Or(getenv("SF_AUDIENCE_URL"), getenv("SFDX_AUDIENCE_URL")),
 	}
 }
 
 // session returns the session for an org: that of SF_ACCESS_TOKEN and
 // SF_ORG_INSTANCE_URL where both are set, else the one that sf has stored.
 func (sys *system) session(ctx context.Context, org string) (*orgauth.Session, error) {
-	token, instance := sys.getenv("SF_ACCESS_TOKEN"), sys.getenv("SF_ORG_INSTANCE_URL")
-	if token == "" || instance == "" {
-		if sys.home == "" {
-			return nil, errors.New("there is no home directory (HOME is not set), where sf keeps its logins")
+	token, instance := salesforce.NewSecret(sys.getenv("SF_ACCESS_TOKEN")), sys.getenv("SF_ORG_INSTANCE_URL")
+	if !token.IsZero() && instance != "" {
+		session, err := orgauth.FromToken(token, instance)
+		if err != nil {
+			return nil, fmt.Errorf("SF_ACCESS_TOKEN with SF_ORG_INSTANCE_URL: %w", err)
 		}
-		session, err := sys.store().Session(ctx, org)
-		if errors.Is(err, orgauth.ErrUnknownOrg) && token+instance != "" {
-			set, missing := "SF_ACCESS_TOKEN", "SF_ORG_INSTANCE_URL"
-			if token == "" {
-				set, missing = missing, set
-			}
-			return nil, fmt.Errorf("%w (%s is set, and counts only with %s)", err, set, missing)
+		return session, nil
+	}
+	if sys.home == "" {
+		return nil, errors.New("there is no home directory (HOME is not set), where sf keeps its logins")
+	}
+	session, err := sys.store().Session(ctx, org)
+	if errors.Is(err, orgauth.ErrUnknownOrg) && (!token.IsZero() || instance != "") {
+		set, missing := "SF_ACCESS_TOKEN", "SF_ORG_INSTANCE_URL"
+		if token.IsZero() {
+			set, missing = missing, set
 		}
-		return session, err
+		return nil, fmt.Errorf("%w (%s is set, and counts only with %s)", err, set, missing)
 	}
-	session, err := orgauth.FromToken(token, instance)
-	if err != nil {
-		return nil, fmt.Errorf("SF_ACCESS_TOKEN with SF_ORG_INSTANCE_URL: %w", err)
+	return session, err
+}
+
+// identify makes sure that a token which was given outright is for the org that was named:
+// one that was left over in the environment would bootstrap another. Where sf's store knows
+// the org, its ID tells; otherwise the org is asked whose session it is, once, and before
+// anything else is sent to it.
+func (sys *system) identify(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn, org string) error {
+	var known orgauth.Login
+	if sys.home != "" {
+		known, _ = sys.store().Known(org)
 	}
-	known := sys.store().Known(org)
-	// A token that was left over in the environment from another org would
-	// bootstrap that one.
-	if known.OrgID != "" && session.OrgID != "" && !sameID(known.OrgID, session.OrgID) {
-		return nil, fmt.Errorf("SF_ACCESS_TOKEN is for the org %s, but %s is logged in to %s; unset SF_ACCESS_TOKEN or give the right one", session.OrgID, org, known.OrgID)
+	own := session.Login
+	if known.OrgID == "" || own.OrgID == "" {
+		info, err := (&restapi.Client{Conn: conn}).UserInfo(ctx)
+		if err != nil {
+			return fmt.Errorf("whose session SF_ACCESS_TOKEN is: %w", err)
+		}
+		own.OrgID, own.Username = info.OrgID, info.Username
+		named := known.Username
+		if named == "" && strings.Contains(org, "@") {
+			named = org
+		}
+		if named != "" && !strings.EqualFold(named, own.Username) {
+			return fmt.Errorf("SF_ACCESS_TOKEN is a session of %s at %s, and %s was named; unset SF_ACCESS_TOKEN, or give that user's", own.Username, session.InstanceURL, named)
+		}
 	}
-	session.Username, session.Alias, session.Version = known.Username, known.Alias, known.Version
-	session.Kind = cmp.Or(known.Kind, session.Kind)
-	switch {
-	case known.Username != "":
-	case strings.Contains(org, "@"):
-		session.Username = org
-	default:
+	if known.OrgID != "" && !sameID(known.OrgID, own.OrgID) {
+		return fmt.Errorf("SF_ACCESS_TOKEN is for the org %s, but %s is logged in to %s; unset SF_ACCESS_TOKEN or give the right one", own.OrgID, org, known.OrgID)
+	}
+	session.OrgID = own.OrgID
+	session.Username, session.Alias = cmp.Or(own.Username, known.Username), known.Alias
+	session.Version, session.Kind = known.Version, cmp.Or(known.Kind, session.Kind)
+	if known.Username == "" && !strings.Contains(org, "@") {
 		session.Alias = org
 	}
-	return session, nil
+	return nil
+}
+
+// connect returns the session for an org and a connection that uses it, in the API version
+// of the run.
+func (sys *system) connect(ctx context.Context, traffic *traffic, all *cli, org string, source *bootstrap.Source) (*orgauth.Session, *salesforce.Conn, error) {
+	session, err := sys.session(ctx, org)
+	if err != nil {
+		return nil, nil, err
+	}
+	session.HTTPClient = traffic.client()
+	conn := session.Conn()
+	conn.HTTPClient = session.HTTPClient
+	conn.Timeout = attemptTimeout(all.Timeout)
+	conn.Retry = &salesforce.Retry{Budget: all.RetryFor, Notify: traffic.retrying}
+	if session.TokenGiven {
+		if err := sys.identify(ctx, session, conn, org); err != nil {
+			return nil, nil, err
+		}
+	}
+	conn.Version, err = sys.apiVersion(all.APIVersion, session, source)
+	return session, conn, err
+}
+
+// attemptTimeout returns how long one attempt of a call may take in a run that may take so
+// long: a fifth of it, so that an org that accepts a call and never answers is tried again,
+// but no less than an org may well need.
+func attemptTimeout(run time.Duration) time.Duration {
+	return min(salesforce.DefaultTimeout, max(run/5, 5*time.Second))
 }
 
 // sameID compares record IDs, of which the first 15 characters count.

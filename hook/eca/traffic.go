@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // traffic counts the requests of a run and, with --verbose, prints them. It
@@ -19,15 +21,15 @@ type traffic struct {
 	base     *http.Transport
 }
 
-// maxIdle is how many connections a run keeps open, which is more than most runs
-// have requests under way at once.
-const maxIdle = 16
-
-// newTraffic returns the traffic of a run.
+// newTraffic returns the traffic of a run, which prints its lines with line.
 func newTraffic(out *output, line func(string)) *traffic {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = maxIdle
-	return &traffic{out: out, line: line, base: transport}
+	return &traffic{out: out, line: line, base: salesforce.NewTransport()}
+}
+
+// retrying says that a failure is retried.
+func (t *traffic) retrying(failure error, wait time.Duration) {
+	t.out.retries.Add(1)
+	t.line(fmt.Sprintf("%s; trying again in %s", oneLine(failure.Error()), duration(wait)))
 }
 
 // client returns the client of the run.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // Grant is one step of letting people use an app: a permission set that is to
@@ -111,15 +112,15 @@ func referencesOf(apps []*App) (r references) {
 	return references{unique(r.users), unique(r.sets), unique(r.profiles), unique(r.apps)}
 }
 
-// look asks the org about all names that the apps' settings and policies refer
-// to. That the org does not let itself be asked about something is no error here.
+// look asks the org about all names that the apps' settings and policies refer to. A query
+// that the org refuses is recorded, not returned as an error.
 func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
 	l := &lookups{
 		users: make(map[string]user), sets: make(map[string]string), profiles: make(map[string]bool), similar: make(map[string]string), apps: make(map[string]string),
 		has: make(map[string]map[string]bool), refused: make(map[string]error),
 	}
 	r := referencesOf(apps)
-	if len(r.users)+len(r.sets)+len(r.profiles)+len(r.apps) == 0 || o.REST == nil {
+	if len(r.users)+len(r.sets)+len(r.profiles)+len(r.apps) == 0 {
 		return l, nil
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -197,11 +198,10 @@ func (l *lookups) note(owner, set string) {
 // query runs a query and notes its records, or that the org does not answer it:
 // most users that deploy see everything, and some do not.
 func query[Record any](ctx context.Context, l *lookups, o *Org, object, soql string, values []string, note func(Record)) error {
-	records, err := read(ctx, o, func() ([]Record, error) { return restapi.QueryIn[Record](ctx, o.REST, soql, values) })
+	records, err := restapi.QueryIn[Record](ctx, o.rest(), soql, values)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var session interface{ SessionExpired() bool }
-	if err != nil && ctx.Err() == nil && !(errors.As(err, &session) && session.SessionExpired()) {
+	if err != nil && ctx.Err() == nil && !salesforce.IsSessionExpired(err) {
 		l.refused[object] = err
 		return nil
 	}
@@ -268,16 +268,15 @@ const maxGrants = 8
 // sent again.
 func (o *Org) grant(ctx context.Context, p *Plan) error {
 	first := true
-	_, err := patiently(ctx, o.Patience, func() (struct{}, error) {
+	return o.Conn.Retry.Do(ctx, func() error {
 		if !first {
 			if err := o.regrant(ctx, p); err != nil {
-				return struct{}{}, err
+				return err
 			}
 		}
 		first = false
-		return struct{}{}, o.grantOnce(ctx, p)
+		return o.grantOnce(ctx, p)
 	})
-	return err
 }
 
 // regrant looks at the grants again that are not known to be made.
@@ -346,16 +345,16 @@ func (o *Org) send(ctx context.Context, due []*Grant) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			_, err := o.REST.Create(ctx, g.object(), g.fields)
-			var refused *restapi.Error
-			var unanswered interface{ Uncertain() bool }
-			g.Uncertain = errors.As(err, &unanswered) && unanswered.Uncertain()
+			_, err := o.rest().Create(ctx, g.object(), g.fields)
+			g.Uncertain = salesforce.IsUncertain(err)
+			refused, isAnswer := errors.AsType[*salesforce.Error](err)
 			switch {
 			case err == nil:
 				g.Done = true
-			case errors.As(err, &refused) && strings.HasPrefix(refused.Code, "DUPLICATE"):
-				g.Done = true // somebody else was faster
-			case errors.As(err, &refused) && !refused.SessionExpired() && !refused.Transient() && refused.Status < 500:
+			case isAnswer && strings.HasPrefix(refused.Code, "DUPLICATE"):
+				// DUPLICATE_VALUE or DUPLICATES_DETECTED: somebody else was faster.
+				g.Done = true
+			case isAnswer && !refused.SessionExpired() && !refused.Transient() && !refused.Uncertain():
 				g.Err = fmt.Errorf("the org refused it: %w", refused)
 			default:
 				return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // ComponentFailure is why a component is not as wanted.
@@ -65,9 +66,8 @@ func (r readBack) add(typ string, names ...string) { r[typ] = append(r[typ], nam
 // policies are written, so that policies that let only pre-authorised users in lock
 // nobody out.
 //
-// An app whose component the org refuses is left at that; the others go on. The
-// error joins a *ComponentFailure for each such component; what ended the run as
-// a whole, such as a *mdapi.Fault, comes first in it.
+// If the org refuses a component, its app stops there; other apps continue. The error joins a *ComponentFailure for each such component; what ended the run as
+// a whole, such as a *salesforce.Error, comes first in it.
 func (o *Org) Apply(ctx context.Context, p *Plan) error {
 	for _, app := range p.Apps {
 		app.ungranted = true
@@ -85,21 +85,21 @@ func (o *Org) Apply(ctx context.Context, p *Plan) error {
 	return p.stopped(err)
 }
 
-// apply brings what is pending to the org. Where a write fails of something that may
-// pass, the org is asked what it has before anything is sent again: a write whose
-// answer was lost may have been carried out.
+// apply brings what is pending to the org. After a transient failure, the org is asked
+// what it has before anything is sent again: a write whose answer was lost may have been
+// carried out.
 func (o *Org) apply(ctx context.Context, p *Plan) error {
 	first := true
-	_, err := patiently(ctx, o.Patience, func() (struct{}, error) {
+	err := o.Conn.Retry.Do(ctx, func() error {
 		if !first {
 			if err := o.refresh(ctx, p); err != nil {
-				return struct{}{}, err
+				return err
 			}
 		}
 		first = false
-		return struct{}{}, o.applyOnce(ctx, p)
+		return o.applyOnce(ctx, p)
 	})
-	if refused := new(mdapi.ComponentError); errors.As(err, &refused) {
+	if _, refused := errors.AsType[*mdapi.ComponentError](err); refused {
 		return nil // the component has it
 	}
 	return err
@@ -114,7 +114,7 @@ func (o *Org) refresh(ctx context.Context, p *Plan) error {
 			if c.Action == Unchanged {
 				continue
 			}
-			if isTransient(c.Err) {
+			if salesforce.IsTransient(c.Err) {
 				c.Err = nil
 			}
 			read.add(c.Type, append(app.App.names(c.Type), c.FullName)...)
@@ -162,7 +162,7 @@ func (o *Org) applyOnce(ctx context.Context, p *Plan) error {
 	}
 	for _, app := range p.Apps {
 		for _, c := range app.Components {
-			if isTransient(c.Err) {
+			if salesforce.IsTransient(c.Err) {
 				return c.Err
 			}
 		}
@@ -201,7 +201,7 @@ func (o *Org) write(ctx context.Context, p *Plan, typ string, read readBack) err
 	for _, c := range components {
 		send = append(send, c.component)
 	}
-	results, err := o.Metadata.Upsert(ctx, send)
+	results, err := o.metadata().Upsert(ctx, send)
 	for i, r := range results {
 		c := components[i]
 		// A first run makes do with 8 requests. Where the org's kind took one of them,
@@ -231,8 +231,7 @@ func (o *Org) write(ctx context.Context, p *Plan, typ string, read readBack) err
 			}
 		}
 	}
-	var unanswered interface{ Uncertain() bool }
-	if errors.As(err, &unanswered) && unanswered.Uncertain() {
+	if salesforce.IsUncertain(err) {
 		for _, c := range components[len(results):min(len(results)+mdapi.MaxComponents, len(components))] {
 			c.Uncertain = true
 		}

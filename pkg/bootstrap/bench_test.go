@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -28,7 +27,7 @@ func BenchmarkFirstRun(b *testing.B) {
 					b.Fatal(err)
 				}
 				b.StartTimer()
-				if _, err := bootstrap.Run(b.Context(), options); err != nil {
+				if _, err := options.run(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 				b.StopTimer()
@@ -54,7 +53,7 @@ func BenchmarkNothingToChange(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if _, err := bootstrap.Run(b.Context(), options); err != nil {
+		if _, err := options.run(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}

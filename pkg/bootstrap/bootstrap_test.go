@@ -16,13 +16,13 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
-	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/simorg"
 	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
@@ -77,26 +77,41 @@ type org struct {
 	*simorg.Server
 	t     testing.TB
 	alias string
-	kind  orgauth.Kind
+	kind  salesforce.Kind
 }
 
 func startOrg(t testing.TB, config simorg.Config) *org {
 	t.Helper()
-	return &org{Server: simorgtest.Start(t, config), t: t, alias: "uat", kind: orgauth.Sandbox}
+	return &org{Server: simorgtest.Start(t, config), t: t, alias: "uat", kind: salesforce.Sandbox}
 }
 
-func (o *org) options(p project, pkg string) (bootstrap.Options, error) {
+func (o *org) options(p project, pkg string) (*attempt, error) {
 	o.t.Helper()
 	source, err := bootstrap.Load(bootstrap.Location{Project: p.fs(), Dir: ".", Package: pkg, Sibling: p.fs()})
 	if err != nil {
-		return bootstrap.Options{}, err
+		return nil, err
 	}
-	session, err := orgauth.FromToken(o.AccessToken(), o.URL)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	session.Kind = o.kind
-	return bootstrap.Options{Source: source, Session: session, Alias: o.alias, Version: apiversion.Latest}, nil
+	return &attempt{
+		Conn:    connection(o.Server),
+		Source:  source,
+		Options: bootstrap.Options{Alias: o.alias, Kind: o.kind},
+	}, nil
+}
+
+// attempt is a run that is about to be made.
+type attempt struct {
+	bootstrap.Options
+	Conn   *salesforce.Conn
+	Source *bootstrap.Source
+}
+
+func (a *attempt) run(ctx context.Context) (*bootstrap.Report, error) {
+	return bootstrap.Run(ctx, a.Conn, a.Source, a.Options)
+}
+
+// connection returns a connection to a simulated org with a session of it.
+func connection(org *simorg.Server) *salesforce.Conn {
+	return &salesforce.Conn{InstanceURL: org.URL, Version: apiversion.Latest, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
 }
 
 // run deploys the headers and bootstraps package def.
@@ -110,7 +125,7 @@ func (o *org) run(p project) (*bootstrap.Report, error) {
 		o.t.Fatal(err)
 	}
 	o.ForgetRequests()
-	return bootstrap.Run(o.t.Context(), options)
+	return options.run(o.t.Context())
 }
 
 func (o *org) mustRun(p project) *bootstrap.Report {
@@ -160,13 +175,12 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	session, err := orgauth.FromToken(org.AccessToken(), org.URL)
-	if err != nil {
-		fmt.Println(err)
-		return
+	conn := &salesforce.Conn{
+		InstanceURL: org.URL,
+		Tokens:      oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()}),
 	}
 	for range 2 {
-		report, err := bootstrap.Run(context.Background(), bootstrap.Options{Source: source, Session: session, Version: 65})
+		report, err := bootstrap.Run(context.Background(), conn, source, bootstrap.Options{})
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -282,7 +296,7 @@ func TestExistingComponents(t *testing.T) {
 // upsert brings components to the org as somebody else would.
 func (o *org) upsert(components ...*metadata.Component) {
 	o.t.Helper()
-	client := &mdapi.Client{InstanceURL: o.URL, Version: apiversion.Latest, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: o.AccessToken()})}
+	client := &mdapi.Client{Conn: connection(o.Server)}
 	results, err := client.Upsert(o.t.Context(), components)
 	if err != nil {
 		o.t.Fatal(err)
@@ -375,7 +389,7 @@ func TestOrderOfWrites(t *testing.T) {
 // second run are within their bounds. A machine under load can make requests that
 // were sent together look as if one had waited for the other, so that a run over
 // the bound is tried once more with slower answers.
-func checkBounds(t *testing.T, what string, p project, config simorg.Config, kind orgauth.Kind, most int) {
+func checkBounds(t *testing.T, what string, p project, config simorg.Config, kind salesforce.Kind, most int) {
 	t.Helper()
 	var failures []string
 	for _, config.Latency = range []time.Duration{20 * time.Millisecond, 400 * time.Millisecond} {
@@ -411,7 +425,7 @@ func TestBounds(t *testing.T) {
 				if name == "default folder" {
 					most += 2
 				}
-				for _, kind := range []orgauth.Kind{orgauth.Sandbox, orgauth.Unknown} {
+				for _, kind := range []salesforce.Kind{salesforce.Sandbox, salesforce.Unknown} {
 					checkBounds(t, name, p, simorg.Config{AutoPolicies: auto, ListNothing: listNothing}, kind, most)
 				}
 			}
@@ -466,7 +480,7 @@ func TestTakenNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	options.PlanOnly = true
-	if _, err := bootstrap.Run(t.Context(), options); err == nil {
+	if _, err := options.run(t.Context()); err == nil {
 		t.Error("the plan says nothing")
 	}
 }
@@ -507,7 +521,7 @@ func TestPlanAndApply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	org := &bootstrap.Org{Metadata: &mdapi.Client{InstanceURL: o.URL, Version: 65, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: o.AccessToken()})}}
+	org := &bootstrap.Org{Conn: connection(o.Server)}
 	for _, want := range []int{3, 0} {
 		plan, err := org.Plan(t.Context(), resolved.Apps, o.URL)
 		if err != nil || plan.Pending() != want {
@@ -618,7 +632,7 @@ func TestWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	options.PlanOnly = true
-	report, err := bootstrap.Run(t.Context(), options)
+	report, err := options.run(t.Context())
 	if err != nil || len(report.Warnings) != 2 || !strings.Contains(report.Warnings[0], "plugins.eca.apps.MyAp is for an app that has no header here; did you mean MyApp?") || !strings.Contains(report.Warnings[1], "pol_sfpowerscripts_artifact_1.0.0-1.zip cannot be opened") {
 		t.Errorf("%v, %v", report, err)
 	}
@@ -648,13 +662,13 @@ func TestEnvironmentSettings(t *testing.T) {
 	}`).with(header("MyApp"))
 	for _, test := range []struct {
 		alias             string
-		kind              orgauth.Kind
+		kind              salesforce.Kind
 		environment, pkce string
 		callback          string
 	}{
-		{"uat", orgauth.Sandbox, "default", "true", "https://base.example.com\n%s/x/uat"},
-		{"prod", orgauth.Production, "prod", "false", "https://prod.example.com"},
-		{"other", orgauth.Production, "", "false", "https://base.example.com\n%s/x/other"},
+		{"uat", salesforce.Sandbox, "default", "true", "https://base.example.com\n%s/x/uat"},
+		{"prod", salesforce.Production, "prod", "false", "https://prod.example.com"},
+		{"other", salesforce.Production, "", "false", "https://base.example.com\n%s/x/other"},
 	} {
 		o := startOrg(t, simorg.Config{})
 		o.alias, o.kind = test.alias, test.kind
@@ -717,7 +731,7 @@ func TestBadInputSendsNothing(t *testing.T) {
 			o.alias = test.alias
 			options, err := o.options(test.p, "def")
 			if err == nil {
-				_, err = bootstrap.Run(t.Context(), options)
+				_, err = options.run(t.Context())
 			}
 			if err == nil {
 				t.Fatal("there is no error")
@@ -743,8 +757,8 @@ func TestFieldNewerThanTheVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options.Version = 65
-	if _, err := bootstrap.Run(t.Context(), options); err == nil || !strings.Contains(err.Error(), "isCanvasPluginEnabled: needs API version 66.0 or later") || len(o.Requests()) > 0 {
+	options.Conn.Version = 65
+	if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "isCanvasPluginEnabled: needs API version 66.0 or later") || len(o.Requests()) > 0 {
 		t.Errorf("got %v after %d requests", err, len(o.Requests()))
 	}
 }
@@ -755,14 +769,14 @@ func TestUnknownKind(t *testing.T) {
 	p := settings(`"MyApp": {"environments": {"default": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}}}`).
 		with(header("MyApp")).with(policies("default", "MyApp", clientCredentials))
 	o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
-	o.kind = orgauth.Unknown
+	o.kind = salesforce.Unknown
 	report := o.mustRun(p)
-	if report.Org.Kind != orgauth.Scratch || o.one(metadata.GlobalOAuthSettings).Fields["isDeviceFlowEnabled"] != "true" || o.one(metadata.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
+	if report.Org.Kind != salesforce.Scratch || o.one(metadata.GlobalOAuthSettings).Fields["isDeviceFlowEnabled"] != "true" || o.one(metadata.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
 		t.Errorf("got %+v", report)
 	}
 
 	o = startOrg(t, simorg.Config{Kind: simorg.Production})
-	o.kind, o.alias = orgauth.Unknown, "prod"
+	o.kind, o.alias = salesforce.Unknown, "prod"
 	if _, err := o.run(p); err == nil || !strings.Contains(err.Error(), "does not have an alias with 'prod'") || len(o.writes()) > 0 {
 		t.Errorf("got %v after %d writes", err, len(o.writes()))
 	}
@@ -788,11 +802,11 @@ func TestOneAppIsRefusedAndOthersGoOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options.Version = apiversion.Latest + 1
+	options.Conn.Version = apiversion.Latest + 1
 	if err := o.Deploy(p.fs(), "src/def"); err != nil {
 		t.Fatal(err)
 	}
-	report, err := bootstrap.Run(t.Context(), options)
+	report, err := options.run(t.Context())
 	var failure *bootstrap.ComponentFailure
 	if !errors.As(err, &failure) || failure.App != "Bad" || failure.Type != metadata.OAuthSettings || !strings.Contains(err.Error(), "Valid scopes are") {
 		t.Errorf("got %v", err)
@@ -818,7 +832,7 @@ func TestHeaderIsMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = bootstrap.Run(t.Context(), options)
+	_, err = options.run(t.Context())
 	var refused *mdapi.ComponentError
 	if !errors.As(err, &refused) || refused.Code != "INVALID_CROSS_REFERENCE_KEY" {
 		t.Errorf("got %v", err)
@@ -870,7 +884,7 @@ func TestLies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := bootstrap.Run(t.Context(), options)
+	report, err := options.run(t.Context())
 	var mismatch *bootstrap.MismatchError
 	if !errors.As(err, &mismatch) || !strings.Contains(err.Error(), `isDeviceFlowEnabled is "false" instead of "true"`) || report.Apps[0].Components[1].Done {
 		t.Errorf("got %v, %+v", err, report.Apps[0].Components[1])
@@ -884,7 +898,7 @@ func TestExpiredSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.ExpireSessions()
-	if _, err := bootstrap.Run(t.Context(), options); !errors.Is(err, orgauth.ErrExpired) {
+	if _, err := options.run(t.Context()); !salesforce.IsSessionExpired(err) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -940,7 +954,7 @@ func TestTwoRunsAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 2 {
 			wg.Go(func() {
-				if _, err := bootstrap.Run(t.Context(), options); err != nil {
+				if _, err := options.run(t.Context()); err != nil {
 					t.Error(err)
 				}
 			})
@@ -964,7 +978,7 @@ func TestPlanWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	options.PlanOnly = true
-	report, err := bootstrap.Run(t.Context(), options)
+	report, err := options.run(t.Context())
 	if err != nil || report.Pending != 3 || len(o.writes()) > 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
@@ -987,7 +1001,7 @@ func TestAliasfiedPackage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bootstrap.Run(t.Context(), options); err != nil {
+	if _, err := options.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	o.one(metadata.GlobalOAuthSettings)

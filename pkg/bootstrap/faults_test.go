@@ -16,7 +16,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
-	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -49,13 +49,13 @@ func picture(o *org) string {
 // disturbed starts an org whose requests are not validated, because there are
 // hundreds of it; those of the undisturbed one are the same.
 func disturbed(t *testing.T, config simorg.Config) *org {
-	o := &org{Server: simorg.Start(config), t: t, alias: "uat", kind: orgauth.Sandbox}
+	o := &org{Server: simorg.Start(config), t: t, alias: "uat", kind: salesforce.Sandbox}
 	t.Cleanup(o.Close)
 	return o
 }
 
 // prepared deploys the headers and returns the options of a run.
-func (o *org) prepared(p project) bootstrap.Options {
+func (o *org) prepared(p project) *attempt {
 	o.t.Helper()
 	options, err := o.options(p, "def")
 	if err == nil {
@@ -163,14 +163,14 @@ func TestEveryFaultEverywhere(t *testing.T) {
 }
 
 // check runs disturbed, looks at what became of it, and runs again plainly.
-func check(t *testing.T, name string, o *org, options bootstrap.Options, client *http.Client, patient bool, b breakage, hit *simorg.Request, p project, want string) {
+func check(t *testing.T, name string, o *org, options *attempt, client *http.Client, patient bool, b breakage, hit *simorg.Request, p project, want string) {
 	t.Helper()
-	options.HTTPClient = client
+	options.Conn.HTTPClient = client
 	var waited atomic.Int64
 	if patient {
-		options.Patience = bootstrap.Patience{For: 10 * time.Second, First: time.Millisecond, Waiting: func(error, time.Duration) { waited.Add(1) }}
+		options.Conn.Retry = &salesforce.Retry{Budget: 10 * time.Second, First: time.Millisecond, Notify: func(error, time.Duration) { waited.Add(1) }}
 	}
-	_, err := bootstrap.Run(t.Context(), options)
+	_, err := options.run(t.Context())
 	first := keys(o)
 	heals := patient && (b.heals == "yes" || b.heals == "soap" && hit.Operation != "")
 	if b.fault != nil && b.fault.Refuse != "" && !strings.HasSuffix(hit.Operation, "upsertMetadata") {
@@ -250,7 +250,7 @@ func TestSlowAnswers(t *testing.T) {
 				}
 				return seen == n
 			}})
-			options.Patience.For = time.Hour
+			options.Conn.Retry = &salesforce.Retry{Budget: time.Hour}
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() {
 				<-reached
@@ -258,7 +258,7 @@ func TestSlowAnswers(t *testing.T) {
 				cancel()
 			}()
 			started := time.Now()
-			if _, err := bootstrap.Run(ctx, options); !errors.Is(err, context.Canceled) {
+			if _, err := options.run(ctx); !errors.Is(err, context.Canceled) {
 				t.Errorf("request %d: ended with %v", n+1, err)
 			}
 			if took := time.Since(started); took > time.Minute {
@@ -283,8 +283,8 @@ func TestLastingFault(t *testing.T) {
 			o.Inject(fault)
 		}
 		var waited atomic.Int64
-		options.Patience = bootstrap.Patience{For: 100 * time.Millisecond, First: 5 * time.Millisecond, Waiting: func(error, time.Duration) { waited.Add(1) }}
-		report, err := bootstrap.Run(t.Context(), options)
+		options.Conn.Retry = &salesforce.Retry{Budget: 100 * time.Millisecond, First: 5 * time.Millisecond, Notify: func(error, time.Duration) { waited.Add(1) }}
+		report, err := options.run(t.Context())
 		if err == nil || waited.Load() == 0 || !strings.Contains(err.Error(), "503") && !strings.Contains(err.Error(), "UNABLE_TO_LOCK_ROW") {
 			t.Errorf("ended with %v after %d waits", err, waited.Load())
 		}
@@ -305,10 +305,10 @@ func TestPatienceIsBounded(t *testing.T) {
 	for range 100 {
 		o.Inject(simorg.Fault{Status: 503})
 	}
-	options.Patience = bootstrap.Patience{For: time.Hour, First: 10 * time.Millisecond}
+	options.Conn.Retry = &salesforce.Retry{Budget: time.Hour, First: 10 * time.Millisecond}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := bootstrap.Run(ctx, options); err == nil {
+	if _, err := options.run(ctx); err == nil {
 		t.Error("no error")
 	}
 }
@@ -355,8 +355,8 @@ func TestAtOnce(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					options.Patience = bootstrap.Patience{For: 20 * time.Second, First: time.Millisecond}
-					_, err = bootstrap.Run(t.Context(), options)
+					options.Conn.Retry = &salesforce.Retry{Budget: 20 * time.Second, First: time.Millisecond}
+					_, err = options.run(t.Context())
 					for _, key := range keys(o) {
 						mu.Lock()
 						seen = append(seen, key)
@@ -391,15 +391,15 @@ func TestLongCall(t *testing.T) {
 	long.Delay = 300 * time.Millisecond
 	long.Fits = func(r simorg.Request) bool { return r.Operation == "upsertMetadata" }
 	o.Inject(long)
-	options.Patience = bootstrap.Patience{For: 200 * time.Millisecond, First: time.Millisecond}
-	if _, err := bootstrap.Run(t.Context(), options); err != nil {
+	options.Conn.Retry = &salesforce.Retry{Budget: 200 * time.Millisecond, First: time.Millisecond}
+	if _, err := options.run(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
 // grants runs with many permission sets and returns what the report says of them,
 // beside what the org has.
-func grants(t *testing.T, patience bootstrap.Patience, faults ...simorg.Fault) (said, has int, uncertain int, err error) {
+func grants(t *testing.T, retry *salesforce.Retry, faults ...simorg.Fault) (said, has int, uncertain int, err error) {
 	config := people
 	config.PermissionSets = nil
 	var quoted []string
@@ -415,8 +415,8 @@ func grants(t *testing.T, patience bootstrap.Patience, faults ...simorg.Fault) (
 	for _, f := range faults {
 		o.Inject(f)
 	}
-	options.Patience = patience
-	report, err := bootstrap.Run(t.Context(), options)
+	options.Conn.Retry = retry
+	report, err := options.run(t.Context())
 	for _, c := range report.Apps[0].Components {
 		if c.Type == "SetupEntityAccess" && c.Done {
 			said++
@@ -434,11 +434,11 @@ func TestGrantsAreTold(t *testing.T) {
 	post := func(r simorg.Request) bool { return r.Writes() && strings.Contains(r.Path, "SetupEntityAccess") }
 	for _, f := range []simorg.Fault{{Drop: true}, {Status: 503, After: true}, {Status: 400, After: true, Body: `[{"errorCode": "REQUEST_RUNNING_TOO_LONG", "message": "x"}]`}} {
 		f.Fits = post
-		said, has, uncertain, err := grants(t, bootstrap.Patience{}, f)
+		said, has, uncertain, err := grants(t, nil, f)
 		if err == nil || said != 11 || uncertain != 1 || f.After != (has == 12) {
 			t.Errorf("%+v: %d are said to be there and %d to be uncertain, %d are: %v", f, said, uncertain, has, err)
 		}
-		said, has, uncertain, err = grants(t, bootstrap.Patience{For: 5 * time.Second, First: time.Millisecond}, f)
+		said, has, uncertain, err = grants(t, &salesforce.Retry{Budget: 5 * time.Second, First: time.Millisecond}, f)
 		if err != nil || said != 12 || has != 12 || uncertain != 0 {
 			t.Errorf("%+v: patiently, %d are said to be there and %d to be uncertain, %d are: %v", f, said, uncertain, has, err)
 		}
@@ -452,7 +452,7 @@ func TestGrantsAreTold(t *testing.T) {
 	for range 100 {
 		faults = append(faults, simorg.Fault{Status: 503, Fits: func(r simorg.Request) bool { return posted && strings.Contains(r.Path, "FROM+SetupEntityAccess") }})
 	}
-	said, has, uncertain, err := grants(t, bootstrap.Patience{For: 50 * time.Millisecond, First: 5 * time.Millisecond}, faults...)
+	said, has, uncertain, err := grants(t, &salesforce.Retry{Budget: 50 * time.Millisecond, First: 5 * time.Millisecond}, faults...)
 	if err == nil || said != 11 || has != 12 || uncertain != 1 {
 		t.Errorf("without a look, %d are said to be there and %d to be uncertain, %d are: %v", said, uncertain, has, err)
 	}
@@ -467,8 +467,8 @@ func TestForcedAfterALostAnswer(t *testing.T) {
 	o.Inject(simorg.Fault{Drop: true, After: true, Fits: func(r simorg.Request) bool {
 		return r.Operation == "upsertMetadata" && r.Type == metadata.GlobalOAuthSettings
 	}})
-	options.Patience = bootstrap.Patience{For: 5 * time.Second, First: time.Millisecond}
-	report, err := bootstrap.Run(t.Context(), options)
+	options.Conn.Retry = &salesforce.Retry{Budget: 5 * time.Second, First: time.Millisecond}
+	report, err := options.run(t.Context())
 	if err != nil || report.Apps[0].Components[1].Action != bootstrap.Create || len(report.Apps[0].Warnings) == 0 {
 		t.Errorf("%+v, %v", report.Apps[0], err)
 	}
@@ -486,8 +486,8 @@ func TestBusyWithAFault(t *testing.T) {
 	f := simorg.SOAPFault("UNKNOWN_EXCEPTION", "x")
 	f.Status = 503
 	o.Inject(f)
-	options.Patience = bootstrap.Patience{For: 5 * time.Second, First: time.Millisecond}
-	if _, err := bootstrap.Run(t.Context(), options); err != nil {
+	options.Conn.Retry = &salesforce.Retry{Budget: 5 * time.Second, First: time.Millisecond}
+	if _, err := options.run(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

@@ -40,7 +40,7 @@ func TestFleet(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			return bootstrap.Run(ctx, options)
+			return options.run(ctx)
 		},
 		Changed: func(i int, o bootstrap.Outcome) {
 			if o.State == bootstrap.Running {

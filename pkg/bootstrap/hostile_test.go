@@ -12,11 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ecakit/ecakit/pkg/apiversion"
-
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -73,7 +72,7 @@ func TestHostileAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			session, err := orgauth.FromToken(hostileToken, server.URL)
+			session, err := orgauth.FromToken(salesforce.NewSecret(hostileToken), server.URL)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +81,7 @@ func TestHostileAnswers(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			report, err := bootstrap.Run(ctx, bootstrap.Options{Source: source, Session: session, Version: apiversion.Latest})
+			report, err := bootstrap.Run(ctx, session.Conn(), source, bootstrap.Options{Kind: session.Kind})
 			runtime.ReadMemStats(&after)
 			if err == nil || ctx.Err() != nil {
 				t.Errorf("ended with %v", err)

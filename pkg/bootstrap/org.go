@@ -12,27 +12,22 @@ import (
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // Org is an org that apps are bootstrapped on.
 type Org struct {
-	Metadata *mdapi.Client
-
-	// REST is asked about permission sets and users. It may be nil where no app
-	// wants permission sets and nothing is to be found out about policies.
-	REST *restapi.Client
-
-	// Patience is for faults that pass.
-	Patience Patience
+	// Conn is the way to it. Its Retry is the budget for transient failures of the whole
+	// run, of reads and writes alike.
+	Conn *salesforce.Conn
 }
 
-// read makes a call that changes nothing, with the org's patience.
-func read[T any](ctx context.Context, o *Org, call func() (T, error)) (T, error) {
-	return patiently(ctx, o.Patience, call)
-}
+func (o *Org) metadata() *mdapi.Client { return &mdapi.Client{Conn: o.Conn} }
 
-// state is what an org was seen to have. The platform's names differ by more
-// than case, so that all lookups fold it.
+func (o *Org) rest() *restapi.Client { return &restapi.Client{Conn: o.Conn} }
+
+// state is what an org was seen to have. Salesforce names are case-insensitive, so
+// lookups fold case.
 type state struct {
 	mu     sync.Mutex
 	found  map[string][]*metadata.Component // by type
@@ -92,7 +87,7 @@ func (s *state) load(ctx context.Context, o *Org, typ string, names []string) er
 	if len(names) == 0 {
 		return nil
 	}
-	found, err := read(ctx, o, func() ([]*metadata.Component, error) { return o.Metadata.Read(ctx, typ, names...) })
+	found, err := o.metadata().Read(ctx, typ, names...)
 	if err != nil {
 		return err
 	}
@@ -201,7 +196,7 @@ func (o *Org) gatherComponents(ctx context.Context, s *state, apps []*App, first
 
 // list asks what the org lists of some types.
 func (s *state) list(ctx context.Context, o *Org, types ...string) error {
-	list, err := read(ctx, o, func() ([]mdapi.FileProperties, error) { return o.Metadata.List(ctx, types...) })
+	list, err := o.metadata().List(ctx, types...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, found := range list {

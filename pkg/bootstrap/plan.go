@@ -116,7 +116,7 @@ func newPlan(s *state, apps []*App, domainURL string) *Plan {
 
 // onOrg reads those of the headers that are on the org.
 func (o *Org) onOrg(ctx context.Context, names []string) ([]*metadata.Component, error) {
-	return read(ctx, o, func() ([]*metadata.Component, error) { return o.Metadata.Read(ctx, metadata.Header, names...) })
+	return o.metadata().Read(ctx, metadata.Header, names...)
 }
 
 // headers warns of apps that the plan is to make components for and whose header

@@ -11,11 +11,11 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
-	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -121,11 +121,11 @@ func TestFindingsOfVersions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		options.Version = test.run
+		options.Conn.Version = test.run
 		if err := o.Deploy(q.fs(), "src/def"); err != nil {
 			t.Fatal(err)
 		}
-		report, err := bootstrap.Run(t.Context(), options)
+		report, err := options.run(t.Context())
 		if len(report.Findings) != test.findings || (err != nil) != test.certain {
 			t.Errorf("project %s, run %s: found %v and ended with %v", test.project, test.run, report.Findings, err)
 		}
@@ -249,7 +249,7 @@ func TestApplyPoliciesWhere(t *testing.T) {
 			if err := o.Deploy(test.p.fs(), "src/def"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := bootstrap.Run(t.Context(), options); err != nil {
+			if _, err := options.run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if got := len(o.Components(metadata.OAuthPolicies)) == 1; got != test.apply {
@@ -297,25 +297,25 @@ func TestApplyPoliciesHeld(t *testing.T) {
 // TestScratchUser fills the scratch org's own user in.
 func TestScratchUser(t *testing.T) {
 	p := applied(simple().with(policies("default", "MyApp", runAs("{username}"))))
-	for _, kind := range []orgauth.Kind{orgauth.Scratch, orgauth.Unknown} {
+	for _, kind := range []salesforce.Kind{salesforce.Scratch, salesforce.Unknown} {
 		o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
 		o.alias, o.kind = "pool7", kind
 		options, err := o.options(p, "def")
 		if err != nil {
 			t.Fatal(err)
 		}
-		options.Session.Username = o.Username()
+		options.Username = o.Username()
 		if err := o.Deploy(p.fs(), "src/def"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := bootstrap.Run(t.Context(), options); err != nil {
+		if _, err := options.run(t.Context()); err != nil {
 			t.Fatalf("%q: %v", kind, err)
 		}
 		if record := o.one(metadata.OAuthPolicies); record.Fields["clientCredentialsFlowUser"] != o.Username() {
 			t.Errorf("the policies are %v", record)
 		}
-		options.Session.Username = ""
-		if _, err := bootstrap.Run(t.Context(), options); err == nil || !strings.Contains(err.Error(), "it is not known whose session this is") {
+		options.Username = ""
+		if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "it is not known whose session this is") {
 			t.Errorf("without a username: %v", err)
 		}
 	}
@@ -324,8 +324,8 @@ func TestScratchUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options.Session.Username = o.Username()
-	if _, err := bootstrap.Run(t.Context(), options); err == nil || !strings.Contains(err.Error(), "{username} is filled in on scratch orgs only") {
+	options.Username = o.Username()
+	if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "{username} is filled in on scratch orgs only") {
 		t.Errorf("on a sandbox: %v", err)
 	}
 }
@@ -396,7 +396,7 @@ func TestPool(t *testing.T) {
 	for i := range 4 { // several orgs at once
 		wg.Go(func() {
 			o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
-			o.alias, o.kind = fmt.Sprint("pool", i), orgauth.Scratch
+			o.alias, o.kind = fmt.Sprint("pool", i), salesforce.Scratch
 			options, err := o.options(p, "")
 			if err != nil {
 				t.Error(err)
@@ -407,7 +407,7 @@ func TestPool(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			report, err := bootstrap.Run(t.Context(), options)
+			report, err := options.run(t.Context())
 			if err != nil || len(report.Findings) > 0 {
 				t.Errorf("ended with %v, found %v", err, report.Findings)
 				return
@@ -515,7 +515,7 @@ func TestReviewed(t *testing.T) {
 // their consumer.
 func TestPoolWithoutFolder(t *testing.T) {
 	o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
-	o.alias, o.kind = "SO1", orgauth.Scratch
+	o.alias, o.kind = "SO1", salesforce.Scratch
 	p := simple().with(header("Other")).with(policies("uat", "MyApp", ""))
 	if err := o.Deploy(header("MyApp").fs(), "src/def"); err != nil {
 		t.Fatal(err)
@@ -526,7 +526,7 @@ func TestPoolWithoutFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		options.Pool = true
-		if _, err := bootstrap.Run(t.Context(), options); err != nil {
+		if _, err := options.run(t.Context()); err != nil {
 			t.Error(err)
 		}
 		o.one(metadata.GlobalOAuthSettings)
@@ -566,7 +566,7 @@ func TestGrantsComeLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bootstrap.Run(t.Context(), options); err == nil || len(o.Assigned("run@example.com")) > 0 {
+	if _, err := options.run(t.Context()); err == nil || len(o.Assigned("run@example.com")) > 0 {
 		t.Errorf("without a header, assigned are %v, and it ended with %v", o.Assigned("run@example.com"), err)
 	}
 	if _, err := o.run(p); err == nil {

@@ -4,9 +4,9 @@ import (
 	"slices"
 
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
-	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -31,13 +31,12 @@ type Report struct {
 
 // OrgReport says which org a run was for.
 type OrgReport struct {
-	Alias       string       `json:"alias,omitempty"`
-	Username    string       `json:"username,omitempty"`
-	ID          string       `json:"id,omitempty"`
-	InstanceURL string       `json:"instanceUrl"`
-	TokenGiven  bool         `json:"tokenGiven"`     // the token was given outright, it is not that of a login
-	Kind        orgauth.Kind `json:"kind,omitempty"` // "" where nothing depended on it
-	APIVersion  string       `json:"apiVersion"`
+	Alias       string          `json:"alias,omitempty"`
+	Username    string          `json:"username,omitempty"`
+	ID          string          `json:"id,omitempty"`
+	InstanceURL string          `json:"instanceUrl"`
+	Kind        salesforce.Kind `json:"kind,omitempty"` // "" where nothing depended on it
+	APIVersion  string          `json:"apiVersion"`
 }
 
 // AppReport says what became of one app.
@@ -70,12 +69,12 @@ type ComponentReport struct {
 	Error     string `json:"error,omitempty"`
 }
 
-func newReport(options Options, target Target, kind orgauth.Kind, resolved *Resolved) *Report {
+func newReport(conn *salesforce.Conn, source *Source, options Options, kind salesforce.Kind, resolved *Resolved) *Report {
 	r := &Report{
-		Package: options.Source.location.Package,
+		Package: source.location.Package,
 		Org: OrgReport{
-			Alias: target.Alias, Username: target.Username, ID: options.Session.OrgID,
-			InstanceURL: options.Session.InstanceURL, TokenGiven: options.Session.Given, Kind: kind, APIVersion: options.Version.String(),
+			Alias: options.Alias, Username: options.Username, ID: options.OrgID,
+			InstanceURL: conn.InstanceURL, Kind: kind, APIVersion: conn.Version.String(),
 		},
 		Policies: append([]Policies{}, resolved.Policies...),
 		Apps:     []AppReport{}, Preflight: resolved.Preflight,

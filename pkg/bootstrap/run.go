@@ -1,35 +1,36 @@
 package bootstrap
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 
-	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
-	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-// Options says what Run does, and where.
+// Options says what Run does, and what is known of the org. The zero value brings the OAuth
+// settings to an org of which nothing is known but the connection.
 type Options struct {
-	Source  *Source
-	Session *orgauth.Session
+	// Username is whose session it is, "" where nobody knows. It fills in the run-as user
+	// of a scratch org's policies.
+	Username string
 
-	// Alias is the org's alias by which environments are chosen. "" stands for
-	// the session's own.
+	// Alias is the org's alias, by which environments are chosen, as sfp has it.
 	Alias string
 
-	// Version is the API version of all calls. It decides which fields can be stated.
-	Version apiversion.Version
+	// OrgID is the org's ID, for the report.
+	OrgID string
 
-	// HTTPClient sends the requests; nil stands for http.DefaultClient.
-	HTTPClient *http.Client
+	// Kind is what sort of org it is. Where it is not known and decides about the input,
+	// the org is asked.
+	Kind salesforce.Kind
 
 	// PlanOnly ends the run before anything is written.
 	PlanOnly bool
@@ -43,10 +44,6 @@ type Options struct {
 	// because a pool need not install every package.
 	Pool bool
 
-	// Patience is for faults that pass. Writes whose answer was lost are looked up
-	// before they are sent again.
-	Patience Patience
-
 	// Started, where it is not nil, is called once: when the input is found good
 	// and the org is about to be called, or, where the org's kind decides about
 	// the input, right after that. The report has no components then.
@@ -58,64 +55,71 @@ type Options struct {
 // was found and done as far as the run came; it is not nil once Started was
 // called, also where there is an error.
 //
+// The connection's version is that of all calls and decides which fields can be stated; 0
+// is the source's, or else apiversion.Latest. Transient failures are retried within the
+// budget of its Retry. A write whose answer was lost is looked up before it is sent again.
+//
 // Where the policies of the environment are certain to be refused, the error is,
 // or joins, a *PreflightError. If that shows without the org, nothing is sent.
-func Run(ctx context.Context, options Options) (*Report, error) {
-	session := options.Session
+func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Options) (*Report, error) {
+	if conn == nil || source == nil {
+		return nil, errors.New("a bootstrap needs a connection to an org and a source")
+	}
+	instance, err := salesforce.ParseInstance(conn.InstanceURL)
+	if err != nil {
+		return nil, err
+	}
+	complete := *conn
+	complete.InstanceURL = instance.String()
+	complete.Version = cmp.Or(conn.Version, source.Version, apiversion.Latest)
+	conn = &complete
 	target := Target{
-		Username: session.Username, Alias: options.Alias,
-		DomainURL: session.InstanceURL, Version: options.Version,
+		Username: options.Username, Alias: options.Alias,
+		DomainURL: conn.InstanceURL, Version: conn.Version,
 		ApplyPolicies: options.ApplyPolicies, Undeployed: options.Pool,
 	}
-	if target.Alias == "" {
-		target.Alias = session.Alias
-	}
-	kind := session.Kind
-	if kind != orgauth.Unknown {
+	kind := options.Kind
+	if kind != salesforce.Unknown {
 		target = target.as(kind)
 	}
-	resolved, err := options.Source.Resolve(target)
+	resolved, err := source.Resolve(target)
 	unknownKind := errors.Is(err, ErrKindNeeded)
 	if err != nil && !unknownKind {
 		return nil, err
 	}
-	org := &Org{
-		Metadata: &mdapi.Client{InstanceURL: session.InstanceURL, Version: options.Version, Tokens: session, HTTPClient: options.HTTPClient},
-		REST:     &restapi.Client{InstanceURL: session.InstanceURL, Version: options.Version, Tokens: session, HTTPClient: options.HTTPClient},
-		Patience: options.Patience,
-	}
+	org := &Org{Conn: conn}
 	var found *state
 	if unknownKind {
 		// All cases are resolved, so that the org can be read while it is asked which
 		// of them it is. Where none is right, nothing is sent.
-		cases := make(map[orgauth.Kind]*Resolved)
-		errs := make(map[orgauth.Kind]error)
+		cases := make(map[salesforce.Kind]*Resolved)
+		errs := make(map[salesforce.Kind]error)
 		var apps []*App
 		fit := 0
-		for _, kind := range []orgauth.Kind{orgauth.Sandbox, orgauth.Scratch, orgauth.Production} {
-			if cases[kind], errs[kind] = options.Source.Resolve(target.as(kind)); errs[kind] == nil {
+		for _, kind := range []salesforce.Kind{salesforce.Sandbox, salesforce.Scratch, salesforce.Production} {
+			if cases[kind], errs[kind] = source.Resolve(target.as(kind)); errs[kind] == nil {
 				apps = append(apps, cases[kind].Apps...)
 				fit++
 			}
 		}
 		if fit == 0 {
-			return nil, errs[orgauth.Sandbox]
+			return nil, errs[salesforce.Sandbox]
 		}
 		var facts restapi.Organization
 		found, err = org.gather(ctx, apps, func(ctx context.Context) (err error) {
-			facts, err = read(ctx, org, func() (restapi.Organization, error) { return org.REST.Organization(ctx) })
+			facts, err = org.rest().Organization(ctx)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-		kind = kindOf(facts)
+		kind = facts.Kind()
 		if resolved, err = cases[kind], errs[kind]; err != nil {
 			return nil, err
 		}
 		target = target.as(kind)
 	}
-	report := newReport(options, target, kind, resolved)
+	report := newReport(conn, source, options, kind, resolved)
 	if options.Started != nil {
 		options.Started(report)
 	}
@@ -125,7 +129,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	// sound looks at what is wrong with the policies, as far as the source shows it.
 	var findings []Finding
 	sound := func() error {
-		findings = inSource(resolved.Apps, target, options.Source)
+		findings = inSource(resolved.Apps, target, source)
 		report.Findings = findings
 		for _, app := range resolved.Apps {
 			if app.wrong != nil {
@@ -180,11 +184,11 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 		err = plan.stopped(org.headers(ctx, plan))
 	} else {
 		if resolved.Preflight == sfp.PreflightFail {
-			plan.hold(plan.inOrg(target, options.Source))
+			plan.hold(plan.inOrg(target, source))
 		}
 		err = org.Apply(ctx, plan)
 	}
-	report.Findings = append(findings, plan.inOrg(target, options.Source)...)
+	report.Findings = append(findings, plan.inOrg(target, source)...)
 	report.add(plan)
 	if resolved.Preflight == sfp.PreflightFail {
 		err = join(err, certain(report.Findings))
@@ -215,18 +219,8 @@ func (p *Plan) hold(findings []Finding) {
 }
 
 // as returns the target as an org of that kind.
-func (t Target) as(kind orgauth.Kind) Target {
-	sandbox, scratch := kind.IsSandbox(), kind == orgauth.Scratch
+func (t Target) as(kind salesforce.Kind) Target {
+	sandbox, scratch := kind.IsSandbox(), kind == salesforce.Scratch
 	t.Sandbox, t.Scratch = &sandbox, &scratch
 	return t
-}
-
-func kindOf(facts restapi.Organization) orgauth.Kind {
-	switch {
-	case facts.IsScratch():
-		return orgauth.Scratch
-	case facts.IsSandbox:
-		return orgauth.Sandbox
-	}
-	return orgauth.Production
 }

@@ -4,46 +4,16 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/ecakit/ecakit/pkg/internal/wire"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
-
-// Fault is a SOAP fault: the whole call failed. Nothing of it was done, unless
-// Uncertain says that nobody knows.
-type Fault struct {
-	Operation string // the call, like upsertMetadata
-	Code      string // the faultcode without its prefix, like INVALID_SESSION_ID
-	Message   string // the faultstring, in the platform's words
-	Status    int    // the HTTP status, 500 as a rule
-}
-
-func (f *Fault) Error() string {
-	message := strings.TrimPrefix(f.Message, f.Code+": ")
-	if f.Code == "" {
-		return fmt.Sprintf("%s: %s", f.Operation, message)
-	}
-	return fmt.Sprintf("%s: %s: %s", f.Operation, f.Code, message)
-}
-
-// SessionExpired reports whether the org does not accept the access token: it
-// expired, was revoked, or belongs to another org.
-func (f *Fault) SessionExpired() bool { return f.Code == "INVALID_SESSION_ID" }
-
-// Uncertain reports whether the org may have acted before it gave up.
-func (f *Fault) Uncertain() bool {
-	return wire.TransientStatus(f.Status) || f.Code == "SERVER_UNAVAILABLE" || f.Code == "REQUEST_RUNNING_TOO_LONG"
-}
-
-// Transient reports whether the same call may well succeed soon.
-func (f *Fault) Transient() bool { return wire.TransientCode(f.Code) || wire.TransientStatus(f.Status) }
 
 // ComponentError is why the org refused one component while it may have accepted
 // others of the same call.
 type ComponentError struct {
 	Type     string
 	FullName string
-	Code     string   // the statusCode, like DUPLICATE_VALUE
-	Message  string   // in the platform's words
-	Fields   []string // the fields concerned, where the platform names them
+	Code     string // the statusCode, like DUPLICATE_VALUE
+	Message  string // in the platform's words
 }
 
 func (e *ComponentError) Error() string {
@@ -72,7 +42,9 @@ func (e *ComponentError) DuplicateOf() string {
 
 // Transient reports whether the org may well accept the component soon: somebody
 // else has the record locked, for one.
-func (e *ComponentError) Transient() bool { return wire.TransientCode(e.Code) }
+func (e *ComponentError) Transient() bool {
+	return salesforce.IsTransient(&salesforce.Error{Code: e.Code})
+}
 
 // IsDuplicate reports whether the org has the component under another name.
 func (e *ComponentError) IsDuplicate() bool { return e.Code == "DUPLICATE_VALUE" }

@@ -3,7 +3,7 @@ package mdapi
 import (
 	"testing"
 
-	"github.com/ecakit/ecakit/pkg/internal/wire"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // FuzzAnswer checks that no answer makes reading it panic.
@@ -17,13 +17,12 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(wrap(`<soapenv:Fault><faultcode>sf:INVALID_SESSION_ID</faultcode><faultstring>x</faultstring></soapenv:Fault>`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, operation := range []string{"upsertMetadata", "readMetadata", "listMetadata"} {
-			response, err := parseAnswer(&wire.Answer{Status: 200, Body: data}, operation)
+			response, err := parseAnswer(&salesforce.Response{Status: 200, Body: data}, operation)
 			if err != nil {
 				continue
 			}
-			into := make(map[int]Result)
-			if err := readResults(response, []string{"A", "B"}, []int{0, 1}, "T", into); err == nil && len(into) != 2 {
-				t.Errorf("%d results and no error", len(into))
+			if results, err := readResults(response, "T", []string{"A", "B"}); err == nil && len(results) != 2 {
+				t.Errorf("%d results and no error", len(results))
 			}
 			if components, err := readRecords(response, "T", []string{"A", "B"}); err == nil {
 				for _, c := range components {

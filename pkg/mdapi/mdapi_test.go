@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"golang.org/x/oauth2"
 
@@ -24,7 +25,7 @@ import (
 )
 
 func client(org *simorg.Server) *mdapi.Client {
-	return &mdapi.Client{InstanceURL: org.URL, Version: apiversion.Latest, Tokens: token(org.AccessToken())}
+	return &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: org.URL, Version: apiversion.Latest, Tokens: token(org.AccessToken())}}
 }
 
 func token(t string) oauth2.TokenSource {
@@ -46,7 +47,7 @@ func oauthSettings(app string) *metadata.Component {
 func Example() {
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
-	client := &mdapi.Client{InstanceURL: org.URL, Version: 65, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
+	client := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: org.URL, Version: 65, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}}
 	ctx := context.Background()
 
 	results, err := client.Upsert(ctx, []*metadata.Component{
@@ -162,7 +163,7 @@ func TestResultsBeforeAnError(t *testing.T) {
 	fault.Fits = func(simorg.Request) bool { calls++; return calls == 2 }
 	org.Inject(fault)
 	results, err := client(org).Upsert(t.Context(), components)
-	var answer *mdapi.Fault
+	var answer *salesforce.Error
 	if !errors.As(err, &answer) || !answer.Uncertain() || len(results) != 10 || !results[9].Success {
 		t.Errorf("%d results, %v", len(results), err)
 	}
@@ -180,7 +181,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	c := &mdapi.Client{InstanceURL: server.URL, Version: 65, Tokens: token("x"), HTTPClient: server.Client()}
+	c := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: server.URL, Version: 65, Tokens: token("x"), HTTPClient: server.Client()}}
 	for range 5 {
 		c.List(t.Context(), metadata.Header)
 	}
@@ -195,7 +196,7 @@ func TestComponentErrorsAreMasked(t *testing.T) {
 		io.WriteString(w, `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><upsertMetadataResponse><result><errors><message>TOKEN 3MVG9abcdefghijklmnopqrstuvwxyz0123</message><statusCode>X</statusCode></errors><fullName>A</fullName><success>0</success></result></upsertMetadataResponse></s:Body></s:Envelope>`)
 	}))
 	defer server.Close()
-	c := &mdapi.Client{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}
+	c := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}}
 	results, err := c.Upsert(t.Context(), []*metadata.Component{header("A")})
 	if err != nil || results[0].Errors[0].Message != "(token) 3MVG9…123" {
 		t.Errorf("%v, %v", results, err)
@@ -208,7 +209,7 @@ func TestFaults(t *testing.T) {
 	unknown := header("A")
 	unknown.Fields = append(unknown.Fields, metadata.Field{Name: "zzz", Text: "1"})
 	_, err := c.Upsert(t.Context(), []*metadata.Component{unknown})
-	var fault *mdapi.Fault
+	var fault *salesforce.Error
 	if !errors.As(err, &fault) || fault.Status != 500 || fault.Operation != "upsertMetadata" || !strings.Contains(fault.Message, "zzz invalid at this location in type ExternalClientApplication") {
 		t.Errorf("an unknown field gives %v", err)
 	}
@@ -250,7 +251,7 @@ func TestTokensGoNowhereElse(t *testing.T) {
 		"example.com":                       "not a URL like",
 		"":                                  "not a URL like",
 	} {
-		c := &mdapi.Client{InstanceURL: url, Version: 65, Tokens: token("TOKEN")}
+		c := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: url, Version: 65, Tokens: token("TOKEN")}}
 		if _, err := c.Read(t.Context(), metadata.Header, "A"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "TOKEN") || strings.Contains(err.Error(), "pw") {
 			t.Errorf("%s gives %v", url, err)
 		}
@@ -298,7 +299,7 @@ func TestAnswersThatAreNoAnswers(t *testing.T) {
 				io.WriteString(w, test.body)
 			}))
 			defer server.Close()
-			c := &mdapi.Client{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}
+			c := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}}
 			_, err := c.Upsert(t.Context(), []*metadata.Component{header("A")})
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "TOKEN") || len(err.Error()) > 3000 {
 				t.Errorf("got %v, want %q", err, test.want)
@@ -320,7 +321,7 @@ func TestReadNeedsARecordForEachName(t *testing.T) {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><s:Body><readMetadataResponse><result>`+body+`</result></readMetadataResponse></s:Body></s:Envelope>`)
 		}))
-		c := &mdapi.Client{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}
+		c := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}}
 		if _, err := c.Read(t.Context(), metadata.Header, "A"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "TOKEN") {
 			t.Errorf("%s gives %v", body, err)
 		}
@@ -349,7 +350,7 @@ func TestTransportErrorsHoldNoToken(t *testing.T) {
 				conn.Close()
 			}
 		}()
-		c := &mdapi.Client{InstanceURL: "http://" + listener.Addr().String(), Version: 65, Tokens: token("TOKEN")}
+		c := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: "http://" + listener.Addr().String(), Version: 65, Tokens: token("TOKEN")}}
 		if _, err := c.Read(t.Context(), metadata.Header, "A"); err == nil || strings.Contains(err.Error(), "TOKEN") {
 			t.Errorf("%q gives %v", answer, err)
 		}
@@ -368,7 +369,7 @@ func TestAnswersAreAcceptedCompressed(t *testing.T) {
 		z.Close()
 	}))
 	defer server.Close()
-	c := &mdapi.Client{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}
+	c := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}}
 	list, err := c.List(t.Context(), metadata.Header)
 	if err != nil || len(list) != 1 || list[0] != (mdapi.FileProperties{Type: "T", FullName: "A"}) {
 		t.Errorf("%v, %v", list, err)

@@ -10,8 +10,8 @@ import (
 
 	"github.com/antchfx/xmlquery"
 
-	"github.com/ecakit/ecakit/pkg/internal/wire"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 const soapNamespace = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -20,58 +20,82 @@ const soapNamespace = "http://schemas.xmlsoap.org/soap/envelope/"
 type element = xmlquery.Node
 
 // encodeEnvelope writes a SOAP 1.1 request.
-func encodeEnvelope(token, operation string, body func(*xml.Encoder) error) ([]byte, error) {
+func encodeEnvelope(token salesforce.Secret, operation string, body func(*encoder)) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(xml.Header)
-	e := xml.NewEncoder(&b)
-	envelope := start("env:Envelope")
-	envelope.Attr = []xml.Attr{
-		{Name: xml.Name{Local: "xmlns:env"}, Value: soapNamespace},
-		{Name: xml.Name{Local: "xmlns:xsi"}, Value: metadata.InstanceNamespace},
+	e := &encoder{xml: xml.NewEncoder(&b)}
+	e.open("env:Envelope", "xmlns:env", soapNamespace, "xmlns:xsi", metadata.InstanceNamespace)
+	e.open("env:Header")
+	e.open("SessionHeader", "xmlns", metadata.Namespace)
+	e.value("sessionId", token.Reveal())
+	e.close()
+	e.close()
+	e.open("env:Body")
+	e.open(operation, "xmlns", metadata.Namespace)
+	body(e)
+	e.close()
+	e.close()
+	e.close()
+	if e.err == nil {
+		e.err = e.xml.Close()
 	}
-	header, session := start("env:Header"), inNamespace("SessionHeader")
-	soapBody, op := start("env:Body"), inNamespace(operation)
-	for _, step := range []func() error{
-		func() error { return tokens(e, envelope, header, session) },
-		func() error { return e.EncodeElement(token, start("sessionId")) },
-		func() error { return tokens(e, session.End(), header.End(), soapBody, op) },
-		func() error { return body(e) },
-		func() error { return tokens(e, op.End(), soapBody.End(), envelope.End()) },
-		e.Close,
-	} {
-		if err := step(); err != nil {
-			return nil, err
-		}
-	}
-	return b.Bytes(), nil
+	return b.Bytes(), e.err
 }
 
-func inNamespace(name string) xml.StartElement {
-	s := start(name)
-	s.Attr = []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: metadata.Namespace}}
-	return s
+// encoder writes elements. After its first error it writes nothing.
+type encoder struct {
+	xml  *xml.Encoder
+	err  error
+	path []xml.StartElement
 }
 
-func tokens(e *xml.Encoder, ts ...xml.Token) error {
-	for _, t := range ts {
-		if err := e.EncodeToken(t); err != nil {
-			return err
-		}
+// open begins an element with attributes, given as names and values in turn.
+func (e *encoder) open(name string, attributes ...string) {
+	start := xml.StartElement{Name: xml.Name{Local: name}}
+	for i := 0; i < len(attributes); i += 2 {
+		start.Attr = append(start.Attr, xml.Attr{Name: xml.Name{Local: attributes[i]}, Value: attributes[i+1]})
 	}
-	return nil
+	e.path = append(e.path, start)
+	if e.err == nil {
+		e.err = e.xml.EncodeToken(start)
+	}
+}
+
+// close ends the element that was opened last.
+func (e *encoder) close() {
+	last := len(e.path) - 1
+	if e.err == nil {
+		e.err = e.xml.EncodeToken(e.path[last].End())
+	}
+	e.path = e.path[:last]
+}
+
+// value writes an element with what encoding/xml makes of a value.
+func (e *encoder) value(name string, value any) {
+	if e.err == nil {
+		e.err = e.xml.EncodeElement(value, xml.StartElement{Name: xml.Name{Local: name}})
+	}
+}
+
+// names writes what readMetadata and deleteMetadata ask for.
+func (e *encoder) names(typ string, fullNames []string) {
+	e.value("type", typ)
+	for _, name := range fullNames {
+		e.value("fullNames", name)
+	}
 }
 
 // response is the element OPERATIONResponse of an answer.
 type response struct {
 	*element
-	answer *wire.Answer
+	answer *salesforce.Response
 }
 
 // parseAnswer returns the response in a SOAP answer, or the fault that stands in
-// its place as a *Fault.
-func parseAnswer(answer *wire.Answer, operation string) (*response, error) {
-	if bytes.Count(answer.Body, []byte("<"))+bytes.Count(answer.Body, []byte("=")) > wire.MaxMarks {
-		return nil, fmt.Errorf("the answer has more than %d XML tags and attributes", wire.MaxMarks)
+// its place as a *salesforce.Error.
+func parseAnswer(answer *salesforce.Response, operation string) (*response, error) {
+	if err := answer.CheckMarks("<=", "XML tags and attributes"); err != nil {
+		return nil, err
 	}
 	doc, err := xmlquery.Parse(bytes.NewReader(answer.Body))
 	if err != nil {
@@ -92,8 +116,8 @@ func parseAnswer(answer *wire.Answer, operation string) (*response, error) {
 
 // readFault reads a fault as SOAP 1.1 writes it, which the platform does, or as
 // SOAP 1.2 does. The platform may repeat its code in the detail.
-func readFault(f *element, answer *wire.Answer) *Fault {
-	fault := &Fault{Code: text(f, "faultcode"), Message: text(f, "faultstring")}
+func readFault(f *element, answer *salesforce.Response) *salesforce.Error {
+	fault := &salesforce.Error{Code: text(f, "faultcode"), Message: text(f, "faultstring")}
 	if fault.Code == "" {
 		fault.Code = text(child(f, "Code"), "Value")
 	}
@@ -174,42 +198,32 @@ func ownText(n *element) string {
 }
 
 // readResults reads the results of upsertMetadata or deleteMetadata, which stand
-// in the order of the names asked for, into those of the given indexes.
-func readResults(r *response, names []string, indexes []int, typ string, into map[int]Result) error {
+// in the order of the names asked for.
+func readResults(r *response, typ string, names []string) ([]Result, error) {
+	nodes := slices.Collect(children(r.element, "result"))
+	if len(nodes) != len(names) {
+		return nil, fmt.Errorf("the org answered %d results for %d components of %s", len(nodes), len(names), typ)
+	}
 	var results []Result
-	for n := range children(r.element, "result") {
-		result := Result{Type: typ, FullName: text(n, "fullName"), Success: isTrue(n, "success"), Created: isTrue(n, "created")}
+	for i, n := range nodes {
+		// Whether a refused component's name comes back is not sure; where one does,
+		// it is the one asked for.
+		if name := text(n, "fullName"); name != "" && !strings.EqualFold(name, names[i]) {
+			return nil, fmt.Errorf("the org answered a result for %s %s in the place of %s", typ, r.answer.Mask(name), names[i])
+		}
+		result := Result{Type: typ, FullName: names[i], Success: isTrue(n, "success"), Created: isTrue(n, "created")}
 		for e := range children(n, "errors") {
-			refused := &ComponentError{
-				Type: typ, FullName: result.FullName,
+			result.Errors = append(result.Errors, &ComponentError{
+				Type: typ, FullName: names[i],
 				Code: r.answer.Mask(text(e, "statusCode")), Message: r.answer.Mask(text(e, "message")),
-			}
-			for f := range children(e, "fields") {
-				refused.Fields = append(refused.Fields, ownText(f))
-			}
-			result.Errors = append(result.Errors, refused)
+			})
 		}
 		if !result.Success && len(result.Errors) == 0 {
-			result.Errors = []*ComponentError{{Type: typ, FullName: result.FullName, Message: "the org reports failure and no reason"}}
+			result.Errors = []*ComponentError{{Type: typ, FullName: names[i], Message: "the org reports failure and no reason"}}
 		}
 		results = append(results, result)
 	}
-	if len(results) != len(names) {
-		return fmt.Errorf("the org answered %d results for %d components of %s", len(results), len(names), typ)
-	}
-	for i, result := range results {
-		// Whether a refused component's name comes back is not sure; where one does,
-		// it is the one asked for.
-		if result.FullName != "" && !strings.EqualFold(result.FullName, names[i]) {
-			return fmt.Errorf("the org answered a result for %s %s in the place of %s", typ, r.answer.Mask(result.FullName), names[i])
-		}
-		result.FullName = names[i]
-		for _, e := range result.Errors {
-			e.FullName = names[i]
-		}
-		into[indexes[i]] = result
-	}
-	return nil
+	return results, nil
 }
 
 func isTrue(n *element, name string) bool {

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
+
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // What the Salesforce CLI encrypts is AES-256-GCM with a 16-byte tag, written as
@@ -26,52 +28,53 @@ const (
 // isEncrypted tells an encrypted value from an access token that was stored as it
 // is. Every access token holds a "!", which an encrypted value never does; what
 // is damaged counts as encrypted, so that it is not sent as a token.
-func isEncrypted(value string) bool { return !strings.Contains(value, "!") }
+func isEncrypted(value salesforce.Secret) bool { return !strings.Contains(value.Reveal(), "!") }
 
 // decrypt returns the plain text of a value that the CLI encrypted. Its errors
 // hold neither the value nor the key.
-func decrypt(value, key string) (string, error) {
-	text, tag, found := strings.Cut(value, ":")
+func decrypt(sealedValue, sealingKey salesforce.Secret) (salesforce.Secret, error) {
+	none, key := salesforce.Secret{}, sealingKey.Reveal()
+	text, tag, found := strings.Cut(sealedValue.Reveal(), ":")
 	if !found {
-		return "", errors.New("the value is not in sf's format")
+		return none, errors.New("the value is not in sf's format")
 	}
 	var keyBytes, iv []byte
 	var err error
 	switch len(key) {
 	case keyDigitsV1:
 		if len(text) < ivBytes {
-			return "", errors.New("the value is too short")
+			return none, errors.New("the value is too short")
 		}
 		keyBytes, iv, text = []byte(key), []byte(text[:ivBytes]), text[ivBytes:]
 	case keyDigitsV2:
 		if len(text) < 2*ivBytes {
-			return "", errors.New("the value is too short")
+			return none, errors.New("the value is too short")
 		}
 		if keyBytes, err = hex.DecodeString(key); err != nil {
-			return "", errors.New("the key is not hex")
+			return none, errors.New("the key is not hex")
 		}
 		if iv, err = hex.DecodeString(text[:2*ivBytes]); err != nil {
-			return "", errors.New("the value is not hex")
+			return none, errors.New("the value is not hex")
 		}
 		text = text[2*ivBytes:]
 	default:
-		return "", errors.New("the key has a length that sf does not use")
+		return none, errors.New("the key has a length that sf does not use")
 	}
 	sealed, err := hex.DecodeString(text + tag)
 	if err != nil || len(tag) != tagDigits {
-		return "", errors.New("the value is not hex")
+		return none, errors.New("the value is not hex")
 	}
 	block, err := aes.NewCipher(keyBytes)
 	if err != nil {
-		return "", errors.New("the key is not an AES key")
+		return none, errors.New("the key is not an AES key")
 	}
 	gcm, err := cipher.NewGCM(block)
 	if err != nil {
-		return "", err
+		return none, err
 	}
 	plain, err := gcm.Open(nil, iv, sealed, nil)
 	if err != nil {
-		return "", errors.New("the key is not the one that the value was encrypted with")
+		return none, errors.New("the key is not the one that the value was encrypted with")
 	}
-	return string(plain), nil
+	return salesforce.NewSecret(string(plain)), nil
 }

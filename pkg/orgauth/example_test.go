@@ -4,16 +4,18 @@ import (
 	"fmt"
 
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 func ExampleFromToken() {
-	session, err := orgauth.FromToken("00D000000000001AAA!AQE.token", "https://acme--uat.sandbox.my.salesforce.com")
+	token := salesforce.NewSecret("00D000000000001AAA!AQE.token")
+	session, err := orgauth.FromToken(token, "https://acme--uat.sandbox.my.salesforce.com")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	fmt.Println(session, session.Kind)
-	_, err = orgauth.FromToken("00D000000000001AAA!AQE.token", "http://acme.my.salesforce.com")
+	_, err = orgauth.FromToken(token, "http://acme.my.salesforce.com")
 	fmt.Println(err)
 	// Output:
 	// acme--uat.sandbox.my.salesforce.com sandbox

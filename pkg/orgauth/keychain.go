@@ -12,10 +12,10 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/internal/files"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // The Salesforce CLI keeps its key under these names in every kind of keychain.
@@ -26,7 +26,7 @@ const (
 
 // Keychain gives the key that the Salesforce CLI encrypted its logins with.
 type Keychain interface {
-	Key(ctx context.Context) (string, error)
+	Key(ctx context.Context) (salesforce.Secret, error)
 }
 
 // DefaultKeychain returns the keychain that the CLI uses: key.json in the
@@ -56,57 +56,35 @@ func DefaultKeychain(dir, goos string, getenv func(string) string) Keychain {
 	return SecretTool(tool)
 }
 
-// Once returns a keychain that asks another one for the key once, and gives the
-// same answer from then on: where many sessions are had from one store. A question
-// that a context ended is asked again.
-func Once(k Keychain) Keychain { return &once{from: k} }
-
-type once struct {
-	from Keychain
-
-	mu    sync.Mutex
-	asked bool
-	key   string
-	err   error
-}
-
-func (o *once) Key(ctx context.Context) (string, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.asked {
-		o.key, o.err = o.from.Key(ctx)
-		o.asked = ctx.Err() == nil
-	}
-	return o.key, o.err
-}
-
 // KeyFile is a keychain in a file, by its path: key.json of the store.
 type KeyFile string
 
-// Key reads the key from the file. Like the CLI it refuses a file that others than
-// its owner may read or write, except on Windows.
-func (f KeyFile) Key(context.Context) (string, error) {
+// Key reads the key from the file. Like the CLI it refuses a file with any other
+// mode than 0600, except on Windows.
+func (f KeyFile) Key(context.Context) (salesforce.Secret, error) {
+	none := salesforce.Secret{}
 	if info, err := os.Stat(string(f)); err == nil && runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
-		return "", fmt.Errorf("%s has the mode %o, and sf wants it to be its owner's alone: chmod 600 %[1]s", f, info.Mode().Perm())
+		return none, fmt.Errorf("%s has the mode %o, and sf wants it to be its owner's alone: chmod 600 %[1]s", f, info.Mode().Perm())
 	}
 	data, err := files.Read(string(f), maxStored)
 	if err != nil {
-		return "", err
+		return none, err
 	}
 	return parseKeyFile(string(f), data)
 }
 
-func parseKeyFile(name string, data []byte) (string, error) {
+func parseKeyFile(name string, data []byte) (salesforce.Secret, error) {
+	none := salesforce.Secret{}
 	var file struct {
-		Account string `json:"account"`
-		Service string `json:"service"`
-		Key     string `json:"key"`
+		Account string            `json:"account"`
+		Service string            `json:"service"`
+		Key     salesforce.Secret `json:"key"`
 	}
 	if err := json.Unmarshal(data, &file); err != nil {
-		return "", fmt.Errorf("%s is not the JSON that sf writes", name)
+		return none, fmt.Errorf("%s is not the JSON that sf writes", name)
 	}
-	if file.Account != keyAccount || file.Service != keyService || file.Key == "" {
-		return "", fmt.Errorf("%s holds no key of the account %q for the service %q", name, keyAccount, keyService)
+	if file.Account != keyAccount || file.Service != keyService || file.Key.IsZero() {
+		return none, fmt.Errorf("%s holds no key of the account %q for the service %q", name, keyAccount, keyService)
 	}
 	return file.Key, nil
 }
@@ -117,7 +95,7 @@ type SecretTool string
 
 // Key runs secret-tool. It can take long where the desktop asks its user to
 // unlock the keychain; ctx bounds it.
-func (t SecretTool) Key(ctx context.Context) (string, error) {
+func (t SecretTool) Key(ctx context.Context) (salesforce.Secret, error) {
 	return runForKey(ctx, string(t), "lookup", "user", keyAccount, "domain", keyService)
 }
 
@@ -126,7 +104,7 @@ type MacKeychain string
 
 // Key runs security. It can take long where macOS asks its user for permission;
 // ctx bounds it.
-func (t MacKeychain) Key(ctx context.Context) (string, error) {
+func (t MacKeychain) Key(ctx context.Context) (salesforce.Secret, error) {
 	return runForKey(ctx, string(t), "find-generic-password", "-a", keyAccount, "-s", keyService, "-w")
 }
 
@@ -134,7 +112,8 @@ func (t MacKeychain) Key(ctx context.Context) (string, error) {
 // child of it does that was not ended along with it.
 const waitDelay = time.Second
 
-func runForKey(ctx context.Context, tool string, args ...string) (string, error) {
+func runForKey(ctx context.Context, tool string, args ...string) (salesforce.Secret, error) {
+	none := salesforce.Secret{}
 	cmd := exec.CommandContext(ctx, tool, args...)
 	cmd.WaitDelay = waitDelay
 	var out, failure bytes.Buffer
@@ -144,11 +123,11 @@ func runForKey(ctx context.Context, tool string, args ...string) (string, error)
 		if line == "" {
 			line = "without a message"
 		}
-		return "", fmt.Errorf("%s failed (%w): %s", tool, err, line)
+		return none, fmt.Errorf("%s failed (%w): %s", tool, err, line)
 	}
-	key := strings.TrimSpace(out.String())
-	if key == "" {
-		return "", errors.New(tool + " found no key of sf's")
+	key := salesforce.NewSecret(strings.TrimSpace(out.String()))
+	if key.IsZero() {
+		return none, errors.New(tool + " found no key of sf's")
 	}
 	return key, nil
 }

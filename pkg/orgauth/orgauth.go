@@ -8,48 +8,42 @@ package orgauth
 
 import (
 	"errors"
-	"net/url"
+	"net/http"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-
-	"golang.org/x/oauth2"
-
-	"github.com/ecakit/ecakit/pkg/internal/wire"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Kind is what sort of org it is, as far as that is known without asking it.
-type Kind string
+// Login is what is known of a session without its token.
+type Login struct {
+	Username string // "" where nobody said whose session it is
+	Alias    string // the alias that the Salesforce CLI has for the username, "" where it has none
+	OrgID    string // 00D…, "" where unknown
+	Kind     salesforce.Kind
 
-// The kinds of org. Scratch orgs are sandboxes to the platform (IsSandbox is
-// true), and to sfp's alias rule.
-const (
-	Unknown    Kind = ""
-	Production Kind = "production"
-	Sandbox    Kind = "sandbox"
-	Scratch    Kind = "scratch org"
-)
-
-// IsSandbox reports whether the platform calls an org of this kind a sandbox.
-func (k Kind) IsSandbox() bool { return k == Sandbox || k == Scratch }
-
-// Session is the right to call one org. It is an oauth2.TokenSource, and can renew
-// its token where the login allows that. Its fields hold nothing secret; the token
-// is behind Token alone, so a Session can be printed. It is safe for several
-// goroutines.
-type Session struct {
-	Username    string // "" where a token was given outright and nobody said whose
-	Alias       string // the alias that the Salesforce CLI has for the username, "" where it has none
-	OrgID       string // 00D…, "" where unknown
-	Given       bool   // the token was given outright, it is not that of a login
-	InstanceURL string // the org's own URL, checked: tokens may go there
-	Kind        Kind
-
-	// Version is the API version that the org was last seen with, 0 where
-	// unknown.
+	// Version is the API version that the org was last seen with, 0 where unknown.
 	Version apiversion.Version
+}
 
-	*renewal
+// Session is the right to call one org. It is an oauth2.TokenSource, and a
+// salesforce.Renewer where the login allows that. The zero Session has no token, which is
+// an error and no panic. It is safe for several goroutines; its fields are not changed once
+// it is in use.
+type Session struct {
+	Login
+	InstanceURL string // the org's own URL, checked: tokens may go there
+	TokenGiven  bool   // the token was given outright, it is not that of a login
+
+	// HTTPClient sends the requests that renew the token; nil is as in salesforce.Conn.
+	HTTPClient *http.Client
+
+	renewal renewal
+}
+
+// Conn returns a connection that uses the session. The caller completes it.
+func (s *Session) Conn() *salesforce.Conn {
+	return &salesforce.Conn{InstanceURL: s.InstanceURL, Version: s.Version, Tokens: s}
 }
 
 // String names the org as messages do, by alias or username.
@@ -65,38 +59,24 @@ func (s *Session) String() string {
 
 // FromToken makes a session of an access token and the instance URL that it is
 // for, as SF_ACCESS_TOKEN and SF_ORG_INSTANCE_URL carry them. The URL must be
-// https, or http to this machine's loopback.
-func FromToken(accessToken, instanceURL string) (*Session, error) {
-	accessToken = strings.TrimSpace(accessToken)
-	if accessToken == "" || strings.ContainsAny(accessToken, " \t\r\n") {
-		return nil, &Error{Reason: ErrNoToken, Message: "the access token is empty or has white space inside"}
+// https, or http to this machine's loopback. An error is an *Error.
+func FromToken(accessToken salesforce.Secret, instanceURL string) (*Session, error) {
+	token := strings.TrimSpace(accessToken.Reveal())
+	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, &Error{Reason: ErrNoToken, Message: "the access token is empty or has characters that no token has"}
 	}
-	u, err := wire.ParseInstance(instanceURL)
+	u, err := salesforce.ParseInstance(instanceURL)
 	if err != nil {
 		return nil, &Error{Reason: ErrInstance, Message: err.Error()}
 	}
-	orgID, _, found := strings.Cut(accessToken, "!")
+	orgID, _, found := strings.Cut(token, "!")
 	if !found || !strings.HasPrefix(orgID, "00D") {
 		orgID = ""
 	}
 	return &Session{
-		OrgID: orgID, InstanceURL: u.String(), Kind: kindOfHost(u),
-		Given: true, renewal: &renewal{token: &oauth2.Token{AccessToken: accessToken}},
+		Login: Login{OrgID: orgID, Kind: salesforce.KindOfHost(u.Hostname())}, InstanceURL: u.String(), TokenGiven: true,
+		renewal: renewal{token: salesforce.NewSecret(token)},
 	}, nil
-}
-
-// kindOfHost tells sandboxes and scratch orgs by the partition in their My
-// Domain host, like acme--uat.sandbox.my.salesforce.com. Other hosts tell
-// nothing: Salesforce's documentation of enhanced domains lists more partitions
-// than these, and custom hosts exist.
-func kindOfHost(u *url.URL) Kind {
-	switch host := u.Hostname(); {
-	case strings.Contains(host, ".sandbox.my.salesforce."):
-		return Sandbox
-	case strings.Contains(host, ".scratch.my.salesforce."):
-		return Scratch
-	}
-	return Unknown
 }
 
 // The reasons for which there is no session. An *Error matches its reason with

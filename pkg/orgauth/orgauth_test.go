@@ -10,6 +10,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // What the Salesforce CLI's own code (@salesforce/core, as of sf 2.150.6) wrote
@@ -27,7 +31,9 @@ const (
 
 type fixedKey string
 
-func (k fixedKey) Key(context.Context) (string, error) { return string(k), nil }
+func (k fixedKey) Key(context.Context) (salesforce.Secret, error) {
+	return salesforce.NewSecret(string(k)), nil
+}
 
 // storeWith makes a store of files.
 func storeWith(t *testing.T, key string, files map[string]string) *Store {
@@ -48,14 +54,14 @@ func loginFile(accessToken, more string) string {
 func TestStoreSession(t *testing.T) {
 	for _, test := range []struct {
 		name, key, token, more string
-		kind                   Kind
+		kind                   salesforce.Kind
 	}{
-		{"v1", keyV1, cipherV1, `, "isSandbox": true, "isScratch": false`, Sandbox},
-		{"v2", keyV2, cipherV2, `, "isSandbox": false, "isScratch": true`, Scratch},
-		{"scratch by dev hub", keyV1, cipherV1, `, "devHubUsername": "hub@example.com"`, Scratch},
-		{"production", keyV1, cipherV1, `, "isSandbox": false, "isScratch": false`, Production},
-		{"not a sandbox, but perhaps scratch", keyV1, cipherV1, `, "isSandbox": false`, Unknown},
-		{"not encrypted", "", plainToken, "", Unknown},
+		{"v1", keyV1, cipherV1, `, "isSandbox": true, "isScratch": false`, salesforce.Sandbox},
+		{"v2", keyV2, cipherV2, `, "isSandbox": false, "isScratch": true`, salesforce.Scratch},
+		{"scratch by dev hub", keyV1, cipherV1, `, "devHubUsername": "hub@example.com"`, salesforce.Scratch},
+		{"production", keyV1, cipherV1, `, "isSandbox": false, "isScratch": false`, salesforce.Production},
+		{"not a sandbox, but perhaps scratch", keyV1, cipherV1, `, "isSandbox": false`, salesforce.Unknown},
+		{"not encrypted", "", plainToken, "", salesforce.Unknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			store := storeWith(t, test.key, map[string]string{
@@ -74,7 +80,7 @@ func TestStoreSession(t *testing.T) {
 				if s.Alias != alias || s.Username != "a@example.com" || s.Kind != test.kind || s.Version != 66 || s.InstanceURL != "https://acme.my.salesforce.com" {
 					t.Errorf("the session of %s is %+v", org, s)
 				}
-				if text := fmt.Sprintf("%v %+v %#v %s", s, s, *s, s); strings.Contains(text, "fixture_token") {
+				if text := fmt.Sprintf("%v %+v %#v %s", s, s, s, s); strings.Contains(text, "fixture_token") {
 					t.Errorf("a printed session shows the token: %s", text)
 				}
 			}
@@ -88,11 +94,11 @@ func TestKnown(t *testing.T) {
 		"alias.json":         `{"orgs": {"uat": "a@example.com"}}`,
 	})
 	for _, org := range []string{"uat", "a@example.com"} {
-		if known := store.Known(org); known.Username != "a@example.com" || known.Alias != "uat" || known.OrgID != "00D000000000001AAA" || known.Kind != Sandbox || known.Version != 66 {
+		if known, _ := store.Known(org); known.Username != "a@example.com" || known.Alias != "uat" || known.OrgID != "00D000000000001AAA" || known.Kind != salesforce.Sandbox || known.Version != 66 {
 			t.Errorf("of %s is known %+v", org, known)
 		}
 	}
-	if known := store.Known("nobody"); known != (Session{}) {
+	if known, ok := store.Known("nobody"); ok || known != (Login{}) {
 		t.Errorf("of nobody is known %+v", known)
 	}
 }
@@ -171,7 +177,6 @@ func TestKeychains(t *testing.T) {
 		{"file", file("key.json", `{"account": "local", "service": "sfdx", "key": "`+keyV1+`"}`), keyV1, ""},
 		{"file of another service", file("other.json", `{"account": "local", "service": "x", "key": "k"}`), "", "holds no key of the account"},
 		{"file for others to read", open(file("open.json", `{"account": "local", "service": "sfdx", "key": "`+keyV1+`"}`)), "", "has the mode 644, and sf wants it to be its owner's alone: chmod 600"},
-		{"once", Once(file("once.json", `{"account": "local", "service": "sfdx", "key": "`+keyV1+`"}`)), keyV1, ""},
 		{"broken file", file("broken.json", "{"), "", "not the JSON"},
 		{"no file", KeyFile(filepath.Join(dir, "none")), "", "no such file"},
 		{"secret-tool", SecretTool(script("secret-tool", `test "$*" = "lookup user local domain sfdx" && echo `+keyV1)), keyV1, ""},
@@ -185,8 +190,8 @@ func TestKeychains(t *testing.T) {
 				t.Skip("the keychains are played by shell scripts")
 			}
 			key, err := test.keychain.Key(t.Context())
-			if key != test.key || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
-				t.Errorf("got %q, %v", key, err)
+			if key.Reveal() != test.key || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+				t.Errorf("got %q, %v", key.Reveal(), err)
 			}
 		})
 	}
@@ -213,26 +218,47 @@ func TestScratchOrgs(t *testing.T) {
 	}
 }
 
-// asked counts how often it is asked.
-type asked struct{ n int }
+// counted is a keychain that counts how often it is asked.
+type counted struct {
+	fixedKey
+	n int
+}
 
-func (a *asked) Key(ctx context.Context) (string, error) { a.n++; return "k", ctx.Err() }
+func (c *counted) Key(ctx context.Context) (salesforce.Secret, error) {
+	c.n++
+	if err := ctx.Err(); err != nil {
+		return salesforce.Secret{}, err
+	}
+	return c.fixedKey.Key(ctx)
+}
 
-func TestOnce(t *testing.T) {
-	from := new(asked)
-	k := Once(from)
+func TestStoreAsksItsKeychainOnce(t *testing.T) {
+	store := storeWith(t, "", map[string]string{"a@example.com.json": loginFile(cipherV1, "")})
+	keychain := &counted{fixedKey: keyV1}
+	store.Keychain = keychain
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := k.Key(ended); err == nil {
-		t.Error("no error")
+	if _, err := store.Session(ended, "a@example.com"); !errors.Is(err, ErrNoKey) {
+		t.Errorf("an ended question gives %v, want ErrNoKey", err)
 	}
 	for range 3 {
-		if key, err := k.Key(t.Context()); key != "k" || err != nil {
-			t.Errorf("%q, %v", key, err)
+		if _, err := store.Session(t.Context(), "a@example.com"); err != nil {
+			t.Error(err)
 		}
 	}
-	if from.n != 2 {
-		t.Errorf("asked %d times", from.n)
+	if keychain.n != 2 {
+		t.Errorf("the keychain was asked %d times, want one that ended and one that counts", keychain.n)
+	}
+}
+
+func TestZeroSessionHasNoToken(t *testing.T) {
+	for _, s := range []*Session{nil, {}} {
+		if token, err := s.Token(); !errors.Is(err, ErrNoToken) {
+			t.Errorf("its token is %v, %v, want ErrNoToken", token, err)
+		}
+		if token, err := s.Renew(t.Context(), &oauth2.Token{}); err == nil {
+			t.Errorf("it is renewed to %v, want an error", token)
+		}
 	}
 }
 
@@ -260,11 +286,11 @@ func TestDefaultKeychain(t *testing.T) {
 }
 
 func TestFromToken(t *testing.T) {
-	s, err := FromToken(plainToken+"\n", "https://acme--uat.sandbox.my.salesforce.com/")
-	if err != nil || s.OrgID != "00D000000000001AAA" || s.Kind != Sandbox || s.InstanceURL != "https://acme--uat.sandbox.my.salesforce.com" {
+	s, err := FromToken(salesforce.NewSecret(plainToken+"\n"), "https://acme--uat.sandbox.my.salesforce.com/")
+	if err != nil || s.OrgID != "00D000000000001AAA" || s.Kind != salesforce.Sandbox || s.InstanceURL != "https://acme--uat.sandbox.my.salesforce.com" {
 		t.Errorf("got %+v, %v", s, err)
 	}
-	if s, err = FromToken("opaque", "https://x.scratch.my.salesforce.com"); err != nil || s.OrgID != "" || s.Kind != Scratch {
+	if s, err = FromToken(salesforce.NewSecret("opaque"), "https://x.scratch.my.salesforce.com"); err != nil || s.OrgID != "" || s.Kind != salesforce.Scratch {
 		t.Errorf("got %+v, %v", s, err)
 	}
 	for _, test := range []struct {
@@ -276,7 +302,7 @@ func TestFromToken(t *testing.T) {
 		{"TOKEN", "http://a.example.com", ErrInstance},
 		{"TOKEN", "TOKEN", ErrInstance},
 	} {
-		if _, err := FromToken(test.token, test.url); !errors.Is(err, test.reason) || strings.Contains(err.Error(), "TOKEN") {
+		if _, err := FromToken(salesforce.NewSecret(test.token), test.url); !errors.Is(err, test.reason) || strings.Contains(err.Error(), "TOKEN") {
 			t.Errorf("%q for %q gives %v", test.token, test.url, err)
 		}
 	}
@@ -328,10 +354,10 @@ func FuzzStore(f *testing.F) {
 		}
 		l.kind()
 		if isEncrypted(l.AccessToken) {
-			if _, err := decrypt(l.AccessToken, key); err != nil && len(key) > 8 && strings.Contains(err.Error(), key) {
+			if _, err := decrypt(l.AccessToken, salesforce.NewSecret(key)); err != nil && len(key) > 8 && strings.Contains(err.Error(), key) {
 				t.Errorf("the error shows the key: %v", err)
 			}
 		}
-		decrypt(l.AccessToken, key)
+		decrypt(l.AccessToken, salesforce.NewSecret(key))
 	})
 }

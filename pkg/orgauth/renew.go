@@ -17,34 +17,44 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/jwt"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/ecakit/ecakit/pkg/internal/files"
-	"github.com/ecakit/ecakit/pkg/internal/wire"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // renewal holds a session's token, and how to get another one.
 type renewal struct {
 	mu      sync.Mutex
-	token   *oauth2.Token
-	how     func(ctx context.Context, stale string) (token, by string, err error) // nil: the token cannot be renewed
-	renewed string                                                                // by what, "" before
-	failed  *Error                                                                // why it could not be renewed
+	flight  singleflight.Group
+	token   salesforce.Secret
+	how     func(ctx context.Context, stale salesforce.Secret) (token salesforce.Secret, by string, err error) // nil: the token cannot be renewed
+	renewed string                                                                                             // by what, "" before
+	failed  *Error                                                                                             // why it could not be renewed
 }
 
 // Token returns the access token. It does not tell whether the org still accepts
 // it: that shows when a call is answered with INVALID_SESSION_ID.
-func (r *renewal) Token() (*oauth2.Token, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.token, nil
+func (s *Session) Token() (*oauth2.Token, error) {
+	if s == nil {
+		return nil, noToken
+	}
+	s.renewal.mu.Lock()
+	defer s.renewal.mu.Unlock()
+	if s.renewal.token.IsZero() {
+		return nil, noToken
+	}
+	return &oauth2.Token{AccessToken: s.renewal.token.Reveal()}, nil
 }
+
+var noToken = &Error{Reason: ErrNoToken, Message: "the session holds no access token"}
 
 // Renewed says how the token was renewed, like "by JWT bearer", or "" where it
 // was not.
-func (r *renewal) Renewed() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.renewed
+func (s *Session) Renewed() string {
+	s.renewal.mu.Lock()
+	defer s.renewal.mu.Unlock()
+	return s.renewal.renewed
 }
 
 // Renew replaces a token that the org no longer accepts: by JWT bearer where the
@@ -54,36 +64,67 @@ func (r *renewal) Renewed() string {
 // the same stale token share the new one. An error is an *Error with the reason
 // ErrExpired, or what ended the request and may pass, such as a busy login host.
 func (s *Session) Renew(ctx context.Context, stale *oauth2.Token) (*oauth2.Token, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.token.AccessToken != stale.AccessToken {
-		return s.token, nil
+	if s == nil {
+		return nil, noToken
 	}
-	if s.failed != nil {
-		return nil, s.failed
+	r := &s.renewal
+	old := salesforce.NewSecret(stale.AccessToken)
+	for {
+		shared := r.flight.DoChan("", func() (any, error) { return nil, s.renewOnce(ctx, old) })
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case result := <-shared:
+			switch {
+			case ctx.Err() != nil:
+				return nil, ctx.Err()
+			case result.Err == nil:
+				return s.Token()
+			case !errors.Is(result.Err, errGivenUp):
+				return nil, result.Err
+			}
+			// Whoever was renewing has given up, which says nothing of the login.
+		}
 	}
-	if s.how == nil || s.renewed != "" {
-		return nil, s.expired(nil)
+}
+
+// errGivenUp says that the caller who was renewing the session has ended.
+var errGivenUp = errors.New("the renewal was given up")
+
+// renewOnce renews the token, unless another one has taken the place of the stale one.
+func (s *Session) renewOnce(ctx context.Context, stale salesforce.Secret) error {
+	r := &s.renewal
+	r.mu.Lock()
+	token, failed, renewed := r.token, r.failed, r.renewed
+	r.mu.Unlock()
+	switch {
+	case !token.Equal(stale):
+		return nil
+	case failed != nil:
+		return failed
+	case r.how == nil || renewed != "":
+		return s.expired(nil)
 	}
-	token, by, err := s.how(ctx, stale.AccessToken)
-	if ctx.Err() != nil {
-		return nil, ctx.Err() // which says nothing of the login
+	fresh, by, err := r.how(ctx, stale)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return errGivenUp
+	case salesforce.IsTransient(err):
+		return fmt.Errorf("the session of %s has expired, and renewing it: %w", s, err)
+	case err != nil:
+		r.failed = s.expired(err)
+		return r.failed
 	}
-	if busy := new(busyError); errors.As(err, &busy) {
-		return nil, fmt.Errorf("the session of %s has expired, and renewing it: %w", s, busy)
-	}
-	if err != nil {
-		s.failed = s.expired(err)
-		return nil, s.failed
-	}
-	s.token, s.renewed = &oauth2.Token{AccessToken: token}, by
-	return s.token, nil
+	r.token, r.renewed = fresh, by
+	return nil
 }
 
 // expired is the error for a session that the org no longer accepts.
 func (s *Session) expired(cause error) *Error {
 	login := "give a fresh SF_ACCESS_TOKEN"
-	if s.how != nil {
+	if s.renewal.how != nil {
 		login = fmt.Sprintf("log in again, for example with: sf org login web --alias %s", s)
 	}
 	message := fmt.Sprintf("the session of %s has expired or was revoked", s)
@@ -94,15 +135,15 @@ func (s *Session) expired(cause error) *Error {
 }
 
 // renew returns how a stored login's session is renewed.
-func (s *Store) renew(l login, session *Session) func(context.Context, string) (string, string, error) {
-	return func(ctx context.Context, stale string) (token, by string, err error) {
+func (s *Store) renew(l login, session *Session) func(context.Context, salesforce.Secret) (salesforce.Secret, string, error) {
+	return func(ctx context.Context, stale salesforce.Secret) (token salesforce.Secret, by string, err error) {
 		// A login that has both was a JWT one and then replaced by one in the browser.
-		if l.PrivateKey != "" && l.RefreshToken == "" {
+		if l.PrivateKey != "" && l.RefreshToken.IsZero() {
 			token, err = s.renewByJWT(ctx, l, session)
 			return token, "by JWT bearer", err
 		}
 		token, err = s.askSF(ctx, session.Username)
-		if err == nil && token == stale {
+		if err == nil && token.Equal(stale) {
 			err = errors.New("sf has no other token for it")
 		}
 		return token, "by sf", err
@@ -121,47 +162,55 @@ const jwtLifetime = 3 * time.Minute
 // renewByJWT gets a token with a JWT that the login's private key signs. Which
 // host to ask and which audience it wants cannot be told from the login alone, so
 // the pairs that the Salesforce CLI tries are tried in its order.
-func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (string, error) {
+func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (salesforce.Secret, error) {
+	none := salesforce.Secret{}
 	if l.ClientID == "" {
-		return "", errors.New("the login has no client ID")
+		return none, errors.New("the login has no client ID")
 	}
-	key, err := files.Read(l.PrivateKey, maxStored)
+	data, err := files.Read(l.PrivateKey, maxStored)
 	if err != nil {
-		return "", fmt.Errorf("its private key cannot be read at %s", l.PrivateKey)
+		return none, fmt.Errorf("its private key cannot be read at %s", l.PrivateKey)
 	}
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, wire.WithoutRedirects(cmp.Or(s.HTTPClient, http.DefaultClient)))
+	key := salesforce.NewSecret(string(data))
+	client := session.HTTPClient
+	if client == nil {
+		client = http.DefaultClient
+	}
+	asking, cancel := context.WithTimeout(ctx, salesforce.DefaultTimeout)
+	defer cancel()
+	asking = context.WithValue(asking, oauth2.HTTPClient, salesforce.WithoutRedirects(client))
 	var first, busy error
 	for _, try := range audiences(l, s.AudienceURL) {
-		if _, err := wire.ParseInstance(try.login); err != nil {
+		if _, err := salesforce.ParseInstance(try.login); err != nil {
 			continue
 		}
 		config := &jwt.Config{
-			Email: l.ClientID, Subject: l.Username, PrivateKey: key, Audience: try.audience,
+			Email: l.ClientID, Subject: l.Username, PrivateKey: []byte(key.Reveal()), Audience: try.audience,
 			TokenURL: try.login + "/services/oauth2/token", Expires: jwtLifetime,
 		}
-		granted, err := config.TokenSource(ctx).Token()
+		granted, err := config.TokenSource(asking).Token()
 		if err == nil && strings.ContainsFunc(granted.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return "", fmt.Errorf("%s answered with something that is no token", try.login)
+			return none, fmt.Errorf("%s answered with something that is no token", try.login)
 		}
 		if err == nil {
-			return granted.AccessToken, sameInstance(session, granted)
+			return salesforce.NewSecret(granted.AccessToken), sameInstance(session, granted)
 		}
 		if ctx.Err() != nil {
-			return "", ctx.Err()
+			return none, ctx.Err()
 		}
 		why := jwtError(try.login, err)
-		if passing := new(busyError); errors.As(why, &passing) {
+		if salesforce.IsTransient(why) {
 			busy = why
 		}
 		first = cmp.Or(first, why)
 	}
 	if busy != nil {
-		return "", busy // which may have been the one to accept it
+		return none, busy // which may have been the one to accept it
 	}
 	if first == nil {
 		first = errors.New("the login has no login URL that a token may be asked of")
 	}
-	return "", first
+	return none, first
 }
 
 type audience struct{ login, audience string }
@@ -189,7 +238,7 @@ func audiences(l login, override string) []audience {
 		{login, aud}, {login, productionLogin}, {login, sandboxLogin},
 		{productionLogin, aud}, {sandboxLogin, aud},
 	} {
-		if a.login != login && wire.IsLoopback(login) {
+		if a.login != login && salesforce.IsLoopback(login) {
 			continue // a login on this machine is not Salesforce's
 		}
 		crossed := a == audience{productionLogin, sandboxLogin} || a == audience{sandboxLogin, productionLogin}
@@ -215,14 +264,6 @@ func sameInstance(session *Session, token *oauth2.Token) error {
 	return nil
 }
 
-// busyError says that a login host did not answer, and may do so soon.
-type busyError struct{ message string }
-
-func (e *busyError) Error() string { return e.message }
-
-// Transient reports that it may pass.
-func (e *busyError) Transient() bool { return true }
-
 // jwtError says what the token endpoint answered, without the body, which nobody
 // has masked.
 func jwtError(login string, err error) error {
@@ -230,8 +271,7 @@ func jwtError(login string, err error) error {
 	if u, parseErr := url.Parse(login); parseErr == nil {
 		host = u.Host
 	}
-	var answer *oauth2.RetrieveError
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		var why struct {
 			Code        string `json:"error"`
 			Description string `json:"error_description"`
@@ -239,19 +279,10 @@ func jwtError(login string, err error) error {
 		if json.Unmarshal(answer.Body, &why) == nil && why.Code != "" {
 			return fmt.Errorf("%s answered %s: %s", host, foreign(why.Code), foreign(why.Description))
 		}
-		message := fmt.Sprintf("%s answered HTTP %d", host, answer.Response.StatusCode)
-		if wire.TransientStatus(answer.Response.StatusCode) {
-			return &busyError{message}
-		}
-		return errors.New(message)
+		return &salesforce.StatusError{Host: host, Status: answer.Response.StatusCode, What: "not an answer of the token endpoint"}
 	}
-	var urlErr *url.Error
-	if errors.As(err, &urlErr) {
-		message := fmt.Sprintf("%s did not answer: %v", host, urlErr.Err)
-		if wire.TransientNetwork(urlErr.Err) {
-			return &busyError{message}
-		}
-		return errors.New(message)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return salesforce.NewNetworkError(host, failed.Err)
 	}
 	return fmt.Errorf("its JWT cannot be made or used with %s", host)
 }
@@ -271,9 +302,10 @@ func foreign(message string) string {
 
 // askSF asks the Salesforce CLI for the session's token, which renews it before
 // it answers where that is needed, and stores what it renewed.
-func (s *Store) askSF(ctx context.Context, username string) (string, error) {
+func (s *Store) askSF(ctx context.Context, username string) (salesforce.Secret, error) {
+	none := salesforce.Secret{}
 	if s.SF == "" {
-		return "", errors.New("sf is not on this machine to renew it")
+		return none, errors.New("sf is not on this machine to renew it")
 	}
 	failure, said := error(nil), false
 	for _, args := range [][]string{
@@ -288,14 +320,14 @@ func (s *Store) askSF(ctx context.Context, username string) (string, error) {
 		var answer struct {
 			Message string `json:"message"`
 			Result  struct {
-				AccessToken string `json:"accessToken"`
+				AccessToken salesforce.Secret `json:"accessToken"`
 			} `json:"result"`
 		}
 		decodeErr := json.Unmarshal(out.Bytes(), &answer)
 		switch token := answer.Result.AccessToken; {
 		case ctx.Err() != nil:
-			return "", ctx.Err()
-		case runErr == nil && decodeErr == nil && strings.Contains(token, "!"):
+			return none, ctx.Err()
+		case runErr == nil && decodeErr == nil && strings.Contains(token.Reveal(), "!"):
 			return token, nil
 		case answer.Message != "" && !said:
 			failure, said = fmt.Errorf("sf says: %s", foreign(answer.Message)), true
@@ -306,5 +338,5 @@ func (s *Store) askSF(ctx context.Context, username string) (string, error) {
 			failure = errors.New("sf shows no token")
 		}
 	}
-	return "", failure
+	return none, failure
 }

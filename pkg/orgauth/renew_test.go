@@ -16,11 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ecakit/ecakit/pkg/apiversion"
-
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
@@ -72,7 +71,7 @@ func fakeSF(t *testing.T, script string) string {
 
 // call makes some calls at once with a session.
 func call(t *testing.T, org *simorg.Server, s *orgauth.Session) error {
-	client := &mdapi.Client{InstanceURL: s.InstanceURL, Version: apiversion.Latest, Tokens: s}
+	client := &mdapi.Client{Conn: s.Conn()}
 	var wg sync.WaitGroup
 	errs := make([]error, 5)
 	for i := range errs {
@@ -212,7 +211,7 @@ func TestHangingSF(t *testing.T) {
 
 func TestGivenTokensAreNotRenewed(t *testing.T) {
 	org := simorgtest.Start(t, simorg.Config{})
-	s, err := orgauth.FromToken("00D!stale", org.URL)
+	s, err := orgauth.FromToken(salesforce.NewSecret("00D!stale"), org.URL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,21 +8,22 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/internal/files"
 )
 
 // Store is the place where the Salesforce CLI keeps its logins: a directory with
 // one JSON file a username and an alias file, and a key outside of them. It is
-// only read.
+// only read. A Store may be used by several goroutines.
 type Store struct {
 	// Dir is the directory, .sfdx in the user's home directory.
 	Dir string
@@ -35,13 +36,25 @@ type Store struct {
 	// for the CLI; "" stands for the CLI's own rules.
 	AudienceURL string
 
-	// HTTPClient sends the requests that renew sessions; nil stands for
-	// http.DefaultClient.
-	HTTPClient *http.Client
-
-	// Keychain gives the key that the CLI encrypted the tokens with. It is asked
-	// once for each session.
+	// Keychain gives the key that the CLI encrypted the tokens with. It is asked once,
+	// when the first session needs it; a question that a context ended is asked again.
 	Keychain Keychain
+
+	mu    sync.Mutex
+	asked bool
+	key   salesforce.Secret
+	err   error // why there is no key
+}
+
+// storeKey returns the key of the store.
+func (s *Store) storeKey(ctx context.Context) (salesforce.Secret, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.asked {
+		s.key, s.err = s.Keychain.Key(ctx)
+		s.asked = ctx.Err() == nil
+	}
+	return s.key, s.err
 }
 
 // maxStored bounds the files of the store, which hold a few kilobytes.
@@ -49,34 +62,34 @@ const maxStored = 4 << 20
 
 // login is the part of a login's file that matters here.
 type login struct {
-	Username           string `json:"username"`
-	OrgID              string `json:"orgId"`
-	InstanceURL        string `json:"instanceUrl"`
-	AccessToken        string `json:"accessToken"`
-	LoginURL           string `json:"loginUrl"`
-	ClientID           string `json:"clientId"`
-	PrivateKey         string `json:"privateKey"` // the path of the key's file: a JWT login
-	RefreshToken       string `json:"refreshToken"`
-	CreatedOrgInstance string `json:"createdOrgInstance"`
-	InstanceAPIVersion string `json:"instanceApiVersion"`
-	IsSandbox          *bool  `json:"isSandbox"`
-	IsScratch          *bool  `json:"isScratch"`
-	DevHubUsername     string `json:"devHubUsername"`
-	ExpirationDate     string `json:"expirationDate"` // of a scratch org, like 2026-12-24
+	Username           string            `json:"username"`
+	OrgID              string            `json:"orgId"`
+	InstanceURL        string            `json:"instanceUrl"`
+	AccessToken        salesforce.Secret `json:"accessToken"`
+	LoginURL           string            `json:"loginUrl"`
+	ClientID           string            `json:"clientId"`
+	PrivateKey         string            `json:"privateKey"` // the path of the key's file: a JWT login
+	RefreshToken       salesforce.Secret `json:"refreshToken"`
+	CreatedOrgInstance string            `json:"createdOrgInstance"`
+	InstanceAPIVersion string            `json:"instanceApiVersion"`
+	IsSandbox          *bool             `json:"isSandbox"`
+	IsScratch          *bool             `json:"isScratch"`
+	DevHubUsername     string            `json:"devHubUsername"`
+	ExpirationDate     string            `json:"expirationDate"` // of a scratch org, like 2026-12-24
 }
 
 // kind reads what the CLI stored about the org. It stores isSandbox as false for
 // scratch orgs, so false tells something only together with isScratch.
-func (l login) kind() Kind {
+func (l login) kind() salesforce.Kind {
 	switch {
 	case l.DevHubUsername != "" || l.IsScratch != nil && *l.IsScratch:
-		return Scratch
+		return salesforce.Scratch
 	case l.IsSandbox != nil && *l.IsSandbox:
-		return Sandbox
+		return salesforce.Sandbox
 	case l.IsSandbox != nil && l.IsScratch != nil:
-		return Production
+		return salesforce.Production
 	}
-	return Unknown
+	return salesforce.Unknown
 }
 
 // Session returns the session of an org that the CLI is logged in to, by alias
@@ -105,12 +118,12 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.AccessToken == "" {
+	if l.AccessToken.IsZero() {
 		return nil, &Error{Reason: ErrNoToken, Message: fmt.Sprintf("the login of %s holds no access token; log in again", username)}
 	}
 	token := l.AccessToken
 	if isEncrypted(token) {
-		key, err := s.Keychain.Key(ctx)
+		key, err := s.storeKey(ctx)
 		if err != nil {
 			return nil, &Error{Reason: ErrNoKey, Message: "the key to sf's logins cannot be had, so log in to the org again with sf", Err: err}
 		}
@@ -122,43 +135,36 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 	if err != nil {
 		return nil, &Error{Reason: err.(*Error).Reason, Message: "the login of " + username + " cannot be used", Err: err}
 	}
-	session.Username, session.OrgID, session.Given = username, l.OrgID, false
-	session.renewal.how = s.renew(l, session)
-	session.Alias = aliases.alias(username)
+	alias := aliases.alias(username)
 	if ok {
-		session.Alias = org
+		alias = org
 	}
-	if kind := l.kind(); kind != Unknown {
-		session.Kind = kind
-	}
-	if v, err := apiversion.Parse(l.InstanceAPIVersion); err == nil {
-		session.Version = v
-	}
+	kind := session.Kind
+	session.Login, session.TokenGiven = l.known(username, alias), false
+	session.Kind = cmp.Or(session.Kind, kind)
+	session.renewal.how = s.renew(l, session)
 	return session, nil
 }
 
-// Known returns what the store has of an org without its token, by alias or
-// username: a Session with the zero value in each field that is not known. It is
-// for a run whose token comes from elsewhere. An org that the store does not have
-// is no error.
-func (s *Store) Known(org string) Session {
+// known is what the file of a login tells of it.
+func (l login) known(username, alias string) Login {
+	version, _ := apiversion.Parse(l.InstanceAPIVersion) // what is no version is none
+	return Login{Username: username, Alias: alias, OrgID: l.OrgID, Kind: l.kind(), Version: version}
+}
+
+// Known returns what the store has of an org without its token, by alias or username,
+// and whether it has the org: for a run whose token comes from elsewhere.
+func (s *Store) Known(org string) (Login, bool) {
 	aliases, _ := s.aliases()
-	known := Session{Username: org}
-	if username, ok := aliases.username(org); ok {
-		known.Alias, known.Username = org, username
+	username, alias := org, ""
+	if name, ok := aliases.username(org); ok {
+		username, alias = name, org
 	}
-	l, err := s.login(known.Username)
+	l, err := s.login(username)
 	if err != nil {
-		return Session{}
+		return Login{}, false
 	}
-	if known.Alias == "" {
-		known.Alias = aliases.alias(known.Username)
-	}
-	known.OrgID, known.Kind = l.OrgID, l.kind()
-	if v, err := apiversion.Parse(l.InstanceAPIVersion); err == nil {
-		known.Version = v
-	}
-	return known
+	return l.known(username, cmp.Or(alias, aliases.alias(username))), true
 }
 
 // Usernames returns the usernames that aliases stand for. An alias file that cannot
@@ -192,7 +198,7 @@ func (s *Store) ScratchOrgs(then time.Time) ([]string, error) {
 			continue
 		}
 		l, err := s.login(username)
-		if err != nil || l.kind() != Scratch {
+		if err != nil || l.kind() != salesforce.Scratch {
 			continue
 		}
 		// A scratch org is there until the end of its last day.

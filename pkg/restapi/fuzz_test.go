@@ -10,6 +10,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // answers is a transport that answers by itself.
@@ -26,7 +27,7 @@ func FuzzAnswer(f *testing.F) {
 		if status < 200 || status > 999 {
 			return
 		}
-		client := &restapi.Client{
+		client := &restapi.Client{Conn: &salesforce.Conn{
 			InstanceURL: "https://example.my.salesforce.com", Version: 65, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "secret-token"}),
 			HTTPClient: &http.Client{Transport: answers(func(r *http.Request) *http.Response {
 				if r.URL.Host != "example.my.salesforce.com" {
@@ -34,7 +35,7 @@ func FuzzAnswer(f *testing.F) {
 				}
 				return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body)), Request: r}
 			})},
-		}
+		}}
 		started := time.Now()
 		org, err := client.Organization(t.Context())
 		if err == nil && org.ID == "" {

@@ -1,10 +1,12 @@
-// Package restapi makes the REST calls that bootstrapping an External Client App
-// needs beside the Metadata API: SOQL queries, through them the facts of an org,
-// and the creation of records.
+// Package restapi calls the REST API of one Salesforce org: its resources by verb and path,
+// SOQL queries, the creation of records, and what the org says of itself and of the session.
+//
+// A Client is a salesforce.Conn and no more. An error that the API answered is a
+// *salesforce.Error. What reads is retried as the Conn has it; what changes something is
+// sent once.
 package restapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,56 +16,87 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ecakit/ecakit/pkg/apiversion"
-
-	"golang.org/x/oauth2"
-
-	"github.com/ecakit/ecakit/pkg/internal/wire"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // Client calls the REST API of one org. It holds no state and may be used by
 // several goroutines.
-type Client struct {
-	// InstanceURL is the org's My Domain URL. A token is sent nowhere else, and
-	// only over https, or to this machine's loopback.
-	InstanceURL string
+type Client struct{ Conn *salesforce.Conn }
 
-	// Version is the API version of the endpoints.
-	Version apiversion.Version
-
-	// Tokens gives the access token for the Authorization header. Where it can
-	// renew a token, as an *orgauth.Session can, a call that the org refuses for an
-	// expired session is repeated once with the new one.
-	Tokens oauth2.TokenSource
-
-	// HTTPClient sends the requests; nil stands for http.DefaultClient. Redirects
-	// are never followed, whatever it says.
-	HTTPClient *http.Client
+// Do calls a resource. A path that begins with a slash is one of the instance, like
+// /services/oauth2/userinfo; any other is relative to the resources of the Conn's API
+// version. in is sent as JSON, nil for no body; out is what the answer's JSON is decoded
+// into, nil where none is wanted. An answer without a body, like 204, leaves out as it is.
+func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
+	if !strings.HasPrefix(path, "/") {
+		path = "/services/data/v" + c.Conn.APIVersion().String() + "/" + path
+	}
+	request := salesforce.Request{Method: method, Path: path, Header: http.Header{"Accept": {"application/json"}}, Idempotent: method == http.MethodGet}
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return err
+		}
+		request.Header.Set("Content-Type", "application/json")
+	}
+	request.Authorize = true
+	request.Body = func(salesforce.Secret) ([]byte, error) { return body, nil }
+	return c.Conn.Do(ctx, request, func(answer *salesforce.Response) error { return decode(answer, out) })
 }
 
-// Error is an error that the REST API answered.
-type Error struct {
-	Status  int    // the HTTP status
-	Code    string // the errorCode, like INVALID_SESSION_ID
-	Message string // in the platform's words
+// decode reads an answer, or the error that the REST API put in its place.
+func decode(answer *salesforce.Response, out any) error {
+	if err := answer.CheckMarks(",{", "JSON objects and members"); err != nil {
+		return err
+	}
+	if answer.Status >= 200 && answer.Status < 300 {
+		if out == nil || answer.Status == http.StatusNoContent {
+			return nil
+		}
+		if err := json.Unmarshal(answer.Body, out); err != nil {
+			return &salesforce.StatusError{Host: answer.Host, Status: answer.Status, What: "not the JSON that the REST API defines"}
+		}
+		return nil
+	}
+	var failures []struct {
+		ErrorCode string `json:"errorCode"`
+		Message   string `json:"message"`
+	}
+	if err := json.Unmarshal(answer.Body, &failures); err != nil || len(failures) == 0 {
+		return &salesforce.StatusError{Host: answer.Host, Status: answer.Status, What: "not an answer of the REST API"}
+	}
+	return &salesforce.Error{
+		Status: answer.Status, Code: answer.Mask(failures[0].ErrorCode), Message: answer.Mask(failures[0].Message),
+		Acted: answer.Status >= 500,
+	}
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
-
-// SessionExpired reports whether the org does not accept the access token: it
-// expired, was revoked, or belongs to another org.
-func (e *Error) SessionExpired() bool {
-	return e.Status == http.StatusUnauthorized || e.Code == "INVALID_SESSION_ID"
+// UserInfo is whose session it is.
+type UserInfo struct {
+	UserID   string `json:"user_id"`
+	Username string `json:"preferred_username"`
+	OrgID    string `json:"organization_id"`
 }
 
-// Uncertain reports whether the org may have acted before it gave up.
-func (e *Error) Uncertain() bool {
-	return e.Status >= 500 || e.Code == "SERVER_UNAVAILABLE" || e.Code == "REQUEST_RUNNING_TOO_LONG"
-}
+// badToken is what userinfo answers, with HTTP 403 and as plain text, where it does not
+// accept the token. Its source is Salesforce's documentation of the endpoint.
+const badToken = "Bad_OAuth_Token"
 
-// Transient reports whether the same call may well succeed soon.
-func (e *Error) Transient() bool {
-	return wire.TransientCode(e.Code) || wire.TransientStatus(e.Status)
+// UserInfo asks the org whose session this is. It is one request.
+func (c *Client) UserInfo(ctx context.Context) (UserInfo, error) {
+	var info UserInfo
+	request := salesforce.Request{Method: http.MethodGet, Path: "/services/oauth2/userinfo", Header: http.Header{"Accept": {"application/json"}}, Authorize: true, Idempotent: true}
+	err := c.Conn.Do(ctx, request, func(answer *salesforce.Response) error {
+		if answer.Status == http.StatusForbidden && strings.TrimSpace(string(answer.Body)) == badToken {
+			return &salesforce.Error{Status: http.StatusUnauthorized, Code: badToken, Message: "the org does not accept the access token"}
+		}
+		return decode(answer, &info)
+	})
+	if err == nil && (info.Username == "" || info.OrgID == "") {
+		err = errors.New("the org does not say whose session this is")
+	}
+	return info, err
 }
 
 // Organization is what the org says of itself.
@@ -71,12 +104,18 @@ type Organization struct {
 	ID                  string `json:"Id"`
 	IsSandbox           bool   `json:"IsSandbox"` // scratch orgs are sandboxes too
 	TrialExpirationDate string `json:"TrialExpirationDate"`
-	OrganizationType    string `json:"OrganizationType"` // like "Enterprise Edition"
-	InstanceName        string `json:"InstanceName"`     // like "SWE12S"
 }
 
-// IsScratch reports whether the org is a scratch org: a sandbox that expires.
-func (o Organization) IsScratch() bool { return o.IsSandbox && o.TrialExpirationDate != "" }
+// Kind returns the kind of the org. A scratch org is a sandbox that expires.
+func (o Organization) Kind() salesforce.Kind {
+	switch {
+	case o.IsSandbox && o.TrialExpirationDate != "":
+		return salesforce.Scratch
+	case o.IsSandbox:
+		return salesforce.Sandbox
+	}
+	return salesforce.Production
+}
 
 // Organization asks the org for its facts. It is one request. An answer that
 // does not say whether the org is a sandbox is an error, because environments are
@@ -85,7 +124,7 @@ func (c *Client) Organization(ctx context.Context) (Organization, error) {
 	records, err := Query[struct {
 		Organization
 		IsSandbox *bool `json:"IsSandbox"`
-	}](ctx, c, "SELECT Id, IsSandbox, TrialExpirationDate, OrganizationType, InstanceName FROM Organization")
+	}](ctx, c, "SELECT Id, IsSandbox, TrialExpirationDate FROM Organization")
 	if err != nil {
 		return Organization{}, err
 	}
@@ -107,14 +146,14 @@ const (
 // pages until it has them all. One page is one request.
 func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, error) {
 	var records []Record
-	next := "/services/data/v" + c.Version.String() + "/query?q=" + url.QueryEscape(soql)
+	next := "query?q=" + url.QueryEscape(soql)
 	for range maxPages {
 		var page struct {
 			Records        []Record `json:"records"`
 			Done           bool     `json:"done"`
 			NextRecordsURL string   `json:"nextRecordsUrl"`
 		}
-		if err := c.call(ctx, http.MethodGet, next, nil, &page); err != nil {
+		if err := c.Do(ctx, http.MethodGet, next, nil, &page); err != nil {
 			return nil, fmt.Errorf("query: %w", err)
 		}
 		if records = append(records, page.Records...); len(records) > maxRecords {
@@ -126,7 +165,9 @@ func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, e
 		if page.NextRecordsURL == "" || page.NextRecordsURL == next {
 			return nil, errors.New("query: the org's answer is not complete and does not say where the rest is")
 		}
-		next = page.NextRecordsURL
+		if next = page.NextRecordsURL; !strings.HasPrefix(next, "/") {
+			return nil, errors.New("query: the org refers to another place than a path of its own")
+		}
 	}
 	return nil, fmt.Errorf("query: the org answered more than %d pages", maxPages)
 }
@@ -160,75 +201,17 @@ var soqlEscapes = strings.NewReplacer(`\`, `\\`, `'`, `\'`, `"`, `\"`, "\n", `\n
 func Quote(s string) string { return "'" + soqlEscapes.Replace(s) + "'" }
 
 // Create makes a record of an object and returns its ID. Where the org refuses
-// it, the error is an *Error.
+// it, the error is a *salesforce.Error.
 func (c *Client) Create(ctx context.Context, object string, fields map[string]any) (id string, err error) {
-	body, err := json.Marshal(fields)
-	if err != nil {
-		return "", err
-	}
 	var created struct {
 		ID      string `json:"id"`
 		Success bool   `json:"success"`
 	}
-	if err := c.call(ctx, http.MethodPost, "/services/data/v"+c.Version.String()+"/sobjects/"+url.PathEscape(object), body, &created); err != nil {
+	if err := c.Do(ctx, http.MethodPost, "sobjects/"+url.PathEscape(object), fields, &created); err != nil {
 		return "", err
 	}
 	if !created.Success || created.ID == "" {
 		return "", fmt.Errorf("the org answered the creation of a %s with neither an ID nor an error", object)
 	}
 	return created.ID, nil
-}
-
-// call makes one call, once more with a renewed token where the session expired.
-func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
-	_, err := wire.Repeat(ctx, c.Tokens, func() (struct{}, error) { return struct{}{}, c.send(ctx, method, path, body, into) })
-	return err
-}
-
-func (c *Client) send(ctx context.Context, method, path string, body []byte, into any) error {
-	instance, err := wire.ParseInstance(c.InstanceURL)
-	if err != nil {
-		return err
-	}
-	ref, err := url.Parse(path)
-	if err != nil || ref.Host != "" || ref.Scheme != "" {
-		return errors.New("the org refers to another place than a path of its own")
-	}
-	answer, err := wire.Do(ctx, c.HTTPClient, c.Tokens, func(token string) (*http.Request, error) {
-		req, err := http.NewRequest(method, instance.ResolveReference(ref).String(), bytes.NewReader(body))
-		if err != nil {
-			return nil, err
-		}
-		req.Header.Set("Authorization", "Bearer "+token)
-		req.Header.Set("Accept", "application/json")
-		if body != nil {
-			req.Header.Set("Content-Type", "application/json")
-		}
-		return req, nil
-	})
-	if err != nil {
-		return err
-	}
-	return decode(instance.Host, answer, into)
-}
-
-// decode reads an answer, or the error that the REST API put in its place.
-func decode(host string, answer *wire.Answer, into any) error {
-	if bytes.Count(answer.Body, []byte(","))+bytes.Count(answer.Body, []byte("{")) > wire.MaxMarks {
-		return fmt.Errorf("the answer of %s has more than %d JSON objects and members", host, wire.MaxMarks)
-	}
-	if answer.Status >= 200 && answer.Status < 300 {
-		if err := json.Unmarshal(answer.Body, into); err != nil {
-			return &wire.StatusError{Host: host, Status: answer.Status, What: "not the JSON that the REST API defines"}
-		}
-		return nil
-	}
-	var failures []struct {
-		ErrorCode string `json:"errorCode"`
-		Message   string `json:"message"`
-	}
-	if err := json.Unmarshal(answer.Body, &failures); err != nil || len(failures) == 0 {
-		return &wire.StatusError{Host: host, Status: answer.Status, What: "not an answer of the REST API"}
-	}
-	return &Error{Status: answer.Status, Code: answer.Mask(failures[0].ErrorCode), Message: answer.Mask(failures[0].Message)}
 }

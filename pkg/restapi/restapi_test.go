@@ -13,29 +13,30 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 func client(url, token string) *restapi.Client {
-	return &restapi.Client{InstanceURL: url, Version: 65, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token})}
+	return &restapi.Client{Conn: &salesforce.Conn{InstanceURL: url, Version: 65, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token})}}
 }
 
 func Example() {
 	org := simorg.Start(simorg.Config{Kind: simorg.Scratch})
 	defer org.Close()
-	client := &restapi.Client{InstanceURL: org.URL, Version: 65, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
+	client := &restapi.Client{Conn: &salesforce.Conn{InstanceURL: org.URL, Version: 65, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}}
 	facts, err := client.Organization(context.Background())
-	fmt.Println(facts.IsSandbox, facts.IsScratch(), err)
+	fmt.Println(facts.Kind(), err)
 	// Output:
-	// true true <nil>
+	// scratch org <nil>
 }
 
 func TestOrganization(t *testing.T) {
-	for kind, want := range map[simorg.Kind][2]bool{simorg.Production: {false, false}, simorg.Sandbox: {true, false}, simorg.Scratch: {true, true}} {
+	for kind, want := range map[simorg.Kind]salesforce.Kind{simorg.Production: salesforce.Production, simorg.Sandbox: salesforce.Sandbox, simorg.Scratch: salesforce.Scratch} {
 		org := simorgtest.Start(t, simorg.Config{Kind: kind})
 		facts, err := client(org.URL, org.AccessToken()).Organization(t.Context())
-		if err != nil || facts.IsSandbox != want[0] || facts.IsScratch() != want[1] || facts.ID != org.ID() {
+		if err != nil || facts.Kind() != want || facts.ID != org.ID() {
 			t.Errorf("%s: %+v, %v", kind, facts, err)
 		}
 	}
@@ -44,7 +45,7 @@ func TestOrganization(t *testing.T) {
 func TestErrors(t *testing.T) {
 	org := simorgtest.Start(t, simorg.Config{})
 	_, err := client(org.URL, "stale").Organization(t.Context())
-	var answer *restapi.Error
+	var answer *salesforce.Error
 	if !errors.As(err, &answer) || !answer.SessionExpired() || answer.Status != 401 {
 		t.Errorf("got %v", err)
 	}
