@@ -4,15 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -93,9 +99,12 @@ func (t *refusedAt) RoundTrip(r *http.Request) (*http.Response, error) {
 type breakage struct {
 	name  string
 	fault *simorg.Fault // nil for a connection that is refused
-	// heals says whether a patient run succeeds: "yes", "soap" for SOAP calls only,
-	// or "".
+	// heals says whether a run with a budget for retries succeeds: "yes", "soap" for SOAP
+	// calls only, or "".
 	heals string
+	// more breaks the requests that follow in the same way: those with which a run looks
+	// up what became of a write, for one.
+	more int
 }
 
 func breakages() []breakage {
@@ -103,29 +112,38 @@ func breakages() []breakage {
 	after := func(f simorg.Fault) *simorg.Fault { f.After = true; return &f }
 	const page = "<html><body>Down for maintenance</body></html>"
 	return []breakage{
-		{"connection refused", nil, "yes"},
-		{"reset", fault(simorg.Fault{Drop: true}), "yes"},
-		{"reset after the org acted", after(simorg.Fault{Drop: true}), "yes"},
-		{"cut off", fault(simorg.Fault{Truncate: 20}), "yes"},
-		{"502", fault(simorg.Fault{Status: 502, Body: page}), "yes"},
-		{"502 after the org acted", after(simorg.Fault{Status: 502, Body: page}), "yes"},
-		{"503", fault(simorg.Fault{Status: 503}), "yes"},
-		{"504 after the org acted", after(simorg.Fault{Status: 504, Body: page}), "yes"},
-		{"a page", fault(simorg.Fault{Status: 200, Body: page}), ""},
-		{"a page after the org acted", after(simorg.Fault{Status: 200, Body: page}), ""},
-		{"session expired", fault(simorg.SOAPFault("INVALID_SESSION_ID", "expired")), ""},
-		{"locked", fault(simorg.SOAPFault("UNABLE_TO_LOCK_ROW", "locked")), "soap"},
-		{"unavailable", fault(simorg.SOAPFault("SERVER_UNAVAILABLE", "busy")), "soap"},
-		{"unavailable after the org acted", after(simorg.SOAPFault("SERVER_UNAVAILABLE", "busy")), "soap"},
-		{"unknown fault", fault(simorg.SOAPFault("UNKNOWN_EXCEPTION", "x")), ""},
-		{"one component locked", fault(simorg.Fault{Refuse: "UNABLE_TO_LOCK_ROW"}), "yes"},
-		{"one component refused", fault(simorg.Fault{Refuse: "UNKNOWN_EXCEPTION"}), ""},
+		{"connection refused", nil, "yes", 0},
+		{"reset", fault(simorg.Fault{Drop: true}), "yes", 0},
+		{"reset after the org acted", after(simorg.Fault{Drop: true}), "yes", 0},
+		{"reset after the org acted, and twice more", after(simorg.Fault{Drop: true}), "yes", 2},
+		{"cut off", fault(simorg.Fault{Truncate: 20}), "yes", 0},
+		{"never answered", fault(simorg.Fault{Delay: time.Hour}), "yes", 0},
+		{"never answered after the org acted", after(simorg.Fault{Delay: time.Hour}), "yes", 0},
+		{"never answered after the org acted, and once more", after(simorg.Fault{Delay: time.Hour}), "yes", 1},
+		{"502", fault(simorg.Fault{Status: 502, Body: page}), "yes", 0},
+		{"502 after the org acted", after(simorg.Fault{Status: 502, Body: page}), "yes", 0},
+		{"503", fault(simorg.Fault{Status: 503}), "yes", 0},
+		{"503, and four times more", fault(simorg.Fault{Status: 503}), "yes", 4},
+		{"504 after the org acted", after(simorg.Fault{Status: 504, Body: page}), "yes", 0},
+		{"429", fault(simorg.Fault{Status: 429}), "yes", 0},
+		{"a page", fault(simorg.Fault{Status: 200, Body: page}), "", 0},
+		{"a page after the org acted", after(simorg.Fault{Status: 200, Body: page}), "", 0},
+		{"session expired", fault(simorg.SOAPFault("INVALID_SESSION_ID", "expired")), "", 0},
+		{"locked", fault(simorg.SOAPFault("UNABLE_TO_LOCK_ROW", "locked")), "soap", 0},
+		{"unavailable", fault(simorg.SOAPFault("SERVER_UNAVAILABLE", "busy")), "soap", 0},
+		{"unavailable after the org acted", after(simorg.SOAPFault("SERVER_UNAVAILABLE", "busy")), "soap", 0},
+		{"unknown fault", fault(simorg.SOAPFault("UNKNOWN_EXCEPTION", "x")), "", 0},
+		{"one component locked", fault(simorg.Fault{Refuse: "UNABLE_TO_LOCK_ROW"}), "yes", 0},
+		{"one component refused", fault(simorg.Fault{Refuse: "UNKNOWN_EXCEPTION"}), "", 0},
 	}
 }
 
+// attemptTimeout is how long a request is waited for that is never answered.
+const attemptTimeout = 400 * time.Millisecond
+
 // TestEveryFaultEverywhere breaks each request of a run in turn, in each way. A
 // plain second run has to end in the state of a run that was not disturbed, and a
-// patient run gets there by itself where the fault passes.
+// run with a budget for retries gets there by itself where the fault passes.
 func TestEveryFaultEverywhere(t *testing.T) {
 	for _, auto := range []bool{false, true} {
 		config := people
@@ -136,43 +154,60 @@ func TestEveryFaultEverywhere(t *testing.T) {
 		want, requests := picture(undisturbed), len(undisturbed.Requests())
 
 		for _, b := range breakages() {
-			for n := range requests {
-				for _, patient := range []bool{false, true} {
-					name := fmt.Sprintf("auto %v, %s at request %d, patient %v", auto, b.name, n+1, patient)
-					o := disturbed(t, config)
-					var hit simorg.Request
-					client := http.DefaultClient
-					options := o.prepared(p)
-					if b.fault == nil {
-						client = &http.Client{Transport: &refusedAt{n: int64(n + 1)}}
-					} else {
-						fault, seen := *b.fault, -1
-						fault.Fits = func(r simorg.Request) bool {
-							if seen++; seen == n {
-								hit = r
+			t.Run(fmt.Sprintf("%s, auto policies %v", b.name, auto), func(t *testing.T) {
+				t.Parallel()
+				var group errgroup.Group // since what is never answered takes its time
+				group.SetLimit(16)
+				for n := range requests {
+					for _, retried := range []bool{false, true} {
+						group.Go(func() error {
+							name := fmt.Sprintf("at request %d, retried %v", n+1, retried)
+							o := disturbed(t, config)
+							var hit simorg.Request
+							client := http.DefaultClient
+							options := o.prepared(p)
+							var over atomic.Bool // the disturbance
+							if b.fault == nil {
+								client = &http.Client{Transport: &refusedAt{n: int64(n + 1)}}
+							} else {
+								seen := -1
+								fault := *b.fault
+								fault.Fits = func(r simorg.Request) bool {
+									if seen++; seen == n {
+										hit = r
+									}
+									return seen == n
+								}
+								o.Inject(fault)
+								for range b.more {
+									again := *b.fault
+									again.Fits = func(simorg.Request) bool { return seen >= n && !over.Load() }
+									o.Inject(again)
+								}
 							}
-							return seen == n
-						}
-						o.Inject(fault)
+							check(t, name, o, options, client, retried, b, &hit, &over, p, want)
+							return nil
+						})
 					}
-					check(t, name, o, options, client, patient, b, &hit, p, want)
 				}
-			}
+				group.Wait()
+			})
 		}
 	}
 }
 
 // check runs disturbed, looks at what became of it, and runs again plainly.
-func check(t *testing.T, name string, o *org, options *attempt, client *http.Client, patient bool, b breakage, hit *simorg.Request, p project, want string) {
+func check(t *testing.T, name string, o *org, options *attempt, client *http.Client, retried bool, b breakage, hit *simorg.Request, over *atomic.Bool, p project, want string) {
 	t.Helper()
-	options.Conn.HTTPClient = client
+	options.Conn.HTTPClient, options.Conn.Timeout = client, attemptTimeout
 	var waited atomic.Int64
-	if patient {
+	if retried {
 		options.Conn.Retry = &salesforce.Retry{Budget: 10 * time.Second, First: time.Millisecond, Notify: func(error, time.Duration) { waited.Add(1) }}
 	}
 	_, err := options.run(t.Context())
+	over.Store(true)
 	first := keys(o)
-	heals := patient && (b.heals == "yes" || b.heals == "soap" && hit.Operation != "")
+	heals := retried && (b.heals == "yes" || b.heals == "soap" && hit.Operation != "")
 	if b.fault != nil && b.fault.Refuse != "" && !strings.HasSuffix(hit.Operation, "upsertMetadata") {
 		heals = true // nothing was refused
 	}
@@ -185,8 +220,8 @@ func check(t *testing.T, name string, o *org, options *attempt, client *http.Cli
 	if heals {
 		lookedUp(t, name, o.Requests())
 	}
-	if !heals && err != nil && !patient && waited.Load() > 0 {
-		t.Errorf("%s: an impatient run waited", name)
+	if !heals && err != nil && !retried && waited.Load() > 0 {
+		t.Errorf("%s: a run without a budget waited", name)
 	}
 	if err != nil && (strings.Contains(err.Error(), o.AccessToken()) || len(err.Error()) > 2000) {
 		t.Errorf("%s: ended with %v", name, err)
@@ -270,6 +305,54 @@ func TestSlowAnswers(t *testing.T) {
 			}
 		}
 	}
+}
+
+// inProcess calls an org without a network, so that time can be played.
+type inProcess struct{ *simorg.Org }
+
+func (o inProcess) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+	defer func() {
+		if recover() == http.ErrAbortHandler {
+			resp, err = nil, io.ErrUnexpectedEOF
+		}
+	}()
+	recorder := httptest.NewRecorder()
+	o.ServeHTTP(recorder, r)
+	return recorder.Result(), nil
+}
+
+// TestOrgThatGoesAway: an org that goes away after the first write ends the run when the
+// budget is spent, not when each of the reads that look for it has spent one of its own.
+func TestOrgThatGoesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		org := simorg.New(people)
+		p := everything()
+		if err := org.Deploy(p.fs(), "src/def"); err != nil {
+			t.Fatal(err)
+		}
+		source, err := bootstrap.Load(bootstrap.Location{Project: p.fs(), Package: "def", Sibling: p.fs()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		written := false
+		for range 1000 {
+			org.Inject(simorg.Fault{Status: 503, Fits: func(r simorg.Request) bool {
+				away := written
+				written = written || r.Operation == "upsertMetadata"
+				return away
+			}})
+		}
+		conn := &salesforce.Conn{
+			InstanceURL: "https://acme.my.salesforce.com", HTTPClient: &http.Client{Transport: inProcess{org}},
+			Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()}),
+			Retry:  &salesforce.Retry{Budget: time.Second},
+		}
+		started := time.Now()
+		_, err = bootstrap.Run(t.Context(), conn, source, bootstrap.Options{Alias: "uat", Kind: salesforce.Sandbox})
+		if took := time.Since(started); !salesforce.IsTransient(err) || took > 1100*time.Millisecond {
+			t.Errorf("ended after %s with %v, want about the budget of a second", took, err)
+		}
+	})
 }
 
 // TestLastingFault ends with the fault itself when the patience is over.
