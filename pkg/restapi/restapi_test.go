@@ -107,3 +107,78 @@ func TestOddAnswers(t *testing.T) {
 		server.Close()
 	}
 }
+
+func TestUserInfo(t *testing.T) {
+	org := simorgtest.Start(t, simorg.Config{Username: "me@example.com"})
+	info, err := client(org.URL, org.AccessToken()).UserInfo(t.Context())
+	if err != nil || info.Username != "me@example.com" || info.OrgID != org.ID() || !strings.HasPrefix(info.UserID, "005") {
+		t.Errorf("whose session it is: %+v, %v", info, err)
+	}
+	if _, err := client(org.URL, "stale").UserInfo(t.Context()); !salesforce.IsSessionExpired(err) {
+		t.Errorf("a token that the org does not take gives %v, want an expired session", err)
+	}
+	mute := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") }))
+	defer mute.Close()
+	if info, err := client(mute.URL, "TOKEN").UserInfo(t.Context()); err == nil {
+		t.Errorf("an org that does not say whose session it is gives %+v, want an error", info)
+	}
+}
+
+// TestDo calls resources by verb and path.
+func TestDo(t *testing.T) {
+	var got string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = fmt.Sprintf("%s %s %q %s", r.Method, r.URL.RequestURI(), body, r.Header.Get("Content-Type"))
+		if r.Method == http.MethodDelete {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		io.WriteString(w, `{"a": 1}`)
+	}))
+	defer server.Close()
+	c := client(server.URL, "TOKEN")
+	var out struct{ A int }
+	for _, test := range []struct {
+		method, path string
+		in           any
+		want         string
+	}{
+		{"GET", "apps/oauth/usage?page=0", nil, `GET /services/data/v65.0/apps/oauth/usage?page=0 "" `},
+		{"GET", "/services/data", nil, `GET /services/data "" `},
+		{"PATCH", "x", map[string]string{"command": "rotate"}, `PATCH /services/data/v65.0/x "{\"command\":\"rotate\"}" application/json`},
+		{"DELETE", "x", nil, `DELETE /services/data/v65.0/x "" `},
+	} {
+		out.A = 0
+		if err := c.Do(t.Context(), test.method, test.path, test.in, &out); err != nil || got != test.want {
+			t.Errorf("%s %s sends %s, %v, want %s", test.method, test.path, got, err, test.want)
+		}
+		if want := map[bool]int{true: 0, false: 1}[test.method == "DELETE"]; out.A != want {
+			t.Errorf("%s %s decodes %d, want %d", test.method, test.path, out.A, want)
+		}
+	}
+	if err := c.Do(t.Context(), "GET", "x", func() {}, nil); err == nil {
+		t.Error("what cannot be JSON is sent")
+	}
+}
+
+// TestBounds bounds what an answer may hold: pages of a query, and objects and members.
+func TestBounds(t *testing.T) {
+	pages := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("q") == "marks" {
+			io.WriteString(w, `{"done": true, "records": [`+strings.Repeat("{},", salesforce.MaxMarks)+`{}]}`)
+			return
+		}
+		pages++
+		fmt.Fprintf(w, `{"done": false, "records": [{}], "nextRecordsUrl": "/next/%d"}`, pages)
+	}))
+	defer server.Close()
+	c := client(server.URL, "TOKEN")
+	if _, err := restapi.Query[struct{}](t.Context(), c, "endless"); err == nil || !strings.Contains(err.Error(), "more than 100 pages") || pages != 100 {
+		t.Errorf("an answer without an end gives %v after %d pages, want an error after 100", err, pages)
+	}
+	if _, err := restapi.Query[struct{}](t.Context(), c, "marks"); err == nil || !strings.Contains(err.Error(), "JSON objects and members") {
+		t.Errorf("an answer of too many objects gives %v", err)
+	}
+}

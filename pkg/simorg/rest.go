@@ -3,6 +3,7 @@ package simorg
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"slices"
@@ -22,6 +23,12 @@ type restError struct {
 
 func (o *Org) serveREST(w http.ResponseWriter, r *http.Request, body []byte) {
 	answer, failure := o.rest(r, body)
+	if failure == badOAuthToken {
+		w.Header().Set("Content-Type", "text/html;charset=UTF-8")
+		w.WriteHeader(failure.status)
+		io.WriteString(w, failure.message)
+		return
+	}
 	status := http.StatusOK
 	switch {
 	case failure != nil:
@@ -35,6 +42,9 @@ func (o *Org) serveREST(w http.ResponseWriter, r *http.Request, body []byte) {
 	json.NewEncoder(w).Encode(answer)
 }
 
+// badOAuthToken is how userinfo refuses a token: in plain text.
+var badOAuthToken = &restError{http.StatusForbidden, "", "Bad_OAuth_Token"}
+
 var notFoundREST = &restError{http.StatusNotFound, "NOT_FOUND", "The requested resource does not exist"}
 
 // rest answers one REST call, under the org's lock.
@@ -45,7 +55,11 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 	if path == "/services/data" { // the only one that needs no session
 		return o.versions(), nil
 	}
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !ok || !o.accepts(token) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	switch accepted := ok && o.accepts(token); {
+	case !accepted && path == userInfoPath:
+		return nil, badOAuthToken
+	case !accepted:
 		return nil, &restError{http.StatusUnauthorized, "INVALID_SESSION_ID", "Session expired or invalid"}
 	}
 	if path == userInfoPath {
