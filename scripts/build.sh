@@ -1,7 +1,6 @@
 #!/bin/sh
 # Builds eca as it is to be installed: static, stripped, the same bytes for the same
-# commit and Go version in any directory. Without HTTP/2, which a handful of requests
-# to an org gains nothing by, it is half a megabyte smaller.
+# commit and Go version in any directory. It is the program that go install builds.
 #
 #     scripts/build.sh FILE
 set -e
@@ -11,4 +10,4 @@ case ${1:?say where the binary goes, like /usr/local/bin/eca} in
 esac
 CDPATH='' cd -- "$(dirname "$0")/.."
 # What this machine has set for Go's builds in general does not count.
-CGO_ENABLED=0 GOAMD64=v1 GOFLAGS=-buildvcs=auto exec go build -trimpath -tags nethttpomithttp2 -ldflags='-s -w' -o "$to" ./hook/eca
+CGO_ENABLED=0 GOAMD64=v1 GOFLAGS=-buildvcs=auto exec go build -trimpath -ldflags='-s -w' -o "$to" ./hook/eca

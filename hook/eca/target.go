@@ -148,6 +148,7 @@ func (sys *system) connect(ctx context.Context, traffic *traffic, all *cli, org 
 	if err != nil {
 		return nil, nil, err
 	}
+	traffic.open(session.InstanceURL)
 	session.HTTPClient = traffic.client()
 	conn := session.Conn()
 	conn.HTTPClient = session.HTTPClient

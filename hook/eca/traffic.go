@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -34,6 +36,33 @@ func (t *traffic) retrying(failure error, wait time.Duration) {
 
 // client returns the client of the run.
 func (t *traffic) client() *http.Client { return &http.Client{Transport: t} }
+
+// spares is how many connections are opened beyond those of the first round of requests,
+// so that a wider round finds one for each of its requests. Two round trips, of TCP and
+// TLS, are saved.
+const spares = 2
+
+// open opens spare connections to an instance while the first requests are under way. It
+// does not wait for them. A request that is cancelled when it asks for a connection is
+// never sent, and yet net/http finishes dialling and keeps the connection for the next
+// request. Where the org speaks HTTP/2, which needs but one, it closes the others.
+func (t *traffic) open(instanceURL string) {
+	for range spares {
+		ctx, cancel := context.WithCancel(context.Background())
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ConnectStart: func(string, string) { cancel() }})
+		req, err := http.NewRequestWithContext(ctx, http.MethodHead, instanceURL, nil)
+		if err != nil {
+			cancel()
+			return
+		}
+		go func() {
+			defer cancel()
+			if resp, err := t.base.RoundTrip(req); err == nil {
+				resp.Body.Close()
+			}
+		}()
+	}
+}
 
 // close ends the connections that are kept open.
 func (t *traffic) close() { t.base.CloseIdleConnections() }

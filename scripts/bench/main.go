@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command bench measures eca against simulated orgs in its own process, each number
 // beside what it is to be compared with, and prints tables in Markdown. It is run by
 // scripts/bench.sh.
@@ -24,6 +26,7 @@ var (
 	eca     = flag.String("eca", "", "the eca binary")
 	sf      = flag.String("sf", "", "the sf command, empty to leave the comparison with it out")
 	repeats = flag.Int("repeats", 5, "how often each thing is measured; the median counts")
+	only    = flag.String("only", "", "tables to print, by name: start, process, latencies, wire, apps, fleets; empty for all")
 	sizes   = flag.String("fleets", "1,10,100,500", "numbers of orgs")
 )
 
@@ -108,11 +111,21 @@ func main() {
 	if err := os.Mkdir(home, 0o700); err != nil {
 		log.Fatal(err)
 	}
-	start(home)
-	process(project, home)
-	distance(project, home)
-	apps(dir, home)
-	fleets(dir, project)
+	for _, table := range []struct {
+		name  string
+		print func()
+	}{
+		{"start", func() { start(home) }},
+		{"process", func() { process(project, home) }},
+		{"latencies", func() { latencies(project, home) }},
+		{"wire", func() { wire(dir, project) }},
+		{"apps", func() { apps(dir, home) }},
+		{"fleets", func() { fleets(dir, project) }},
+	} {
+		if *only == "" || slices.Contains(strings.Split(*only, ","), table.name) {
+			table.print()
+		}
+	}
 }
 
 // start measures what a process costs that does nothing.
@@ -184,9 +197,9 @@ func withEnv(cmd *exec.Cmd, env []string) *exec.Cmd {
 	return cmd
 }
 
-// distance measures the hook on an org that takes its time, over what the round
+// latencies measures the hook on an org that takes its time, over what the round
 // trips take that cannot be parallel.
-func distance(project, home string) {
+func latencies(project, home string) {
 	fmt.Printf("\n| on an org with %s of latency | requests | one after another | wall | over the round trips |\n|---|---|---|---|---|\n", latency)
 	row := func(name string, requests []simorg.Request, callouts int, c cost) {
 		rounds := simorg.Sequential(requests) + callouts

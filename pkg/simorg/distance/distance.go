@@ -1,0 +1,113 @@
+// Package distance puts a server far away: in front of one on this machine it plays a
+// network on which every packet takes its time, so that handshakes of TCP and TLS cost
+// what they cost to an org.
+package distance
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Proxy forwards connections to a server on this machine, with a round-trip time.
+type Proxy struct {
+	target    string
+	roundTrip time.Duration
+	listener  net.Listener
+	accepted  atomic.Int64
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// Listen starts a proxy on the loopback for a server at an address. Close ends it.
+func Listen(target string, roundTrip time.Duration) (*Proxy, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{target: target, roundTrip: roundTrip, listener: listener}
+	go p.serve()
+	return p, nil
+}
+
+// Addr returns the address at which the server is far away.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Connections returns how many connections were opened so far.
+func (p *Proxy) Connections() int { return int(p.accepted.Load()) }
+
+// Close ends the proxy and all its connections.
+func (p *Proxy) Close() {
+	p.listener.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, conn := range p.conns {
+		conn.Close()
+	}
+}
+
+func (p *Proxy) serve() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		p.accepted.Add(1)
+		// The kernel has done the handshake of TCP at once. On a network the client
+		// would send its first byte a round trip later.
+		open := time.Now().Add(p.roundTrip)
+		server, err := net.Dial("tcp", p.target)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns = append(p.conns, client, server)
+		p.mu.Unlock()
+		go p.carry(server, client, open)
+		go p.carry(client, server, open)
+	}
+}
+
+// packet is what was read at once, and when it arrives.
+type packet struct {
+	data    []byte
+	arrives time.Time
+}
+
+// carry copies one direction of a connection. Nothing leaves before the connection is open.
+func (p *Proxy) carry(to, from net.Conn, open time.Time) {
+	packets := make(chan packet, 1024)
+	go func() {
+		defer close(packets)
+		for {
+			buffer := make([]byte, 16<<10)
+			n, err := from.Read(buffer)
+			leaves := time.Now()
+			if leaves.Before(open) {
+				leaves = open
+			}
+			if n > 0 {
+				packets <- packet{buffer[:n], leaves.Add(p.roundTrip / 2)}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for next := range packets {
+		time.Sleep(time.Until(next.arrives))
+		if _, err := to.Write(next.data); err != nil {
+			break
+		}
+	}
+	if half, ok := to.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
+	for range packets {
+	}
+	io.Copy(io.Discard, from)
+}

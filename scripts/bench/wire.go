@@ -1,0 +1,102 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/ecakit/ecakit/pkg/simorg/distance"
+	"github.com/ecakit/ecakit/pkg/simorg"
+)
+
+// wire measures the hook on an org that is far away: every packet takes its time, those of
+// the handshakes of TCP and TLS among them. The floor is these two and the rounds of
+// requests that have to follow one another.
+func wire(dir, project string) {
+	fmt.Printf("\n| over TLS, each round trip %s | connections | floor | round trips | over the floor |\n|---|---|---|---|---|\n", latency)
+	for _, http2 := range []bool{false, true} {
+		far := newDistant(dir, project, http2)
+		protocol := map[bool]string{false: "HTTP/1.1", true: "HTTP/2"}[http2]
+		row := func(name string, floor int, prepare func()) {
+			var opened int
+			c := median(func() cost {
+				prepare()
+				before := far.proxy.Connections()
+				c := run(far.hook(project))
+				opened = far.proxy.Connections() - before
+				return c
+			})
+			trips := float64(c.wall) / float64(latency)
+			fmt.Printf("| `eca hook` over %s, %s | %d | %d | %.1f | %.2f |\n", protocol, name, opened, floor, trips, trips/float64(floor))
+		}
+		row("first run", 2+5, func() { far.reset(project) })
+		row("nothing to change", 2+2, func() {})
+		far.close()
+	}
+}
+
+// distant is an org behind TLS and a network that takes its time.
+type distant struct {
+	home   string
+	ca     string // the file with the certificate of the server
+	proxy  *distance.Proxy
+	server *httptest.Server
+	org    atomic.Pointer[simorg.Org]
+}
+
+func newDistant(dir, project string, http2 bool) *distant {
+	d := &distant{home: filepath.Join(dir, fmt.Sprintf("distant-%t", http2))}
+	d.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.org.Load().ServeHTTP(w, r) }))
+	d.server.EnableHTTP2 = http2
+	d.server.StartTLS()
+	var err error
+	if d.proxy, err = distance.Listen(d.server.Listener.Addr().String(), latency); err != nil {
+		log.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(d.home, ".sfdx"), 0o700); err != nil {
+		log.Fatal(err)
+	}
+	d.ca = filepath.Join(d.home, "ca.pem")
+	if err := os.WriteFile(d.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.server.Certificate().Raw}), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	d.reset(project)
+	return d
+}
+
+// reset puts a new org behind the network, with the sample's header on it, and logs sf's
+// store in to it.
+func (d *distant) reset(project string) {
+	org := simorg.New(simorg.Config{Username: username, Users: []simorg.User{{Username: "integration@example.com.uat"}}})
+	if err := org.Deploy(os.DirFS(project), definition); err != nil {
+		log.Fatal(err)
+	}
+	d.org.Store(org)
+	login, err := json.Marshal(map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": "https://" + d.proxy.Addr(), "accessToken": org.AccessToken(), "isSandbox": true, "isScratch": false, "instanceApiVersion": "65.0"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(d.home, ".sfdx", username+".json"), login, 0o600); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func (d *distant) hook(project string) *exec.Cmd {
+	cmd := exec.Command(*eca, "hook", "eca-definition", username, alias, ".", definition)
+	cmd.Dir, cmd.Env = project, []string{"HOME=" + d.home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true", "SSL_CERT_FILE=" + d.ca}
+	return cmd
+}
+
+func (d *distant) close() {
+	d.proxy.Close()
+	d.server.Close()
+}
