@@ -89,8 +89,8 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 		return "the org does not know this field in the API version in use; choose another with --api-version, or remove the field from plugins.eca"
 	case salesforce.IsTransient(err):
 		return "this is usually temporary: run it again later, or raise --retry-for"
-	case strings.Contains(message, `"oauthLink" is null`):
-		return fmt.Sprintf("OAuth settings of %s were once deployed as source without an oauthLink, which breaks its OAuth for good: delete its ExtlClntAppOauthSettings from the org and from the project, and run again", app)
+	case strings.Contains(message, `"oauthLink" is null`), strings.Contains(message, "ak3tl_setup_entity_data"):
+		return fmt.Sprintf("the OAuth of %s is broken for good, as by a deployment of its OAuth settings without an oauthLink and without global OAuth settings: delete the app's components from the org, or the app, take those settings out of the project, and run again", app)
 	}
 	return ""
 }

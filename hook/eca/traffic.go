@@ -42,25 +42,31 @@ func (t *traffic) client() *http.Client { return &http.Client{Transport: t} }
 // TLS, are saved.
 const spares = 2
 
-// open opens spare connections to an instance while the first requests are under way. It
-// does not wait for them. A request that is cancelled when it asks for a connection is
-// never sent, and yet net/http finishes dialling and keeps the connection for the next
-// request. Where the org speaks HTTP/2, which needs but one, it closes the others.
+// open opens spare connections to an instance, which become ready while the first requests
+// are under way. It comes before these and waits for nothing. A request that is cancelled
+// when its connection is about to be dialled is never sent, and yet net/http finishes
+// dialling and keeps the connection for another request. Where the org speaks HTTP/2, which
+// needs but one, net/http closes the others.
 func (t *traffic) open(instanceURL string) {
 	for range spares {
 		ctx, cancel := context.WithCancel(context.Background())
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ConnectStart: func(string, string) { cancel() }})
-		req, err := http.NewRequestWithContext(ctx, http.MethodHead, instanceURL, nil)
-		if err != nil {
+		cancelled := make(chan struct{}) // the request has ended, and the dial may begin
+		dial := func() {
 			cancel()
-			return
+			<-cancelled
 		}
-		go func() {
-			defer cancel()
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			DNSStart:     func(httptrace.DNSStartInfo) { dial() },
+			ConnectStart: func(string, string) { dial() },
+		})
+		req, err := http.NewRequestWithContext(ctx, http.MethodHead, instanceURL, nil)
+		if err == nil {
 			if resp, err := t.base.RoundTrip(req); err == nil {
 				resp.Body.Close()
 			}
-		}()
+		}
+		close(cancelled)
+		cancel()
 	}
 }
 

@@ -76,7 +76,7 @@ func (a *App) types() []string {
 func (a *App) names(typ string) []string {
 	switch typ {
 	case metadata.OAuthSettings:
-		return []string{a.Name + "_oauth", a.Name}
+		return []string{a.Name + "_oauth", a.Name + "OAuthSettings", a.Name}
 	case metadata.GlobalOAuthSettings:
 		return []string{a.Name + "_glbloauth", a.Name + "GlblOAuth", a.Name}
 	case metadata.PluginPolicies:

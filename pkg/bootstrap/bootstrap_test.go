@@ -2,9 +2,17 @@ package bootstrap_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -253,13 +261,18 @@ func TestTwentyApps(t *testing.T) {
 // TestExistingComponents meets an org where everything exists under odd names,
 // with fields that the project says nothing of.
 func TestExistingComponents(t *testing.T) {
-	for _, listNothing := range []bool{false, true} {
-		t.Run(fmt.Sprintf("list nothing %v", listNothing), func(t *testing.T) {
-			o := startOrg(t, simorg.Config{ListNothing: listNothing})
-			names := []string{"odd one", "AppGlobal2", "x"}
-			if listNothing {
-				names = []string{"MyApp", "MyAppGlblOAuth", "MyApp_defaultPolicy"} // usual enough to be found by name
-			}
+	for _, test := range []struct {
+		listNothing bool // so that the names have to be usual enough to be found
+		names       []string
+	}{
+		{false, []string{"odd one", "AppGlobal2", "x"}},
+		{true, []string{"MyApp", "MyAppGlblOAuth", "MyApp_defaultPolicy"}},
+		{true, []string{"MyAppOAuthSettings", "MyApp_glbloauth", "MyApp_plcy"}},
+		{true, []string{"MyApp", "MyApp", "MyApp"}},
+	} {
+		t.Run(fmt.Sprintf("list nothing %v, %s", test.listNothing, test.names), func(t *testing.T) {
+			o := startOrg(t, simorg.Config{ListNothing: test.listNothing, SecuritySettings: true})
+			names := test.names
 			p := settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp"))
 			if err := o.Deploy(p.fs(), "src/def"); err != nil {
 				t.Fatal(err)
@@ -466,11 +479,11 @@ func TestUncertain(t *testing.T) {
 // could have.
 func TestTakenNames(t *testing.T) {
 	o := startOrg(t, simorg.Config{})
-	p := settings("").with(header("MyApp")).with(header("Other")).with(header("Third"))
+	p := settings("").with(header("MyApp")).with(header("Other")).with(header("Third")).with(header("Fourth"))
 	if err := o.Deploy(p.fs(), "src/def"); err != nil {
 		t.Fatal(err)
 	}
-	o.upsert(satellite(metadata.OAuthSettings, "MYAPP_oauth", "Other"), satellite(metadata.OAuthSettings, "MyApp", "Third"))
+	o.upsert(satellite(metadata.OAuthSettings, "MYAPP_oauth", "Other"), satellite(metadata.OAuthSettings, "MyApp", "Third"), satellite(metadata.OAuthSettings, "MyAppOAuthSettings", "Fourth"))
 	report, err := o.run(settings("").with(header("MyApp")))
 	if err == nil || !strings.Contains(err.Error(), "components of other apps have all the names") || report.Apps[0].Components[1].Done || len(o.writes()) > 0 {
 		t.Errorf("got %v", err)
@@ -822,6 +835,63 @@ func TestOneAppIsRefusedAndOthersGoOn(t *testing.T) {
 	for _, c := range report.Apps[1].Components {
 		if !c.Done {
 			t.Errorf("%s of the other app is not reported as done", c.FullName)
+		}
+	}
+}
+
+// newCertificate returns a certificate in each of the forms in which it can be written.
+func newCertificate(t *testing.T) (forms map[string]string, der []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	if der, err = x509.CreateCertificate(rand.Reader, template, template, key.Public(), key); err != nil {
+		t.Fatal(err)
+	}
+	whole := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return map[string]string{
+		"PEM": string(whole), "its body": base64.StdEncoding.EncodeToString(der), "base64 of PEM": base64.StdEncoding.EncodeToString(whole),
+	}, der
+}
+
+// TestCertificateInAnyForm: whichever form a project has a certificate in, and an org shows,
+// it is the same certificate.
+func TestCertificateInAnyForm(t *testing.T) {
+	forms, der := newCertificate(t)
+	other, _ := newCertificate(t)
+	for _, shown := range []simorg.CertificateForm{"", simorg.CertificatePEM, simorg.CertificateBody, simorg.CertificateBase64} {
+		for name, form := range forms {
+			for _, where := range []string{"settings", "file", "DER file"} {
+				t.Run(fmt.Sprintf("%s in the %s, shown as %q", name, where, shown), func(t *testing.T) {
+					o := startOrg(t, simorg.Config{CertificateForm: shown})
+					value, file := `{"file": "a.crt"}`, form
+					switch where {
+					case "settings":
+						quoted, err := json.Marshal(form)
+						if err != nil {
+							t.Fatal(err)
+						}
+						value = string(quoted)
+					case "DER file":
+						file = string(der)
+					}
+					p := settings(`"MyApp": {"globalOauthSettings": {"certificate": ` + value + `}}`).with(header("MyApp")).with(project{"src/def/a.crt": file})
+					o.mustRun(p)
+					if report := o.mustRun(p); report.Pending > 0 || len(o.writes()) > 0 {
+						t.Errorf("the second run did %s: %+v", actions(report), report.Apps[0].Components[1].Changes)
+					}
+					// Another certificate is another one, in whatever form.
+					quoted, err := json.Marshal(other[name])
+					if err != nil {
+						t.Fatal(err)
+					}
+					if report := o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"certificate": ` + string(quoted) + `}}`).with(header("MyApp"))); report.Pending != 1 {
+						t.Errorf("another certificate is pending %d times, want once", report.Pending)
+					}
+				})
+			}
 		}
 	}
 }

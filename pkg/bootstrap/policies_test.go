@@ -56,6 +56,7 @@ func TestFindings(t *testing.T) {
 		{"unknown enum value", "<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>", people, true, "field", "permittedUsersPolicyType", []string{"'AdminApproved' is not a valid value for the enum 'PermittedUsersPolicyType'", "write AdminApprovedPreAuthorized"}},
 		{"unknown element", "<ipRelaxation>Enforce</ipRelaxation>", people, true, "field", "ipRelaxation", []string{"has no such element", "it is called ipRelaxationPolicyType"}},
 		{"not a number", "<sessionTimeoutInMinutes>soon</sessionTimeoutInMinutes>", people, true, "field", "sessionTimeoutInMinutes", []string{`"soon" is not a whole number`}},
+		{"JWT sessions of an app without JWTs", "<namedUserJwtSessionTimeoutType>UserSession</namedUserJwtSessionTimeoutType>", people, true, "jwt-session", "namedUserJwtSessionTimeoutType", []string{"issues no JWT-based tokens", "globalOauthSettings.isNamedUserJwtEnabled"}},
 		{"nobody granted", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>", people, false, "nobody-granted", "permittedUsersPolicyType", []string{"nobody is"}},
 		{"somebody granted", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><commaSeparatedPermissionSet>Erp_Admin</commaSeparatedPermissionSet>", people, false, "", "", nil},
 	} {
@@ -109,7 +110,7 @@ func TestFindings(t *testing.T) {
 
 // TestFindingsOfVersions has a field that the API version is too old for.
 func TestFindingsOfVersions(t *testing.T) {
-	p := simple().with(policies("uat", "MyApp", "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>")) // from 65.0
+	p := settings(`"MyApp": {"globalOauthSettings": {"isNamedUserJwtEnabled": true}}`).with(header("MyApp")).with(policies("uat", "MyApp", "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>")) // from 65.0
 	for _, test := range []struct {
 		project, run apiversion.Version
 		findings     int

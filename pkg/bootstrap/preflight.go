@@ -65,6 +65,7 @@ func certain(findings []Finding) error {
 // The platform's own words, as its documentation and live orgs have them.
 const (
 	saysNoRunAsUser = "Enter a valid execution user for the OAuth client credentials flow"
+	saysNoJWT       = "Invalid plugin settings"
 	saysNoOAuth     = "The OAuth settings are missing for this external client app."
 )
 
@@ -150,6 +151,7 @@ func (p *Plan) inOrg(target Target, source *Source) (all []Finding) {
 				check.recordName()
 			}
 			check.switches()
+			check.jwtSession()
 			check.nobody()
 			all = append(all, check.findings...)
 		}
@@ -305,6 +307,26 @@ func (c *orgCheck) switches() {
 				})
 			}
 		}
+	}
+}
+
+// jwtSession checks that an app whose policies bound the sessions of JWT-based tokens issues
+// such tokens.
+func (c *orgCheck) jwtSession() {
+	const field, switched = "namedUserJwtSessionTimeoutType", "isNamedUserJwtEnabled"
+	global := c.state.of(metadata.GlobalOAuthSettings, c.app.App)
+	if strings.TrimSpace(c.file.Text(field)) == "" || global == nil {
+		return
+	}
+	on, wanted := global.Bool(switched), c.app.App.Wanted[metadata.GlobalOAuthSettings]
+	if wanted.Has(switched) {
+		on = !isFalse(wanted, switched)
+	}
+	if !on {
+		c.find(Finding{
+			Check: "jwt-session", Field: field, Problem: fmt.Sprintf("the app issues no JWT-based tokens (%s is false)", switched), Says: saysNoJWT,
+			Fix: fmt.Sprintf("set globalOauthSettings.%s to true in plugins.eca, or remove the element", switched), Certain: true,
+		})
 	}
 }
 

@@ -304,11 +304,10 @@ func certificatePEM(data []byte) (string, error) {
 		return "", err
 	}
 	der := data
-	if block, _ := pem.Decode(data); block != nil {
-		if block.Type != "CERTIFICATE" {
-			return "", fmt.Errorf("holds a %s, not a certificate", strings.ToLower(block.Type))
-		}
-		der = block.Bytes
+	if block, _ := pem.Decode(data); block != nil && block.Type != "CERTIFICATE" {
+		return "", fmt.Errorf("holds a %s, not a certificate", strings.ToLower(block.Type))
+	} else if written := metadata.CertificateDER(string(data)); written != nil {
+		der = written
 	}
 	if _, err := x509.ParseCertificate(der); err != nil {
 		return "", errors.New("is not an X.509 certificate in PEM or DER")

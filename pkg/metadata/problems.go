@@ -46,6 +46,9 @@ func (c *Component) Problems(v apiversion.Version) []Problem {
 		return nil
 	}
 	all := problems(c.Fields, t.Fields, t.Name, "", v)
+	if t.Partial {
+		all = slices.DeleteFunc(all, func(p Problem) bool { return p.Kind == UnknownField })
+	}
 	return all[:min(len(all), maxProblems)]
 }
 

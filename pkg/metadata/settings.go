@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -152,7 +153,8 @@ func (ft *FieldType) fromJSON(path string, value any) ([]Field, error) {
 		if !ok {
 			return wrong(`a string or {"file": "a path in the package"}`)
 		}
-		if !strings.Contains(s, "-----BEGIN CERTIFICATE-----") && CheckSecret(s) == nil {
+		_, notDER := x509.ParseCertificate(CertificateDER(s))
+		if notDER != nil && !strings.Contains(s, "-----BEGIN CERTIFICATE-----") && CheckSecret(s) == nil {
 			return nil, &SettingError{path, errors.New(`must be a certificate in PEM, or {"file": "a path in the package"}`)}
 		}
 		text = s

@@ -15,6 +15,10 @@ const (
 	PluginPolicies      = "ExtlClntAppConfigurablePolicies"      // which plugins are on in this org
 	OAuthPolicies       = "ExtlClntAppOauthConfigurablePolicies" // who may use the app, and how, in this org
 	RemoteSiteSetting   = "RemoteSiteSetting"                    // only where Apex on the org makes the SOAP call itself
+
+	// OAuthSecuritySettings belong to an app as well. The platform makes them; nothing
+	// here ever does.
+	OAuthSecuritySettings = "ExtlClntAppOauthSecuritySettings"
 )
 
 // Kind says how the text of a field is to be read.
@@ -43,6 +47,10 @@ type Type struct {
 	Suffix string             // of a file in a deploy zip; source files add "-meta.xml"
 	Since  apiversion.Version // the first API version that has the type
 	Fields []FieldType        // in WSDL order, without fullName
+
+	// Partial says that the WSDL of apiversion.Latest does not have the type: Fields are
+	// those that were seen in source, and others may be right.
+	Partial bool
 }
 
 // FieldType describes one field of a type.
@@ -71,7 +79,7 @@ type FieldType struct {
 	Default string
 
 	Fold     bool // case and surrounding white space carry no meaning
-	PEM      bool // a PEM text: white space carries no meaning
+	PEM      bool // a certificate, in one of the forms that CertificateDER reads
 	Secret   bool // never shown, never sent
 	Platform bool // made by the platform: no project may state it, and it is never sent
 	Action   bool // sending true makes the platform act (rotate), so it is never sent
@@ -268,6 +276,15 @@ var types = []Type{
 			{Name: "sessionTimeoutInMinutes", Kind: Int},
 			{Name: "singleLogoutUrl"},
 			{Name: "startUrl"},
+		},
+	},
+	{
+		// Retrieved from orgs by several public projects; no WSDL here has it, so the first
+		// version is that of the other types, which is assumed.
+		Name: OAuthSecuritySettings, Folder: "extlClntAppOauthSecuritySettings", Suffix: "ecaOauthSecurity", Since: 59, Partial: true,
+		Fields: []FieldType{
+			{Name: "externalClientApplication", Required: true},
+			{Name: "label"},
 		},
 	},
 	{

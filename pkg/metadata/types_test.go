@@ -22,6 +22,9 @@ func TestTypesFollowTheWSDL(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, typ := range Types() {
+		if typ.Partial {
+			continue // see Type
+		}
 		t.Run(typ.Name, func(t *testing.T) { compareFields(t, doc, typ.Name, typ.Fields) })
 	}
 }

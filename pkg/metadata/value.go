@@ -1,7 +1,9 @@
 package metadata
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -51,6 +53,11 @@ func (ft *FieldType) check(f Field) error {
 	if err := CheckSecret(text); err != nil {
 		return err
 	}
+	if ft.PEM {
+		if err := CheckSecret(string(unwrap(text))); err != nil {
+			return err // in base64, as the platform takes certificates
+		}
+	}
 	switch {
 	case ft.Kind == Boolean && !slices.Contains([]string{"true", "false", "1", "0"}, text):
 		return fmt.Errorf("%q is neither true nor false", words.Clip(f.Text))
@@ -71,6 +78,35 @@ func CheckSecret(text string) error {
 		return errors.New("holds a private key, which belongs into no field and no repository; of a pair, only the certificate is wanted")
 	}
 	return nil
+}
+
+// CertificateDER returns the bytes of a certificate as ExtlClntAppGlobalOauthSettings may
+// hold it: in PEM, as the base64 between its lines alone, or as base64 of the whole PEM
+// (all three were seen in source that orgs take). It returns nil for any other text. That
+// it is a certificate is not checked.
+func CertificateDER(text string) []byte {
+	const begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+	if _, after, found := strings.Cut(text, begin); found {
+		body, _, found := strings.Cut(after, end)
+		if !found {
+			return nil
+		}
+		return unwrap(body)
+	}
+	data := unwrap(text)
+	if bytes.Contains(data, []byte(begin)) {
+		return CertificateDER(string(data))
+	}
+	return data
+}
+
+// unwrap decodes base64, in which white space carries no meaning, or returns nil.
+func unwrap(text string) []byte {
+	data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+	if err != nil || len(data) == 0 {
+		return nil
+	}
+	return data
 }
 
 // canonical writes a value such that two that mean the same to the platform
@@ -97,6 +133,9 @@ func (ft *FieldType) canonical(f Field) string {
 		}
 		return f.Text
 	case ft.PEM:
+		if der := CertificateDER(f.Text); der != nil {
+			return base64.StdEncoding.EncodeToString(der)
+		}
 		return strings.Join(strings.Fields(f.Text), "")
 	case ft.List != "":
 		items := ft.items(f.Text)
@@ -139,8 +178,12 @@ func (ft *FieldType) display(values []Field) string {
 		case ft.Name == "consumerKey":
 			parts = append(parts, words.ShortKey(f.Text))
 		case ft.PEM:
-			if text := ft.canonical(f); text != "" {
-				parts = append(parts, fmt.Sprintf("sha256:%.8x", sha256.Sum256([]byte(text))))
+			data := CertificateDER(f.Text)
+			if data == nil {
+				data = []byte(strings.TrimSpace(f.Text))
+			}
+			if len(data) > 0 {
+				parts = append(parts, fmt.Sprintf("sha256:%.8x", sha256.Sum256(data)))
 			}
 		case ft.Kind == Struct:
 			parts = append(parts, "{"+ft.canonical(f)+"}")

@@ -29,9 +29,10 @@ func (f DeployFailure) Error() string { return f.File + ": " + f.Problem }
 // error joins a DeployFailure for each component that the org refuses, in the
 // platform's words.
 //
-// A deploy is stricter than an upsert: global OAuth settings are refused on
-// scratch orgs, and OAuth settings without a valid oauthLink break the app's
-// OAuth plugin for good.
+// A deploy is stricter than an upsert: global OAuth settings of Packaged apps are refused
+// on scratch orgs, and OAuth settings without an oauthLink break the app's OAuth plugin for
+// good, unless the app has global OAuth settings or they come in the same deploy: the
+// platform makes the link then.
 func (o *Org) Deploy(fsys fs.FS, dir string) error {
 	files, failures, err := o.collect(fsys, dir, "-meta.xml", o.config.Version)
 	if err != nil {
@@ -86,9 +87,15 @@ func (o *Org) collect(fsys fs.FS, dir, ending string, version apiversion.Version
 // deployFiles brings components by way of a deploy, all or none.
 func (o *Org) deployFiles(files []*deployFile, version apiversion.Version, checkOnly bool) (failures []DeployFailure) {
 	before, broken := o.snapshot(), maps.Clone(o.broken)
+	own := make(map[string]bool) // apps whose global settings come along, in lower case
+	for _, f := range files {
+		if f.rec.typ == metadata.GlobalOAuthSettings {
+			own[strings.ToLower(f.rec.app())] = true
+		}
+	}
 	for _, f := range files {
 		f.created = o.find(f.rec.typ, f.rec.fullName) == nil
-		if err := o.deploy(f.rec, version); err != nil {
+		if err := o.deploy(f.rec, own, version); err != nil {
 			failures = append(failures, DeployFailure{f.path, f.rec.typ, f.rec.fullName, problem(err)})
 		}
 	}
@@ -106,17 +113,20 @@ func problem(err error) string {
 	return err.Error()
 }
 
-// deploy brings one component by way of a deploy.
-func (o *Org) deploy(rec *record, version apiversion.Version) error {
+// deploy brings one component by way of a deploy that brings along the global settings of
+// some apps of their own.
+func (o *Org) deploy(rec *record, own map[string]bool, version apiversion.Version) error {
+	app := strings.ToLower(rec.app())
 	switch rec.typ {
 	case metadata.GlobalOAuthSettings:
-		if o.config.Kind == Scratch {
+		header := o.find(metadata.Header, app)
+		packaged := header != nil && header.text("distributionState") == "Packaged"
+		if o.config.Kind == Scratch && (packaged || o.config.RefuseLocalOnScratch) {
 			return refuse(invalid, ephemeralOrg)
 		}
 	case metadata.OAuthSettings:
-		if rec.text("oauthLink") == "" {
+		if rec.text("oauthLink") == "" && !own[app] && o.of(metadata.GlobalOAuthSettings, app) == nil {
 			// The deploy itself goes through, and everything after it fails.
-			app := strings.ToLower(rec.app())
 			defer func() { o.broken[app] = true }()
 		}
 	}

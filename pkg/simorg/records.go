@@ -2,6 +2,9 @@ package simorg
 
 import (
 	"cmp"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"encoding/xml"
 	"maps"
 	"slices"
@@ -188,12 +191,40 @@ func (o *Org) encode(rec *record, typ *metadata.Type, version apiversion.Version
 			continue
 		}
 		for _, v := range rec.fields {
-			if v.name == ft.Name {
-				b.WriteString(encodeValue(v))
+			if v.name != ft.Name {
+				continue
 			}
+			if ft.PEM {
+				v.text = o.config.CertificateForm.write(v.text)
+			}
+			b.WriteString(encodeValue(v))
 		}
 	}
 	return b.String() + "</records>"
+}
+
+// write writes a certificate in the form. A text that is none stays as it is.
+func (form CertificateForm) write(text string) string {
+	raw := []byte(text)
+	if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err == nil {
+		raw = decoded // the body of PEM, or the whole
+	}
+	block, _ := pem.Decode(raw)
+	if block == nil {
+		block = &pem.Block{Type: "CERTIFICATE", Bytes: raw}
+	}
+	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+		return text
+	}
+	switch whole := pem.EncodeToMemory(block); form {
+	case CertificatePEM:
+		return string(whole)
+	case CertificateBody:
+		return base64.StdEncoding.EncodeToString(block.Bytes)
+	case CertificateBase64:
+		return base64.StdEncoding.EncodeToString(whole)
+	}
+	return text
 }
 
 func encodeValue(v value) string {

@@ -30,6 +30,8 @@ const (
 	noRunAsUser         = "Enter a valid execution user for the OAuth client credentials flow"
 	ephemeralOrg        = "Ephemeral orgs such as scratch orgs can't be used to deploy packaged ECAs"
 	brokenOAuthLink     = `Cannot invoke "String.split(String)" because "oauthLink" is null`
+	duplicateEntity     = `duplicate key value violates unique constraint "ak3tl_setup_entity_data"`
+	invalidPlugin       = "Invalid plugin settings"
 	foreignOAuthLink    = "There was a problem with the OAuth link. The app either isn't available on this instance or you don't have access to it."
 )
 
@@ -73,7 +75,7 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 		}
 	}
 	switch rec.typ {
-	case metadata.OAuthSettings, metadata.GlobalOAuthSettings, metadata.PluginPolicies, metadata.OAuthPolicies:
+	case metadata.OAuthSettings, metadata.GlobalOAuthSettings, metadata.PluginPolicies, metadata.OAuthPolicies, metadata.OAuthSecuritySettings:
 		if err := o.checkSatellite(rec); err != nil {
 			return err
 		}
@@ -92,8 +94,16 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 	}
 	setDefaults(rec, typ)
 	o.store(rec)
-	if rec.typ == metadata.GlobalOAuthSettings && existing == nil && o.config.AutoPolicies {
-		o.makePolicies(rec.app())
+	if rec.typ == metadata.GlobalOAuthSettings && existing == nil {
+		if o.config.AutoPolicies {
+			o.makePolicies(rec.app())
+		}
+		if o.config.SecuritySettings && o.of(metadata.OAuthSecuritySettings, rec.app()) == nil {
+			security := &record{typ: metadata.OAuthSecuritySettings, fullName: rec.app() + "_oauthSecurity"}
+			security.set("externalClientApplication", rec.app())
+			security.set("label", rec.text("label"))
+			o.store(security)
+		}
 	}
 	return nil
 }
@@ -119,6 +129,14 @@ func (o *Org) checkSatellite(rec *record) error {
 	if o.find(metadata.Header, app) == nil {
 		return refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id: %s", app)
 	}
+	if o.broken[strings.ToLower(app)] && rec.typ != metadata.PluginPolicies {
+		// The null-link state, which only deleting the components mends. That new OAuth
+		// settings meet the one text and everything else the other is assumed.
+		if rec.typ == metadata.OAuthSettings && o.find(rec.typ, rec.fullName) == nil {
+			return refuse("UNKNOWN_EXCEPTION", duplicateEntity)
+		}
+		return refuse("UNKNOWN_EXCEPTION", brokenOAuthLink)
+	}
 	// An app has one record of each type. The platform's words are known for OAuth
 	// policies; that the other types say the same is assumed.
 	if other := o.of(rec.typ, app); other != nil && !strings.EqualFold(other.fullName, rec.fullName) {
@@ -127,9 +145,6 @@ func (o *Org) checkSatellite(rec *record) error {
 			link = "ExtlClntAppOauthSettingsId"
 		}
 		return refuse("DUPLICATE_VALUE", "%s duplicates value on %s", link, other.fullName)
-	}
-	if o.broken[strings.ToLower(app)] && rec.typ != metadata.PluginPolicies {
-		return refuse("UNKNOWN_EXCEPTION", brokenOAuthLink)
 	}
 	return nil
 }
@@ -165,13 +180,10 @@ func (o *Org) checkGlobalSettings(rec, existing *record) error {
 			rec.secret = existing.secret
 		}
 	}
-	// Whether the platform takes a key or secret that somebody else made is not
-	// known. This one does not; the one that it made itself may be sent back.
-	if sent := rec.text("consumerKey"); sent != "" && (existing == nil || sent != existing.text("consumerKey")) {
-		return refuse(invalid, "The consumer key can't be set")
-	}
+	// A consumer key that is sent is accepted and ignored. What becomes of a secret is not
+	// known; this org refuses it.
 	if rec.text("consumerSecret") != "" {
-		return refuse(invalid, "The consumer secret can't be set")
+		return refuse(invalid, "The consumer secret can't be set") // assumed
 	}
 	rec.set("consumerKey", key)
 	for _, name := range []string{"consumerSecret", "shouldRotateConsumerKey", "shouldRotateConsumerSecret"} {
@@ -189,6 +201,9 @@ func (o *Org) checkOAuthPolicies(rec *record) error {
 	if o.of(metadata.OAuthSettings, app) == nil || o.of(metadata.GlobalOAuthSettings, app) == nil ||
 		plugins == nil || !plugins.isTrue("isEnabled") || !plugins.isTrue("isOauthPluginEnabled") {
 		return refuse(invalid, oauthSettingsAbsent)
+	}
+	if global := o.of(metadata.GlobalOAuthSettings, app); rec.text("namedUserJwtSessionTimeoutType") != "" && !global.isTrue("isNamedUserJwtEnabled") {
+		return refuse(invalid, invalidPlugin)
 	}
 	if rec.isTrue("isClientCredentialsFlowEnabled") {
 		user := rec.text("clientCredentialsFlowUser")

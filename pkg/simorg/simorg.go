@@ -65,6 +65,19 @@ type Config struct {
 	// returns. Whether orgs do so is not certain.
 	WithholdCertificate bool
 
+	// CertificateForm is how readMetadata writes a certificate, whatever form it was sent
+	// in. Which one orgs use is not certain; "" is as it was sent.
+	CertificateForm CertificateForm
+
+	// SecuritySettings makes the org create ExtlClntAppOauthSecuritySettings of an app. That
+	// the platform makes them by itself was seen; that it does along with the consumer, and
+	// under this name, is assumed.
+	SecuritySettings bool
+
+	// RefuseLocalOnScratch makes a scratch org refuse global OAuth settings of Local apps
+	// through a deploy, as it does for Packaged ones. Sources disagree.
+	RefuseLocalOnScratch bool
+
 	// ListNothing answers listMetadata with nothing for the types of External
 	// Client Apps, as orgs may although there are some.
 	ListNothing bool
@@ -90,6 +103,16 @@ type Config struct {
 	// public key of each, by consumer key. All users have approved them.
 	JWTClients map[string]*rsa.PublicKey
 }
+
+// CertificateForm is a way to write a certificate.
+type CertificateForm string
+
+// The forms that were seen in source.
+const (
+	CertificatePEM    CertificateForm = "pem"
+	CertificateBody   CertificateForm = "body"   // the base64 between the lines of PEM
+	CertificateBase64 CertificateForm = "base64" // base64 of the whole PEM
+)
 
 // User is a user of the org.
 type User struct {

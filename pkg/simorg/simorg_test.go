@@ -92,6 +92,7 @@ func TestRules(t *testing.T) {
 		{"no run-as user", metadata.PluginPolicies, metadata.OAuthPolicies, policy + `<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>`, 200, "", "Enter a valid execution user for the OAuth client credentials flow"},
 		{"inactive run-as user", metadata.PluginPolicies, metadata.OAuthPolicies, `<fullName>App_oauthPlcy</fullName><clientCredentialsFlowUser>gone@example.com</clientCredentialsFlowUser>` + link + `<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>`, 200, "", "Enter a valid execution user"},
 		{"permission set ID", metadata.PluginPolicies, metadata.OAuthPolicies, `<fullName>App_oauthPlcy</fullName><commaSeparatedPermissionSet>Erp, 0PS000000000001</commaSeparatedPermissionSet>` + link, 200, "INVALID_FIELD", "We couldn&#39;t find permission sets called 0PS000000000001"},
+		{"session of JWT tokens that the app does not issue", metadata.PluginPolicies, metadata.OAuthPolicies, policy + `<namedUserJwtSessionTimeoutType>UserSession</namedUserJwtSessionTimeoutType>`, 200, "", "Invalid plugin settings"},
 		{"second OAuth settings", metadata.OAuthSettings, metadata.OAuthSettings, strings.Replace(oauth, "App_oauth", "Second", 1), 200, "DUPLICATE_VALUE", "duplicates value on App_oauth"},
 		{"unknown scope", metadata.Header, metadata.OAuthSettings, strings.Replace(oauth, ">Api<", ">Api, Nope<", 1), 200, "", "Nope. Valid scopes are: Address, Api"},
 		{"foreign oauthLink", metadata.Header, metadata.OAuthSettings, oauth + `<oauthLink>00D1:8881</oauthLink>`, 200, "", "There was a problem with the OAuth link. The app either isn&#39;t available on this instance"},
@@ -235,21 +236,36 @@ func source(files map[string]string) fstest.MapFS {
 func TestDeploy(t *testing.T) {
 	oauthFile := map[string]string{"App.eca-meta.xml": "", "App_oauth.ecaOauth-meta.xml": link}
 	globalFile := map[string]string{"App_glbloauth.ecaGlblOauth-meta.xml": link}
-	// A deploy on a scratch org refuses what an upsert accepts.
-	org := simorg.Start(simorg.Config{Kind: simorg.Scratch})
-	defer org.Close()
-	ready(t, org, metadata.OAuthSettings)
+	// A deploy on a scratch org refuses what an upsert accepts: of Packaged apps, and of Local
+	// ones where the org is one that does.
 	var failure simorg.DeployFailure
-	if err := org.Deploy(source(globalFile), "src"); !errors.As(err, &failure) || failure.Problem != "Ephemeral orgs such as scratch orgs can't be used to deploy packaged ECAs" || failure.Type != metadata.GlobalOAuthSettings {
-		t.Errorf("got %v", err)
+	for _, test := range []struct {
+		state       string
+		refuseLocal bool
+		refused     bool
+	}{{"Packaged", false, true}, {"Packaged", true, true}, {"Local", false, false}, {"Local", true, true}} {
+		org := simorg.Start(simorg.Config{Kind: simorg.Scratch, RefuseLocalOnScratch: test.refuseLocal})
+		defer org.Close()
+		ready(t, org, metadata.OAuthSettings)
+		if err := org.Deploy(source(map[string]string{"App.eca-meta.xml": "<distributionState>" + test.state + "</distributionState>"}), "src"); err != nil {
+			t.Fatal(err)
+		}
+		err := org.Deploy(source(globalFile), "src")
+		if said := errors.As(err, &failure) && failure.Problem == "Ephemeral orgs such as scratch orgs can't be used to deploy packaged ECAs" && failure.Type == metadata.GlobalOAuthSettings; said != test.refused || !test.refused && err != nil {
+			t.Errorf("%s on a scratch org that refuses Local apps %v: got %v", test.state, test.refuseLocal, err)
+		}
 	}
-	// OAuth settings without an oauthLink break the app for good.
-	org = simorg.Start(simorg.Config{})
+	// OAuth settings without an oauthLink break the app for good, where there are no global
+	// settings of it.
+	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	if err := org.Deploy(source(oauthFile), "src"); err != nil {
 		t.Fatal(err)
 	}
 	if _, answer := upsert(org, metadata.GlobalOAuthSettings, global); !strings.Contains(answer, "&#34;oauthLink&#34; is null") {
+		t.Error(answer)
+	}
+	if _, answer := upsert(org, metadata.OAuthSettings, strings.Replace(oauth, "App_oauth", "Second", 1)); !strings.Contains(answer, "duplicate key value violates unique constraint &#34;ak3tl_setup_entity_data&#34;") {
 		t.Error(answer)
 	}
 	call(org, "deleteMetadata", `<type>ExtlClntAppOauthSettings</type><fullNames>App_oauth</fullNames>`)
@@ -263,6 +279,39 @@ func TestDeploy(t *testing.T) {
 	}
 	if err := org.Deploy(source(map[string]string{"App.eca-meta.xml": "<nope/>"}), "src"); !errors.As(err, &failure) || !strings.Contains(failure.Problem, "nope invalid at this location") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestWholeAppInOneDeploy: Salesforce documents a Local app as source, all components in one
+// deploy; the platform makes link and consumer.
+func TestWholeAppInOneDeploy(t *testing.T) {
+	org := simorg.Start(simorg.Config{Kind: simorg.Scratch, SecuritySettings: true})
+	defer org.Close()
+	whole := map[string]string{
+		"App.eca-meta.xml": "", "App_oauth.ecaOauth-meta.xml": "<commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes>" + link,
+		"App_glbloauth.ecaGlblOauth-meta.xml": "<consumerKey>mine</consumerKey>" + link, "App_plcy.ecaPlcy-meta.xml": link + "<isEnabled>true</isEnabled>",
+		"App_oauthPlcy.ecaOauthPlcy-meta.xml": link,
+	}
+	var key string
+	for run := range 2 {
+		if err := org.Deploy(source(whole), "src"); err != nil {
+			t.Fatal(err)
+		}
+		global, settings := org.Components(metadata.GlobalOAuthSettings)[0], org.Components(metadata.OAuthSettings)[0]
+		if !strings.HasPrefix(global.Fields["consumerKey"], "3MVG9") || !strings.HasPrefix(settings.Fields["oauthLink"], org.ID()+":888") {
+			t.Errorf("the consumer is %s, the link %s", global.Fields["consumerKey"], settings.Fields["oauthLink"])
+		}
+		if run > 0 && global.Fields["consumerKey"] != key {
+			t.Error("the second deploy changed the consumer")
+		}
+		key = global.Fields["consumerKey"]
+	}
+	if security := org.Components(metadata.OAuthSecuritySettings); len(security) != 1 || security[0].Fields["externalClientApplication"] != "App" {
+		t.Errorf("the security settings that the org makes are %v", security)
+	}
+	// They come back with a retrieve, so a deploy brings them.
+	if err := org.Deploy(source(map[string]string{"App_oauthSecurity.ecaOauthSecurity-meta.xml": link}), "src"); err != nil {
+		t.Error(err)
 	}
 }
 
