@@ -258,6 +258,9 @@ func (o *output) header(r *bootstrap.Report, given bool) {
 		o.printf("  warning: %s\n", warning)
 	}
 	for _, app := range r.Apps {
+		if len(app.Source) > 0 {
+			o.printf("  %s comes with its OAuth as source, which stays as it is: %s\n", app.Name, strings.Join(app.Source, ", "))
+		}
 		if app.DistributionState != "" {
 			o.printf("  %s is left alone: it is %s, and such an app gets its OAuth from its package\n", app.Name, app.DistributionState)
 		}

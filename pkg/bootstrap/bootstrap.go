@@ -22,6 +22,7 @@
 package bootstrap
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -52,6 +53,9 @@ type App struct {
 	// them where AssignToRunAsUser says so.
 	PermissionSets    []string
 	AssignToRunAsUser bool
+
+	source   map[string]*metadata.Component // what is deployed along with the header, by type
+	replaced bool                           // sf replaces texts of the source when it deploys it
 
 	policies []policiesFile // the environment's OAuth policies of the app, one as a rule
 	wrong    error          // why the policies cannot be applied, nil where they can, or need not
@@ -108,7 +112,46 @@ func (a *App) created(typ, orgDomainURL string) metadata.Stated {
 		defaults.Set("isEnabled", "true")
 		defaults.Set("isOauthPluginEnabled", "true")
 	}
-	return a.Wanted[typ].Over(defaults)
+	return a.Wanted[typ].Over(a.sourced(typ).Over(defaults))
+}
+
+// sourced returns what the app's source states of a type, as far as it can be sent: without
+// what the platform makes, and nothing where sf replaces texts of it.
+func (a *App) sourced(typ string) metadata.Stated {
+	stated := make(metadata.Stated)
+	c := a.source[typ]
+	if c == nil || a.replaced {
+		return stated
+	}
+	for _, f := range c.Fields {
+		if ft := metadata.Lookup(typ).Field(f.Name); ft != nil && !ft.Platform && !ft.Deprecated {
+			stated[f.Name] = append(stated[f.Name], f)
+		}
+	}
+	return stated
+}
+
+// contradictions says where plugins.eca states something else than the app's source does.
+func (a *App) contradictions() []string {
+	var warnings []string
+	for _, typ := range Types {
+		c := a.source[typ]
+		if c == nil {
+			continue
+		}
+		_, changes := c.Overlay(a.Wanted[typ])
+		for _, change := range changes {
+			if a.replaced && strings.Contains(c.Text(change.Field), "${") {
+				continue
+			}
+			from := change.From
+			if from == "" {
+				from = "nothing"
+			}
+			warnings = append(warnings, fmt.Sprintf("the source of %s states %s as %s, and plugins.eca as %s: each deployment changes it and each run changes it back; state it in one place", c.FullName, change.Field, from, change.To))
+		}
+	}
+	return warnings
 }
 
 // runAsUser returns the user whom the environment's policies let the client

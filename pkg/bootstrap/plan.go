@@ -108,6 +108,7 @@ func newPlan(s *state, apps []*App, domainURL string) *Plan {
 			plan.Components = append(plan.Components, p.compare(app, typ))
 		}
 		plan.Grants = s.lookups.grants(app)
+		plan.warn(app.contradictions()...)
 		plan.warn(p.warnings(plan)...)
 		p.Apps = append(p.Apps, plan)
 	}
@@ -177,7 +178,11 @@ func (p *Plan) warnings(plan *AppPlan) []string {
 		wanted := plan.App.Wanted[metadata.PluginPolicies]
 		for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
 			if !policies.Bool(name) && !wanted.Has(name) {
-				warnings = append(warnings, fmt.Sprintf("the app is switched off on this org (%s is false in %s); state policies.%[1]s in plugins.eca to switch it on", name, policies.FullName))
+				where := "state policies." + name + " in plugins.eca"
+				if plan.App.source[metadata.PluginPolicies] != nil {
+					where = "state it in the app's source"
+				}
+				warnings = append(warnings, fmt.Sprintf("the app is switched off on this org (%s is false in %s); %s to switch it on", name, policies.FullName, where))
 			}
 		}
 	}

@@ -91,6 +91,8 @@ func inSource(apps []*App, target Target, source *Source) (all []Finding) {
 				switch p.Kind {
 				case metadata.UnknownField, metadata.WrongValue:
 					f.Certain = f.Certain && max(version, target.Version) <= apiversion.Latest // a later version may have it
+				case metadata.DeprecatedField:
+					f.Certain = false // which version was the last to have it is not known
 				case metadata.NewerField:
 					f.Certain = source.Version != 0 && slices.ContainsFunc(file.Problems(target.Version), func(q metadata.Problem) bool { return q.Field == p.Field && q.Kind == p.Kind })
 				}

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/ecakit/ecakit/pkg/internal/words"
@@ -46,8 +47,11 @@ type AppReport struct {
 	DistributionState string `json:"distributionState,omitempty"`
 	// Absent says that the app's header is not on the scratch org of a pool, so that
 	// the app was left alone.
-	Absent      bool              `json:"absent,omitempty"`
-	Environment string            `json:"environment,omitempty"` // of plugins.eca
+	Absent      bool   `json:"absent,omitempty"`
+	Environment string `json:"environment,omitempty"` // of plugins.eca
+	// Source are the types that the app's source states beside the header. What they state
+	// is left as it is.
+	Source      []string          `json:"source,omitempty"`
 	ConsumerKey string            `json:"consumerKey,omitempty"` // shortened
 	Components  []ComponentReport `json:"components,omitempty"`
 	Warnings    []string          `json:"warnings,omitempty"`
@@ -81,7 +85,7 @@ func newReport(conn *salesforce.Conn, source *Source, options Options, kind sale
 		PlanOnly: options.PlanOnly, Warnings: resolved.Warnings,
 	}
 	for _, app := range resolved.Apps {
-		r.Apps = append(r.Apps, AppReport{Name: app.Name, Environment: app.Environment})
+		r.Apps = append(r.Apps, AppReport{Name: app.Name, Environment: app.Environment, Source: slices.Sorted(maps.Keys(app.source))})
 	}
 	for _, left := range resolved.Left {
 		r.Apps = append(r.Apps, AppReport{Name: left.FullName, DistributionState: left.distributionState()})

@@ -71,6 +71,8 @@ type Header struct {
 	*metadata.Component
 	File    string // for messages
 	Package sfp.Package
+
+	deployed func(typ string, do func(file string) error) error // calls do with the files of a type that are deployed along with it
 }
 
 // Local reports whether the app is made in this org, so that its OAuth is to be
@@ -180,7 +182,14 @@ func (s *Source) headers(target Target) ([]Header, error) {
 			if err != nil {
 				return s.inDir(err)
 			}
-			headers = append(headers, Header{Component: c, File: s.name(file), Package: p})
+			headers = append(headers, Header{Component: c, File: s.name(file), Package: p, deployed: func(typ string, do func(file string) error) error {
+				return eachFile(s.location.Project, dirs, typ, func(file string) error {
+					if ignore.Ignores(file) {
+						return nil
+					}
+					return do(file)
+				})
+			}})
 			return nil
 		})
 		if err != nil {
@@ -208,6 +217,25 @@ func (s *Source) headers(target Target) ([]Header, error) {
 		return nil, fmt.Errorf("there is no External Client App to bootstrap: no externalClientApps/*.eca-meta.xml %s; the hook belongs to the package with the header", where)
 	}
 	return headers, nil
+}
+
+// stated returns what the source of an app states of its OAuth beside the header, by type:
+// the components that are deployed along with it. Salesforce documents Local apps that are
+// source as a whole. A file that cannot be made out is not this run's business.
+func (s *Source) stated(h Header) (map[string]*metadata.Component, error) {
+	stated := make(map[string]*metadata.Component)
+	for _, typ := range append(slices.Clone(Types), metadata.OAuthPolicies) {
+		err := h.deployed(typ, func(file string) error {
+			if c, err := metadata.ReadUnchecked(s.location.Project, file); err == nil && strings.EqualFold(c.App(), h.FullName) {
+				stated[typ] = c
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return stated, nil
 }
 
 // hasHeaders reports whether a package has headers that are deployed to any org.

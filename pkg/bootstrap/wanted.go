@@ -201,6 +201,10 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Wanted: make(map[string]metadata.Stated), Environment: environment,
 		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser,
 	}
+	if app.source, err = s.stated(h); err != nil {
+		return nil, err
+	}
+	app.replaced = s.project.Replaces
 	for _, typ := range Types {
 		stated := settings.Of(typ).Over(nil)
 		if err := s.certificate(stated, h.Package); err != nil {

@@ -89,6 +89,8 @@ func (l *linter) checkFields(c component) {
 		switch p.Kind {
 		case metadata.UnknownField:
 			rule = "unknown-element"
+		case metadata.DeprecatedField:
+			rule, level = "unknown-element", Warning
 		case metadata.NewerField:
 			rule, level = "newer-than-project", Warning
 		case metadata.RepeatedField:
@@ -155,9 +157,13 @@ func (l *linter) checkApp(c component) {
 	if c.Type != metadata.OAuthPolicies && c.Type != metadata.PluginPolicies {
 		return
 	}
+	settings, whole := l.whole(header.FullName)
 	switch {
 	case c.index < header.index:
 		l.add("package-order", Error, sfp.ProjectFile, l.atPackage(c.pkg), fmt.Sprintf("the package %s with policies of %s comes before %s with its header", c.pkg.Name, header.FullName, header.pkg.Name), "put it behind that package")
+	case whole && c.index < settings.index && c.Type == metadata.OAuthPolicies:
+		l.add("package-order", Error, sfp.ProjectFile, l.atPackage(c.pkg), fmt.Sprintf("the package %s with OAuth policies of %s comes before %s with its OAuth settings", c.pkg.Name, header.FullName, settings.pkg.Name), "put it behind that package")
+	case whole:
 	case c.index == header.index && c.Type == metadata.OAuthPolicies && isLocal(header):
 		l.add("package-order", Error, c.file, c.Type, fmt.Sprintf("the OAuth policies of %s are deployed together with its header, before its OAuth is enabled, and the platform says The OAuth settings are missing for this external client app", header.FullName), "move them to an aliasfied package behind "+header.pkg.Name)
 	}
@@ -199,7 +205,7 @@ func (l *linter) checkScript(h component) bool {
 	default:
 		return true
 	}
-	if isLocal(h) && !l.linked(h.FullName) {
+	if _, whole := l.whole(h.FullName); isLocal(h) && !whole && !l.linked(h.FullName) {
 		l.add("script-not-wired", level, sfp.ProjectFile, l.atPackage(h.pkg), fmt.Sprintf("the package %s with the Local app %s %s, so that nothing enables its OAuth", h.pkg.Name, h.FullName, problem), fix)
 	}
 	return false
@@ -252,19 +258,33 @@ func (l *linter) checkScope(h component, scoped string) {
 func (l *linter) checkLinks() {
 	for _, c := range l.of(metadata.OAuthSettings) {
 		link := strings.TrimSpace(c.Text("oauthLink"))
-		switch {
+		switch _, whole := l.beside(c, metadata.GlobalOAuthSettings); {
+		case link == "" && whole && !l.packaged(c.App()):
+			// The platform makes the link in each org.
 		case link == "":
-			l.add("settings-without-link", Error, c.file, c.Type, "OAuth settings without an oauthLink break the app's OAuth for good where they are deployed", "remove the file and state oauthSettings in plugins.eca; of a Packaged app, retrieve it with its oauthLink")
+			l.add("settings-without-link", Error, c.file, c.Type, "OAuth settings without an oauthLink, and without global OAuth settings in the same package, break the app's OAuth for good where they are deployed", "remove the file and state oauthSettings in plugins.eca, or add the app's global OAuth settings; of a Packaged app, retrieve it with its oauthLink")
 		case orgOf(link) == "":
 			l.add("bad-link", Error, c.file, "oauthLink", "is no link that the platform makes: an org's ID, a colon, and a record's ID that begins with 888", "retrieve it from the org that has the consumer")
 		default:
 			if h, ok := l.header(c.App()); ok && isLocal(h) {
-				l.add("settings-without-link", Warning, c.file, "oauthLink", fmt.Sprintf("the app %s is Local, and a link leads to the consumer of one org only", h.FullName), "remove the file and state oauthSettings in plugins.eca")
+				fix := "remove the file and state oauthSettings in plugins.eca"
+				if whole {
+					fix = "remove the element; each org fills it in"
+				}
+				l.add("settings-without-link", Warning, c.file, "oauthLink", fmt.Sprintf("the app %s is Local, and a link leads to the consumer of one org only", h.FullName), fix)
 			}
 		}
 	}
 	for _, c := range l.of(metadata.GlobalOAuthSettings) {
-		l.add("global-settings-in-source", Error, c.file, c.Type, "global OAuth settings are the consumer of one org; deployed as source they are refused on scratch orgs", "remove the file and state globalOauthSettings in plugins.eca")
+		_, whole := l.beside(c, metadata.OAuthSettings)
+		switch {
+		case l.packaged(c.App()):
+			l.add("global-settings-in-source", Error, c.file, c.Type, "global OAuth settings are no part of a package; deployed as source, those of a Packaged app are refused on scratch orgs", "remove the file: the app gets its consumer by the oauthLink of its OAuth settings")
+		case !whole:
+			l.add("global-settings-in-source", Error, c.file, c.Type, "global OAuth settings without the app's OAuth settings in the same package are refused, and the platform says The external client app configured in your global OAuth Settings doesn't have a valid OAuth settings configuration.", "remove the file and state globalOauthSettings in plugins.eca, or add the app's OAuth settings")
+		default:
+			l.checkWhole(c.App())
+		}
 	}
 	links := make(map[string]map[string]bool) // orgs by package
 	for _, h := range l.of(metadata.Header) {
@@ -284,6 +304,65 @@ func (l *linter) checkLinks() {
 		}
 	}
 	l.checkStages()
+}
+
+// beside returns the component of another type that the same deployment brings for a
+// component's app: in its package, and its environment's folder.
+func (l *linter) beside(c component, typ string) (component, bool) {
+	for _, other := range l.of(typ) {
+		if other.pkg == c.pkg && other.environ == c.environ && strings.EqualFold(strings.TrimSpace(other.App()), strings.TrimSpace(c.App())) {
+			return other, true
+		}
+	}
+	return component{}, false
+}
+
+// whole returns the OAuth settings of an app that is deployed as source with all that makes
+// its consumer, OAuth settings and global settings in one package. Salesforce documents
+// that way for Local apps: the platform makes link, key and secret.
+func (l *linter) whole(app string) (component, bool) {
+	for _, c := range l.of(metadata.OAuthSettings) {
+		if _, ok := l.beside(c, metadata.GlobalOAuthSettings); ok && strings.EqualFold(strings.TrimSpace(c.App()), app) {
+			return c, !l.packaged(app)
+		}
+	}
+	return component{}, false
+}
+
+// packaged reports whether the project has the header of a Packaged app of that name.
+func (l *linter) packaged(app string) bool {
+	h, ok := l.header(strings.TrimSpace(app))
+	return ok && !isLocal(h)
+}
+
+// resets are the fields whose defaults are weaker than what somebody may have set in Setup.
+var resets = map[string][]string{
+	metadata.GlobalOAuthSettings: {"isRefreshTokenRotationEnabled"},
+	metadata.OAuthPolicies:       {"ipRelaxationPolicyType", "permittedUsersPolicyType", "refreshTokenPolicyType", "requiredSessionLevel"},
+}
+
+// checkWhole looks at an app that is deployed as source as a whole, once for each of its
+// files: what each deployment resets, and who its policies run as in every org.
+func (l *linter) checkWhole(app string) {
+	for _, c := range l.components {
+		if !strings.EqualFold(strings.TrimSpace(c.App()), strings.TrimSpace(app)) {
+			continue
+		}
+		var missing []string
+		for _, field := range resets[c.Type] {
+			if strings.TrimSpace(c.Text(field)) == "" {
+				missing = append(missing, field)
+			}
+		}
+		if len(missing) > 0 {
+			l.add("resets-on-deploy", Warning, c.file, c.Type, fmt.Sprintf("leaves out %s, so each deployment sets that back to the default, whatever is set in Setup", strings.Join(missing, ", ")), "state it")
+		}
+		user := strings.TrimSpace(c.Text("clientCredentialsFlowUser"))
+		placeholder := user == "{username}" || l.project.Replaces && !strings.Contains(user, "@")
+		if c.Type == metadata.OAuthPolicies && c.Bool("isClientCredentialsFlowEnabled") && user != "" && c.environ == "" && !placeholder {
+			l.add("user-of-one-org", Warning, c.file, "clientCredentialsFlowUser", fmt.Sprintf("%s is to run the app in every org that the package is deployed to, and usernames differ by org", user), `move the policies to an aliasfied package, or let "replacements" of sfdx-project.json fill in the user`)
+		}
+	}
 }
 
 // stage tells whether a name is that of an app for production, or for the rest.

@@ -68,6 +68,26 @@ func packaged() files {
 	})
 }
 
+// whole is a project with a Local app that is deployed as source as a whole.
+func whole() files {
+	return files{
+		"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0"}`,
+		appFile:             header("<distributionState>Local</distributionState>"),
+		wholeOAuth:          oauth("App", "<commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes>"),
+		wholeGlobal:         xml("ExtlClntAppGlobalOauthSettings", "<externalClientApplication>App</externalClientApplication>\n<isRefreshTokenRotationEnabled>true</isRefreshTokenRotationEnabled>"),
+		"src/def/extlClntAppPolicies/App_plcy.ecaPlcy-meta.xml":                                xml("ExtlClntAppConfigurablePolicies", "<externalClientApplication>App</externalClientApplication><isEnabled>true</isEnabled>"),
+		"src/def/extlClntAppOauthSecuritySettings/App_oauthSecurity.ecaOauthSecurity-meta.xml": xml("ExtlClntAppOauthSecuritySettings", "<externalClientApplication>App</externalClientApplication><somethingNew>1</somethingNew>"),
+		wholePolicies: policies("App", strict),
+	}
+}
+
+const (
+	wholeOAuth    = "src/def/extlClntAppOauthSettings/App_oauth.ecaOauth-meta.xml"
+	wholeGlobal   = "src/def/extlClntAppGlobalOauthSets/App_glbloauth.ecaGlblOauth-meta.xml"
+	wholePolicies = "src/def/extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml"
+	strict        = "<ipRelaxationPolicyType>Enforce</ipRelaxationPolicyType><permittedUsersPolicyType>AllSelfAuthorized</permittedUsersPolicyType><refreshTokenPolicyType>Zero</refreshTokenPolicyType><requiredSessionLevel>STANDARD</requiredSessionLevel>"
+)
+
 func (f files) with(more files) files {
 	all := maps.Clone(f)
 	maps.Copy(all, more)
@@ -98,6 +118,32 @@ func TestRules(t *testing.T) {
 		want  []string // "rule level file:line word"
 	}{
 		{"sound", sound(), nil},
+		{"a whole app", whole(), nil},
+		{"a whole app without its global settings", whole().with(files{wholeGlobal: ""}), []string{
+			"script-not-wired error sfdx-project.json:1 has no postDeploymentScript", "package-order error " + wholePolicies + ":1 before its OAuth is enabled",
+			"settings-without-link error " + wholeOAuth + ":1 without global OAuth settings"}},
+		{"a whole app without its OAuth settings", whole().with(files{wholeOAuth: ""}), []string{
+			"script-not-wired error sfdx-project.json:1 has no postDeploymentScript", "global-settings-in-source error " + wholeGlobal + ":1 doesn't have a valid OAuth settings configuration",
+			"package-order error " + wholePolicies + ":1 before its OAuth is enabled"}},
+		{"a whole app in two packages", whole().with(files{
+			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}, {"path": "src/more", "package": "more"}], "sourceApiVersion": "66.0"}`,
+			wholeOAuth:          "", "src/more/A.ecaOauth-meta.xml": whole()[wholeOAuth]}), []string{
+			"script-not-wired error sfdx-project.json:1 ", "global-settings-in-source error " + wholeGlobal + ":1 in the same package", "package-order error " + wholePolicies + ":1 ",
+			"settings-without-link error src/more/A.ecaOauth-meta.xml:1 in the same package"}},
+		{"policies before the whole app", whole().with(files{
+			"sfdx-project.json": `{"packageDirectories": [{"path": "src/head", "package": "head"}, {"path": "src/pol", "package": "pol"}, {"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0"}`,
+			appFile:             "", "src/head/App.eca-meta.xml": whole()[appFile], wholePolicies: "", "src/pol/P.ecaOauthPlcy-meta.xml": whole()[wholePolicies]}), []string{
+			"package-order error sfdx-project.json:1 the package pol with OAuth policies of App comes before def"}},
+		{"a whole app with secrets", whole().with(files{wholeGlobal: xml("ExtlClntAppGlobalOauthSettings", "<certificate>LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t</certificate>\n<consumerKey>k</consumerKey>\n<consumerSecret>topsecret</consumerSecret><externalClientApplication>App</externalClientApplication><isRefreshTokenRotationEnabled>true</isRefreshTokenRotationEnabled>")}), []string{
+			"secret-in-source error " + wholeGlobal + ":2 private key", "secret-in-source error " + wholeGlobal + ":3 consumer key", "secret-in-source error " + wholeGlobal + ":4 secret"}},
+		{"a whole app that resets policies", whole().with(files{wholePolicies: policies("App", "<refreshTokenPolicyType>Zero</refreshTokenPolicyType>")}), []string{
+			"resets-on-deploy warning " + wholePolicies + ":1 leaves out ipRelaxationPolicyType, permittedUsersPolicyType, requiredSessionLevel"}},
+		{"a whole app with a user", whole().with(files{wholePolicies: policies("App", strict+"\n"+runAs+flow)}), []string{"user-of-one-org warning " + wholePolicies + ":3 a@example.com"}},
+		{"a whole app with a user that sf fills in", whole().with(files{wholePolicies: policies("App", strict+"<clientCredentialsFlowUser>${RUN_AS}</clientCredentialsFlowUser>"+flow),
+			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0", "replacements": [{"glob": "src/**", "stringToReplace": "${RUN_AS}", "replaceWithEnv": "RUN_AS"}]}`}), nil},
+		{"a whole app as it was retrieved", whole().with(files{wholeOAuth: oauth("App", link), wholePolicies: policies("App", strict+"\n<isNamedUserJwtEnabled>false</isNamedUserJwtEnabled>")}), []string{
+			"unknown-element warning " + wholePolicies + ":3 is deprecated", "settings-without-link warning " + wholeOAuth + ":2 remove the element"}},
+		{"global settings of a Packaged app", packaged().with(files{"src/def/A.ecaGlblOauth-meta.xml": whole()[wholeGlobal]}), []string{"global-settings-in-source error src/def/A.ecaGlblOauth-meta.xml:1 no part of a package"}},
 		{"packaged", packaged(), nil},
 		{"OAuth settings of a Local app", sound().with(files{"src/def/x/App_oauth.ecaOauth-meta.xml": oauth("App", "")}), []string{"settings-without-link error src/def/x/App_oauth.ecaOauth-meta.xml:1 oauthSettings"}},
 		{"link of a Local app", sound().with(files{"src/def/x/App_oauth.ecaOauth-meta.xml": oauth("App", link)}), []string{"settings-without-link warning src/def/x/App_oauth.ecaOauth-meta.xml:2 Local"}},

@@ -15,12 +15,13 @@ type ProblemKind uint8
 
 // The kinds of problem.
 const (
-	UnknownField  ProblemKind = iota // the type has no such field in any version
-	NewerField                       // the API version is older than the field
-	WrongValue                       // the value is not of the field's kind
-	RepeatedField                    // the field stands twice and may stand once
-	MissingField                     // the type demands the field
-	SecretValue                      // the value is a secret, which has no place in source
+	UnknownField    ProblemKind = iota // the type has no such field in any version
+	NewerField                         // the API version is older than the field
+	WrongValue                         // the value is not of the field's kind
+	RepeatedField                      // the field stands twice and may stand once
+	MissingField                       // the type demands the field
+	DeprecatedField                    // the latest API version has it no more
+	SecretValue                        // the value is a secret, which has no place in source
 )
 
 // Problem is what is wrong with one field of a component. The platform refuses a
@@ -93,6 +94,9 @@ func problems(fields []Field, types []FieldType, in, prefix string, v apiversion
 		if v != 0 && ft.Since > v {
 			all = append(all, Problem{Field: at, Kind: NewerField, Err: fmt.Errorf("it came with API version %s, and this is %s", ft.Since, v), Fix: "raise sourceApiVersion, or remove it"})
 		}
+		if ft.Deprecated {
+			all = append(all, Problem{Field: at, Kind: DeprecatedField, Err: fmt.Errorf("is deprecated, and API version %s does not have it", apiversion.Latest), Fix: "remove it"})
+		}
 		if ft.Secret && strings.TrimSpace(f.Text) != "" {
 			all = append(all, Problem{Field: at, Kind: SecretValue, Err: errors.New("holds a secret, which the platform makes, differently in each org"), Fix: "remove it, and rotate the secret, which the repository has seen"})
 			continue
@@ -104,7 +108,7 @@ func problems(fields []Field, types []FieldType, in, prefix string, v apiversion
 		err := ft.check(f)
 		switch text := strings.TrimSpace(f.Text); {
 		case err == nil:
-		case CheckSecret(text) != nil:
+		case errors.Is(err, errPrivateKey):
 			all = append(all, Problem{Field: at, Kind: SecretValue, Err: err, Fix: "remove it, and replace the key, which the repository has seen"})
 		case ft.Kind == Enum && !slices.Contains(ft.Values, text):
 			p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("%q is not one of %s", words.Clip(text), strings.Join(ft.Values, ", ")), Says: fmt.Sprintf("'%s' is not a valid value for the enum '%s'", words.Clip(text), ft.EnumName), Fix: "write one of them"}

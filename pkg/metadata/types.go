@@ -67,6 +67,10 @@ type FieldType struct {
 	// documentation says so; 0 stands for the type's own.
 	Since apiversion.Version
 
+	// Deprecated says that Salesforce documents the field as such, and that the WSDL of
+	// apiversion.Latest does not have it. Which version was the last to have it is not known.
+	Deprecated bool
+
 	// List is what separates the items of a list that the platform keeps in one
 	// string: "," for scopes, "\n" for callback URLs. Order carries no meaning.
 	List string
@@ -263,6 +267,7 @@ var types = []Type{
 			{Name: "ipRelaxationPolicyType"},
 			{Name: "isClientCredentialsFlowEnabled", Kind: Boolean, Since: 60},
 			{Name: "isGuestCodeCredFlowEnabled", Kind: Boolean, Since: 61},
+			{Name: "isNamedUserJwtEnabled", Kind: Boolean, Since: 61, Deprecated: true},
 			{Name: "isTokenExchangeFlowEnabled", Kind: Boolean, Since: 60},
 			{Name: "label"},
 			{Name: "namedUserJwtSessionTimeoutType", Kind: Enum, EnumName: "JWTSessionTimeoutType", Values: []string{"UserSession", "Custom"}, Since: 65},

@@ -74,11 +74,13 @@ func (ft *FieldType) check(f Field) error {
 // CheckSecret reports a private key, which has no place in any field. The error
 // does not repeat the text.
 func CheckSecret(text string) error {
-	if strings.Contains(text, "PRIVATE KEY") {
-		return errors.New("holds a private key, which belongs into no field and no repository; of a pair, only the certificate is wanted")
+	if strings.Contains(text, "PRIVATE KEY-----") {
+		return errPrivateKey
 	}
 	return nil
 }
+
+var errPrivateKey = errors.New("holds a private key, which must not be in any field or repository; of a pair, only the certificate is wanted")
 
 // CertificateDER returns the bytes of a certificate as ExtlClntAppGlobalOauthSettings may
 // hold it: in PEM, as the base64 between its lines alone, or as base64 of the whole PEM

@@ -123,7 +123,7 @@ func decodeFields(nodes []*node, in string, types []metadata.FieldType, version 
 	at := 0 // the first type that may come next
 	for _, n := range nodes {
 		i := slices.IndexFunc(types, func(ft metadata.FieldType) bool { return ft.Name == n.name.Local })
-		if i < at || n.name.Space != metadata.Namespace || types[i].Since > version {
+		if i < at || n.name.Space != metadata.Namespace || types[i].Since > version || types[i].Deprecated && version >= apiversion.Latest {
 			return nil, unexpected(n, in)
 		}
 		ft := types[i]
@@ -187,7 +187,7 @@ func (o *Org) encode(rec *record, typ *metadata.Type, version apiversion.Version
 	var b strings.Builder
 	b.WriteString(`<records xsi:type="` + typ.Name + `">` + element("fullName", rec.fullName))
 	for _, ft := range typ.Fields {
-		if ft.Since > version || ft.Secret || ft.Withheld && o.config.WithholdCertificate {
+		if ft.Since > version || ft.Secret || ft.Deprecated || ft.Withheld && o.config.WithholdCertificate {
 			continue
 		}
 		for _, v := range rec.fields {

@@ -110,7 +110,7 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 
 func setDefaults(rec *record, typ *metadata.Type) {
 	for _, ft := range typ.Fields {
-		if ft.Kind == metadata.Boolean && rec.text(ft.Name) == "" {
+		if ft.Kind == metadata.Boolean && !ft.Deprecated && rec.text(ft.Name) == "" {
 			text := ft.Default
 			if text == "" {
 				text = "false"
