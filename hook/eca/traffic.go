@@ -48,24 +48,25 @@ const spares = 2
 // dialling and keeps the connection for another request. Where the org speaks HTTP/2, which
 // needs but one, net/http closes the others.
 func (t *traffic) open(instanceURL string) {
+	// No dial begins before all these requests have ended: one of them could be sent on a
+	// connection that is ready by then.
+	ended := make(chan struct{})
+	defer close(ended)
 	for range spares {
 		ctx, cancel := context.WithCancel(context.Background())
-		cancelled := make(chan struct{}) // the request has ended, and the dial may begin
 		dial := func() {
 			cancel()
-			<-cancelled
+			<-ended
 		}
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 			DNSStart:     func(httptrace.DNSStartInfo) { dial() },
 			ConnectStart: func(string, string) { dial() },
 		})
-		req, err := http.NewRequestWithContext(ctx, http.MethodHead, instanceURL, nil)
-		if err == nil {
+		if req, err := http.NewRequestWithContext(ctx, http.MethodHead, instanceURL, nil); err == nil {
 			if resp, err := t.base.RoundTrip(req); err == nil {
 				resp.Body.Close()
 			}
 		}
-		close(cancelled)
 		cancel()
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,5 +115,26 @@ func TestNoRoundWaitsForAHandshake(t *testing.T) {
 			}
 			mu.Unlock()
 		}
+	}
+}
+
+// TestSpareConnectionsAskNothing: opening connections ahead sends no request, however fast
+// they are ready.
+func TestSpareConnectionsAskNothing(t *testing.T) {
+	var requests atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
+	defer server.Close()
+	for range 200 {
+		traffic := newTraffic(&output{}, nil)
+		traffic.open(server.URL)
+		resp, err := traffic.client().Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		traffic.close()
+	}
+	if n := requests.Load(); n != 200 {
+		t.Errorf("the org got %d requests, want the 200 that were made", n)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
-	"github.com/ecakit/ecakit/pkg/simorg/distance"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/distance"
 )
 
 // wire measures the hook on an org that is far away: every packet takes its time, those of
