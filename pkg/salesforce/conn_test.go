@@ -111,7 +111,7 @@ func TestCallerEndsACall(t *testing.T) {
 			return nil, r.Context().Err()
 		})
 		c.Retry = &salesforce.Retry{Budget: time.Hour}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("the run is over"))
 		defer cancel()
 		err := c.Do(ctx, read, accept)
 		if !errors.Is(err, context.DeadlineExceeded) || salesforce.IsTransient(err) || !salesforce.IsUncertain(err) || attempts != 1 {
