@@ -152,15 +152,14 @@ func (e *NetworkError) Transient() bool { return e.transient }
 // is not trusted, and a call that somebody has cancelled stay as they are.
 func isTransientNetwork(err error) bool {
 	var (
-		name        *net.DNSError
-		address     *net.AddrError
-		op          *net.OpError
-		certificate *tls.CertificateVerificationError
-		alert       tls.AlertError
-		timeout     interface{ Timeout() bool }
+		name    *net.DNSError
+		address *net.AddrError
+		op      *net.OpError
+		alert   tls.AlertError
+		timeout interface{ Timeout() bool }
 	)
 	switch {
-	case errors.Is(err, context.Canceled), errors.As(err, &address), errors.As(err, &certificate), errors.As(err, &alert):
+	case errors.Is(err, context.Canceled), errors.As(err, &address), errors.As(err, &alert):
 		return false
 	case errors.As(err, &name):
 		return !name.IsNotFound
