@@ -204,12 +204,8 @@ func (o *Org) write(ctx context.Context, p *Plan, typ string, read readBack) err
 	results, err := o.metadata().Upsert(ctx, send)
 	for i, r := range results {
 		c := components[i]
-		// A first run makes do with 8 requests. Where the org's kind took one of them,
-		// new OAuth settings are taken for what was sent: that the org accepts global
-		// settings on top of them says that they are sound.
-		vouched := p.frugal && typ == metadata.OAuthSettings && c.Action == Create && r.Created
 		switch {
-		case r.Success && (vouched || c.fresh && typ == metadata.PluginPolicies):
+		case r.Success && c.fresh && typ == metadata.PluginPolicies:
 			c.Done = true
 			p.state.put(c.component)
 		case r.Success:

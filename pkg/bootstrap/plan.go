@@ -26,9 +26,6 @@ type Plan struct {
 
 	domainURL string
 	state     *state
-
-	// frugal says that a request was spent on the org's kind, see Org.write.
-	frugal bool
 }
 
 // AppPlan is the plan for one app.

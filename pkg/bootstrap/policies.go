@@ -197,17 +197,14 @@ func (s *Source) policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target 
 }
 
 // applies reports whether eca brings the policies of any of the apps itself.
-func (s *Source) applies(headers []Header, target Target) (bool, error) {
+func (s *Source) applies(headers []Header, target Target) bool {
 	for _, h := range headers {
-		settings, _, err := s.project.Settings.Apps[h.FullName].For(target.Alias, target.sandbox)
-		if err != nil {
-			return false, err
-		}
+		settings, _ := s.project.Settings.Apps[h.FullName].For(target.Alias, target.Kind.IsSandbox())
 		if settings.ApplyPolicies == nil && target.applying || settings.ApplyPolicies != nil && *settings.ApplyPolicies {
-			return true, nil
+			return true
 		}
 	}
-	return target.ApplyPolicies, nil
+	return target.ApplyPolicies
 }
 
 // readPolicies reads the policies of the apps in some folders. Those of other apps

@@ -11,7 +11,6 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
-	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -28,8 +27,7 @@ type Options struct {
 	// OrgID is the org's ID, for the report.
 	OrgID string
 
-	// Kind is what sort of org it is. Where it is not known and decides about the input,
-	// the org is asked.
+	// Kind is what sort of org it is. Where it is not known, the org is asked first.
 	Kind salesforce.Kind
 
 	// PlanOnly ends the run before anything is written.
@@ -44,9 +42,8 @@ type Options struct {
 	// because a pool need not install every package.
 	Pool bool
 
-	// Started, where it is not nil, is called once: when the input is found good
-	// and the org is about to be called, or, where the org's kind decides about
-	// the input, right after that. The report has no components then.
+	// Started, where it is not nil, is called once: when the input is found good and the
+	// org's components are about to be read. The report has no components then.
 	Started func(*Report)
 }
 
@@ -73,51 +70,23 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Opt
 	complete.InstanceURL = instance.String()
 	complete.Version = cmp.Or(conn.Version, source.Version, apiversion.Latest)
 	conn = &complete
-	target := Target{
-		Username: options.Username, Alias: options.Alias,
-		DomainURL: conn.InstanceURL, Version: conn.Version,
-		ApplyPolicies: options.ApplyPolicies, Undeployed: options.Pool,
-	}
-	kind := options.Kind
-	if kind != salesforce.Unknown {
-		target = target.as(kind)
-	}
-	resolved, err := source.Resolve(target)
-	unknownKind := errors.Is(err, ErrKindNeeded)
-	if err != nil && !unknownKind {
-		return nil, err
-	}
 	org := &Org{Conn: conn}
-	var found *state
-	if unknownKind {
-		// All cases are resolved, so that the org can be read while it is asked which
-		// of them it is. Where none is right, nothing is sent.
-		cases := make(map[salesforce.Kind]*Resolved)
-		errs := make(map[salesforce.Kind]error)
-		var apps []*App
-		fit := 0
-		for _, kind := range []salesforce.Kind{salesforce.Sandbox, salesforce.Scratch, salesforce.Production} {
-			if cases[kind], errs[kind] = source.Resolve(target.as(kind)); errs[kind] == nil {
-				apps = append(apps, cases[kind].Apps...)
-				fit++
-			}
-		}
-		if fit == 0 {
-			return nil, errs[salesforce.Sandbox]
-		}
-		var facts restapi.Organization
-		found, err = org.gather(ctx, apps, func(ctx context.Context) (err error) {
-			facts, err = org.rest().Organization(ctx)
-			return err
-		})
+	kind := options.Kind
+	if kind == salesforce.Unknown {
+		facts, err := org.rest().Organization(ctx)
 		if err != nil {
 			return nil, err
 		}
 		kind = facts.Kind()
-		if resolved, err = cases[kind], errs[kind]; err != nil {
-			return nil, err
-		}
-		target = target.as(kind)
+	}
+	target := Target{
+		Username: options.Username, Alias: options.Alias, Kind: kind,
+		DomainURL: conn.InstanceURL, Version: conn.Version,
+		ApplyPolicies: options.ApplyPolicies, Undeployed: options.Pool,
+	}
+	resolved, err := source.Resolve(target)
+	if err != nil {
+		return nil, err
 	}
 	report := newReport(conn, source, options, kind, resolved)
 	if options.Started != nil {
@@ -158,11 +127,7 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Opt
 			return err
 		}
 	}
-	if found == nil {
-		found, err = org.gather(ctx, resolved.Apps, headers)
-	} else {
-		err = headers(ctx)
-	}
+	found, err := org.gather(ctx, resolved.Apps, headers)
 	if err != nil {
 		return report, err
 	}
@@ -179,7 +144,6 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Opt
 		}
 	}
 	plan := newPlan(found, resolved.Apps, target.DomainURL)
-	plan.frugal = unknownKind
 	if options.PlanOnly {
 		err = plan.stopped(org.headers(ctx, plan))
 	} else {
@@ -216,11 +180,4 @@ func (p *Plan) hold(findings []Finding) {
 	for _, app := range p.Apps {
 		app.App.held = slices.ContainsFunc(findings, func(f Finding) bool { return f.Certain && f.App == app.App.Name })
 	}
-}
-
-// as returns the target as an org of that kind.
-func (t Target) as(kind salesforce.Kind) Target {
-	sandbox, scratch := kind.IsSandbox(), kind == salesforce.Scratch
-	t.Sandbox, t.Scratch = &sandbox, &scratch
-	return t
 }

@@ -13,24 +13,20 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
-
-// ErrKindNeeded says that the environment cannot be chosen without knowing
-// whether the org is a sandbox.
-var ErrKindNeeded = errors.New("whether the org is a sandbox decides about the default folder")
 
 // Target is the org that a run is for, as far as files are chosen and filled in
 // by it.
 type Target struct {
 	Username string
 	Alias    string // "" where the org has none
-	// Sandbox tells whether the org is a sandbox; nil where that is not known.
-	Sandbox *bool
-	// Scratch tells whether the org is a scratch org; nil where that is not known.
-	Scratch *bool
+	// Kind decides whether the folder default serves the org, and whether the user of a
+	// scratch org is filled in. An org of an unknown kind is no sandbox.
+	Kind salesforce.Kind
 	// DomainURL is the org's own domain, like https://example.my.salesforce.com.
 	DomainURL string
 	// Version is the API version of the calls.
@@ -46,13 +42,6 @@ type Target struct {
 	warn       func(warning string)
 }
 
-func (t Target) sandbox() (bool, error) {
-	if t.Sandbox == nil {
-		return false, ErrKindNeeded
-	}
-	return *t.Sandbox, nil
-}
-
 // name is what the org is called, by alias where it has one.
 func (t Target) name() string {
 	if t.Alias != "" {
@@ -65,7 +54,7 @@ func (t Target) name() string {
 // org. In merge mode the default folder stands behind it: sfp build merges its
 // files into each folder that does not have them.
 func (t Target) folders(fsys fs.FS, p sfp.Package) ([]string, error) {
-	dir, err := sfp.ResolveAlias(fsys, p, t.Alias, t.sandbox)
+	dir, err := sfp.ResolveAlias(fsys, p, t.Alias, t.Kind.IsSandbox())
 	var none *sfp.AliasError
 	if errors.As(err, &none) {
 		return nil, &sfp.AliasError{Package: none.Package, Alias: t.name()}
@@ -78,7 +67,7 @@ func (t Target) folders(fsys fs.FS, p sfp.Package) ([]string, error) {
 	}
 	folders := []string{dir}
 	if p.MergeMode {
-		fallback, err := sfp.ResolveAlias(fsys, p, sfp.DefaultFolder, t.sandbox)
+		fallback, err := sfp.ResolveAlias(fsys, p, sfp.DefaultFolder, t.Kind.IsSandbox())
 		if err == nil && fallback != dir {
 			folders = append(folders, fallback)
 		}
@@ -112,9 +101,6 @@ type Resolved struct {
 // app: the project's settings, those of the environment, and what the
 // environment's policies imply. Settings that contradict one another, or that
 // the API version does not know, are an error.
-//
-// The error is ErrKindNeeded where target.Sandbox is nil and decides; the caller
-// asks the org then and resolves again.
 func (s *Source) Resolve(target Target) (*Resolved, error) {
 	resolved := &Resolved{Preflight: s.project.Settings.Preflight}
 	target.warn = func(warning string) {
@@ -139,9 +125,7 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 		return nil, err
 	}
 	if len(local) > 0 {
-		if target.appliesAny, err = s.applies(local, target); err != nil {
-			return nil, err
-		}
+		target.appliesAny = s.applies(local, target)
 		if resolved.Policies, err = s.policies(local, target); err != nil {
 			return nil, err
 		}
@@ -193,14 +177,12 @@ func (s *Source) settingError(app, rest string, err error) error {
 }
 
 func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, error) {
-	settings, environment, err := s.project.Settings.Apps[h.FullName].For(target.Alias, target.sandbox)
-	if err != nil {
-		return nil, err
-	}
+	settings, environment := s.project.Settings.Apps[h.FullName].For(target.Alias, target.Kind.IsSandbox())
 	app := &App{
 		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Wanted: make(map[string]metadata.Stated), Environment: environment,
 		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser,
 	}
+	var err error
 	if app.source, err = s.stated(h); err != nil {
 		return nil, err
 	}
@@ -220,11 +202,7 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 		apply = *settings.ApplyPolicies
 	}
 	app.policies = filesOf(app.Name, policies, apply)
-	if err := s.applied(app, apply, target); errors.Is(err, ErrKindNeeded) {
-		return nil, err
-	} else if err != nil {
-		app.wrong = err
-	}
+	app.wrong = s.applied(app, apply, target)
 	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != sfp.PreflightOff && (apply || !target.Undeployed)
 	app.looked = app.checked || app.Wanted[metadata.OAuthPolicies] != nil
 	if err := s.imply(app); err != nil {
@@ -320,9 +298,7 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 			switch {
 			case target.Username == "":
 				return wrong("%s cannot be filled in, because it is not known whose session this is", usernamePlaceholder)
-			case target.Scratch == nil:
-				return ErrKindNeeded
-			case !*target.Scratch:
+			case target.Kind != salesforce.Scratch:
 				return wrong("%s is filled in on scratch orgs only; name the user of this environment", usernamePlaceholder)
 			}
 			f.Text = target.Username

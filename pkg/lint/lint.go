@@ -22,6 +22,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -347,9 +348,8 @@ func (l *linter) checkResolution() {
 	where := make(map[string][]string) // aliases by message
 	keys := make(map[string]string)
 	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
-		sandbox, scratch := true, true
 		l.checkAlias(alias)
-		_, err := source.Resolve(bootstrap.Target{Username: "user@example.com", Alias: alias, Sandbox: &sandbox, Scratch: &scratch, DomainURL: "https://example.my.salesforce.com", Version: version})
+		_, err := source.Resolve(bootstrap.Target{Username: "user@example.com", Alias: alias, Kind: salesforce.Scratch, DomainURL: "https://example.my.salesforce.com", Version: version})
 		var projectErr *sfp.ProjectError
 		if errors.As(err, &projectErr) {
 			message := projectErr.Err.Error()

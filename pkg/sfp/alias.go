@@ -33,9 +33,9 @@ func (e *AliasError) Error() string {
 // and all; where there is none, the first one named default, if the org is a
 // sandbox or the package is in merge mode. Links are not followed.
 //
-// sandbox is called only where it decides. Its error is returned as it is. Where
-// no folder serves, the error is an *AliasError.
-func ResolveAlias(fsys fs.FS, p Package, alias string, sandbox func() (bool, error)) (string, error) {
+// sandbox says whether the org is one; scratch orgs are. Where no folder serves, the error
+// is an *AliasError.
+func ResolveAlias(fsys fs.FS, p Package, alias string, sandbox bool) (string, error) {
 	dir, err := findFolder(fsys, p.Path, alias)
 	if dir != "" || err != nil {
 		return dir, err
@@ -44,16 +44,8 @@ func ResolveAlias(fsys fs.FS, p Package, alias string, sandbox func() (bool, err
 	if err != nil {
 		return "", err
 	}
-	if fallback != "" {
-		served := p.MergeMode
-		if !served {
-			if served, err = sandbox(); err != nil {
-				return "", err
-			}
-		}
-		if served {
-			return fallback, nil
-		}
+	if fallback != "" && (sandbox || p.MergeMode) {
+		return fallback, nil
 	}
 	return "", &AliasError{Package: p.Name, Alias: alias}
 }

@@ -13,8 +13,7 @@ func ExampleResolveAlias() {
 		"src/policies/envs/default/policies.xml": {},
 	}
 	policies := sfp.Package{Name: "policies", Path: "src/policies", Aliasfy: true}
-	isSandbox := func() (bool, error) { return true, nil }
-	isProduction := func() (bool, error) { return false, nil }
+	const isSandbox, isProduction = true, false
 
 	fmt.Println(sfp.ResolveAlias(project, policies, "uat", isSandbox))
 	fmt.Println(sfp.ResolveAlias(project, policies, "dev", isSandbox))

@@ -89,19 +89,12 @@ func (a AppSettings) Of(typ string) metadata.Stated {
 // chosen as sfp chooses a folder: by the alias, case and all, and where there is
 // none of that name, default for sandboxes. It also returns the environment's
 // name, "" where none serves, which is no error.
-//
-// sandbox is called only where it decides. Its error is returned as it is.
-func (a AppSettings) For(alias string, sandbox func() (bool, error)) (AppSettings, string, error) {
+func (a AppSettings) For(alias string, sandbox bool) (AppSettings, string) {
 	name := alias
 	environment, ok := a.Environments[alias]
-	if !ok {
-		if environment, ok = a.Environments[DefaultFolder]; ok {
-			name = DefaultFolder
-			var err error
-			if ok, err = sandbox(); err != nil {
-				return AppSettings{}, "", err
-			}
-		}
+	if !ok && sandbox {
+		name = DefaultFolder
+		environment, ok = a.Environments[DefaultFolder]
 	}
 	if !ok {
 		environment, name = AppSettings{}, ""
@@ -117,7 +110,7 @@ func (a AppSettings) For(alias string, sandbox func() (bool, error)) (AppSetting
 		OAuthSettings:       environment.OAuthSettings.Over(a.OAuthSettings),
 		GlobalOAuthSettings: environment.GlobalOAuthSettings.Over(a.GlobalOAuthSettings),
 		PluginPolicies:      environment.PluginPolicies.Over(a.PluginPolicies),
-	}, name, nil
+	}, name
 }
 
 func parseSettings(data []byte) (Settings, error) {

@@ -103,48 +103,39 @@ func TestResolveAlias(t *testing.T) {
 		return fsys
 	}
 	for _, test := range []struct {
-		name             string
-		fsys             fs.FS
-		alias            string
-		sandbox, unknown bool
-		merge            bool
-		want             string // "" for an AliasError
-		asked            bool   // whether the org's kind decides
+		name    string
+		fsys    fs.FS
+		alias   string
+		sandbox bool
+		merge   bool
+		want    string // "" for an AliasError
 	}{
 		{name: "top", fsys: tree("p/uat/x", "p/default/x"), alias: "uat", want: "p/uat"},
 		{name: "nested", fsys: tree("p/a/b/uat/x"), alias: "uat", want: "p/a/b/uat"},
 		{name: "depth first", fsys: tree("p/a/z/uat/x", "p/uat/x"), alias: "uat", want: "p/a/z/uat"},
 		{name: "directory order", fsys: tree("p/b/uat/x", "p/a/uat/x", "p/B/uat/x"), alias: "uat", want: "p/B/uat"},
-		{name: "case counts", fsys: tree("p/UAT/x", "p/default/x"), alias: "uat", sandbox: true, want: "p/default", asked: true},
-		{name: "a file is no folder", fsys: tree("p/uat", "p/default/x"), alias: "uat", sandbox: true, want: "p/default", asked: true},
-		{name: "nested default", fsys: tree("p/a/default/x"), alias: "uat", sandbox: true, want: "p/a/default", asked: true},
-		{name: "default is not for production", fsys: tree("p/default/x"), alias: "prod", asked: true},
+		{name: "case counts", fsys: tree("p/UAT/x", "p/default/x"), alias: "uat", sandbox: true, want: "p/default"},
+		{name: "a file is no folder", fsys: tree("p/uat", "p/default/x"), alias: "uat", sandbox: true, want: "p/default"},
+		{name: "nested default", fsys: tree("p/a/default/x"), alias: "uat", sandbox: true, want: "p/a/default"},
+		{name: "default is not for production", fsys: tree("p/default/x"), alias: "prod"},
 		{name: "unless merged", fsys: tree("p/default/x"), alias: "prod", merge: true, want: "p/default"},
 		{name: "nothing", fsys: tree("p/other/x"), alias: "uat", sandbox: true},
-		{name: "no alias", fsys: tree("p/default/x", "p/uat/x"), alias: "", sandbox: true, want: "p/default", asked: true},
+		{name: "no alias", fsys: tree("p/default/x", "p/uat/x"), alias: "", sandbox: true, want: "p/default"},
 		{name: "the package's own name does not count", fsys: tree("p/x/y"), alias: "p"},
 		{name: "elsewhere does not count", fsys: tree("q/uat/x", "p/x/y"), alias: "uat"},
 		{name: "alias default", fsys: tree("p/default/x"), alias: "default", want: "p/default"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			asked := false
-			got, err := ResolveAlias(test.fsys, Package{Name: "pkg", Path: "p", Aliasfy: true, MergeMode: test.merge}, test.alias, func() (bool, error) {
-				asked = true
-				return test.sandbox, nil
-			})
+			got, err := ResolveAlias(test.fsys, Package{Name: "pkg", Path: "p", Aliasfy: true, MergeMode: test.merge}, test.alias, test.sandbox)
 			var aliasErr *AliasError
-			if got != test.want || (test.want == "") != errors.As(err, &aliasErr) || asked != test.asked {
-				t.Errorf("got %q, %v, asked %v", got, err, asked)
+			if got != test.want || (test.want == "") != errors.As(err, &aliasErr) {
+				t.Errorf("got %q, %v, want %q", got, err, test.want)
 			}
 		})
 	}
-	_, err := ResolveAlias(tree("p/x/y"), Package{Name: "pkg", Path: "p"}, "uat", nil)
+	_, err := ResolveAlias(tree("p/x/y"), Package{Name: "pkg", Path: "p"}, "uat", false)
 	if want := "Aliasfied package 'pkg' does not have an alias with 'uat' or 'default' directory"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want sfp's words", err)
-	}
-	unknown := errors.New("unknown")
-	if _, err := ResolveAlias(tree("p/default/y"), Package{Path: "p"}, "uat", func() (bool, error) { return false, unknown }); err != unknown {
-		t.Errorf("got %v", err)
 	}
 }
 
@@ -156,7 +147,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	if err := os.Symlink("other", filepath.Join(dir, "p", "uat")); err != nil {
 		t.Skip("no links here: ", err)
 	}
-	if got, err := ResolveAlias(os.DirFS(dir), Package{Name: "p", Path: "p"}, "uat", nil); err == nil {
+	if got, err := ResolveAlias(os.DirFS(dir), Package{Name: "p", Path: "p"}, "uat", false); err == nil {
 		t.Errorf("got %q", got)
 	}
 }
@@ -279,9 +270,9 @@ func TestEnvironments(t *testing.T) {
 		{"prod", false, "", "base"},
 		{"", true, "default", "default"},
 	} {
-		got, environment, err := app.For(test.alias, func() (bool, error) { return test.sandbox, nil })
-		if err != nil || environment != test.environment || got.OAuthSettings["label"][0].Text != test.label || !got.OAuthSettings.Has("singleLogoutUrl") {
-			t.Errorf("%q gives %+v in %q, %v", test.alias, got, environment, err)
+		got, environment := app.For(test.alias, test.sandbox)
+		if environment != test.environment || got.OAuthSettings["label"][0].Text != test.label || !got.OAuthSettings.Has("singleLogoutUrl") {
+			t.Errorf("%q gives %+v in %q", test.alias, got, environment)
 		}
 	}
 	if app.OAuthSettings["label"][0].Text != "base" {
@@ -338,7 +329,7 @@ func TestArtifacts(t *testing.T) {
 	if a.Package != "p" || a.Version != "1.0.0-10" {
 		t.Errorf("got %+v", a)
 	}
-	if got, err := ResolveAlias(a, Package{Name: "p", Path: "src", Aliasfy: true}, "uat", nil); got != "src/uat" || err != nil {
+	if got, err := ResolveAlias(a, Package{Name: "p", Path: "src", Aliasfy: true}, "uat", false); got != "src/uat" || err != nil {
 		t.Errorf("the folder in the artifact is %q, %v", got, err)
 	}
 	if _, err := fs.Stat(a, "../../escape"); err == nil {
@@ -442,7 +433,7 @@ func TestArtifactsOfNPM(t *testing.T) {
 	if a.Package != "Eca-Policies" || a.Version != "1.0.0-10" {
 		t.Errorf("got %+v", a)
 	}
-	if got, err := ResolveAlias(a, Package{Name: "Eca-Policies", Path: "src", Aliasfy: true}, "uat", nil); got != "src/uat" || err != nil {
+	if got, err := ResolveAlias(a, Package{Name: "Eca-Policies", Path: "src", Aliasfy: true}, "uat", false); got != "src/uat" || err != nil {
 		t.Errorf("the folder in the artifact is %q, %v", got, err)
 	}
 	if content, err := fs.ReadFile(a, "src/uat/x"+policies); string(content) != "content" || err != nil {
