@@ -23,7 +23,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/simorg"
 	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
@@ -121,7 +121,7 @@ func searchSecrets(s *stage, record string) {
 	for _, org := range s.orgs {
 		_, token, _ := strings.Cut(org.AccessToken(), "!")
 		secrets = append(secrets, token)
-		for _, c := range org.Components(metadata.GlobalOAuthSettings) {
+		for _, c := range org.Components(eca.GlobalOAuthSettings) {
 			secrets = append(secrets, c.Secret, c.Fields["consumerKey"])
 		}
 	}

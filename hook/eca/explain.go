@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
-	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -77,7 +77,7 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 		app = failure.App
 	}
 	switch {
-	case code == "INVALID_CROSS_REFERENCE_KEY" && (failure == nil || metadata.Lookup(failure.Type) != nil):
+	case code == "INVALID_CROSS_REFERENCE_KEY" && (failure == nil || eca.Lookup(failure.Type) != nil):
 		return fmt.Sprintf("deploy the header of %s to this org first", app)
 	case code == "INSUFFICIENT_ACCESS_OR_READONLY" || code == "INSUFFICIENT_ACCESS":
 		return "the user of this session needs the right to customize the application and to manage External Client Apps"

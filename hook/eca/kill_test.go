@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit"
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -20,7 +20,7 @@ import (
 // before and after the org acted. The next run ends in the state of a run that was
 // not disturbed, and a consumer that was made keeps its key.
 func TestKilledAndInterrupted(t *testing.T) {
-	eca, err := exec.LookPath("eca") // this test's own binary, by testscript's arrangement
+	binary, err := exec.LookPath("eca") // this test's own binary, by testscript's arrangement
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestKilledAndInterrupted(t *testing.T) {
 	}
 	const username = "admin@example.com"
 	hook := func(org *simorg.Server) *exec.Cmd {
-		cmd := exec.Command(eca, "hook", demoDefinition, username, demoAlias, ".", "testdata/"+demoDefinition)
+		cmd := exec.Command(binary, "hook", demoDefinition, username, demoAlias, ".", "testdata/"+demoDefinition)
 		cmd.Dir = dir
 		cmd.Env = []string{"HOME=" + filepath.Join(dir, "home"), "SF_ACCESS_TOKEN=" + org.AccessToken(), "SF_ORG_INSTANCE_URL=" + org.URL, "ECA_APPLY_POLICIES=true"}
 		return cmd
@@ -45,7 +45,7 @@ func TestKilledAndInterrupted(t *testing.T) {
 	}
 	picture := func(org *simorg.Server) string {
 		var b strings.Builder
-		for _, typ := range metadata.Types() {
+		for _, typ := range eca.Types() {
 			for _, c := range org.Components(typ.Name) {
 				delete(c.Fields, "consumerKey")
 				delete(c.Fields, "oauthLink")
@@ -92,14 +92,14 @@ func TestKilledAndInterrupted(t *testing.T) {
 				if said := stderr.String(); signal != syscall.SIGKILL && (strings.Count(said, "\n") != 1 || !strings.Contains(said, ended)) {
 					t.Errorf("%s: the hook said %q", name, said)
 				}
-				before := org.Components(metadata.GlobalOAuthSettings)
+				before := org.Components(eca.GlobalOAuthSettings)
 				if out, err := hook(org).CombinedOutput(); err != nil {
 					t.Errorf("%s: the second run: %v\n%s", name, err, out)
 				}
 				if got := picture(org); got != want {
 					t.Errorf("%s: after the second run the org has\n%swant\n%s", name, got, want)
 				}
-				now := org.Components(metadata.GlobalOAuthSettings)
+				now := org.Components(eca.GlobalOAuthSettings)
 				if len(before) > 0 && !slices.EqualFunc(before, now, func(a, b simorg.Component) bool {
 					return a.Fields["consumerKey"] == b.Fields["consumerKey"] && a.Secret == b.Secret
 				}) {

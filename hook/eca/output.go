@@ -13,8 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
-	"github.com/ecakit/ecakit/pkg/metadata"
-	"github.com/ecakit/ecakit/pkg/sfp"
+	"github.com/ecakit/ecakit/pkg/eca"
 )
 
 // output is where a command says what it does. Progress and warnings go to
@@ -274,7 +273,7 @@ func (o *output) outcome(r *bootstrap.Report, failed bool) {
 		name := oneLine(app.Name)
 		for _, c := range app.Components {
 			sign, what := describe(c, r.PlanOnly)
-			if c.Type == metadata.GlobalOAuthSettings && app.ConsumerKey != "" && c.Done {
+			if c.Type == eca.GlobalOAuthSettings && app.ConsumerKey != "" && c.Done {
 				what += ", consumer key " + app.ConsumerKey
 			}
 			if c.User != "" && c.Error == "" && c.Action != bootstrap.Unchanged {
@@ -298,7 +297,7 @@ func (o *output) outcome(r *bootstrap.Report, failed bool) {
 	}
 	for _, finding := range r.Findings {
 		sign := "warning:"
-		if finding.Certain && r.Preflight == sfp.PreflightFail {
+		if finding.Certain && r.Preflight == eca.PreflightFail {
 			sign = "!"
 		}
 		o.printf("  %s %s\n", sign, oneLine(finding.String()))

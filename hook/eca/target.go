@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
-	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -192,8 +192,8 @@ func (sys *system) statedVersion(flag string) (apiversion.Version, error) {
 }
 
 func checkVersion(v apiversion.Version, origin string) error {
-	if v < metadata.MinVersion {
-		return usageError{fmt.Errorf("%s: External Client Apps can be bootstrapped from API version %s on, not with %s", origin, metadata.MinVersion, v)}
+	if v < eca.MinVersion {
+		return usageError{fmt.Errorf("%s: External Client Apps can be bootstrapped from API version %s on, not with %s", origin, eca.MinVersion, v)}
 	}
 	return nil
 }

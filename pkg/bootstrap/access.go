@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -99,7 +100,7 @@ func referencesOf(apps []*App) (r references) {
 			continue
 		}
 		for _, file := range app.policies {
-			if file.Bool("isClientCredentialsFlowEnabled") {
+			if eca.Bool(file.Component, "isClientCredentialsFlowEnabled") {
 				add(&r.users, file.Text("clientCredentialsFlowUser"))
 			}
 			add(&r.sets, metadata.Items(file.Text("commaSeparatedPermissionSet"))...)
@@ -150,7 +151,7 @@ func (o *Org) look(ctx context.Context, apps []*App) (*lookups, error) {
 		return query(groupCtx, l, o, "Profile", "SELECT Id, Name FROM Profile WHERE Name IN (%s)", r.profiles, func(n named) { l.profiles[fold(n.Name)] = true })
 	})
 	group.Go(func() error {
-		return query(groupCtx, l, o, metadata.Header, "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)", r.apps, func(n named) {
+		return query(groupCtx, l, o, eca.Header, "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)", r.apps, func(n named) {
 			// A managed app can have the same name. That the query could tell them apart is
 			// not known.
 			if _, twice := l.apps[fold(n.DeveloperName)]; twice {
@@ -247,7 +248,7 @@ func (l *lookups) grants(app *App) []*Grant {
 	}
 	for _, name := range app.PermissionSets {
 		set, id := l.sets[fold(name)], l.apps[fold(app.Name)]
-		plan(&Grant{PermissionSet: name}, metadata.Header, id, map[string]any{"ParentId": set, "SetupEntityId": id}, set)
+		plan(&Grant{PermissionSet: name}, eca.Header, id, map[string]any{"ParentId": set, "SetupEntityId": id}, set)
 	}
 	if runAs := app.runAsUser(); app.AssignToRunAsUser && runAs != "" {
 		for _, name := range app.PermissionSets {
@@ -289,7 +290,7 @@ func (o *Org) regrant(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	for _, object := range []string{metadata.Header, "User", "PermissionSet", setupEntityAccess, permissionSetAssignment} {
+	for _, object := range []string{eca.Header, "User", "PermissionSet", setupEntityAccess, permissionSetAssignment} {
 		if err := found.refused[object]; err != nil {
 			return err // nothing is sent again without a look
 		}

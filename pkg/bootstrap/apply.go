@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -136,21 +137,21 @@ func (o *Org) applyOnce(ctx context.Context, p *Plan) error {
 				return err
 			}
 		}
-		for _, c := range p.pending(metadata.PluginPolicies) {
+		for _, c := range p.pending(eca.PluginPolicies) {
 			if c.Action == Create {
 				read.add(c.Type, c.app.names(c.Type)...)
 			}
 		}
 		for _, app := range p.Apps {
 			made := app.Components[1].Action == Create // the consumer, and with it perhaps the policies
-			if app.App.looked && p.state.of(metadata.OAuthPolicies, app.App) == nil && (made || p.state.unread(metadata.OAuthPolicies, app.App)) {
-				read.add(metadata.OAuthPolicies, app.App.names(metadata.OAuthPolicies)...)
+			if app.App.looked && p.state.of(eca.OAuthPolicies, app.App) == nil && (made || p.state.unread(eca.OAuthPolicies, app.App)) {
+				read.add(eca.OAuthPolicies, app.App.names(eca.OAuthPolicies)...)
 			}
 		}
 		if err := o.confirm(ctx, p, read); err != nil {
 			return err
 		}
-		for _, typ := range []string{metadata.PluginPolicies, metadata.OAuthPolicies} {
+		for _, typ := range []string{eca.PluginPolicies, eca.OAuthPolicies} {
 			read = make(readBack)
 			if err := o.write(ctx, p, typ, read); err != nil {
 				return err
@@ -205,7 +206,7 @@ func (o *Org) write(ctx context.Context, p *Plan, typ string, read readBack) err
 	for i, r := range results {
 		c := components[i]
 		switch {
-		case r.Success && c.fresh && typ == metadata.PluginPolicies:
+		case r.Success && c.fresh && typ == eca.PluginPolicies:
 			c.Done = true
 			p.state.put(c.component)
 		case r.Success:
@@ -299,7 +300,7 @@ func (p *Plan) mismatch(app *AppPlan, c *ComponentPlan) error {
 		stated = app.App.created(c.Type, p.domainURL)
 	}
 	var differing []metadata.Change
-	_, changes := existing.Overlay(stated)
+	_, changes := eca.Lookup(existing.Type).Overlay(existing, stated)
 	for _, change := range changes {
 		switch {
 		case change.Forced:
@@ -313,7 +314,7 @@ func (p *Plan) mismatch(app *AppPlan, c *ComponentPlan) error {
 	if len(differing) > 0 {
 		return &MismatchError{Changes: differing}
 	}
-	if c.Type == metadata.GlobalOAuthSettings && existing.Text("consumerKey") == "" {
+	if c.Type == eca.GlobalOAuthSettings && existing.Text("consumerKey") == "" {
 		return errors.New("the org accepted it, but shows no consumer key for it")
 	}
 	return nil

@@ -26,6 +26,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -33,7 +34,7 @@ import (
 // order in which the platform accepts them: OAuth settings, then global OAuth
 // settings, which creates the consumer, then the policies that turn the OAuth
 // plugin on.
-var Types = []string{metadata.OAuthSettings, metadata.GlobalOAuthSettings, metadata.PluginPolicies}
+var Types = []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies}
 
 // App is one app and what is wanted of it on one org.
 type App struct {
@@ -67,8 +68,8 @@ type App struct {
 // types returns the types of component that are wanted of the app, in the order
 // in which the platform accepts them.
 func (a *App) types() []string {
-	if a.Wanted[metadata.OAuthPolicies] != nil {
-		return append(slices.Clone(Types), metadata.OAuthPolicies)
+	if a.Wanted[eca.OAuthPolicies] != nil {
+		return append(slices.Clone(Types), eca.OAuthPolicies)
 	}
 	return Types
 }
@@ -79,13 +80,13 @@ func (a *App) types() []string {
 // guide and the platform itself give.
 func (a *App) names(typ string) []string {
 	switch typ {
-	case metadata.OAuthSettings:
+	case eca.OAuthSettings:
 		return []string{a.Name + "_oauth", a.Name + "OAuthSettings", a.Name}
-	case metadata.GlobalOAuthSettings:
+	case eca.GlobalOAuthSettings:
 		return []string{a.Name + "_glbloauth", a.Name + "GlblOAuth", a.Name}
-	case metadata.PluginPolicies:
+	case eca.PluginPolicies:
 		return []string{a.Name + "_plcy", a.Name + "_defaultPolicy", a.Name}
-	case metadata.OAuthPolicies:
+	case eca.OAuthPolicies:
 		var names []string
 		for _, file := range a.policies {
 			names = append(names, file.FullName)
@@ -100,15 +101,15 @@ func (a *App) names(typ string) []string {
 func (a *App) created(typ, orgDomainURL string) metadata.Stated {
 	defaults := make(metadata.Stated)
 	defaults.Set("externalClientApplication", a.Name)
-	if typ != metadata.OAuthPolicies {
+	if typ != eca.OAuthPolicies {
 		defaults.Set("label", a.Label)
 	}
 	switch typ {
-	case metadata.OAuthSettings:
+	case eca.OAuthSettings:
 		defaults.Set("commaSeparatedOauthScopes", "Api, RefreshToken")
-	case metadata.GlobalOAuthSettings:
+	case eca.GlobalOAuthSettings:
 		defaults.Set("callbackUrl", orgDomainURL)
-	case metadata.PluginPolicies:
+	case eca.PluginPolicies:
 		defaults.Set("isEnabled", "true")
 		defaults.Set("isOauthPluginEnabled", "true")
 	}
@@ -124,7 +125,7 @@ func (a *App) sourced(typ string) metadata.Stated {
 		return stated
 	}
 	for _, f := range c.Fields {
-		if ft := metadata.Lookup(typ).Field(f.Name); ft != nil && !ft.Platform && !ft.Deprecated {
+		if ft := eca.Lookup(typ).Field(f.Name); ft != nil && !ft.Platform && !ft.Deprecated {
 			stated[f.Name] = append(stated[f.Name], f)
 		}
 	}
@@ -139,7 +140,7 @@ func (a *App) contradictions() []string {
 		if c == nil {
 			continue
 		}
-		_, changes := c.Overlay(a.Wanted[typ])
+		_, changes := eca.Lookup(typ).Overlay(c, a.Wanted[typ])
 		for _, change := range changes {
 			if a.replaced && strings.Contains(c.Text(change.Field), "${") {
 				continue
@@ -158,7 +159,7 @@ func (a *App) contradictions() []string {
 // credentials flow run as, "" where the flow is off.
 func (a *App) runAsUser() string {
 	for _, file := range a.policies {
-		if file.Bool("isClientCredentialsFlowEnabled") {
+		if eca.Bool(file.Component, "isClientCredentialsFlowEnabled") {
 			return strings.TrimSpace(file.Text("clientCredentialsFlowUser"))
 		}
 	}

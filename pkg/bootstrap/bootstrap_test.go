@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"golang.org/x/oauth2"
@@ -211,14 +212,14 @@ func TestFirstAndSecondRun(t *testing.T) {
 		t.Run(fmt.Sprintf("auto policies %v", auto), func(t *testing.T) {
 			o := startOrg(t, simorg.Config{AutoPolicies: auto})
 			report := o.mustRun(simple())
-			global := o.one(metadata.GlobalOAuthSettings)
+			global := o.one(eca.GlobalOAuthSettings)
 			if global.Fields["callbackUrl"] != o.URL || global.Fields["label"] != "MyApp label" || global.Fields["consumerKey"] == "" {
 				t.Errorf("the global settings are %v", global)
 			}
-			if oauth := o.one(metadata.OAuthSettings); oauth.Fields["commaSeparatedOauthScopes"] != "Api, RefreshToken" {
+			if oauth := o.one(eca.OAuthSettings); oauth.Fields["commaSeparatedOauthScopes"] != "Api, RefreshToken" {
 				t.Errorf("the OAuth settings are %v", oauth)
 			}
-			if plugins := o.one(metadata.PluginPolicies); plugins.Fields["isOauthPluginEnabled"] != "true" || plugins.Fields["isEnabled"] != "true" {
+			if plugins := o.one(eca.PluginPolicies); plugins.Fields["isOauthPluginEnabled"] != "true" || plugins.Fields["isEnabled"] != "true" {
 				t.Errorf("the policies are %v", plugins)
 			}
 			if key := report.Apps[0].ConsumerKey; len(key) > 20 || !strings.HasPrefix(key, "3MVG9") {
@@ -226,7 +227,7 @@ func TestFirstAndSecondRun(t *testing.T) {
 			}
 
 			report = o.mustRun(simple())
-			if report.Pending != 0 || o.one(metadata.GlobalOAuthSettings).Fields["consumerKey"] != global.Fields["consumerKey"] {
+			if report.Pending != 0 || o.one(eca.GlobalOAuthSettings).Fields["consumerKey"] != global.Fields["consumerKey"] {
 				t.Errorf("the second run did %s", actions(report))
 			}
 			// The policies of the environment can be deployed now.
@@ -278,17 +279,17 @@ func TestExistingComponents(t *testing.T) {
 				t.Fatal(err)
 			}
 			o.upsert(
-				satellite(metadata.OAuthSettings, names[0], "MyApp", metadata.Field{Name: "commaSeparatedOauthScopes", Text: "Web"}, metadata.Field{Name: "trustedIpRanges", Fields: []metadata.Field{{Name: "endIpAddress", Text: "10.0.0.9"}, {Name: "startIpAddress", Text: "10.0.0.1"}}}),
-				satellite(metadata.GlobalOAuthSettings, names[1], "MyApp", metadata.Field{Name: "callbackUrl", Text: "https://kept.example.com"}, metadata.Field{Name: "certificate", Text: "KEPT"}, metadata.Field{Name: "isPkceRequired", Text: "false"}),
-				satellite(metadata.PluginPolicies, names[2], "MyApp", metadata.Field{Name: "isEnabled", Text: "true"}, metadata.Field{Name: "isSamlPluginEnabled", Text: "false"}),
+				satellite(eca.OAuthSettings, names[0], "MyApp", metadata.Field{Name: "commaSeparatedOauthScopes", Text: "Web"}, metadata.Field{Name: "trustedIpRanges", Fields: []metadata.Field{{Name: "endIpAddress", Text: "10.0.0.9"}, {Name: "startIpAddress", Text: "10.0.0.1"}}}),
+				satellite(eca.GlobalOAuthSettings, names[1], "MyApp", metadata.Field{Name: "callbackUrl", Text: "https://kept.example.com"}, metadata.Field{Name: "certificate", Text: "KEPT"}, metadata.Field{Name: "isPkceRequired", Text: "false"}),
+				satellite(eca.PluginPolicies, names[2], "MyApp", metadata.Field{Name: "isEnabled", Text: "true"}, metadata.Field{Name: "isSamlPluginEnabled", Text: "false"}),
 			)
-			before := o.one(metadata.GlobalOAuthSettings)
+			before := o.one(eca.GlobalOAuthSettings)
 
 			report := o.mustRun(p)
 			if want := names[0] + " unchanged, " + names[1] + " update, " + names[2] + " unchanged"; actions(report) != want {
 				t.Errorf("did %s, want %s", actions(report), want)
 			}
-			after := o.one(metadata.GlobalOAuthSettings)
+			after := o.one(eca.GlobalOAuthSettings)
 			before.Fields["isDeviceFlowEnabled"] = "true"
 			if !maps.Equal(before.Fields, after.Fields) || before.Secret != after.Secret {
 				t.Errorf("before %v\nafter  %v", before.Fields, after.Fields)
@@ -296,7 +297,7 @@ func TestExistingComponents(t *testing.T) {
 			if len(o.writes()) != 1 {
 				t.Errorf("%d writes", len(o.writes()))
 			}
-			if oauth := o.one(metadata.OAuthSettings); oauth.Fields["commaSeparatedOauthScopes"] != "Web" {
+			if oauth := o.one(eca.OAuthSettings); oauth.Fields["commaSeparatedOauthScopes"] != "Web" {
 				t.Errorf("a default was laid over what exists: %v", oauth)
 			}
 			if o.mustRun(p); len(o.writes()) > 0 {
@@ -330,10 +331,10 @@ func satellite(typ, fullName, app string, fields ...metadata.Field) *metadata.Co
 func TestNothingUnseenIsOverwritten(t *testing.T) {
 	on, off := "true", "false"
 	plugins := func(name string) *metadata.Component {
-		return satellite(metadata.PluginPolicies, name, "MyApp", metadata.Field{Name: "isEnabled", Text: on}, metadata.Field{Name: "isOauthPluginEnabled", Text: on}, metadata.Field{Name: "isSamlPluginEnabled", Text: off}, metadata.Field{Name: "startUrl", Text: "https://kept"})
+		return satellite(eca.PluginPolicies, name, "MyApp", metadata.Field{Name: "isEnabled", Text: on}, metadata.Field{Name: "isOauthPluginEnabled", Text: on}, metadata.Field{Name: "isSamlPluginEnabled", Text: off}, metadata.Field{Name: "startUrl", Text: "https://kept"})
 	}
 	global := func(name string) *metadata.Component {
-		return satellite(metadata.GlobalOAuthSettings, name, "MyApp", metadata.Field{Name: "callbackUrl", Text: "https://kept"}, metadata.Field{Name: "certificate", Text: "KEPT"}, metadata.Field{Name: "isDeviceFlowEnabled", Text: on})
+		return satellite(eca.GlobalOAuthSettings, name, "MyApp", metadata.Field{Name: "callbackUrl", Text: "https://kept"}, metadata.Field{Name: "certificate", Text: "KEPT"}, metadata.Field{Name: "isDeviceFlowEnabled", Text: on})
 	}
 	for _, test := range []struct {
 		name       string
@@ -341,8 +342,8 @@ func TestNothingUnseenIsOverwritten(t *testing.T) {
 		settled    bool // the second run finds everything by its name
 	}{
 		{"only policies, of an app with SAML", []*metadata.Component{plugins("MyApp_plcy")}, true},
-		{"OAuth settings under an odd name", []*metadata.Component{satellite(metadata.OAuthSettings, "Odd", "MyApp", metadata.Field{Name: "commaSeparatedOauthScopes", Text: "Web"}), global("MyApp_glbloauth"), plugins("MyApp_plcy")}, false},
-		{"all under odd names", []*metadata.Component{satellite(metadata.OAuthSettings, "Odd1", "MyApp", metadata.Field{Name: "commaSeparatedOauthScopes", Text: "Web"}), global("Odd2"), plugins("Odd3")}, false},
+		{"OAuth settings under an odd name", []*metadata.Component{satellite(eca.OAuthSettings, "Odd", "MyApp", metadata.Field{Name: "commaSeparatedOauthScopes", Text: "Web"}), global("MyApp_glbloauth"), plugins("MyApp_plcy")}, false},
+		{"all under odd names", []*metadata.Component{satellite(eca.OAuthSettings, "Odd1", "MyApp", metadata.Field{Name: "commaSeparatedOauthScopes", Text: "Web"}), global("Odd2"), plugins("Odd3")}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := startOrg(t, simorg.Config{ListNothing: true})
@@ -357,12 +358,12 @@ func TestNothingUnseenIsOverwritten(t *testing.T) {
 					t.Errorf("%s %s is not done: %s", c.FullName, c.Action, c.Error)
 				}
 			}
-			got := o.one(metadata.PluginPolicies).Fields
+			got := o.one(eca.PluginPolicies).Fields
 			if got["startUrl"] != "https://kept" || got["isSamlPluginEnabled"] != off || got["isMobilePluginEnabled"] != off {
 				t.Errorf("the policies are %v", got)
 			}
 			if len(test.components) > 1 {
-				got := o.one(metadata.GlobalOAuthSettings).Fields
+				got := o.one(eca.GlobalOAuthSettings).Fields
 				if got["callbackUrl"] != "https://kept" || got["certificate"] != "KEPT" || got["isDeviceFlowEnabled"] != on {
 					t.Errorf("the global settings are %v", got)
 				}
@@ -383,7 +384,7 @@ func TestOrderOfWrites(t *testing.T) {
 		if err := o.Deploy(p.fs(), "src/def"); err != nil {
 			t.Fatal(err)
 		}
-		o.upsert(satellite(metadata.OAuthSettings, "an odd one", "MyApp"))
+		o.upsert(satellite(eca.OAuthSettings, "an odd one", "MyApp"))
 		o.mustRun(p)
 		var order []string
 		for _, r := range o.writes() {
@@ -392,7 +393,7 @@ func TestOrderOfWrites(t *testing.T) {
 		if want := "OauthSettings GlobalOauthSettings ConfigurablePolicies"; strings.Join(order, " ") != want {
 			t.Errorf("the writes were %v, want %s", order, want)
 		}
-		if got := o.one(metadata.PluginPolicies); got.Fields["isSamlPluginEnabled"] != "false" || strings.HasSuffix(got.FullName, "_defaultPolicy") != auto {
+		if got := o.one(eca.PluginPolicies); got.Fields["isSamlPluginEnabled"] != "false" || strings.HasSuffix(got.FullName, "_defaultPolicy") != auto {
 			t.Errorf("the policies are %v", got)
 		}
 	}
@@ -459,7 +460,7 @@ func TestUncertain(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := startOrg(t, simorg.Config{})
-			test.fault.Fits = func(r simorg.Request) bool { return r.Type == metadata.GlobalOAuthSettings && r.Writes() }
+			test.fault.Fits = func(r simorg.Request) bool { return r.Type == eca.GlobalOAuthSettings && r.Writes() }
 			o.Inject(test.fault)
 			report, err := o.run(simple())
 			if err == nil {
@@ -481,7 +482,7 @@ func TestTakenNames(t *testing.T) {
 	if err := o.Deploy(p.fs(), "src/def"); err != nil {
 		t.Fatal(err)
 	}
-	o.upsert(satellite(metadata.OAuthSettings, "MYAPP_oauth", "Other"), satellite(metadata.OAuthSettings, "MyApp", "Third"), satellite(metadata.OAuthSettings, "MyAppOAuthSettings", "Fourth"))
+	o.upsert(satellite(eca.OAuthSettings, "MYAPP_oauth", "Other"), satellite(eca.OAuthSettings, "MyApp", "Third"), satellite(eca.OAuthSettings, "MyAppOAuthSettings", "Fourth"))
 	report, err := o.run(settings("").with(header("MyApp")))
 	if err == nil || !strings.Contains(err.Error(), "components of other apps have all the names") || report.Apps[0].Components[1].Done || len(o.writes()) > 0 {
 		t.Errorf("got %v", err)
@@ -506,7 +507,7 @@ func TestLostComponent(t *testing.T) {
 		o := startOrg(t, simorg.Config{})
 		o.Inject(simorg.Fault{
 			Fits: func(r simorg.Request) bool {
-				return r.Operation == "readMetadata" && r.Type == metadata.GlobalOAuthSettings
+				return r.Operation == "readMetadata" && r.Type == eca.GlobalOAuthSettings
 			},
 			Status: 200,
 			Body:   `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><s:Body><readMetadataResponse><result>` + strings.ReplaceAll(body, "%s", o.URL) + `</result></readMetadataResponse></s:Body></s:Envelope>`,
@@ -540,7 +541,7 @@ func TestPlanAndApply(t *testing.T) {
 		if err := org.Apply(t.Context(), plan); err != nil {
 			t.Fatal(err)
 		}
-		if plan.ConsumerKey(plan.Apps[0].App) != o.one(metadata.GlobalOAuthSettings).Fields["consumerKey"] {
+		if plan.ConsumerKey(plan.Apps[0].App) != o.one(eca.GlobalOAuthSettings).Fields["consumerKey"] {
 			t.Error("the plan does not know the consumer key")
 		}
 	}
@@ -555,9 +556,9 @@ func TestNamesThatOthersHave(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.upsert(
-		satellite(metadata.OAuthSettings, "MyApp_oauth", "Other"), satellite(metadata.GlobalOAuthSettings, "MyApp_glbloauth", "Other"),
-		satellite(metadata.OAuthSettings, "Odd", "MyApp"), satellite(metadata.GlobalOAuthSettings, "Odd2", "MyApp"),
-		satellite(metadata.PluginPolicies, "MyApp_plcy", "Other", metadata.Field{Name: "isEnabled", Text: "true"}),
+		satellite(eca.OAuthSettings, "MyApp_oauth", "Other"), satellite(eca.GlobalOAuthSettings, "MyApp_glbloauth", "Other"),
+		satellite(eca.OAuthSettings, "Odd", "MyApp"), satellite(eca.GlobalOAuthSettings, "Odd2", "MyApp"),
+		satellite(eca.PluginPolicies, "MyApp_plcy", "Other", metadata.Field{Name: "isEnabled", Text: "true"}),
 	)
 	report := o.mustRun(p)
 	if want := "Odd unchanged, Odd2 unchanged, MyApp_defaultPolicy create, MyApp_oauth unchanged, MyApp_glbloauth unchanged, MyApp_plcy unchanged"; actions(report) != want {
@@ -583,7 +584,7 @@ func TestDefaultsOfNewComponentsAreConfirmed(t *testing.T) {
 	o := startOrg(t, simorg.Config{})
 	o.Inject(simorg.Fault{
 		Fits: func(r simorg.Request) bool {
-			return r.Operation == "readMetadata" && r.Type == metadata.GlobalOAuthSettings
+			return r.Operation == "readMetadata" && r.Type == eca.GlobalOAuthSettings
 		},
 		Status: 200,
 		Body:   `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><readMetadataResponse><result><records><fullName>MyApp_glbloauth</fullName><callbackUrl>https://other</callbackUrl><consumerKey>k</consumerKey><externalClientApplication>MyApp</externalClientApplication><label>MyApp label</label></records></result></readMetadataResponse></s:Body></s:Envelope>`,
@@ -602,7 +603,7 @@ func TestNewOAuthSettingsAreConfirmed(t *testing.T) {
 	reads := 0
 	o.Inject(simorg.Fault{
 		Fits: func(r simorg.Request) bool {
-			if r.Operation == "readMetadata" && r.Type == metadata.OAuthSettings {
+			if r.Operation == "readMetadata" && r.Type == eca.OAuthSettings {
 				reads++
 			}
 			return reads == 2
@@ -622,7 +623,7 @@ func TestMergeMode(t *testing.T) {
 	p := simple().with(project{"sfdx-project.json": strings.Replace(settings("")["sfdx-project.json"], `"aliasfy": true`, `"aliasfy": {"mergeMode": true}`, 1)}).
 		with(policies("default", "MyApp", clientCredentials)).with(policies("uat", "Other", ""))
 	o.mustRun(p)
-	if o.one(metadata.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
+	if o.one(eca.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
 		t.Error("the default folder does not count behind the environment's")
 	}
 }
@@ -683,7 +684,7 @@ func TestEnvironmentSettings(t *testing.T) {
 		o := startOrg(t, simorg.Config{})
 		o.alias, o.kind = test.alias, test.kind
 		report := o.mustRun(p)
-		global := o.one(metadata.GlobalOAuthSettings).Fields
+		global := o.one(eca.GlobalOAuthSettings).Fields
 		want := strings.ReplaceAll(test.callback, "%s", o.URL)
 		if report.Apps[0].Environment != test.environment || global["isPkceRequired"] != test.pkce || global["callbackUrl"] != want {
 			t.Errorf("%s: environment %q, %v", test.alias, report.Apps[0].Environment, global)
@@ -696,7 +697,7 @@ func TestPoliciesImply(t *testing.T) {
 	p := simple().with(policies("uat", "MyApp", strings.ReplaceAll(clientCredentials, "admin@", "run@"))).
 		with(policies("prod", "MyApp", "<broken>").with(policies("default", "Other", "")))
 	report := o.mustRun(p)
-	if o.one(metadata.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
+	if o.one(eca.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
 		t.Error("client credentials in the policies did not reach the global settings")
 	}
 	if len(report.Policies) != 1 || report.Policies[0].Folder != "src/pol/uat" || report.Policies[0].Origin != "project" {
@@ -781,7 +782,7 @@ func TestUnknownKind(t *testing.T) {
 	o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
 	o.kind = salesforce.Unknown
 	report := o.mustRun(p)
-	if report.Org.Kind != salesforce.Scratch || o.one(metadata.GlobalOAuthSettings).Fields["isDeviceFlowEnabled"] != "true" || o.one(metadata.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
+	if report.Org.Kind != salesforce.Scratch || o.one(eca.GlobalOAuthSettings).Fields["isDeviceFlowEnabled"] != "true" || o.one(eca.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
 		t.Errorf("got %+v", report)
 	}
 
@@ -799,7 +800,7 @@ func TestPackagedAppsAreLeftAlone(t *testing.T) {
 	if len(report.Apps) != 2 || report.Apps[1].Name != "Sold" || report.Apps[1].DistributionState != "Packaged" {
 		t.Errorf("got %+v", report.Apps)
 	}
-	if o.one(metadata.OAuthSettings).Fields["externalClientApplication"] != "MyApp" {
+	if o.one(eca.OAuthSettings).Fields["externalClientApplication"] != "MyApp" {
 		t.Error("the packaged app was bootstrapped")
 	}
 }
@@ -818,10 +819,10 @@ func TestOneAppIsRefusedAndOthersGoOn(t *testing.T) {
 	}
 	report, err := options.run(t.Context())
 	var failure *bootstrap.ComponentFailure
-	if !errors.As(err, &failure) || failure.App != "Bad" || failure.Type != metadata.OAuthSettings || !strings.Contains(err.Error(), "Valid scopes are") {
+	if !errors.As(err, &failure) || failure.App != "Bad" || failure.Type != eca.OAuthSettings || !strings.Contains(err.Error(), "Valid scopes are") {
 		t.Errorf("got %v", err)
 	}
-	if o.one(metadata.GlobalOAuthSettings).Fields["externalClientApplication"] != "Good" {
+	if o.one(eca.GlobalOAuthSettings).Fields["externalClientApplication"] != "Good" {
 		t.Error("the other app was not bootstrapped")
 	}
 	for _, c := range report.Apps[0].Components {
@@ -919,7 +920,7 @@ func TestWithheldCertificate(t *testing.T) {
 	stated := settings(`"MyApp": {"globalOauthSettings": {"certificate": "-----BEGIN CERTIFICATE-----AAAA-----END CERTIFICATE-----"}}`).with(header("MyApp"))
 	o.mustRun(stated)
 	report := o.mustRun(stated)
-	if o.one(metadata.GlobalOAuthSettings).Fields["certificate"] == "" || len(report.Apps[0].Warnings) != 1 {
+	if o.one(eca.GlobalOAuthSettings).Fields["certificate"] == "" || len(report.Apps[0].Warnings) != 1 {
 		t.Errorf("the certificate is lost, or the warnings are %v", report.Apps[0].Warnings)
 	}
 	// Another change, by a project that says nothing of a certificate, would clear it.
@@ -990,14 +991,14 @@ func TestRunsFinishOneAnother(t *testing.T) {
 				t.Errorf("request %d: no error", n)
 			}
 			key := ""
-			if global := o.Components(metadata.GlobalOAuthSettings); len(global) == 1 {
+			if global := o.Components(eca.GlobalOAuthSettings); len(global) == 1 {
 				key = global[0].Fields["consumerKey"]
 			}
 			o.mustRun(simple())
-			if got := o.one(metadata.GlobalOAuthSettings).Fields["consumerKey"]; key != "" && got != key {
+			if got := o.one(eca.GlobalOAuthSettings).Fields["consumerKey"]; key != "" && got != key {
 				t.Errorf("request %d: the consumer key changed", n)
 			}
-			if o.one(metadata.PluginPolicies).Fields["isOauthPluginEnabled"] != "true" {
+			if o.one(eca.PluginPolicies).Fields["isOauthPluginEnabled"] != "true" {
 				t.Errorf("request %d: the plugin is off", n)
 			}
 			if report := o.mustRun(simple()); report.Pending > 0 {
@@ -1071,5 +1072,5 @@ func TestAliasfiedPackage(t *testing.T) {
 	if _, err := options.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	o.one(metadata.GlobalOAuthSettings)
+	o.one(eca.GlobalOAuthSettings)
 }

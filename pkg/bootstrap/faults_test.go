@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -38,7 +38,7 @@ func everything() project {
 // picture writes down what an org holds, without what it makes up by itself.
 func picture(o *org) string {
 	var b strings.Builder
-	for _, t := range metadata.Types() {
+	for _, t := range eca.Types() {
 		for _, c := range o.Components(t.Name) {
 			delete(c.Fields, "consumerKey")
 			delete(c.Fields, "oauthLink")
@@ -76,7 +76,7 @@ func (o *org) prepared(p project) *attempt {
 // keys returns the consumers' keys and secrets, by component.
 func keys(o *org) map[string]string {
 	all := make(map[string]string)
-	for _, c := range o.Components(metadata.GlobalOAuthSettings) {
+	for _, c := range o.Components(eca.GlobalOAuthSettings) {
 		all[c.FullName] = c.Fields["consumerKey"] + c.Secret
 	}
 	return all
@@ -548,14 +548,14 @@ func TestForcedAfterALostAnswer(t *testing.T) {
 	p := settings(`"MyApp": {"globalOauthSettings": {"isPkceRequired": false}}`).with(header("MyApp"))
 	options := o.prepared(p)
 	o.Inject(simorg.Fault{Drop: true, After: true, Fits: func(r simorg.Request) bool {
-		return r.Operation == "upsertMetadata" && r.Type == metadata.GlobalOAuthSettings
+		return r.Operation == "upsertMetadata" && r.Type == eca.GlobalOAuthSettings
 	}})
 	options.Conn.Retry = &salesforce.Retry{Budget: 5 * time.Second, First: time.Millisecond}
 	report, err := options.run(t.Context())
 	if err != nil || report.Apps[0].Components[1].Action != bootstrap.Create || len(report.Apps[0].Warnings) == 0 {
 		t.Errorf("%+v, %v", report.Apps[0], err)
 	}
-	if n := len(slices.DeleteFunc(o.writes(), func(r simorg.Request) bool { return r.Type != metadata.GlobalOAuthSettings })); n != 1 {
+	if n := len(slices.DeleteFunc(o.writes(), func(r simorg.Request) bool { return r.Type != eca.GlobalOAuthSettings })); n != 1 {
 		t.Errorf("%d writes", n)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -57,7 +57,7 @@ func TestFleet(t *testing.T) {
 			t.Errorf("%s: %s, %v", o.Org, o.State, o.Err)
 		}
 		if !failed {
-			orgs[o.Org].one(metadata.GlobalOAuthSettings)
+			orgs[o.Org].one(eca.GlobalOAuthSettings)
 		}
 	}
 	if most.Load() > 3 || begun != 12 {

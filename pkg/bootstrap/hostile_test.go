@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -110,13 +110,13 @@ func TestHostileNames(t *testing.T) {
 		if err == nil || len(report.Findings) == 0 {
 			t.Errorf("%.60q: found %v, ended with %v", name, report.Findings, err)
 		}
-		o.one(metadata.GlobalOAuthSettings)
+		o.one(eca.GlobalOAuthSettings)
 	}
 	// An app's label and callback travel as they are.
 	o := startOrg(t, simorg.Config{})
 	p := settings(`"MyApp": {"globalOauthSettings": {"label": "a ]]> & <b> \" ' é\n\tz"}}`).with(header("MyApp"))
 	o.mustRun(p)
-	if got := o.one(metadata.GlobalOAuthSettings).Fields["label"]; got != "a ]]> & <b> \" ' é\n\tz" {
+	if got := o.one(eca.GlobalOAuthSettings).Fields["label"]; got != "a ]]> & <b> \" ' é\n\tz" {
 		t.Errorf("the label is %q", got)
 	}
 	if o.mustRun(p); len(o.writes()) > 0 {

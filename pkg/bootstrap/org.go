@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
@@ -39,7 +40,7 @@ type state struct {
 
 func newState() *state {
 	s := &state{found: make(map[string][]*metadata.Component), read: make(map[string]map[string]bool), listed: make(map[string][]string)}
-	for _, typ := range metadata.Types() {
+	for _, typ := range eca.Types() {
 		s.read[typ.Name] = make(map[string]bool)
 	}
 	return s
@@ -50,7 +51,7 @@ func newState() *state {
 func (s *state) of(typ string, app *App) *metadata.Component {
 	var own []*metadata.Component
 	for _, c := range s.found[typ] {
-		if strings.EqualFold(c.App(), app.Name) {
+		if strings.EqualFold(eca.App(c), app.Name) {
 			own = append(own, c)
 		}
 	}
@@ -164,16 +165,16 @@ func (o *Org) gatherComponents(ctx context.Context, s *state, apps []*App, first
 	group.Go(func() error {
 		var names []string
 		for _, app := range apps {
-			names = append(names, app.names(metadata.OAuthSettings)...)
+			names = append(names, app.names(eca.OAuthSettings)...)
 		}
-		return s.load(groupCtx, o, metadata.OAuthSettings, unique(names))
+		return s.load(groupCtx, o, eca.OAuthSettings, unique(names))
 	})
 	if err := group.Wait(); err != nil {
 		return err
 	}
 	for {
 		missing := make(map[string][]string)
-		for _, typ := range append(slices.Clone(Types), metadata.OAuthPolicies) {
+		for _, typ := range append(slices.Clone(Types), eca.OAuthPolicies) {
 			if names := s.missing(typ, apps); len(names) > 0 {
 				missing[typ] = names
 			}
@@ -182,9 +183,9 @@ func (o *Org) gatherComponents(ctx context.Context, s *state, apps []*App, first
 			return nil
 		}
 		group, groupCtx := errgroup.WithContext(ctx)
-		if _, listed := s.listed[metadata.OAuthPolicies]; !listed && missing[metadata.OAuthPolicies] != nil {
-			s.listed[metadata.OAuthPolicies] = nil
-			group.Go(func() error { return s.list(groupCtx, o, metadata.OAuthPolicies) })
+		if _, listed := s.listed[eca.OAuthPolicies]; !listed && missing[eca.OAuthPolicies] != nil {
+			s.listed[eca.OAuthPolicies] = nil
+			group.Go(func() error { return s.list(groupCtx, o, eca.OAuthPolicies) })
 		}
 		// Each round reads names that were not read before, so this ends.
 		group.Go(func() error { return s.loadAll(groupCtx, o, missing) })
@@ -219,7 +220,7 @@ func (s *state) missing(typ string, apps []*App) []string {
 	listed := unread(s.listed[typ])
 	var names []string
 	for _, app := range apps {
-		if s.of(typ, app) != nil || typ == metadata.OAuthPolicies && !app.looked {
+		if s.of(typ, app) != nil || typ == eca.OAuthPolicies && !app.looked {
 			continue
 		}
 		usual := unread(app.names(typ))
@@ -231,7 +232,7 @@ func (s *state) missing(typ string, apps []*App) []string {
 			names = append(names, inList...)
 		case len(listed) > 0:
 			names = append(append(names, usual...), listed...)
-		case s.of(metadata.OAuthSettings, app) != nil:
+		case s.of(eca.OAuthSettings, app) != nil:
 			names = append(names, usual...) // an empty list proves nothing
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -80,7 +81,7 @@ func (p *Plan) Pending() int {
 // ConsumerKey returns the app's consumer key as the org showed it last, "" where
 // it has none yet.
 func (p *Plan) ConsumerKey(app *App) string {
-	if global := p.state.of(metadata.GlobalOAuthSettings, app); global != nil {
+	if global := p.state.of(eca.GlobalOAuthSettings, app); global != nil {
 		return global.Text("consumerKey")
 	}
 	return ""
@@ -114,7 +115,7 @@ func newPlan(s *state, apps []*App, domainURL string) *Plan {
 
 // onOrg reads those of the headers that are on the org.
 func (o *Org) onOrg(ctx context.Context, names []string) ([]*metadata.Component, error) {
-	return o.metadata().Read(ctx, metadata.Header, names...)
+	return o.metadata().Read(ctx, eca.Header, names...)
 }
 
 // headers warns of apps that the plan is to make components for and whose header
@@ -143,7 +144,7 @@ func (o *Org) headers(ctx context.Context, p *Plan) error {
 // for creation only: of a component that exists, only stated fields count.
 func (p *Plan) compare(app *App, typ string) *ComponentPlan {
 	if existing := p.state.of(typ, app); existing != nil {
-		component, changes := existing.Overlay(app.Wanted[typ])
+		component, changes := eca.Lookup(existing.Type).Overlay(existing, app.Wanted[typ])
 		plan := &ComponentPlan{app: app, Type: typ, FullName: existing.FullName, Action: Unchanged, Changes: changes, component: component}
 		if len(changes) > 0 {
 			plan.Action = Update
@@ -158,7 +159,7 @@ func (p *Plan) compare(app *App, typ string) *ComponentPlan {
 		return plan
 	}
 	plan.component = metadata.New(typ, name, app.created(typ, p.domainURL))
-	plan.Changes = plan.component.Created()
+	plan.Changes = eca.Lookup(typ).Changes(plan.component)
 	return plan
 }
 
@@ -166,17 +167,17 @@ func (p *Plan) compare(app *App, typ string) *ComponentPlan {
 func (p *Plan) warnings(plan *AppPlan) []string {
 	var warnings []string
 	for _, c := range plan.Components {
-		global := c.Type == metadata.GlobalOAuthSettings && c.Action == Update
+		global := c.Type == eca.GlobalOAuthSettings && c.Action == Update
 		if global && c.component.Text("certificate") == "" {
 			warnings = append(warnings, fmt.Sprintf("the org shows no certificate for %s; should it have one all the same, an update clears it unless globalOauthSettings.certificate states it", c.FullName))
 		}
 	}
-	if policies := p.state.of(metadata.PluginPolicies, plan.App); policies != nil {
-		wanted := plan.App.Wanted[metadata.PluginPolicies]
+	if policies := p.state.of(eca.PluginPolicies, plan.App); policies != nil {
+		wanted := plan.App.Wanted[eca.PluginPolicies]
 		for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
-			if !policies.Bool(name) && !wanted.Has(name) {
-				where := "state policies." + name + " in plugins.eca"
-				if plan.App.source[metadata.PluginPolicies] != nil {
+			if !eca.Bool(policies, name) && !wanted.Has(name) {
+				where := "state pluginPolicies." + name + " in plugins.eca"
+				if plan.App.source[eca.PluginPolicies] != nil {
 					where = "state it in the app's source"
 				}
 				warnings = append(warnings, fmt.Sprintf("the app is switched off on this org (%s is false in %s); %s to switch it on", name, policies.FullName, where))
@@ -199,7 +200,7 @@ func (p *AppPlan) warn(warnings ...string) {
 // makes sense to grant it to somebody.
 func (p *AppPlan) ready() bool {
 	return !slices.ContainsFunc(p.Components, func(c *ComponentPlan) bool {
-		return c.Type != metadata.OAuthPolicies && (c.Err != nil || c.Action != Unchanged && !c.Done)
+		return c.Type != eca.OAuthPolicies && (c.Err != nil || c.Action != Unchanged && !c.Done)
 	})
 }
 
@@ -227,7 +228,7 @@ func (p *Plan) pending(typ string) (components []*ComponentPlan) {
 			if c.Action == Unchanged || c.Done {
 				continue
 			}
-			if c.Type == metadata.OAuthPolicies && app.held() {
+			if c.Type == eca.OAuthPolicies && app.held() {
 				break
 			}
 			if typ == "" || c.Type == typ {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -107,11 +108,17 @@ func (s *Source) artifact(pkg string, files []string) (found *sfp.Artifact, err 
 	return nil, err
 }
 
+// matters reports whether the content of a file in an artifact is ever looked at.
+func matters(name string) bool {
+	typ, _ := eca.Types().OfFile(name)
+	return typ != nil
+}
+
 func (s *Source) open(file string) (*sfp.Artifact, error) {
 	if !strings.HasSuffix(file, ".tgz") {
-		return sfp.OpenArtifact(file)
+		return sfp.OpenArtifact(file, matters)
 	}
-	once, _ := s.tarballs.LoadOrStore(file, sync.OnceValues(func() (*sfp.Artifact, error) { return sfp.OpenArtifact(file) }))
+	once, _ := s.tarballs.LoadOrStore(file, sync.OnceValues(func() (*sfp.Artifact, error) { return sfp.OpenArtifact(file, matters) }))
 	return once.(func() (*sfp.Artifact, error))()
 }
 
@@ -157,11 +164,11 @@ func (s *Source) noArtifact(err error) string {
 // has any for one of the apps. place names fsys in messages.
 func (s *Source) policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, place, origin, why string) (Policies, error) {
 	concerned := false
-	err := eachFile(fsys, []string{p.Path}, metadata.OAuthPolicies, func(file string) error {
-		c, err := metadata.ReadUnchecked(fsys, file)
+	err := eachFile(fsys, []string{p.Path}, eca.OAuthPolicies, func(file string) error {
+		c, err := eca.Types().ReadFileLenient(fsys, file)
 		// Of a broken file nobody can tell whose it is. It counts as an error only
 		// in the folder that is deployed to this org.
-		if err != nil || c.App() == "" || slices.ContainsFunc(headers, func(h Header) bool { return strings.EqualFold(h.FullName, c.App()) }) {
+		if err != nil || eca.App(c) == "" || slices.ContainsFunc(headers, func(h Header) bool { return strings.EqualFold(h.FullName, eca.App(c)) }) {
 			concerned = true
 			return fs.SkipAll
 		}
@@ -198,13 +205,9 @@ func (s *Source) policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target 
 
 // applies reports whether eca brings the policies of any of the apps itself.
 func (s *Source) applies(headers []Header, target Target) bool {
-	for _, h := range headers {
-		settings, _ := s.project.Settings.Apps[h.FullName].For(target.Alias, target.Kind.IsSandbox())
-		if settings.ApplyPolicies == nil && target.applying || settings.ApplyPolicies != nil && *settings.ApplyPolicies {
-			return true
-		}
-	}
-	return target.ApplyPolicies
+	return target.ApplyPolicies || slices.ContainsFunc(headers, func(h Header) bool {
+		return s.project.Settings.For(h.FullName, target.Alias, target.Kind.IsSandbox()).ApplyPolicies
+	})
 }
 
 // readPolicies reads the policies of the apps in some folders. Those of other apps
@@ -216,13 +219,13 @@ func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ig
 		found.Folder = place
 	}
 	ours := func(c *metadata.Component) bool {
-		return slices.ContainsFunc(headers, func(h Header) bool { return strings.EqualFold(h.FullName, c.App()) })
+		return slices.ContainsFunc(headers, func(h Header) bool { return strings.EqualFold(h.FullName, eca.App(c)) })
 	}
-	err := eachFile(fsys, folders, metadata.OAuthPolicies, func(file string) error {
+	err := eachFile(fsys, folders, eca.OAuthPolicies, func(file string) error {
 		fail := func(field string, err error) error {
 			return &metadata.SourceError{Path: path.Join(place, file), Field: field, Err: err}
 		}
-		c, err := metadata.ReadUnchecked(fsys, file)
+		c, err := eca.Types().ReadFileLenient(fsys, file)
 		ignored := ignore.Ignores(file)
 		var sourceErr *metadata.SourceError
 		switch {
@@ -233,21 +236,21 @@ func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ig
 			return fail(sourceErr.Field, sourceErr.Err)
 		case err != nil:
 			return err
-		case c.App() == "":
+		case eca.App(c) == "":
 			return fail("externalClientApplication", errors.New("is missing, so that the policies belong to no app"))
 		case !ours(c):
 			return nil
 		}
-		if err := c.Secret(); err != nil {
+		if err := eca.Lookup(c.Type).Secret(c); err != nil {
 			return fail("", err)
 		}
 		for _, other := range found.oauth {
-			if strings.EqualFold(other.App(), c.App()) && !other.Ignored && !ignored {
+			if strings.EqualFold(eca.App(other.Component), eca.App(c)) && !other.Ignored && !ignored {
 				advice := "remove one of them"
 				if pkg == "" {
 					advice = "give the folder of one environment"
 				}
-				return fail("externalClientApplication", fmt.Errorf("%s has policies in %s already, and the platform allows one record for an app; %s", c.App(), other.File, advice))
+				return fail("externalClientApplication", fmt.Errorf("%s has policies in %s already, and the platform allows one record for an app; %s", eca.App(c), other.File, advice))
 			}
 		}
 		found.oauth = append(found.oauth, policiesFile{Component: c, File: path.Join(place, file), Package: pkg, Ignored: ignored})
@@ -256,9 +259,9 @@ func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ig
 	if err != nil {
 		return found, err
 	}
-	err = eachFile(fsys, folders, metadata.PluginPolicies, func(file string) error {
+	err = eachFile(fsys, folders, eca.PluginPolicies, func(file string) error {
 		// A broken one is not this run's business.
-		if c, err := metadata.ReadFile(fsys, file); err == nil && ours(c) && !ignore.Ignores(file) {
+		if c, err := eca.Types().ReadFile(fsys, file); err == nil && ours(c) && !ignore.Ignores(file) {
 			found.plugins = append(found.plugins, c)
 		}
 		return nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
@@ -150,7 +151,7 @@ func TestOrgFindingsComeAfterTheBootstrap(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	o.one(metadata.PluginPolicies)
+	o.one(eca.PluginPolicies)
 }
 
 // TestPluginOff has an app that somebody switched off.
@@ -158,7 +159,7 @@ func TestPluginOff(t *testing.T) {
 	o := startOrg(t, people)
 	p := simple().with(policies("uat", "MyApp", ""))
 	o.mustRun(p)
-	o.upsert(satellite(metadata.PluginPolicies, "MyApp_plcy", "MyApp", metadata.Field{Name: "isEnabled", Text: "true"}, metadata.Field{Name: "isOauthPluginEnabled", Text: "false"}))
+	o.upsert(satellite(eca.PluginPolicies, "MyApp_plcy", "MyApp", metadata.Field{Name: "isEnabled", Text: "true"}, metadata.Field{Name: "isOauthPluginEnabled", Text: "false"}))
 	_, err := o.run(p)
 	var refused *bootstrap.PreflightError
 	if !errors.As(err, &refused) || refused.Findings[0].Check != "oauth-off" {
@@ -193,7 +194,7 @@ func TestApplyPolicies(t *testing.T) {
 				o := startOrg(t, config)
 				p := applied(simple().with(policies("uat", "MyApp", runAs("run@example.com")+"<refreshTokenPolicyType>Zero</refreshTokenPolicyType>")))
 				report := o.mustRun(p)
-				record := o.one(metadata.OAuthPolicies)
+				record := o.one(eca.OAuthPolicies)
 				name := "MyApp_oauthPlcy"
 				if auto {
 					name = "MyApp_defaultPolicy"
@@ -211,7 +212,7 @@ func TestApplyPolicies(t *testing.T) {
 				if report = o.mustRun(p); report.Pending > 0 || len(o.writes()) > 0 {
 					t.Errorf("the second run did %s", actions(report))
 				}
-				if o.one(metadata.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
+				if o.one(eca.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
 					t.Error("the flow is off in the global settings")
 				}
 			})
@@ -253,7 +254,7 @@ func TestApplyPoliciesWhere(t *testing.T) {
 			if _, err := options.run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if got := len(o.Components(metadata.OAuthPolicies)) == 1; got != test.apply {
+			if got := len(o.Components(eca.OAuthPolicies)) == 1; got != test.apply {
 				t.Errorf("the policies are there: %v", got)
 			}
 		})
@@ -266,9 +267,9 @@ func TestApplyPoliciesOddName(t *testing.T) {
 	for _, listNothing := range []bool{false, true} {
 		o := startOrg(t, simorg.Config{ListNothing: listNothing})
 		o.mustRun(simple())
-		o.upsert(satellite(metadata.OAuthPolicies, "Odd", "MyApp", metadata.Field{Name: "startUrl", Text: "https://kept"}))
+		o.upsert(satellite(eca.OAuthPolicies, "Odd", "MyApp", metadata.Field{Name: "startUrl", Text: "https://kept"}))
 		o.mustRun(applied(simple().with(policies("uat", "MyApp", "<singleLogoutUrl>https://new</singleLogoutUrl>"))))
-		if record := o.one(metadata.OAuthPolicies); record.FullName != "Odd" || record.Fields["startUrl"] != "https://kept" || record.Fields["singleLogoutUrl"] != "https://new" {
+		if record := o.one(eca.OAuthPolicies); record.FullName != "Odd" || record.Fields["startUrl"] != "https://kept" || record.Fields["singleLogoutUrl"] != "https://new" {
 			t.Errorf("the policies are %v", record)
 		}
 	}
@@ -280,17 +281,17 @@ func TestApplyPoliciesHeld(t *testing.T) {
 	p := applied(simple().with(policies("uat", "MyApp", runAs("gone@example.com"))))
 	_, err := o.run(p)
 	var refused *bootstrap.PreflightError
-	if !errors.As(err, &refused) || len(o.Components(metadata.OAuthPolicies)) > 0 {
+	if !errors.As(err, &refused) || len(o.Components(eca.OAuthPolicies)) > 0 {
 		t.Errorf("ended with %v", err)
 	}
-	if slices.ContainsFunc(o.writes(), func(r simorg.Request) bool { return r.Type == metadata.OAuthPolicies }) {
+	if slices.ContainsFunc(o.writes(), func(r simorg.Request) bool { return r.Type == eca.OAuthPolicies }) {
 		t.Error("they were sent")
 	}
 	// With "warn" the org says it itself.
 	_, err = o.run(p.set(`"preflight": "warn"`))
 	var failure *bootstrap.ComponentFailure
 	var component *mdapi.ComponentError
-	if !errors.As(err, &failure) || !errors.As(err, &component) || failure.Type != metadata.OAuthPolicies {
+	if !errors.As(err, &failure) || !errors.As(err, &component) || failure.Type != eca.OAuthPolicies {
 		t.Errorf("with warn, ended with %v", err)
 	}
 }
@@ -312,7 +313,7 @@ func TestScratchUser(t *testing.T) {
 		if _, err := options.run(t.Context()); err != nil {
 			t.Fatalf("%q: %v", kind, err)
 		}
-		if record := o.one(metadata.OAuthPolicies); record.Fields["clientCredentialsFlowUser"] != o.Username() {
+		if record := o.one(eca.OAuthPolicies); record.Fields["clientCredentialsFlowUser"] != o.Username() {
 			t.Errorf("the policies are %v", record)
 		}
 		options.Username = ""
@@ -352,7 +353,7 @@ func TestPermissionSets(t *testing.T) {
 		if strings.Contains(r.Path, "SetupEntityAccess") {
 			last = i
 		}
-		if r.Type == metadata.OAuthPolicies && i < last {
+		if r.Type == eca.OAuthPolicies && i < last {
 			t.Error("the policies came before a grant")
 		}
 	}
@@ -377,8 +378,8 @@ func TestPermissionSetsWrong(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "there is no permission set Erp_Typo on this org") {
 		t.Errorf("ended with %v", err)
 	}
-	o.one(metadata.PluginPolicies)
-	if len(o.Components(metadata.OAuthPolicies)) > 0 {
+	o.one(eca.PluginPolicies)
+	if len(o.Components(eca.OAuthPolicies)) > 0 {
 		t.Error("the policies were not held back")
 	}
 
@@ -433,7 +434,7 @@ func TestReviewed(t *testing.T) {
 		return project{"src/pol/uat/extlClntAppPolicies/MyApp_plcy.ecaPlcy-meta.xml": `<ExtlClntAppConfigurablePolicies ` + ns + `><externalClientApplication>MyApp</externalClientApplication><isEnabled>true</isEnabled><isOauthPluginEnabled>` + on + `</isOauthPluginEnabled></ExtlClntAppConfigurablePolicies>`}
 	}
 	off := func(o *org) {
-		o.upsert(satellite(metadata.PluginPolicies, "MyApp_plcy", "MyApp", metadata.Field{Name: "isEnabled", Text: "true"}, metadata.Field{Name: "isOauthPluginEnabled", Text: "false"}))
+		o.upsert(satellite(eca.PluginPolicies, "MyApp_plcy", "MyApp", metadata.Field{Name: "isEnabled", Text: "true"}, metadata.Field{Name: "isOauthPluginEnabled", Text: "false"}))
 	}
 	locked := "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>"
 	for _, test := range []struct {
@@ -449,7 +450,7 @@ func TestReviewed(t *testing.T) {
 		{"a plugin that the folder switches on", simple().with(policies("uat", "MyApp", "")).with(plugins("true")), off, "", 0, true},
 		{"a plugin that the folder leaves off", simple().with(policies("uat", "MyApp", "")).with(plugins("false")), off, "isOauthPluginEnabled is false", 1, true},
 		{"a user that only the org has", applied(simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"))), func(o *org) {
-			o.upsert(satellite(metadata.GlobalOAuthSettings, "MyApp_glbloauth", "MyApp", metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}), satellite(metadata.OAuthPolicies, "MyApp_oauthPlcy", "MyApp", metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}, metadata.Field{Name: "clientCredentialsFlowUser", Text: "run@example.com"}))
+			o.upsert(satellite(eca.GlobalOAuthSettings, "MyApp_glbloauth", "MyApp", metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}), satellite(eca.OAuthPolicies, "MyApp_oauthPlcy", "MyApp", metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}, metadata.Field{Name: "clientCredentialsFlowUser", Text: "run@example.com"}))
 		}, "", 0, true},
 		{"a user that nobody has", applied(simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"))), nil, "no user is named", 1, true},
 		{"an element twice", simple().with(policies("uat", "MyApp", "<startUrl>a</startUrl><startUrl>b</startUrl>")), nil, "stands more than once", 1, false},
@@ -497,7 +498,7 @@ func TestReviewed(t *testing.T) {
 					}
 				}
 			}
-			if test.err == "" && !strings.Contains(test.name, "replaces") && !strings.Contains(test.name, "brings") && !strings.Contains(test.name, "left out") && len(o.Components(metadata.OAuthPolicies)) == 0 {
+			if test.err == "" && !strings.Contains(test.name, "replaces") && !strings.Contains(test.name, "brings") && !strings.Contains(test.name, "left out") && len(o.Components(eca.OAuthPolicies)) == 0 {
 				if err := o.Deploy(test.p.fs(), "src/pol/uat"); err != nil && !strings.Contains(test.name, "other apps") {
 					t.Errorf("the deployment ends with %v", err)
 				}
@@ -530,7 +531,7 @@ func TestPoolWithoutFolder(t *testing.T) {
 		if _, err := options.run(t.Context()); err != nil {
 			t.Error(err)
 		}
-		o.one(metadata.GlobalOAuthSettings)
+		o.one(eca.GlobalOAuthSettings)
 	}
 }
 
@@ -578,7 +579,7 @@ func TestGrantsComeLate(t *testing.T) {
 	}
 	consumer, grant := 0, 0
 	for i, r := range o.Requests() {
-		if r.Writes() && r.Type == metadata.PluginPolicies {
+		if r.Writes() && r.Type == eca.PluginPolicies {
 			consumer = i
 		}
 		if r.Writes() && strings.Contains(r.Path, "SetupEntityAccess") {
@@ -595,5 +596,5 @@ func TestGrantsComeLate(t *testing.T) {
 	if _, err := o.run(p); err == nil {
 		t.Error("no error")
 	}
-	o.one(metadata.PluginPolicies)
+	o.one(eca.PluginPolicies)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -62,27 +63,20 @@ func certain(findings []Finding) error {
 	return &PreflightError{findings}
 }
 
-// The platform's own words, as its documentation and live orgs have them.
-const (
-	saysNoRunAsUser = "Enter a valid execution user for the OAuth client credentials flow"
-	saysNoJWT       = "Invalid plugin settings"
-	saysNoOAuth     = "The OAuth settings are missing for this external client app."
-)
-
 // inSource checks the policies as far as no org is needed for it.
 func inSource(apps []*App, target Target, source *Source) (all []Finding) {
 	for _, app := range apps {
 		if !app.checked {
 			continue
 		}
-		applied := app.Wanted[metadata.OAuthPolicies] != nil
+		applied := app.Wanted[eca.OAuthPolicies] != nil
 		for i, file := range app.policies {
 			find := func(check, field string) Finding {
 				return Finding{Check: check, App: app.Name, File: file.File, Field: field, Certain: applied || !source.project.Replaces}
 			}
 			// sfp deploys with the project's version, or the org's.
 			version := cmp.Or(source.Version, target.Version)
-			for _, p := range file.Problems(version) {
+			for _, p := range eca.Problems(file.Component, version) {
 				if applied {
 					break // which has been looked at, see applied
 				}
@@ -94,7 +88,7 @@ func inSource(apps []*App, target Target, source *Source) (all []Finding) {
 				case metadata.DeprecatedField:
 					f.Certain = false // which version was the last to have it is not known
 				case metadata.NewerField:
-					f.Certain = source.Version != 0 && slices.ContainsFunc(file.Problems(target.Version), func(q metadata.Problem) bool { return q.Field == p.Field && q.Kind == p.Kind })
+					f.Certain = source.Version != 0 && slices.ContainsFunc(eca.Problems(file.Component, target.Version), func(q metadata.Problem) bool { return q.Field == p.Field && q.Kind == p.Kind })
 				}
 				all = append(all, f)
 			}
@@ -104,15 +98,15 @@ func inSource(apps []*App, target Target, source *Source) (all []Finding) {
 				f.Says, f.Fix = duplicateOf(first.FullName), "remove one of them"
 				all = append(all, f)
 			}
-			if user := strings.TrimSpace(file.Text("clientCredentialsFlowUser")); file.Bool("isClientCredentialsFlowEnabled") {
+			if user := strings.TrimSpace(file.Text("clientCredentialsFlowUser")); eca.Bool(file.Component, "isClientCredentialsFlowEnabled") {
 				f := find("run-as-user", "clientCredentialsFlowUser")
-				f.Says = saysNoRunAsUser
+				f.Says = eca.SaysNoRunAsUser
 				switch {
 				case user == "" && !applied:
 					f.Problem, f.Fix = noUser, noUserFix
 					all = append(all, f)
-				case user == usernamePlaceholder && !applied:
-					f.Problem, f.Fix = usernamePlaceholder+" is not filled in where sfp deploys the policies", `name a user, or set "applyPolicies": true in plugins.eca, which fills it in on scratch orgs`
+				case user == eca.UsernamePlaceholder && !applied:
+					f.Problem, f.Fix = eca.UsernamePlaceholder+" is not filled in where sfp deploys the policies", `name a user, or set "applyPolicies": true in plugins.eca, which fills it in on scratch orgs`
 					all = append(all, f)
 				}
 			}
@@ -147,8 +141,8 @@ func (p *Plan) inOrg(target Target, source *Source) (all []Finding) {
 		for _, file := range app.policies {
 			check := &orgCheck{Plan: p, app: plan, file: file, source: source}
 			check.runAsUser()
-			check.names("permission-set", "commaSeparatedPermissionSet", "PermissionSet", "permission sets", sfp.PermissionSetID)
-			check.names("profile", "commaSeparatedProfile", "Profile", "profiles", profileID)
+			check.names("permission-set", "commaSeparatedPermissionSet", "PermissionSet", "permission sets", eca.IsPermissionSetID)
+			check.names("profile", "commaSeparatedProfile", "Profile", "profiles", profileID.MatchString)
 			if !target.Undeployed && !file.Ignored {
 				check.recordName()
 			}
@@ -190,13 +184,13 @@ func (c *orgCheck) refused(check, field, object string) bool {
 func (c *orgCheck) runAsUser() {
 	const field = "clientCredentialsFlowUser"
 	name := strings.TrimSpace(c.file.Text(field))
-	if !c.file.Bool("isClientCredentialsFlowEnabled") || name == usernamePlaceholder {
+	if !eca.Bool(c.file.Component, "isClientCredentialsFlowEnabled") || name == eca.UsernamePlaceholder {
 		return
 	}
-	f := Finding{Check: "run-as-user", Field: field, Says: saysNoRunAsUser, Certain: true}
+	f := Finding{Check: "run-as-user", Field: field, Says: eca.SaysNoRunAsUser, Certain: true}
 	if name == "" {
 		// Where eca applies the policies, the user whom the org has stays.
-		existing := c.state.of(metadata.OAuthPolicies, c.app.App)
+		existing := c.state.of(eca.OAuthPolicies, c.app.App)
 		if c.applied() && (existing == nil || existing.Text(field) == "") {
 			f.Problem, f.Fix = noUser, noUserFix
 			c.find(f)
@@ -222,7 +216,7 @@ func (c *orgCheck) runAsUser() {
 // in which it refuses a permission set is not known, and metadata has other names
 // for some standard profiles than a query shows, so that a profile is doubtful
 // where a permission set is certain.
-func (c *orgCheck) names(check, field, object, what string, id *regexp.Regexp) {
+func (c *orgCheck) names(check, field, object, what string, isID func(string) bool) {
 	names := metadata.Items(c.file.Text(field))
 	if len(names) == 0 {
 		return
@@ -237,7 +231,7 @@ func (c *orgCheck) names(check, field, object, what string, id *regexp.Regexp) {
 	}
 	asked := false
 	for _, name := range names {
-		if id.MatchString(name) {
+		if isID(name) {
 			find(name, name+" is an ID, and the platform wants names", "write the API name")
 			continue
 		}
@@ -265,14 +259,14 @@ func (c *orgCheck) names(check, field, object, what string, id *regexp.Regexp) {
 // recordName checks that the org has the app's policies under the file's name. An
 // app has one record of OAuth policies, and many orgs make it by themselves.
 func (c *orgCheck) recordName() {
-	existing := c.state.of(metadata.OAuthPolicies, c.app.App)
+	existing := c.state.of(eca.OAuthPolicies, c.app.App)
 	if existing == nil || strings.EqualFold(existing.FullName, c.file.FullName) {
 		return
 	}
 	if first := c.app.App.policies[0]; first.FullName != c.file.FullName && strings.EqualFold(existing.FullName, first.FullName) {
 		return // which was found in the source
 	}
-	name := existing.FullName + "." + metadata.Lookup(metadata.OAuthPolicies).Suffix + "-meta.xml"
+	name := existing.FullName + "." + eca.Lookup(eca.OAuthPolicies).Suffix + "-meta.xml"
 	f := Finding{
 		Check:   "record-name",
 		Problem: fmt.Sprintf("the org has the policies of %s under the name %s", c.app.App.Name, existing.FullName),
@@ -290,21 +284,21 @@ func (c *orgCheck) recordName() {
 }
 
 // applied reports whether eca brings the policies itself.
-func (c *orgCheck) applied() bool { return c.app.App.Wanted[metadata.OAuthPolicies] != nil }
+func (c *orgCheck) applied() bool { return c.app.App.Wanted[eca.OAuthPolicies] != nil }
 
 // switches checks that what the policies build on is on. The flows are not looked at:
 // what the policies need of them is switched on, see imply.
 func (c *orgCheck) switches() {
-	if plugins := c.state.of(metadata.PluginPolicies, c.app.App); plugins != nil {
+	if plugins := c.state.of(eca.PluginPolicies, c.app.App); plugins != nil {
 		for _, name := range []string{"isOauthPluginEnabled", "isEnabled"} {
 			// sfp may bring plugin policies that switch it on along with these.
 			on := !c.applied() && slices.ContainsFunc(c.file.place.plugins, func(own *metadata.Component) bool {
-				return strings.EqualFold(own.App(), c.app.App.Name) && own.Bool(name)
+				return strings.EqualFold(eca.App(own), c.app.App.Name) && eca.Bool(own, name)
 			})
-			if !plugins.Bool(name) && !on && !c.app.App.Wanted[metadata.PluginPolicies].Has(name) {
+			if !eca.Bool(plugins, name) && !on && !c.app.App.Wanted[eca.PluginPolicies].Has(name) {
 				c.find(Finding{
-					Check: "oauth-off", Problem: fmt.Sprintf("%s is false in %s on this org", name, plugins.FullName), Says: saysNoOAuth,
-					Fix:     fmt.Sprintf("state policies.%s in plugins.eca to switch it on", name),
+					Check: "oauth-off", Problem: fmt.Sprintf("%s is false in %s on this org", name, plugins.FullName), Says: eca.SaysNoOAuth,
+					Fix:     fmt.Sprintf("state pluginPolicies.%s in plugins.eca to switch it on", name),
 					Certain: name == "isOauthPluginEnabled", // what the platform says of an app that is off as a whole is not known
 				})
 			}
@@ -316,17 +310,17 @@ func (c *orgCheck) switches() {
 // such tokens.
 func (c *orgCheck) jwtSession() {
 	const field, switched = "namedUserJwtSessionTimeoutType", "isNamedUserJwtEnabled"
-	global := c.state.of(metadata.GlobalOAuthSettings, c.app.App)
+	global := c.state.of(eca.GlobalOAuthSettings, c.app.App)
 	if strings.TrimSpace(c.file.Text(field)) == "" || global == nil {
 		return
 	}
-	on, wanted := global.Bool(switched), c.app.App.Wanted[metadata.GlobalOAuthSettings]
+	on, wanted := eca.Bool(global, switched), c.app.App.Wanted[eca.GlobalOAuthSettings]
 	if wanted.Has(switched) {
 		on = !isFalse(wanted, switched)
 	}
 	if !on {
 		c.find(Finding{
-			Check: "jwt-session", Field: field, Problem: fmt.Sprintf("the app issues no JWT-based tokens (%s is false)", switched), Says: saysNoJWT,
+			Check: "jwt-session", Field: field, Problem: fmt.Sprintf("the app issues no JWT-based tokens (%s is false)", switched), Says: eca.SaysNoJWT,
 			Fix: fmt.Sprintf("set globalOauthSettings.%s to true in plugins.eca, or remove the element", switched), Certain: true,
 		})
 	}
@@ -338,7 +332,7 @@ func (c *orgCheck) nobody() {
 	if !preAuthorisedOnly(c.file) || len(metadata.Items(c.file.Text("commaSeparatedPermissionSet"))) > 0 || len(metadata.Items(c.file.Text("commaSeparatedProfile"))) > 0 || len(c.app.Grants) > 0 {
 		return
 	}
-	for _, object := range []string{metadata.Header, setupEntityAccess} {
+	for _, object := range []string{eca.Header, setupEntityAccess} {
 		if c.refused("nobody-granted", field, object) {
 			return
 		}

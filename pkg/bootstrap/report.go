@@ -4,11 +4,11 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
-	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // Report is what a run found and did, for people and for programs. It holds no
@@ -20,7 +20,7 @@ type Report struct {
 	Apps     []AppReport `json:"apps"`
 	// Preflight is what becomes of findings, and Findings are what was found about
 	// the policies that sfp deploys next, or that were applied.
-	Preflight sfp.Preflight `json:"preflight"`
+	Preflight eca.Preflight `json:"preflight"`
 	Findings  []Finding     `json:"findings,omitempty"`
 	// Pending is how many components the run wrote or was to write; of a plan, how
 	// many are not as wanted.

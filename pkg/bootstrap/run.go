@@ -8,10 +8,10 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
-	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // Options says what Run does, and what is known of the org. The zero value brings the OAuth
@@ -105,7 +105,7 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Opt
 				return app.wrong
 			}
 		}
-		if resolved.Preflight == sfp.PreflightFail && !options.PlanOnly {
+		if resolved.Preflight == eca.PreflightFail && !options.PlanOnly {
 			return certain(findings)
 		}
 		return nil
@@ -147,14 +147,14 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Opt
 	if options.PlanOnly {
 		err = plan.stopped(org.headers(ctx, plan))
 	} else {
-		if resolved.Preflight == sfp.PreflightFail {
+		if resolved.Preflight == eca.PreflightFail {
 			plan.hold(plan.inOrg(target, source))
 		}
 		err = org.Apply(ctx, plan)
 	}
 	report.Findings = append(findings, plan.inOrg(target, source)...)
 	report.add(plan)
-	if resolved.Preflight == sfp.PreflightFail {
+	if resolved.Preflight == eca.PreflightFail {
 		err = join(err, certain(report.Findings))
 	}
 	return report, err

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -57,8 +58,8 @@ type Source struct {
 	Version apiversion.Version
 
 	location Location
-	project  *sfp.Project
-	original *sfp.Project // the project before sfp build cut it down
+	project  *eca.Project
+	original *eca.Project // the project before sfp build cut it down
 	packages []sfp.Package
 
 	// What is costly to find out, and the same for all orgs.
@@ -88,13 +89,13 @@ func (h Header) distributionState() string { return cmp.Or(h.Text("distributionS
 func Load(location Location) (*Source, error) {
 	s := &Source{location: location}
 	s.permissionSets = sync.OnceValue(s.findPermissionSets)
-	project, err := sfp.ReadProject(location.Project, sfp.ProjectFile)
+	project, err := eca.ReadProject(location.Project, sfp.ProjectFile)
 	if err != nil {
 		return nil, s.inDir(err)
 	}
 	s.project, s.original, s.Version = project, project, project.SourceAPIVersion
 	if _, err := fs.Stat(location.Project, sfp.OriginalProjectFile); err == nil {
-		if s.original, err = sfp.ReadProject(location.Project, sfp.OriginalProjectFile); err != nil {
+		if s.original, err = eca.ReadProject(location.Project, sfp.OriginalProjectFile); err != nil {
 			return nil, s.inDir(err)
 		}
 	}
@@ -106,7 +107,7 @@ func Load(location Location) (*Source, error) {
 		if known := project.Package(location.Package); known != nil {
 			p = *known
 		} else if location.PackageDirectory == "" {
-			return nil, fmt.Errorf("%s has no package %q%s", s.name(sfp.ProjectFile), location.Package, words.DidYouMean(location.Package, packageNames(project)))
+			return nil, fmt.Errorf("%s has no package %q%s", s.name(sfp.ProjectFile), location.Package, words.DidYouMean(location.Package, packageNames(project.Project)))
 		}
 		if location.PackageDirectory != "" {
 			p.Path = path.Clean(filepath.ToSlash(location.PackageDirectory))
@@ -173,12 +174,12 @@ func (s *Source) headers(target Target) ([]Header, error) {
 			}
 		}
 		ignore := s.ignore(dirs[0], target)
-		err := eachFile(s.location.Project, dirs, metadata.Header, func(file string) error {
+		err := eachFile(s.location.Project, dirs, eca.Header, func(file string) error {
 			if ignore.Ignores(file) {
 				ignored = append(ignored, s.name(file))
 				return nil
 			}
-			c, err := metadata.ReadFile(s.location.Project, file)
+			c, err := eca.Types().ReadFile(s.location.Project, file)
 			if err != nil {
 				return s.inDir(err)
 			}
@@ -224,9 +225,9 @@ func (s *Source) headers(target Target) ([]Header, error) {
 // source as a whole. A file that cannot be made out is not this run's business.
 func (s *Source) stated(h Header) (map[string]*metadata.Component, error) {
 	stated := make(map[string]*metadata.Component)
-	for _, typ := range append(slices.Clone(Types), metadata.OAuthPolicies) {
+	for _, typ := range append(slices.Clone(Types), eca.OAuthPolicies) {
 		err := h.deployed(typ, func(file string) error {
-			if c, err := metadata.ReadUnchecked(s.location.Project, file); err == nil && strings.EqualFold(c.App(), h.FullName) {
+			if c, err := eca.Types().ReadFileLenient(s.location.Project, file); err == nil && strings.EqualFold(eca.App(c), h.FullName) {
 				stated[typ] = c
 			}
 			return nil
@@ -241,7 +242,7 @@ func (s *Source) stated(h Header) (map[string]*metadata.Component, error) {
 // hasHeaders reports whether a package has headers that are deployed to any org.
 func (s *Source) hasHeaders(p sfp.Package, target Target) (has bool, err error) {
 	ignore := s.ignore(p.Path, target)
-	err = eachFile(s.location.Project, []string{p.Path}, metadata.Header, func(file string) error {
+	err = eachFile(s.location.Project, []string{p.Path}, eca.Header, func(file string) error {
 		if has = !ignore.Ignores(file); has {
 			return fs.SkipAll
 		}
@@ -273,7 +274,7 @@ func eachFile(fsys fs.FS, dirs []string, typ string, do func(file string) error)
 				return err
 			}
 			relative := strings.TrimPrefix(file, dir)
-			if t, _ := metadata.TypeOfFile(file); t == nil || t.Name != typ || entry.IsDir() || seen[relative] {
+			if t, _ := eca.Types().OfFile(file); t == nil || t.Name != typ || entry.IsDir() || seen[relative] {
 				return nil
 			}
 			seen[relative] = true

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
@@ -94,7 +95,7 @@ type Resolved struct {
 	Warnings []string
 
 	// Preflight is what becomes of findings about the policies.
-	Preflight sfp.Preflight
+	Preflight eca.Preflight
 }
 
 // Resolve chooses the environment for the org and says what is wanted of each
@@ -177,9 +178,9 @@ func (s *Source) settingError(app, rest string, err error) error {
 }
 
 func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, error) {
-	settings, environment := s.project.Settings.Apps[h.FullName].For(target.Alias, target.Kind.IsSandbox())
+	settings := s.project.Settings.For(h.FullName, target.Alias, target.Kind.IsSandbox())
 	app := &App{
-		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Wanted: make(map[string]metadata.Stated), Environment: environment,
+		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Wanted: make(map[string]metadata.Stated), Environment: settings.Environment,
 		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser,
 	}
 	var err error
@@ -197,25 +198,22 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 		}
 		app.Wanted[typ] = stated
 	}
-	apply := target.applying
-	if settings.ApplyPolicies != nil && !target.ApplyPolicies {
-		apply = *settings.ApplyPolicies
-	}
+	apply := target.ApplyPolicies || settings.ApplyPolicies
 	app.policies = filesOf(app.Name, policies, apply)
 	app.wrong = s.applied(app, apply, target)
-	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != sfp.PreflightOff && (apply || !target.Undeployed)
-	app.looked = app.checked || app.Wanted[metadata.OAuthPolicies] != nil
+	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != eca.PreflightOff && (apply || !target.Undeployed)
+	app.looked = app.checked || app.Wanted[eca.OAuthPolicies] != nil
 	if err := s.imply(app); err != nil {
 		return nil, err
 	}
 	for _, typ := range Types {
 		var wrong *metadata.SettingError
-		if err := metadata.Lookup(typ).CheckVersion(app.Wanted[typ], target.Version); errors.As(err, &wrong) {
+		if err := eca.Lookup(typ).CheckVersion(app.Wanted[typ], target.Version); errors.As(err, &wrong) {
 			return nil, s.fieldError(app, typ, wrong.Path, wrong.Err)
 		}
 	}
 	for name := range s.project.Settings.Apps[h.FullName].Environments {
-		if name != environment && strings.EqualFold(name, target.Alias) {
+		if name != settings.Environment && strings.EqualFold(name, target.Alias) {
 			target.warn(fmt.Sprintf("%s: plugins.eca.apps.%s.environments.%s is not used for the alias %s, because case counts", s.name(s.project.File), h.FullName, name, target.Alias))
 		}
 	}
@@ -229,7 +227,7 @@ func filesOf(app string, policies []Policies, apply bool) (files []policiesFile)
 	for _, ignored := range []bool{false, true} {
 		for i := range policies {
 			for _, file := range policies[i].oauth {
-				if file.Ignored == ignored && strings.EqualFold(file.App(), app) {
+				if file.Ignored == ignored && strings.EqualFold(eca.App(file.Component), app) {
 					policies[i].used = true
 					file.place = &policies[i]
 					files = append(files, file)
@@ -243,13 +241,6 @@ func filesOf(app string, policies []Policies, apply bool) (files []policiesFile)
 	return files
 }
 
-// settingsKey is the name of each type's settings under plugins.eca.
-var settingsKey = map[string]string{
-	metadata.OAuthSettings:       "oauthSettings",
-	metadata.GlobalOAuthSettings: "globalOauthSettings",
-	metadata.PluginPolicies:      "policies",
-}
-
 // implied pairs a flow's switch in the OAuth policies with the one in the global
 // settings that must be on as well. The platform's documentation says so for
 // client credentials; the other two flows have the same pair of switches.
@@ -258,9 +249,6 @@ var implied = []struct{ policy, global string }{
 	{"isTokenExchangeFlowEnabled", "isTokenExchangeEnabled"},
 	{"isGuestCodeCredFlowEnabled", "isCodeCredFlowEnabled"},
 }
-
-// usernamePlaceholder stands for the scratch org's own user in the policies.
-const usernamePlaceholder = "{username}"
 
 // applied states the app's OAuth policies where they are to be applied, and fills
 // in the scratch org's user.
@@ -275,7 +263,7 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 	if s.project.Replaces {
 		target.warn(fmt.Sprintf("%s has replacements, which sf makes when it deploys, and eca does not in the policies that it applies", s.name(s.project.File)))
 	}
-	for _, problem := range file.Problems(target.Version) {
+	for _, problem := range eca.Problems(file.Component, target.Version) {
 		later := target.Version > apiversion.Latest // which may have what this table does not
 		if problem.Kind == metadata.SecretValue || later && (problem.Kind == metadata.UnknownField || problem.Kind == metadata.WrongValue) {
 			continue
@@ -291,15 +279,15 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 	stated := make(metadata.Stated)
 	for _, f := range file.Fields {
 		f.Text = strings.TrimSpace(f.Text)
-		if f.Name == "clientCredentialsFlowUser" && strings.TrimSpace(f.Text) == usernamePlaceholder {
+		if f.Name == "clientCredentialsFlowUser" && strings.TrimSpace(f.Text) == eca.UsernamePlaceholder {
 			wrong := func(format string, args ...any) error {
 				return &metadata.SourceError{Path: file.File, Field: f.Name, Err: fmt.Errorf(format, args...)}
 			}
 			switch {
 			case target.Username == "":
-				return wrong("%s cannot be filled in, because it is not known whose session this is", usernamePlaceholder)
+				return wrong("%s cannot be filled in, because it is not known whose session this is", eca.UsernamePlaceholder)
 			case target.Kind != salesforce.Scratch:
-				return wrong("%s is filled in on scratch orgs only; name the user of this environment", usernamePlaceholder)
+				return wrong("%s is filled in on scratch orgs only; name the user of this environment", eca.UsernamePlaceholder)
 			}
 			f.Text = target.Username
 		}
@@ -309,25 +297,25 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 		}
 	}
 	app.policies[0].Component = &filled
-	app.Wanted[metadata.OAuthPolicies] = stated
+	app.Wanted[eca.OAuthPolicies] = stated
 	return nil
 }
 
 // imply adds what the environment's OAuth policies need of the app's settings.
 func (s *Source) imply(app *App) error {
-	global, plugins := app.Wanted[metadata.GlobalOAuthSettings], app.Wanted[metadata.PluginPolicies]
+	global, plugins := app.Wanted[eca.GlobalOAuthSettings], app.Wanted[eca.PluginPolicies]
 	for _, file := range app.policies {
 		for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
 			if plugins.Has(name) && isFalse(plugins, name) {
-				return s.fieldError(app, metadata.PluginPolicies, name, fmt.Errorf("is false, so that the platform would refuse the OAuth policies in %s", file.File))
+				return s.fieldError(app, eca.PluginPolicies, name, fmt.Errorf("is false, so that the platform would refuse the OAuth policies in %s", file.File))
 			}
 		}
 		for _, pair := range implied {
-			if !file.Bool(pair.policy) {
+			if !eca.Bool(file.Component, pair.policy) {
 				continue
 			}
 			if isFalse(global, pair.global) {
-				return s.fieldError(app, metadata.GlobalOAuthSettings, pair.global, fmt.Errorf("is false, but %s turns %s on", file.File, pair.policy))
+				return s.fieldError(app, eca.GlobalOAuthSettings, pair.global, fmt.Errorf("is false, but %s turns %s on", file.File, pair.policy))
 			}
 			global.Set(pair.global, "true")
 		}
@@ -343,12 +331,12 @@ func isFalse(stated metadata.Stated, name string) bool {
 // fieldError is a setting error about a field, at the place that states it: the
 // app's settings, or those of the environment.
 func (s *Source) fieldError(app *App, typ, field string, err error) error {
-	at := ""
+	at, settings := "", s.project.Settings.Apps[app.Name]
 	name, _, _ := strings.Cut(field, ".")
-	if s.project.Settings.Apps[app.Name].Environments[app.Environment].Of(typ).Has(name) {
-		at = ".environments." + app.Environment
+	if environment := settings.Environments[app.Environment]; environment.Of(typ).Has(name) {
+		at, settings = ".environments."+app.Environment, environment
 	}
-	return s.settingError(app.Name, at+"."+settingsKey[typ]+"."+field, err)
+	return s.settingError(app.Name, at+"."+settings.Key(typ)+"."+field, err)
 }
 
 var placeholder = regexp.MustCompile(`\{[A-Za-z]+\}`)

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -28,7 +29,7 @@ var privateKey = sync.OnceValue(func() *regexp.Regexp {
 // checkContent looks at any file of a package: for keys, and for components that
 // their name hides.
 func (l *linter) checkContent(file string, data []byte) {
-	typ, _ := metadata.TypeOfFile(file)
+	typ, _ := eca.Types().OfFile(file)
 	if at := privateKey().FindIndex(data); at != nil && typ == nil {
 		l.findings = append(l.findings, Finding{
 			Rule: "secret-in-source", Level: Error, File: file, Line: 1 + bytes.Count(data[:at[0]], []byte("\n")),
@@ -42,7 +43,7 @@ func (l *linter) checkContent(file string, data []byte) {
 	if match == nil {
 		return
 	}
-	if t := metadata.Lookup(string(match[1])); t != nil && t.Name != metadata.RemoteSiteSetting && bytes.Contains(data, []byte(metadata.Namespace)) {
+	if t := eca.Lookup(string(match[1])); t != nil && t.Name != eca.RemoteSiteSetting && bytes.Contains(data, []byte(metadata.Namespace)) {
 		name, _, _ := strings.Cut(path.Base(file), ".")
 		l.add("wrong-suffix", Error, file, t.Name, fmt.Sprintf("holds %s, but its name does not end in .%s-meta.xml, so that it is not deployed", t.Name, t.Suffix), fmt.Sprintf("rename it to %s.%s-meta.xml", name, t.Suffix))
 	}
@@ -51,13 +52,13 @@ func (l *linter) checkContent(file string, data []byte) {
 // checkFiles looks at each component by itself.
 func (l *linter) checkFiles() {
 	for _, c := range l.components {
-		t := metadata.Lookup(c.Type)
-		if folder := path.Base(path.Dir(c.file)); folder != t.Folder && metadata.IsTypeFolder(folder) {
+		t := eca.Lookup(c.Type)
+		if folder := path.Base(path.Dir(c.file)); folder != t.Folder && eca.Types().IsFolder(folder) {
 			l.add("wrong-folder", Warning, c.file, "", fmt.Sprintf("%s is in the folder of another type, %s", c.Type, folder), "move it to "+t.Folder)
 		}
 		l.checkSecrets(c)
 		l.checkFields(c)
-		if c.Type != metadata.Header && c.Type != metadata.RemoteSiteSetting {
+		if c.Type != eca.Header && c.Type != eca.RemoteSiteSetting {
 			l.checkApp(c)
 		}
 	}
@@ -68,7 +69,7 @@ func (l *linter) checkFiles() {
 func (l *linter) checkIgnored() {
 	for _, c := range l.ignored {
 		l.checkSecrets(c)
-		if c.Type == metadata.OAuthPolicies && l.applied(c.App(), c.environment()) {
+		if c.Type == eca.OAuthPolicies && l.applied(eca.App(c.Component), c.environment()) {
 			l.checkFields(c)
 		}
 	}
@@ -81,7 +82,7 @@ func (l *linter) checkIgnored() {
 
 // checkFields looks at the elements of a component and their values.
 func (l *linter) checkFields(c component) {
-	for _, p := range c.Problems(l.project.SourceAPIVersion) {
+	for _, p := range eca.Problems(c.Component, l.project.SourceAPIVersion) {
 		if p.Kind == metadata.MissingField && p.Field == "externalClientApplication" || p.Kind == metadata.SecretValue {
 			continue // see checkApp, checkSecrets
 		}
@@ -106,34 +107,34 @@ func (l *linter) checkFields(c component) {
 		}
 		l.add(rule, level, c.file, p.Field, message, p.Fix)
 	}
-	if c.Type != metadata.OAuthPolicies {
+	if c.Type != eca.OAuthPolicies {
 		return
 	}
 	for _, name := range metadata.Items(c.Text("commaSeparatedPermissionSet")) {
-		if sfp.PermissionSetID.MatchString(name) {
+		if eca.IsPermissionSetID(name) {
 			l.add("wrong-value", Error, c.file, "commaSeparatedPermissionSet", fmt.Sprintf("%s is an ID, and the platform wants names: We couldn't find permission sets called %[1]s", name), "write the API name")
 		}
 	}
-	if !c.Bool("isClientCredentialsFlowEnabled") {
+	if !eca.Bool(c.Component, "isClientCredentialsFlowEnabled") {
 		return
 	}
-	const says = "the platform says Enter a valid execution user for the OAuth client credentials flow"
+	const says = "the platform says " + eca.SaysNoRunAsUser
 	switch user := strings.TrimSpace(c.Text("clientCredentialsFlowUser")); {
 	case user == "":
 		l.add("run-as-user", Error, c.file, "isClientCredentialsFlowEnabled", "client credentials are on without a user to run as, and "+says, "name clientCredentialsFlowUser, or switch the flow off")
-	case user == "{username}" && !l.applied(c.App(), c.environment()): // filled in for scratch orgs, which have no folder but default
+	case user == eca.UsernamePlaceholder && !l.applied(eca.App(c.Component), c.environment()): // filled in for scratch orgs, which have no folder but default
 		l.add("run-as-user", Error, c.file, "clientCredentialsFlowUser", "{username} is not filled in where sfp deploys the policies, and "+says, `name a user, or set "applyPolicies": true in plugins.eca`)
 	}
 }
 
 // checkSecrets looks for what a repository must not hold.
 func (l *linter) checkSecrets(c component) {
-	for _, p := range c.Problems(l.project.SourceAPIVersion) {
+	for _, p := range eca.Problems(c.Component, l.project.SourceAPIVersion) {
 		if p.Kind == metadata.SecretValue {
 			l.add("secret-in-source", Error, c.file, p.Field, p.Field+": "+p.Err.Error(), p.Fix)
 		}
 	}
-	if c.Type == metadata.GlobalOAuthSettings && strings.TrimSpace(c.Text("consumerKey")) != "" {
+	if c.Type == eca.GlobalOAuthSettings && strings.TrimSpace(c.Text("consumerKey")) != "" {
 		l.add("secret-in-source", Error, c.file, "consumerKey", "holds the consumer key of one org", "remove it; each org makes its own")
 	}
 }
@@ -141,7 +142,7 @@ func (l *linter) checkSecrets(c component) {
 // checkApp looks for the app that a component belongs to.
 func (l *linter) checkApp(c component) {
 	const field = "externalClientApplication"
-	app := strings.TrimSpace(c.App())
+	app := strings.TrimSpace(eca.App(c.Component))
 	if app == "" {
 		l.add("unknown-app", Error, c.file, c.Type, field+" is missing, so that it belongs to no app", "name the app")
 		return
@@ -154,17 +155,17 @@ func (l *linter) checkApp(c component) {
 		l.add("unknown-app", Warning, c.file, field, fmt.Sprintf("belongs to %s, of which the project has no header", app), "correct the name, or make sure that the app is on the org before")
 		return
 	}
-	if c.Type != metadata.OAuthPolicies && c.Type != metadata.PluginPolicies {
+	if c.Type != eca.OAuthPolicies && c.Type != eca.PluginPolicies {
 		return
 	}
 	settings, whole := l.whole(header.FullName)
 	switch {
 	case c.index < header.index:
 		l.add("package-order", Error, sfp.ProjectFile, l.atPackage(c.pkg), fmt.Sprintf("the package %s with policies of %s comes before %s with its header", c.pkg.Name, header.FullName, header.pkg.Name), "put it behind that package")
-	case whole && c.index < settings.index && c.Type == metadata.OAuthPolicies:
+	case whole && c.index < settings.index && c.Type == eca.OAuthPolicies:
 		l.add("package-order", Error, sfp.ProjectFile, l.atPackage(c.pkg), fmt.Sprintf("the package %s with OAuth policies of %s comes before %s with its OAuth settings", c.pkg.Name, header.FullName, settings.pkg.Name), "put it behind that package")
 	case whole:
-	case c.index == header.index && c.Type == metadata.OAuthPolicies && isLocal(header):
+	case c.index == header.index && c.Type == eca.OAuthPolicies && isLocal(header):
 		l.add("package-order", Error, c.file, c.Type, fmt.Sprintf("the OAuth policies of %s are deployed together with its header, before its OAuth is enabled, and the platform says The OAuth settings are missing for this external client app", header.FullName), "move them to an aliasfied package behind "+header.pkg.Name)
 	}
 }
@@ -172,7 +173,7 @@ func (l *linter) checkApp(c component) {
 // checkHeaders looks at the apps.
 func (l *linter) checkHeaders() {
 	seen := make(map[string]string)
-	for _, h := range l.of(metadata.Header) {
+	for _, h := range l.of(eca.Header) {
 		key := strings.ToLower(h.FullName)
 		if other, twice := seen[key]; twice && h.environ == "" {
 			l.add("duplicate", Error, h.file, h.Type, fmt.Sprintf("the app %s has a header in %s already", h.FullName, other), "remove one of them")
@@ -199,7 +200,7 @@ func (l *linter) checkScript(h component) bool {
 	case err != nil:
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not exist", h.pkg.Script)
 		fix = "copy scripts/bootstrap-eca-oauth.sh there from ecakit"
-	case !sfp.CallsHook(data):
+	case !eca.CallsHook(data):
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not seem to call eca", h.pkg.Script)
 		level = Warning // it may by a detour
 	default:
@@ -213,8 +214,8 @@ func (l *linter) checkScript(h component) bool {
 
 // linked reports whether the source holds the link to the app's consumer.
 func (l *linter) linked(app string) bool {
-	return slices.ContainsFunc(l.of(metadata.OAuthSettings), func(c component) bool {
-		return strings.EqualFold(c.App(), app) && strings.TrimSpace(c.Text("oauthLink")) != ""
+	return slices.ContainsFunc(l.of(eca.OAuthSettings), func(c component) bool {
+		return strings.EqualFold(eca.App(c.Component), app) && strings.TrimSpace(c.Text("oauthLink")) != ""
 	})
 }
 
@@ -246,8 +247,8 @@ func (l *linter) checkScope(h component, scoped string) {
 		l.add("org-scoped", Error, h.file, field, fmt.Sprintf("belongs to the org %s, and the header is deployed to every org", org), "remove it; each org fills it in")
 		return
 	}
-	for _, c := range l.of(metadata.OAuthSettings) {
-		if other := orgOf(c.Text("oauthLink")); strings.EqualFold(c.App(), h.FullName) && other != "" && !strings.HasPrefix(org, other) {
+	for _, c := range l.of(eca.OAuthSettings) {
+		if other := orgOf(c.Text("oauthLink")); strings.EqualFold(eca.App(c.Component), h.FullName) && other != "" && !strings.HasPrefix(org, other) {
 			l.add("org-scoped", Error, h.file, field, fmt.Sprintf("belongs to the org %s, but the oauthLink in %s to %s", org, c.file, other), "retrieve both from the same org")
 		}
 	}
@@ -256,17 +257,17 @@ func (l *linter) checkScope(h component, scoped string) {
 // checkLinks looks at OAuth settings and global settings, and at the apps that
 // need a link.
 func (l *linter) checkLinks() {
-	for _, c := range l.of(metadata.OAuthSettings) {
+	for _, c := range l.of(eca.OAuthSettings) {
 		link := strings.TrimSpace(c.Text("oauthLink"))
-		switch _, whole := l.beside(c, metadata.GlobalOAuthSettings); {
-		case link == "" && whole && !l.packaged(c.App()):
+		switch _, whole := l.beside(c, eca.GlobalOAuthSettings); {
+		case link == "" && whole && !l.packaged(eca.App(c.Component)):
 			// The platform makes the link in each org.
 		case link == "":
 			l.add("settings-without-link", Error, c.file, c.Type, "OAuth settings without an oauthLink, and without global OAuth settings in the same package, break the app's OAuth for good where they are deployed", "remove the file and state oauthSettings in plugins.eca, or add the app's global OAuth settings; of a Packaged app, retrieve it with its oauthLink")
 		case orgOf(link) == "":
 			l.add("bad-link", Error, c.file, "oauthLink", "is no link that the platform makes: an org's ID, a colon, and a record's ID that begins with 888", "retrieve it from the org that has the consumer")
 		default:
-			if h, ok := l.header(c.App()); ok && isLocal(h) {
+			if h, ok := l.header(eca.App(c.Component)); ok && isLocal(h) {
 				fix := "remove the file and state oauthSettings in plugins.eca"
 				if whole {
 					fix = "remove the element; each org fills it in"
@@ -275,24 +276,24 @@ func (l *linter) checkLinks() {
 			}
 		}
 	}
-	for _, c := range l.of(metadata.GlobalOAuthSettings) {
-		_, whole := l.beside(c, metadata.OAuthSettings)
+	for _, c := range l.of(eca.GlobalOAuthSettings) {
+		_, whole := l.beside(c, eca.OAuthSettings)
 		switch {
-		case l.packaged(c.App()):
+		case l.packaged(eca.App(c.Component)):
 			l.add("global-settings-in-source", Error, c.file, c.Type, "global OAuth settings are no part of a package; deployed as source, those of a Packaged app are refused on scratch orgs", "remove the file: the app gets its consumer by the oauthLink of its OAuth settings")
 		case !whole:
 			l.add("global-settings-in-source", Error, c.file, c.Type, "global OAuth settings without the app's OAuth settings in the same package are refused, and the platform says The external client app configured in your global OAuth Settings doesn't have a valid OAuth settings configuration.", "remove the file and state globalOauthSettings in plugins.eca, or add the app's OAuth settings")
 		default:
-			l.checkWhole(c.App())
+			l.checkWhole(eca.App(c.Component))
 		}
 	}
 	links := make(map[string]map[string]bool) // orgs by package
-	for _, h := range l.of(metadata.Header) {
+	for _, h := range l.of(eca.Header) {
 		if h.Text("distributionState") == "Packaged" && !l.linked(h.FullName) {
 			l.add("packaged-without-link", Error, h.file, "distributionState", "the app is Packaged, and the source has no OAuth settings with an oauthLink for it, so that it has no OAuth where it is installed", "retrieve its OAuth settings from the org that has the consumer, or make the app Local")
 		}
 	}
-	for _, c := range l.of(metadata.OAuthSettings) {
+	for _, c := range l.of(eca.OAuthSettings) {
 		if org := orgOf(c.Text("oauthLink")); org != "" {
 			key := c.pkg.Path + "\x00" + c.environ
 			if links[key] == nil {
@@ -310,7 +311,7 @@ func (l *linter) checkLinks() {
 // component's app: in its package, and its environment's folder.
 func (l *linter) beside(c component, typ string) (component, bool) {
 	for _, other := range l.of(typ) {
-		if other.pkg == c.pkg && other.environ == c.environ && strings.EqualFold(strings.TrimSpace(other.App()), strings.TrimSpace(c.App())) {
+		if other.pkg == c.pkg && other.environ == c.environ && strings.EqualFold(strings.TrimSpace(eca.App(other.Component)), strings.TrimSpace(eca.App(c.Component))) {
 			return other, true
 		}
 	}
@@ -321,8 +322,8 @@ func (l *linter) beside(c component, typ string) (component, bool) {
 // its consumer, OAuth settings and global settings in one package. Salesforce documents
 // that way for Local apps: the platform makes link, key and secret.
 func (l *linter) whole(app string) (component, bool) {
-	for _, c := range l.of(metadata.OAuthSettings) {
-		if _, ok := l.beside(c, metadata.GlobalOAuthSettings); ok && strings.EqualFold(strings.TrimSpace(c.App()), app) {
+	for _, c := range l.of(eca.OAuthSettings) {
+		if _, ok := l.beside(c, eca.GlobalOAuthSettings); ok && strings.EqualFold(strings.TrimSpace(eca.App(c.Component)), app) {
 			return c, !l.packaged(app)
 		}
 	}
@@ -337,15 +338,15 @@ func (l *linter) packaged(app string) bool {
 
 // resets are the fields whose defaults are weaker than what somebody may have set in Setup.
 var resets = map[string][]string{
-	metadata.GlobalOAuthSettings: {"isRefreshTokenRotationEnabled"},
-	metadata.OAuthPolicies:       {"ipRelaxationPolicyType", "permittedUsersPolicyType", "refreshTokenPolicyType", "requiredSessionLevel"},
+	eca.GlobalOAuthSettings: {"isRefreshTokenRotationEnabled"},
+	eca.OAuthPolicies:       {"ipRelaxationPolicyType", "permittedUsersPolicyType", "refreshTokenPolicyType", "requiredSessionLevel"},
 }
 
 // checkWhole looks at an app that is deployed as source as a whole, once for each of its
 // files: what each deployment resets, and who its policies run as in every org.
 func (l *linter) checkWhole(app string) {
 	for _, c := range l.components {
-		if !strings.EqualFold(strings.TrimSpace(c.App()), strings.TrimSpace(app)) {
+		if !strings.EqualFold(strings.TrimSpace(eca.App(c.Component)), strings.TrimSpace(app)) {
 			continue
 		}
 		var missing []string
@@ -358,8 +359,8 @@ func (l *linter) checkWhole(app string) {
 			l.add("resets-on-deploy", Warning, c.file, c.Type, fmt.Sprintf("leaves out %s, so each deployment sets that back to the default, whatever is set in Setup", strings.Join(missing, ", ")), "state it")
 		}
 		user := strings.TrimSpace(c.Text("clientCredentialsFlowUser"))
-		placeholder := user == "{username}" || l.project.Replaces && !strings.Contains(user, "@")
-		if c.Type == metadata.OAuthPolicies && c.Bool("isClientCredentialsFlowEnabled") && user != "" && c.environ == "" && !placeholder {
+		placeholder := user == eca.UsernamePlaceholder || l.project.Replaces && !strings.Contains(user, "@")
+		if c.Type == eca.OAuthPolicies && eca.Bool(c.Component, "isClientCredentialsFlowEnabled") && user != "" && c.environ == "" && !placeholder {
 			l.add("user-of-one-org", Warning, c.file, "clientCredentialsFlowUser", fmt.Sprintf("%s is to run the app in every org that the package is deployed to, and usernames differ by org", user), `move the policies to an aliasfied package, or let "replacements" of sfdx-project.json fill in the user`)
 		}
 	}
@@ -380,7 +381,7 @@ func stage(name string) string {
 // checkStages looks for packages that hold the Packaged apps of both stages.
 func (l *linter) checkStages() {
 	first := make(map[string]string)
-	for _, h := range l.of(metadata.Header) {
+	for _, h := range l.of(eca.Header) {
 		s := stage(h.FullName)
 		if s == "" || isLocal(h) || h.environ != "" {
 			continue
@@ -398,17 +399,17 @@ func (l *linter) checkPolicies() {
 	// Packages that are not aliasfied go to all orgs, and folders to those with their
 	// alias.
 	seen := make(map[string]component)
-	for _, c := range l.of(metadata.OAuthPolicies) {
-		key := c.environment() + "\x00" + strings.ToLower(c.App())
-		merged, inDefault := seen[sfp.DefaultFolder+"\x00"+strings.ToLower(c.App())]
+	for _, c := range l.of(eca.OAuthPolicies) {
+		key := c.environment() + "\x00" + strings.ToLower(eca.App(c.Component))
+		merged, inDefault := seen[sfp.DefaultFolder+"\x00"+strings.ToLower(eca.App(c.Component))]
 		switch other, twice := seen[key]; {
 		case twice && (other.pkg == c.pkg && other.environ == c.environ || other.pkg != c.pkg && other.FullName != c.FullName):
-			l.add("duplicate", Error, c.file, "externalClientApplication", fmt.Sprintf("%s has OAuth policies in %s already, and the platform allows one record for an app", c.App(), other.file), "remove one of them")
+			l.add("duplicate", Error, c.file, "externalClientApplication", fmt.Sprintf("%s has OAuth policies in %s already, and the platform allows one record for an app", eca.App(c.Component), other.file), "remove one of them")
 		case c.pkg.MergeMode && inDefault && merged.pkg == c.pkg && merged.FullName != c.FullName:
-			l.add("duplicate", Error, c.file, "externalClientApplication", fmt.Sprintf("in merge mode sfp puts %s into this folder as well, and the platform allows one record of OAuth policies for %s", merged.file, c.App()), "give both files the same name")
+			l.add("duplicate", Error, c.file, "externalClientApplication", fmt.Sprintf("in merge mode sfp puts %s into this folder as well, and the platform allows one record of OAuth policies for %s", merged.file, eca.App(c.Component)), "give both files the same name")
 		}
 		seen[key] = c
-		if c.Bool("isClientCredentialsFlowEnabled") && c.environment() == sfp.DefaultFolder && strings.TrimSpace(c.Text("clientCredentialsFlowUser")) != "{username}" {
+		if eca.Bool(c.Component, "isClientCredentialsFlowEnabled") && c.environment() == sfp.DefaultFolder && strings.TrimSpace(c.Text("clientCredentialsFlowUser")) != eca.UsernamePlaceholder {
 			l.add("default-client-credentials", Warning, c.file, "isClientCredentialsFlowEnabled", "client credentials are on in default, which serves every sandbox without a folder of its own, and few of them have the user", "switch the flow off in default")
 		}
 	}
@@ -417,25 +418,13 @@ func (l *linter) checkPolicies() {
 // applied reports whether eca brings the app's policies to the orgs that a folder
 // serves.
 func (l *linter) applied(app, environment string) bool {
-	settings := l.project.Settings.Apps[app]
-	apply := l.project.Settings.ApplyPolicies
-	if settings.ApplyPolicies != nil {
-		apply = *settings.ApplyPolicies
-	}
-	own, ok := settings.Environments[environment]
-	if !ok {
-		own = settings.Environments[sfp.DefaultFolder]
-	}
-	if own.ApplyPolicies != nil {
-		apply = *own.ApplyPolicies
-	}
-	return apply
+	return l.project.Settings.For(app, environment, true).ApplyPolicies
 }
 
 // mayApply reports whether eca brings the policies of any of the project's apps to the
 // orgs that a folder serves.
 func (l *linter) mayApply(environment string) bool {
-	return slices.ContainsFunc(l.of(metadata.Header), func(h component) bool { return isLocal(h) && l.applied(h.FullName, environment) })
+	return slices.ContainsFunc(l.of(eca.Header), func(h component) bool { return isLocal(h) && l.applied(h.FullName, environment) })
 }
 
 // checkFolders looks at the folders of aliasfied packages with components of apps.
@@ -448,7 +437,7 @@ func (l *linter) checkFolders() {
 			if c.pkg != p || !p.Aliasfy {
 				continue
 			}
-			policies = policies || c.Type == metadata.OAuthPolicies || c.Type == metadata.PluginPolicies
+			policies = policies || c.Type == eca.OAuthPolicies || c.Type == eca.PluginPolicies
 			if c.environ == "" {
 				l.add("folder-unreachable", Error, c.file, "", "is in no environment's folder of an aliasfied package, so that sfp never deploys it", "move it to a folder that is named like an org's alias, or to default")
 			} else if !slices.Contains(folders, c.environ) {
@@ -488,7 +477,7 @@ func (l *linter) checkFolders() {
 // checkApps looks for settings of apps that the project does not have.
 func (l *linter) checkApps() {
 	var names []string
-	for _, h := range l.of(metadata.Header) {
+	for _, h := range l.of(eca.Header) {
 		names = append(names, h.FullName)
 	}
 	for app := range l.project.Settings.Apps {

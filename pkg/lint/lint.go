@@ -21,6 +21,7 @@ import (
 	"sync"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
@@ -96,7 +97,7 @@ func parseRules(text string) (rules []Rule) {
 // An error says that the project file could not be read.
 func Run(fsys fs.FS, under string) ([]Finding, error) {
 	l := &linter{fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool)}
-	project, err := sfp.ReadProject(fsys, sfp.ProjectFile)
+	project, err := eca.ReadProject(fsys, sfp.ProjectFile)
 	if err != nil {
 		var projectErr *sfp.ProjectError
 		if !errors.As(err, &projectErr) {
@@ -118,8 +119,11 @@ func Run(fsys fs.FS, under string) ([]Finding, error) {
 	l.checkPolicies()
 	l.checkFolders()
 	l.checkApps()
-	if v := project.SourceAPIVersion; v != 0 && v < metadata.MinVersion {
-		l.add("settings", Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, and External Client Apps with policies need %s", v, metadata.MinVersion), "raise it")
+	for _, at := range project.Settings.OldKeys() {
+		l.add("settings", Warning, sfp.ProjectFile, at, at+" is called pluginPolicies now", "rename it")
+	}
+	if v := project.SourceAPIVersion; v != 0 && v < eca.MinVersion {
+		l.add("settings", Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, and External Client Apps with policies need %s", v, eca.MinVersion), "raise it")
 	}
 	if !slices.ContainsFunc(l.findings, func(f Finding) bool { return f.Level == Error }) {
 		l.checkResolution()
@@ -136,7 +140,7 @@ func Run(fsys fs.FS, under string) ([]Finding, error) {
 // linter is one run over a project.
 type linter struct {
 	fsys       fs.FS
-	project    *sfp.Project
+	project    *eca.Project
 	components []component
 	ignored    []component     // which .forceignore leaves out of the deployment
 	broken     []brokenFile    // policies among them
@@ -208,7 +212,7 @@ func (l *linter) read(index int, p *sfp.Package) {
 	ignore := sfp.ReadIgnore(l.fsys, p.Path)
 	var folders map[string]string
 	if p.Aliasfy {
-		folders = sfp.EnvironmentFolders(l.fsys, *p)
+		folders = sfp.EnvironmentFolders(l.fsys, *p, eca.Layout())
 	}
 	fs.WalkDir(l.fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -222,7 +226,7 @@ func (l *linter) read(index int, p *sfp.Package) {
 			}
 			return nil
 		}
-		typ, _ := metadata.TypeOfFile(file)
+		typ, _ := eca.Types().OfFile(file)
 		info, err := entry.Info()
 		if err != nil || !info.Mode().IsRegular() {
 			return nil // links are not followed, as sfp's own walk has it
@@ -239,7 +243,7 @@ func (l *linter) read(index int, p *sfp.Package) {
 		if typ == nil {
 			return nil
 		}
-		c, err := metadata.ReadUnchecked(l.fsys, file)
+		c, err := eca.Types().ReadFileLenient(l.fsys, file)
 		found := component{Component: c, file: file, pkg: p, index: index, environ: folders[file]}
 		if ignore.Ignores(file) {
 			l.unknown(typ, file)
@@ -247,7 +251,7 @@ func (l *linter) read(index int, p *sfp.Package) {
 				l.ignored = append(l.ignored, found)
 				return nil
 			}
-			if typ.Name == metadata.OAuthPolicies {
+			if typ.Name == eca.OAuthPolicies {
 				l.broken = append(l.broken, brokenFile{found, err})
 			}
 			return nil
@@ -279,8 +283,8 @@ type brokenFile struct {
 // unknown notes a header that cannot be made out, or is not deployed, so that nothing
 // is said of what belongs to its app.
 func (l *linter) unknown(typ *metadata.Type, file string) {
-	if typ != nil && typ.Name == metadata.Header {
-		_, name := metadata.TypeOfFile(file)
+	if typ != nil && typ.Name == eca.Header {
+		_, name := eca.Types().OfFile(file)
 		l.malformed[strings.ToLower(name)] = true
 	}
 }
@@ -297,7 +301,7 @@ func (l *linter) of(typ string) (all []component) {
 
 // header returns the header of an app.
 func (l *linter) header(app string) (component, bool) {
-	for _, c := range l.of(metadata.Header) {
+	for _, c := range l.of(eca.Header) {
 		if strings.EqualFold(c.FullName, app) {
 			return c, true
 		}
@@ -327,7 +331,7 @@ func (l *linter) checkAlias(alias string) {
 // project, which finds settings that contradict one another or the policies.
 func (l *linter) checkResolution() {
 	source, err := bootstrap.Load(bootstrap.Location{Project: l.fsys, Sibling: l.fsys})
-	if err != nil || len(l.of(metadata.Header)) == 0 {
+	if err != nil || len(l.of(eca.Header)) == 0 {
 		return // a project without apps is none of the hook's business
 	}
 	aliases := map[string]bool{}

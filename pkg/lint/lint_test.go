@@ -164,7 +164,7 @@ func TestRules(t *testing.T) {
 		{"left out, broken and applied elsewhere", sound().settings(`{"applyPolicies": true, "apps": {"App": {"applyPolicies": false}}}`).with(files{".forceignore": "**/Q*", "src/pol/uat/Q.ecaOauthPlcy-meta.xml": "<"}), nil},
 		{"default without anything", sound().with(files{"src/pol/default/" + plcy: "", "src/pol/default/README.md": "none"}), nil},
 		{"left out, broken and applied", sound().settings(`{"applyPolicies": true}`).with(files{".forceignore": "**/uat/", "src/pol/uat/" + plcy: "<"}), []string{"malformed error src/pol/uat/" + plcy + ":1 XML"}},
-		{"settings of an environment by another case", sound().settings(`{"apps": {"App": {"environments": {"UAT": {"policies": {"isEnabled": true}}}}}}`), []string{"settings warning sfdx-project.json:4 case counts"}},
+		{"settings of an environment by another case", sound().settings(`{"apps": {"App": {"environments": {"UAT": {"pluginPolicies": {"isEnabled": true}}}}}}`), []string{"settings warning sfdx-project.json:4 case counts"}},
 		{"old project", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), "64.0", "58.0", 1), "src/pol/uat/" + plcy: policies("App", "")}), []string{"settings error sfdx-project.json:4 need 6"}},
 		{"eca by another command", sound().with(files{"scripts/bootstrap.sh": "sh -e scripts/bootstrap-eca-oauth.sh \"$@\""}), nil},
 		{"eca with flags", sound().with(files{"scripts/bootstrap.sh": "\"${ECA_BIN:-eca}\" --verbose hook \"$@\""}), nil},
@@ -228,6 +228,7 @@ func TestRules(t *testing.T) {
 		{"two policies", sound().with(files{"src/pol/uat/more/extlClntAppOauthPolicies/B.ecaOauthPlcy-meta.xml": policies("App", ""), "src/pol/uat/extlClntAppOauthPolicies/C.ecaOauthPlcy-meta.xml": policies("App", "")}), []string{
 			"duplicate error src/pol/uat/extlClntAppOauthPolicies/C.ecaOauthPlcy-meta.xml:2 one record", "duplicate error src/pol/uat/more/extlClntAppOauthPolicies/B.ecaOauthPlcy-meta.xml:2 one record"}},
 		{"wrong setting", sound().settings(`{"apps": {"App": {"oauthSetings": {}}}}`), []string{"settings error sfdx-project.json:4 did you mean oauthSettings?"}},
+		{"the old key", sound().settings(`{"apps": {"App": {"policies": {"isEnabled": true}}}}`), []string{"settings warning sfdx-project.json:4 rename it"}},
 		{"no JSON", sound().with(files{"sfdx-project.json": "{"}), []string{"settings error sfdx-project.json:1 line 1"}},
 		{"no directory", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `], "source`, `, {"path": "src/gone", "package": "gone"}], "source`, 1)}), []string{"settings error sfdx-project.json:4 src/gone"}},
 		{"contradiction", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"isClientCredentialsFlowEnabled": false}}}}`), []string{"settings error sfdx-project.json:4 (for uat)"}},

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"golang.org/x/oauth2"
@@ -33,13 +34,13 @@ func token(t string) oauth2.TokenSource {
 }
 
 func header(name string) *metadata.Component {
-	return &metadata.Component{Type: metadata.Header, FullName: name, Fields: []metadata.Field{
+	return &metadata.Component{Type: eca.Header, FullName: name, Fields: []metadata.Field{
 		{Name: "label", Text: name}, {Name: "distributionState", Text: "Local"}, {Name: "description", Text: "a & b <c> \"d\"\nsecond line — ü"},
 	}}
 }
 
 func oauthSettings(app string) *metadata.Component {
-	return &metadata.Component{Type: metadata.OAuthSettings, FullName: app + "_oauth", Fields: []metadata.Field{
+	return &metadata.Component{Type: eca.OAuthSettings, FullName: app + "_oauth", Fields: []metadata.Field{
 		{Name: "externalClientApplication", Text: app}, {Name: "commaSeparatedOauthScopes", Text: "Api"},
 	}}
 }
@@ -51,8 +52,8 @@ func Example() {
 	ctx := context.Background()
 
 	results, err := client.Upsert(ctx, []*metadata.Component{
-		{Type: metadata.Header, FullName: "MyApp", Fields: []metadata.Field{{Name: "label", Text: "My App"}}},
-		{Type: metadata.GlobalOAuthSettings, FullName: "MyApp_glbloauth", Fields: []metadata.Field{{Name: "externalClientApplication", Text: "MyApp"}}},
+		{Type: eca.Header, FullName: "MyApp", Fields: []metadata.Field{{Name: "label", Text: "My App"}}},
+		{Type: eca.GlobalOAuthSettings, FullName: "MyApp_glbloauth", Fields: []metadata.Field{{Name: "externalClientApplication", Text: "MyApp"}}},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -102,7 +103,7 @@ func TestUpsertReadListDelete(t *testing.T) {
 	for i := range 25 {
 		names = append(names, fmt.Sprintf("App%02d", i))
 	}
-	read, err := c.Read(ctx, metadata.Header, names...)
+	read, err := c.Read(ctx, eca.Header, names...)
 	if err != nil || len(read) != 23 {
 		t.Fatalf("read %d components, %v", len(read), err)
 	}
@@ -112,12 +113,12 @@ func TestUpsertReadListDelete(t *testing.T) {
 		}
 	}
 
-	list, err := c.List(ctx, metadata.Header, metadata.OAuthSettings, metadata.GlobalOAuthSettings, metadata.PluginPolicies)
+	list, err := c.List(ctx, eca.Header, eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies)
 	if err != nil || len(list) != 46 {
 		t.Errorf("listed %d components, %v", len(list), err)
 	}
 
-	deleted, err := c.Delete(ctx, metadata.Header, names...)
+	deleted, err := c.Delete(ctx, eca.Header, names...)
 	if err != nil || len(deleted) != 25 || !deleted[22].Success || deleted[24].Success || deleted[24].Errors[0].Code != "INVALID_CROSS_REFERENCE_KEY" {
 		t.Errorf("deleted %+v, %v", deleted, err)
 	}
@@ -127,9 +128,9 @@ func TestNothingToDoSendsNothing(t *testing.T) {
 	org := simorgtest.Start(t, simorg.Config{})
 	c, ctx := client(org), t.Context()
 	_, err1 := c.Upsert(ctx, nil)
-	_, err2 := c.Read(ctx, metadata.Header)
+	_, err2 := c.Read(ctx, eca.Header)
 	_, err3 := c.List(ctx)
-	_, err4 := c.Delete(ctx, metadata.Header)
+	_, err4 := c.Delete(ctx, eca.Header)
 	if err := errors.Join(err1, err2, err3, err4); err != nil || len(org.Requests()) > 0 {
 		t.Errorf("%d requests, %v", len(org.Requests()), err)
 	}
@@ -183,7 +184,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	defer server.Close()
 	c := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: server.URL, Version: 65, Tokens: token("x"), HTTPClient: server.Client()}}
 	for range 5 {
-		c.List(t.Context(), metadata.Header)
+		c.List(t.Context(), eca.Header)
 	}
 	server.Close()
 	if opened != 1 {
@@ -215,7 +216,7 @@ func TestFaults(t *testing.T) {
 	}
 	old := org.AccessToken()
 	org.ExpireSessions()
-	_, err = c.Read(t.Context(), metadata.Header, "A")
+	_, err = c.Read(t.Context(), eca.Header, "A")
 	if !errors.As(err, &fault) || !fault.SessionExpired() || fault.Code != "INVALID_SESSION_ID" {
 		t.Errorf("an expired session gives %v", err)
 	}
@@ -252,7 +253,7 @@ func TestTokensGoNowhereElse(t *testing.T) {
 		"":                                  "not a URL like",
 	} {
 		c := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: url, Version: 65, Tokens: token("TOKEN")}}
-		if _, err := c.Read(t.Context(), metadata.Header, "A"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "TOKEN") || strings.Contains(err.Error(), "pw") {
+		if _, err := c.Read(t.Context(), eca.Header, "A"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "TOKEN") || strings.Contains(err.Error(), "pw") {
 			t.Errorf("%s gives %v", url, err)
 		}
 	}
@@ -322,7 +323,7 @@ func TestReadNeedsARecordForEachName(t *testing.T) {
 			io.WriteString(w, `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><s:Body><readMetadataResponse><result>`+body+`</result></readMetadataResponse></s:Body></s:Envelope>`)
 		}))
 		c := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}}
-		if _, err := c.Read(t.Context(), metadata.Header, "A"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "TOKEN") {
+		if _, err := c.Read(t.Context(), eca.Header, "A"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "TOKEN") {
 			t.Errorf("%s gives %v", body, err)
 		}
 		server.Close()
@@ -351,7 +352,7 @@ func TestTransportErrorsHoldNoToken(t *testing.T) {
 			}
 		}()
 		c := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: "http://" + listener.Addr().String(), Version: 65, Tokens: token("TOKEN")}}
-		if _, err := c.Read(t.Context(), metadata.Header, "A"); err == nil || strings.Contains(err.Error(), "TOKEN") {
+		if _, err := c.Read(t.Context(), eca.Header, "A"); err == nil || strings.Contains(err.Error(), "TOKEN") {
 			t.Errorf("%q gives %v", answer, err)
 		}
 		listener.Close()
@@ -370,7 +371,7 @@ func TestAnswersAreAcceptedCompressed(t *testing.T) {
 	}))
 	defer server.Close()
 	c := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: server.URL, Version: 65, Tokens: token("TOKEN")}}
-	list, err := c.List(t.Context(), metadata.Header)
+	list, err := c.List(t.Context(), eca.Header)
 	if err != nil || len(list) != 1 || list[0] != (mdapi.FileProperties{Type: "T", FullName: "A"}) {
 		t.Errorf("%v, %v", list, err)
 	}
@@ -381,7 +382,7 @@ func TestContextEndsACall(t *testing.T) {
 	defer org.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := client(org).Read(ctx, metadata.Header, "A"); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := client(org).Read(ctx, eca.Header, "A"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -392,7 +393,7 @@ func TestReadsRunInParallel(t *testing.T) {
 	for i := range 40 {
 		names = append(names, fmt.Sprint("App", i))
 	}
-	if _, err := client(org).Read(t.Context(), metadata.Header, names...); err != nil {
+	if _, err := client(org).Read(t.Context(), eca.Header, names...); err != nil {
 		t.Fatal(err)
 	}
 	if n := simorg.Sequential(org.Requests()); n != 1 {

@@ -1,7 +1,8 @@
-// Package metadata knows the components that make up a Salesforce External
-// Client App: what each type consists of, how a component is read from a source
-// file (MyApp.eca-meta.xml) and written as the value of a SOAP message, and how
-// wanted fields are laid over those that an org already has.
+// Package metadata handles Salesforce metadata components as data, of any type: how a
+// component is read from a source file and written to one, or as the value of a SOAP
+// message, and how wanted fields are laid over those that an org already has.
+//
+// What a type consists of is a table, see Type; that of External Client Apps is in pkg/eca.
 //
 // A Component keeps every field that it was read with, also those that this
 // package knows nothing of, because the platform's upsert replaces the whole
@@ -28,7 +29,7 @@ const InstanceNamespace = "http://www.w3.org/2001/XMLSchema-instance"
 
 // Component is one metadata component: a type, a name and fields.
 type Component struct {
-	Type     string  // one of the names in Types, or any other that the platform has
+	Type     string  // the type's name in the Metadata API
 	FullName string  // the name by which the Metadata API addresses it
 	Fields   []Field // without fullName; a repeated field stands several times
 }
@@ -50,26 +51,14 @@ func (c *Component) Text(name string) string {
 	return ""
 }
 
-// Bool reports whether the component's field of that name is true, by the
-// platform's default where the field is absent.
-func (c *Component) Bool(name string) bool {
+// Bool reports whether a component's field of that name is true, by the platform's default
+// where the field is absent.
+func (t *Type) Bool(c *Component, name string) bool {
 	text := c.Text(name)
-	if t := Lookup(c.Type); t != nil {
-		if ft := t.Field(name); ft != nil {
-			text = ft.boolean(text)
-		}
+	if ft := t.Field(name); ft != nil {
+		text = ft.boolean(text)
 	}
 	return text == "true" || text == "1"
-}
-
-// App returns the name of the app that the component belongs to: the header's
-// own name, or what externalClientApplication says. That element is the only
-// link; names of satellite components follow no rule on a real org.
-func (c *Component) App() string {
-	if c.Type == Header {
-		return c.FullName
-	}
-	return strings.TrimSpace(c.Text("externalClientApplication"))
 }
 
 // MarshalXML writes the component as the value of a SOAP message: an element

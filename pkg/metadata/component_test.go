@@ -38,7 +38,7 @@ func decode(t testing.TB, text string) *Component {
 }
 
 func TestEncodingIsInWSDLOrder(t *testing.T) {
-	c := &Component{Type: GlobalOAuthSettings, FullName: "App_glbloauth", Fields: []Field{
+	c := &Component{Type: "ExtlClntAppGlobalOauthSettings", FullName: "App_glbloauth", Fields: []Field{
 		{Name: "label", Text: "App"},
 		{Name: "unknownField", Text: "kept"},
 		{Name: "callbackUrl", Text: "https://a.example.com"},
@@ -61,7 +61,7 @@ func TestEveryTextSurvivesEncoding(t *testing.T) {
 		"", "plain", "a & b", "<tag>", "]]>", "\"quoted\" 'single'", "two\nlines", "tab\there", "carriage\rreturn", "crlf\r\nhere",
 		"  leading and trailing  ", "Grüße, 世界 🌍", "\u0085 and \u2028", "&amp; stays", "\uFFFD",
 	} {
-		c := &Component{Type: OAuthSettings, FullName: "App", Fields: []Field{{Name: "label", Text: text}}}
+		c := &Component{Type: "ExtlClntAppOauthSettings", FullName: "App", Fields: []Field{{Name: "label", Text: text}}}
 		encoded, err := encode(t, c)
 		if err != nil {
 			t.Errorf("%q: %v", text, err)
@@ -75,18 +75,18 @@ func TestEveryTextSurvivesEncoding(t *testing.T) {
 
 func TestWhatXMLCannotCarryIsAnError(t *testing.T) {
 	for _, text := range []string{"\x00", "a\x01b", "\x1b[31m", "\ufffe", "\xff\xfe", "\xed\xa0\x80"} {
-		c := &Component{Type: OAuthSettings, FullName: "App", Fields: []Field{
+		c := &Component{Type: "ExtlClntAppOauthSettings", FullName: "App", Fields: []Field{
 			{Name: "customAttributes", Fields: []Field{{Name: "key", Text: text}}},
 		}}
 		if got, err := encode(t, c); err == nil || !strings.Contains(err.Error(), "customAttributes.key") {
 			t.Errorf("%q was encoded as %q with the error %v", text, got, err)
 		}
-		c = &Component{Type: OAuthSettings, FullName: text}
+		c = &Component{Type: "ExtlClntAppOauthSettings", FullName: text}
 		if got, err := encode(t, c); err == nil || !strings.Contains(err.Error(), "fullName") {
 			t.Errorf("the name %q was encoded as %q with the error %v", text, got, err)
 		}
 	}
-	if _, err := encode(t, &Component{Type: OAuthSettings, Fields: []Field{{Name: "a><b", Text: "x"}}}); err == nil {
+	if _, err := encode(t, &Component{Type: "ExtlClntAppOauthSettings", Fields: []Field{{Name: "a><b", Text: "x"}}}); err == nil {
 		t.Error("a field's name can carry markup")
 	}
 }
@@ -116,7 +116,7 @@ func TestNestedFieldsSurviveARoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := decode(t, encoded)
-	want := &Component{Type: OAuthSettings, FullName: "App_oauth", Fields: []Field{
+	want := &Component{Type: "ExtlClntAppOauthSettings", FullName: "App_oauth", Fields: []Field{
 		{Name: "customAttributes", Fields: []Field{{Name: "formula", Text: "$Organization.Country"}, {Name: "key", Text: "country"}}},
 		{Name: "externalClientApplication", Text: "App"},
 		{Name: "trustedIpRanges", Fields: []Field{{Name: "description", Text: "office & home"}, {Name: "endIpAddress", Text: "10.0.0.9"}, {Name: "startIpAddress", Text: "10.0.0.1"}}},
@@ -129,7 +129,7 @@ func TestNestedFieldsSurviveARoundTrip(t *testing.T) {
 
 func TestNilElementsCountAsAbsent(t *testing.T) {
 	c := decode(t, `<metadata xsi:type="x:ExtlClntAppOauthSettings"><fullName>A</fullName><label xsi:nil="true"/><oauthLink xsi:nil="1"></oauthLink><singleLogoutUrl/></metadata>`)
-	if len(c.Fields) != 1 || c.Fields[0].Name != "singleLogoutUrl" || c.Type != OAuthSettings {
+	if len(c.Fields) != 1 || c.Fields[0].Name != "singleLogoutUrl" || c.Type != "ExtlClntAppOauthSettings" {
 		t.Errorf("got %+v", c)
 	}
 }

@@ -49,19 +49,14 @@ func New(typ, fullName string, stated Stated) *Component {
 	return c
 }
 
-// Overlay lays the stated fields over the component and returns the result
+// Overlay lays the stated fields over a component and returns the result
 // together with the fields in which it differs, in WSDL order. A field that
 // means the same stays as it was written; all that is not stated, known or
 // unknown, is kept. The component itself is not changed.
 //
-// What the platform makes (consumer key and secret, oauthLink) and orders to
-// rotate are left out of the result: an upsert without them leaves them as they
-// are.
-func (c *Component) Overlay(stated Stated) (*Component, []Change) {
-	t := Lookup(c.Type)
-	if t == nil {
-		t = &Type{Name: c.Type}
-	}
+// What the platform makes, and orders to it, are left out of the result: an upsert without
+// them leaves them as they are.
+func (t *Type) Overlay(c *Component, stated Stated) (*Component, []Change) {
 	present := make(Stated)
 	for _, f := range c.Fields {
 		if ft := t.Field(f.Name); ft != nil && ft.Platform {
@@ -93,18 +88,18 @@ func (c *Component) Overlay(stated Stated) (*Component, []Change) {
 	return New(c.Type, c.FullName, result), changes
 }
 
-// Created returns the fields of the component as changes from nothing, for the
-// report on a component that is made.
-func (c *Component) Created() []Change {
+// Changes returns the fields of a component as changes from nothing, for the report on a
+// component that is made.
+func (t *Type) Changes(c *Component) []Change {
 	var changes []Change
 	values := make(Stated)
 	for _, f := range c.Fields {
 		values[f.Name] = append(values[f.Name], f)
 	}
 	for _, f := range New(c.Type, "", values.names()).Fields {
-		ft := &FieldType{Name: f.Name}
-		if t := Lookup(c.Type); t != nil && t.Field(f.Name) != nil {
-			ft = t.Field(f.Name)
+		ft := t.Field(f.Name)
+		if ft == nil {
+			ft = &FieldType{Name: f.Name}
 		}
 		changes = append(changes, Change{Field: f.Name, To: ft.display(values[f.Name])})
 	}

@@ -35,14 +35,13 @@ type Problem struct {
 	Fix   string // what to do about it
 }
 
-// Problems returns what is wrong with the component's fields for an API version,
+// Problems returns what is wrong with a component's fields for an API version,
 // in the order in which they stand. The version 0 stands for any, so that no
 // field is too new. Of versions beyond apiversion.Latest, fields and enum values that
 // the table does not have may be right all the same.
 //
-// A component of a type that the table does not have has none.
-func (c *Component) Problems(v apiversion.Version) []Problem {
-	t := Lookup(c.Type)
+// Of a type of which nothing is known, there are none.
+func (t *Type) Problems(c *Component, v apiversion.Version) []Problem {
 	if t == nil {
 		return nil
 	}
@@ -56,10 +55,10 @@ func (c *Component) Problems(v apiversion.Version) []Problem {
 // maxProblems bounds what Problems returns, which nobody reads to that length.
 const maxProblems = 100
 
-// Secret returns an error for the first field of the component that holds a
-// secret, which it does not repeat, or nil.
-func (c *Component) Secret() error {
-	for _, p := range c.Problems(0) {
+// Secret returns an error for the first field of a component that holds a secret, which it
+// does not repeat, or nil.
+func (t *Type) Secret(c *Component) error {
+	for _, p := range t.Problems(c, 0) {
 		if p.Kind == SecretValue {
 			return fmt.Errorf("%s: %w", p.Field, p.Err)
 		}
@@ -119,15 +118,16 @@ func problems(fields []Field, types []FieldType, in, prefix string, v apiversion
 		default:
 			all = append(all, Problem{Field: at, Kind: WrongValue, Err: err, Fix: "write a " + ft.Kind.String()})
 		}
-		if f.Name == "commaSeparatedOauthScopes" {
-			for _, scope := range ft.items(f.Text) {
-				if !slices.Contains(Scopes, scope) {
-					p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("there is no OAuth scope %q", words.Clip(scope)), Fix: "write one of " + strings.Join(Scopes, ", ")}
-					if similar := words.Similar(scope, Scopes); similar != "" {
-						p.Fix = "write " + similar
-					}
-					all = append(all, p)
+		if ft.Items == nil {
+			continue
+		}
+		for _, item := range ft.items(f.Text) {
+			if !slices.Contains(ft.Items, item) {
+				p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("there is no %s %q", ft.Item, words.Clip(item)), Fix: "write one of " + strings.Join(ft.Items, ", ")}
+				if similar := words.Similar(item, ft.Items); similar != "" {
+					p.Fix = "write " + similar
 				}
+				all = append(all, p)
 			}
 		}
 	}

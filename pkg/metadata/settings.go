@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -16,7 +15,7 @@ import (
 
 // SettingError says which setting is wrong, and how.
 type SettingError struct {
-	Path string // the place inside the JSON document, like plugins.eca.apps.MyApp.policies.isEnabled
+	Path string // the place inside the JSON document, like plugins.eca.apps.MyApp.pluginPolicies.isEnabled
 	Err  error
 }
 
@@ -24,19 +23,17 @@ func (e *SettingError) Error() string { return words.Clip(e.Path) + ": " + e.Err
 
 func (e *SettingError) Unwrap() error { return e.Err }
 
-// State reads the wanted fields of a component from decoded JSON: an object
+// ParseSettings reads the wanted fields of a component from decoded JSON: an object
 // whose keys are the platform's own field names. Numbers must have been decoded
 // as json.Number. Lists that the platform keeps in one string can be given as
 // arrays. An error is a *SettingError; path says where the object stands.
 //
 // These are refused: fields that the type does not have, values of another kind
-// than the field's, and what the platform makes itself or eca sets
-// (consumerKey, consumerSecret, oauthLink, shouldRotate…,
-// externalClientApplication).
+// than the field's, what the platform makes itself, orders to it, and what is Unsettable.
 //
 // A certificate can be given as {"file": PATH}; it comes back as a field with
 // the nested field "file", for the caller to resolve.
-func (t *Type) State(path string, value any) (Stated, error) {
+func (t *Type) ParseSettings(path string, value any) (Stated, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
 		return nil, &SettingError{path, fmt.Errorf("must be an object with fields of %s, not %s", t.Name, jsonKind(value))}
@@ -50,8 +47,8 @@ func (t *Type) State(path string, value any) (Stated, error) {
 			return nil, &SettingError{at, errors.New("cannot be set: an existing component keeps its name, a new one is named after the app")}
 		case ft == nil:
 			return nil, &SettingError{at, fmt.Errorf("%s has no such field%s", t.Name, words.DidYouMean(name, t.fieldNames()))}
-		case name == "externalClientApplication":
-			return nil, &SettingError{at, errors.New("cannot be set: it is always the app that the settings are for")}
+		case ft.Unsettable != "":
+			return nil, &SettingError{at, errors.New("cannot be set: " + ft.Unsettable)}
 		case ft.Action:
 			return nil, &SettingError{at, errors.New("cannot be set: it would rotate the consumer's credentials at every run")}
 		case ft.Platform:
@@ -79,12 +76,12 @@ func (t *Type) CheckVersion(stated Stated, v apiversion.Version) error {
 		if ft.Since > v {
 			return &SettingError{name, fmt.Errorf("needs API version %s or later, and this run uses %s", ft.Since, v)}
 		}
-		if name != "commaSeparatedOauthScopes" || v > apiversion.Latest || len(stated[name]) == 0 {
+		if ft.Items == nil || v > apiversion.Latest || len(stated[name]) == 0 {
 			continue
 		}
-		for _, scope := range ft.items(stated[name][0].Text) {
-			if !slices.Contains(Scopes, scope) {
-				return &SettingError{name, fmt.Errorf("there is no OAuth scope %q%s; there are %s", scope, words.DidYouMean(scope, Scopes), strings.Join(Scopes, ", "))}
+		for _, item := range ft.items(stated[name][0].Text) {
+			if !slices.Contains(ft.Items, item) {
+				return &SettingError{name, fmt.Errorf("there is no %s %q%s; there are %s", ft.Item, item, words.DidYouMean(item, ft.Items), strings.Join(ft.Items, ", "))}
 			}
 		}
 	}
@@ -189,16 +186,9 @@ func (ft *FieldType) fromJSON(path string, value any) ([]Field, error) {
 		}
 		return nil, &SettingError{path, err}
 	}
-	if ft.Name == "callbackUrl" {
+	if ft.CheckItem != nil {
 		for _, item := range ft.items(text) {
-			if u, err := url.Parse(item); err != nil || u.Scheme == "" && !strings.HasPrefix(item, "{") {
-				return nil, &SettingError{path, fmt.Errorf("%q is no URL", item)}
-			}
-		}
-	}
-	if ft.Name == "commaSeparatedOauthScopes" {
-		for _, scope := range ft.items(text) {
-			if err := checkScope(scope); err != nil {
+			if err := ft.CheckItem(item); err != nil {
 				return nil, &SettingError{path, err}
 			}
 		}
@@ -255,22 +245,6 @@ func (ft *FieldType) join(path string, list []any) (string, error) {
 		separator = ", "
 	}
 	return strings.Join(items, separator), nil
-}
-
-// checkScope catches what people write instead of a scope's metadata name: other
-// case, or the string that a client sends to the authorize endpoint. CheckVersion
-// catches what resembles none.
-func checkScope(scope string) error {
-	if slices.Contains(Scopes, scope) {
-		return nil
-	}
-	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
-	for _, known := range Scopes {
-		if p := plain(scope); p == plain(known) || p == plain(known)+"api" {
-			return fmt.Errorf("the scope %q is called %s in metadata", scope, known)
-		}
-	}
-	return nil
 }
 
 func jsonKind(value any) string {

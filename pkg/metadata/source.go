@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 	"strings"
 
 	"github.com/antchfx/xmlquery"
@@ -15,7 +14,8 @@ import (
 // Bounds of what a source file may be. Real ones hold a few hundred bytes at a
 // depth of three.
 const (
-	maxSource = 4 << 20
+	maxSource = 4 << 20 // bytes
+	maxMarks  = 50_000  // tags and attributes, each of which takes some hundred bytes when parsed
 	maxDepth  = 32
 )
 
@@ -35,28 +35,15 @@ func (e *SourceError) Error() string {
 
 func (e *SourceError) Unwrap() error { return e.Err }
 
-// TypeOfFile returns the type whose source suffix the file's name has, and the
-// component's fullName, which is the rest of the name. It returns nil and "" for
-// any other file.
-func TypeOfFile(name string) (*Type, string) {
-	base := path.Base(name)
-	for _, t := range Types() {
-		if full, ok := strings.CutSuffix(base, "."+t.Suffix+"-meta.xml"); ok && full != "" {
-			return t, full
-		}
-	}
-	return nil, ""
-}
-
 // ReadFile reads one component from a source file whose name tells type and
-// fullName, like externalClientApps/MyApp.eca-meta.xml. A value of another kind
+// fullName, of one of the types. A value of another kind
 // than its field's is an error. An error is a *SourceError.
-func ReadFile(fsys fs.FS, name string) (*Component, error) {
-	c, err := ReadUnchecked(fsys, name)
+func (s Schema) ReadFile(fsys fs.FS, name string) (*Component, error) {
+	c, err := s.ReadFileLenient(fsys, name)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range c.Problems(0) {
+	for _, p := range s.Lookup(c.Type).Problems(c, 0) {
 		if p.Kind == WrongValue || p.Kind == SecretValue {
 			return nil, &SourceError{Path: name, Field: p.Field, Err: p.Err}
 		}
@@ -64,13 +51,13 @@ func ReadFile(fsys fs.FS, name string) (*Component, error) {
 	return c, nil
 }
 
-// ReadUnchecked reads a component as ReadFile does, with whatever values its
+// ReadFileLenient reads a component as ReadFile does, with whatever values its
 // fields have, for callers that look at its Problems themselves.
-func ReadUnchecked(fsys fs.FS, name string) (*Component, error) {
+func (s Schema) ReadFileLenient(fsys fs.FS, name string) (*Component, error) {
 	fail := func(err error) (*Component, error) { return nil, &SourceError{Path: name, Err: err} }
-	t, full := TypeOfFile(name)
+	t, full := s.OfFile(name)
 	if t == nil {
-		return fail(errors.New("is not a source file of an External Client App"))
+		return fail(errors.New("is not a source file of a type that is known"))
 	}
 	f, err := fsys.Open(name)
 	if err != nil {
@@ -107,6 +94,9 @@ func Parse(r io.Reader) (*Component, error) {
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New("is empty")
+	}
+	if bytes.Count(data, []byte("<"))+bytes.Count(data, []byte("=")) > maxMarks {
+		return nil, fmt.Errorf("has more than %d tags and attributes", maxMarks)
 	}
 	doc, err := xmlquery.Parse(bytes.NewReader(data))
 	if err != nil {

@@ -10,17 +10,25 @@ import (
 	"testing/fstest"
 )
 
+// schema is a table of some types for tests.
+var schema = Schema{
+	{Name: "ExternalClientApplication", Folder: "externalClientApps", Suffix: "eca", Fields: []FieldType{
+		{Name: "distributionState", Kind: Enum, Values: []string{"Local", "Packaged"}}, {Name: "isProtected", Kind: Boolean}, {Name: "label"},
+	}},
+	{Name: "ExtlClntAppOauthConfigurablePolicies", Folder: "extlClntAppOauthPolicies", Suffix: "ecaOauthPlcy", Fields: []FieldType{{Name: "sessionTimeoutInMinutes", Kind: Int}}},
+}
+
 func header(body string) string {
 	return `<?xml version="1.0" encoding="UTF-8"?><ExternalClientApplication xmlns="` + Namespace + `">` + body + `</ExternalClientApplication>`
 }
 
 func TestReadFile(t *testing.T) {
 	fsys := fstest.MapFS{"externalClientApps/My.App.eca-meta.xml": {Data: []byte("\xef\xbb\xbf" + header(`<label>My <![CDATA[<App>]]> &amp; more</label><!-- note --><futureField>1</futureField>`))}}
-	c, err := ReadFile(fsys, "externalClientApps/My.App.eca-meta.xml")
+	c, err := schema.ReadFile(fsys, "externalClientApps/My.App.eca-meta.xml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Type != Header || c.FullName != "My.App" || c.Text("label") != "My <App> & more" || c.Text("futureField") != "1" {
+	if c.Type != "ExternalClientApplication" || c.FullName != "My.App" || c.Text("label") != "My <App> & more" || c.Text("futureField") != "1" {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -48,11 +56,12 @@ func TestReadFileErrors(t *testing.T) {
 		{"int", "A.ecaOauthPlcy-meta.xml", policies("<sessionTimeoutInMinutes>1.5</sessionTimeoutInMinutes>"), `sessionTimeoutInMinutes: "1.5" is not a whole number`},
 		{"entity", "A.eca-meta.xml", `<!DOCTYPE x [<!ENTITY e "boom">]>` + header("<label>&e;</label>"), "is not well-formed XML"},
 		{"too deep", "A.eca-meta.xml", header(strings.Repeat("<a>", 1000) + strings.Repeat("</a>", 1000)), "nested deeper than"},
+		{"too many elements", "A.eca-meta.xml", header(strings.Repeat("<a/>", maxMarks)), "more than 50000 tags and attributes"},
 		{"too large", "A.eca-meta.xml", header("<label>" + strings.Repeat("x", maxSource) + "</label>"), "larger than 4 MiB"},
-		{"other file", "A.txt", "", "is not a source file of an External Client App"},
+		{"other file", "A.txt", "", "is not a source file of a type that is known"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := ReadFile(fstest.MapFS{test.file: {Data: []byte(test.content)}}, test.file)
+			_, err := schema.ReadFile(fstest.MapFS{test.file: {Data: []byte(test.content)}}, test.file)
 			var sourceErr *SourceError
 			if !errors.As(err, &sourceErr) || sourceErr.Path != test.file || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
@@ -62,24 +71,57 @@ func TestReadFileErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := ReadFile(fstest.MapFS{}, "A.eca-meta.xml"); !errors.Is(err, fs.ErrNotExist) || strings.Count(err.Error(), "A.eca-meta.xml") != 1 {
+	if _, err := schema.ReadFile(fstest.MapFS{}, "A.eca-meta.xml"); !errors.Is(err, fs.ErrNotExist) || strings.Count(err.Error(), "A.eca-meta.xml") != 1 {
 		t.Errorf("a missing file gives %v", err)
 	}
 }
 
-func TestTypeOfFile(t *testing.T) {
+func TestOfFile(t *testing.T) {
 	for name, want := range map[string]string{
-		"x/App.eca-meta.xml": Header, "App.ecaOauth-meta.xml": OAuthSettings, "App.ecaGlblOauth-meta.xml": GlobalOAuthSettings,
-		"App.ecaPlcy-meta.xml": PluginPolicies, "App.ecaOauthPlcy-meta.xml": OAuthPolicies, "A.remoteSite-meta.xml": RemoteSiteSetting,
-		"App.eca": "", ".eca-meta.xml": "", "App.ECA-meta.xml": "", "App.ecaMobile-meta.xml": "",
+		"x/App.eca-meta.xml": "ExternalClientApplication App", "a.b.eca-meta.xml": "ExternalClientApplication a.b", "App.ecaOauthPlcy-meta.xml": "ExtlClntAppOauthConfigurablePolicies App",
+		"App.eca": "", ".eca-meta.xml": "", "App.ECA-meta.xml": "", "App.ecaMobile-meta.xml": "", "-meta.xml": "", "eca-meta.xml": "",
 	} {
 		got := ""
-		if typ, _ := TypeOfFile(name); typ != nil {
-			got = typ.Name
+		if typ, fullName := schema.OfFile(name); typ != nil {
+			got = typ.Name + " " + fullName
 		}
 		if got != want {
-			t.Errorf("TypeOfFile(%q) = %q, want %q", name, got, want)
+			t.Errorf("%q holds %q, want %q", name, got, want)
 		}
+	}
+}
+
+// TestWriteSource writes components as sf does, so that they come back as they were.
+func TestWriteSource(t *testing.T) {
+	c := &Component{Type: "ExtlClntAppOauthSettings", FullName: "not in the file", Fields: []Field{
+		{Name: "trustedIpRanges", Fields: []Field{{Name: "startIpAddress", Text: "10.0.0.1"}, {Name: "endIpAddress", Text: "10.0.0.9"}}},
+		{Name: "label", Text: "a & b\n<c>"},
+		{Name: "commaSeparatedOauthScopes", Text: "Api"},
+	}}
+	var b bytes.Buffer
+	if err := WriteSource(&b, c); err != nil {
+		t.Fatal(err)
+	}
+	want := `<?xml version="1.0" encoding="UTF-8"?>
+<ExtlClntAppOauthSettings xmlns="http://soap.sforce.com/2006/04/metadata">
+    <commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes>
+    <label>a &amp; b
+&lt;c&gt;</label>
+    <trustedIpRanges>
+        <endIpAddress>10.0.0.9</endIpAddress>
+        <startIpAddress>10.0.0.1</startIpAddress>
+    </trustedIpRanges>
+</ExtlClntAppOauthSettings>
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &b, want)
+	}
+	again, err := Parse(&b)
+	if err != nil || again.Text("label") != c.Text("label") || again.Type != c.Type {
+		t.Errorf("it comes back as %+v, %v", again, err)
+	}
+	if err := WriteSource(&b, &Component{Type: "T", Fields: []Field{{Name: "a", Text: "\x00"}}}); err == nil {
+		t.Error("what XML cannot carry is written")
 	}
 }
 
@@ -101,8 +143,17 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return // names that XML allows and the platform does not use
 		}
+		var written bytes.Buffer
+		if err := WriteSource(&written, c); err != nil {
+			t.Fatal(err)
+		}
+		if reread, err := Parse(&written); err != nil {
+			t.Errorf("%+v is written as %s, which gives %v", c, &written, err)
+		} else if _, changes := schema.Lookup(c.Type).Overlay(reread, byName(c.Fields)); len(changes) > 0 {
+			t.Errorf("%+v is written as %s: %v", c, &written, changes)
+		}
 		again := decode(t, encoded)
-		if _, changes := again.Overlay(byName(c.Fields)); len(changes) > 0 || again.FullName != c.FullName {
+		if _, changes := schema.Lookup(c.Type).Overlay(again, byName(c.Fields)); len(changes) > 0 || again.FullName != c.FullName {
 			t.Errorf("%+v came back as %+v", c, again)
 		}
 	})

@@ -1,24 +1,11 @@
 package metadata
 
 import (
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-)
-
-// The metadata types that make up an External Client App, by their names in the
-// Metadata API.
-const (
-	Header              = "ExternalClientApplication"            // the app itself, deployed as source
-	OAuthSettings       = "ExtlClntAppOauthSettings"             // scopes and IP ranges of the app's OAuth plugin
-	GlobalOAuthSettings = "ExtlClntAppGlobalOauthSettings"       // the OAuth consumer: callback URLs, flows, certificate
-	PluginPolicies      = "ExtlClntAppConfigurablePolicies"      // which plugins are on in this org
-	OAuthPolicies       = "ExtlClntAppOauthConfigurablePolicies" // who may use the app, and how, in this org
-	RemoteSiteSetting   = "RemoteSiteSetting"                    // only where Apex on the org makes the SOAP call itself
-
-	// OAuthSecuritySettings belong to an app as well. The platform makes them; nothing
-	// here ever does.
-	OAuthSecuritySettings = "ExtlClntAppOauthSecuritySettings"
 )
 
 // Kind says how the text of a field is to be read.
@@ -39,8 +26,7 @@ func (k Kind) String() string {
 }
 
 // Type describes a metadata type: what the WSDL says of it, and where source
-// keeps it. The table that Types returns follows the Metadata API WSDL of API
-// 67.0; a test holds it against the WSDL's schema.
+// keeps it.
 type Type struct {
 	Name   string             // as in xsi:type and at the root of a source file
 	Folder string             // the folder of source files and of deploy zips
@@ -75,6 +61,13 @@ type FieldType struct {
 	// string: "," for scopes, "\n" for callback URLs. Order carries no meaning.
 	List string
 
+	// Item is what messages call an item of a List, and Items are all that there can be as
+	// of apiversion.Latest; nil is for any. CheckItem says what else is wrong with an item
+	// that somebody states.
+	Item      string
+	Items     []string
+	CheckItem func(item string) error
+
 	// Synonyms maps items of a List to the one that the platform treats alike.
 	Synonyms map[string]string
 
@@ -82,6 +75,10 @@ type FieldType struct {
 	// where Salesforce's documentation names a default of true.
 	Default string
 
+	// Unsettable is why settings cannot state the field, "" where they can.
+	Unsettable string
+
+	Key      bool // a consumer key, which is shown shortened
 	Fold     bool // case and surrounding white space carry no meaning
 	PEM      bool // a certificate, in one of the forms that CertificateDER reads
 	Secret   bool // never shown, never sent
@@ -96,53 +93,50 @@ type FieldType struct {
 	Forced bool
 }
 
-// scopeSynonyms follows the documentation of commaSeparatedOauthScopes, which
-// calls these scopes "the same" as one another.
-var scopeSynonyms = map[string]string{
-	"Address": "Basic", "Email": "Basic", "Phone": "Basic", "Profile": "Basic",
-	"OfflineAccess": "RefreshToken",
-}
+// Schema is a table of types, in the order in which an app of theirs, or whatever they make
+// up, is brought to an org.
+type Schema []*Type
 
-// Scopes are the OAuth scopes that commaSeparatedOauthScopes can hold, as of
-// LatestVersion.
-var Scopes = []string{
-	"Address", "Api", "Basic", "CDP", "CDPCalculatedInsight", "CDPIdentityResolution", "CDPIngest", "CDPProfile",
-	"CDPQuery", "CDPSegment", "Chatbot", "Chatter", "Content", "CustomApplications", "CustomPermissions",
-	"DataCloudUserClaims", "Eclair", "EinsteinGPT", "Email", "ForgotPassword", "Full", "Interaction", "Lightning",
-	"MCP", "OfflineAccess", "OpenID", "Pardot", "Phone", "Profile", "PwdlessLogin", "RefreshToken", "SCRT",
-	"SFApiPlatform", "UserRegistration", "Wave", "Web",
-}
-
-// Lookup returns the description of a type by its name, or nil where the table
-// does not have it.
-func Lookup(name string) *Type {
-	for i := range types {
-		if types[i].Name == name {
-			return &types[i]
+// Lookup returns the type of that name, or nil. The methods of a nil Type are those of a
+// type of which nothing is known.
+func (s Schema) Lookup(name string) *Type {
+	for _, t := range s {
+		if t.Name == name {
+			return t
 		}
 	}
 	return nil
 }
 
-// IsTypeFolder reports whether a directory has the name under which source keeps the
-// files of one of the types.
-func IsTypeFolder(name string) bool {
-	return slices.ContainsFunc(types, func(t Type) bool { return t.Folder == name })
+// OfFile returns the type whose source suffix the file's name has, and the component's
+// fullName, which is the rest of the name. It returns nil and "" for any other file.
+func (s Schema) OfFile(name string) (*Type, string) {
+	base, isSource := strings.CutSuffix(path.Base(name), "-meta.xml")
+	dot := strings.LastIndexByte(base, '.')
+	if !isSource || dot <= 0 {
+		return nil, ""
+	}
+	for _, t := range s {
+		if t.Suffix == base[dot+1:] {
+			return t, base[:dot]
+		}
+	}
+	return nil, ""
 }
 
-// Types returns the types that this package describes, the header first and
-// then in the order in which an app's components are brought to an org. The
-// caller must not change what they hold.
-func Types() []*Type {
-	all := make([]*Type, len(types))
-	for i := range types {
-		all[i] = &types[i]
-	}
-	return all
+// IsFolder reports whether a directory has the name under which source keeps the files of
+// one of the types.
+func (s Schema) IsFolder(name string) bool {
+	return slices.ContainsFunc(s, func(t *Type) bool { return t.Folder == name })
 }
 
 // Field returns the description of the type's field of that name, or nil.
-func (t *Type) Field(name string) *FieldType { return findField(t.Fields, name) }
+func (t *Type) Field(name string) *FieldType {
+	if t == nil {
+		return nil
+	}
+	return findField(t.Fields, name)
+}
 
 func findField(fields []FieldType, name string) *FieldType {
 	for i := range fields {
@@ -151,154 +145,4 @@ func findField(fields []FieldType, name string) *FieldType {
 		}
 	}
 	return nil
-}
-
-// types is data, not code: one entry a type, one line a field, in the order of
-// the WSDL, which demands it of a SOAP request.
-var types = []Type{
-	{
-		Name: Header, Folder: "externalClientApps", Suffix: "eca", Since: 59,
-		Fields: []FieldType{
-			{Name: "contactEmail"},
-			{Name: "contactPhone"},
-			{Name: "description"},
-			{Name: "distributionState", Kind: Enum, EnumName: "ExtlClntAppDistState", Values: []string{"Local", "Packaged", "Managed", "AutoInstalled"}},
-			{Name: "iconUrl"},
-			{Name: "infoUrl"},
-			{Name: "isProtected", Kind: Boolean},
-			{Name: "label"},
-			{Name: "logoUrl"},
-			{Name: "managedType", Kind: Enum, EnumName: "ExtlClntAppManagedType", Values: []string{"Local", "Global"}},
-			{Name: "orgScopedExternalApp"},
-		},
-	},
-	{
-		Name: OAuthSettings, Folder: "extlClntAppOauthSettings", Suffix: "ecaOauth", Since: 59,
-		Fields: []FieldType{
-			{Name: "areAttributesIncludedInAssetToken", Kind: Boolean, Since: 61},
-			{Name: "areCustomPermsIncludedInAssetToken", Kind: Boolean, Since: 61},
-			{Name: "assetTokenAudiences", Since: 61},
-			{Name: "assetTokenSigningCertificate", Since: 61},
-			{Name: "assetTokenValidity", Kind: Int, Since: 61},
-			{Name: "clientAssertionCertificate"},
-			{Name: "commaSeparatedCustomScopes", List: ","},
-			{Name: "commaSeparatedOauthScopes", List: ",", Synonyms: scopeSynonyms},
-			{Name: "customAttributes", Kind: Struct, Fields: []FieldType{
-				{Name: "formula", Required: true},
-				{Name: "key", Required: true},
-			}, Repeated: true},
-			{Name: "externalClientApplication", Required: true},
-			{Name: "isFirstPartyAppEnabled", Kind: Boolean},
-			{Name: "label"},
-			{Name: "oauthLink", Platform: true},
-			{Name: "singleLogoutUrl"},
-			{Name: "trustedIpRanges", Kind: Struct, Fields: []FieldType{
-				{Name: "description"},
-				{Name: "endIpAddress", Required: true},
-				{Name: "startIpAddress", Required: true},
-			}, Repeated: true},
-		},
-	},
-	{
-		Name: GlobalOAuthSettings, Folder: "extlClntAppGlobalOauthSets", Suffix: "ecaGlblOauth", Since: 59,
-		Fields: []FieldType{
-			{Name: "callbackUrl", List: "\n"},
-			{Name: "certificate", Since: 60, PEM: true, Withheld: true},
-			{Name: "consumerKey", Platform: true},
-			{Name: "consumerSecret", Platform: true, Secret: true},
-			{Name: "externalClientApplication", Required: true},
-			{Name: "idTokenConfig", Kind: Struct, Fields: []FieldType{
-				{Name: "idTokenAudience"},
-				{Name: "idTokenIncludeAttributes", Kind: Boolean},
-				{Name: "idTokenIncludeCustomPermissions", Kind: Boolean},
-				{Name: "idTokenIncludeStandardClaims", Kind: Boolean},
-				{Name: "idTokenValidityInMinutes", Kind: Int},
-			}},
-			{Name: "isClientCredentialsFlowEnabled", Kind: Boolean, Since: 60},
-			{Name: "isCodeCredFlowEnabled", Kind: Boolean, Since: 61},
-			{Name: "isCodeCredPostOnly", Kind: Boolean, Since: 61},
-			{Name: "isConsumerSecretOptional", Kind: Boolean},
-			{Name: "isDeviceFlowEnabled", Kind: Boolean, Since: 60},
-			{Name: "isEnforceRefreshTokenTTL", Kind: Boolean},
-			{Name: "isIntrospectAllTokens", Kind: Boolean},
-			{Name: "isNamedUserJwtEnabled", Kind: Boolean, Since: 61},
-			{Name: "isPkceRequired", Kind: Boolean, Default: "true", Forced: true},
-			{Name: "isRefreshTokenRotationEnabled", Kind: Boolean, Since: 60},
-			{Name: "isSecretRequiredForRefreshToken", Kind: Boolean, Default: "true"},
-			{Name: "isSecretRequiredForTokenExchange", Kind: Boolean, Since: 60},
-			{Name: "isTokenExchangeEnabled", Kind: Boolean, Since: 60},
-			{Name: "label"},
-			{Name: "shouldRotateConsumerKey", Kind: Boolean, Platform: true, Action: true},
-			{Name: "shouldRotateConsumerSecret", Kind: Boolean, Platform: true, Action: true},
-		},
-	},
-	{
-		Name: PluginPolicies, Folder: "extlClntAppPolicies", Suffix: "ecaPlcy", Since: 60,
-		Fields: []FieldType{
-			{Name: "externalClientApplication", Required: true},
-			{Name: "isCanvasPluginEnabled", Kind: Boolean, Since: 66, Default: "true"},
-			{Name: "isEnabled", Kind: Boolean, Required: true, Since: 60, Default: "true"},
-			{Name: "isMobilePluginEnabled", Kind: Boolean, Since: 63, Default: "true"},
-			{Name: "isNotificationPluginEnabled", Kind: Boolean, Since: 63, Default: "true"},
-			{Name: "isOauthPluginEnabled", Kind: Boolean, Since: 60, Default: "true"},
-			{Name: "isPushPluginEnabled", Kind: Boolean, Since: 63, Default: "true"},
-			{Name: "isSamlPluginEnabled", Kind: Boolean, Since: 63, Default: "true"},
-			{Name: "label"},
-			{Name: "startPage", Kind: Enum, EnumName: "ExtlClntAppStartPage", Values: []string{"None", "Custom", "OAuth", "SAML"}, Since: 63},
-			{Name: "startUrl", Since: 63},
-		},
-	},
-	{
-		Name: OAuthPolicies, Folder: "extlClntAppOauthPolicies", Suffix: "ecaOauthPlcy", Since: 59,
-		Fields: []FieldType{
-			{Name: "apexHandler", Since: 61},
-			{Name: "clientCredentialsFlowUser", Since: 60, Fold: true},
-			{Name: "commaSeparatedCustomScopes", Since: 61, List: ","},
-			{Name: "commaSeparatedPermissionSet", List: ","},
-			{Name: "commaSeparatedProfile", List: ","},
-			{Name: "customAttributes", Kind: Struct, Fields: []FieldType{
-				{Name: "formula", Required: true},
-				{Name: "key", Required: true},
-			}, Repeated: true},
-			{Name: "executeHandlerAs", Since: 61},
-			{Name: "externalClientApplication", Required: true},
-			{Name: "guestJwtSessionTimeoutType", Kind: Enum, EnumName: "JWTSessionTimeoutType", Values: []string{"UserSession", "Custom"}, Since: 65},
-			{Name: "guestJwtTimeout", Kind: Int, Since: 61},
-			{Name: "ipRelaxationPolicyType"},
-			{Name: "isClientCredentialsFlowEnabled", Kind: Boolean, Since: 60},
-			{Name: "isGuestCodeCredFlowEnabled", Kind: Boolean, Since: 61},
-			{Name: "isNamedUserJwtEnabled", Kind: Boolean, Since: 61, Deprecated: true},
-			{Name: "isTokenExchangeFlowEnabled", Kind: Boolean, Since: 60},
-			{Name: "label"},
-			{Name: "namedUserJwtSessionTimeoutType", Kind: Enum, EnumName: "JWTSessionTimeoutType", Values: []string{"UserSession", "Custom"}, Since: 65},
-			{Name: "namedUserJwtTimeout", Kind: Int, Since: 61},
-			{Name: "permittedUsersPolicyType", Kind: Enum, EnumName: "PermittedUsersPolicyType", Values: []string{"AllSelfAuthorized", "AdminApprovedPreAuthorized"}},
-			{Name: "policyAction", Kind: Enum, EnumName: "PolicyAction", Values: []string{"Block", "RaiseSessionLevel", "StepUpMFA"}},
-			{Name: "refreshTokenPolicyType", Kind: Enum, EnumName: "RefreshTokenPolicyType", Values: []string{"Infinite", "Zero", "SpecificLifetime", "SpecificInactivity"}},
-			{Name: "refreshTokenValidityPeriod", Kind: Int},
-			{Name: "refreshTokenValidityUnit"},
-			{Name: "requiredSessionLevel", Kind: Enum, EnumName: "SessionSecurityLevel", Values: []string{"LOW", "STANDARD", "HIGH_ASSURANCE"}},
-			{Name: "sessionTimeoutInMinutes", Kind: Int},
-			{Name: "singleLogoutUrl"},
-			{Name: "startUrl"},
-		},
-	},
-	{
-		// Retrieved from orgs by several public projects; no WSDL here has it, so the first
-		// version is that of the other types, which is assumed.
-		Name: OAuthSecuritySettings, Folder: "extlClntAppOauthSecuritySettings", Suffix: "ecaOauthSecurity", Since: 59, Partial: true,
-		Fields: []FieldType{
-			{Name: "externalClientApplication", Required: true},
-			{Name: "label"},
-		},
-	},
-	{
-		Name: RemoteSiteSetting, Folder: "remoteSiteSettings", Suffix: "remoteSite", Since: 19,
-		Fields: []FieldType{
-			{Name: "description"},
-			{Name: "disableProtocolSecurity", Kind: Boolean, Required: true},
-			{Name: "isActive", Kind: Boolean, Required: true},
-			{Name: "url", Required: true},
-		},
-	},
 }

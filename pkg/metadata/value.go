@@ -177,7 +177,7 @@ func (ft *FieldType) display(values []Field) string {
 		switch {
 		case ft.Secret, CheckSecret(f.Text) != nil:
 			parts = append(parts, "(secret)")
-		case ft.Name == "consumerKey":
+		case ft.Key:
 			parts = append(parts, words.ShortKey(f.Text))
 		case ft.PEM:
 			data := CertificateDER(f.Text)

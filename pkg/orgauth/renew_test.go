@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
-	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -75,7 +75,7 @@ func call(t *testing.T, org *simorg.Server, s *orgauth.Session) error {
 	var wg sync.WaitGroup
 	errs := make([]error, 5)
 	for i := range errs {
-		wg.Go(func() { _, errs[i] = client.List(t.Context(), metadata.Header) })
+		wg.Go(func() { _, errs[i] = client.List(t.Context(), eca.Header) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

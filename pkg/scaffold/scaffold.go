@@ -7,7 +7,6 @@ package scaffold
 import (
 	"bytes"
 	"cmp"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +19,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 
 	"github.com/rogpeppe/go-internal/lockedfile"
@@ -103,7 +103,7 @@ func (c Config) Check() error {
 		switch {
 		case strings.EqualFold(e.Alias, sfp.DefaultFolder):
 			return errors.New("the environment default is made anyway, with client credentials off")
-		case !folderName.MatchString(e.Alias) || metadata.IsTypeFolder(e.Alias):
+		case !folderName.MatchString(e.Alias) || eca.Types().IsFolder(e.Alias):
 			return fmt.Errorf("%q cannot be the name of an environment's folder", e.Alias)
 		case seen[strings.ToLower(e.Alias)]:
 			return fmt.Errorf("the environment %s is there twice", e.Alias)
@@ -140,7 +140,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	project, err := sfp.ParseProject(data)
+	project, err := eca.ParseProject(data)
 	if err != nil {
 		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}
@@ -149,8 +149,8 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 			return nil, fmt.Errorf("%s has settings of %s already; init sets up new apps: for another environment, copy a folder of the policies", sfp.ProjectFile, app)
 		}
 	}
-	if v := project.SourceAPIVersion; v != 0 && v < metadata.MinVersion {
-		return nil, fmt.Errorf("%s: sourceApiVersion is %s, and External Client Apps with policies need %s", sfp.ProjectFile, v, metadata.MinVersion)
+	if v := project.SourceAPIVersion; v != 0 && v < eca.MinVersion {
+		return nil, fmt.Errorf("%s: sourceApiVersion is %s, and External Client Apps with policies need %s", sfp.ProjectFile, v, eca.MinVersion)
 	}
 	if info, err := fs.Lstat(fsys, sfp.ProjectFile); err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o200 == 0 {
 		return nil, fmt.Errorf("%s is a link or write-protected, and has to be changed", sfp.ProjectFile)
@@ -177,18 +177,27 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if label == "" {
 		label = strings.ReplaceAll(config.App, "_", " ")
 	}
-	header := metadata.Lookup(metadata.Header)
-	files := []File{{
-		Path:    path.Join(config.Definition, header.Folder, config.App+"."+header.Suffix+"-meta.xml"),
-		Content: source(header.Name, [][2]string{{"contactEmail", config.ContactEmail}, {"distributionState", "Local"}, {"isProtected", "false"}, {"label", label}}),
-	}}
+	fields := make(metadata.Stated)
+	fields.Set("contactEmail", config.ContactEmail)
+	fields.Set("distributionState", "Local")
+	fields.Set("isProtected", "false")
+	fields.Set("label", label)
+	header, err := sourceFile(config.Definition, eca.Header, config.App, fields)
+	if err != nil {
+		return nil, err
+	}
+	files := []File{header}
 	folders, others, err := existingFolders(fsys, config)
 	if err != nil {
 		return nil, err
 	}
 	files = append(files, others...)
 	for _, f := range folders {
-		files = append(files, policies(config, label, f))
+		file, err := policies(config, label, f)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
 	}
 	if _, err := fs.Stat(fsys, script); errors.Is(err, fs.ErrNotExist) {
 		content, err := fs.ReadFile(ecakit.Sample, script)
@@ -198,7 +207,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		files = append(files, File{Path: script, Content: content, Mode: 0o755})
 	} else if content, err := fs.ReadFile(fsys, script); err != nil {
 		return nil, fmt.Errorf("%s cannot be made: something in its path is no directory of the project", script)
-	} else if !sfp.CallsHook(content) {
+	} else if !eca.CallsHook(content) {
 		return nil, fmt.Errorf("%s is there already, and is not the script that calls eca; nothing is overwritten", script)
 	}
 	var inTheWay []string
@@ -224,10 +233,10 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 
 // headerOf returns the file with an app's header in the project's packages, "" where
 // there is none.
-func headerOf(fsys fs.FS, project *sfp.Project, app string) (found string) {
+func headerOf(fsys fs.FS, project *eca.Project, app string) (found string) {
 	for _, p := range project.Packages {
 		fs.WalkDir(fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
-			if typ, name := metadata.TypeOfFile(file); err == nil && typ != nil && typ.Name == metadata.Header && strings.EqualFold(name, app) {
+			if typ, name := eca.Types().OfFile(file); err == nil && typ != nil && typ.Name == eca.Header && strings.EqualFold(name, app) {
 				found = file
 				return fs.SkipAll
 			}
@@ -238,9 +247,9 @@ func headerOf(fsys fs.FS, project *sfp.Project, app string) (found string) {
 }
 
 // policies returns the file with the app's OAuth policies for an environment.
-func policies(config Config, label string, e folder) File {
-	typ := metadata.Lookup(metadata.OAuthPolicies)
-	fields := [][2]string{
+func policies(config Config, label string, e folder) (File, error) {
+	fields := make(metadata.Stated)
+	for _, f := range [][2]string{
 		{"externalClientApplication", config.App},
 		{"ipRelaxationPolicyType", "Enforce"},
 		{"isClientCredentialsFlowEnabled", fmt.Sprint(e.RunAsUser != "")},
@@ -250,14 +259,13 @@ func policies(config Config, label string, e folder) File {
 		{"refreshTokenValidityPeriod", "365"},
 		{"refreshTokenValidityUnit", "Days"},
 		{"requiredSessionLevel", "STANDARD"},
+	} {
+		fields.Set(f[0], f[1])
 	}
 	if e.RunAsUser != "" {
-		fields = append([][2]string{{"clientCredentialsFlowUser", e.RunAsUser}}, fields...)
+		fields.Set("clientCredentialsFlowUser", e.RunAsUser)
 	}
-	return File{
-		Path:    path.Join(e.dir, typ.Folder, config.App+"_oauthPlcy."+typ.Suffix+"-meta.xml"),
-		Content: source(typ.Name, fields),
-	}
+	return sourceFile(e.dir, eca.OAuthPolicies, config.App+"_oauthPlcy", fields)
 }
 
 // folder is an environment with its directory.
@@ -277,14 +285,14 @@ func existingFolders(fsys fs.FS, config Config) (folders []folder, others []File
 	}
 	there := make(map[string]string) // directories by alias
 	var inDefault []string           // policies
-	byFile := sfp.EnvironmentFolders(fsys, sfp.Package{Path: config.Policies, Aliasfy: true})
+	byFile := sfp.EnvironmentFolders(fsys, sfp.Package{Path: config.Policies, Aliasfy: true}, eca.Layout())
 	for _, file := range slices.Sorted(maps.Keys(byFile)) {
 		dir := byFile[file]
-		if typ, _ := metadata.TypeOfFile(file); dir == "" || typ.Name != metadata.OAuthPolicies {
+		if typ, _ := eca.Types().OfFile(file); dir == "" || typ.Name != eca.OAuthPolicies {
 			continue
 		}
-		if c, err := metadata.ReadUnchecked(fsys, file); err == nil && strings.EqualFold(c.App(), config.App) {
-			return nil, nil, fmt.Errorf("%s holds policies of %s, and an app has one record of them; nothing is overwritten", file, c.App())
+		if c, err := eca.Types().ReadFileLenient(fsys, file); err == nil && strings.EqualFold(eca.App(c), config.App) {
+			return nil, nil, fmt.Errorf("%s holds policies of %s, and an app has one record of them; nothing is overwritten", file, eca.App(c))
 		}
 		alias := path.Base(dir)
 		if other := there[alias]; other != "" && other != dir {
@@ -352,7 +360,7 @@ func reachable(fsys fs.FS, root string, folders []folder) error {
 }
 
 // newPackages returns those of the two packages that the project does not have.
-func newPackages(fsys fs.FS, project *sfp.Project, config Config) (packages []sfp.NewPackage, err error) {
+func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sfp.NewPackage, err error) {
 	inside := func(a, b string) bool { return strings.HasPrefix(a+"/", b+"/") }
 	if inside(config.Definition, config.Policies) || inside(config.Policies, config.Definition) || path.Base(config.Definition) == path.Base(config.Policies) {
 		return nil, fmt.Errorf("%s and %s cannot be the two packages: neither may be in the other, and their names must differ", config.Definition, config.Policies)
@@ -373,7 +381,7 @@ func newPackages(fsys fs.FS, project *sfp.Project, config Config) (packages []sf
 			case p.Aliasfy != wanted.Aliasfy:
 				return nil, fmt.Errorf("the package %s is there already, and is to be aliasfied for policies only", p.Name)
 			case wanted.PostDeploymentScript != "" && path.Clean(p.Script) != script:
-				if content, err := fs.ReadFile(fsys, path.Clean(p.Script)); err != nil || !sfp.CallsHook(content) {
+				if content, err := fs.ReadFile(fsys, path.Clean(p.Script)); err != nil || !eca.CallsHook(content) {
 					return nil, fmt.Errorf(`the package %s is there already, and its "postDeploymentScript" does not call eca`, p.Name)
 				}
 			}
@@ -424,25 +432,20 @@ func editProject(fsys fs.FS, data []byte, packages []sfp.NewPackage, config Conf
 		settings.GlobalOAuthSettings.CallbackURLs = []string{"{orgDomainUrl}/services/oauth2/success"}
 	}
 	for _, scope := range settings.OAuthSettings.Scopes {
-		if !slices.Contains(metadata.Scopes, scope) {
-			return File{}, fmt.Errorf("there is no OAuth scope %q%s", scope, words.DidYouMean(scope, metadata.Scopes))
+		if !slices.Contains(eca.Scopes(), scope) {
+			return File{}, fmt.Errorf("there is no OAuth scope %q%s", scope, words.DidYouMean(scope, eca.Scopes()))
 		}
 	}
-	edited, err := sfp.AddToProject(data, packages, config.App, settings)
+	edited, err := sfp.AddToProject(data, packages, []string{"eca", "apps", config.App}, settings)
 	return File{Path: sfp.ProjectFile, Content: edited, Mode: info.Mode().Perm(), Replaces: true, before: data}, err
 }
 
-// source writes a component's source file.
-func source(typ string, fields [][2]string) []byte {
+// sourceFile returns the file of a component in a directory of source.
+func sourceFile(dir, typ, fullName string, fields metadata.Stated) (File, error) {
+	t := eca.Lookup(typ)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<%s xmlns=\"%s\">\n", typ, metadata.Namespace)
-	for _, f := range fields {
-		b.WriteString("    <" + f[0] + ">")
-		xml.EscapeText(&b, []byte(f[1]))
-		b.WriteString("</" + f[0] + ">\n")
-	}
-	fmt.Fprintf(&b, "</%s>\n", typ)
-	return b.Bytes()
+	err := metadata.WriteSource(&b, metadata.New(typ, fullName, fields))
+	return File{Path: path.Join(dir, t.Folder, fullName+"."+t.Suffix+"-meta.xml"), Content: b.Bytes()}, err
 }
 
 // Write writes the files below a project's directory, new ones only where there is

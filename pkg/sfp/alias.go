@@ -8,8 +8,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 // DefaultFolder is the folder of an aliasfied package that serves orgs without
@@ -64,6 +62,13 @@ func findFolder(fsys fs.FS, root, name string) (found string, err error) {
 	return found, err
 }
 
+// Layout tells what of a project's files matters to whoever asks for the folders of its
+// environments.
+type Layout struct {
+	IsComponent func(file string) bool // a file that is deployed
+	IsFolder    func(name string) bool // the usual name of a directory of such files
+}
+
 // EnvironmentFolders guesses which folders of an aliasfied package are named like the
 // aliases of orgs: by each file of a component in the package, the folder that it is
 // in, "" for none. Which folders those are, only the orgs' aliases tell for certain.
@@ -71,7 +76,7 @@ func findFolder(fsys fs.FS, root, name string) (found string, err error) {
 // Where there is a folder default, the others are taken to be those in which files lie
 // as they lie in default. Elsewhere they are the ones above the usual layouts of
 // source (main/default, and the types' folders), or the first ones below the package.
-func EnvironmentFolders(fsys fs.FS, p Package) map[string]string {
+func EnvironmentFolders(fsys fs.FS, p Package, layout Layout) map[string]string {
 	folders := make(map[string]string)
 	fallback := "" // the folder default
 	depth := func(dir string) int { return strings.Count(dir, "/") }
@@ -82,7 +87,7 @@ func EnvironmentFolders(fsys fs.FS, p Package) map[string]string {
 		if entry.IsDir() && name != p.Path && path.Base(name) == DefaultFolder && path.Base(path.Dir(name)) != "main" && (fallback == "" || depth(name) < depth(fallback)) {
 			fallback = name
 		}
-		if typ, _ := metadata.TypeOfFile(name); typ != nil && !entry.IsDir() {
+		if !entry.IsDir() && layout.IsComponent(name) {
 			folders[name] = ""
 		}
 		return nil
@@ -110,7 +115,7 @@ func EnvironmentFolders(fsys fs.FS, p Package) map[string]string {
 	}
 	for file, folder := range folders {
 		if folder == "" {
-			folders[file] = aboveLayout(p, file)
+			folders[file] = aboveLayout(p, file, layout)
 		}
 	}
 	if len(layouts) == 0 {
@@ -138,10 +143,10 @@ func EnvironmentFolders(fsys fs.FS, p Package) map[string]string {
 
 // aboveLayout returns the folder above a usual layout of source that a file is in, or
 // the first one below the package.
-func aboveLayout(p Package, file string) string {
+func aboveLayout(p Package, file string, layout Layout) string {
 	elements := strings.Split(strings.TrimPrefix(path.Dir(file)+"/", p.Path+"/"), "/")
 	elements = elements[:len(elements)-1]
-	if i := slices.IndexFunc(elements, metadata.IsTypeFolder); i >= 0 {
+	if i := slices.IndexFunc(elements, layout.IsFolder); i >= 0 {
 		elements = elements[:i]
 		if n := len(elements); n > 2 && elements[n-2] == "main" && elements[n-1] == "default" {
 			elements = elements[:n-2]

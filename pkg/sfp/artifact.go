@@ -21,7 +21,6 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/ecakit/ecakit/pkg/internal/files"
-	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 // Artifact is a package as sfp build left it in a zip file, or as npm packed it
@@ -65,10 +64,10 @@ func (a *Artifact) Close() error {
 // error names the file and what is wrong with it.
 //
 // A tgz file has no directory, so it is read from end to end, up to 512 MiB, and its
-// files are kept in memory: the components of External Client Apps, the project
-// files and the .forceignore with their content, all others empty. Its name may
-// begin with an npm scope, so the package is the one that its metadata name.
-func OpenArtifact(file string) (*Artifact, error) {
+// files are kept in memory: those that matter by their name, the project files and the
+// .forceignore with their content, all others empty. Its name may begin with an npm scope,
+// so the package is the one that its metadata name.
+func OpenArtifact(file string, matters func(name string) bool) (*Artifact, error) {
 	match := artifactName.FindStringSubmatch(filepath.Base(file))
 	if match == nil {
 		return nil, fmt.Errorf("%s is not named like an artifact of sfp build", file)
@@ -82,7 +81,7 @@ func OpenArtifact(file string) (*Artifact, error) {
 	var err error
 	if match[3] == "tgz" {
 		top = npmTop
-		reader, err = unpack(file, maxUnpacked, maxKept)
+		reader, err = unpack(file, matters, maxUnpacked, maxKept)
 	} else {
 		var opened *zip.ReadCloser
 		if opened, err = zip.OpenReader(file); err == nil {
@@ -158,7 +157,7 @@ func (b *nameBound) exceeded(name string) bool {
 
 // unpack reads a tgz file and packs its regular files as a zip file in memory,
 // because that is a file system. It reads up to max bytes and keeps up to maxKept.
-func unpack(file string, max, maxKept int64) (*zip.Reader, error) {
+func unpack(file string, matters func(name string) bool, max, maxKept int64) (*zip.Reader, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
@@ -193,7 +192,7 @@ func unpack(file string, max, maxKept int64) (*zip.Reader, error) {
 			continue
 		}
 		contents[name] = nil
-		if matters(name) {
+		if isOwn(name) || matters(name) {
 			// The size that a sparse file states costs nothing, so it counts before it is read.
 			if kept += entry.Size; kept > maxKept {
 				return nil, tooLarge
@@ -220,14 +219,13 @@ func unpack(file string, max, maxKept int64) (*zip.Reader, error) {
 	return zip.NewReader(bytes.NewReader(packed.Bytes()), int64(packed.Len()))
 }
 
-// matters reports whether the content of a file in an artifact is ever looked at.
-func matters(name string) bool {
+// isOwn reports whether a file in an artifact is one that this package reads.
+func isOwn(name string) bool {
 	switch path.Base(name) {
 	case artifactMetadata, IgnoreFile, path.Base(ProjectFile), path.Base(OriginalProjectFile):
 		return true
 	}
-	typ, _ := metadata.TypeOfFile(name)
-	return typ != nil
+	return false
 }
 
 // FindArtifacts returns the files in a directory and below it that may be artifacts

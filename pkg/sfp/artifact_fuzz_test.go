@@ -23,7 +23,7 @@ func FuzzOpenArtifact(f *testing.F) {
 		if err := os.WriteFile(file, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		artifact, err := sfp.OpenArtifact(file)
+		artifact, err := sfp.OpenArtifact(file, func(string) bool { return true })
 		if err != nil {
 			return
 		}

@@ -22,14 +22,15 @@ type NewPackage struct {
 	PostDeploymentScript string `json:"postDeploymentScript,omitempty"`
 }
 
-// AddToProject adds packages to the end of packageDirectories, in this order, and
-// an app's entry to plugins.eca.apps, and returns the new content. All that was
-// there stays as it was written, byte for byte; what is added follows the
-// indentation and the line ends around it. settings is marshalled as JSON.
+// AddToProject adds packages to the end of packageDirectories, in this order, and an entry
+// to the settings of a plugin, by the names of the objects that lead to it below plugins,
+// and returns the new content. All that was there stays as it was written, byte for byte;
+// what is added follows the indentation and the line ends around it. settings is marshalled
+// as JSON.
 //
-// The content must be that of a project file as ParseProject reads it. An entry
-// that the app has already is an error.
-func AddToProject(data []byte, packages []NewPackage, app string, settings any) ([]byte, error) {
+// The content must be that of a project file as ParseProject reads it. An entry that is
+// there already is an error.
+func AddToProject(data []byte, packages []NewPackage, entry []string, settings any) ([]byte, error) {
 	before, err := ParseProject(data)
 	if err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func AddToProject(data []byte, packages []NewPackage, app string, settings any) 
 		}
 	}
 	// The settings go as deep as there are objects to hold them.
-	at, names := top, []string{"plugins", "eca", "apps", app}
+	at, names := top, append([]string{"plugins"}, entry...)
 	for i, name := range names {
 		next := e.member(at, name)
 		if next.value == nil {
@@ -83,7 +84,7 @@ func AddToProject(data []byte, packages []NewPackage, app string, settings any) 
 			break
 		}
 		if i == len(names)-1 {
-			return nil, fmt.Errorf("%s.apps.%s: is there already", settingsPath, app)
+			return nil, fmt.Errorf("%s: is there already", strings.Join(names, "."))
 		}
 		if _, ok := next.value.Value.(*hujson.Object); !ok {
 			return nil, fmt.Errorf("%s: must be an object", strings.Join(names[:i+1], "."))
@@ -98,10 +99,25 @@ func AddToProject(data []byte, packages []NewPackage, app string, settings any) 
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := p.Settings.Apps[app]; !ok || len(p.Packages) != len(before.Packages)+len(packages) {
+	if !has(p.Plugins, entry) || len(p.Packages) != len(before.Packages)+len(packages) {
 		return nil, errors.New("has packageDirectories, or plugins, in another spelling as well; leave one of them")
 	}
 	return result, nil
+}
+
+// has reports whether objects of JSON lead to an entry.
+func has(object map[string]json.RawMessage, entry []string) bool {
+	for i, name := range entry {
+		value, ok := object[name]
+		if !ok {
+			return false
+		}
+		object = nil
+		if json.Unmarshal(value, &object) != nil && i < len(entry)-1 {
+			return false
+		}
+	}
+	return true
 }
 
 // edit collects insertions into a document.

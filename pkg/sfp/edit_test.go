@@ -68,7 +68,7 @@ func TestAddToProject(t *testing.T) {
 		{"compact", `{"packageDirectories":[{"path":"a"}]}`, `{"packageDirectories":[{"path":"a"},{"path":"src/def","package":"def","versionNumber":"1.0.0.NEXT","type":"source","postDeploymentScript":"scripts/x.sh"},{"path":"src/pol","package":"pol","versionNumber":"1.0.0.NEXT","type":"source","aliasfy":true}],"plugins":{"eca":{"apps":{"App":{"permissionSets":["A","B"]}}}}}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := sfp.AddToProject([]byte(test.before), twoPackages, "App", map[string][]string{"permissionSets": {"A", "B"}})
+			got, err := sfp.AddToProject([]byte(test.before), twoPackages, []string{"eca", "apps", "App"}, map[string][]string{"permissionSets": {"A", "B"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +84,7 @@ func TestAddToProject(t *testing.T) {
 		`[]`:                         "is not a project file",
 		`{`:                          "is not a project file",
 	} {
-		if _, err := sfp.AddToProject([]byte(content), twoPackages, "App", struct{}{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := sfp.AddToProject([]byte(content), twoPackages, []string{"eca", "apps", "App"}, struct{}{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", content, err)
 		}
 	}
@@ -101,7 +101,7 @@ func FuzzAddToProject(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got, err := sfp.AddToProject(data, twoPackages, "App", struct{}{})
+		got, err := sfp.AddToProject(data, twoPackages, []string{"eca", "apps", "App"}, struct{}{})
 		if err != nil {
 			return
 		}
@@ -109,7 +109,7 @@ func FuzzAddToProject(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q becomes %q: %v", data, got, err)
 		}
-		if _, ok := after.Settings.Apps["App"]; !ok || len(after.Packages) != len(before.Packages)+2 {
+		if !strings.Contains(string(after.Plugins["eca"]), "App") || len(after.Packages) != len(before.Packages)+2 {
 			t.Errorf("%q becomes %q", data, got)
 		}
 		rest := got

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"path"
 	"reflect"
-	"regexp"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
@@ -22,12 +21,15 @@ const ProjectFile = "sfdx-project.json"
 // was built from. The ProjectFile beside it is cut down to the one package.
 const OriginalProjectFile = "manifests/sfdx-project.json.ori"
 
-// Project is what a project file says, as far as sfp and eca go by it.
+// Project is what a project file says, as far as sfp goes by it.
 type Project struct {
 	File             string // the file's path, for messages
 	Packages         []Package
 	SourceAPIVersion apiversion.Version // 0 where the file has none
-	Settings         Settings           // of plugins.eca
+
+	// Plugins are the settings of tools other than sfp, by the tool's name. sfp keeps them in
+	// the artifact.
+	Plugins map[string]json.RawMessage
 
 	// Replaces says that sf replaces texts in source files when it deploys them:
 	// "replacements".
@@ -48,7 +50,7 @@ type Package struct {
 // ProjectError says what is wrong with a project file.
 type ProjectError struct {
 	File string
-	Err  error // a *metadata.SettingError where a setting of plugins.eca is wrong
+	Err  error
 }
 
 func (e *ProjectError) Error() string { return e.File + ": " + e.Err.Error() }
@@ -66,16 +68,7 @@ func (p *Project) Package(name string) *Package {
 	return nil
 }
 
-// hookCall is a call of eca, by name or by a variable with such a name, or of the
-// script that calls it.
-var hookCall = regexp.MustCompile(`(?im)^(?:[^#\n]|[^\s#;&|()]#)*(?:eca\w*(?:@[\w.-]+)?\}?["']?(?:[ \t]+-\S+)*[ \t]+(?:hook|bootstrap)\b|bootstrap-eca-oauth\b)`)
-
-// CallsHook reports whether a script, named as postDeploymentScript, calls eca, as far
-// as its text tells.
-func CallsHook(script []byte) bool { return hookCall.Match(script) }
-
-// ReadProject reads a project file. What is not eca's may be as it likes, as long
-// as it is JSON; plugins.eca is checked strictly. An error is a *ProjectError.
+// ReadProject reads a project file. An error is a *ProjectError.
 func ReadProject(fsys fs.FS, name string) (*Project, error) {
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
@@ -112,7 +105,7 @@ func ParseProject(data []byte) (*Project, error) {
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, jsonError(data, err)
 	}
-	p := &Project{Settings: Settings{Preflight: PreflightFail}, Replaces: len(file.Replacements) > 0}
+	p := &Project{Plugins: file.Plugins, Replaces: len(file.Replacements) > 0}
 	for i, d := range file.PackageDirectories {
 		dir := path.Clean(strings.ReplaceAll(d.Path, `\`, "/"))
 		if !fs.ValidPath(dir) {
@@ -129,17 +122,6 @@ func ParseProject(data []byte) (*Project, error) {
 			return nil, fmt.Errorf("sourceApiVersion: %w", err)
 		}
 		p.SourceAPIVersion = v
-	}
-	for name, settings := range file.Plugins {
-		switch {
-		case name == "eca":
-			var err error
-			if p.Settings, err = parseSettings(settings); err != nil {
-				return nil, err
-			}
-		case strings.EqualFold(name, "eca"):
-			return nil, fmt.Errorf("plugins.%s: eca's settings are under plugins.eca, in lower case", name)
-		}
 	}
 	return p, nil
 }

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-
-	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 func TestParseInvocation(t *testing.T) {
@@ -182,13 +180,12 @@ func TestParseProject(t *testing.T) {
 	if p.SourceAPIVersion != 65 || p.Package("policies") == nil || p.Package("nobody") != nil {
 		t.Errorf("got %+v", p)
 	}
-	if app := p.Settings.Apps["App"]; !app.PluginPolicies.Has("isEnabled") || !app.Environments["uat"].OAuthSettings.Has("label") {
-		t.Errorf("the settings are %+v", p.Settings)
+	if string(p.Plugins["other"]) != "[1]" || len(p.Plugins) != 2 {
+		t.Errorf("the plugins' settings are %s", p.Plugins)
 	}
 }
 
 func TestParseProjectErrors(t *testing.T) {
-	eca := func(text string) string { return `{"packageDirectories": [], "plugins": {"eca": ` + text + `}}` }
 	for _, test := range []struct{ text, want string }{
 		{"", "is not a project file"},
 		{"[]", "is not a project file"},
@@ -198,19 +195,7 @@ func TestParseProjectErrors(t *testing.T) {
 		{`{"packageDirectories": [{"path": "/etc"}]}`, "leads out of the project"},
 		{`{"sourceApiVersion": "latest"}`, `sourceApiVersion: "latest" is not an API version`},
 		{`{"packageDirectories": [{"path": "a", "aliasfy": "yes"}]}`, "aliasfy must be"},
-		{`{"plugins": {"ECA": {}}}`, "plugins.ECA: eca's settings are under plugins.eca"},
-		{eca(`7`), "plugins.eca: must be an object"},
-		{eca(`{"app": {}}`), "plugins.eca.app: there is no such setting; did you mean apps?"},
-		{eca(`{"apps": []}`), "plugins.eca.apps: must be an object"},
-		{eca(`{"apps": {"A": {"oAuthSettings": {}}}}`), "plugins.eca.apps.A.oAuthSettings: there is no such setting; did you mean oauthSettings?"},
-		{eca(`{"apps": {"A": {"environments": {"uat": {"environments": {}}}}}}`), "plugins.eca.apps.A.environments.uat.environments: there is no such setting"},
-		{eca(`{"apps": {"A": {"environments": {"uat": {"policies": {"isEnabled": "x"}}}}}}`), "plugins.eca.apps.A.environments.uat.policies.isEnabled: must be true or false"},
-		{eca(`{"apps": {"A": {"policies": {"isEnabled": true, "isEnabled": false}}}}`), "plugins.eca.apps.A.policies.isEnabled: is there twice"},
-		{eca(`{"apps": {"A": {"assignToRunAsUser": true}}}`), "plugins.eca.apps.A.assignToRunAsUser: has nothing to assign"},
-		{eca(`{"apps": {"A": {"environments": {"uat": {"assignToRunAsUser": true}, "sit": {"permissionSets": ["B"]}}}}}`), "plugins.eca.apps.A.environments.uat.assignToRunAsUser: has nothing to assign"},
 		{"{\n// a comment\n}", "line 2, column 1: JSON has no comments"},
-		{eca(`{"apps": {"A": {}, "A": {}}}`), "plugins.eca.apps.A: is there twice"},
-		{eca(`{"apps": ` + strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat("}", 40) + `}`), "nested too deep"},
 	} {
 		_, err := ParseProject([]byte(test.text))
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
@@ -220,15 +205,6 @@ func TestParseProjectErrors(t *testing.T) {
 	var projectErr *ProjectError
 	if _, err := ReadProject(fstest.MapFS{}, ProjectFile); !errors.As(err, &projectErr) || !strings.HasPrefix(err.Error(), "sfdx-project.json: cannot be read") {
 		t.Errorf("a missing project gives %v", err)
-	}
-	for _, text := range []string{
-		`{"apps": {"A": {"assignToRunAsUser": true, "environments": {"uat": {"permissionSets": ["B"]}}}}}`,
-		`{"apps": {"A": {"assignToRunAsUser": true, "environments": {"uat": {"permissionSets": ["B"], "assignToRunAsUser": true}}}}}`,
-		`{"apps": {"A": {"permissionSets": ["B"], "environments": {"uat": {"permissionSets": []}, "sit": {"assignToRunAsUser": true}}}}}`,
-	} {
-		if _, err := ParseProject([]byte(eca(text))); err != nil {
-			t.Errorf("%s is refused: %v", text, err)
-		}
 	}
 }
 
@@ -250,35 +226,12 @@ func FuzzParseProject(f *testing.F) {
 	})
 }
 
-func TestEnvironments(t *testing.T) {
-	label := func(text string) AppSettings {
-		s := AppSettings{OAuthSettings: metadata.Stated{}}
-		s.OAuthSettings.Set("label", text)
-		return s
-	}
-	app := label("base")
-	app.OAuthSettings.Set("singleLogoutUrl", "https://kept")
-	app.Environments = map[string]AppSettings{"uat": label("uat"), "default": label("default")}
-	for _, test := range []struct {
-		alias       string
-		sandbox     bool
-		environment string
-		label       string
-	}{
-		{"uat", false, "uat", "uat"},
-		{"UAT", true, "default", "default"},
-		{"prod", false, "", "base"},
-		{"", true, "default", "default"},
-	} {
-		got, environment := app.For(test.alias, test.sandbox)
-		if environment != test.environment || got.OAuthSettings["label"][0].Text != test.label || !got.OAuthSettings.Has("singleLogoutUrl") {
-			t.Errorf("%q gives %+v in %q", test.alias, got, environment)
-		}
-	}
-	if app.OAuthSettings["label"][0].Text != "base" {
-		t.Error("the app's own settings were changed")
-	}
-}
+// nothing matters to whoever reads an artifact's names only.
+func nothing(string) bool { return false }
+
+const policies = ".ecaOauthPlcy-meta.xml"
+
+func isPolicies(name string) bool { return strings.HasSuffix(name, policies) }
 
 // writeZip writes a zip file with these entries.
 func writeZip(t *testing.T, file string, entries map[string]string) {
@@ -321,7 +274,7 @@ func TestArtifacts(t *testing.T) {
 	if err != nil || len(found) != 2 || len(found["p"]) != 2 || filepath.Base(found["p"][0]) != "p_sfpowerscripts_artifact_1.0.0-10.zip" {
 		t.Fatalf("found %v, %v", found, err)
 	}
-	a, err := OpenArtifact(found["p"][0])
+	a, err := OpenArtifact(found["p"][0], nothing)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +317,9 @@ func TestEnvironmentFolders(t *testing.T) {
 			for dir := range want {
 				fsys[at(dir)] = &fstest.MapFile{}
 			}
-			got := EnvironmentFolders(fsys, Package{Path: "src/pol", Aliasfy: true})
+			got := EnvironmentFolders(fsys, Package{Path: "src/pol", Aliasfy: true}, Layout{
+				IsComponent: isPolicies, IsFolder: func(name string) bool { return name == "extlClntAppOauthPolicies" },
+			})
 			for dir, folder := range want {
 				if folder != "" {
 					folder = "src/pol/" + folder
@@ -413,7 +368,6 @@ func TestArtifactsOfNPM(t *testing.T) {
 		return tar.Header{Typeflag: tar.TypeReg, Name: name, Linkname: content}
 	}
 	metadata := regular("package/artifact_metadata.json", `{"package_name":"Eca-Policies","package_version_number":"1.0.0-10"}`)
-	const policies = ".ecaOauthPlcy-meta.xml"
 	dir := t.TempDir()
 	writeTarball(t, filepath.Join(dir, "acme-eca-policies_sfpowerscripts_artifact-1.0.0-10.tgz"), metadata,
 		regular("package/source/src/uat/x", "not kept"), regular("package/source/src/uat/x"+policies, "first"), regular("package/source/src/uat/x"+policies, "content"), regular("package/../../escape", "x"), regular("/etc/absolute", "x"),
@@ -425,7 +379,7 @@ func TestArtifactsOfNPM(t *testing.T) {
 	if err != nil || len(found["Eca-Policies"]) != 2 || len(found["policies"]) != 2 || len(found["a-policies"]) != 0 {
 		t.Fatalf("found %v, %v", found, err)
 	}
-	a, err := OpenArtifact(found["Eca-Policies"][0])
+	a, err := OpenArtifact(found["Eca-Policies"][0], isPolicies)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -450,17 +404,17 @@ func TestArtifactsOfNPM(t *testing.T) {
 
 	file := filepath.Join(dir, "p_sfpowerscripts_artifact-1.0.0-1.tgz")
 	writeTarball(t, file, regular("package/source/x", ""))
-	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "does not tell its package in package/artifact_metadata.json") {
+	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "does not tell its package in package/artifact_metadata.json") {
 		t.Errorf("got %v", err)
 	}
 	writeTarball(t, file, metadata)
-	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "holds no package/source") {
+	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "holds no package/source") {
 		t.Errorf("got %v", err)
 	}
 	if err := os.WriteFile(file, []byte("no gzip"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
+	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
 		t.Errorf("got %v", err)
 	}
 	const max, maxKept = 4 << 20, 2 << 20
@@ -471,7 +425,7 @@ func TestArtifactsOfNPM(t *testing.T) {
 		"it has more than 200000 entries, or names that are deeper than": {metadata, regular(strings.Repeat("x/", maxDepth+1)+"x", "")},
 	} {
 		writeTarball(t, file, entries...)
-		if _, err := unpack(file, max, maxKept); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := unpack(file, isPolicies, max, maxKept); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)
 		}
 	}
@@ -483,14 +437,14 @@ func TestArtifactErrors(t *testing.T) {
 	if err := os.WriteFile(file, []byte("no zip"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
+	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
 		t.Errorf("got %v", err)
 	}
 	writeZip(t, file, map[string]string{"elsewhere/x": ""})
-	if _, err := OpenArtifact(file); err == nil || !strings.Contains(err.Error(), "holds no p_sfpowerscripts_artifact/source") {
+	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "holds no p_sfpowerscripts_artifact/source") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := OpenArtifact(filepath.Join(dir, "x.zip")); err == nil || !strings.Contains(err.Error(), "not named like an artifact") {
+	if _, err := OpenArtifact(filepath.Join(dir, "x.zip"), nothing); err == nil || !strings.Contains(err.Error(), "not named like an artifact") {
 		t.Errorf("got %v", err)
 	}
 }

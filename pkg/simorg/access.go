@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/eca"
 )
 
 // The objects in which an org keeps who may use an app: what a permission set
@@ -37,7 +37,7 @@ func duplicate(id string) *restError {
 // grant makes a permission set grant an app.
 func (o *Org) grant(fields map[string]string) (any, *restError) {
 	parent, entity := fields["ParentId"], fields["SetupEntityId"]
-	isApp := slices.ContainsFunc(o.all(metadata.Header), func(rec *record) bool { return rec.id == entity })
+	isApp := slices.ContainsFunc(o.all(eca.Header), func(rec *record) bool { return rec.id == entity })
 	if !isApp || !o.hasPermissionSet(parent) {
 		return nil, invalidReference
 	}
@@ -47,7 +47,7 @@ func (o *Org) grant(fields map[string]string) (any, *restError) {
 		}
 	}
 	id := o.nextID("0J0")
-	o.access = append(o.access, row{"id": id, "parentid": parent, "setupentityid": entity, "setupentitytype": metadata.Header})
+	o.access = append(o.access, row{"id": id, "parentid": parent, "setupentityid": entity, "setupentitytype": eca.Header})
 	return created(id), nil
 }
 
@@ -77,7 +77,7 @@ func created(id string) any { return map[string]any{"id": id, "success": true, "
 func (o *Org) Granted(app string) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	header := o.find(metadata.Header, app)
+	header := o.find(eca.Header, app)
 	var names []string
 	for i, name := range o.config.PermissionSets {
 		if header != nil && slices.ContainsFunc(o.access, func(r row) bool {

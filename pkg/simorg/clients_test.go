@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -62,21 +62,21 @@ func TestDeployBySOAP(t *testing.T) {
 		_, answer = call(org, "checkDeployStatus", `<asyncProcessId>`+id+`</asyncProcessId><includeDetails>true</includeDetails>`)
 		return answer
 	}
-	app := map[string]string{"package.xml": root("Package", ""), "externalClientApps/App.eca": root(metadata.Header, "")}
-	if answer := deploy(`<checkOnly>true</checkOnly>`, app); !strings.Contains(answer, "<status>Succeeded</status>") || len(org.Components(metadata.Header)) > 0 {
+	app := map[string]string{"package.xml": root("Package", ""), "externalClientApps/App.eca": root(eca.Header, "")}
+	if answer := deploy(`<checkOnly>true</checkOnly>`, app); !strings.Contains(answer, "<status>Succeeded</status>") || len(org.Components(eca.Header)) > 0 {
 		t.Error(answer)
 	}
-	if answer := deploy("", app); !strings.Contains(answer, "<status>Succeeded</status>") || !strings.Contains(answer, "<fileName>externalClientApps/App.eca</fileName>") || len(org.Components(metadata.Header)) != 1 {
+	if answer := deploy("", app); !strings.Contains(answer, "<status>Succeeded</status>") || !strings.Contains(answer, "<fileName>externalClientApps/App.eca</fileName>") || len(org.Components(eca.Header)) != 1 {
 		t.Error(answer)
 	}
 	answer := deploy("", map[string]string{
-		"package.xml": root("Package", ""), "externalClientApps/Second.eca": root(metadata.Header, ""), "extlClntAppOauthPolicies/P.ecaOauthPlcy": root(metadata.OAuthPolicies, link),
+		"package.xml": root("Package", ""), "externalClientApps/Second.eca": root(eca.Header, ""), "extlClntAppOauthPolicies/P.ecaOauthPlcy": root(eca.OAuthPolicies, link),
 	})
-	if !strings.Contains(answer, "<problem>The OAuth settings are missing for this external client app.</problem>") || !strings.Contains(answer, "<success>false</success>") || len(org.Components(metadata.Header)) != 1 {
+	if !strings.Contains(answer, "<problem>The OAuth settings are missing for this external client app.</problem>") || !strings.Contains(answer, "<success>false</success>") || len(org.Components(eca.Header)) != 1 {
 		t.Error(answer)
 	}
 	destructive := `<types><members>App</members><name>ExternalClientApplication</name></types>`
-	if answer := deploy("", map[string]string{"package.xml": root("Package", ""), "destructiveChangesPost.xml": root("Package", destructive)}); !strings.Contains(answer, "<status>Succeeded</status>") || len(org.Components(metadata.Header)) > 0 {
+	if answer := deploy("", map[string]string{"package.xml": root("Package", ""), "destructiveChangesPost.xml": root("Package", destructive)}); !strings.Contains(answer, "<status>Succeeded</status>") || len(org.Components(eca.Header)) > 0 {
 		t.Error(answer)
 	}
 	noManifest := "<ZipFile>" + base64.StdEncoding.EncodeToString(deployZip(t, map[string]string{"externalClientApps/App.eca": ""})) + "</ZipFile>"
@@ -104,7 +104,7 @@ func TestDeployByREST(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	part.Write(deployZip(t, map[string]string{"package.xml": root("Package", ""), "externalClientApps/App.eca": root(metadata.Header, "")}))
+	part.Write(deployZip(t, map[string]string{"package.xml": root("Package", ""), "externalClientApps/App.eca": root(eca.Header, "")}))
 	w.Close()
 	send := func(method, path, contentType string, body io.Reader) (int, string) {
 		req, err := http.NewRequest(method, org.URL+"//services/data/v65.0/metadata/deployRequest"+path, body)
@@ -226,8 +226,8 @@ func TestTokenEndpoint(t *testing.T) {
 	}
 	org := simorg.Start(simorg.Config{JWTClients: map[string]*rsa.PublicKey{"CLIENT": &key.PublicKey}, SessionLifetime: time.Hour})
 	defer org.Close()
-	ready(t, org, metadata.PluginPolicies)
-	global := org.Components(metadata.GlobalOAuthSettings)[0]
+	ready(t, org, eca.PluginPolicies)
+	global := org.Components(eca.GlobalOAuthSettings)[0]
 	later, user := time.Now().Add(time.Minute), org.Username()
 	jwt := func(assertion string) url.Values {
 		return url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {assertion}}
@@ -271,8 +271,8 @@ func TestTokenEndpoint(t *testing.T) {
 	}
 	// With the flow on in both places and a run-as user, the consumer gets a token
 	// that the org accepts.
-	upsert(org, metadata.GlobalOAuthSettings, `<fullName>App_glbloauth</fullName>`+link+`<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>`)
-	upsert(org, metadata.OAuthPolicies, `<fullName>App_oauthPlcy</fullName><clientCredentialsFlowUser>`+user+`</clientCredentialsFlowUser>`+link+`<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>`)
+	upsert(org, eca.GlobalOAuthSettings, `<fullName>App_glbloauth</fullName>`+link+`<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>`)
+	upsert(org, eca.OAuthPolicies, `<fullName>App_oauthPlcy</fullName><clientCredentialsFlowUser>`+user+`</clientCredentialsFlowUser>`+link+`<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>`)
 	_, answer := ask(credentials(global.Fields["consumerKey"], global.Secret))
 	var token struct {
 		AccessToken string `json:"access_token"`
@@ -304,8 +304,8 @@ func TestSessionLifetime(t *testing.T) {
 func TestSaveAndLoad(t *testing.T) {
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
-	ready(t, org, metadata.PluginPolicies)
-	upsert(org, metadata.OAuthSettings, `<fullName>App_oauth</fullName>`+link+`<trustedIpRanges><endIpAddress>10.0.0.9</endIpAddress><startIpAddress>10.0.0.1</startIpAddress></trustedIpRanges>`)
+	ready(t, org, eca.PluginPolicies)
+	upsert(org, eca.OAuthSettings, `<fullName>App_oauth</fullName>`+link+`<trustedIpRanges><endIpAddress>10.0.0.9</endIpAddress><startIpAddress>10.0.0.1</startIpAddress></trustedIpRanges>`)
 	var b bytes.Buffer
 	if err := org.Save(&b); err != nil {
 		t.Fatal(err)
@@ -315,7 +315,7 @@ func TestSaveAndLoad(t *testing.T) {
 	if err := again.Load(bytes.NewReader(b.Bytes())); err != nil {
 		t.Fatal(err)
 	}
-	if again.ID() != org.ID() || again.AccessToken() != org.AccessToken() || fmt.Sprint(again.Components(metadata.GlobalOAuthSettings)) != fmt.Sprint(org.Components(metadata.GlobalOAuthSettings)) {
+	if again.ID() != org.ID() || again.AccessToken() != org.AccessToken() || fmt.Sprint(again.Components(eca.GlobalOAuthSettings)) != fmt.Sprint(org.Components(eca.GlobalOAuthSettings)) {
 		t.Error("the state is not the same")
 	}
 	read := `<type>ExtlClntAppOauthSettings</type><fullNames>app_oauth</fullNames>`

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
@@ -78,7 +79,7 @@ func (o *Org) collect(fsys fs.FS, dir, ending string, version apiversion.Version
 	})
 	// The platform brings components in the order of their dependencies.
 	rank := func(typ string) int {
-		return slices.IndexFunc(metadata.Types(), func(t *metadata.Type) bool { return t.Name == typ })
+		return slices.IndexFunc(eca.Types(), func(t *metadata.Type) bool { return t.Name == typ })
 	}
 	slices.SortStableFunc(files, func(a, b *deployFile) int { return rank(a.rec.typ) - rank(b.rec.typ) })
 	return files, failures, err
@@ -89,7 +90,7 @@ func (o *Org) deployFiles(files []*deployFile, version apiversion.Version, check
 	before, broken := o.snapshot(), maps.Clone(o.broken)
 	own := make(map[string]bool) // apps whose global settings come along, in lower case
 	for _, f := range files {
-		if f.rec.typ == metadata.GlobalOAuthSettings {
+		if f.rec.typ == eca.GlobalOAuthSettings {
 			own[strings.ToLower(f.rec.app())] = true
 		}
 	}
@@ -118,14 +119,14 @@ func problem(err error) string {
 func (o *Org) deploy(rec *record, own map[string]bool, version apiversion.Version) error {
 	app := strings.ToLower(rec.app())
 	switch rec.typ {
-	case metadata.GlobalOAuthSettings:
-		header := o.find(metadata.Header, app)
+	case eca.GlobalOAuthSettings:
+		header := o.find(eca.Header, app)
 		packaged := header != nil && header.text("distributionState") == "Packaged"
 		if o.config.Kind == Scratch && (packaged || o.config.RefuseLocalOnScratch) {
 			return refuse(invalid, ephemeralOrg)
 		}
-	case metadata.OAuthSettings:
-		if rec.text("oauthLink") == "" && !own[app] && o.of(metadata.GlobalOAuthSettings, app) == nil {
+	case eca.OAuthSettings:
+		if rec.text("oauthLink") == "" && !own[app] && o.of(eca.GlobalOAuthSettings, app) == nil {
 			// The deploy itself goes through, and everything after it fails.
 			defer func() { o.broken[app] = true }()
 		}
@@ -143,7 +144,7 @@ func (o *Org) snapshot() map[string]map[string]*record {
 
 // typeOf tells the type of a file by its suffix.
 func typeOf(name, ending string) (*metadata.Type, string) {
-	for _, typ := range metadata.Types() {
+	for _, typ := range eca.Types() {
 		if fullName, ok := strings.CutSuffix(path.Base(name), "."+typ.Suffix+ending); ok {
 			return typ, fullName
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
@@ -58,7 +59,7 @@ func (r *record) drop(name string) {
 }
 
 func (r *record) app() string {
-	if r.typ == metadata.Header {
+	if r.typ == eca.Header {
 		return r.fullName
 	}
 	return r.text("externalClientApplication")
@@ -97,7 +98,7 @@ func (o *Org) store(rec *record) {
 // the WSDL's order, none that the API version does not know, values of their
 // kind.
 func decodeRecord(n *node, typeName string, version apiversion.Version) (*record, error) {
-	typ := metadata.Lookup(typeName)
+	typ := eca.Lookup(typeName)
 	if typ == nil || typ.Since > version {
 		return nil, unknownType(typeName)
 	}

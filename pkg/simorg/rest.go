@@ -11,8 +11,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/eca"
 )
 
 // restError is an error as the REST API answers it.
@@ -228,7 +227,7 @@ func (o *Org) table(object string) ([]row, bool) {
 	case "organization":
 		rows = []row{o.organization()}
 	case "externalclientapplication":
-		for _, rec := range o.all(metadata.Header) {
+		for _, rec := range o.all(eca.Header) {
 			rows = append(rows, row{"id": rec.id, "developername": rec.fullName, "masterlabel": rec.text("label")})
 		}
 	case "user":
@@ -236,8 +235,8 @@ func (o *Org) table(object string) ([]row, bool) {
 			rows = append(rows, o.user(i))
 		}
 	case "extlclntappoauthplcycnfg":
-		for _, rec := range o.all(metadata.OAuthPolicies) {
-			if header := o.find(metadata.Header, rec.app()); header != nil {
+		for _, rec := range o.all(eca.OAuthPolicies) {
+			if header := o.find(eca.Header, rec.app()); header != nil {
 				rows = append(rows, row{"id": rec.id, "externalclientapplicationid": header.id, "permitteduserspolicytype": rec.text("permittedUsersPolicyType")})
 			}
 		}

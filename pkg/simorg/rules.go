@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
@@ -52,10 +53,10 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 	if rec.fullName == "" {
 		return refuse("REQUIRED_FIELD_MISSING", "Required field is missing: fullName")
 	}
-	if rec.typ == metadata.Header && !developerName.MatchString(rec.fullName) {
+	if rec.typ == eca.Header && !developerName.MatchString(rec.fullName) {
 		return refuse("INVALID_FIELD", "The name %s can only contain alphanumeric characters and underscores, must begin with a letter, and must not end with an underscore", rec.fullName) // assumed wording
 	}
-	typ := metadata.Lookup(rec.typ)
+	typ := eca.Lookup(rec.typ)
 	for _, ft := range typ.Fields {
 		if ft.Required && rec.text(ft.Name) == "" {
 			return refuse("REQUIRED_FIELD_MISSING", "Required field is missing: %s", ft.Name)
@@ -75,18 +76,18 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 		}
 	}
 	switch rec.typ {
-	case metadata.OAuthSettings, metadata.GlobalOAuthSettings, metadata.PluginPolicies, metadata.OAuthPolicies, metadata.OAuthSecuritySettings:
+	case eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies, eca.OAuthPolicies, eca.OAuthSecuritySettings:
 		if err := o.checkSatellite(rec); err != nil {
 			return err
 		}
 	}
 	var err error
 	switch rec.typ {
-	case metadata.OAuthSettings:
+	case eca.OAuthSettings:
 		err = o.checkOAuthSettings(rec, existing)
-	case metadata.GlobalOAuthSettings:
+	case eca.GlobalOAuthSettings:
 		err = o.checkGlobalSettings(rec, existing)
-	case metadata.OAuthPolicies:
+	case eca.OAuthPolicies:
 		err = o.checkOAuthPolicies(rec)
 	}
 	if err != nil {
@@ -94,12 +95,12 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 	}
 	setDefaults(rec, typ)
 	o.store(rec)
-	if rec.typ == metadata.GlobalOAuthSettings && existing == nil {
+	if rec.typ == eca.GlobalOAuthSettings && existing == nil {
 		if o.config.AutoPolicies {
 			o.makePolicies(rec.app())
 		}
-		if o.config.SecuritySettings && o.of(metadata.OAuthSecuritySettings, rec.app()) == nil {
-			security := &record{typ: metadata.OAuthSecuritySettings, fullName: rec.app() + "_oauthSecurity"}
+		if o.config.SecuritySettings && o.of(eca.OAuthSecuritySettings, rec.app()) == nil {
+			security := &record{typ: eca.OAuthSecuritySettings, fullName: rec.app() + "_oauthSecurity"}
 			security.set("externalClientApplication", rec.app())
 			security.set("label", rec.text("label"))
 			o.store(security)
@@ -118,7 +119,7 @@ func setDefaults(rec *record, typ *metadata.Type) {
 			rec.set(ft.Name, text)
 		}
 	}
-	if rec.typ == metadata.Header && rec.text("distributionState") == "" {
+	if rec.typ == eca.Header && rec.text("distributionState") == "" {
 		rec.set("distributionState", "Local")
 	}
 }
@@ -126,13 +127,13 @@ func setDefaults(rec *record, typ *metadata.Type) {
 // checkSatellite applies what holds for every component that belongs to an app.
 func (o *Org) checkSatellite(rec *record) error {
 	app := rec.app()
-	if o.find(metadata.Header, app) == nil {
+	if o.find(eca.Header, app) == nil {
 		return refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id: %s", app)
 	}
-	if o.broken[strings.ToLower(app)] && rec.typ != metadata.PluginPolicies {
+	if o.broken[strings.ToLower(app)] && rec.typ != eca.PluginPolicies {
 		// The null-link state, which only deleting the components mends. That new OAuth
 		// settings meet the one text and everything else the other is assumed.
-		if rec.typ == metadata.OAuthSettings && o.find(rec.typ, rec.fullName) == nil {
+		if rec.typ == eca.OAuthSettings && o.find(rec.typ, rec.fullName) == nil {
 			return refuse("UNKNOWN_EXCEPTION", duplicateEntity)
 		}
 		return refuse("UNKNOWN_EXCEPTION", brokenOAuthLink)
@@ -141,7 +142,7 @@ func (o *Org) checkSatellite(rec *record) error {
 	// policies; that the other types say the same is assumed.
 	if other := o.of(rec.typ, app); other != nil && !strings.EqualFold(other.fullName, rec.fullName) {
 		link := "ExternalClientApplicationId"
-		if rec.typ == metadata.OAuthPolicies {
+		if rec.typ == eca.OAuthPolicies {
 			link = "ExtlClntAppOauthSettingsId"
 		}
 		return refuse("DUPLICATE_VALUE", "%s duplicates value on %s", link, other.fullName)
@@ -151,8 +152,8 @@ func (o *Org) checkSatellite(rec *record) error {
 
 func (o *Org) checkOAuthSettings(rec, existing *record) error {
 	for _, scope := range items(rec.text("commaSeparatedOauthScopes")) {
-		if !slices.Contains(metadata.Scopes, scope) {
-			return refuse(invalid, "Invalid OAuth scope: %s. Valid scopes are: %s", scope, strings.Join(metadata.Scopes, ", "))
+		if !slices.Contains(eca.Scopes(), scope) {
+			return refuse(invalid, "Invalid OAuth scope: %s. Valid scopes are: %s", scope, strings.Join(eca.Scopes(), ", "))
 		}
 	}
 	link := o.id + ":" + o.nextID("888")
@@ -167,7 +168,7 @@ func (o *Org) checkOAuthSettings(rec, existing *record) error {
 }
 
 func (o *Org) checkGlobalSettings(rec, existing *record) error {
-	if o.of(metadata.OAuthSettings, rec.app()) == nil {
+	if o.of(eca.OAuthSettings, rec.app()) == nil {
 		return refuse(invalid, noOAuthSettings)
 	}
 	key := "3MVG9" + random(40)
@@ -197,12 +198,12 @@ func (o *Org) checkGlobalSettings(rec, existing *record) error {
 
 func (o *Org) checkOAuthPolicies(rec *record) error {
 	app := rec.app()
-	plugins := o.of(metadata.PluginPolicies, app)
-	if o.of(metadata.OAuthSettings, app) == nil || o.of(metadata.GlobalOAuthSettings, app) == nil ||
+	plugins := o.of(eca.PluginPolicies, app)
+	if o.of(eca.OAuthSettings, app) == nil || o.of(eca.GlobalOAuthSettings, app) == nil ||
 		plugins == nil || !plugins.isTrue("isEnabled") || !plugins.isTrue("isOauthPluginEnabled") {
 		return refuse(invalid, oauthSettingsAbsent)
 	}
-	if global := o.of(metadata.GlobalOAuthSettings, app); rec.text("namedUserJwtSessionTimeoutType") != "" && !global.isTrue("isNamedUserJwtEnabled") {
+	if global := o.of(eca.GlobalOAuthSettings, app); rec.text("namedUserJwtSessionTimeoutType") != "" && !global.isTrue("isNamedUserJwtEnabled") {
 		return refuse(invalid, invalidPlugin)
 	}
 	if rec.isTrue("isClientCredentialsFlowEnabled") {
@@ -229,14 +230,14 @@ func (o *Org) checkOAuthPolicies(rec *record) error {
 // makePolicies creates the policy records that many orgs make by themselves.
 func (o *Org) makePolicies(app string) {
 	name := app + "_defaultPolicy"
-	if o.of(metadata.PluginPolicies, app) == nil {
-		rec := &record{typ: metadata.PluginPolicies, fullName: name}
+	if o.of(eca.PluginPolicies, app) == nil {
+		rec := &record{typ: eca.PluginPolicies, fullName: name}
 		rec.set("externalClientApplication", app)
-		setDefaults(rec, metadata.Lookup(rec.typ))
+		setDefaults(rec, eca.Lookup(rec.typ))
 		o.store(rec)
 	}
-	if o.of(metadata.OAuthPolicies, app) == nil {
-		rec := &record{typ: metadata.OAuthPolicies, fullName: name}
+	if o.of(eca.OAuthPolicies, app) == nil {
+		rec := &record{typ: eca.OAuthPolicies, fullName: name}
 		for _, v := range [][2]string{
 			{"externalClientApplication", app}, {"permittedUsersPolicyType", "AllSelfAuthorized"},
 			{"refreshTokenPolicyType", "SpecificLifetime"}, {"refreshTokenValidityPeriod", "365"}, {"refreshTokenValidityUnit", "Days"},
@@ -244,7 +245,7 @@ func (o *Org) makePolicies(app string) {
 		} {
 			rec.set(v[0], v[1])
 		}
-		setDefaults(rec, metadata.Lookup(rec.typ))
+		setDefaults(rec, eca.Lookup(rec.typ))
 		o.store(rec)
 	}
 }
@@ -259,17 +260,17 @@ func (o *Org) delete(typ, fullName string) error {
 	delete(o.records[typ], strings.ToLower(fullName))
 	app := rec.app()
 	switch typ {
-	case metadata.Header:
+	case eca.Header:
 		delete(o.broken, strings.ToLower(app))
 		o.access = slices.DeleteFunc(o.access, func(r row) bool { return r["setupentityid"] == rec.id })
-		for _, t := range metadata.Types() {
+		for _, t := range eca.Types() {
 			for _, other := range o.all(t.Name) {
 				if strings.EqualFold(other.app(), app) {
 					delete(o.records[t.Name], strings.ToLower(other.fullName))
 				}
 			}
 		}
-	case metadata.OAuthSettings:
+	case eca.OAuthSettings:
 		delete(o.broken, strings.ToLower(app))
 	}
 	return nil

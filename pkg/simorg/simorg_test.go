@@ -10,7 +10,7 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -65,7 +65,7 @@ const (
 // ready brings an app to the org, up to the given type.
 func ready(t *testing.T, org *simorg.Server, upTo string) {
 	t.Helper()
-	for _, c := range [][2]string{{metadata.Header, header}, {metadata.OAuthSettings, oauth}, {metadata.GlobalOAuthSettings, global}, {metadata.PluginPolicies, plugins}} {
+	for _, c := range [][2]string{{eca.Header, header}, {eca.OAuthSettings, oauth}, {eca.GlobalOAuthSettings, global}, {eca.PluginPolicies, plugins}} {
 		if _, answer := upsert(org, c[0], c[1]); !strings.Contains(answer, "<success>true</success>") {
 			t.Fatal(answer)
 		}
@@ -85,27 +85,27 @@ func TestRules(t *testing.T) {
 		status        int // of the answer
 		code, message string
 	}{
-		{"no such app", "", metadata.OAuthSettings, oauth, 200, "INVALID_CROSS_REFERENCE_KEY", ""},
-		{"global settings first", metadata.Header, metadata.GlobalOAuthSettings, global, 200, "", "The external client app configured in your global OAuth Settings doesn&#39;t have a valid OAuth settings configuration."},
-		{"policies first", metadata.Header, metadata.OAuthPolicies, policy, 200, "", "The OAuth settings are missing for this external client app."},
-		{"policies before the plugin is on", metadata.GlobalOAuthSettings, metadata.OAuthPolicies, policy, 200, "", "The OAuth settings are missing for this external client app."},
-		{"no run-as user", metadata.PluginPolicies, metadata.OAuthPolicies, policy + `<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>`, 200, "", "Enter a valid execution user for the OAuth client credentials flow"},
-		{"inactive run-as user", metadata.PluginPolicies, metadata.OAuthPolicies, `<fullName>App_oauthPlcy</fullName><clientCredentialsFlowUser>gone@example.com</clientCredentialsFlowUser>` + link + `<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>`, 200, "", "Enter a valid execution user"},
-		{"permission set ID", metadata.PluginPolicies, metadata.OAuthPolicies, `<fullName>App_oauthPlcy</fullName><commaSeparatedPermissionSet>Erp, 0PS000000000001</commaSeparatedPermissionSet>` + link, 200, "INVALID_FIELD", "We couldn&#39;t find permission sets called 0PS000000000001"},
-		{"session of JWT tokens that the app does not issue", metadata.PluginPolicies, metadata.OAuthPolicies, policy + `<namedUserJwtSessionTimeoutType>UserSession</namedUserJwtSessionTimeoutType>`, 200, "", "Invalid plugin settings"},
-		{"second OAuth settings", metadata.OAuthSettings, metadata.OAuthSettings, strings.Replace(oauth, "App_oauth", "Second", 1), 200, "DUPLICATE_VALUE", "duplicates value on App_oauth"},
-		{"unknown scope", metadata.Header, metadata.OAuthSettings, strings.Replace(oauth, ">Api<", ">Api, Nope<", 1), 200, "", "Nope. Valid scopes are: Address, Api"},
-		{"foreign oauthLink", metadata.Header, metadata.OAuthSettings, oauth + `<oauthLink>00D1:8881</oauthLink>`, 200, "", "There was a problem with the OAuth link. The app either isn&#39;t available on this instance"},
-		{"unknown enum value", metadata.PluginPolicies, metadata.OAuthPolicies, policy + `<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>`, 500, "", "&#39;AdminApproved&#39; is not a valid value for the enum &#39;PermittedUsersPolicyType&#39;"},
-		{"unknown field", metadata.Header, metadata.OAuthSettings, oauth + `<zzz>1</zzz>`, 500, "", "zzz invalid at this location in type ExtlClntAppOauthSettings"},
-		{"wrong order", metadata.Header, metadata.OAuthSettings, oauth + `<commaSeparatedCustomScopes>a</commaSeparatedCustomScopes>`, 500, "", "commaSeparatedCustomScopes invalid at this location"},
-		{"field twice", metadata.Header, metadata.OAuthSettings, oauth + link, 500, "", "externalClientApplication invalid at this location"},
-		{"not a boolean", metadata.OAuthSettings, metadata.GlobalOAuthSettings, global + `<isPkceRequired>yes</isPkceRequired>`, 500, "", "&#39;yes&#39; is not a valid value"},
-		{"nested field missing", metadata.Header, metadata.OAuthSettings, `<fullName>App_oauth</fullName><customAttributes><key>a</key></customAttributes>` + link, 500, "", "customAttributes.formula"},
-		{"required field missing", metadata.GlobalOAuthSettings, metadata.PluginPolicies, `<fullName>App_plcy</fullName>` + link, 200, "REQUIRED_FIELD_MISSING", "isEnabled"},
-		{"fullName in another namespace", metadata.Header, metadata.OAuthSettings, strings.Replace(oauth, "<fullName>", `<fullName xmlns="">`, 1), 500, "", "fullName invalid at this location"},
-		{"text among the fields", metadata.Header, metadata.OAuthSettings, oauth + "text", 500, "", "character data"},
-		{"bad name", "", metadata.Header, `<fullName>A b</fullName>`, 200, "INVALID_FIELD", "A b"},
+		{"no such app", "", eca.OAuthSettings, oauth, 200, "INVALID_CROSS_REFERENCE_KEY", ""},
+		{"global settings first", eca.Header, eca.GlobalOAuthSettings, global, 200, "", "The external client app configured in your global OAuth Settings doesn&#39;t have a valid OAuth settings configuration."},
+		{"policies first", eca.Header, eca.OAuthPolicies, policy, 200, "", "The OAuth settings are missing for this external client app."},
+		{"policies before the plugin is on", eca.GlobalOAuthSettings, eca.OAuthPolicies, policy, 200, "", "The OAuth settings are missing for this external client app."},
+		{"no run-as user", eca.PluginPolicies, eca.OAuthPolicies, policy + `<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>`, 200, "", "Enter a valid execution user for the OAuth client credentials flow"},
+		{"inactive run-as user", eca.PluginPolicies, eca.OAuthPolicies, `<fullName>App_oauthPlcy</fullName><clientCredentialsFlowUser>gone@example.com</clientCredentialsFlowUser>` + link + `<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>`, 200, "", "Enter a valid execution user"},
+		{"permission set ID", eca.PluginPolicies, eca.OAuthPolicies, `<fullName>App_oauthPlcy</fullName><commaSeparatedPermissionSet>Erp, 0PS000000000001</commaSeparatedPermissionSet>` + link, 200, "INVALID_FIELD", "We couldn&#39;t find permission sets called 0PS000000000001"},
+		{"session of JWT tokens that the app does not issue", eca.PluginPolicies, eca.OAuthPolicies, policy + `<namedUserJwtSessionTimeoutType>UserSession</namedUserJwtSessionTimeoutType>`, 200, "", "Invalid plugin settings"},
+		{"second OAuth settings", eca.OAuthSettings, eca.OAuthSettings, strings.Replace(oauth, "App_oauth", "Second", 1), 200, "DUPLICATE_VALUE", "duplicates value on App_oauth"},
+		{"unknown scope", eca.Header, eca.OAuthSettings, strings.Replace(oauth, ">Api<", ">Api, Nope<", 1), 200, "", "Nope. Valid scopes are: Address, Api"},
+		{"foreign oauthLink", eca.Header, eca.OAuthSettings, oauth + `<oauthLink>00D1:8881</oauthLink>`, 200, "", "There was a problem with the OAuth link. The app either isn&#39;t available on this instance"},
+		{"unknown enum value", eca.PluginPolicies, eca.OAuthPolicies, policy + `<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>`, 500, "", "&#39;AdminApproved&#39; is not a valid value for the enum &#39;PermittedUsersPolicyType&#39;"},
+		{"unknown field", eca.Header, eca.OAuthSettings, oauth + `<zzz>1</zzz>`, 500, "", "zzz invalid at this location in type ExtlClntAppOauthSettings"},
+		{"wrong order", eca.Header, eca.OAuthSettings, oauth + `<commaSeparatedCustomScopes>a</commaSeparatedCustomScopes>`, 500, "", "commaSeparatedCustomScopes invalid at this location"},
+		{"field twice", eca.Header, eca.OAuthSettings, oauth + link, 500, "", "externalClientApplication invalid at this location"},
+		{"not a boolean", eca.OAuthSettings, eca.GlobalOAuthSettings, global + `<isPkceRequired>yes</isPkceRequired>`, 500, "", "&#39;yes&#39; is not a valid value"},
+		{"nested field missing", eca.Header, eca.OAuthSettings, `<fullName>App_oauth</fullName><customAttributes><key>a</key></customAttributes>` + link, 500, "", "customAttributes.formula"},
+		{"required field missing", eca.GlobalOAuthSettings, eca.PluginPolicies, `<fullName>App_plcy</fullName>` + link, 200, "REQUIRED_FIELD_MISSING", "isEnabled"},
+		{"fullName in another namespace", eca.Header, eca.OAuthSettings, strings.Replace(oauth, "<fullName>", `<fullName xmlns="">`, 1), 500, "", "fullName invalid at this location"},
+		{"text among the fields", eca.Header, eca.OAuthSettings, oauth + "text", 500, "", "character data"},
+		{"bad name", "", eca.Header, `<fullName>A b</fullName>`, 200, "INVALID_FIELD", "A b"},
 		{"unknown type", "", "CustomObject", `<fullName>A</fullName>`, 500, "", "INVALID_TYPE"},
 		{"no type", "", "", `<fullName>A</fullName>`, 500, "", "INVALID_TYPE"},
 	} {
@@ -127,23 +127,23 @@ func TestRules(t *testing.T) {
 func TestUpsertReplacesTheWholeRecord(t *testing.T) {
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
-	ready(t, org, metadata.GlobalOAuthSettings)
-	before := org.Components(metadata.GlobalOAuthSettings)[0]
-	if _, answer := upsert(org, metadata.GlobalOAuthSettings, `<fullName>App_glbloauth</fullName><certificate>C</certificate>`+link+`<isPkceRequired>false</isPkceRequired>`); !strings.Contains(answer, "<created>false</created>") {
+	ready(t, org, eca.GlobalOAuthSettings)
+	before := org.Components(eca.GlobalOAuthSettings)[0]
+	if _, answer := upsert(org, eca.GlobalOAuthSettings, `<fullName>App_glbloauth</fullName><certificate>C</certificate>`+link+`<isPkceRequired>false</isPkceRequired>`); !strings.Contains(answer, "<created>false</created>") {
 		t.Fatal(answer)
 	}
-	if got := org.Components(metadata.GlobalOAuthSettings)[0]; got.Fields["callbackUrl"] != "" || got.Fields["certificate"] != "C" || got.Fields["isPkceRequired"] != "false" || got.Fields["consumerKey"] != before.Fields["consumerKey"] || got.Secret != before.Secret {
+	if got := org.Components(eca.GlobalOAuthSettings)[0]; got.Fields["callbackUrl"] != "" || got.Fields["certificate"] != "C" || got.Fields["isPkceRequired"] != "false" || got.Fields["consumerKey"] != before.Fields["consumerKey"] || got.Secret != before.Secret {
 		t.Errorf("got %v", got)
 	}
-	upsert(org, metadata.GlobalOAuthSettings, global)
-	if got := org.Components(metadata.GlobalOAuthSettings)[0]; got.Fields["certificate"] != "" || got.Fields["isPkceRequired"] != "true" {
+	upsert(org, eca.GlobalOAuthSettings, global)
+	if got := org.Components(eca.GlobalOAuthSettings)[0]; got.Fields["certificate"] != "" || got.Fields["isPkceRequired"] != "true" {
 		t.Errorf("the fields that were left out are %v", got.Fields)
 	}
 	if _, answer := call(org, "readMetadata", `<type>ExtlClntAppGlobalOauthSettings</type><fullNames>App_glbloauth</fullNames><fullNames>None</fullNames>`); !strings.Contains(answer, before.Fields["consumerKey"]) || strings.Contains(answer, before.Secret) || strings.Contains(answer, "consumerSecret") || !strings.Contains(answer, `<records xsi:nil="true"/>`) {
 		t.Error(answer)
 	}
-	upsert(org, metadata.GlobalOAuthSettings, global+`<shouldRotateConsumerKey>true</shouldRotateConsumerKey>`)
-	if got := org.Components(metadata.GlobalOAuthSettings)[0]; got.Fields["consumerKey"] == before.Fields["consumerKey"] || got.Fields["shouldRotateConsumerKey"] != "false" {
+	upsert(org, eca.GlobalOAuthSettings, global+`<shouldRotateConsumerKey>true</shouldRotateConsumerKey>`)
+	if got := org.Components(eca.GlobalOAuthSettings)[0]; got.Fields["consumerKey"] == before.Fields["consumerKey"] || got.Fields["shouldRotateConsumerKey"] != "false" {
 		t.Error("the consumer key was not rotated")
 	}
 }
@@ -151,11 +151,11 @@ func TestUpsertReplacesTheWholeRecord(t *testing.T) {
 func TestAutoPolicies(t *testing.T) {
 	org := simorg.Start(simorg.Config{AutoPolicies: true})
 	defer org.Close()
-	ready(t, org, metadata.GlobalOAuthSettings)
-	if got := org.Components(metadata.OAuthPolicies); len(got) != 1 || got[0].FullName != "App_defaultPolicy" || got[0].Fields["refreshTokenValidityPeriod"] != "365" {
+	ready(t, org, eca.GlobalOAuthSettings)
+	if got := org.Components(eca.OAuthPolicies); len(got) != 1 || got[0].FullName != "App_defaultPolicy" || got[0].Fields["refreshTokenValidityPeriod"] != "365" {
 		t.Errorf("the OAuth policies are %v", got)
 	}
-	if _, answer := upsert(org, metadata.OAuthPolicies, policy); !strings.Contains(answer, "ExtlClntAppOauthSettingsId duplicates value on App_defaultPolicy") {
+	if _, answer := upsert(org, eca.OAuthPolicies, policy); !strings.Contains(answer, "ExtlClntAppOauthSettingsId duplicates value on App_defaultPolicy") {
 		t.Error(answer)
 	}
 }
@@ -165,7 +165,7 @@ func TestLimitsAndVersions(t *testing.T) {
 	defer org.Close()
 	var eleven []string
 	for i := range 11 {
-		eleven = append(eleven, metadata.Header, fmt.Sprintf("<fullName>App%d</fullName>", i))
+		eleven = append(eleven, eca.Header, fmt.Sprintf("<fullName>App%d</fullName>", i))
 	}
 	session := org.AccessToken()
 	body := func(operation, content string) string {
@@ -214,7 +214,7 @@ func TestCreateUpdateDelete(t *testing.T) {
 			t.Errorf("%s: %s", step.operation, answer)
 		}
 	}
-	if left := org.Components(metadata.OAuthSettings); len(left) > 0 {
+	if left := org.Components(eca.OAuthSettings); len(left) > 0 {
 		t.Errorf("the app's deletion left %v", left)
 	}
 }
@@ -222,8 +222,8 @@ func TestCreateUpdateDelete(t *testing.T) {
 func source(files map[string]string) fstest.MapFS {
 	fsys := fstest.MapFS{"src/README.md": {Data: []byte("passed over")}}
 	for name, content := range files {
-		root := metadata.Header
-		for _, typ := range metadata.Types() {
+		root := eca.Header
+		for _, typ := range eca.Types() {
 			if strings.HasSuffix(name, "."+typ.Suffix+"-meta.xml") {
 				root = typ.Name
 			}
@@ -246,12 +246,12 @@ func TestDeploy(t *testing.T) {
 	}{{"Packaged", false, true}, {"Packaged", true, true}, {"Local", false, false}, {"Local", true, true}} {
 		org := simorg.Start(simorg.Config{Kind: simorg.Scratch, RefuseLocalOnScratch: test.refuseLocal})
 		defer org.Close()
-		ready(t, org, metadata.OAuthSettings)
+		ready(t, org, eca.OAuthSettings)
 		if err := org.Deploy(source(map[string]string{"App.eca-meta.xml": "<distributionState>" + test.state + "</distributionState>"}), "src"); err != nil {
 			t.Fatal(err)
 		}
 		err := org.Deploy(source(globalFile), "src")
-		if said := errors.As(err, &failure) && failure.Problem == "Ephemeral orgs such as scratch orgs can't be used to deploy packaged ECAs" && failure.Type == metadata.GlobalOAuthSettings; said != test.refused || !test.refused && err != nil {
+		if said := errors.As(err, &failure) && failure.Problem == "Ephemeral orgs such as scratch orgs can't be used to deploy packaged ECAs" && failure.Type == eca.GlobalOAuthSettings; said != test.refused || !test.refused && err != nil {
 			t.Errorf("%s on a scratch org that refuses Local apps %v: got %v", test.state, test.refuseLocal, err)
 		}
 	}
@@ -262,19 +262,19 @@ func TestDeploy(t *testing.T) {
 	if err := org.Deploy(source(oauthFile), "src"); err != nil {
 		t.Fatal(err)
 	}
-	if _, answer := upsert(org, metadata.GlobalOAuthSettings, global); !strings.Contains(answer, "&#34;oauthLink&#34; is null") {
+	if _, answer := upsert(org, eca.GlobalOAuthSettings, global); !strings.Contains(answer, "&#34;oauthLink&#34; is null") {
 		t.Error(answer)
 	}
-	if _, answer := upsert(org, metadata.OAuthSettings, strings.Replace(oauth, "App_oauth", "Second", 1)); !strings.Contains(answer, "duplicate key value violates unique constraint &#34;ak3tl_setup_entity_data&#34;") {
+	if _, answer := upsert(org, eca.OAuthSettings, strings.Replace(oauth, "App_oauth", "Second", 1)); !strings.Contains(answer, "duplicate key value violates unique constraint &#34;ak3tl_setup_entity_data&#34;") {
 		t.Error(answer)
 	}
 	call(org, "deleteMetadata", `<type>ExtlClntAppOauthSettings</type><fullNames>App_oauth</fullNames>`)
-	ready(t, org, metadata.PluginPolicies)
+	ready(t, org, eca.PluginPolicies)
 	// Deploying the header again touches nothing, and a deploy is all or nothing.
-	if err := org.Deploy(source(map[string]string{"App.eca-meta.xml": "<label>New</label>", "X.eca-meta.xml": "", "App_oauthPlcy.ecaOauthPlcy-meta.xml": link + "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"}), "src"); !errors.As(err, &failure) || len(org.Components(metadata.Header)) != 1 {
+	if err := org.Deploy(source(map[string]string{"App.eca-meta.xml": "<label>New</label>", "X.eca-meta.xml": "", "App_oauthPlcy.ecaOauthPlcy-meta.xml": link + "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"}), "src"); !errors.As(err, &failure) || len(org.Components(eca.Header)) != 1 {
 		t.Errorf("got %v", err)
 	}
-	if err := org.Deploy(source(map[string]string{"App.eca-meta.xml": "", "App_oauthPlcy.ecaOauthPlcy-meta.xml": link}), "src"); err != nil || len(org.Components(metadata.GlobalOAuthSettings)) != 1 {
+	if err := org.Deploy(source(map[string]string{"App.eca-meta.xml": "", "App_oauthPlcy.ecaOauthPlcy-meta.xml": link}), "src"); err != nil || len(org.Components(eca.GlobalOAuthSettings)) != 1 {
 		t.Errorf("got %v", err)
 	}
 	if err := org.Deploy(source(map[string]string{"App.eca-meta.xml": "<nope/>"}), "src"); !errors.As(err, &failure) || !strings.Contains(failure.Problem, "nope invalid at this location") {
@@ -297,7 +297,7 @@ func TestWholeAppInOneDeploy(t *testing.T) {
 		if err := org.Deploy(source(whole), "src"); err != nil {
 			t.Fatal(err)
 		}
-		global, settings := org.Components(metadata.GlobalOAuthSettings)[0], org.Components(metadata.OAuthSettings)[0]
+		global, settings := org.Components(eca.GlobalOAuthSettings)[0], org.Components(eca.OAuthSettings)[0]
 		if !strings.HasPrefix(global.Fields["consumerKey"], "3MVG9") || !strings.HasPrefix(settings.Fields["oauthLink"], org.ID()+":888") {
 			t.Errorf("the consumer is %s, the link %s", global.Fields["consumerKey"], settings.Fields["oauthLink"])
 		}
@@ -306,7 +306,7 @@ func TestWholeAppInOneDeploy(t *testing.T) {
 		}
 		key = global.Fields["consumerKey"]
 	}
-	if security := org.Components(metadata.OAuthSecuritySettings); len(security) != 1 || security[0].Fields["externalClientApplication"] != "App" {
+	if security := org.Components(eca.OAuthSecuritySettings); len(security) != 1 || security[0].Fields["externalClientApplication"] != "App" {
 		t.Errorf("the security settings that the org makes are %v", security)
 	}
 	// They come back with a retrieve, so a deploy brings them.
@@ -318,7 +318,7 @@ func TestWholeAppInOneDeploy(t *testing.T) {
 func TestREST(t *testing.T) {
 	org := simorg.Start(simorg.Config{Kind: simorg.Scratch})
 	defer org.Close()
-	ready(t, org, metadata.Header)
+	ready(t, org, eca.Header)
 	get := func(path, token string) (int, string) {
 		req, err := http.NewRequest("GET", org.URL+path, nil)
 		if err != nil {
@@ -354,17 +354,17 @@ func TestFaultsAndRecord(t *testing.T) {
 	org.Inject(simorg.SOAPFault("SERVER_UNAVAILABLE", "busy"))
 	org.Inject(simorg.Fault{After: true, Drop: true})
 	org.Inject(simorg.Fault{Truncate: 10})
-	if status, answer := upsert(org, metadata.Header, header); status != 500 || !strings.Contains(answer, "sf:SERVER_UNAVAILABLE") || len(org.Components(metadata.Header)) > 0 {
+	if status, answer := upsert(org, eca.Header, header); status != 500 || !strings.Contains(answer, "sf:SERVER_UNAVAILABLE") || len(org.Components(eca.Header)) > 0 {
 		t.Errorf("HTTP %d %s", status, answer)
 	}
-	if status, _ := upsert(org, metadata.Header, header); status != 0 || len(org.Components(metadata.Header)) != 1 {
+	if status, _ := upsert(org, eca.Header, header); status != 0 || len(org.Components(eca.Header)) != 1 {
 		t.Error("the org did not act, or the connection was not cut")
 	}
-	if _, answer := upsert(org, metadata.Header, header); !strings.Contains(answer, "EOF") {
+	if _, answer := upsert(org, eca.Header, header); !strings.Contains(answer, "EOF") {
 		t.Errorf("got %s", answer)
 	}
 	requests := org.Requests()
-	if len(requests) != 3 || requests[0].Operation != "upsertMetadata" || requests[0].Type != metadata.Header || requests[0].FullNames[0] != "App" || !requests[0].Writes() || requests[0].Status != 500 || requests[1].Status != 0 {
+	if len(requests) != 3 || requests[0].Operation != "upsertMetadata" || requests[0].Type != eca.Header || requests[0].FullNames[0] != "App" || !requests[0].Writes() || requests[0].Status != 500 || requests[1].Status != 0 {
 		t.Errorf("the record is %+v", requests)
 	}
 	org.ForgetRequests()
@@ -401,7 +401,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	for _, c := range org.Components(metadata.Header) {
+	for _, c := range org.Components(eca.Header) {
 		fmt.Println(c.FullName, c.Fields["distributionState"])
 	}
 	policies := fstest.MapFS{"MyApp_oauthPlcy.ecaOauthPlcy-meta.xml": {Data: []byte(

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
@@ -353,7 +354,7 @@ func namesOf(c call) (*metadata.Type, []string, error) {
 			return nil, nil, unexpected(n, c.operation.name.Local)
 		}
 	}
-	typ := metadata.Lookup(c.operation.value("type"))
+	typ := eca.Lookup(c.operation.value("type"))
 	if typ == nil || typ.Since > c.version {
 		return nil, nil, unknownType(c.operation.value("type"))
 	}
@@ -367,7 +368,7 @@ func (o *Org) list(c call) (string, error) {
 		switch n.name.Local {
 		case "queries":
 			queries++
-			typ := metadata.Lookup(n.value("type"))
+			typ := eca.Lookup(n.value("type"))
 			if typ == nil || typ.Since > c.version {
 				return "", unknownType(n.value("type"))
 			}
@@ -401,7 +402,7 @@ func (o *Org) listType(typ *metadata.Type) string {
 func (o *Org) describeMetadata() string {
 	var b strings.Builder
 	b.WriteString("<result>")
-	for _, typ := range metadata.Types() {
+	for _, typ := range eca.Types() {
 		b.WriteString("<metadataObjects>" + element("directoryName", typ.Folder) + element("inFolder", "false") + element("metaFile", "false") +
 			element("suffix", typ.Suffix) + element("xmlName", typ.Name) + "</metadataObjects>")
 	}

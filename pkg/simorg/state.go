@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/eca"
 )
 
 // savedState is what Save writes.
@@ -47,7 +47,7 @@ func (o *Org) Save(w io.Writer) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := savedState{Org: o.id, Kind: o.config.Kind, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts, Access: o.access, Assignments: o.assignments}
-	for _, typ := range metadata.Types() {
+	for _, typ := range eca.Types() {
 		for _, rec := range o.all(typ.Name) {
 			s.Records = append(s.Records, savedRecord{rec.typ, rec.fullName, rec.id, saveValues(rec.fields), rec.secret})
 		}
@@ -75,7 +75,7 @@ func (o *Org) Load(r io.Reader) error {
 		return fmt.Errorf("this is the state of a %s org, not of a %s one", s.Kind, o.config.Kind)
 	}
 	for _, saved := range s.Records {
-		if metadata.Lookup(saved.Type) == nil {
+		if eca.Lookup(saved.Type) == nil {
 			return fmt.Errorf("this state holds %s, which no simulated org has", saved.Type)
 		}
 	}

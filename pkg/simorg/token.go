@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/eca"
 )
 
 const tokenPath = "/services/oauth2/token"
@@ -105,14 +105,14 @@ func (o *Org) checkJWT(assertion string) *tokenError {
 // consumer's key and secret, the flow on in the global settings and in the OAuth
 // policies, and a run-as user there.
 func (o *Org) checkClientCredentials(id, secret string) *tokenError {
-	for _, global := range o.all(metadata.GlobalOAuthSettings) {
+	for _, global := range o.all(eca.GlobalOAuthSettings) {
 		if global.text("consumerKey") != id {
 			continue
 		}
 		if global.secret != secret {
 			return &tokenError{"invalid_client", "invalid client credentials"}
 		}
-		policies := o.of(metadata.OAuthPolicies, global.app())
+		policies := o.of(eca.OAuthPolicies, global.app())
 		if !global.isTrue("isClientCredentialsFlowEnabled") || policies == nil || !policies.isTrue("isClientCredentialsFlowEnabled") {
 			return &tokenError{"invalid_grant", "request not supported on this domain"} // assumed wording
 		}

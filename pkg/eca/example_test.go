@@ -1,13 +1,14 @@
-package metadata_test
+package eca_test
 
 import (
 	"fmt"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-func ExampleComponent_Overlay() {
+func ExampleLookup() {
 	existing, err := metadata.Parse(strings.NewReader(`<ExtlClntAppGlobalOauthSettings xmlns="http://soap.sforce.com/2006/04/metadata">
 	<callbackUrl>https://erp.example.com/callback</callbackUrl>
 	<externalClientApplication>MyApp</externalClientApplication>
@@ -21,7 +22,7 @@ func ExampleComponent_Overlay() {
 	wanted := make(metadata.Stated)
 	wanted.Set("callbackUrl", "https://erp.example.com/callback")
 	wanted.Set("isDeviceFlowEnabled", "true")
-	result, changes := existing.Overlay(wanted)
+	result, changes := eca.Lookup(existing.Type).Overlay(existing, wanted)
 	for _, c := range changes {
 		fmt.Println(c.Field, c.From, "→", c.To)
 	}
@@ -31,9 +32,9 @@ func ExampleComponent_Overlay() {
 	// kept
 }
 
-func ExampleType_State() {
-	global := metadata.Lookup(metadata.GlobalOAuthSettings)
-	_, err := global.State("settings", map[string]any{"callbackURL": "https://erp.example.com"})
+func ExampleTypes() {
+	global := eca.Types().Lookup(eca.GlobalOAuthSettings)
+	_, err := global.ParseSettings("settings", map[string]any{"callbackURL": "https://erp.example.com"})
 	fmt.Println(err)
 	// Output:
 	// settings.callbackURL: ExtlClntAppGlobalOauthSettings has no such field; did you mean callbackUrl?

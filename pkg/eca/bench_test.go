@@ -1,10 +1,11 @@
-package metadata_test
+package eca_test
 
 import (
 	"bytes"
 	"encoding/xml"
 	"testing"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -75,7 +76,7 @@ func BenchmarkOverlay(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, changes := c.Overlay(stated); len(changes) > 0 {
+		if _, changes := eca.Lookup(c.Type).Overlay(c, stated); len(changes) > 0 {
 			b.Fatal(changes)
 		}
 	}

@@ -1,13 +1,17 @@
-package metadata
+package eca
 
 import (
+	"bytes"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-func settings(t *testing.T, typ, text string) Stated {
+func settings(t *testing.T, typ, text string) metadata.Stated {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
@@ -15,7 +19,7 @@ func settings(t *testing.T, typ, text string) Stated {
 	if err := d.Decode(&value); err != nil {
 		t.Fatal(err)
 	}
-	stated, err := Lookup(typ).State("x", value)
+	stated, err := Lookup(typ).ParseSettings("x", value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,13 +29,13 @@ func settings(t *testing.T, typ, text string) Stated {
 // TestOverlaySeesWhatMeansTheSame lists pairs of what an org shows and what a
 // project states, and whether that is a difference.
 func TestOverlaySeesWhatMeansTheSame(t *testing.T) {
-	field := func(name, text string) []Field { return []Field{{Name: name, Text: text}} }
-	ipRange := func(from, to string) Field {
-		return Field{Name: "trustedIpRanges", Fields: []Field{{Name: "startIpAddress", Text: from}, {Name: "endIpAddress", Text: to}}}
+	field := func(name, text string) []metadata.Field { return []metadata.Field{{Name: name, Text: text}} }
+	ipRange := func(from, to string) metadata.Field {
+		return metadata.Field{Name: "trustedIpRanges", Fields: []metadata.Field{{Name: "startIpAddress", Text: from}, {Name: "endIpAddress", Text: to}}}
 	}
 	for _, test := range []struct {
 		typ    string
-		has    []Field
+		has    []metadata.Field
 		stated string
 		differ bool
 	}{
@@ -48,17 +52,17 @@ func TestOverlaySeesWhatMeansTheSame(t *testing.T) {
 		{GlobalOAuthSettings, field("label", ""), `{"label": ""}`, false},
 		{GlobalOAuthSettings, field("label", "x"), `{"label": ""}`, true},
 		{GlobalOAuthSettings, field("certificate", "-----BEGIN CERTIFICATE-----\nAB\nCD\n-----END CERTIFICATE-----"), `{"certificate": "-----BEGIN CERTIFICATE-----ABCD-----END CERTIFICATE-----"}`, false},
-		{GlobalOAuthSettings, []Field{{Name: "idTokenConfig", Fields: []Field{{Name: "idTokenValidityInMinutes", Text: "2"}, {Name: "idTokenAudience", Text: "a"}}}}, `{"idTokenConfig": {"idTokenValidityInMinutes": 2}}`, false},
-		{GlobalOAuthSettings, []Field{{Name: "idTokenConfig", Fields: []Field{{Name: "idTokenValidityInMinutes", Text: "2"}}}}, `{"idTokenConfig": {"idTokenValidityInMinutes": 3}}`, true},
-		{OAuthSettings, []Field{ipRange("1", "2"), ipRange("3", "4")}, `{"trustedIpRanges": [{"startIpAddress": "3", "endIpAddress": "4"}, {"startIpAddress": "1", "endIpAddress": "2"}]}`, false},
-		{OAuthSettings, []Field{ipRange("1", "2")}, `{"trustedIpRanges": []}`, true},
+		{GlobalOAuthSettings, []metadata.Field{{Name: "idTokenConfig", Fields: []metadata.Field{{Name: "idTokenValidityInMinutes", Text: "2"}, {Name: "idTokenAudience", Text: "a"}}}}, `{"idTokenConfig": {"idTokenValidityInMinutes": 2}}`, false},
+		{GlobalOAuthSettings, []metadata.Field{{Name: "idTokenConfig", Fields: []metadata.Field{{Name: "idTokenValidityInMinutes", Text: "2"}}}}, `{"idTokenConfig": {"idTokenValidityInMinutes": 3}}`, true},
+		{OAuthSettings, []metadata.Field{ipRange("1", "2"), ipRange("3", "4")}, `{"trustedIpRanges": [{"startIpAddress": "3", "endIpAddress": "4"}, {"startIpAddress": "1", "endIpAddress": "2"}]}`, false},
+		{OAuthSettings, []metadata.Field{ipRange("1", "2")}, `{"trustedIpRanges": []}`, true},
 		{OAuthSettings, nil, `{"trustedIpRanges": []}`, false},
 		{OAuthSettings, field("assetTokenValidity", "0600"), `{"assetTokenValidity": 600}`, false},
 		{PluginPolicies, field("startPage", "None"), `{"startPage": "OAuth"}`, true},
 	} {
 		t.Run(test.stated, func(t *testing.T) {
-			c := &Component{Type: test.typ, FullName: "x", Fields: test.has}
-			_, changes := c.Overlay(settings(t, test.typ, test.stated))
+			c := &metadata.Component{Type: test.typ, FullName: "x", Fields: test.has}
+			_, changes := Lookup(c.Type).Overlay(c, settings(t, test.typ, test.stated))
 			if (len(changes) > 0) != test.differ {
 				t.Errorf("%v against %s gives the changes %v", test.has, test.stated, changes)
 			}
@@ -67,24 +71,25 @@ func TestOverlaySeesWhatMeansTheSame(t *testing.T) {
 }
 
 func TestOverlayKeepsEverythingElse(t *testing.T) {
-	c := &Component{Type: GlobalOAuthSettings, FullName: "odd name", Fields: []Field{
+	c := &metadata.Component{Type: GlobalOAuthSettings, FullName: "odd name", Fields: []metadata.Field{
 		{Name: "callbackUrl", Text: "https://old.example.com"},
 		{Name: "consumerKey", Text: "3MVG9KEY"},
 		{Name: "consumerSecret", Text: "SECRET"},
 		{Name: "externalClientApplication", Text: "App"},
 		{Name: "futureList", Text: "a"},
 		{Name: "futureList", Text: "b"},
-		{Name: "futureStruct", Fields: []Field{{Name: "deep", Text: "1"}}},
-		{Name: "idTokenConfig", Fields: []Field{{Name: "idTokenAudience", Text: "aud"}, {Name: "idTokenValidityInMinutes", Text: "2"}}},
+		{Name: "futureStruct", Fields: []metadata.Field{{Name: "deep", Text: "1"}}},
+		{Name: "idTokenConfig", Fields: []metadata.Field{{Name: "idTokenAudience", Text: "aud"}, {Name: "idTokenValidityInMinutes", Text: "2"}}},
 		{Name: "isPkceRequired", Text: "true"},
 		{Name: "shouldRotateConsumerKey", Text: "true"},
 	}}
 	before := fmt.Sprint(c)
-	got, changes := c.Overlay(settings(t, GlobalOAuthSettings, `{"callbackUrl": "https://new.example.com", "idTokenConfig": {"idTokenValidityInMinutes": 9}}`))
-	encoded, err := encode(t, got)
-	if err != nil {
+	got, changes := Lookup(c.Type).Overlay(c, settings(t, GlobalOAuthSettings, `{"callbackUrl": "https://new.example.com", "idTokenConfig": {"idTokenValidityInMinutes": 9}}`))
+	var b bytes.Buffer
+	if err := xml.NewEncoder(&b).EncodeElement(got, xml.StartElement{Name: xml.Name{Local: "metadata"}}); err != nil {
 		t.Fatal(err)
 	}
+	encoded := b.String()
 	want := `<metadata xsi:type="ExtlClntAppGlobalOauthSettings"><fullName>odd name</fullName><callbackUrl>https://new.example.com</callbackUrl>` +
 		`<externalClientApplication>App</externalClientApplication><futureList>a</futureList><futureList>b</futureList>` +
 		`<futureStruct><deep>1</deep></futureStruct><idTokenConfig><idTokenAudience>aud</idTokenAudience><idTokenValidityInMinutes>9</idTokenValidityInMinutes></idTokenConfig>` +
@@ -101,8 +106,8 @@ func TestOverlayKeepsEverythingElse(t *testing.T) {
 }
 
 func TestChangesShowNoSecret(t *testing.T) {
-	c := &Component{Type: GlobalOAuthSettings, Fields: []Field{{Name: "consumerKey", Text: "3MVG9abcdefghijklmnopqrstuvwxyz"}, {Name: "consumerSecret", Text: "TOPSECRET"}}}
-	_, changes := c.Overlay(Stated{"consumerKey": {{Name: "consumerKey", Text: "3MVG9abcdefghijklmnopqrstuvwxyz"}}, "consumerSecret": {{Name: "consumerSecret", Text: "TOPSECRET"}}, "certificate": {{Name: "certificate", Text: "-----BEGIN CERTIFICATE-----AAAA"}}})
+	c := &metadata.Component{Type: GlobalOAuthSettings, Fields: []metadata.Field{{Name: "consumerKey", Text: "3MVG9abcdefghijklmnopqrstuvwxyz"}, {Name: "consumerSecret", Text: "TOPSECRET"}}}
+	_, changes := Lookup(c.Type).Overlay(c, metadata.Stated{"consumerKey": {{Name: "consumerKey", Text: "3MVG9abcdefghijklmnopqrstuvwxyz"}}, "consumerSecret": {{Name: "consumerSecret", Text: "TOPSECRET"}}, "certificate": {{Name: "certificate", Text: "-----BEGIN CERTIFICATE-----AAAA"}}})
 	text := fmt.Sprint(changes)
 	for _, secret := range []string{"abcdefghij", "TOPSECRET", "BEGIN CERTIFICATE"} {
 		if strings.Contains(text, secret) {

@@ -1,4 +1,4 @@
-package metadata
+package eca
 
 import (
 	"encoding/json"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 func TestStateRefuses(t *testing.T) {
@@ -35,7 +36,7 @@ func TestStateRefuses(t *testing.T) {
 		{OAuthSettings, `{"clientAssertionCertificate": "-----BEGIN PRIVATE KEY-----abc"}`, "x.clientAssertionCertificate: holds a private key"},
 		{OAuthSettings, `"abc"`, "x: must be an object with fields of ExtlClntAppOauthSettings, not a string"},
 		{GlobalOAuthSettings, `{"certificate": "certs/uat.crt"}`, `x.certificate: must be a certificate in PEM, or {"file"`},
-		{GlobalOAuthSettings, `{"callbackUrl": "not a url"}`, `x.callbackUrl: "not a url" is no URL`},
+		{GlobalOAuthSettings, `{"callbackUrl": "not a url"}`, `x.callbackUrl: "not a url" is not a URL`},
 		{OAuthSettings, `{"trustedIpRanges": {}}`, "x.trustedIpRanges: must be an array of objects, not an object"},
 		{OAuthSettings, `{"trustedIpRanges": [{"startIpAddress": "1.1.1.1"}]}`, "x.trustedIpRanges[0]: lacks endIpAddress"},
 		{OAuthSettings, `{"commaSeparatedOauthScopes": ["api"]}`, `x.commaSeparatedOauthScopes: the scope "api" is called Api in metadata`},
@@ -50,8 +51,8 @@ func TestStateRefuses(t *testing.T) {
 			if err := d.Decode(&value); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Lookup(test.typ).State("x", value)
-			var settingErr *SettingError
+			_, err := Lookup(test.typ).ParseSettings("x", value)
+			var settingErr *metadata.SettingError
 			if !errors.As(err, &settingErr) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}

@@ -1,4 +1,4 @@
-package sfp
+package eca
 
 import (
 	"bytes"
@@ -7,18 +7,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/sfp"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// settingsPath is where eca's settings stand in a project file.
+// settingsPath is where these settings stand in a project file.
 const settingsPath = "plugins.eca"
+
+// defaultEnvironment serves sandboxes and scratch orgs without an environment of their own,
+// as sfp's folder of that name does.
+const defaultEnvironment = sfp.DefaultFolder
 
 // Settings is what a project wants of its apps: plugins.eca of the project file.
 // Everything in it is optional.
@@ -50,7 +56,7 @@ const (
 type AppSettings struct {
 	OAuthSettings       metadata.Stated // "oauthSettings"
 	GlobalOAuthSettings metadata.Stated // "globalOauthSettings"
-	PluginPolicies      metadata.Stated // "policies"
+	PluginPolicies      metadata.Stated // "pluginPolicies", and "policies", as it was called
 
 	// ApplyPolicies says that the environment's OAuth policies are brought to the
 	// org right away: "applyPolicies". nil leaves it to the project's.
@@ -66,51 +72,151 @@ type AppSettings struct {
 	AssignToRunAsUser *bool
 
 	// Environments is what differs by environment, by alias: "environments".
-	// See For.
+	// See Settings.For.
 	Environments map[string]AppSettings
+
+	oldPolicies bool // the plugin policies stand under "policies"
 }
 
-// Of returns the statements about one type, one of metadata.OAuthSettings,
-// metadata.GlobalOAuthSettings and metadata.PluginPolicies.
+// Key returns the name under which settings state a type of component: "pluginPolicies",
+// for one, or "policies" where they say so still.
+func (a AppSettings) Key(typ string) string {
+	switch typ {
+	case OAuthSettings:
+		return "oauthSettings"
+	case GlobalOAuthSettings:
+		return "globalOauthSettings"
+	case PluginPolicies:
+		if a.oldPolicies {
+			return "policies"
+		}
+		return "pluginPolicies"
+	}
+	return ""
+}
+
+// Of returns the statements about one type, one of OAuthSettings,
+// GlobalOAuthSettings and PluginPolicies.
 func (a AppSettings) Of(typ string) metadata.Stated {
 	switch typ {
-	case metadata.OAuthSettings:
+	case OAuthSettings:
 		return a.OAuthSettings
-	case metadata.GlobalOAuthSettings:
+	case GlobalOAuthSettings:
 		return a.GlobalOAuthSettings
-	case metadata.PluginPolicies:
+	case PluginPolicies:
 		return a.PluginPolicies
 	}
 	return nil
 }
 
-// For returns what is wanted in the environment of an org: the app's own
-// statements with those of the environment laid over them. The environment is
-// chosen as sfp chooses a folder: by the alias, case and all, and where there is
-// none of that name, default for sandboxes. It also returns the environment's
-// name, "" where none serves, which is no error.
-func (a AppSettings) For(alias string, sandbox bool) (AppSettings, string) {
+// Effective is what a project wants of one app in one environment.
+type Effective struct {
+	AppSettings
+
+	// Environment is the environment whose settings took part, "" for none.
+	Environment string
+
+	// ApplyPolicies says whether the OAuth policies are brought to the org right away, by
+	// what the environment, the app or the project says, in this order.
+	ApplyPolicies bool
+}
+
+// For returns what is wanted of an app in the environment of an org: the app's own
+// statements with those of the environment laid over them. The environment is chosen as
+// sfp chooses a folder: by the alias, case and all, and where there is none of that name,
+// default for sandboxes.
+func (s Settings) For(app, alias string, sandbox bool) Effective {
+	a := s.Apps[app]
 	name := alias
 	environment, ok := a.Environments[alias]
 	if !ok && sandbox {
-		name = DefaultFolder
-		environment, ok = a.Environments[DefaultFolder]
+		name = defaultEnvironment
+		environment, ok = a.Environments[defaultEnvironment]
 	}
 	if !ok {
 		environment, name = AppSettings{}, ""
 	}
-	permissionSets := a.PermissionSets
-	if environment.PermissionSets != nil {
-		permissionSets = environment.PermissionSets
+	if environment.PermissionSets == nil {
+		environment.PermissionSets = a.PermissionSets
 	}
-	return AppSettings{
-		ApplyPolicies:       cmp.Or(environment.ApplyPolicies, a.ApplyPolicies),
-		PermissionSets:      permissionSets,
-		AssignToRunAsUser:   cmp.Or(environment.AssignToRunAsUser, a.AssignToRunAsUser),
-		OAuthSettings:       environment.OAuthSettings.Over(a.OAuthSettings),
-		GlobalOAuthSettings: environment.GlobalOAuthSettings.Over(a.GlobalOAuthSettings),
-		PluginPolicies:      environment.PluginPolicies.Over(a.PluginPolicies),
-	}, name
+	environment.ApplyPolicies = cmp.Or(environment.ApplyPolicies, a.ApplyPolicies)
+	environment.AssignToRunAsUser = cmp.Or(environment.AssignToRunAsUser, a.AssignToRunAsUser)
+	environment.OAuthSettings = environment.OAuthSettings.Over(a.OAuthSettings)
+	environment.GlobalOAuthSettings = environment.GlobalOAuthSettings.Over(a.GlobalOAuthSettings)
+	environment.PluginPolicies = environment.PluginPolicies.Over(a.PluginPolicies)
+	apply := s.ApplyPolicies
+	if environment.ApplyPolicies != nil {
+		apply = *environment.ApplyPolicies
+	}
+	return Effective{environment, name, apply}
+}
+
+// OldKeys returns the paths of settings that stand under a name that they had once.
+func (s Settings) OldKeys() (paths []string) {
+	for _, app := range slices.Sorted(maps.Keys(s.Apps)) {
+		at := settingsPath + ".apps." + app
+		if s.Apps[app].oldPolicies {
+			paths = append(paths, at+".policies")
+		}
+		for _, alias := range slices.Sorted(maps.Keys(s.Apps[app].Environments)) {
+			if s.Apps[app].Environments[alias].oldPolicies {
+				paths = append(paths, at+".environments."+alias+".policies")
+			}
+		}
+	}
+	return paths
+}
+
+// Project is a project file with what it says of External Client Apps.
+type Project struct {
+	*sfp.Project
+	Settings Settings
+}
+
+// ReadProject reads a project file. What is not of External Client Apps may be as it likes,
+// as long as it is JSON; plugins.eca is checked strictly. An error is a *sfp.ProjectError,
+// which wraps a *metadata.SettingError where a setting is wrong.
+func ReadProject(fsys fs.FS, name string) (*Project, error) {
+	project, err := sfp.ReadProject(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := ParseSettings(project.Plugins)
+	if err != nil {
+		return nil, &sfp.ProjectError{File: name, Err: err}
+	}
+	return &Project{project, settings}, nil
+}
+
+// ParseProject reads the content of a project file, as ReadProject does.
+func ParseProject(data []byte) (*Project, error) {
+	project, err := sfp.ParseProject(data)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := ParseSettings(project.Plugins)
+	if err != nil {
+		return nil, err
+	}
+	return &Project{project, settings}, nil
+}
+
+// ParseSettings reads the settings among those of all plugins of a project file, by the
+// plugin's name. An error is, or wraps, a *metadata.SettingError as a rule.
+func ParseSettings(plugins map[string]json.RawMessage) (Settings, error) {
+	settings := Settings{Preflight: PreflightFail}
+	for _, name := range slices.Sorted(maps.Keys(plugins)) {
+		switch {
+		case name == "eca":
+			var err error
+			if settings, err = parseSettings(plugins[name]); err != nil {
+				return Settings{}, err
+			}
+		case strings.EqualFold(name, "eca"):
+			return Settings{}, fmt.Errorf("plugins.%s: eca's settings are under plugins.eca, in lower case", name)
+		}
+	}
+	return settings, nil
 }
 
 func parseSettings(data []byte) (Settings, error) {
@@ -202,9 +308,10 @@ func parseAppSettings(at string, value any, more ...string) (AppSettings, map[st
 		key, typ string
 		into     *metadata.Stated
 	}{
-		{"oauthSettings", metadata.OAuthSettings, &app.OAuthSettings},
-		{"globalOauthSettings", metadata.GlobalOAuthSettings, &app.GlobalOAuthSettings},
-		{"policies", metadata.PluginPolicies, &app.PluginPolicies},
+		{"oauthSettings", OAuthSettings, &app.OAuthSettings},
+		{"globalOauthSettings", GlobalOAuthSettings, &app.GlobalOAuthSettings},
+		{"pluginPolicies", PluginPolicies, &app.PluginPolicies},
+		{"policies", PluginPolicies, &app.PluginPolicies},
 	}
 	keys := append(more, "applyPolicies", "permissionSets", "assignToRunAsUser")
 	for _, part := range parts {
@@ -214,9 +321,15 @@ func parseAppSettings(at string, value any, more ...string) (AppSettings, map[st
 	if err != nil {
 		return app, nil, err
 	}
+	if _, old := entry["policies"]; old {
+		if _, also := entry["pluginPolicies"]; also {
+			return app, nil, &metadata.SettingError{Path: at + ".policies", Err: errors.New("is what pluginPolicies was called once, and both are there; leave pluginPolicies alone")}
+		}
+		app.oldPolicies = true
+	}
 	for _, part := range parts {
 		if stated, ok := entry[part.key]; ok {
-			if *part.into, err = metadata.Lookup(part.typ).State(at+"."+part.key, stated); err != nil {
+			if *part.into, err = Lookup(part.typ).ParseSettings(at+"."+part.key, stated); err != nil {
 				return app, nil, err
 			}
 		}
@@ -252,9 +365,11 @@ func boolean(at string, entry map[string]any, key string) (*bool, error) {
 // of a namespace or without.
 var permissionSetName = regexp.MustCompile(`^[A-Za-z]\w*$`)
 
-// PermissionSetID is what the ID of a permission set looks like, which people
-// write where the platform wants a name.
-var PermissionSetID = regexp.MustCompile(`^0PS[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)
+// IsPermissionSetID reports whether a name looks like the ID of a permission set, which
+// people write where the platform wants a name.
+func IsPermissionSetID(name string) bool { return permissionSetID.MatchString(name) }
+
+var permissionSetID = regexp.MustCompile(`^0PS[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)
 
 func permissionSets(at string, value any) ([]string, error) {
 	list, ok := value.([]any)
@@ -266,7 +381,7 @@ func permissionSets(at string, value any) ([]string, error) {
 		at := fmt.Sprintf("%s[%d]", at, i)
 		name, _ := item.(string)
 		switch {
-		case PermissionSetID.MatchString(name):
+		case permissionSetID.MatchString(name):
 			return nil, &metadata.SettingError{Path: at, Err: fmt.Errorf("%s is an ID, which differs from org to org; give the permission set's API name", name)}
 		case !permissionSetName.MatchString(name):
 			return nil, &metadata.SettingError{Path: at, Err: errors.New("must be the API name of a permission set")}
@@ -285,7 +400,7 @@ func object(at string, value any, known ...string) (map[string]any, error) {
 	if !ok {
 		return nil, &metadata.SettingError{Path: at, Err: errors.New("must be an object")}
 	}
-	for key := range o {
+	for _, key := range slices.Sorted(maps.Keys(o)) {
 		if len(known) > 0 && !slices.Contains(known, key) {
 			return nil, &metadata.SettingError{Path: at + "." + key, Err: fmt.Errorf("there is no such setting%s", words.DidYouMean(key, known))}
 		}

@@ -1,12 +1,15 @@
-package metadata
+package eca
 
 import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/antchfx/xmlquery"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 // TestTypesFollowTheWSDL holds the table against the schema of the Metadata API's
@@ -29,8 +32,8 @@ func TestTypesFollowTheWSDL(t *testing.T) {
 	}
 }
 
-func compareFields(t *testing.T, doc *xmlquery.Node, typ string, fields []FieldType) {
-	fields = slices.DeleteFunc(slices.Clone(fields), func(ft FieldType) bool { return ft.Deprecated })
+func compareFields(t *testing.T, doc *xmlquery.Node, typ string, fields []metadata.FieldType) {
+	fields = slices.DeleteFunc(slices.Clone(fields), func(ft metadata.FieldType) bool { return ft.Deprecated })
 	elements := xmlquery.Find(doc, "//xsd:complexType[@name='"+typ+"']//xsd:element")
 	if len(elements) != len(fields) {
 		t.Errorf("%s has %d fields, the WSDL has %d", typ, len(fields), len(elements))
@@ -48,22 +51,22 @@ func compareFields(t *testing.T, doc *xmlquery.Node, typ string, fields []FieldT
 		}
 		switch wsdlType := e.SelectAttr("type"); wsdlType {
 		case "xsd:string", "xsd:boolean", "xsd:int":
-			want := map[string]Kind{"xsd:string": String, "xsd:boolean": Boolean, "xsd:int": Int}[wsdlType]
+			want := map[string]metadata.Kind{"xsd:string": metadata.String, "xsd:boolean": metadata.Boolean, "xsd:int": metadata.Int}[wsdlType]
 			if ft.Kind != want {
-				t.Errorf("%s.%s: Kind is %s, the WSDL says %s", typ, ft.Name, ft.Kind, wsdlType)
+				t.Errorf("%s.%s: metadata.Kind is %s, the WSDL says %s", typ, ft.Name, ft.Kind, wsdlType)
 			}
 		default:
-			name := localName(wsdlType)
+			name := wsdlType[strings.LastIndexByte(wsdlType, ':')+1:]
 			var values []string
 			for _, v := range xmlquery.Find(doc, "//xsd:simpleType[@name='"+name+"']//xsd:enumeration") {
 				values = append(values, v.SelectAttr("value"))
 			}
 			if values == nil {
-				if ft.Kind != Struct {
-					t.Errorf("%s.%s: Kind is %s, the WSDL has the structure %s", typ, ft.Name, ft.Kind, name)
+				if ft.Kind != metadata.Struct {
+					t.Errorf("%s.%s: metadata.Kind is %s, the WSDL has the structure %s", typ, ft.Name, ft.Kind, name)
 				}
 				compareFields(t, doc, name, ft.Fields)
-			} else if ft.Kind != Enum || ft.EnumName != name || !slices.Equal(ft.Values, values) {
+			} else if ft.Kind != metadata.Enum || ft.EnumName != name || !slices.Equal(ft.Values, values) {
 				t.Errorf("%s.%s: is %s %s %v, the WSDL has %s %v", typ, ft.Name, ft.Kind, ft.EnumName, ft.Values, name, values)
 			}
 		}
@@ -72,7 +75,7 @@ func compareFields(t *testing.T, doc *xmlquery.Node, typ string, fields []FieldT
 
 func TestFieldsAreInWSDLOrder(t *testing.T) {
 	for _, typ := range Types() {
-		if !slices.IsSortedFunc(typ.Fields, func(a, b FieldType) int {
+		if !slices.IsSortedFunc(typ.Fields, func(a, b metadata.FieldType) int {
 			if a.Name < b.Name {
 				return -1
 			}

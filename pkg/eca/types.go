@@ -1,0 +1,241 @@
+package eca
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// The metadata types that make up an External Client App, by their names in the
+// Metadata API.
+const (
+	Header              = "ExternalClientApplication"            // the app itself, deployed as source
+	OAuthSettings       = "ExtlClntAppOauthSettings"             // scopes and IP ranges of the app's OAuth plugin
+	GlobalOAuthSettings = "ExtlClntAppGlobalOauthSettings"       // the OAuth consumer: callback URLs, flows, certificate
+	PluginPolicies      = "ExtlClntAppConfigurablePolicies"      // which plugins are on in this org
+	OAuthPolicies       = "ExtlClntAppOauthConfigurablePolicies" // who may use the app, and how, in this org
+	RemoteSiteSetting   = "RemoteSiteSetting"                    // only where Apex on the org makes the SOAP call itself
+
+	// OAuthSecuritySettings belong to an app as well. The platform makes them; nothing
+	// here ever does.
+	OAuthSecuritySettings = "ExtlClntAppOauthSecuritySettings"
+)
+
+// Types returns the table of types, the header first and then in the order in which an
+// app's components are brought to an org. It follows the Metadata API WSDL of
+// apiversion.Latest; a test holds it against the WSDL's schema. It must not be changed.
+func Types() metadata.Schema { return types }
+
+// Lookup returns the description of a type by its name, or nil where the table does not
+// have it.
+func Lookup(name string) *metadata.Type { return types.Lookup(name) }
+
+// Layout tells sfp which files of a project matter.
+func Layout() sfp.Layout {
+	return sfp.Layout{
+		IsComponent: func(file string) bool { t, _ := types.OfFile(file); return t != nil },
+		IsFolder:    types.IsFolder,
+	}
+}
+
+// Scopes returns the OAuth scopes that commaSeparatedOauthScopes can hold, as of
+// apiversion.Latest.
+func Scopes() []string { return slices.Clone(scopes) }
+
+// theApp is why settings cannot name the app.
+const theApp = "it is always the app that the settings are for"
+
+// scopeSynonyms follows the documentation of commaSeparatedOauthScopes, which
+// calls these scopes "the same" as one another.
+var scopeSynonyms = map[string]string{
+	"Address": "Basic", "Email": "Basic", "Phone": "Basic", "Profile": "Basic",
+	"OfflineAccess": "RefreshToken",
+}
+
+// scopes are the OAuth scopes that commaSeparatedOauthScopes can hold, as of
+// apiversion.Latest.
+var scopes = []string{
+	"Address", "Api", "Basic", "CDP", "CDPCalculatedInsight", "CDPIdentityResolution", "CDPIngest", "CDPProfile",
+	"CDPQuery", "CDPSegment", "Chatbot", "Chatter", "Content", "CustomApplications", "CustomPermissions",
+	"DataCloudUserClaims", "Eclair", "EinsteinGPT", "Email", "ForgotPassword", "Full", "Interaction", "Lightning",
+	"MCP", "OfflineAccess", "OpenID", "Pardot", "Phone", "Profile", "PwdlessLogin", "RefreshToken", "SCRT",
+	"SFApiPlatform", "UserRegistration", "Wave", "Web",
+}
+
+// checkScope catches what people write instead of a scope's metadata name: other case, or
+// the string that a client sends to the authorize endpoint. What resembles none is caught
+// elsewhere, because a later API version may have it.
+func checkScope(scope string) error {
+	if slices.Contains(scopes, scope) {
+		return nil
+	}
+	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
+	for _, known := range scopes {
+		if p := plain(scope); p == plain(known) || p == plain(known)+"api" {
+			return fmt.Errorf("the scope %q is called %s in metadata", scope, known)
+		}
+	}
+	return nil
+}
+
+// checkCallback catches what is no URL. A placeholder may stand for its beginning.
+func checkCallback(item string) error {
+	if u, err := url.Parse(item); err != nil || u.Scheme == "" && !strings.HasPrefix(item, "{") {
+		return fmt.Errorf("%q is not a URL", item)
+	}
+	return nil
+}
+
+// types is data, not code: one entry a type, one line a field, in the order of
+// the WSDL, which demands it of a SOAP request.
+var types = metadata.Schema{
+	{
+		Name: Header, Folder: "externalClientApps", Suffix: "eca", Since: 59,
+		Fields: []metadata.FieldType{
+			{Name: "contactEmail"},
+			{Name: "contactPhone"},
+			{Name: "description"},
+			{Name: "distributionState", Kind: metadata.Enum, EnumName: "ExtlClntAppDistState", Values: []string{"Local", "Packaged", "Managed", "AutoInstalled"}},
+			{Name: "iconUrl"},
+			{Name: "infoUrl"},
+			{Name: "isProtected", Kind: metadata.Boolean},
+			{Name: "label"},
+			{Name: "logoUrl"},
+			{Name: "managedType", Kind: metadata.Enum, EnumName: "ExtlClntAppManagedType", Values: []string{"Local", "Global"}},
+			{Name: "orgScopedExternalApp"},
+		},
+	},
+	{
+		Name: OAuthSettings, Folder: "extlClntAppOauthSettings", Suffix: "ecaOauth", Since: 59,
+		Fields: []metadata.FieldType{
+			{Name: "areAttributesIncludedInAssetToken", Kind: metadata.Boolean, Since: 61},
+			{Name: "areCustomPermsIncludedInAssetToken", Kind: metadata.Boolean, Since: 61},
+			{Name: "assetTokenAudiences", Since: 61},
+			{Name: "assetTokenSigningCertificate", Since: 61},
+			{Name: "assetTokenValidity", Kind: metadata.Int, Since: 61},
+			{Name: "clientAssertionCertificate"},
+			{Name: "commaSeparatedCustomScopes", List: ","},
+			{Name: "commaSeparatedOauthScopes", List: ",", Item: "OAuth scope", Items: scopes, Synonyms: scopeSynonyms, CheckItem: checkScope},
+			{Name: "customAttributes", Kind: metadata.Struct, Fields: []metadata.FieldType{
+				{Name: "formula", Required: true},
+				{Name: "key", Required: true},
+			}, Repeated: true},
+			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
+			{Name: "isFirstPartyAppEnabled", Kind: metadata.Boolean},
+			{Name: "label"},
+			{Name: "oauthLink", Platform: true},
+			{Name: "singleLogoutUrl"},
+			{Name: "trustedIpRanges", Kind: metadata.Struct, Fields: []metadata.FieldType{
+				{Name: "description"},
+				{Name: "endIpAddress", Required: true},
+				{Name: "startIpAddress", Required: true},
+			}, Repeated: true},
+		},
+	},
+	{
+		Name: GlobalOAuthSettings, Folder: "extlClntAppGlobalOauthSets", Suffix: "ecaGlblOauth", Since: 59,
+		Fields: []metadata.FieldType{
+			{Name: "callbackUrl", List: "\n", CheckItem: checkCallback},
+			{Name: "certificate", Since: 60, PEM: true, Withheld: true},
+			{Name: "consumerKey", Platform: true, Key: true},
+			{Name: "consumerSecret", Platform: true, Secret: true},
+			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
+			{Name: "idTokenConfig", Kind: metadata.Struct, Fields: []metadata.FieldType{
+				{Name: "idTokenAudience"},
+				{Name: "idTokenIncludeAttributes", Kind: metadata.Boolean},
+				{Name: "idTokenIncludeCustomPermissions", Kind: metadata.Boolean},
+				{Name: "idTokenIncludeStandardClaims", Kind: metadata.Boolean},
+				{Name: "idTokenValidityInMinutes", Kind: metadata.Int},
+			}},
+			{Name: "isClientCredentialsFlowEnabled", Kind: metadata.Boolean, Since: 60},
+			{Name: "isCodeCredFlowEnabled", Kind: metadata.Boolean, Since: 61},
+			{Name: "isCodeCredPostOnly", Kind: metadata.Boolean, Since: 61},
+			{Name: "isConsumerSecretOptional", Kind: metadata.Boolean},
+			{Name: "isDeviceFlowEnabled", Kind: metadata.Boolean, Since: 60},
+			{Name: "isEnforceRefreshTokenTTL", Kind: metadata.Boolean},
+			{Name: "isIntrospectAllTokens", Kind: metadata.Boolean},
+			{Name: "isNamedUserJwtEnabled", Kind: metadata.Boolean, Since: 61},
+			{Name: "isPkceRequired", Kind: metadata.Boolean, Default: "true", Forced: true},
+			{Name: "isRefreshTokenRotationEnabled", Kind: metadata.Boolean, Since: 60},
+			{Name: "isSecretRequiredForRefreshToken", Kind: metadata.Boolean, Default: "true"},
+			{Name: "isSecretRequiredForTokenExchange", Kind: metadata.Boolean, Since: 60},
+			{Name: "isTokenExchangeEnabled", Kind: metadata.Boolean, Since: 60},
+			{Name: "label"},
+			{Name: "shouldRotateConsumerKey", Kind: metadata.Boolean, Platform: true, Action: true},
+			{Name: "shouldRotateConsumerSecret", Kind: metadata.Boolean, Platform: true, Action: true},
+		},
+	},
+	{
+		Name: PluginPolicies, Folder: "extlClntAppPolicies", Suffix: "ecaPlcy", Since: 60,
+		Fields: []metadata.FieldType{
+			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
+			{Name: "isCanvasPluginEnabled", Kind: metadata.Boolean, Since: 66, Default: "true"},
+			{Name: "isEnabled", Kind: metadata.Boolean, Required: true, Since: 60, Default: "true"},
+			{Name: "isMobilePluginEnabled", Kind: metadata.Boolean, Since: 63, Default: "true"},
+			{Name: "isNotificationPluginEnabled", Kind: metadata.Boolean, Since: 63, Default: "true"},
+			{Name: "isOauthPluginEnabled", Kind: metadata.Boolean, Since: 60, Default: "true"},
+			{Name: "isPushPluginEnabled", Kind: metadata.Boolean, Since: 63, Default: "true"},
+			{Name: "isSamlPluginEnabled", Kind: metadata.Boolean, Since: 63, Default: "true"},
+			{Name: "label"},
+			{Name: "startPage", Kind: metadata.Enum, EnumName: "ExtlClntAppStartPage", Values: []string{"None", "Custom", "OAuth", "SAML"}, Since: 63},
+			{Name: "startUrl", Since: 63},
+		},
+	},
+	{
+		Name: OAuthPolicies, Folder: "extlClntAppOauthPolicies", Suffix: "ecaOauthPlcy", Since: 59,
+		Fields: []metadata.FieldType{
+			{Name: "apexHandler", Since: 61},
+			{Name: "clientCredentialsFlowUser", Since: 60, Fold: true},
+			{Name: "commaSeparatedCustomScopes", Since: 61, List: ","},
+			{Name: "commaSeparatedPermissionSet", List: ","},
+			{Name: "commaSeparatedProfile", List: ","},
+			{Name: "customAttributes", Kind: metadata.Struct, Fields: []metadata.FieldType{
+				{Name: "formula", Required: true},
+				{Name: "key", Required: true},
+			}, Repeated: true},
+			{Name: "executeHandlerAs", Since: 61},
+			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
+			{Name: "guestJwtSessionTimeoutType", Kind: metadata.Enum, EnumName: "JWTSessionTimeoutType", Values: []string{"UserSession", "Custom"}, Since: 65},
+			{Name: "guestJwtTimeout", Kind: metadata.Int, Since: 61},
+			{Name: "ipRelaxationPolicyType"},
+			{Name: "isClientCredentialsFlowEnabled", Kind: metadata.Boolean, Since: 60},
+			{Name: "isGuestCodeCredFlowEnabled", Kind: metadata.Boolean, Since: 61},
+			{Name: "isNamedUserJwtEnabled", Kind: metadata.Boolean, Since: 61, Deprecated: true},
+			{Name: "isTokenExchangeFlowEnabled", Kind: metadata.Boolean, Since: 60},
+			{Name: "label"},
+			{Name: "namedUserJwtSessionTimeoutType", Kind: metadata.Enum, EnumName: "JWTSessionTimeoutType", Values: []string{"UserSession", "Custom"}, Since: 65},
+			{Name: "namedUserJwtTimeout", Kind: metadata.Int, Since: 61},
+			{Name: "permittedUsersPolicyType", Kind: metadata.Enum, EnumName: "PermittedUsersPolicyType", Values: []string{"AllSelfAuthorized", "AdminApprovedPreAuthorized"}},
+			{Name: "policyAction", Kind: metadata.Enum, EnumName: "PolicyAction", Values: []string{"Block", "RaiseSessionLevel", "StepUpMFA"}},
+			{Name: "refreshTokenPolicyType", Kind: metadata.Enum, EnumName: "RefreshTokenPolicyType", Values: []string{"Infinite", "Zero", "SpecificLifetime", "SpecificInactivity"}},
+			{Name: "refreshTokenValidityPeriod", Kind: metadata.Int},
+			{Name: "refreshTokenValidityUnit"},
+			{Name: "requiredSessionLevel", Kind: metadata.Enum, EnumName: "SessionSecurityLevel", Values: []string{"LOW", "STANDARD", "HIGH_ASSURANCE"}},
+			{Name: "sessionTimeoutInMinutes", Kind: metadata.Int},
+			{Name: "singleLogoutUrl"},
+			{Name: "startUrl"},
+		},
+	},
+	{
+		// Retrieved from orgs by several public projects; no WSDL here has it, so the first
+		// version is that of the other types, which is assumed.
+		Name: OAuthSecuritySettings, Folder: "extlClntAppOauthSecuritySettings", Suffix: "ecaOauthSecurity", Since: 59, Partial: true,
+		Fields: []metadata.FieldType{
+			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
+			{Name: "label"},
+		},
+	},
+	{
+		Name: RemoteSiteSetting, Folder: "remoteSiteSettings", Suffix: "remoteSite", Since: 19,
+		Fields: []metadata.FieldType{
+			{Name: "description"},
+			{Name: "disableProtocolSecurity", Kind: metadata.Boolean, Required: true},
+			{Name: "isActive", Kind: metadata.Boolean, Required: true},
+			{Name: "url", Required: true},
+		},
+	},
+}
