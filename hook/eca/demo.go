@@ -184,6 +184,6 @@ func (d *demo) hook(ctx context.Context, sys *system, all *cli) error {
 	}
 	d.document.Report = run.document.Report
 	d.document.Requests += run.traffic.count()
-	d.document.Steps[len(d.document.Steps)-1].Outcome = fmt.Sprintf("%s pending before, none after", plural(run.document.Report.Pending, "change"))
+	d.document.Steps[len(d.document.Steps)-1].Outcome = fmt.Sprintf("%s made, none pending", plural(run.document.Report.Changed, "change"))
 	return nil
 }

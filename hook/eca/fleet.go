@@ -247,18 +247,11 @@ func about(o bootstrap.Outcome) string {
 }
 
 // changesOf returns how many changes a run has made, or how many a plan found.
-func changesOf(r *bootstrap.Report) (n int) {
+func changesOf(r *bootstrap.Report) int {
 	if r.PlanOnly {
 		return r.Pending
 	}
-	for _, app := range r.Apps {
-		for _, c := range app.Components {
-			if c.Action != bootstrap.Unchanged && c.Done {
-				n++
-			}
-		}
-	}
-	return n
+	return r.Changed
 }
 
 // remarks prints what a person should know of the orgs, each remark once, with the
@@ -290,8 +283,7 @@ func (o *output) remarks(outcomes []bootstrap.Outcome) {
 			for _, c := range app.Components {
 				switch {
 				case c.Error != "":
-					about := c.Type + " " + oneLine(c.FullName)
-					o.printf("  ! %s: %s: %s: %s\n", outcome.Org, app.Name, about, strings.TrimPrefix(oneLine(c.Error), about+": "))
+					o.printf("  ! %s: %s: %s %s: %s\n", outcome.Org, app.Name, c.Type, oneLine(c.FullName), oneLine(c.Error))
 				case c.Uncertain:
 					o.printf("  ? %s: %s: %s %s was sent, and not answered\n", outcome.Org, app.Name, c.Type, oneLine(c.FullName))
 				}
@@ -379,7 +371,7 @@ func (p *progress) changed(_ int, o bootstrap.Outcome) {
 			p.failed++
 			cause := strings.TrimPrefix(about(o), o.Org+": ")
 			text = fmt.Sprintf("%s: %s: %s", o.Org, o.State, strings.TrimPrefix(cause, string(o.State)+"; "))
-		case o.Report.Pending == 0:
+		case changesOf(o.Report) == 0:
 			text += ", nothing to change"
 		case o.Report.PlanOnly:
 			text += ", " + plural(changesOf(o.Report), "change") + " pending"

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/reconcile"
 )
 
 // output is where a command says what it does. Progress and warnings go to
@@ -51,7 +52,7 @@ type document struct {
 	Error    *errorDocument    `json:"error,omitempty"`
 }
 
-// pending returns how many changes are pending, or were, on all orgs.
+// pending returns how many changes are pending on all orgs.
 func (d *document) pending() (n int) {
 	if d.Report != nil {
 		n = d.Report.Pending
@@ -276,12 +277,12 @@ func (o *output) outcome(r *bootstrap.Report, failed bool) {
 			if c.Type == eca.GlobalOAuthSettings && app.ConsumerKey != "" && c.Done {
 				what += ", consumer key " + app.ConsumerKey
 			}
-			if c.User != "" && c.Error == "" && c.Action != bootstrap.Unchanged {
+			if c.User != "" && c.Error == "" && c.Action != reconcile.Unchanged {
 				what += " to " + c.User
 			}
 			line := row{cells: [3]string{name, sign + " " + c.Type, oneLine(c.FullName)}, last: oneLine(what)}
 			name = ""
-			if o.verbose || c.Action == bootstrap.Update {
+			if o.verbose || c.Action == reconcile.Update {
 				for _, change := range c.Changes {
 					line.details = append(line.details, oneLine(change.Field+": "+fromTo(c.Action, change.From, change.To)))
 				}
@@ -306,8 +307,8 @@ func (o *output) outcome(r *bootstrap.Report, failed bool) {
 	for _, app := range r.Apps {
 		for _, warning := range app.Warnings {
 			o.printf("  warning: %s: %s\n", app.Name, warning)
-			steady = steady && !strings.Contains(warning, "every run") && !strings.Contains(warning, "whatever is sent")
 		}
+		steady = steady && !app.Unsettled
 	}
 	if failed {
 		return
@@ -316,7 +317,7 @@ func (o *output) outcome(r *bootstrap.Report, failed bool) {
 	switch {
 	case r.PlanOnly && r.Pending > 0:
 		o.printf("eca: %s pending, nothing was written (%s).\n", plural(r.Pending, "change"), took)
-	case r.Pending == 0:
+	case r.Pending+r.Changed == 0:
 		o.printf("eca: nothing to change (%s).\n", took)
 	case steady:
 		o.printf("eca: done in %s. A second run would change nothing.\n", took)
@@ -353,28 +354,28 @@ func describe(c bootstrap.ComponentReport, planOnly bool) (sign, what string) {
 	switch {
 	case c.Error != "":
 		return "!", "failed"
-	case c.Type == "SetupEntityAccess" && c.Action == bootstrap.Create && c.Done && !planOnly:
+	case c.Type == "SetupEntityAccess" && c.Action == reconcile.Create && c.Done && !planOnly:
 		return "+", "granted"
-	case c.User != "" && c.Action == bootstrap.Create && c.Done && !planOnly:
+	case c.User != "" && c.Action == reconcile.Create && c.Done && !planOnly:
 		return "+", "assigned"
-	case c.Action == bootstrap.Unchanged:
+	case c.Action == reconcile.Unchanged:
 		return "=", "unchanged"
-	case c.Action == bootstrap.Create && planOnly:
+	case c.Action == reconcile.Create && planOnly:
 		return "+", "to be created"
-	case c.Action == bootstrap.Update && planOnly:
+	case c.Action == reconcile.Update && planOnly:
 		return "~", "to be updated"
 	case c.Uncertain:
 		return "?", "sent, and not answered"
 	case !c.Done:
 		return " ", "not reached"
-	case c.Action == bootstrap.Create:
+	case c.Action == reconcile.Create:
 		return "+", "created"
 	}
 	return "~", "updated"
 }
 
-func fromTo(action bootstrap.Action, from, to string) string {
-	if action == bootstrap.Create {
+func fromTo(action reconcile.Action, from, to string) string {
+	if action == reconcile.Create {
 		return to
 	}
 	if from == "" {

@@ -2,39 +2,30 @@
 // for one org: Pattern 2 of flxbl's External Client Apps guide, whose other
 // half, the header before it and the policies after it, sfp deploys as source.
 //
-// A run goes through these steps:
+//	source, err := bootstrap.Load(bootstrap.Location{Project: os.DirFS("."), Package: "eca-definition"})
+//	report, err := bootstrap.Run(ctx, conn, source, bootstrap.Options{Alias: "uat"})
 //
-//   - Load reads the apps, their settings and their policies from files.
-//   - Source.Resolve chooses the environment by the org's alias and says what is
-//     wanted of each app. Whatever is wrong with the input shows here or before,
-//     and nothing has been sent yet.
-//   - Org.Plan reads what the org has and compares.
-//   - Org.Apply writes what differs, in the order that the platform demands, and
-//     reads it back.
+// Load reads the project; Run chooses the environment by the org's alias, reads what the
+// org has, writes what differs, in the order that the platform demands, and reads it back.
+// Whatever is wrong with the input shows before anything is sent.
 //
-// Where the project asks for it, Apply also brings the environment's OAuth
-// policies and grants the app to permission sets. Otherwise sfp deploys the
-// policies next, and Findings are what it would fail of.
+// Where the project asks for it, Run also brings the environment's OAuth policies and grants
+// the app to permission sets. Otherwise sfp deploys the policies next, and the report's
+// findings list what that deployment would fail on.
 //
-// Run does all of this. A run against an org that is as wanted writes nothing; a
-// run that died half-way is finished by the next one; and two at once end in the
-// state of one.
+// A run against an org that is as wanted writes nothing; a run that died half-way is
+// finished by the next one; and two at once end in the state of one.
 package bootstrap
 
 import (
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/reconcile"
 )
-
-// Types are the types of component that a bootstrap brings to an org, in the
-// order in which the platform accepts them: OAuth settings, then global OAuth
-// settings, which creates the consumer, then the policies that turn the OAuth
-// plugin on.
-var Types = []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies}
 
 // App is one app and what is wanted of it on one org.
 type App struct {
@@ -61,60 +52,64 @@ type App struct {
 	policies []policiesFile // the environment's OAuth policies of the app, one as a rule
 	wrong    error          // why the policies cannot be applied, nil where they can, or need not
 	checked  bool           // the policies are subject to the preflight
-	looked   bool           // the org's OAuth policies of the app are of interest
-	held     bool           // the OAuth policies are certain to be refused, so they are not sent
+
+	wants map[string]*reconcile.Want // by type
 }
 
-// types returns the types of component that are wanted of the app, in the order
-// in which the platform accepts them.
-func (a *App) types() []string {
-	if a.Wanted[eca.OAuthPolicies] != nil {
-		return append(slices.Clone(Types), eca.OAuthPolicies)
+// types are the types of component that a bootstrap brings to an org, in the order in which
+// the platform accepts them: OAuth settings, then global OAuth settings, which creates the
+// consumer, then the policies that turn the OAuth plugin on.
+var types = []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies}
+
+// plan says what the org is to have of the app. orgDomainURL is the callback of a new
+// consumer where the project states none.
+func (a *App) plan(orgDomainURL string) {
+	a.wants = make(map[string]*reconcile.Want)
+	var before []*reconcile.Want
+	add := func(typ string, want reconcile.Want) {
+		defaults := make(metadata.Stated)
+		defaults.Set("externalClientApplication", a.Name)
+		if typ != eca.OAuthPolicies {
+			defaults.Set("label", a.Label)
+		}
+		want.Type, want.After = eca.Lookup(typ), before
+		want.Names = append(want.Names, eca.UsualNames(a.Name, typ)...)
+		want.Is = func(c *metadata.Component) bool { return strings.EqualFold(eca.App(c), a.Name) }
+		want.Fields = a.Wanted[typ]
+		want.Defaults = a.sourced(typ).Over(want.Defaults.Over(defaults))
+		a.wants[typ] = &want
+		before = []*reconcile.Want{&want}
 	}
-	return Types
-}
-
-// names are the names under which the app's component of a type is looked for,
-// the one that a new component gets first. On a real org names follow no rule, so
-// that listing the type is the other half of looking; these are names that the
-// guide and the platform itself give.
-func (a *App) names(typ string) []string {
-	switch typ {
-	case eca.OAuthSettings:
-		return []string{a.Name + "_oauth", a.Name + "OAuthSettings", a.Name}
-	case eca.GlobalOAuthSettings:
-		return []string{a.Name + "_glbloauth", a.Name + "GlblOAuth", a.Name}
-	case eca.PluginPolicies:
-		return []string{a.Name + "_plcy", a.Name + "_defaultPolicy", a.Name}
-	case eca.OAuthPolicies:
+	set := func(pairs ...string) metadata.Stated {
+		stated := make(metadata.Stated)
+		for i := 0; i < len(pairs); i += 2 {
+			stated.Set(pairs[i], pairs[i+1])
+		}
+		return stated
+	}
+	add(eca.OAuthSettings, reconcile.Want{Defaults: set("commaSeparatedOauthScopes", "Api, RefreshToken")})
+	add(eca.GlobalOAuthSettings, reconcile.Want{Defaults: set("callbackUrl", orgDomainURL), Check: hasConsumer})
+	// Many orgs make the policies by themselves along with the consumer.
+	add(eca.PluginPolicies, reconcile.Want{Defaults: set("isEnabled", "true", "isOauthPluginEnabled", "true"), Made: true, Trusted: true})
+	if applied := a.applied(); applied || a.checked {
 		var names []string
 		for _, file := range a.policies {
 			names = append(names, file.FullName)
 		}
-		return unique(append(names, a.Name+"_oauthPlcy", a.Name+"_defaultPolicy", a.Name))
+		add(eca.OAuthPolicies, reconcile.Want{Names: names, Made: true, ReadOnly: !applied})
+	}
+}
+
+// hasConsumer checks that global settings have a consumer.
+func hasConsumer(c *metadata.Component) error {
+	if c.Text("consumerKey") == "" {
+		return errors.New("the org accepted it, but shows no consumer key for it")
 	}
 	return nil
 }
 
-// created returns everything that a new component of the type is to have: the
-// defaults, and over them what is wanted.
-func (a *App) created(typ, orgDomainURL string) metadata.Stated {
-	defaults := make(metadata.Stated)
-	defaults.Set("externalClientApplication", a.Name)
-	if typ != eca.OAuthPolicies {
-		defaults.Set("label", a.Label)
-	}
-	switch typ {
-	case eca.OAuthSettings:
-		defaults.Set("commaSeparatedOauthScopes", "Api, RefreshToken")
-	case eca.GlobalOAuthSettings:
-		defaults.Set("callbackUrl", orgDomainURL)
-	case eca.PluginPolicies:
-		defaults.Set("isEnabled", "true")
-		defaults.Set("isOauthPluginEnabled", "true")
-	}
-	return a.Wanted[typ].Over(a.sourced(typ).Over(defaults))
-}
+// applied reports whether the OAuth policies are brought to the org here.
+func (a *App) applied() bool { return a.Wanted[eca.OAuthPolicies] != nil }
 
 // sourced returns what the app's source states of a type, as far as it can be sent: without
 // what the platform makes, and nothing where sf replaces texts of it.
@@ -135,7 +130,7 @@ func (a *App) sourced(typ string) metadata.Stated {
 // contradictions says where plugins.eca states something else than the app's source does.
 func (a *App) contradictions() []string {
 	var warnings []string
-	for _, typ := range Types {
+	for _, typ := range types {
 		c := a.source[typ]
 		if c == nil {
 			continue

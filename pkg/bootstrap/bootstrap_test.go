@@ -25,6 +25,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"golang.org/x/oauth2"
@@ -161,6 +162,9 @@ func (o *org) one(typ string) simorg.Component {
 	return all[0]
 }
 
+// touched returns how many components and grants a run has changed, or was to change.
+func touched(r *bootstrap.Report) int { return r.Changed + r.Pending }
+
 func actions(r *bootstrap.Report) string {
 	var all []string
 	for _, app := range r.Apps {
@@ -227,7 +231,7 @@ func TestFirstAndSecondRun(t *testing.T) {
 			}
 
 			report = o.mustRun(simple())
-			if report.Pending != 0 || o.one(eca.GlobalOAuthSettings).Fields["consumerKey"] != global.Fields["consumerKey"] {
+			if touched(report) != 0 || o.one(eca.GlobalOAuthSettings).Fields["consumerKey"] != global.Fields["consumerKey"] {
 				t.Errorf("the second run did %s", actions(report))
 			}
 			// The policies of the environment can be deployed now.
@@ -249,7 +253,7 @@ func TestTwentyApps(t *testing.T) {
 	for _, r := range o.writes() {
 		calls[r.Type]++
 	}
-	for _, typ := range bootstrap.Types {
+	for _, typ := range []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies} {
 		if calls[typ] != 2 || len(o.Components(typ)) != 20 {
 			t.Errorf("%s: %d calls for %d components", typ, calls[typ], len(o.Components(typ)))
 		}
@@ -368,7 +372,7 @@ func TestNothingUnseenIsOverwritten(t *testing.T) {
 					t.Errorf("the global settings are %v", got)
 				}
 			}
-			if report = o.mustRun(p); report.Pending > 0 || test.settled && len(o.writes()) > 0 {
+			if report = o.mustRun(p); touched(report) > 0 || test.settled && len(o.writes()) > 0 {
 				t.Errorf("the second run did %s with %d writes", actions(report), len(o.writes()))
 			}
 		})
@@ -484,7 +488,7 @@ func TestTakenNames(t *testing.T) {
 	}
 	o.upsert(satellite(eca.OAuthSettings, "MYAPP_oauth", "Other"), satellite(eca.OAuthSettings, "MyApp", "Third"), satellite(eca.OAuthSettings, "MyAppOAuthSettings", "Fourth"))
 	report, err := o.run(settings("").with(header("MyApp")))
-	if err == nil || !strings.Contains(err.Error(), "components of other apps have all the names") || report.Apps[0].Components[1].Done || len(o.writes()) > 0 {
+	if err == nil || !strings.Contains(err.Error(), "other components have all the names") || report.Apps[0].Components[1].Done || len(o.writes()) > 0 {
 		t.Errorf("got %v", err)
 	}
 	options, err := o.options(settings("").with(header("MyApp")), "def")
@@ -518,35 +522,6 @@ func TestLostComponent(t *testing.T) {
 	}
 }
 
-// TestPlanAndApply uses the two halves that Run is made of.
-func TestPlanAndApply(t *testing.T) {
-	o := startOrg(t, simorg.Config{})
-	if err := o.Deploy(simple().fs(), "src/def"); err != nil {
-		t.Fatal(err)
-	}
-	source, err := bootstrap.Load(bootstrap.Location{Project: simple().fs(), Package: "def"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	resolved, err := source.Resolve(bootstrap.Target{Username: o.Username(), Alias: "uat", Kind: salesforce.Sandbox, DomainURL: o.URL, Version: 65})
-	if err != nil {
-		t.Fatal(err)
-	}
-	org := &bootstrap.Org{Conn: connection(o.Server)}
-	for _, want := range []int{3, 0} {
-		plan, err := org.Plan(t.Context(), resolved.Apps, o.URL)
-		if err != nil || plan.Pending() != want {
-			t.Fatalf("%d changes are pending, %v", plan.Pending(), err)
-		}
-		if err := org.Apply(t.Context(), plan); err != nil {
-			t.Fatal(err)
-		}
-		if plan.ConsumerKey(plan.Apps[0].App) != o.one(eca.GlobalOAuthSettings).Fields["consumerKey"] {
-			t.Error("the plan does not know the consumer key")
-		}
-	}
-}
-
 // TestNamesThatOthersHave has components of another app under the names that are
 // usual for this one.
 func TestNamesThatOthersHave(t *testing.T) {
@@ -564,7 +539,7 @@ func TestNamesThatOthersHave(t *testing.T) {
 	if want := "Odd unchanged, Odd2 unchanged, MyApp_defaultPolicy create, MyApp_oauth unchanged, MyApp_glbloauth unchanged, MyApp_plcy unchanged"; actions(report) != want {
 		t.Errorf("did %s, want %s", actions(report), want)
 	}
-	if report = o.mustRun(p); report.Pending > 0 {
+	if report = o.mustRun(p); touched(report) > 0 {
 		t.Errorf("the second run did %s", actions(report))
 	}
 }
@@ -573,7 +548,7 @@ func TestNamesDifferByMoreThanCase(t *testing.T) {
 	o := startOrg(t, simorg.Config{})
 	o.mustRun(simple())
 	p := settings("").with(project{"src/def/externalClientApps/MYAPP.eca-meta.xml": header("MyApp")["src/def/externalClientApps/MyApp.eca-meta.xml"]})
-	if report := o.mustRun(p); report.Pending > 0 {
+	if report := o.mustRun(p); touched(report) > 0 {
 		t.Errorf("did %s", actions(report))
 	}
 }
@@ -590,7 +565,7 @@ func TestDefaultsOfNewComponentsAreConfirmed(t *testing.T) {
 		Body:   `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><readMetadataResponse><result><records><fullName>MyApp_glbloauth</fullName><callbackUrl>https://other</callbackUrl><consumerKey>k</consumerKey><externalClientApplication>MyApp</externalClientApplication><label>MyApp label</label></records></result></readMetadataResponse></s:Body></s:Envelope>`,
 	})
 	_, err := o.run(simple())
-	var mismatch *bootstrap.MismatchError
+	var mismatch *reconcile.MismatchError
 	if !errors.As(err, &mismatch) || len(mismatch.Changes) != 1 || mismatch.Changes[0].Field != "callbackUrl" {
 		t.Errorf("got %v", err)
 	}
@@ -612,7 +587,7 @@ func TestNewOAuthSettingsAreConfirmed(t *testing.T) {
 		Body:   `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><readMetadataResponse><result><records><fullName>MyApp_oauth</fullName><commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes><externalClientApplication>MyApp</externalClientApplication><label>MyApp label</label></records></result></readMetadataResponse></s:Body></s:Envelope>`,
 	})
 	_, err := o.run(simple())
-	var mismatch *bootstrap.MismatchError
+	var mismatch *reconcile.MismatchError
 	if !errors.As(err, &mismatch) || mismatch.Changes[0].Field != "commaSeparatedOauthScopes" {
 		t.Errorf("got %v", err)
 	}
@@ -654,14 +629,14 @@ func TestNamesOfOtherApps(t *testing.T) {
 	o := startOrg(t, simorg.Config{})
 	p := settings("").with(header("A")).with(header("A_oauth")).with(header("A_glbloauth"))
 	o.mustRun(p)
-	for _, typ := range bootstrap.Types {
+	for _, typ := range []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies} {
 		for _, c := range o.Components(typ) {
 			if app := c.Fields["externalClientApplication"]; !strings.HasPrefix(c.FullName, app+"_") {
 				t.Errorf("%s %s belongs to %s", typ, c.FullName, app)
 			}
 		}
 	}
-	if report := o.mustRun(p); report.Pending > 0 {
+	if report := o.mustRun(p); touched(report) > 0 {
 		t.Errorf("the next run did %s", actions(report))
 	}
 }
@@ -877,7 +852,7 @@ func TestCertificateInAnyForm(t *testing.T) {
 					}
 					p := settings(`"MyApp": {"globalOauthSettings": {"certificate": ` + value + `}}`).with(header("MyApp")).with(project{"src/def/a.crt": file})
 					o.mustRun(p)
-					if report := o.mustRun(p); report.Pending > 0 || len(o.writes()) > 0 {
+					if report := o.mustRun(p); touched(report) > 0 || len(o.writes()) > 0 {
 						t.Errorf("the second run did %s: %+v", actions(report), report.Apps[0].Components[1].Changes)
 					}
 					// Another certificate is another one, in whatever form.
@@ -885,8 +860,8 @@ func TestCertificateInAnyForm(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if report := o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"certificate": ` + string(quoted) + `}}`).with(header("MyApp"))); report.Pending != 1 {
-						t.Errorf("another certificate is pending %d times, want once", report.Pending)
+					if report := o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"certificate": ` + string(quoted) + `}}`).with(header("MyApp"))); touched(report) != 1 {
+						t.Errorf("another certificate is pending %d times, want once", touched(report))
 					}
 				})
 			}
@@ -953,7 +928,7 @@ func TestLies(t *testing.T) {
 		t.Fatal(err)
 	}
 	report, err := options.run(t.Context())
-	var mismatch *bootstrap.MismatchError
+	var mismatch *reconcile.MismatchError
 	if !errors.As(err, &mismatch) || !strings.Contains(err.Error(), `isDeviceFlowEnabled is "false" instead of "true"`) || report.Apps[0].Components[1].Done {
 		t.Errorf("got %v, %+v", err, report.Apps[0].Components[1])
 	}
@@ -1001,7 +976,7 @@ func TestRunsFinishOneAnother(t *testing.T) {
 			if o.one(eca.PluginPolicies).Fields["isOauthPluginEnabled"] != "true" {
 				t.Errorf("request %d: the plugin is off", n)
 			}
-			if report := o.mustRun(simple()); report.Pending > 0 {
+			if report := o.mustRun(simple()); touched(report) > 0 {
 				t.Errorf("request %d: a third run did %s", n, actions(report))
 			}
 		}
@@ -1028,12 +1003,12 @@ func TestTwoRunsAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		for _, typ := range bootstrap.Types {
+		for _, typ := range []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies} {
 			if n := len(o.Components(typ)); n != 2 {
 				t.Errorf("%d components of %s", n, typ)
 			}
 		}
-		if report := o.mustRun(p); report.Pending > 0 {
+		if report := o.mustRun(p); touched(report) > 0 {
 			t.Errorf("the next run did %s", actions(report))
 		}
 	}
@@ -1047,7 +1022,7 @@ func TestPlanWritesNothing(t *testing.T) {
 	}
 	options.PlanOnly = true
 	report, err := options.run(t.Context())
-	if err != nil || report.Pending != 3 || len(o.writes()) > 0 {
+	if err != nil || touched(report) != 3 || len(o.writes()) > 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
 }

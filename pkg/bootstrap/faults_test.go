@@ -22,6 +22,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -233,7 +234,7 @@ func check(t *testing.T, name string, o *org, options *attempt, client *http.Cli
 		t.Errorf("%s: the second run ended with %v", name, err)
 		return
 	}
-	if heals && report.Pending > 0 {
+	if heals && touched(report) > 0 {
 		t.Errorf("%s: the second run did %s", name, actions(report))
 	}
 	if got := picture(o); got != want {
@@ -458,7 +459,7 @@ func TestAtOnce(t *testing.T) {
 			if n := len(slices.Compact(seen)); n != 2 {
 				t.Errorf("auto %v, round %d: %d consumers were seen", auto, round, n)
 			}
-			if report := o.mustRun(p); report.Pending > 0 {
+			if report := o.mustRun(p); touched(report) > 0 {
 				t.Errorf("auto %v, round %d: a further run did %s", auto, round, actions(report))
 			}
 		}
@@ -552,7 +553,7 @@ func TestForcedAfterALostAnswer(t *testing.T) {
 	}})
 	options.Conn.Retry = &salesforce.Retry{Budget: 5 * time.Second, First: time.Millisecond}
 	report, err := options.run(t.Context())
-	if err != nil || report.Apps[0].Components[1].Action != bootstrap.Create || len(report.Apps[0].Warnings) == 0 {
+	if err != nil || report.Apps[0].Components[1].Action != reconcile.Create || len(report.Apps[0].Warnings) == 0 {
 		t.Errorf("%+v, %v", report.Apps[0], err)
 	}
 	if n := len(slices.DeleteFunc(o.writes(), func(r simorg.Request) bool { return r.Type != eca.GlobalOAuthSettings })); n != 1 {

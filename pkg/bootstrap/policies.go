@@ -271,7 +271,9 @@ func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ig
 
 // permissionSetFile returns the name of a file of the project, or of an artifact,
 // that brings a permission set, "" where there is none.
-func (s *Source) permissionSetFile(name string) string { return s.permissionSets()[fold(name)] }
+func (s *Source) permissionSetFile(name string) string {
+	return s.permissionSets()[strings.ToLower(name)]
+}
 
 // findPermissionSets finds the files that bring permission sets, by their names.
 func (s *Source) findPermissionSets() map[string]string {
@@ -281,8 +283,8 @@ func (s *Source) findPermissionSets() map[string]string {
 		fs.WalkDir(fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
 			if err == nil {
 				name, is := strings.CutSuffix(strings.ToLower(path.Base(file)), ".permissionset-meta.xml")
-				if is && found[fold(name)] == "" && !ignore.Ignores(file) {
-					found[fold(name)] = path.Join(place, file)
+				if is && found[strings.ToLower(name)] == "" && !ignore.Ignores(file) {
+					found[strings.ToLower(name)] = path.Join(place, file)
 				}
 			}
 			return nil

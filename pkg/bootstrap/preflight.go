@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/access"
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
 
@@ -69,7 +70,7 @@ func inSource(apps []*App, target Target, source *Source) (all []Finding) {
 		if !app.checked {
 			continue
 		}
-		applied := app.Wanted[eca.OAuthPolicies] != nil
+		applied := app.applied()
 		for i, file := range app.policies {
 			find := func(check, field string) Finding {
 				return Finding{Check: check, App: app.Name, File: file.File, Field: field, Certain: applied || !source.project.Replaces}
@@ -132,14 +133,13 @@ func preAuthorisedOnly(file policiesFile) bool {
 }
 
 // inOrg checks the policies against what the org has.
-func (p *Plan) inOrg(target Target, source *Source) (all []Finding) {
-	for _, plan := range p.Apps {
-		app := plan.App
+func (e *engine) inOrg(target Target, source *Source) (all []Finding) {
+	for _, app := range e.apps {
 		if !app.checked {
 			continue
 		}
 		for _, file := range app.policies {
-			check := &orgCheck{Plan: p, app: plan, file: file, source: source}
+			check := &orgCheck{engine: e, app: app, file: file, source: source}
 			check.runAsUser()
 			check.names("permission-set", "commaSeparatedPermissionSet", "PermissionSet", "permission sets", eca.IsPermissionSetID)
 			check.names("profile", "commaSeparatedProfile", "Profile", "profiles", profileID.MatchString)
@@ -157,16 +157,16 @@ func (p *Plan) inOrg(target Target, source *Source) (all []Finding) {
 
 // orgCheck checks one file with policies against an org.
 type orgCheck struct {
-	*Plan
-	app      *AppPlan
+	*engine
+	app      *App
 	file     policiesFile
 	source   *Source
 	findings []Finding
 }
 
-func (c *orgCheck) find(f Finding) {
-	f.App, f.File = c.app.App.Name, c.file.File
-	if f.Field != "" && c.source.project.Replaces && !c.applied() {
+func (c *orgCheck) report(f Finding) {
+	f.App, f.File = c.app.Name, c.file.File
+	if f.Field != "" && c.source.project.Replaces && !c.app.applied() {
 		f.Certain = false // sf may replace the text when it deploys it
 	}
 	c.findings = append(c.findings, f)
@@ -174,9 +174,9 @@ func (c *orgCheck) find(f Finding) {
 
 // refused notes that something could not be checked, and reports whether it was so.
 func (c *orgCheck) refused(check, field, object string) bool {
-	err := c.state.lookups.refused[object]
+	err := c.facts.Refused(object)
 	if err != nil {
-		c.find(Finding{Check: check, Field: field, Problem: fmt.Sprintf("was not checked, because the org does not tell of its %s (%v)", object, err), Fix: "let the user of this session see them"})
+		c.report(Finding{Check: check, Field: field, Problem: fmt.Sprintf("was not checked, because the org does not tell of its %s (%v)", object, err), Fix: "let the user of this session see them"})
 	}
 	return err != nil
 }
@@ -190,17 +190,17 @@ func (c *orgCheck) runAsUser() {
 	f := Finding{Check: "run-as-user", Field: field, Says: eca.SaysNoRunAsUser, Certain: true}
 	if name == "" {
 		// Where eca applies the policies, the user whom the org has stays.
-		existing := c.state.of(eca.OAuthPolicies, c.app.App)
-		if c.applied() && (existing == nil || existing.Text(field) == "") {
+		existing := c.find(c.app, eca.OAuthPolicies)
+		if c.app.applied() && (existing == nil || existing.Text(field) == "") {
 			f.Problem, f.Fix = noUser, noUserFix
-			c.find(f)
+			c.report(f)
 		}
 		return
 	}
 	if c.refused("run-as-user", field, "User") {
 		return
 	}
-	switch found, ok := c.state.lookups.users[fold(name)]; {
+	switch found, ok := c.facts.User(name); {
 	case !ok:
 		f.Problem, f.Fix = fmt.Sprintf("there is no user %s on this org", name), "name one that the org has, or create it first"
 	case !found.IsActive:
@@ -208,7 +208,7 @@ func (c *orgCheck) runAsUser() {
 	default:
 		return
 	}
-	c.find(f)
+	c.report(f)
 }
 
 // names checks a list of permission sets or profiles. The platform wants names,
@@ -227,7 +227,7 @@ func (c *orgCheck) names(check, field, object, what string, isID func(string) bo
 		if sets {
 			f.Says = fmt.Sprintf("We couldn't find permission sets called %s", name)
 		}
-		c.find(f)
+		c.report(f)
 	}
 	asked := false
 	for _, name := range names {
@@ -239,17 +239,17 @@ func (c *orgCheck) names(check, field, object, what string, isID func(string) bo
 			return
 		}
 		asked = true
-		known := c.state.lookups.profiles[fold(name)]
+		known := c.facts.HasProfile(name)
 		if sets {
-			known = c.state.lookups.sets[fold(name)] != ""
+			known = c.facts.HasPermissionSet(name)
 		}
 		if known {
 			continue
 		}
 		if file := c.source.permissionSetFile(name); sets && file != "" {
-			c.find(Finding{Check: check, Field: field, Problem: fmt.Sprintf("there is no permission set %s on this org yet, and %s brings it", name, file), Fix: "make sure that it is deployed before the policies, or with them"})
-		} else if similar := c.state.lookups.similar[fold(name)]; sets && similar != "" {
-			c.find(Finding{Check: check, Field: field, Problem: fmt.Sprintf("there is a permission set %s on this org, and none %s", similar, name), Fix: "write its name with the namespace, unless that is the org's own"})
+			c.report(Finding{Check: check, Field: field, Problem: fmt.Sprintf("there is no permission set %s on this org yet, and %s brings it", name, file), Fix: "make sure that it is deployed before the policies, or with them"})
+		} else if similar := c.facts.WithNamespace(name); sets && similar != "" {
+			c.report(Finding{Check: check, Field: field, Problem: fmt.Sprintf("there is a permission set %s on this org, and none %s", similar, name), Fix: "write its name with the namespace, unless that is the org's own"})
 		} else {
 			find(name, fmt.Sprintf("there are no %s called %s on this org", what, name), "deploy it before the policies, or correct the name")
 		}
@@ -259,44 +259,41 @@ func (c *orgCheck) names(check, field, object, what string, isID func(string) bo
 // recordName checks that the org has the app's policies under the file's name. An
 // app has one record of OAuth policies, and many orgs make it by themselves.
 func (c *orgCheck) recordName() {
-	existing := c.state.of(eca.OAuthPolicies, c.app.App)
+	existing := c.find(c.app, eca.OAuthPolicies)
 	if existing == nil || strings.EqualFold(existing.FullName, c.file.FullName) {
 		return
 	}
-	if first := c.app.App.policies[0]; first.FullName != c.file.FullName && strings.EqualFold(existing.FullName, first.FullName) {
+	if first := c.app.policies[0]; first.FullName != c.file.FullName && strings.EqualFold(existing.FullName, first.FullName) {
 		return // which was found in the source
 	}
 	name := existing.FullName + "." + eca.Lookup(eca.OAuthPolicies).Suffix + "-meta.xml"
 	f := Finding{
 		Check:   "record-name",
-		Problem: fmt.Sprintf("the org has the policies of %s under the name %s", c.app.App.Name, existing.FullName),
+		Problem: fmt.Sprintf("the org has the policies of %s under the name %s", c.app.Name, existing.FullName),
 		Says:    duplicateOf(existing.FullName),
 		Fix:     fmt.Sprintf(`rename the file to %s, or set "applyPolicies": true in plugins.eca and leave the file out with %s`, name, sfp.IgnoreFile),
 		Certain: c.file.Package != "", // of a directory that was given, nobody knows what becomes of it
 	}
-	if c.applied() {
+	if c.app.applied() {
 		f.Fix = fmt.Sprintf("eca has them under the org's name; leave the file out with %s, or rename it to %s", sfp.IgnoreFile, name)
 		f.Certain = false
 	}
-	if !c.applied() || c.file.Package != "" {
-		c.find(f)
+	if !c.app.applied() || c.file.Package != "" {
+		c.report(f)
 	}
 }
-
-// applied reports whether eca brings the policies itself.
-func (c *orgCheck) applied() bool { return c.app.App.Wanted[eca.OAuthPolicies] != nil }
 
 // switches checks that what the policies build on is on. The flows are not looked at:
 // what the policies need of them is switched on, see imply.
 func (c *orgCheck) switches() {
-	if plugins := c.state.of(eca.PluginPolicies, c.app.App); plugins != nil {
+	if plugins := c.find(c.app, eca.PluginPolicies); plugins != nil {
 		for _, name := range []string{"isOauthPluginEnabled", "isEnabled"} {
 			// sfp may bring plugin policies that switch it on along with these.
-			on := !c.applied() && slices.ContainsFunc(c.file.place.plugins, func(own *metadata.Component) bool {
-				return strings.EqualFold(eca.App(own), c.app.App.Name) && eca.Bool(own, name)
+			on := !c.app.applied() && slices.ContainsFunc(c.file.place.plugins, func(own *metadata.Component) bool {
+				return strings.EqualFold(eca.App(own), c.app.Name) && eca.Bool(own, name)
 			})
-			if !eca.Bool(plugins, name) && !on && !c.app.App.Wanted[eca.PluginPolicies].Has(name) {
-				c.find(Finding{
+			if !eca.Bool(plugins, name) && !on && !c.app.Wanted[eca.PluginPolicies].Has(name) {
+				c.report(Finding{
 					Check: "oauth-off", Problem: fmt.Sprintf("%s is false in %s on this org", name, plugins.FullName), Says: eca.SaysNoOAuth,
 					Fix:     fmt.Sprintf("state pluginPolicies.%s in plugins.eca to switch it on", name),
 					Certain: name == "isOauthPluginEnabled", // what the platform says of an app that is off as a whole is not known
@@ -310,16 +307,16 @@ func (c *orgCheck) switches() {
 // such tokens.
 func (c *orgCheck) jwtSession() {
 	const field, switched = "namedUserJwtSessionTimeoutType", "isNamedUserJwtEnabled"
-	global := c.state.of(eca.GlobalOAuthSettings, c.app.App)
+	global := c.find(c.app, eca.GlobalOAuthSettings)
 	if strings.TrimSpace(c.file.Text(field)) == "" || global == nil {
 		return
 	}
-	on, wanted := eca.Bool(global, switched), c.app.App.Wanted[eca.GlobalOAuthSettings]
+	on, wanted := eca.Bool(global, switched), c.app.Wanted[eca.GlobalOAuthSettings]
 	if wanted.Has(switched) {
 		on = !isFalse(wanted, switched)
 	}
 	if !on {
-		c.find(Finding{
+		c.report(Finding{
 			Check: "jwt-session", Field: field, Problem: fmt.Sprintf("the app issues no JWT-based tokens (%s is false)", switched), Says: eca.SaysNoJWT,
 			Fix: fmt.Sprintf("set globalOauthSettings.%s to true in plugins.eca, or remove the element", switched), Certain: true,
 		})
@@ -329,18 +326,18 @@ func (c *orgCheck) jwtSession() {
 // nobody checks that somebody is authorised where only those may use the app.
 func (c *orgCheck) nobody() {
 	const field = "permittedUsersPolicyType"
-	if !preAuthorisedOnly(c.file) || len(metadata.Items(c.file.Text("commaSeparatedPermissionSet"))) > 0 || len(metadata.Items(c.file.Text("commaSeparatedProfile"))) > 0 || len(c.app.Grants) > 0 {
+	if !preAuthorisedOnly(c.file) || len(metadata.Items(c.file.Text("commaSeparatedPermissionSet"))) > 0 || len(metadata.Items(c.file.Text("commaSeparatedProfile"))) > 0 || len(c.grants[c.app]) > 0 {
 		return
 	}
-	for _, object := range []string{eca.Header, setupEntityAccess} {
+	for _, object := range []string{access.AppObject, access.SetupEntityAccess} {
 		if c.refused("nobody-granted", field, object) {
 			return
 		}
 	}
-	if len(c.state.lookups.has[c.state.lookups.apps[fold(c.app.App.Name)]]) > 0 {
+	if c.facts.IsGranted(c.app.Name) {
 		return
 	}
-	c.find(Finding{
+	c.report(Finding{
 		Check: "nobody-granted", Field: field, Problem: "lets only pre-authorised users in, and nobody is: no permission set grants the app, and the policies name neither permission sets nor profiles",
 		Fix: `name permission sets in "permissionSets" of the app in plugins.eca, or in commaSeparatedPermissionSet`,
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -22,8 +23,9 @@ type Report struct {
 	// the policies that sfp deploys next, or that were applied.
 	Preflight eca.Preflight `json:"preflight"`
 	Findings  []Finding     `json:"findings,omitempty"`
-	// Pending is how many components the run wrote or was to write; of a plan, how
-	// many are not as wanted.
+	// Changed is how many components and grants the run has made or changed, and Pending
+	// how many are not as wanted: of a plan, what a run would do.
+	Changed int `json:"changed"`
 	Pending int `json:"pending"`
 	// PlanOnly says that nothing was to be written.
 	PlanOnly bool     `json:"planOnly"`
@@ -55,6 +57,8 @@ type AppReport struct {
 	ConsumerKey string            `json:"consumerKey,omitempty"` // shortened
 	Components  []ComponentReport `json:"components,omitempty"`
 	Warnings    []string          `json:"warnings,omitempty"`
+	// Unsettled says that the next run will write again although nobody changes anything.
+	Unsettled bool `json:"unsettled,omitempty"`
 }
 
 // ComponentReport says what became of one component, or of one grant of a
@@ -63,7 +67,7 @@ type ComponentReport struct {
 	Type     string            `json:"type"`           // of a grant, the object that records it
 	FullName string            `json:"fullName"`       // of a grant, the permission set's name
 	User     string            `json:"user,omitempty"` // of a grant, who gets the permission set
-	Action   Action            `json:"action"`
+	Action   reconcile.Action  `json:"action"`
 	Changes  []metadata.Change `json:"changes,omitempty"`
 	// Done says that the component is as wanted: it was unchanged, or the org
 	// accepted it and nothing is known to differ.
@@ -93,37 +97,41 @@ func newReport(conn *salesforce.Conn, source *Source, options Options, kind sale
 	return r
 }
 
-// absent notes that an app's header is not on the org.
-func (r *Report) absent(app string) { r.app(app).Absent = true }
-
 func (r *Report) app(name string) *AppReport {
 	return &r.Apps[slices.IndexFunc(r.Apps, func(app AppReport) bool { return app.Name == name })]
 }
 
-// add fills in what a plan says, before or after it was applied.
-func (r *Report) add(p *Plan) {
-	r.Pending = p.Pending()
-	for _, plan := range p.Apps {
-		app := r.app(plan.App.Name)
-		app.Warnings = plan.Warnings
-		if key := p.ConsumerKey(plan.App); key != "" {
-			app.ConsumerKey = words.ShortKey(key)
+// add fills in what was done, or of a plan, what is to be done.
+func (r *Report) add(e *engine) {
+	for _, app := range e.apps {
+		into := r.app(app.Name)
+		into.Warnings, into.Unsettled = e.warnings(app)
+		if global := e.find(app, eca.GlobalOAuthSettings); global != nil && global.Text("consumerKey") != "" {
+			into.ConsumerKey = words.ShortKey(global.Text("consumerKey"))
 		}
-		for _, c := range plan.Components {
-			component := ComponentReport{Type: c.Type, FullName: c.FullName, Action: c.Action, Changes: c.Changes, Done: c.Err == nil && (c.Done || c.Action == Unchanged), Uncertain: c.Uncertain}
-			component.fail(c.Err)
-			app.Components = append(app.Components, component)
+		for _, o := range e.outcomes(app) {
+			r.count(into, ComponentReport{Type: o.Want.Type.Name, FullName: o.FullName, Action: o.Action, Changes: o.Changes, Done: o.OK(), Uncertain: o.Uncertain}, o.Err)
 		}
-		for _, g := range plan.Grants {
-			grant := ComponentReport{Type: g.object(), FullName: g.PermissionSet, User: g.User, Action: g.Action, Done: g.Err == nil && (g.Done || g.Action == Unchanged), Uncertain: g.Uncertain}
-			grant.fail(g.Err)
-			app.Components = append(app.Components, grant)
+		for _, g := range e.grants[app] {
+			grant := ComponentReport{Type: g.Object(), FullName: g.PermissionSet, User: g.User, Action: reconcile.Create, Done: g.OK(), Uncertain: g.Uncertain}
+			if g.There {
+				grant.Action = reconcile.Unchanged
+			}
+			r.count(into, grant, g.Err)
 		}
 	}
 }
 
-func (c *ComponentReport) fail(err error) {
+func (r *Report) count(app *AppReport, c ComponentReport, err error) {
 	if err != nil {
 		c.Error = err.Error()
 	}
+	switch {
+	case c.Action == reconcile.Unchanged:
+	case c.Done:
+		r.Changed++
+	default:
+		r.Pending++
+	}
+	app.Components = append(app.Components, c)
 }

@@ -5,13 +5,12 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/reconcile"
+	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
-
-	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 // Options says what Run does, and what is known of the org. The zero value brings the OAuth
@@ -70,10 +69,9 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Opt
 	complete.InstanceURL = instance.String()
 	complete.Version = cmp.Or(conn.Version, source.Version, apiversion.Latest)
 	conn = &complete
-	org := &Org{Conn: conn}
 	kind := options.Kind
 	if kind == salesforce.Unknown {
-		facts, err := org.rest().Organization(ctx)
+		facts, err := (&restapi.Client{Conn: conn}).Organization(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -95,69 +93,71 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Opt
 	if len(resolved.Apps) == 0 {
 		return report, nil
 	}
-	// sound looks at what is wrong with the policies, as far as the source shows it.
-	var findings []Finding
-	sound := func() error {
-		findings = inSource(resolved.Apps, target, source)
-		report.Findings = findings
-		for _, app := range resolved.Apps {
-			if app.wrong != nil {
-				return app.wrong
-			}
-		}
-		if resolved.Preflight == eca.PreflightFail && !options.PlanOnly {
-			return certain(findings)
-		}
-		return nil
-	}
+	e := &engine{conn: conn, apps: resolved.Apps}
 	if !options.Pool {
-		if err := sound(); err != nil {
+		if err := sound(report, e.apps, target, source, resolved.Preflight); err != nil {
 			return report, err
 		}
 	}
-	headers := func(context.Context) error { return nil }
-	var onOrg []*metadata.Component
-	if options.Pool {
-		headers = func(ctx context.Context) (err error) {
-			var names []string
-			for _, app := range resolved.Apps {
-				names = append(names, app.Name)
-			}
-			onOrg, err = org.onOrg(ctx, names)
-			return err
-		}
-	}
-	found, err := org.gather(ctx, resolved.Apps, headers)
-	if err != nil {
+	if err := e.gather(ctx, options.Pool); err != nil {
 		return report, err
 	}
+	for app, absent := range e.absent {
+		report.app(app.Name).Absent = absent
+	}
+	e.start()
 	if options.Pool {
-		resolved.Apps = slices.DeleteFunc(resolved.Apps, func(app *App) bool {
-			absent := !slices.ContainsFunc(onOrg, func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, app.Name) })
-			if absent {
-				report.absent(app.Name)
-			}
-			return absent
-		})
-		if err := sound(); err != nil {
+		if err := sound(report, e.apps, target, source, resolved.Preflight); err != nil {
 			return report, err
 		}
 	}
-	plan := newPlan(found, resolved.Apps, target.DomainURL)
-	if options.PlanOnly {
-		err = plan.stopped(org.headers(ctx, plan))
-	} else {
-		if resolved.Preflight == eca.PreflightFail {
-			plan.hold(plan.inOrg(target, source))
-		}
-		err = org.Apply(ctx, plan)
+	switch {
+	case options.PlanOnly:
+		err = e.plan(ctx)
+	case resolved.Preflight == eca.PreflightFail:
+		doomed := e.inOrg(target, source)
+		err = e.apply(ctx, func(app *App) bool {
+			return slices.ContainsFunc(doomed, func(f Finding) bool { return f.Certain && f.App == app.Name })
+		})
+	default:
+		err = e.apply(ctx, func(*App) bool { return false })
 	}
-	report.Findings = append(findings, plan.inOrg(target, source)...)
-	report.add(plan)
+	err = e.failures(err)
+	report.Findings = append(report.Findings, e.inOrg(target, source)...)
+	report.add(e)
 	if resolved.Preflight == eca.PreflightFail {
 		err = join(err, certain(report.Findings))
 	}
 	return report, err
+}
+
+// sound looks at what is wrong with the policies, as far as the source shows it.
+func sound(report *Report, apps []*App, target Target, source *Source, preflight eca.Preflight) error {
+	report.Findings = inSource(apps, target, source)
+	for _, app := range apps {
+		if app.wrong != nil {
+			return app.wrong
+		}
+	}
+	if preflight == eca.PreflightFail && !report.PlanOnly {
+		return certain(report.Findings)
+	}
+	return nil
+}
+
+// plan completes a plan: of apps that components are to be made for, the header has to be
+// there.
+func (e *engine) plan(ctx context.Context) (err error) {
+	var fresh []*App
+	for _, app := range e.apps {
+		if e.run.Of(app.wants[eca.OAuthSettings]).Action == reconcile.Create {
+			fresh = append(fresh, app)
+		}
+	}
+	if e.absent, err = e.withoutHeader(ctx, fresh); err != nil {
+		e.absent = nil
+	}
+	return err
 }
 
 // join joins errors as errors.Join does, without putting one join into another.
@@ -173,11 +173,4 @@ func join(err, more error) error {
 		all = joined.Unwrap()
 	}
 	return errors.Join(append(slices.Clone(all), more)...)
-}
-
-// hold keeps policies from being sent that are certain to be refused.
-func (p *Plan) hold(findings []Finding) {
-	for _, app := range p.Apps {
-		app.App.held = slices.ContainsFunc(findings, func(f Finding) bool { return f.Certain && f.App == app.App.Name })
-	}
 }

@@ -225,7 +225,7 @@ func (s *Source) headers(target Target) ([]Header, error) {
 // source as a whole. A file that cannot be made out is not this run's business.
 func (s *Source) stated(h Header) (map[string]*metadata.Component, error) {
 	stated := make(map[string]*metadata.Component)
-	for _, typ := range append(slices.Clone(Types), eca.OAuthPolicies) {
+	for _, typ := range append(slices.Clone(types), eca.OAuthPolicies) {
 		err := h.deployed(typ, func(file string) error {
 			if c, err := eca.Types().ReadFileLenient(s.location.Project, file); err == nil && strings.EqualFold(eca.App(c), h.FullName) {
 				stated[typ] = c

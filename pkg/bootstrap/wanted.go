@@ -188,7 +188,7 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 		return nil, err
 	}
 	app.replaced = s.project.Replaces
-	for _, typ := range Types {
+	for _, typ := range types {
 		stated := settings.Of(typ).Over(nil)
 		if err := s.certificate(stated, h.Package); err != nil {
 			return nil, s.fieldError(app, typ, "certificate", err)
@@ -202,11 +202,10 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 	app.policies = filesOf(app.Name, policies, apply)
 	app.wrong = s.applied(app, apply, target)
 	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != eca.PreflightOff && (apply || !target.Undeployed)
-	app.looked = app.checked || app.Wanted[eca.OAuthPolicies] != nil
 	if err := s.imply(app); err != nil {
 		return nil, err
 	}
-	for _, typ := range Types {
+	for _, typ := range types {
 		var wrong *metadata.SettingError
 		if err := eca.Lookup(typ).CheckVersion(app.Wanted[typ], target.Version); errors.As(err, &wrong) {
 			return nil, s.fieldError(app, typ, wrong.Path, wrong.Err)
@@ -217,6 +216,7 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 			target.warn(fmt.Sprintf("%s: plugins.eca.apps.%s.environments.%s is not used for the alias %s, because case counts", s.name(s.project.File), h.FullName, name, target.Alias))
 		}
 	}
+	app.plan(target.DomainURL)
 	return app, nil
 }
 

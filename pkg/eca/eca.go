@@ -44,3 +44,21 @@ func Bool(c *metadata.Component, field string) bool { return Lookup(c.Type).Bool
 func Problems(c *metadata.Component, v apiversion.Version) []metadata.Problem {
 	return Lookup(c.Type).Problems(c, v)
 }
+
+// UsualNames returns the names under which an app's component of a type is looked for, the
+// one that a new component gets first. On a real org names follow no rule, so that listing
+// the type is the other half of looking; these are names that the guide, the platform itself
+// and public projects give.
+func UsualNames(app, typ string) []string {
+	switch typ {
+	case OAuthSettings:
+		return []string{app + "_oauth", app + "OAuthSettings", app}
+	case GlobalOAuthSettings:
+		return []string{app + "_glbloauth", app + "GlblOAuth", app}
+	case PluginPolicies:
+		return []string{app + "_plcy", app + "_defaultPolicy", app}
+	case OAuthPolicies:
+		return []string{app + "_oauthPlcy", app + "_defaultPolicy", app}
+	}
+	return []string{app}
+}

@@ -1,7 +1,6 @@
 package mdapi
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -17,11 +16,10 @@ type ComponentError struct {
 }
 
 func (e *ComponentError) Error() string {
-	message := fmt.Sprintf("%s %s: ", e.Type, e.FullName)
 	if e.Code != "" && !strings.Contains(e.Message, e.Code) {
-		message += e.Code + ": "
+		return e.Code + ": " + e.Message
 	}
-	return message + e.Message
+	return e.Message
 }
 
 // DuplicateOf returns the name of the component that exists in this one's place

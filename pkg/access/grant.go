@@ -1,0 +1,152 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// Grant is one step of letting people use an app: a permission set that is to grant the app,
+// or that a user is to have. That a SetupEntityAccess can be created for an External Client
+// App was seen on live orgs.
+type Grant struct {
+	PermissionSet string // its name
+	User          string // the username; "" where it is the app that is granted
+
+	// There says that the org has it already, so that there is nothing to do.
+	There bool
+	// Done says that it was made. Uncertain says that it was sent and no answer came.
+	Done      bool
+	Uncertain bool
+	// Err is why it is not to be had, as far as the org or the names are to blame.
+	Err error
+
+	fields map[string]any
+}
+
+// Object returns the object that records the grant.
+func (g *Grant) Object() string {
+	if g.User != "" {
+		return PermissionSetAssignment
+	}
+	return SetupEntityAccess
+}
+
+// OK reports whether the org has the grant.
+func (g *Grant) OK() bool { return g.Err == nil && (g.There || g.Done) }
+
+// Grants returns the grants of an app to permission sets, and where runAs is not "", of the
+// permission sets to that user.
+func (f *Facts) Grants(app string, permissionSets []string, runAs string) []*Grant {
+	var all []*Grant
+	appID, known := f.apps[fold(app)]
+	for _, name := range permissionSets {
+		g := &Grant{PermissionSet: name, fields: map[string]any{"ParentId": f.sets[fold(name)], "SetupEntityId": appID}}
+		switch err := f.untold(PermissionSetObject, AppObject, SetupEntityAccess); {
+		case err != nil:
+			g.Err = err
+		case f.sets[fold(name)] == "":
+			g.Err = f.noSet(name)
+		case known && appID == "":
+			g.Err = fmt.Errorf("the org has several apps called %s, and nobody can tell which one is meant; grant it in Setup", app)
+		case !known:
+			g.Err = fmt.Errorf("the header of %s is not on this org; deploy it first", app)
+		}
+		g.There = f.has[appID][f.sets[fold(name)]]
+		all = append(all, g)
+	}
+	if runAs == "" {
+		return all
+	}
+	user, known := f.User(runAs)
+	for _, name := range permissionSets {
+		g := &Grant{PermissionSet: name, User: runAs, fields: map[string]any{"AssigneeId": user.ID, "PermissionSetId": f.sets[fold(name)]}}
+		g.There = f.has[user.ID][f.sets[fold(name)]]
+		switch err := f.untold(PermissionSetObject, UserObject, PermissionSetAssignment); {
+		case err != nil:
+			g.Err = err
+		case f.sets[fold(name)] == "":
+			g.Err = f.noSet(name)
+		case !known:
+			g.Err = fmt.Errorf("there is no user %s on this org", runAs)
+		case !g.There && !user.IsActive:
+			g.Err = fmt.Errorf("the user %s is not active; activate it, or name another one in the policies", runAs)
+		}
+		all = append(all, g)
+	}
+	return all
+}
+
+func (f *Facts) noSet(name string) error {
+	return fmt.Errorf("there is no permission set %s on this org; deploy it before the app, or correct its name", name)
+}
+
+// untold returns an error for the first of some objects that the org did not tell of.
+func (f *Facts) untold(objects ...string) error {
+	for _, object := range objects {
+		if err := f.refused[object]; err != nil {
+			return fmt.Errorf("the org does not tell of its %s: %w", object, err)
+		}
+	}
+	return nil
+}
+
+// Update takes over from a later look at the org what has become of grants, given as
+// Grants returned them for the same names. Where the look was refused, nothing is known, and
+// that is the error.
+func (f *Facts) Update(grants, now []*Grant) error {
+	for _, object := range []string{AppObject, UserObject, PermissionSetObject, SetupEntityAccess, PermissionSetAssignment} {
+		if err := f.refused[object]; err != nil {
+			return err
+		}
+	}
+	for i, g := range now {
+		if was := grants[i]; !was.There && !was.Done && was.Err == nil {
+			was.Done, was.Uncertain = g.There, false
+		}
+	}
+	return nil
+}
+
+// maxGrants bounds the requests that are under way at once.
+const maxGrants = 8
+
+// Make makes grants that the org does not have, several at a time. What the org refuses is
+// noted there; an error is what ended it as a whole. One that fails does not end the others,
+// because what they do at the org stays.
+func Make(ctx context.Context, client *restapi.Client, grants []*Grant) error {
+	var group errgroup.Group
+	group.SetLimit(maxGrants)
+	for _, g := range grants {
+		if g.There || g.Done || g.Err != nil {
+			continue
+		}
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			_, err := client.Create(ctx, g.Object(), g.fields)
+			g.Uncertain = salesforce.IsUncertain(err)
+			refused, isAnswer := errors.AsType[*salesforce.Error](err)
+			switch {
+			case err == nil:
+				g.Done = true
+			case isAnswer && strings.HasPrefix(refused.Code, "DUPLICATE"):
+				// DUPLICATE_VALUE or DUPLICATES_DETECTED: somebody else was faster.
+				g.Done = true
+			case isAnswer && !refused.SessionExpired() && !refused.Transient() && !refused.Uncertain():
+				g.Err = fmt.Errorf("the org refused it: %w", refused)
+			default:
+				return err
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}

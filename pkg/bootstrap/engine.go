@@ -1,0 +1,294 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ecakit/ecakit/pkg/access"
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/reconcile"
+	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// engine is the work on the apps of one org.
+type engine struct {
+	conn  *salesforce.Conn
+	apps  []*App
+	names access.Names
+
+	state  *reconcile.State
+	run    *reconcile.Run
+	facts  *access.Facts
+	grants map[*App][]*access.Grant
+	absent map[*App]bool // apps whose header is not on the org
+}
+
+func (e *engine) metadata() *mdapi.Client { return &mdapi.Client{Conn: e.conn} }
+
+func (e *engine) rest() *restapi.Client { return &restapi.Client{Conn: e.conn} }
+
+// gather reads what the org has of the apps and of what their policies and settings refer
+// to, all at once. headers says that apps without a header are to be noted as absent.
+func (e *engine) gather(ctx context.Context, headers bool) error {
+	var wants []*reconcile.Want
+	for _, app := range e.apps {
+		for _, typ := range append(slices.Clone(types), eca.OAuthPolicies) {
+			if want := app.wants[typ]; want != nil {
+				wants = append(wants, want)
+			}
+		}
+	}
+	e.names = references(e.apps)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		e.state, err = reconcile.Read(groupCtx, e.metadata(), wants)
+		return err
+	})
+	group.Go(func() (err error) {
+		e.facts, err = access.Look(groupCtx, e.rest(), e.names)
+		return err
+	})
+	if headers {
+		group.Go(func() (err error) {
+			e.absent, err = e.withoutHeader(groupCtx, e.apps)
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// withoutHeader returns those of the apps whose header is not on the org.
+func (e *engine) withoutHeader(ctx context.Context, apps []*App) (map[*App]bool, error) {
+	var names []string
+	for _, app := range apps {
+		names = append(names, app.Name)
+	}
+	found, err := e.metadata().Read(ctx, eca.Header, names...)
+	absent := make(map[*App]bool)
+	for _, app := range apps {
+		absent[app] = !slices.ContainsFunc(found, func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, app.Name) })
+	}
+	return absent, err
+}
+
+// start plans what is to be done for the apps that are there.
+func (e *engine) start() {
+	e.apps = slices.DeleteFunc(slices.Clone(e.apps), func(app *App) bool { return e.absent[app] })
+	wanted := make(map[*reconcile.Want]bool)
+	e.grants = make(map[*App][]*access.Grant)
+	for _, app := range e.apps {
+		for _, want := range app.wants {
+			wanted[want] = true
+		}
+		e.grants[app] = e.facts.Grants(app.Name, app.PermissionSets, app.assignee())
+	}
+	e.run = e.state.Plan(func(w *reconcile.Want) bool { return wanted[w] }).Start()
+}
+
+// apply writes what differs: the apps' consumers and plugin policies first, then the grants
+// of apps that have them, and then OAuth policies, so that policies that let only
+// pre-authorised users in lock nobody out. hold keeps the OAuth policies of an app from
+// being sent.
+func (e *engine) apply(ctx context.Context, hold func(*App) bool) error {
+	isPolicies := func(w *reconcile.Want) bool { return w.Type.Name == eca.OAuthPolicies }
+	if err := e.run.Apply(ctx, func(w *reconcile.Want) bool { return !isPolicies(w) }); err != nil {
+		return err
+	}
+	if err := e.grant(ctx); err != nil {
+		return err
+	}
+	due := make(map[*reconcile.Want]bool)
+	for _, app := range e.apps {
+		missing := slices.ContainsFunc(e.grants[app], func(g *access.Grant) bool { return !g.There && !g.Done })
+		due[app.wants[eca.OAuthPolicies]] = !missing && !hold(app)
+	}
+	return e.run.Apply(ctx, func(w *reconcile.Want) bool { return isPolicies(w) && due[w] })
+}
+
+// grant makes the grants that are missing: first those of apps that have their consumer,
+// then the assignments of permission sets that do grant the app. After a transient failure,
+// what the org has is looked up before anything is sent again.
+func (e *engine) grant(ctx context.Context) error {
+	first := true
+	return e.conn.Retry.Do(ctx, func() error {
+		if !first {
+			facts, err := access.Look(ctx, e.rest(), e.names)
+			if err != nil {
+				return err
+			}
+			for _, app := range e.apps {
+				if err := facts.Update(e.grants[app], facts.Grants(app.Name, app.PermissionSets, app.assignee())); err != nil {
+					return err // nothing is sent again without a look
+				}
+			}
+		}
+		first = false
+		if err := access.Make(ctx, e.rest(), e.due(func(app *App, g *access.Grant) bool { return g.User == "" })); err != nil {
+			return err
+		}
+		return access.Make(ctx, e.rest(), e.due(func(app *App, g *access.Grant) bool {
+			return g.User != "" && slices.ContainsFunc(e.grants[app], func(of *access.Grant) bool {
+				return of.User == "" && of.PermissionSet == g.PermissionSet && of.OK()
+			})
+		}))
+	})
+}
+
+// due returns the grants of apps that have their consumer and their OAuth plugin, as far as
+// is holds.
+func (e *engine) due(is func(*App, *access.Grant) bool) (all []*access.Grant) {
+	for _, app := range e.apps {
+		ready := !slices.ContainsFunc(types, func(typ string) bool { return !e.run.Of(app.wants[typ]).OK() })
+		for _, g := range e.grants[app] {
+			if ready && is(app, g) {
+				all = append(all, g)
+			}
+		}
+	}
+	return all
+}
+
+// find returns the app's component of a type as the org was last seen to have it, or nil.
+func (e *engine) find(app *App, typ string) *metadata.Component {
+	if want := app.wants[typ]; want != nil {
+		return e.state.Find(want)
+	}
+	return nil
+}
+
+// outcomes returns what became of the app's components, in the order in which they are
+// brought.
+func (e *engine) outcomes(app *App) (all []reconcile.Outcome) {
+	for _, typ := range append(slices.Clone(types), eca.OAuthPolicies) {
+		if want := app.wants[typ]; want != nil && !want.ReadOnly {
+			all = append(all, e.run.Of(want))
+		}
+	}
+	return all
+}
+
+// warnings are what a run cannot put right and a person should know, each once. unsettled
+// says that the next run will write again.
+func (e *engine) warnings(app *App) (all []string, unsettled bool) {
+	warn := func(format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	for _, text := range app.contradictions() {
+		warn("%s", text)
+		unsettled = true
+	}
+	if e.absent[app] {
+		warn("its header is not on this org yet, and has to be deployed before the app can be bootstrapped")
+	}
+	for _, o := range e.outcomes(app) {
+		existing := e.find(app, o.Want.Type.Name)
+		if o.Want.Type.Name == eca.GlobalOAuthSettings && o.Action == reconcile.Update && existing.Text("certificate") == "" && !o.Want.Fields.Has("certificate") {
+			warn("the org shows no certificate for %s; should it have one all the same, an update clears it unless globalOauthSettings.certificate states it", o.FullName)
+		}
+		for _, change := range o.Forced {
+			warn("the org keeps %s of %s at %s whatever is sent; state that in plugins.eca to have it left unchanged", change.Field, o.FullName, change.From)
+			unsettled = true
+		}
+		for _, change := range o.Withheld {
+			warn("the org does not show the %s of %s, so it is sent again at every run", change.Field, o.FullName)
+			unsettled = true
+		}
+	}
+	if policies := e.find(app, eca.PluginPolicies); policies != nil {
+		for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
+			if eca.Bool(policies, name) || app.Wanted[eca.PluginPolicies].Has(name) {
+				continue
+			}
+			where := "state pluginPolicies." + name + " in plugins.eca"
+			if app.source[eca.PluginPolicies] != nil {
+				where = "state it in the app's source"
+			}
+			warn("the app is switched off on this org (%s is false in %s); %s to switch it on", name, policies.FullName, where)
+		}
+	}
+	return all, unsettled
+}
+
+// ComponentFailure is why a component, or a grant, is not as wanted.
+type ComponentFailure struct {
+	App      string
+	Type     string
+	FullName string
+	Err      error // a *mdapi.ComponentError where the org refused it, a *reconcile.MismatchError where it keeps something else
+}
+
+func (e *ComponentFailure) Error() string {
+	message := e.Err.Error()
+	if _, refused := errors.AsType[*mdapi.ComponentError](e.Err); refused {
+		message = "the org refused it: " + message
+	}
+	return fmt.Sprintf("%s: %s %s: %s", e.App, e.Type, e.FullName, message)
+}
+
+// Unwrap returns the cause.
+func (e *ComponentFailure) Unwrap() error { return e.Err }
+
+// failures joins what ended a run with the failures of single components.
+func (e *engine) failures(err error) error {
+	all := []error{err}
+	for _, app := range e.apps {
+		for _, o := range e.outcomes(app) {
+			if o.Err != nil {
+				all = append(all, &ComponentFailure{App: app.Name, Type: o.Want.Type.Name, FullName: o.FullName, Err: o.Err})
+			}
+		}
+		for _, g := range e.grants[app] {
+			if g.Err != nil {
+				all = append(all, &ComponentFailure{App: app.Name, Type: g.Object(), FullName: g.PermissionSet, Err: g.Err})
+			}
+		}
+	}
+	return errors.Join(all...)
+}
+
+// references are the names that the apps' settings and policies refer to.
+func references(apps []*App) (names access.Names) {
+	for _, app := range apps {
+		if len(app.PermissionSets) > 0 {
+			names.PermissionSets = append(names.PermissionSets, app.PermissionSets...)
+			names.Apps = append(names.Apps, app.Name)
+			names.Users = append(names.Users, app.assignee())
+			names.Assignees = append(names.Assignees, app.assignee())
+		}
+		if !app.checked {
+			continue
+		}
+		for _, file := range app.policies {
+			if eca.Bool(file.Component, "isClientCredentialsFlowEnabled") {
+				names.Users = append(names.Users, file.Text("clientCredentialsFlowUser"))
+			}
+			names.PermissionSets = append(names.PermissionSets, metadata.Items(file.Text("commaSeparatedPermissionSet"))...)
+			names.Profiles = append(names.Profiles, metadata.Items(file.Text("commaSeparatedProfile"))...)
+			if preAuthorisedOnly(file) {
+				names.Apps = append(names.Apps, app.Name)
+			}
+		}
+	}
+	return names
+}
+
+// assignee returns the user who is to have the app's permission sets: the one whom the
+// environment's policies let the client credentials flow run as, where the settings say so.
+func (a *App) assignee() string {
+	for _, file := range a.policies {
+		if a.AssignToRunAsUser && eca.Bool(file.Component, "isClientCredentialsFlowEnabled") {
+			return strings.TrimSpace(file.Text("clientCredentialsFlowUser"))
+		}
+	}
+	return ""
+}

@@ -1,0 +1,216 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+// State is what an org was seen to have of what is wanted. Salesforce names are
+// case-insensitive, so lookups fold case.
+type State struct {
+	client *mdapi.Client
+	wants  []*Want
+
+	mu     sync.Mutex
+	found  map[string][]*metadata.Component // by type
+	read   map[string]map[string]bool       // which names of a type were asked for, folded
+	listed map[string][]string              // what the org lists of a type
+}
+
+// maxListed bounds the components of a type that are looked through.
+const maxListed = 5000
+
+// Read reads what an org has of what is wanted, in as few rounds of requests as it takes.
+//
+// The first round lists all types and reads, by their usual names, what comes after nothing.
+// What comes after that can only be there where that is, so that of an empty org nothing is
+// left to read. Otherwise the second round completes the picture for components with usual
+// names; further ones are for names that nobody would expect.
+func Read(ctx context.Context, client *mdapi.Client, wants []*Want) (*State, error) {
+	s := &State{
+		client: client, wants: wants,
+		found: make(map[string][]*metadata.Component), read: make(map[string]map[string]bool), listed: make(map[string][]string),
+	}
+	first := make(names)
+	for _, w := range wants {
+		if s.read[w.Type.Name] == nil {
+			s.read[w.Type.Name] = make(map[string]bool)
+			first.add(w.Type.Name)
+		}
+		if len(w.After) == 0 {
+			first.add(w.Type.Name, w.Names...)
+		}
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.list(groupCtx, first) })
+	group.Go(func() error { return s.load(groupCtx, first) })
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	// Each round reads names that were not read before, so this ends.
+	for missing := s.missing(); len(missing) > 0; missing = s.missing() {
+		if err := s.load(ctx, missing); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// names are names of components by type.
+type names map[string][]string
+
+func (n names) add(typ string, more ...string) {
+	n[typ] = unique(append(n[typ], more...))
+}
+
+func unique(all []string) []string {
+	var kept []string
+	seen := make(map[string]bool, len(all))
+	for _, name := range all {
+		if key := strings.ToLower(name); !seen[key] {
+			seen[key] = true
+			kept = append(kept, name)
+		}
+	}
+	return kept
+}
+
+func contains(all []string, name string) bool {
+	return slices.ContainsFunc(all, func(other string) bool { return strings.EqualFold(other, name) })
+}
+
+// Find returns the component of the org that a want is about, or nil.
+func (s *State) Find(w *Want) *metadata.Component {
+	var own []*metadata.Component
+	for _, c := range s.found[w.Type.Name] {
+		if w.is(c) {
+			own = append(own, c)
+		}
+	}
+	for _, name := range w.Names {
+		if i := slices.IndexFunc(own, func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, name) }); i >= 0 {
+			return own[i]
+		}
+	}
+	if len(own) > 0 {
+		return own[0]
+	}
+	return nil
+}
+
+// free returns the first usual name that no component is known to have, or "".
+func (s *State) free(w *Want) string {
+	for _, name := range w.Names {
+		if !slices.ContainsFunc(s.found[w.Type.Name], func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, name) }) {
+			return name
+		}
+	}
+	return ""
+}
+
+// load reads components of several types in parallel. What was read before under the same
+// names is replaced.
+func (s *State) load(ctx context.Context, all names) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for typ, names := range all {
+		if len(names) == 0 {
+			continue
+		}
+		group.Go(func() error {
+			found, err := s.client.Read(ctx, typ, names...)
+			if err != nil {
+				return err
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for _, name := range names {
+				s.forget(typ, name)
+				s.read[typ][strings.ToLower(name)] = true
+			}
+			s.found[typ] = append(s.found[typ], found...)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (s *State) forget(typ, name string) {
+	s.found[typ] = slices.DeleteFunc(s.found[typ], func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, name) })
+}
+
+// accept notes a component that the org reports to have as it was sent.
+func (s *State) accept(c *metadata.Component) {
+	s.forget(c.Type, c.FullName)
+	s.found[c.Type] = append(s.found[c.Type], c)
+}
+
+// list asks what the org lists of the types.
+func (s *State) list(ctx context.Context, types names) error {
+	var all []string
+	for typ := range types {
+		all = append(all, typ)
+	}
+	list, err := s.client.List(ctx, all...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, found := range list {
+		if s.listed[found.Type] = append(s.listed[found.Type], found.FullName); len(s.listed[found.Type]) > maxListed {
+			return fmt.Errorf("the org lists more than %d components of %s", maxListed, found.Type)
+		}
+	}
+	return err
+}
+
+// rooted reports whether the org has what comes first of all before a want, so that it may
+// have the want as well.
+func (s *State) rooted(w *Want) bool {
+	if len(w.After) == 0 {
+		return s.Find(w) != nil
+	}
+	return !slices.ContainsFunc(w.After, func(before *Want) bool { return !s.rooted(before) })
+}
+
+// missing returns the names that are to be read next.
+func (s *State) missing() names {
+	all := make(names)
+	for _, w := range s.wants {
+		typ := w.Type.Name
+		unread := func(names []string) []string {
+			return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return s.read[typ][strings.ToLower(name)] })
+		}
+		if s.Find(w) != nil {
+			continue
+		}
+		usual, listed := unread(w.Names), unread(s.listed[typ])
+		inList := slices.DeleteFunc(slices.Clone(usual), func(name string) bool { return !contains(listed, name) })
+		switch {
+		case len(inList) > 0:
+			all.add(typ, inList...)
+		case len(listed) > 0:
+			all.add(typ, append(usual, listed...)...)
+		case len(usual) > 0 && s.rooted(w):
+			all.add(typ, usual...) // an empty list proves nothing
+		}
+	}
+	// A call costs the same with as many names as it can carry.
+	for typ, names := range all {
+		for _, name := range s.listed[typ] {
+			if len(names)%mdapi.MaxComponents == 0 {
+				break
+			}
+			if !s.read[typ][strings.ToLower(name)] {
+				names = unique(append(names, name))
+			}
+		}
+		all[typ] = names
+	}
+	return all
+}
