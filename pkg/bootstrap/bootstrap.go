@@ -149,14 +149,3 @@ func (a *App) contradictions() []string {
 	}
 	return warnings
 }
-
-// runAsUser returns the user whom the environment's policies let the client
-// credentials flow run as, "" where the flow is off.
-func (a *App) runAsUser() string {
-	for _, file := range a.policies {
-		if eca.Bool(file.Component, "isClientCredentialsFlowEnabled") {
-			return strings.TrimSpace(file.Text("clientCredentialsFlowUser"))
-		}
-	}
-	return ""
-}

@@ -26,7 +26,7 @@ const (
 )
 
 // maxParallel bounds the calls that one Read or List has under way at a time.
-const maxParallel = 8
+const maxParallel = 16
 
 // Client calls the Metadata API of one org. It may be used by several goroutines.
 type Client struct {

@@ -90,10 +90,28 @@ func session(o *simorg.Server, home string) []string {
 		"SF_USE_GENERIC_UNIX_KEYCHAIN=true", "SF_DISABLE_TELEMETRY=true", "SF_DISABLE_LOG_FILE=true", "SF_AUTOUPDATE_DISABLE=true"}
 }
 
+// hook is a run of the hook on an org that sf's store in home is logged in to, as sfp
+// leaves it.
 func hook(o *simorg.Server, project, home string) *exec.Cmd {
+	logIn(home, o.Org, o.URL)
 	cmd := exec.Command(*eca, "hook", "eca-definition", username, alias, ".", definition)
-	cmd.Dir, cmd.Env = project, session(o, home)
+	cmd.Dir, cmd.Env = project, []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true"}
 	return cmd
+}
+
+// logIn writes a session of an org into sf's store in home.
+func logIn(home string, org *simorg.Org, url string) {
+	login, err := json.Marshal(map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": url, "accessToken": org.AccessToken(), "isSandbox": true, "isScratch": false, "instanceApiVersion": "65.0"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	store := filepath.Join(home, ".sfdx")
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		log.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(store, username+".json"), login, 0o600); err != nil {
+		log.Fatal(err)
+	}
 }
 
 func main() {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"log"
@@ -81,13 +80,7 @@ func (d *distant) reset(project string) {
 		log.Fatal(err)
 	}
 	d.org.Store(org)
-	login, err := json.Marshal(map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": "https://" + d.proxy.Addr(), "accessToken": org.AccessToken(), "isSandbox": true, "isScratch": false, "instanceApiVersion": "65.0"})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(d.home, ".sfdx", username+".json"), login, 0o600); err != nil {
-		log.Fatal(err)
-	}
+	logIn(d.home, org, "https://"+d.proxy.Addr())
 }
 
 func (d *distant) hook(project string) *exec.Cmd {
