@@ -1049,3 +1049,26 @@ func TestAliasfiedPackage(t *testing.T) {
 	}
 	o.one(eca.GlobalOAuthSettings)
 }
+
+// TestComponentIsGoneAfterAnUpdate: somebody deletes what the run has just changed.
+func TestComponentIsGoneAfterAnUpdate(t *testing.T) {
+	o := startOrg(t, simorg.Config{})
+	o.mustRun(simple())
+	options, err := o.options(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp")), "def")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := false
+	o.Inject(simorg.Fault{
+		Fits: func(r simorg.Request) bool {
+			written = written || r.Operation == "upsertMetadata"
+			return written && r.Operation == "readMetadata" && r.Type == eca.GlobalOAuthSettings
+		},
+		Status: 200,
+		Body:   `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><s:Body><readMetadataResponse><result><records xsi:nil="true"/></result></readMetadataResponse></s:Body></s:Envelope>`,
+	})
+	report, err := options.run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "does not have it") || report.Apps[0].Components[1].Done {
+		t.Errorf("got %v, %+v, want that the org does not have it", err, report.Apps[0].Components[1])
+	}
+}

@@ -192,7 +192,7 @@ func (e *engine) warnings(app *App) (all []string, unsettled bool) {
 	}
 	for _, o := range e.outcomes(app) {
 		existing := e.find(app, o.Want.Type.Name)
-		if o.Want.Type.Name == eca.GlobalOAuthSettings && o.Action == reconcile.Update && existing.Text("certificate") == "" && !o.Want.Fields.Has("certificate") {
+		if o.Want.Type.Name == eca.GlobalOAuthSettings && o.Action == reconcile.Update && existing != nil && existing.Text("certificate") == "" && !o.Want.Fields.Has("certificate") {
 			warn("the org shows no certificate for %s; should it have one all the same, an update clears it unless globalOauthSettings.certificate states it", o.FullName)
 		}
 		for _, change := range o.Forced {

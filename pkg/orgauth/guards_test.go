@@ -107,6 +107,14 @@ func TestBusyLoginHost(t *testing.T) {
 	}
 }
 
+// TestAnswerWithoutAToken: a login host that grants nothing has not renewed the session.
+func TestAnswerWithoutAToken(t *testing.T) {
+	session, err := renew(t, "https://login.salesforce.com", &loginHosts{answer: func(string) (int, string) { return 200, `{"access_token": "", "token_type": "Bearer"}` }})
+	if err == nil || session.Renewed() != "" {
+		t.Errorf("an answer without a token gives %v, renewed %q", err, session.Renewed())
+	}
+}
+
 // TestRefusedLoginIsFinal: what all login hosts refuse is not asked again.
 func TestRefusedLoginIsFinal(t *testing.T) {
 	asked := 0

@@ -189,6 +189,9 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (sale
 			TokenURL: try.login + "/services/oauth2/token", Expires: jwtLifetime,
 		}
 		granted, err := config.TokenSource(asking).Token()
+		if err == nil && granted.AccessToken == "" {
+			return none, fmt.Errorf("%s answered without a token", try.login)
+		}
 		if err == nil && strings.ContainsFunc(granted.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			return none, fmt.Errorf("%s answered with something that is no token", try.login)
 		}

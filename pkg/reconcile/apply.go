@@ -332,7 +332,7 @@ func (r *Run) confirm(ctx context.Context, read names) error {
 				w.Err = r.mismatch(w)
 				continue
 			}
-			w.replan(now, len(read[w.Want.Type.Name]) > 0)
+			w.replan(now, contains(read[w.Want.Type.Name], now.FullName))
 		}
 	}
 	return nil

@@ -155,12 +155,11 @@ func isTransientNetwork(err error) bool {
 		name    *net.DNSError
 		address *net.AddrError
 		op      *net.OpError
-		alert   tls.AlertError
 		timeout interface{ Timeout() bool }
 	)
 	switch {
-	case errors.Is(err, context.Canceled), errors.As(err, &address), errors.As(err, &alert):
-		return false
+	case errors.Is(err, context.Canceled), errors.As(err, &address), errors.As(err, &op) && op.Op == "remote error":
+		return false // the last is an alert of TLS, for which crypto/tls has no exported type
 	case errors.As(err, &name):
 		return !name.IsNotFound
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -45,6 +45,21 @@ func silent(t *testing.T) string {
 	return listener.Addr().String()
 }
 
+// refusedHandshake returns the error of a client that speaks older TLS than its server.
+func refusedHandshake(t *testing.T) error {
+	t.Helper()
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
+	server.StartTLS()
+	defer server.Close()
+	conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{MaxVersion: tls.VersionTLS12, InsecureSkipVerify: true})
+	if err == nil {
+		conn.Close()
+		t.Fatal("the server takes an older TLS than it may")
+	}
+	return err
+}
+
 // TestTransientNetwork asks of errors that net, net/http and crypto/tls really return
 // whether they may pass.
 func TestTransientNetwork(t *testing.T) {
@@ -103,7 +118,7 @@ func TestTransientNetwork(t *testing.T) {
 		{"there is no such host", &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, false},
 		{"there is no such address", dial(net.Dialer{}, "127.0.0.1"), false},
 		{"the certificate is not trusted", get(&http.Client{}, secure.URL), false},
-		{"the server wants no such TLS", &net.OpError{Op: "remote error", Err: tls.AlertError(70)}, false},
+		{"the server wants no such TLS", refusedHandshake(t), false},
 		{"the caller cancelled", cancelled(), false},
 		{"something else", errors.New("x"), false},
 	} {
