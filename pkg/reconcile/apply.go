@@ -126,7 +126,7 @@ func (r *Run) once(ctx context.Context) error {
 	for turn := 0; turn <= len(r.work) && r.pending(-1) != nil; turn++ {
 		read := make(names)
 		for level := 0; level <= r.levels(); level++ {
-			if slices.ContainsFunc(r.pending(level), func(w *work) bool { return w.Want.Made && w.Action == Create }) {
+			if slices.ContainsFunc(r.pending(level), func(w *work) bool { return w.Want.Made && (w.Action == Create || len(read) > 0) }) {
 				if err := r.confirm(ctx, r.made(read)); err != nil {
 					return err
 				}

@@ -44,7 +44,8 @@ type Want struct {
 	After []*Want
 
 	// Made says that the platform may make the component by itself along with one of
-	// After. It is looked for again before it is created.
+	// After. It is looked for again before it is created, and what was written before it is
+	// confirmed before it is changed.
 	Made bool
 
 	// Trusted spares reading back what was compared with the org right before it was
