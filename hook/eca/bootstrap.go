@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -93,7 +94,7 @@ func (j *job) run(ctx context.Context, sys *system, out *output, all *cli, planO
 		return err
 	}
 	if j.Jobs < 1 {
-		return usageError{fmt.Errorf("--jobs: %d is less than one", j.Jobs)}
+		return usageError{errors.New("--jobs must be at least 1")}
 	}
 	options := bootstrap.Options{ApplyPolicies: j.ApplyPolicies, PlanOnly: planOnly}
 	orgs, err := j.orgs(sys)

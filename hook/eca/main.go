@@ -129,10 +129,10 @@ func run(ctx context.Context, args []string, sys *system) (code int) {
 		return out.finish(usageError{fmt.Errorf("%w; see: %s", err, hint)})
 	}
 	if c.Timeout <= 0 {
-		return out.finish(usageError{fmt.Errorf("--timeout: %s is no time to wait", c.Timeout)})
+		return out.finish(usageError{errors.New("--timeout must be positive")})
 	}
 	if c.RetryFor < 0 {
-		return out.finish(usageError{fmt.Errorf("--retry-for: %s is less than no time", c.RetryFor)})
+		return out.finish(usageError{errors.New("--retry-for must not be negative")})
 	}
 	out.command, _, _ = strings.Cut(command.Command(), " ")
 	out.json, out.verbose = c.JSON, c.Verbose
