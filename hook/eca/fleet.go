@@ -20,6 +20,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/fleet"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 )
 
@@ -159,7 +160,7 @@ func parseOrgList(data []byte) ([]string, error) {
 // orgDocument is what --json says of one org of several.
 type orgDocument struct {
 	Org      string            `json:"org"`
-	State    bootstrap.State   `json:"state"`
+	State    fleet.State       `json:"state"`
 	OK       bool              `json:"ok"`
 	Report   *bootstrap.Report `json:"report,omitempty"`
 	Requests int               `json:"requests"`
@@ -178,41 +179,38 @@ func executeAll(ctx context.Context, sys *system, out *output, all *cli, orgs []
 	for _, org := range orgs {
 		traffics[org] = newTraffic(out, func(line string) { progress.line(org + ": " + line) })
 	}
-	fleet := bootstrap.Fleet{
-		Jobs: jobs, FailFast: failFast, Changed: progress.changed,
-		One: func(ctx context.Context, org string) (*bootstrap.Report, error) {
-			session, report, err := runOn(ctx, sys, traffics[org], all, org, source, options, nil)
-			if session != nil && session.Renewed() != "" {
-				progress.line(fmt.Sprintf("%s: the session had expired and was renewed %s", org, session.Renewed()))
-			}
-			return report, err
-		},
-	}
 	out.printf("eca: %s, %d at once\n", plural(len(orgs), "org"), min(jobs, len(orgs)))
-	outcomes := fleet.Run(ctx, orgs)
+	fleetOptions := fleet.Options[*bootstrap.Report]{Jobs: jobs, FailFast: failFast, Changed: progress.changed}
+	outcomes := fleet.Run(ctx, fleetOptions, orgs, func(ctx context.Context, org string) (*bootstrap.Report, error) {
+		session, report, err := runOn(ctx, sys, traffics[org], all, org, source, options, nil)
+		if session != nil && session.Renewed() != "" {
+			progress.line(fmt.Sprintf("%s: the session had expired and was renewed %s", org, session.Renewed()))
+		}
+		return report, err
+	})
 	progress.end()
 
-	requests, states := 0, make(map[bootstrap.State]int)
+	requests, states := 0, make(map[fleet.State]int)
 	var table strings.Builder
 	rows := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(rows, "  ORG\tOUTCOME\tCHANGES\tREQUESTS\tTIME")
-	var first *bootstrap.Outcome
+	var first *fleet.Outcome[*bootstrap.Report]
 	for i, o := range outcomes {
 		states[o.State]++
 		n := traffics[o.Org].count()
 		requests += n
-		document := orgDocument{Org: o.Org, State: o.State, OK: o.State == bootstrap.Finished, Report: o.Report, Requests: n, Seconds: seconds(o.Took)}
+		document := orgDocument{Org: o.Org, State: o.State, OK: o.State == fleet.Finished, Report: o.Result, Requests: n, Seconds: seconds(o.Took)}
 		changes, sent, took := "-", "-", "-"
-		if o.State != bootstrap.Waiting {
+		if o.State != fleet.Waiting {
 			sent, took = fmt.Sprint(n), duration(o.Took)
 		}
-		if o.Report != nil {
-			changes = fmt.Sprint(changesOf(o.Report))
+		if o.Result != nil {
+			changes = fmt.Sprint(changesOf(o.Result))
 		}
 		fmt.Fprintf(rows, "  %s\t%s\t%s\t%s\t%s\n", oneLine(o.Org), o.State, changes, sent, took)
 		if o.Err != nil {
 			document.Error = oneLine(about(o))
-			if o.State == bootstrap.Failed && first == nil {
+			if o.State == fleet.Failed && first == nil {
 				first = &outcomes[i]
 			}
 		}
@@ -222,10 +220,10 @@ func executeAll(ctx context.Context, sys *system, out *output, all *cli, orgs []
 	out.document.Requests = requests
 	out.printf("%s", &table)
 	out.remarks(outcomes)
-	failed, cut, waiting := states[bootstrap.Failed], states[bootstrap.Interrupted], states[bootstrap.Waiting]
+	failed, cut, waiting := states[fleet.Failed], states[fleet.Interrupted], states[fleet.Waiting]
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("interrupted: %s done, %d failed, %d cut off in the middle, %d not begun; what is done so far stays, and the next run does the rest", plural(states[bootstrap.Finished], "org"), failed, cut, waiting)
+		return fmt.Errorf("interrupted: %s done, %d failed, %d cut off in the middle, %d not begun; what is done so far stays, and the next run does the rest", plural(states[fleet.Finished], "org"), failed, cut, waiting)
 	case failed > 0:
 		message := fmt.Sprintf("%d of %s failed", failed, plural(len(orgs), "org"))
 		if waiting > 0 {
@@ -238,7 +236,7 @@ func executeAll(ctx context.Context, sys *system, out *output, all *cli, orgs []
 }
 
 // about tells what became of an org that failed, with its name as it was given.
-func about(o bootstrap.Outcome) string {
+func about(o fleet.Outcome[*bootstrap.Report]) string {
 	err := o.Err
 	if named := new(orgError); errors.As(err, &named) {
 		err = named.err
@@ -256,7 +254,7 @@ func changesOf(r *bootstrap.Report) int {
 
 // remarks prints what a person should know of the orgs, each remark once, with the
 // orgs that it is about.
-func (o *output) remarks(outcomes []bootstrap.Outcome) {
+func (o *output) remarks(outcomes []fleet.Outcome[*bootstrap.Report]) {
 	var order []string
 	orgs := make(map[string][]string)
 	note := func(org, remark string) {
@@ -266,7 +264,7 @@ func (o *output) remarks(outcomes []bootstrap.Outcome) {
 		orgs[remark] = append(orgs[remark], org)
 	}
 	for _, outcome := range outcomes {
-		r := outcome.Report
+		r := outcome.Result
 		if r == nil {
 			continue
 		}
@@ -359,8 +357,8 @@ func (p *progress) end() {
 	<-p.stopped
 }
 
-func (p *progress) changed(_ int, o bootstrap.Outcome) {
-	if o.State == bootstrap.Running {
+func (p *progress) changed(o fleet.Outcome[*bootstrap.Report]) {
+	if o.State == fleet.Running {
 		p.running = append(p.running, o.Org)
 	} else {
 		p.running = slices.DeleteFunc(p.running, func(org string) bool { return org == o.Org })
@@ -371,12 +369,12 @@ func (p *progress) changed(_ int, o bootstrap.Outcome) {
 			p.failed++
 			cause := strings.TrimPrefix(about(o), o.Org+": ")
 			text = fmt.Sprintf("%s: %s: %s", o.Org, o.State, strings.TrimPrefix(cause, string(o.State)+"; "))
-		case changesOf(o.Report) == 0:
+		case changesOf(o.Result) == 0:
 			text += ", nothing to change"
-		case o.Report.PlanOnly:
-			text += ", " + plural(changesOf(o.Report), "change") + " pending"
+		case o.Result.PlanOnly:
+			text += ", " + plural(changesOf(o.Result), "change") + " pending"
 		default:
-			text += ", " + plural(changesOf(o.Report), "change")
+			text += ", " + plural(changesOf(o.Result), "change")
 		}
 		p.line(text)
 	}
