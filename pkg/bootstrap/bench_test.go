@@ -1,10 +1,17 @@
 package bootstrap_test
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/sfp"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -58,4 +65,57 @@ func BenchmarkNothingToChange(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(2*latency), "wall/ideal")
+}
+
+// BenchmarkLoad reads projects of few and of many files, and BenchmarkResolve says what is
+// wanted of one more org.
+func BenchmarkLoad(b *testing.B) {
+	for _, n := range []int{0, 40_000} {
+		b.Run(fmt.Sprintf("files=%d", n), func(b *testing.B) {
+			location := ofFiles(b, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := bootstrap.Load(location); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkResolve(b *testing.B) {
+	for _, n := range []int{0, 40_000} {
+		b.Run(fmt.Sprintf("files=%d", n), func(b *testing.B) {
+			source, err := bootstrap.Load(ofFiles(b, n))
+			if err != nil {
+				b.Fatal(err)
+			}
+			target := bootstrap.Target{Username: "admin@example.com", Alias: "uat", Kind: salesforce.Sandbox, DomainURL: "https://example.my.salesforce.com", Version: apiversion.Latest}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := source.Resolve(target); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// ofFiles writes a project that has so many files besides those of an app.
+func ofFiles(b *testing.B, n int) bootstrap.Location {
+	dir := b.TempDir()
+	if err := os.CopyFS(dir, simple().with(policies("uat", "MyApp", "")).fs()); err != nil {
+		b.Fatal(err)
+	}
+	for i := range n {
+		name := filepath.Join(dir, "src", [2]string{"def", "pol"}[i%2], "main/default/classes", fmt.Sprintf("part%03d/Class%05d.cls", i/100, i))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, nil, 0o600)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	project, err := sfp.OpenDir(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return bootstrap.Location{Project: project, Dir: dir}
 }

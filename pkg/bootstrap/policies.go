@@ -3,12 +3,10 @@ package bootstrap
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -41,59 +39,103 @@ type policiesFile struct {
 	place *Policies
 }
 
-// policies finds the OAuth policies that sfp is about to deploy for the apps, in
-// this order of places: a directory given outright, the package itself where it
-// is aliasfied, the sibling artifact, the project of the working directory. That
-// there are none is no error, an artifact that cannot be opened is a warning;
-// that an aliasfied package with policies for one of the apps has no folder for
-// this org is one.
-func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
-	if s.location.Policies != "" {
-		given, err := sfp.OpenDir(s.location.Policies)
+// searched is a package of the project, and where policies in it are looked for.
+type searched struct {
+	sfp.Package
+	place         // without a Source where there is nothing to look at
+	folders  bool // the org's folder of an aliasfied package counts
+	origin   string
+	why      string
+	artifact error // what is wrong with its artifact
+}
+
+// search finds where policies are looked for, in this order of places: a directory given
+// outright, the package itself where it is aliasfied, the sibling artifact, the project of the
+// working directory.
+func (s *Source) search() ([]searched, error) {
+	if dir := s.location.Policies; dir != "" {
+		given, err := sfp.OpenDir(dir)
 		if err != nil {
-			return nil, fmt.Errorf("the directory with policies %s cannot be opened", s.location.Policies)
+			return nil, fmt.Errorf("the directory with policies %s cannot be opened", dir)
 		}
-		found, err := readPolicies(given, []string{"."}, headers, nil, target.appliesAny, s.location.Policies, "as given", "nothing else was looked at", "")
-		if err != nil {
-			return nil, err
+		return []searched{{Package: sfp.Package{Path: "."}, place: place{eca.ReadSource(given, "."), dir}, origin: "as given", why: "nothing else was looked at"}}, nil
+	}
+	var artifacts map[string][]string // files, by package
+	if dir := s.location.Artifacts; dir != "" {
+		var err error
+		if artifacts, err = sfp.FindArtifacts(dir, s.original.Packages); err != nil {
+			return nil, fmt.Errorf("the artifacts directory %s cannot be read: %w", dir, err)
 		}
-		return []Policies{found}, nil
 	}
-	artifacts, err := s.findArtifacts()
-	if err != nil {
-		return nil, err
-	}
-	var all []Policies
+	var all []searched
+	var siblings []string
 	for _, p := range s.original.Packages {
-		found, err := s.policiesOf(p, headers, artifacts[p.Name], target)
+		found := searched{Package: p, folders: p.Aliasfy}
+		own := slices.ContainsFunc(s.packages, func(mine sfp.Package) bool { return mine.Name == p.Name && mine.Path == p.Path })
+		switch {
+		case own && p.Aliasfy:
+			found.place, found.origin, found.why = s.own, "package "+p.Name, "the package itself is aliasfied"
+		case own && s.location.Package != "":
+			// It was deployed before this run, so nothing in it is about to be.
+		default:
+			artifact, err := openArtifact(p.Name, artifacts[p.Name])
+			found.artifact = err
+			switch {
+			case artifact != nil:
+				found.place, found.origin = place{eca.ReadSource(artifact, p.Path), artifact.File}, "artifact "+artifact.Package+" "+artifact.Version
+				found.why = "the latest in " + s.location.Artifacts
+				artifact.Close()
+			case own:
+				found.place, found.origin, found.why = s.own, "project", s.noArtifact(err)
+			case s.location.Sibling != nil:
+				siblings = append(siblings, p.Path)
+				found.origin, found.why = "project", s.noArtifact(err)
+			}
+		}
+		all = append(all, found)
+	}
+	if len(siblings) > 0 {
+		sibling := place{eca.ReadSource(s.location.Sibling, siblings...), "."}
+		for i := range all {
+			if all[i].Source == nil && all[i].origin != "" {
+				all[i].place = sibling
+			}
+		}
+	}
+	return all, nil
+}
+
+// policies returns the OAuth policies that sfp is about to deploy for the apps. That there are
+// none is no error, an artifact that cannot be opened is a warning; that an aliasfied package
+// with policies for one of the apps has no folder for this org is one.
+func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
+	var all []Policies
+	for _, p := range s.searched {
+		if p.artifact != nil {
+			// Most artifacts hold no policies, so this must not end the run.
+			target.warn(fmt.Sprintf("%v, so policies are not looked for in it", p.artifact))
+		}
+		found, err := p.policies(headers, target)
 		if err != nil {
 			return nil, err
 		}
-		if len(found.oauth) > 0 || found.left {
+		if len(found.oauth) > 0 || found.left || p.origin == "as given" {
 			all = append(all, found)
 		}
 	}
 	return all, nil
 }
 
-// findArtifacts returns the files in the artifacts directory, by package.
-func (s *Source) findArtifacts() (map[string][]string, error) {
-	if s.location.Artifacts == "" {
-		return nil, nil
+// openArtifact opens the latest of a package's artifacts, nil where there is none. The
+// caller closes it. Beside an artifact the error is about a later file, whose package is not
+// known.
+func openArtifact(pkg string, files []string) (found *sfp.Artifact, err error) {
+	matters := func(name string) bool {
+		typ, _ := eca.Types().OfFile(name)
+		return typ != nil
 	}
-	artifacts, err := sfp.FindArtifacts(s.location.Artifacts, s.original.Packages)
-	if err != nil {
-		return nil, fmt.Errorf("the artifacts directory %s cannot be read: %w", s.location.Artifacts, err)
-	}
-	return artifacts, nil
-}
-
-// artifact opens the latest of a package's artifacts, nil where there is none. The
-// caller closes it. A tgz file, which must be read from end to end, is opened once.
-// Beside an artifact the error is about a later file, whose package is not known.
-func (s *Source) artifact(pkg string, files []string) (found *sfp.Artifact, err error) {
 	for _, file := range files {
-		a, openErr := s.open(file)
+		a, openErr := sfp.OpenArtifact(file, matters)
 		switch {
 		case openErr == nil && a.Package == pkg:
 			return a, err
@@ -108,46 +150,6 @@ func (s *Source) artifact(pkg string, files []string) (found *sfp.Artifact, err 
 	return nil, err
 }
 
-// matters reports whether the content of a file in an artifact is ever looked at.
-func matters(name string) bool {
-	typ, _ := eca.Types().OfFile(name)
-	return typ != nil
-}
-
-func (s *Source) open(file string) (*sfp.Artifact, error) {
-	if !strings.HasSuffix(file, ".tgz") {
-		return sfp.OpenArtifact(file, matters)
-	}
-	once, _ := s.tarballs.LoadOrStore(file, sync.OnceValues(func() (*sfp.Artifact, error) { return sfp.OpenArtifact(file, matters) }))
-	return once.(func() (*sfp.Artifact, error))()
-}
-
-// policiesOf looks for OAuth policies in one package of the project.
-func (s *Source) policiesOf(p sfp.Package, headers []Header, artifacts []string, target Target) (Policies, error) {
-	own := slices.ContainsFunc(s.packages, func(mine sfp.Package) bool { return mine.Name == p.Name && mine.Path == p.Path })
-	switch {
-	case own && p.Aliasfy:
-		return s.policiesIn(s.location.Project, p, headers, target, s.name("."), "package "+p.Name, "the package itself is aliasfied")
-	case own && s.location.Package != "":
-		return Policies{}, nil // it was deployed before this run, so nothing in it is about to be
-	}
-	artifact, err := s.artifact(p.Name, artifacts)
-	if err != nil {
-		// Most artifacts hold no policies, so this must not end the run.
-		target.warn(fmt.Sprintf("%v, so policies are not looked for in it", err))
-	}
-	switch {
-	case artifact != nil:
-		defer artifact.Close()
-		return s.policiesIn(artifact, p, headers, target, artifact.File, "artifact "+artifact.Package+" "+artifact.Version, "the latest in "+s.location.Artifacts)
-	case own:
-		return s.policiesIn(s.location.Project, p, headers, target, s.name("."), "project", s.noArtifact(err))
-	case s.location.Sibling != nil:
-		return s.policiesIn(s.location.Sibling, p, headers, target, ".", "project", s.noArtifact(err))
-	}
-	return Policies{}, nil
-}
-
 // noArtifact says why a project is looked at for policies. err is what is wrong with the
 // package's artifact, nil where there is none.
 func (s *Source) noArtifact(err error) string {
@@ -160,27 +162,28 @@ func (s *Source) noArtifact(err error) string {
 	return "there is no artifact of it in " + s.location.Artifacts
 }
 
-// policiesIn reads the policies that a package has for the org at hand, where it
-// has any for one of the apps. place names fsys in messages.
-func (s *Source) policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target Target, place, origin, why string) (Policies, error) {
-	concerned := false
-	err := eachFile(fsys, []string{p.Path}, eca.OAuthPolicies, func(file string) error {
-		c, err := eca.Types().ReadFileLenient(fsys, file)
-		// Of a broken file nobody can tell whose it is. It counts as an error only
-		// in the folder that is deployed to this org.
-		if err != nil || eca.App(c) == "" || slices.ContainsFunc(headers, func(h Header) bool { return strings.EqualFold(h.FullName, eca.App(c)) }) {
-			concerned = true
-			return fs.SkipAll
-		}
-		return nil
-	})
-	if err != nil || !concerned {
+// policies returns the policies that the package has for the org at hand, where it has any for
+// one of the apps.
+func (p searched) policies(headers []Header, target Target) (Policies, error) {
+	if p.Source == nil {
+		return Policies{}, nil
+	}
+	if err := p.unreadable(p.Path); err != nil {
 		return Policies{}, err
 	}
+	concerned := slices.ContainsFunc(p.Components(p.Path, eca.OAuthPolicies), func(f eca.SourceFile) bool {
+		// Of a broken file nobody can tell whose it is. It counts as an error only
+		// in the folder that is deployed to this org.
+		return f.Err != nil || f.App() == "" || isOf(f, headers)
+	})
+	if !concerned && p.origin != "as given" {
+		return Policies{}, nil
+	}
 	folders := []string{p.Path}
-	if p.Aliasfy {
+	if p.folders {
 		var none *sfp.AliasError
-		folders, err = target.folders(fsys, p)
+		var err error
+		folders, err = target.folders(p.place, p.Package)
 		if errors.As(err, &none) && target.Undeployed {
 			// Nobody deploys the package, so nobody fails of it.
 			if target.applying {
@@ -193,14 +196,19 @@ func (s *Source) policiesIn(fsys fs.FS, p sfp.Package, headers []Header, target 
 		}
 		switch {
 		case path.Base(folders[0]) == target.Alias:
-			why += "; " + target.Alias + " is the org's alias"
+			p.why += "; " + target.Alias + " is the org's alias"
 		case p.MergeMode:
-			why += "; it has no folder for the org, and default stands in for it in merge mode"
+			p.why += "; it has no folder for the org, and default stands in for it in merge mode"
 		default:
-			why += "; it has no folder for the org, and default serves sandboxes"
+			p.why += "; it has no folder for the org, and default serves sandboxes"
 		}
 	}
-	return readPolicies(fsys, folders, headers, sfp.ReadIgnore(fsys, folders[0]), target.appliesAny, place, origin, why, p.Name)
+	return p.read(folders, headers, target.appliesAny)
+}
+
+// isOf reports whether a file belongs to one of the apps.
+func isOf(f eca.SourceFile, headers []Header) bool {
+	return slices.ContainsFunc(headers, func(h Header) bool { return strings.EqualFold(h.FullName, f.App()) })
 }
 
 // applies reports whether eca brings the policies of any of the apps itself.
@@ -210,95 +218,78 @@ func (s *Source) applies(headers []Header, target Target) bool {
 	})
 }
 
-// readPolicies reads the policies of the apps in some folders. Those of other apps
-// are passed over, and what .forceignore leaves out as well, unless policies are
-// applied here.
-func readPolicies(fsys fs.FS, folders []string, headers []Header, ignore *sfp.Ignore, applies bool, place, origin, why, pkg string) (Policies, error) {
-	found := Policies{Folder: folders[0], Origin: origin, Why: why}
-	if folders[0] == "." {
-		found.Folder = place
+// read returns the policies of the apps in some folders. Those of other apps are passed over,
+// and what .forceignore leaves out as well, unless policies are applied here.
+func (p searched) read(folders []string, headers []Header, applies bool) (Policies, error) {
+	found := Policies{Folder: folders[0], Origin: p.origin, Why: p.why}
+	ignore := p.Ignore(folders[0])
+	if p.origin == "as given" {
+		found.Folder, ignore = p.name, nil
 	}
-	ours := func(c *metadata.Component) bool {
-		return slices.ContainsFunc(headers, func(h Header) bool { return strings.EqualFold(h.FullName, eca.App(c)) })
-	}
-	err := eachFile(fsys, folders, eca.OAuthPolicies, func(file string) error {
-		fail := func(field string, err error) error {
-			return &metadata.SourceError{Path: path.Join(place, file), Field: field, Err: err}
+	for _, f := range p.Deployed(folders, eca.OAuthPolicies) {
+		fail := func(field string, err error) (Policies, error) {
+			return found, &metadata.SourceError{Path: p.path(f.File), Field: field, Err: err}
 		}
-		c, err := eca.Types().ReadFileLenient(fsys, file)
-		ignored := ignore.Ignores(file)
+		ignored := ignore.Ignores(f.File)
 		var sourceErr *metadata.SourceError
 		switch {
 		case ignored && !applies:
-			found.left = found.left || err == nil && ours(c)
-			return nil
-		case errors.As(err, &sourceErr):
+			found.left = found.left || isOf(f, headers)
+			continue
+		case errors.As(f.Err, &sourceErr):
 			return fail(sourceErr.Field, sourceErr.Err)
-		case err != nil:
-			return err
-		case eca.App(c) == "":
+		case f.App() == "":
 			return fail("externalClientApplication", errors.New("is missing, so that the policies belong to no app"))
-		case !ours(c):
-			return nil
+		case !isOf(f, headers):
+			continue
 		}
-		if err := eca.Lookup(c.Type).Secret(c); err != nil {
+		if err := f.Type.Secret(f.Component); err != nil {
 			return fail("", err)
 		}
 		for _, other := range found.oauth {
-			if strings.EqualFold(eca.App(other.Component), eca.App(c)) && !other.Ignored && !ignored {
+			if strings.EqualFold(eca.App(other.Component), f.App()) && !other.Ignored && !ignored {
 				advice := "remove one of them"
-				if pkg == "" {
+				if p.Name == "" {
 					advice = "give the folder of one environment"
 				}
-				return fail("externalClientApplication", fmt.Errorf("%s has policies in %s already, and the platform allows one record for an app; %s", eca.App(c), other.File, advice))
+				return fail("externalClientApplication", fmt.Errorf("%s has policies in %s already, and the platform allows one record for an app; %s", f.App(), other.File, advice))
 			}
 		}
-		found.oauth = append(found.oauth, policiesFile{Component: c, File: path.Join(place, file), Package: pkg, Ignored: ignored})
-		return nil
-	})
-	if err != nil {
-		return found, err
+		found.oauth = append(found.oauth, policiesFile{Component: f.Component, File: p.path(f.File), Package: p.Name, Ignored: ignored})
 	}
-	err = eachFile(fsys, folders, eca.PluginPolicies, func(file string) error {
+	for _, f := range p.Deployed(folders, eca.PluginPolicies) {
 		// A broken one is not this run's business.
-		if c, err := eca.Types().ReadFile(fsys, file); err == nil && ours(c) && !ignore.Ignores(file) {
+		if c, err := f.Strict(); err == nil && isOf(f, headers) && !ignore.Ignores(f.File) {
 			found.plugins = append(found.plugins, c)
 		}
-		return nil
-	})
-	return found, err
+	}
+	return found, nil
 }
 
 // permissionSetFile returns the name of a file of the project, or of an artifact,
 // that brings a permission set, "" where there is none.
 func (s *Source) permissionSetFile(name string) string {
-	return s.permissionSets()[strings.ToLower(name)]
+	return s.permissionSets[strings.ToLower(name)]
 }
 
 // findPermissionSets finds the files that bring permission sets, by their names.
 func (s *Source) findPermissionSets() map[string]string {
 	found := make(map[string]string)
-	look := func(fsys fs.FS, p sfp.Package, place string) {
-		ignore := sfp.ReadIgnore(fsys, p.Path)
-		fs.WalkDir(fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
-			if err == nil {
-				name, is := strings.CutSuffix(strings.ToLower(path.Base(file)), ".permissionset-meta.xml")
-				if is && found[strings.ToLower(name)] == "" && !ignore.Ignores(file) {
-					found[strings.ToLower(name)] = path.Join(place, file)
-				}
+	look := func(in place, p sfp.Package) {
+		ignore := in.Ignore(p.Path)
+		for _, file := range in.Files(p.Path) {
+			name, is := strings.CutSuffix(strings.ToLower(path.Base(file)), ".permissionset-meta.xml")
+			if is && found[name] == "" && !ignore.Ignores(file) {
+				found[name] = in.path(file)
 			}
-			return nil
-		})
-	}
-	artifacts, _ := s.findArtifacts() // what cannot be read brings nothing
-	for _, p := range s.original.Packages {
-		look(s.location.Project, p, s.name("."))
-		if s.location.Sibling != nil {
-			look(s.location.Sibling, p, ".")
 		}
-		if artifact, _ := s.artifact(p.Name, artifacts[p.Name]); artifact != nil {
-			look(artifact, p, artifact.File)
-			artifact.Close()
+	}
+	for _, p := range s.packages {
+		look(s.own, p)
+	}
+	for _, p := range s.searched {
+		if p.Source != nil {
+			look(p.place, p.Package)
 		}
 	}
 	return found

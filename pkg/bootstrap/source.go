@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -52,7 +52,7 @@ type Location struct {
 	Sibling fs.FS
 }
 
-// Source is what the files of a run say. See Load.
+// Source is what the files of a run say. Load has read all of them.
 type Source struct {
 	// Version is the project's sourceApiVersion, 0 where it has none.
 	Version apiversion.Version
@@ -62,9 +62,28 @@ type Source struct {
 	original *eca.Project // the project before sfp build cut it down
 	packages []sfp.Package
 
-	// What is costly to find out, and the same for all orgs.
-	permissionSets func() map[string]string
-	tarballs       sync.Map // by file, a func() (*sfp.Artifact, error) that opens it once
+	own            place
+	searched       []searched // for policies, in the project's order of packages
+	permissionSets map[string]string
+	certificates   map[string]certificate // by file
+	warnings       []string
+}
+
+// place is a project, an artifact or a directory that files of a run lie in.
+type place struct {
+	*eca.Source
+	name string // put before the names of its files in messages
+}
+
+// path writes the path of a file for messages.
+func (p place) path(file string) string { return path.Join(filepath.ToSlash(p.name), file) }
+
+// unreadable tells what below a directory cannot be read, nil where everything can.
+func (p place) unreadable(dir string) error {
+	if pathErr, ok := errors.AsType[*fs.PathError](p.Err(dir)); ok {
+		return fmt.Errorf("%s cannot be read: %w", p.path(pathErr.Path), pathErr.Err)
+	}
+	return nil
 }
 
 // Header is an app's header in the source.
@@ -73,7 +92,7 @@ type Header struct {
 	File    string // for messages
 	Package sfp.Package
 
-	deployed func(typ string, do func(file string) error) error // calls do with the files of a type that are deployed along with it
+	stated map[string]*metadata.Component // what is deployed along with it, by type
 }
 
 // Local reports whether the app is made in this org, so that its OAuth is to be
@@ -84,11 +103,10 @@ func (h Header) Local() bool { return h.distributionState() == "Local" }
 // platform makes of it.
 func (h Header) distributionState() string { return cmp.Or(h.Text("distributionState"), "Local") }
 
-// Load reads the project file at a location. It reads files only; an error names
-// the file, the place and the cause.
+// Load reads the project at a location, and the artifacts: whatever a run on any org needs of
+// them. An error names the file, the place and the cause.
 func Load(location Location) (*Source, error) {
-	s := &Source{location: location}
-	s.permissionSets = sync.OnceValue(s.findPermissionSets)
+	s := &Source{location: location, certificates: make(map[string]certificate)}
 	project, err := eca.ReadProject(location.Project, sfp.ProjectFile)
 	if err != nil {
 		return nil, s.inDir(err)
@@ -99,28 +117,45 @@ func Load(location Location) (*Source, error) {
 			return nil, s.inDir(err)
 		}
 	}
-	switch {
-	case location.Package == "":
-		s.packages = slices.DeleteFunc(slices.Clone(project.Packages), func(p sfp.Package) bool { return p.Type == "data" })
-	default:
-		p := sfp.Package{Name: location.Package}
-		if known := project.Package(location.Package); known != nil {
-			p = *known
-		} else if location.PackageDirectory == "" {
-			return nil, fmt.Errorf("%s has no package %q%s", s.name(sfp.ProjectFile), location.Package, words.DidYouMean(location.Package, packageNames(project.Project)))
-		}
-		if location.PackageDirectory != "" {
-			p.Path = path.Clean(filepath.ToSlash(location.PackageDirectory))
-		}
-		if !fs.ValidPath(p.Path) {
-			return nil, fmt.Errorf("the package directory %q leads out of %s", location.PackageDirectory, s.name("."))
-		}
-		if info, err := fs.Stat(location.Project, p.Path); err != nil || !info.IsDir() {
-			return nil, fmt.Errorf("the directory %s of package %s does not exist", s.name(p.Path), p.Name)
-		}
-		s.packages = []sfp.Package{p}
+	if s.packages, err = s.ownPackages(); err != nil {
+		return nil, err
 	}
+	var dirs []string
+	for _, p := range s.packages {
+		dirs = append(dirs, p.Path)
+	}
+	s.own = place{eca.ReadSource(location.Project, dirs...), location.Dir}
+	s.warnings = append(s.warnings, s.own.Problems()...)
+	if s.searched, err = s.search(); err != nil {
+		return nil, err
+	}
+	s.permissionSets = s.findPermissionSets()
+	s.readCertificates()
 	return s, nil
+}
+
+// ownPackages returns the packages whose apps are meant.
+func (s *Source) ownPackages() ([]sfp.Package, error) {
+	location := s.location
+	if location.Package == "" {
+		return slices.DeleteFunc(slices.Clone(s.project.Packages), func(p sfp.Package) bool { return p.Type == "data" }), nil
+	}
+	p := sfp.Package{Name: location.Package}
+	if known := s.project.Package(location.Package); known != nil {
+		p = *known
+	} else if location.PackageDirectory == "" {
+		return nil, fmt.Errorf("%s has no package %q%s", s.name(sfp.ProjectFile), location.Package, words.DidYouMean(location.Package, packageNames(s.project.Project)))
+	}
+	if location.PackageDirectory != "" {
+		p.Path = path.Clean(filepath.ToSlash(location.PackageDirectory))
+	}
+	if !fs.ValidPath(p.Path) {
+		return nil, fmt.Errorf("the package directory %q leads out of %s", location.PackageDirectory, s.name("."))
+	}
+	if info, err := fs.Stat(location.Project, p.Path); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("the directory %s of package %s does not exist", s.name(p.Path), p.Name)
+	}
+	return []sfp.Package{p}, nil
 }
 
 func packageNames(p *sfp.Project) []string {
@@ -160,41 +195,31 @@ func (s *Source) headers(target Target) ([]Header, error) {
 	var headers []Header
 	var ignored []string // files
 	for _, p := range s.packages {
+		if err := s.own.unreadable(p.Path); err != nil {
+			return nil, err
+		}
 		dirs := []string{p.Path}
 		if p.Aliasfy {
-			if has, err := s.hasHeaders(p, target); err != nil || !has && s.location.Package == "" {
-				if err != nil {
-					return nil, err
-				}
+			if s.location.Package == "" && !s.hasHeaders(p, target) {
 				continue // of a whole project, a package without any app is none of this run's business
 			}
 			var err error
-			if dirs, err = target.folders(s.location.Project, p); err != nil {
+			if dirs, err = target.folders(s.own, p); err != nil {
 				return nil, err
 			}
 		}
 		ignore := s.ignore(dirs[0], target)
-		err := eachFile(s.location.Project, dirs, eca.Header, func(file string) error {
-			if ignore.Ignores(file) {
-				ignored = append(ignored, s.name(file))
-				return nil
+		stated := s.stated(dirs, ignore)
+		for _, f := range s.own.Deployed(dirs, eca.Header) {
+			if ignore.Ignores(f.File) {
+				ignored = append(ignored, s.name(f.File))
+				continue
 			}
-			c, err := eca.Types().ReadFile(s.location.Project, file)
+			c, err := f.Strict()
 			if err != nil {
-				return s.inDir(err)
+				return nil, s.inDir(err)
 			}
-			headers = append(headers, Header{Component: c, File: s.name(file), Package: p, deployed: func(typ string, do func(file string) error) error {
-				return eachFile(s.location.Project, dirs, typ, func(file string) error {
-					if ignore.Ignores(file) {
-						return nil
-					}
-					return do(file)
-				})
-			}})
-			return nil
-		})
-		if err != nil {
-			return nil, err
+			headers = append(headers, Header{Component: c, File: s.name(f.File), Package: p, stated: stated[strings.ToLower(c.FullName)]})
 		}
 	}
 	slices.SortStableFunc(headers, func(a, b Header) int { return strings.Compare(a.FullName, b.FullName) })
@@ -220,35 +245,30 @@ func (s *Source) headers(target Target) ([]Header, error) {
 	return headers, nil
 }
 
-// stated returns what the source of an app states of its OAuth beside the header, by type:
-// the components that are deployed along with it. Salesforce documents Local apps that are
-// source as a whole. A file that cannot be made out is not this run's business.
-func (s *Source) stated(h Header) (map[string]*metadata.Component, error) {
-	stated := make(map[string]*metadata.Component)
+// stated returns what a deployment of folders brings of apps beside their headers, by app and
+// type: an app can be deployed as source as a whole. A file that cannot be made out is not this
+// run's business.
+func (s *Source) stated(dirs []string, ignore *sfp.Ignore) map[string]map[string]*metadata.Component {
+	stated := make(map[string]map[string]*metadata.Component)
 	for _, typ := range append(slices.Clone(types), eca.OAuthPolicies) {
-		err := h.deployed(typ, func(file string) error {
-			if c, err := eca.Types().ReadFileLenient(s.location.Project, file); err == nil && strings.EqualFold(eca.App(c), h.FullName) {
-				stated[typ] = c
+		for _, f := range s.own.Deployed(dirs, typ) {
+			app := strings.ToLower(f.App())
+			if f.Err != nil || ignore.Ignores(f.File) {
+				continue
 			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
+			if stated[app] == nil {
+				stated[app] = make(map[string]*metadata.Component)
+			}
+			stated[app][typ] = f.Component
 		}
 	}
-	return stated, nil
+	return stated
 }
 
 // hasHeaders reports whether a package has headers that are deployed to any org.
-func (s *Source) hasHeaders(p sfp.Package, target Target) (has bool, err error) {
+func (s *Source) hasHeaders(p sfp.Package, target Target) bool {
 	ignore := s.ignore(p.Path, target)
-	err = eachFile(s.location.Project, []string{p.Path}, eca.Header, func(file string) error {
-		if has = !ignore.Ignores(file); has {
-			return fs.SkipAll
-		}
-		return nil
-	})
-	return has, err
+	return slices.ContainsFunc(s.own.Components(p.Path, eca.Header), func(f eca.SourceFile) bool { return !ignore.Ignores(f.File) })
 }
 
 // ignore returns what is left out of the deployment of a directory.
@@ -256,73 +276,78 @@ func (s *Source) ignore(dir string, target Target) *sfp.Ignore {
 	if target.Undeployed {
 		return nil
 	}
-	return sfp.ReadIgnore(s.location.Project, dir)
-}
-
-// eachFile calls do with every source file of a type in the directories and
-// below. A file of one directory hides those of the same path in later ones. A
-// directory that does not exist has none.
-func eachFile(fsys fs.FS, dirs []string, typ string, do func(file string) error) error {
-	seen := make(map[string]bool)
-	for _, dir := range dirs {
-		stop := false
-		err := fs.WalkDir(fsys, dir, func(file string, entry fs.DirEntry, err error) error {
-			if err != nil {
-				if file == dir && errors.Is(err, fs.ErrNotExist) {
-					return fs.SkipAll
-				}
-				return err
-			}
-			relative := strings.TrimPrefix(file, dir)
-			if t, _ := eca.Types().OfFile(file); t == nil || t.Name != typ || entry.IsDir() || seen[relative] {
-				return nil
-			}
-			seen[relative] = true
-			err = do(file)
-			stop = err == fs.SkipAll
-			return err
-		})
-		if err != nil || stop {
-			return err
-		}
-	}
-	return nil
+	return s.own.Ignore(dir)
 }
 
 // maxCertificate is the most that a certificate's file can hold. The platform
 // takes certificates of up to 4 KB.
 const maxCertificate = 64 << 10
 
-// certificate replaces the reference to a certificate's file by its content, in
-// PEM.
-func (s *Source) certificate(stated metadata.Stated, p sfp.Package) error {
-	values := stated["certificate"]
-	if len(values) == 0 || len(values[0].Fields) == 0 {
-		return nil
+// certificate is the file of a certificate that the settings of an app refer to.
+type certificate struct {
+	text    string // in PEM
+	problem string // "" where there is none
+}
+
+// readCertificates reads the certificates that the settings refer to, wherever a package with
+// the app can have them.
+func (s *Source) readCertificates() {
+	for _, p := range s.packages {
+		for _, header := range s.own.Components(p.Path, eca.Header) {
+			app := s.project.Settings.Apps[header.Name]
+			for _, settings := range append(slices.Collect(maps.Values(app.Environments)), app) {
+				for _, typ := range types {
+					if given := certificateFile(settings.Of(typ)); given != "" && filepath.IsLocal(filepath.FromSlash(given)) {
+						file := path.Join(p.Path, filepath.ToSlash(given))
+						s.certificates[file] = readCertificate(s.location.Project, file)
+					}
+				}
+			}
+		}
 	}
-	given := values[0].Fields[0].Text
-	file := path.Join(p.Path, filepath.ToSlash(given))
-	fail := func(what string) error { return fmt.Errorf("the file %s %s", given, what) }
-	inside := "of the package directory " + s.name(p.Path)
-	if !filepath.IsLocal(filepath.FromSlash(given)) {
-		return fail("must be one " + inside)
+}
+
+// certificateFile returns the file that a statement gives as certificate, "" for none.
+func certificateFile(stated metadata.Stated) string {
+	if values := stated["certificate"]; len(values) > 0 && len(values[0].Fields) > 0 {
+		return values[0].Fields[0].Text
 	}
-	info, err := fs.Stat(s.location.Project, file)
+	return ""
+}
+
+func readCertificate(fsys fs.FS, file string) certificate {
+	info, err := fs.Stat(fsys, file)
 	if err != nil || !info.Mode().IsRegular() {
-		return fail("is not to be found as a file " + inside)
+		return certificate{problem: "is not to be found as a file of the package directory"}
 	}
 	if info.Size() > maxCertificate {
-		return fail("is too large for a certificate")
+		return certificate{problem: "is too large for a certificate"}
 	}
-	data, err := fs.ReadFile(s.location.Project, file)
+	data, err := fs.ReadFile(fsys, file)
 	if err != nil {
-		return fail("cannot be read")
+		return certificate{problem: "cannot be read"}
 	}
 	text, err := certificatePEM(data)
 	if err != nil {
-		return fail(err.Error())
+		return certificate{problem: err.Error()}
 	}
-	stated.Set("certificate", text)
+	return certificate{text: text}
+}
+
+// certificate replaces the reference to a certificate's file by its content, in PEM.
+func (s *Source) certificate(stated metadata.Stated, p sfp.Package) error {
+	given := certificateFile(stated)
+	if given == "" {
+		return nil
+	}
+	if !filepath.IsLocal(filepath.FromSlash(given)) {
+		return fmt.Errorf("the file %s must be one of the package directory %s", given, s.name(p.Path))
+	}
+	read := s.certificates[path.Join(p.Path, filepath.ToSlash(given))]
+	if read.problem != "" {
+		return fmt.Errorf("the file %s %s", given, strings.Replace(read.problem, "the package directory", "the package directory "+s.name(p.Path), 1))
+	}
+	stated.Set("certificate", read.text)
 	return nil
 }
 

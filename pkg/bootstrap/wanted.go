@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"path"
 	"regexp"
@@ -54,8 +53,8 @@ func (t Target) name() string {
 // folders resolves the folder of an aliasfied package that is deployed to this
 // org. In merge mode the default folder stands behind it: sfp build merges its
 // files into each folder that does not have them.
-func (t Target) folders(fsys fs.FS, p sfp.Package) ([]string, error) {
-	dir, err := sfp.ResolveAlias(fsys, p, t.Alias, t.Kind.IsSandbox())
+func (t Target) folders(in place, p sfp.Package) ([]string, error) {
+	dir, err := in.ResolveAlias(p, t.Alias, t.Kind.IsSandbox())
 	var none *sfp.AliasError
 	if errors.As(err, &none) {
 		return nil, &sfp.AliasError{Package: none.Package, Alias: t.name()}
@@ -64,11 +63,11 @@ func (t Target) folders(fsys fs.FS, p sfp.Package) ([]string, error) {
 		return nil, err
 	}
 	if path.Base(dir) != t.Alias {
-		t.similar(fsys, p, dir)
+		t.similar(in, p, dir)
 	}
 	folders := []string{dir}
 	if p.MergeMode {
-		fallback, err := sfp.ResolveAlias(fsys, p, sfp.DefaultFolder, t.Kind.IsSandbox())
+		fallback, err := in.ResolveAlias(p, sfp.DefaultFolder, t.Kind.IsSandbox())
 		if err == nil && fallback != dir {
 			folders = append(folders, fallback)
 		}
@@ -78,13 +77,12 @@ func (t Target) folders(fsys fs.FS, p sfp.Package) ([]string, error) {
 
 // similar warns where a folder differs from the alias by case alone. sfp passes it
 // over, and hardly anybody means that.
-func (t Target) similar(fsys fs.FS, p sfp.Package, used string) {
-	fs.WalkDir(fsys, p.Path, func(dir string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && dir != p.Path && strings.EqualFold(entry.Name(), t.Alias) {
+func (t Target) similar(in place, p sfp.Package, used string) {
+	for _, dir := range in.Dirs(p.Path) {
+		if strings.EqualFold(path.Base(dir), t.Alias) {
 			t.warn(fmt.Sprintf("%s is not used for the alias %s, because case counts to sfp; %s is", dir, t.Alias, used))
 		}
-		return nil
-	})
+	}
 }
 
 // Resolved is what a run wants of an org.
@@ -108,6 +106,9 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 		if !slices.Contains(resolved.Warnings, warning) {
 			resolved.Warnings = append(resolved.Warnings, warning)
 		}
+	}
+	for _, warning := range s.warnings {
+		target.warn(warning)
 	}
 	target.applying = target.ApplyPolicies || s.project.Settings.ApplyPolicies
 	headers, err := s.headers(target)
@@ -183,10 +184,7 @@ func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, err
 		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Wanted: make(map[string]metadata.Stated), Environment: settings.Environment,
 		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser,
 	}
-	var err error
-	if app.source, err = s.stated(h); err != nil {
-		return nil, err
-	}
+	app.source = h.stated
 	app.replaced = s.project.Replaces
 	for _, typ := range types {
 		stated := settings.Of(typ).Over(nil)

@@ -446,7 +446,7 @@ func (l *linter) checkFolders() {
 		}
 		for _, folder := range folders {
 			alias := path.Base(folder)
-			used, err := sfp.ResolveAlias(l.fsys, *p, alias, true)
+			used, err := l.source.ResolveAlias(*p, alias, true)
 			if err == nil && used != folder {
 				l.add("folder-shadowed", Error, folder, "", fmt.Sprintf("sfp takes %s for the alias %s, and never this folder", used, alias), "give the folder another name, or remove one of them")
 			}
@@ -464,7 +464,7 @@ func (l *linter) checkFolders() {
 		if slices.ContainsFunc(folders, func(f string) bool { return path.Base(f) == sfp.DefaultFolder }) || !policies {
 			continue
 		}
-		used, err := sfp.ResolveAlias(l.fsys, *p, sfp.DefaultFolder, true)
+		used, err := l.source.ResolveAlias(*p, sfp.DefaultFolder, true)
 		switch {
 		case err == nil && slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(used, f+"/") || strings.HasPrefix(f, used+"/") }):
 			l.add("no-default", Error, used, "", "sfp takes this directory, which is part of other environments or holds them, for default, and deploys it to every sandbox and scratch org without a folder of its own", "add default to the package, with client credentials off, in a place that comes before")

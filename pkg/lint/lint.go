@@ -107,10 +107,21 @@ func Run(fsys fs.FS, under string) ([]Finding, error) {
 		return l.findings, nil
 	}
 	l.project = project
+	var dirs []string
+	for _, p := range project.Packages {
+		if p.Type != "data" {
+			dirs = append(dirs, p.Path)
+		}
+	}
+	l.source = eca.ReadSource(fsys, dirs...)
 	for i := range project.Packages {
 		if p := &project.Packages[i]; p.Type != "data" {
 			l.read(i, p)
 		}
+	}
+	for _, problem := range l.source.Problems() {
+		file, what, _ := strings.Cut(problem, " ")
+		l.add("unreadable", Warning, file, "", what, "make it a file that sf can read")
 	}
 	l.checkFiles()
 	l.checkIgnored()
@@ -141,6 +152,7 @@ func Run(fsys fs.FS, under string) ([]Finding, error) {
 type linter struct {
 	fsys       fs.FS
 	project    *eca.Project
+	source     *eca.Source
 	components []component
 	ignored    []component     // which .forceignore leaves out of the deployment
 	broken     []brokenFile    // policies among them
@@ -209,60 +221,73 @@ func (l *linter) read(index int, p *sfp.Package) {
 		l.add("settings", Error, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name), "make it, or remove the package")
 		return
 	}
-	ignore := sfp.ReadIgnore(l.fsys, p.Path)
+	for _, dir := range l.source.Unreadable() {
+		if dir == p.Path || strings.HasPrefix(dir, p.Path+"/") {
+			unreadable(dir)
+		}
+	}
+	ignore := l.source.Ignore(p.Path)
 	var folders map[string]string
 	if p.Aliasfy {
-		folders = sfp.EnvironmentFolders(l.fsys, *p, eca.Layout())
+		folders = l.source.EnvironmentFolders(*p, eca.Layout())
 	}
-	fs.WalkDir(l.fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
+	components := make(map[string]eca.SourceFile)
+	for _, f := range l.source.Components(p.Path, "") {
+		components[f.File] = f
+	}
+	for _, file := range l.source.Files(p.Path) {
+		if l.passedOver(p, file) {
+			continue
+		}
+		f, isComponent := components[file]
+		info, err := fs.Lstat(l.fsys, file)
+		if err == nil && !info.Mode().IsRegular() {
+			continue // links are not followed, as sfp's own walk has it
+		}
+		var data []byte
+		if err == nil && info.Size() <= maxScanned {
+			data, err = fs.ReadFile(l.fsys, file)
+		}
 		if err != nil {
 			unreadable(file)
-			return nil
+			l.unknown(f)
+			continue
 		}
-		if entry.IsDir() {
-			nested := func(other sfp.Package) bool { return file != p.Path && other.Path == file } // which has its files itself
-			if name := entry.Name(); file != p.Path && (name == "node_modules" || strings.HasPrefix(name, ".")) || slices.ContainsFunc(l.project.Packages, nested) {
-				return fs.SkipDir
+		l.checkContent(file, data)
+		if !isComponent {
+			continue
+		}
+		found := component{Component: f.Component, file: file, pkg: p, index: index, environ: folders[file]}
+		switch ignored := ignore.Ignores(file); {
+		case ignored && f.Err == nil:
+			l.unknown(f)
+			l.ignored = append(l.ignored, found)
+		case ignored:
+			l.unknown(f)
+			if f.Type.Name == eca.OAuthPolicies {
+				l.broken = append(l.broken, brokenFile{found, f.Err})
 			}
-			return nil
+		case f.Err != nil:
+			l.addMalformed(file, f.Err)
+			l.unknown(f)
+		default:
+			l.components = append(l.components, found)
 		}
-		typ, _ := eca.Types().OfFile(file)
-		info, err := entry.Info()
-		if err != nil || !info.Mode().IsRegular() {
-			return nil // links are not followed, as sfp's own walk has it
+	}
+}
+
+// passedOver reports whether a file of a package is not looked at: what other tools keep there,
+// and another package's, which has its files itself.
+func (l *linter) passedOver(p *sfp.Package, file string) bool {
+	dir := strings.TrimPrefix(path.Dir(file), p.Path)
+	for element := range strings.SplitSeq(strings.TrimPrefix(dir, "/"), "/") {
+		if element == "node_modules" || strings.HasPrefix(element, ".") && element != "." {
+			return true
 		}
-		if info.Size() <= maxScanned {
-			data, err := fs.ReadFile(l.fsys, file)
-			if err != nil && (typ != nil || fs.ValidPath(file)) {
-				unreadable(file)
-				l.unknown(typ, file)
-				return nil
-			}
-			l.checkContent(file, data)
-		}
-		if typ == nil {
-			return nil
-		}
-		c, err := eca.Types().ReadFileLenient(l.fsys, file)
-		found := component{Component: c, file: file, pkg: p, index: index, environ: folders[file]}
-		if ignore.Ignores(file) {
-			l.unknown(typ, file)
-			if err == nil {
-				l.ignored = append(l.ignored, found)
-				return nil
-			}
-			if typ.Name == eca.OAuthPolicies {
-				l.broken = append(l.broken, brokenFile{found, err})
-			}
-			return nil
-		}
-		if err != nil {
-			l.addMalformed(file, err)
-			l.unknown(typ, file)
-			return nil
-		}
-		l.components = append(l.components, found)
-		return nil
+	}
+	return slices.ContainsFunc(l.project.Packages, func(other sfp.Package) bool {
+		nested := p.Path == "." && other.Path != "." || strings.HasPrefix(other.Path, p.Path+"/")
+		return nested && strings.HasPrefix(file, other.Path+"/")
 	})
 }
 
@@ -282,10 +307,9 @@ type brokenFile struct {
 
 // unknown notes a header that cannot be made out, or is not deployed, so that nothing
 // is said of what belongs to its app.
-func (l *linter) unknown(typ *metadata.Type, file string) {
-	if typ != nil && typ.Name == eca.Header {
-		_, name := eca.Types().OfFile(file)
-		l.malformed[strings.ToLower(name)] = true
+func (l *linter) unknown(f eca.SourceFile) {
+	if f.Type != nil && f.Type.Name == eca.Header {
+		l.malformed[strings.ToLower(f.Name)] = true
 	}
 }
 

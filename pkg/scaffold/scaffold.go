@@ -169,8 +169,17 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if file := headerOf(fsys, project, config.App); file != "" {
-		return nil, fmt.Errorf("%s is a header of %s already, and nothing is overwritten; init sets up new apps", file, config.App)
+	dirs := []string{config.Policies}
+	for _, p := range project.Packages {
+		dirs = append(dirs, p.Path)
+	}
+	source := eca.ReadSource(fsys, dirs...)
+	for _, p := range project.Packages {
+		for _, f := range source.Components(p.Path, eca.Header) {
+			if strings.EqualFold(f.Name, config.App) {
+				return nil, fmt.Errorf("%s is a header of %s already, and nothing is overwritten; init sets up new apps", f.File, config.App)
+			}
+		}
 	}
 
 	label := config.Label
@@ -187,7 +196,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		return nil, err
 	}
 	files := []File{header}
-	folders, others, err := existingFolders(fsys, config)
+	folders, others, err := existingFolders(fsys, source, config)
 	if err != nil {
 		return nil, err
 	}
@@ -231,21 +240,6 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	return append(files, edited), nil
 }
 
-// headerOf returns the file with an app's header in the project's packages, "" where
-// there is none.
-func headerOf(fsys fs.FS, project *eca.Project, app string) (found string) {
-	for _, p := range project.Packages {
-		fs.WalkDir(fsys, p.Path, func(file string, entry fs.DirEntry, err error) error {
-			if typ, name := eca.Types().OfFile(file); err == nil && typ != nil && typ.Name == eca.Header && strings.EqualFold(name, app) {
-				found = file
-				return fs.SkipAll
-			}
-			return nil
-		})
-	}
-	return found
-}
-
 // policies returns the file with the app's OAuth policies for an environment.
 func policies(config Config, label string, e folder) (File, error) {
 	fields := make(metadata.Stated)
@@ -278,21 +272,21 @@ type folder struct {
 // of the configuration, and those that other apps have already, because an org gets
 // its own folder and nothing else. For the same reason a new folder gets what default
 // has of other apps.
-func existingFolders(fsys fs.FS, config Config) (folders []folder, others []File, err error) {
+func existingFolders(fsys fs.FS, source *eca.Source, config Config) (folders []folder, others []File, err error) {
 	info, err := fs.Stat(fsys, config.Policies)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
 		return nil, nil, fmt.Errorf("%s cannot be read: it is no directory of the project", config.Policies)
 	}
 	there := make(map[string]string) // directories by alias
 	var inDefault []string           // policies
-	byFile := sfp.EnvironmentFolders(fsys, sfp.Package{Path: config.Policies, Aliasfy: true}, eca.Layout())
-	for _, file := range slices.Sorted(maps.Keys(byFile)) {
-		dir := byFile[file]
-		if typ, _ := eca.Types().OfFile(file); dir == "" || typ.Name != eca.OAuthPolicies {
+	byFile := source.EnvironmentFolders(sfp.Package{Path: config.Policies, Aliasfy: true}, eca.Layout())
+	for _, f := range source.Components(config.Policies, eca.OAuthPolicies) {
+		file, dir := f.File, byFile[f.File]
+		if dir == "" {
 			continue
 		}
-		if c, err := eca.Types().ReadFileLenient(fsys, file); err == nil && strings.EqualFold(eca.App(c), config.App) {
-			return nil, nil, fmt.Errorf("%s holds policies of %s, and an app has one record of them; nothing is overwritten", file, eca.App(c))
+		if strings.EqualFold(f.App(), config.App) {
+			return nil, nil, fmt.Errorf("%s holds policies of %s, and an app has one record of them; nothing is overwritten", file, f.App())
 		}
 		alias := path.Base(dir)
 		if other := there[alias]; other != "" && other != dir {
@@ -328,19 +322,16 @@ func existingFolders(fsys fs.FS, config Config) (folders []folder, others []File
 	for _, alias := range slices.Sorted(maps.Keys(there)) {
 		folders = append(folders, folder{Environment{Alias: alias}, there[alias]})
 	}
-	return folders, others, reachable(fsys, config.Policies, folders)
+	return folders, others, reachable(source, config.Policies, folders)
 }
 
 // reachable reports a folder that sfp would not take for its alias, or that would be
 // deployed along with another one.
-func reachable(fsys fs.FS, root string, folders []folder) error {
+func reachable(source *eca.Source, root string, folders []folder) error {
 	var dirs [][]string // below root, there or to be made, by their elements
-	fs.WalkDir(fsys, root, func(dir string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && dir != root {
-			dirs = append(dirs, strings.Split(dir, "/"))
-		}
-		return nil
-	})
+	for _, dir := range source.Dirs(root) {
+		dirs = append(dirs, strings.Split(dir, "/"))
+	}
 	for _, f := range folders {
 		dirs = append(dirs, strings.Split(f.dir, "/"))
 	}

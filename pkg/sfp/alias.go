@@ -3,7 +3,6 @@ package sfp
 import (
 	"cmp"
 	"fmt"
-	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -26,40 +25,33 @@ func (e *AliasError) Error() string {
 }
 
 // ResolveAlias returns the folder of an aliasfied package that sfp deploys to the
-// org with that alias, as a path of fsys: the first directory, depth first and in
-// directory order, anywhere below the package's own whose name is the alias, case
-// and all; where there is none, the first one named default, if the org is a
-// sandbox or the package is in merge mode. Links are not followed.
+// org with that alias: the first directory, depth first and in directory order, anywhere below
+// the package's own whose name is the alias, case and all; where there is none, the first one
+// named default, if the org is a sandbox or the package is in merge mode.
 //
 // sandbox says whether the org is one; scratch orgs are. Where no folder serves, the error
 // is an *AliasError.
-func ResolveAlias(fsys fs.FS, p Package, alias string, sandbox bool) (string, error) {
-	dir, err := findFolder(fsys, p.Path, alias)
-	if dir != "" || err != nil {
-		return dir, err
-	}
-	fallback, err := findFolder(fsys, p.Path, DefaultFolder)
-	if err != nil {
+func (t *Tree) ResolveAlias(p Package, alias string, sandbox bool) (string, error) {
+	if err := t.Err(p.Path); err != nil {
 		return "", err
 	}
-	if fallback != "" && (sandbox || p.MergeMode) {
-		return fallback, nil
+	dir := t.folder(p.Path, alias)
+	if dir == "" && (sandbox || p.MergeMode) {
+		dir = t.folder(p.Path, DefaultFolder)
 	}
-	return "", &AliasError{Package: p.Name, Alias: alias}
+	if dir == "" {
+		return "", &AliasError{Package: p.Name, Alias: alias}
+	}
+	return dir, nil
 }
 
-func findFolder(fsys fs.FS, root, name string) (found string, err error) {
-	err = fs.WalkDir(fsys, root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+func (t *Tree) folder(root, name string) string {
+	for _, dir := range t.Dirs(root) {
+		if path.Base(dir) == name {
+			return dir
 		}
-		if path != root && entry.IsDir() && entry.Name() == name && name != "" {
-			found = path
-			return fs.SkipAll
-		}
-		return nil
-	})
-	return found, err
+	}
+	return ""
 }
 
 // Layout tells what of a project's files matters to whoever asks for the folders of its
@@ -76,22 +68,20 @@ type Layout struct {
 // Where there is a folder default, the others are taken to be those in which files lie
 // as they lie in default. Elsewhere they are the ones above the usual layouts of
 // source (main/default, and the types' folders), or the first ones below the package.
-func EnvironmentFolders(fsys fs.FS, p Package, layout Layout) map[string]string {
+func (t *Tree) EnvironmentFolders(p Package, layout Layout) map[string]string {
 	folders := make(map[string]string)
 	fallback := "" // the folder default
 	depth := func(dir string) int { return strings.Count(dir, "/") }
-	fs.WalkDir(fsys, p.Path, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return nil
+	for _, dir := range t.Dirs(p.Path) {
+		if path.Base(dir) == DefaultFolder && path.Base(path.Dir(dir)) != "main" && (fallback == "" || depth(dir) < depth(fallback)) {
+			fallback = dir
 		}
-		if entry.IsDir() && name != p.Path && path.Base(name) == DefaultFolder && path.Base(path.Dir(name)) != "main" && (fallback == "" || depth(name) < depth(fallback)) {
-			fallback = name
+	}
+	for _, file := range t.Files(p.Path) {
+		if layout.IsComponent(file) {
+			folders[file] = ""
 		}
-		if !entry.IsDir() && layout.IsComponent(name) {
-			folders[name] = ""
-		}
-		return nil
-	})
+	}
 	var layouts []string // the directories of files in default, relative to it
 	for file := range folders {
 		if rest, inside := strings.CutPrefix(path.Dir(file)+"/", fallback+"/"); fallback != "" && inside {

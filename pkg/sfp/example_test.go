@@ -7,17 +7,18 @@ import (
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-func ExampleResolveAlias() {
+func ExampleTree_ResolveAlias() {
 	project := fstest.MapFS{
 		"src/policies/envs/uat/policies.xml":     {},
 		"src/policies/envs/default/policies.xml": {},
 	}
 	policies := sfp.Package{Name: "policies", Path: "src/policies", Aliasfy: true}
+	tree := sfp.List(project, policies.Path)
 	const isSandbox, isProduction = true, false
 
-	fmt.Println(sfp.ResolveAlias(project, policies, "uat", isSandbox))
-	fmt.Println(sfp.ResolveAlias(project, policies, "dev", isSandbox))
-	_, err := sfp.ResolveAlias(project, policies, "prod", isProduction)
+	fmt.Println(tree.ResolveAlias(policies, "uat", isSandbox))
+	fmt.Println(tree.ResolveAlias(policies, "dev", isSandbox))
+	_, err := tree.ResolveAlias(policies, "prod", isProduction)
 	fmt.Println(err)
 	// Output:
 	// src/policies/envs/uat <nil>

@@ -1,6 +1,8 @@
 package sfp
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -37,25 +39,28 @@ const (
 	maxIgnoreRules = 5000
 )
 
-// ReadIgnore reads the .forceignore that counts for a directory: the first one in it
-// or above it, says sf's source-deploy-retrieve. Without one that can be read nothing
-// is left out, as sf has it.
-func ReadIgnore(fsys fs.FS, dir string) *Ignore {
-	for dir = path.Clean(dir); ; dir = path.Dir(dir) {
-		file, err := fsys.Open(path.Join(dir, IgnoreFile))
-		if err != nil {
-			if dir == "." || !fs.ValidPath(dir) {
-				return nil
-			}
-			continue
-		}
-		data, err := io.ReadAll(io.LimitReader(file, maxIgnore+1))
-		file.Close()
-		if err != nil || len(data) > maxIgnore {
-			return nil
-		}
-		return parseIgnore(dir, string(data))
+// readIgnore reads the .forceignore in a directory, nil where there is none. problem says why
+// one that is there counts for nothing.
+func readIgnore(fsys fs.FS, dir string) (ignore *Ignore, problem string) {
+	file, err := fsys.Open(path.Join(dir, IgnoreFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ""
 	}
+	if err != nil {
+		return nil, "cannot be read"
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxIgnore+1))
+	if err != nil {
+		return nil, "cannot be read"
+	}
+	if len(data) > maxIgnore {
+		return nil, fmt.Sprintf("is larger than %d MiB", maxIgnore>>20)
+	}
+	if ignore = parseIgnore(dir, string(data)); ignore == nil {
+		return nil, fmt.Sprintf("has more than %d rules", maxIgnoreRules)
+	}
+	return ignore, ""
 }
 
 func parseIgnore(dir, text string) *Ignore {

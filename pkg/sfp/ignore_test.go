@@ -7,7 +7,9 @@ import (
 )
 
 func TestIgnore(t *testing.T) {
-	read := func(text string) *Ignore { return ReadIgnore(fstest.MapFS{IgnoreFile: {Data: []byte(text)}}, ".") }
+	read := func(text string) *Ignore {
+		return List(fstest.MapFS{IgnoreFile: {Data: []byte(text)}}, ".").Ignore(".")
+	}
 	for _, test := range []struct {
 		text, name string
 		ignored    bool
@@ -58,13 +60,13 @@ func TestIgnore(t *testing.T) {
 		}
 	}
 	nested := fstest.MapFS{IgnoreFile: {Data: []byte("src")}, "src/pol/" + IgnoreFile: {Data: []byte("/uat/")}}
-	if of := ReadIgnore(nested, "src/pol/uat"); !of.Ignores("src/pol/uat/a") || of.Ignores("src/pol/prod/a") || of.Ignores("src/def/a") {
+	if of := List(nested, "src/pol").Ignore("src/pol/uat"); !of.Ignores("src/pol/uat/a") || of.Ignores("src/pol/prod/a") || of.Ignores("src/def/a") {
 		t.Error("the nearest .forceignore does not count alone")
 	}
-	if of := ReadIgnore(nested, "src/def"); !of.Ignores("src/def/a") {
+	if of := List(nested, "src/def").Ignore("src/def"); !of.Ignores("src/def/a") {
 		t.Error("the .forceignore above does not count")
 	}
-	if none := ReadIgnore(fstest.MapFS{}, "a/b"); none.Ignores("src/.hidden") {
+	if none := List(fstest.MapFS{}, "a/b").Ignore("a/b"); none.Ignores("src/.hidden") {
 		t.Error("something is left out without a .forceignore")
 	}
 }

@@ -124,14 +124,14 @@ func TestResolveAlias(t *testing.T) {
 		{name: "alias default", fsys: tree("p/default/x"), alias: "default", want: "p/default"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := ResolveAlias(test.fsys, Package{Name: "pkg", Path: "p", Aliasfy: true, MergeMode: test.merge}, test.alias, test.sandbox)
+			got, err := List(test.fsys, "p").ResolveAlias(Package{Name: "pkg", Path: "p", Aliasfy: true, MergeMode: test.merge}, test.alias, test.sandbox)
 			var aliasErr *AliasError
 			if got != test.want || (test.want == "") != errors.As(err, &aliasErr) {
 				t.Errorf("got %q, %v, want %q", got, err, test.want)
 			}
 		})
 	}
-	_, err := ResolveAlias(tree("p/x/y"), Package{Name: "pkg", Path: "p"}, "uat", false)
+	_, err := List(tree("p/x/y"), "p").ResolveAlias(Package{Name: "pkg", Path: "p"}, "uat", false)
 	if want := "Aliasfied package 'pkg' does not have an alias with 'uat' or 'default' directory"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want sfp's words", err)
 	}
@@ -145,7 +145,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	if err := os.Symlink("other", filepath.Join(dir, "p", "uat")); err != nil {
 		t.Skip("no links here: ", err)
 	}
-	if got, err := ResolveAlias(os.DirFS(dir), Package{Name: "p", Path: "p"}, "uat", false); err == nil {
+	if got, err := List(os.DirFS(dir), "p").ResolveAlias(Package{Name: "p", Path: "p"}, "uat", false); err == nil {
 		t.Errorf("got %q", got)
 	}
 }
@@ -282,7 +282,7 @@ func TestArtifacts(t *testing.T) {
 	if a.Package != "p" || a.Version != "1.0.0-10" {
 		t.Errorf("got %+v", a)
 	}
-	if got, err := ResolveAlias(a, Package{Name: "p", Path: "src", Aliasfy: true}, "uat", false); got != "src/uat" || err != nil {
+	if got, err := List(a, "src").ResolveAlias(Package{Name: "p", Path: "src", Aliasfy: true}, "uat", false); got != "src/uat" || err != nil {
 		t.Errorf("the folder in the artifact is %q, %v", got, err)
 	}
 	if _, err := fs.Stat(a, "../../escape"); err == nil {
@@ -317,7 +317,7 @@ func TestEnvironmentFolders(t *testing.T) {
 			for dir := range want {
 				fsys[at(dir)] = &fstest.MapFile{}
 			}
-			got := EnvironmentFolders(fsys, Package{Path: "src/pol", Aliasfy: true}, Layout{
+			got := List(fsys, "src/pol").EnvironmentFolders(Package{Path: "src/pol", Aliasfy: true}, Layout{
 				IsComponent: isPolicies, IsFolder: func(name string) bool { return name == "extlClntAppOauthPolicies" },
 			})
 			for dir, folder := range want {
@@ -387,7 +387,7 @@ func TestArtifactsOfNPM(t *testing.T) {
 	if a.Package != "Eca-Policies" || a.Version != "1.0.0-10" {
 		t.Errorf("got %+v", a)
 	}
-	if got, err := ResolveAlias(a, Package{Name: "Eca-Policies", Path: "src", Aliasfy: true}, "uat", false); got != "src/uat" || err != nil {
+	if got, err := List(a, "src").ResolveAlias(Package{Name: "Eca-Policies", Path: "src", Aliasfy: true}, "uat", false); got != "src/uat" || err != nil {
 		t.Errorf("the folder in the artifact is %q, %v", got, err)
 	}
 	if content, err := fs.ReadFile(a, "src/uat/x"+policies); string(content) != "content" || err != nil {

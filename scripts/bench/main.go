@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io/fs"
 	"log"
 	"os"
 	"os/exec"
@@ -283,46 +284,17 @@ func apps(dir, home string) {
 	}
 }
 
-// fleets measures many orgs at a time: a first run on each.
+// fleets measures many orgs at a time: a first run on each, with the sample project, and the
+// largest fleet again with a project of many files.
 func fleets(dir, project string) {
-	const jobs = 16
-	fmt.Printf("\n| orgs, %d at a time, %s of latency | wall | orgs a second | over the ideal | CPU | peak memory | per org |\n|---|---|---|---|---|---|---|\n", jobs, latency)
+	fmt.Printf("\n| files of the project | orgs, %d at a time, %s of latency | wall | orgs a second | over the ideal | CPU | peak memory | per org |\n|---|---|---|---|---|---|---|---|\n", fleetJobs, latency)
 	var alone int64
+	n := 0
 	for _, size := range strings.Split(*sizes, ",") {
-		var n int
 		if _, err := fmt.Sscan(size, &n); err != nil {
 			log.Fatal(err)
 		}
-		home := filepath.Join(dir, "fleet"+size)
-		store := filepath.Join(home, ".sfdx")
-		if err := os.MkdirAll(store, 0o700); err != nil {
-			log.Fatal(err)
-		}
-		var orgs []*simorg.Server
-		var names []string
-		for i := range n {
-			o := org(simorg.Config{Latency: latency}, project)
-			name := fmt.Sprintf("user%03d@example.com", i)
-			login, err := json.Marshal(map[string]any{"username": name, "orgId": o.ID(), "instanceUrl": o.URL, "accessToken": o.AccessToken(), "isSandbox": true, "isScratch": false, "instanceApiVersion": "65.0"})
-			if err != nil {
-				log.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(store, name+".json"), login, 0o600); err != nil {
-				log.Fatal(err)
-			}
-			orgs, names = append(orgs, o), append(names, name)
-		}
-		list := filepath.Join(home, "orgs")
-		if err := os.WriteFile(list, []byte(strings.Join(names, "\n")), 0o600); err != nil {
-			log.Fatal(err)
-		}
-		c := run(withEnv(exec.Command(*eca, "bootstrap", "--orgs", list, "--jobs", fmt.Sprint(jobs), project), []string{"HOME=" + home, "SF_USE_GENERIC_UNIX_KEYCHAIN=true"}))
-		rounds := simorg.Sequential(orgs[0].Requests())
-		for _, o := range orgs {
-			rounds = min(rounds, simorg.Sequential(o.Requests())) // what a slow moment of this machine pulled apart does not count
-			o.Close()
-		}
-		ideal := time.Duration((n+jobs-1)/jobs*rounds) * latency
+		c, share := fleet(filepath.Join(dir, "fleet"+size), project, n)
 		if alone == 0 {
 			alone = c.memory
 		}
@@ -330,6 +302,71 @@ func fleets(dir, project string) {
 		if n > 1 {
 			perOrg = fmt.Sprintf("%.0f kB", float64(c.memory-alone)/float64(n-1)/1e3)
 		}
-		fmt.Printf("| %d | %.1f s | %.1f | %.2f | %.2f s | %s | %s |\n", n, c.wall.Seconds(), float64(n)/c.wall.Seconds(), float64(ideal)/float64(c.wall), c.cpu.Seconds(), mb(c.memory), perOrg)
+		fmt.Printf("| %d | %d | %.1f s | %.1f | %.2f | %.2f s | %s | %s |\n", count(project), n, c.wall.Seconds(), float64(n)/c.wall.Seconds(), share, c.cpu.Seconds(), mb(c.memory), perOrg)
 	}
+	large := filepath.Join(dir, "large")
+	if err := os.CopyFS(large, ecakit.Sample); err != nil {
+		log.Fatal(err)
+	}
+	for i := range 40_000 {
+		dir := filepath.Join(large, "testdata", fmt.Sprintf("eca-%s/main/default/classes/part%03d", [2]string{"definition", "policies"}[i%2], i/100))
+		if i%100 < 2 {
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				log.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("Class%05d.cls", i)), []byte("public class A {}\n"), 0o600); err != nil {
+			log.Fatal(err)
+		}
+	}
+	c, share := fleet(filepath.Join(dir, "fleet-large"), large, n)
+	fmt.Printf("| %d | %d | %.1f s | %.1f | %.2f | %.2f s | %s | - |\n", count(large), n, c.wall.Seconds(), float64(n)/c.wall.Seconds(), share, c.cpu.Seconds(), mb(c.memory))
+}
+
+// count returns how many files a project has.
+func count(project string) (n int) {
+	filepath.WalkDir(project, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			n++
+		}
+		return nil
+	})
+	return n
+}
+
+// fleetJobs is how many orgs of a fleet are worked on at once.
+const fleetJobs = 16
+
+// fleet bootstraps n new orgs. share is what the ideal would take of the time that it took.
+func fleet(home, project string, n int) (c cost, share float64) {
+	store := filepath.Join(home, ".sfdx")
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		log.Fatal(err)
+	}
+	var orgs []*simorg.Server
+	var names []string
+	for i := range n {
+		o := org(simorg.Config{Latency: latency}, project)
+		name := fmt.Sprintf("user%03d@example.com", i)
+		login, err := json.Marshal(map[string]any{"username": name, "orgId": o.ID(), "instanceUrl": o.URL, "accessToken": o.AccessToken(), "isSandbox": true, "isScratch": false, "instanceApiVersion": "65.0"})
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(store, name+".json"), login, 0o600); err != nil {
+			log.Fatal(err)
+		}
+		orgs, names = append(orgs, o), append(names, name)
+	}
+	list := filepath.Join(home, "orgs")
+	if err := os.WriteFile(list, []byte(strings.Join(names, "\n")), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	c = run(withEnv(exec.Command(*eca, "bootstrap", "--orgs", list, "--jobs", fmt.Sprint(fleetJobs), project), []string{"HOME=" + home, "SF_USE_GENERIC_UNIX_KEYCHAIN=true"}))
+	rounds := simorg.Sequential(orgs[0].Requests())
+	for _, o := range orgs {
+		rounds = min(rounds, simorg.Sequential(o.Requests())) // what a slow moment of this machine pulled apart does not count
+		o.Close()
+	}
+	ideal := time.Duration((n+fleetJobs-1)/fleetJobs*rounds) * latency
+	return c, float64(ideal) / float64(c.wall)
 }
