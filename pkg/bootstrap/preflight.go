@@ -313,7 +313,7 @@ func (c *orgCheck) jwtSession() {
 	}
 	on, wanted := eca.Bool(global, switched), c.app.Wanted[eca.GlobalOAuthSettings]
 	if wanted.Has(switched) {
-		on = !isFalse(wanted, switched)
+		on = !wanted.IsFalse(switched)
 	}
 	if !on {
 		c.report(Finding{

@@ -2,12 +2,9 @@ package bootstrap
 
 import (
 	"cmp"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -65,7 +62,7 @@ type Source struct {
 	own            place
 	searched       []searched // for policies, in the project's order of packages
 	permissionSets map[string]string
-	certificates   map[string]certificate // by file
+	certificates   map[string]func(file string) (string, error) // by package directory and app, see certificatesOf
 	warnings       []string
 }
 
@@ -106,7 +103,7 @@ func (h Header) distributionState() string { return cmp.Or(h.Text("distributionS
 // Load reads the project at a location, and the artifacts: whatever a run on any org needs of
 // them. An error names the file, the place and the cause.
 func Load(location Location) (*Source, error) {
-	s := &Source{location: location, certificates: make(map[string]certificate)}
+	s := &Source{location: location, certificates: make(map[string]func(string) (string, error))}
 	project, err := eca.ReadProject(location.Project, sfp.ProjectFile)
 	if err != nil {
 		return nil, s.inDir(err)
@@ -130,7 +127,11 @@ func Load(location Location) (*Source, error) {
 		return nil, err
 	}
 	s.permissionSets = s.findPermissionSets()
-	s.readCertificates()
+	for _, p := range s.packages {
+		for _, header := range s.own.Components(p.Path, eca.Header) {
+			s.certificates[certificatesOf(p, header.Name)] = project.Settings.Certificates(header.Name, location.Project, p.Path)
+		}
+	}
 	return s, nil
 }
 
@@ -279,92 +280,5 @@ func (s *Source) ignore(dir string, target Target) *sfp.Ignore {
 	return s.own.Ignore(dir)
 }
 
-// maxCertificate is the most that a certificate's file can hold. The platform
-// takes certificates of up to 4 KB.
-const maxCertificate = 64 << 10
-
-// certificate is the file of a certificate that the settings of an app refer to.
-type certificate struct {
-	text    string // in PEM
-	problem string // "" where there is none
-}
-
-// readCertificates reads the certificates that the settings refer to, wherever a package with
-// the app can have them.
-func (s *Source) readCertificates() {
-	for _, p := range s.packages {
-		for _, header := range s.own.Components(p.Path, eca.Header) {
-			app := s.project.Settings.Apps[header.Name]
-			for _, settings := range append(slices.Collect(maps.Values(app.Environments)), app) {
-				for _, typ := range types {
-					if given := certificateFile(settings.Of(typ)); given != "" && filepath.IsLocal(filepath.FromSlash(given)) {
-						file := path.Join(p.Path, filepath.ToSlash(given))
-						s.certificates[file] = readCertificate(s.location.Project, file)
-					}
-				}
-			}
-		}
-	}
-}
-
-// certificateFile returns the file that a statement gives as certificate, "" for none.
-func certificateFile(stated metadata.Stated) string {
-	if values := stated["certificate"]; len(values) > 0 && len(values[0].Fields) > 0 {
-		return values[0].Fields[0].Text
-	}
-	return ""
-}
-
-func readCertificate(fsys fs.FS, file string) certificate {
-	info, err := fs.Stat(fsys, file)
-	if err != nil || !info.Mode().IsRegular() {
-		return certificate{problem: "is not to be found as a file of the package directory"}
-	}
-	if info.Size() > maxCertificate {
-		return certificate{problem: "is too large for a certificate"}
-	}
-	data, err := fs.ReadFile(fsys, file)
-	if err != nil {
-		return certificate{problem: "cannot be read"}
-	}
-	text, err := certificatePEM(data)
-	if err != nil {
-		return certificate{problem: err.Error()}
-	}
-	return certificate{text: text}
-}
-
-// certificate replaces the reference to a certificate's file by its content, in PEM.
-func (s *Source) certificate(stated metadata.Stated, p sfp.Package) error {
-	given := certificateFile(stated)
-	if given == "" {
-		return nil
-	}
-	if !filepath.IsLocal(filepath.FromSlash(given)) {
-		return fmt.Errorf("the file %s must be one of the package directory %s", given, s.name(p.Path))
-	}
-	read := s.certificates[path.Join(p.Path, filepath.ToSlash(given))]
-	if read.problem != "" {
-		return fmt.Errorf("the file %s %s", given, strings.Replace(read.problem, "the package directory", "the package directory "+s.name(p.Path), 1))
-	}
-	stated.Set("certificate", read.text)
-	return nil
-}
-
-// certificatePEM returns the PEM text of a certificate that is given in PEM or
-// DER.
-func certificatePEM(data []byte) (string, error) {
-	if err := metadata.CheckSecret(string(data)); err != nil {
-		return "", err
-	}
-	der := data
-	if block, _ := pem.Decode(data); block != nil && block.Type != "CERTIFICATE" {
-		return "", fmt.Errorf("holds a %s, not a certificate", strings.ToLower(block.Type))
-	} else if written := metadata.CertificateDER(string(data)); written != nil {
-		der = written
-	}
-	if _, err := x509.ParseCertificate(der); err != nil {
-		return "", errors.New("is not an X.509 certificate in PEM or DER")
-	}
-	return strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))), nil
-}
+// certificatesOf is the key of Source.certificates.
+func certificatesOf(p sfp.Package, app string) string { return p.Path + "\x00" + app }

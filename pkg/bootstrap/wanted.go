@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -50,29 +49,16 @@ func (t Target) name() string {
 	return t.Username
 }
 
-// folders resolves the folder of an aliasfied package that is deployed to this
-// org. In merge mode the default folder stands behind it: sfp build merges its
-// files into each folder that does not have them.
+// folders returns the folders of a package that are deployed to this org.
 func (t Target) folders(in place, p sfp.Package) ([]string, error) {
-	dir, err := in.ResolveAlias(p, t.Alias, t.Kind.IsSandbox())
-	var none *sfp.AliasError
-	if errors.As(err, &none) {
+	folders, err := in.DeployedFolders(p, t.Alias, t.Kind.IsSandbox())
+	if none, ok := errors.AsType[*sfp.AliasError](err); ok {
 		return nil, &sfp.AliasError{Package: none.Package, Alias: t.name()}
 	}
-	if err != nil {
-		return nil, err
+	if err == nil && path.Base(folders[0]) != t.Alias {
+		t.similar(in, p, folders[0])
 	}
-	if path.Base(dir) != t.Alias {
-		t.similar(in, p, dir)
-	}
-	folders := []string{dir}
-	if p.MergeMode {
-		fallback, err := in.ResolveAlias(p, sfp.DefaultFolder, t.Kind.IsSandbox())
-		if err == nil && fallback != dir {
-			folders = append(folders, fallback)
-		}
-	}
-	return folders, nil
+	return folders, err
 }
 
 // similar warns where a folder differs from the alias by case alone. sfp passes it
@@ -164,7 +150,8 @@ func (s *Source) checkNames(headers []Header, warn func(string)) error {
 		}
 		for _, app := range without {
 			if strings.EqualFold(name, app) {
-				return s.settingError(name, "", fmt.Errorf("the app of this package is written %s", app))
+				wrong := &metadata.SettingError{Path: "plugins.eca.apps." + name, Err: fmt.Errorf("the app of this package is written %s", app)}
+				return &sfp.ProjectError{File: s.name(s.project.File), Err: wrong}
 			}
 		}
 		if similar := words.DidYouMean(name, without); similar != "" || s.location.Package == "" {
@@ -174,41 +161,27 @@ func (s *Source) checkNames(headers []Header, warn func(string)) error {
 	return nil
 }
 
-func (s *Source) settingError(app, rest string, err error) error {
-	return &sfp.ProjectError{File: s.name(s.project.File), Err: &metadata.SettingError{Path: "plugins.eca.apps." + app + rest, Err: err}}
-}
-
 func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, error) {
 	settings := s.project.Settings.For(h.FullName, target.Alias, target.Kind.IsSandbox())
 	app := &App{
-		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Wanted: make(map[string]metadata.Stated), Environment: settings.Environment,
+		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Environment: settings.Environment,
 		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser,
 	}
 	app.source = h.stated
 	app.replaced = s.project.Replaces
-	for _, typ := range types {
-		stated := settings.Of(typ).Over(nil)
-		if err := s.certificate(stated, h.Package); err != nil {
-			return nil, s.fieldError(app, typ, "certificate", err)
-		}
-		if field, err := fill(stated, target); err != nil {
-			return nil, s.fieldError(app, typ, field, err)
-		}
-		app.Wanted[typ] = stated
-	}
 	apply := target.ApplyPolicies || settings.ApplyPolicies
 	app.policies = filesOf(app.Name, policies, apply)
+	org := eca.Org{Alias: target.Alias, Name: target.name(), Sandbox: target.Kind.IsSandbox(), DomainURL: target.DomainURL, Version: target.Version}
+	var files []eca.SourceFile
+	for _, file := range app.policies {
+		files = append(files, eca.SourceFile{File: file.File, Component: file.Component})
+	}
+	var err error
+	if app.Wanted, err = s.project.Settings.Wanted(app.Name, org, files, s.certificates[certificatesOf(h.Package, app.Name)]); err != nil {
+		return nil, &sfp.ProjectError{File: s.name(s.project.File), Err: err}
+	}
 	app.wrong = s.applied(app, apply, target)
 	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != eca.PreflightOff && (apply || !target.Undeployed)
-	if err := s.imply(app); err != nil {
-		return nil, err
-	}
-	for _, typ := range types {
-		var wrong *metadata.SettingError
-		if err := eca.Lookup(typ).CheckVersion(app.Wanted[typ], target.Version); errors.As(err, &wrong) {
-			return nil, s.fieldError(app, typ, wrong.Path, wrong.Err)
-		}
-	}
 	for name := range s.project.Settings.Apps[h.FullName].Environments {
 		if name != settings.Environment && strings.EqualFold(name, target.Alias) {
 			target.warn(fmt.Sprintf("%s: plugins.eca.apps.%s.environments.%s is not used for the alias %s, because case counts", s.name(s.project.File), h.FullName, name, target.Alias))
@@ -237,15 +210,6 @@ func filesOf(app string, policies []Policies, apply bool) (files []policiesFile)
 		}
 	}
 	return files
-}
-
-// implied pairs a flow's switch in the OAuth policies with the one in the global
-// settings that must be on as well. The platform's documentation says so for
-// client credentials; the other two flows have the same pair of switches.
-var implied = []struct{ policy, global string }{
-	{"isClientCredentialsFlowEnabled", "isClientCredentialsFlowEnabled"},
-	{"isTokenExchangeFlowEnabled", "isTokenExchangeEnabled"},
-	{"isGuestCodeCredFlowEnabled", "isCodeCredFlowEnabled"},
 }
 
 // applied states the app's OAuth policies where they are to be applied, and fills
@@ -297,71 +261,4 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 	app.policies[0].Component = &filled
 	app.Wanted[eca.OAuthPolicies] = stated
 	return nil
-}
-
-// imply adds what the environment's OAuth policies need of the app's settings.
-func (s *Source) imply(app *App) error {
-	global, plugins := app.Wanted[eca.GlobalOAuthSettings], app.Wanted[eca.PluginPolicies]
-	for _, file := range app.policies {
-		for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
-			if plugins.Has(name) && isFalse(plugins, name) {
-				return s.fieldError(app, eca.PluginPolicies, name, fmt.Errorf("is false, so that the platform would refuse the OAuth policies in %s", file.File))
-			}
-		}
-		for _, pair := range implied {
-			if !eca.Bool(file.Component, pair.policy) {
-				continue
-			}
-			if isFalse(global, pair.global) {
-				return s.fieldError(app, eca.GlobalOAuthSettings, pair.global, fmt.Errorf("is false, but %s turns %s on", file.File, pair.policy))
-			}
-			global.Set(pair.global, "true")
-		}
-	}
-	return nil
-}
-
-func isFalse(stated metadata.Stated, name string) bool {
-	values := stated[name]
-	return len(values) == 1 && values[0].Text == "false"
-}
-
-// fieldError is a setting error about a field, at the place that states it: the
-// app's settings, or those of the environment.
-func (s *Source) fieldError(app *App, typ, field string, err error) error {
-	at, settings := "", s.project.Settings.Apps[app.Name]
-	name, _, _ := strings.Cut(field, ".")
-	if environment := settings.Environments[app.Environment]; environment.Of(typ).Has(name) {
-		at, settings = ".environments."+app.Environment, environment
-	}
-	return s.settingError(app.Name, at+"."+settings.Key(typ)+"."+field, err)
-}
-
-var placeholder = regexp.MustCompile(`\{[A-Za-z]+\}`)
-
-// fill replaces the placeholders in all texts of the statement. Beside an error it
-// returns the field concerned.
-func fill(stated metadata.Stated, target Target) (field string, err error) {
-	known := map[string]string{"{orgDomainUrl}": target.DomainURL, "{alias}": target.name()}
-	var replace func(fields []metadata.Field) []metadata.Field
-	replace = func(fields []metadata.Field) []metadata.Field {
-		fields = slices.Clone(fields)
-		for i := range fields {
-			fields[i].Text = placeholder.ReplaceAllStringFunc(fields[i].Text, func(name string) string {
-				text, ok := known[name]
-				if !ok && err == nil {
-					err = fmt.Errorf("there is no placeholder %s, only %s", name, strings.Join(slices.Sorted(maps.Keys(known)), " and "))
-				}
-				return text
-			})
-			fields[i].Fields = replace(fields[i].Fields)
-		}
-		return fields
-	}
-	for _, name := range slices.Sorted(maps.Keys(stated)) {
-		if stated[name] = replace(stated[name]); err != nil {
-			return name, err
-		}
-	}
-	return "", nil
 }

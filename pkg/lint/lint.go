@@ -23,9 +23,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
-	"github.com/ecakit/ecakit/pkg/salesforce"
 
-	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -137,7 +135,7 @@ func Run(fsys fs.FS, under string) ([]Finding, error) {
 		l.add("settings", Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, and External Client Apps with policies need %s", v, eca.MinVersion), "raise it")
 	}
 	if !slices.ContainsFunc(l.findings, func(f Finding) bool { return f.Level == Error }) {
-		l.checkResolution()
+		l.checkSettings()
 	}
 	findings := slices.DeleteFunc(l.findings, func(f Finding) bool {
 		return under != "." && f.File != under && !strings.HasPrefix(f.File, under+"/")
@@ -351,13 +349,9 @@ func (l *linter) checkAlias(alias string) {
 	}
 }
 
-// checkResolution resolves what the hook would, for each environment of the
-// project, which finds settings that contradict one another or the policies.
-func (l *linter) checkResolution() {
-	source, err := bootstrap.Load(bootstrap.Location{Project: l.fsys, Sibling: l.fsys})
-	if err != nil || len(l.of(eca.Header)) == 0 {
-		return // a project without apps is none of the hook's business
-	}
+// checkSettings looks for settings that contradict one another or the policies, for each
+// environment of the project.
+func (l *linter) checkSettings() {
 	aliases := map[string]bool{}
 	for _, c := range slices.Concat(l.components, l.ignored) {
 		if c.environ != "" {
@@ -369,22 +363,54 @@ func (l *linter) checkResolution() {
 			aliases[alias] = true
 		}
 	}
-	version := cmp.Or(l.project.SourceAPIVersion, apiversion.Latest)
 	if len(aliases) == 0 {
 		aliases["any org"] = true
 	}
 	where := make(map[string][]string) // aliases by message
 	keys := make(map[string]string)
+	for _, h := range l.of(eca.Header) {
+		if !isLocal(h) {
+			continue
+		}
+		certificates := l.project.Settings.Certificates(h.FullName, l.fsys, h.pkg.Path)
+		for _, alias := range slices.Sorted(maps.Keys(aliases)) {
+			org := eca.Org{Alias: alias, Name: alias, Sandbox: true, DomainURL: "https://example.my.salesforce.com", Version: cmp.Or(l.project.SourceAPIVersion, apiversion.Latest)}
+			_, err := l.project.Settings.Wanted(h.FullName, org, l.policiesOf(h.FullName, alias), certificates)
+			if wrong, ok := errors.AsType[*metadata.SettingError](err); ok && !slices.Contains(where[wrong.Error()], alias) {
+				where[wrong.Error()], keys[wrong.Error()] = append(where[wrong.Error()], alias), wrong.Path
+			}
+		}
+	}
 	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
 		l.checkAlias(alias)
-		_, err := source.Resolve(bootstrap.Target{Username: "user@example.com", Alias: alias, Kind: salesforce.Scratch, DomainURL: "https://example.my.salesforce.com", Version: version})
-		var projectErr *sfp.ProjectError
-		if errors.As(err, &projectErr) {
-			message := projectErr.Err.Error()
-			where[message], keys[message] = append(where[message], alias), settingPath(projectErr.Err)
-		}
 	}
 	for message, aliases := range where {
 		l.add("settings", Error, sfp.ProjectFile, keys[message], fmt.Sprintf("%s (for %s)", message, strings.Join(aliases, ", ")), "correct it")
 	}
+}
+
+// policiesOf returns the OAuth policies of an app that orgs with an alias get. What
+// .forceignore leaves out counts where eca applies it, and there is nothing else.
+func (l *linter) policiesOf(app, alias string) (files []eca.SourceFile) {
+	var ignored []eca.SourceFile
+	for _, p := range l.project.Packages {
+		folders, err := l.source.DeployedFolders(p, alias, true)
+		if err != nil || p.Type == "data" {
+			continue
+		}
+		ignore := l.source.Ignore(folders[0])
+		for _, f := range l.source.Deployed(folders, eca.OAuthPolicies) {
+			switch {
+			case !strings.EqualFold(f.App(), app):
+			case ignore.Ignores(f.File):
+				ignored = append(ignored, f)
+			default:
+				files = append(files, f)
+			}
+		}
+	}
+	if len(files) == 0 && l.applied(app, alias) {
+		return ignored
+	}
+	return files
 }

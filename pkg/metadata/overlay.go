@@ -12,6 +12,12 @@ func (s Stated) Set(name, text string) { s[name] = []Field{{Name: name, Text: te
 // Has reports whether the field is stated.
 func (s Stated) Has(name string) bool { _, ok := s[name]; return ok }
 
+// IsFalse reports whether the field is stated as false.
+func (s Stated) IsFalse(name string) bool {
+	values := s[name]
+	return len(values) == 1 && values[0].Text == "false"
+}
+
 // Over returns the statements of s laid over those of base: a field that both
 // state is as s says. Neither is changed.
 func (s Stated) Over(base Stated) Stated {

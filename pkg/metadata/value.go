@@ -3,7 +3,9 @@ package metadata
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,6 +102,24 @@ func CertificateDER(text string) []byte {
 		return CertificateDER(string(data))
 	}
 	return data
+}
+
+// CertificatePEM returns the PEM text of a certificate that is given in PEM or
+// DER.
+func CertificatePEM(data []byte) (string, error) {
+	if err := CheckSecret(string(data)); err != nil {
+		return "", err
+	}
+	der := data
+	if block, _ := pem.Decode(data); block != nil && block.Type != "CERTIFICATE" {
+		return "", fmt.Errorf("holds a %s, not a certificate", strings.ToLower(block.Type))
+	} else if written := CertificateDER(string(data)); written != nil {
+		der = written
+	}
+	if _, err := x509.ParseCertificate(der); err != nil {
+		return "", errors.New("is not an X.509 certificate in PEM or DER")
+	}
+	return strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))), nil
 }
 
 // unwrap decodes base64, in which white space carries no meaning, or returns nil.

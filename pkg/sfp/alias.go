@@ -45,6 +45,25 @@ func (t *Tree) ResolveAlias(p Package, alias string, sandbox bool) (string, erro
 	return dir, nil
 }
 
+// DeployedFolders returns the folders of a package whose files sfp deploys to an org: the
+// package's directory, or of an aliasfied package the folder that ResolveAlias finds. In merge
+// mode default stands behind it: sfp build merges its files into each folder that does not have
+// them.
+func (t *Tree) DeployedFolders(p Package, alias string, sandbox bool) ([]string, error) {
+	if !p.Aliasfy {
+		return []string{p.Path}, nil
+	}
+	dir, err := t.ResolveAlias(p, alias, sandbox)
+	if err != nil {
+		return nil, err
+	}
+	folders := []string{dir}
+	if fallback := t.folder(p.Path, DefaultFolder); p.MergeMode && fallback != "" && fallback != dir {
+		folders = append(folders, fallback)
+	}
+	return folders, nil
+}
+
 func (t *Tree) folder(root, name string) string {
 	for _, dir := range t.Dirs(root) {
 		if path.Base(dir) == name {
