@@ -268,8 +268,8 @@ func (o *output) remarks(outcomes []fleet.Outcome[*bootstrap.Report]) {
 		if r == nil {
 			continue
 		}
-		for _, finding := range r.Findings {
-			note(outcome.Org, finding.String())
+		for _, f := range r.Findings {
+			note(outcome.Org, f.Place()+": "+f.Message())
 		}
 		for _, warning := range r.Warnings {
 			note(outcome.Org, warning)

@@ -5,8 +5,12 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/lint"
 )
+
+// home is the project's page.
+const home = "https://github.com/ecakit/ecakit"
 
 type lintCmd struct {
 	Format  string `enum:"text,json,sarif" default:"text" help:"text, json, or sarif (2.1.0, for code scanning)."`
@@ -22,9 +26,9 @@ eca lint --explain all lists the rules, eca lint --explain RULE tells what one i
 
 // lintDocument is what --json says of a project.
 type lintDocument struct {
-	Findings []lint.Finding `json:"findings"`
-	Errors   int            `json:"errors"`
-	Warnings int            `json:"warnings"`
+	Findings []finding.Finding `json:"findings"`
+	Errors   int               `json:"errors"`
+	Warnings int               `json:"warnings"`
 }
 
 // Run checks a project.
@@ -46,9 +50,9 @@ func (c *lintCmd) Run(out *output, all *cli) error {
 	if err != nil {
 		return err
 	}
-	document := &lintDocument{Findings: []lint.Finding{}}
+	document := &lintDocument{Findings: []finding.Finding{}}
 	for i, f := range findings {
-		if f.Level == lint.Error {
+		if f.Level == finding.Error {
 			document.Errors++
 		} else {
 			document.Warnings++
@@ -59,7 +63,7 @@ func (c *lintCmd) Run(out *output, all *cli) error {
 	out.document.Lint = document
 	if c.Format == "sarif" {
 		var log strings.Builder
-		if err := lint.WriteSARIF(&log, document.Findings, version()); err != nil {
+		if err := finding.WriteSARIF(&log, finding.Tool{Name: "eca lint", Version: version(), Home: home, Rules: home + "/blob/main/pkg/lint/RULES.md"}, lint.Rules(), document.Findings); err != nil {
 			return err
 		}
 		if err := out.raw(log.String()); err != nil {
@@ -84,7 +88,7 @@ func (c *lintCmd) explain(out *output) error {
 		case "all":
 			fmt.Fprintf(&text, "%s: %s\n", rule.ID, rule.Summary)
 		case rule.ID:
-			fmt.Fprintf(&text, "%s: %s\n", rule.ID, rule.Text)
+			fmt.Fprintf(&text, "%s: %s", rule.ID, rule.Markdown())
 		}
 	}
 	if text.Len() == 0 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 )
 
@@ -296,12 +297,12 @@ func (o *output) outcome(r *bootstrap.Report, failed bool) {
 			o.printf("  %s is left alone: its header is not on this org\n", app.Name)
 		}
 	}
-	for _, finding := range r.Findings {
+	for _, f := range r.Findings {
 		sign := "warning:"
-		if finding.Certain && r.Preflight == eca.PreflightFail {
+		if f.Level == finding.Error && r.Preflight == eca.PreflightFail {
 			sign = "!"
 		}
-		o.printf("  %s %s\n", sign, oneLine(finding.String()))
+		o.printf("  %s %s\n", sign, oneLine(f.Place()+": "+f.Message()))
 	}
 	steady := true
 	for _, app := range r.Apps {

@@ -256,32 +256,6 @@ func (e *engine) failures(err error) error {
 	return errors.Join(all...)
 }
 
-// references are the names that the apps' settings and policies refer to.
-func references(apps []*App) (names access.Names) {
-	for _, app := range apps {
-		if len(app.PermissionSets) > 0 {
-			names.PermissionSets = append(names.PermissionSets, app.PermissionSets...)
-			names.Apps = append(names.Apps, app.Name)
-			names.Users = append(names.Users, app.assignee())
-			names.Assignees = append(names.Assignees, app.assignee())
-		}
-		if !app.checked {
-			continue
-		}
-		for _, file := range app.policies {
-			if eca.Bool(file.Component, "isClientCredentialsFlowEnabled") {
-				names.Users = append(names.Users, file.Text("clientCredentialsFlowUser"))
-			}
-			names.PermissionSets = append(names.PermissionSets, metadata.Items(file.Text("commaSeparatedPermissionSet"))...)
-			names.Profiles = append(names.Profiles, metadata.Items(file.Text("commaSeparatedProfile"))...)
-			if preAuthorisedOnly(file) {
-				names.Apps = append(names.Apps, app.Name)
-			}
-		}
-	}
-	return names
-}
-
 // assignee returns the user who is to have the app's permission sets: the one whom the
 // environment's policies let the client credentials flow run as, where the settings say so.
 func (a *App) assignee() string {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
@@ -55,9 +56,9 @@ func TestFindings(t *testing.T) {
 		{"permission set by ID", "<commaSeparatedPermissionSet>0PS000000000001AAA</commaSeparatedPermissionSet>", people, true, "permission-set", "commaSeparatedPermissionSet", []string{"is an ID", "write the API name"}},
 		{"unknown profile", "<commaSeparatedProfile>Nobody</commaSeparatedProfile>", people, false, "profile", "commaSeparatedProfile", []string{"no profiles called Nobody"}},
 		{"profile by ID", "<commaSeparatedProfile>00e000000000001AAA</commaSeparatedProfile>", people, false, "profile", "commaSeparatedProfile", []string{"is an ID"}},
-		{"unknown enum value", "<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>", people, true, "field", "permittedUsersPolicyType", []string{"'AdminApproved' is not a valid value for the enum 'PermittedUsersPolicyType'", "write AdminApprovedPreAuthorized"}},
-		{"unknown element", "<ipRelaxation>Enforce</ipRelaxation>", people, true, "field", "ipRelaxation", []string{"has no such element", "it is called ipRelaxationPolicyType"}},
-		{"not a number", "<sessionTimeoutInMinutes>soon</sessionTimeoutInMinutes>", people, true, "field", "sessionTimeoutInMinutes", []string{`"soon" is not a whole number`}},
+		{"unknown enum value", "<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>", people, true, "wrong-value", "permittedUsersPolicyType", []string{"'AdminApproved' is not a valid value for the enum 'PermittedUsersPolicyType'", "write AdminApprovedPreAuthorized"}},
+		{"unknown element", "<ipRelaxation>Enforce</ipRelaxation>", people, true, "unknown-element", "ipRelaxation", []string{"has no such element", "it is called ipRelaxationPolicyType"}},
+		{"not a number", "<sessionTimeoutInMinutes>soon</sessionTimeoutInMinutes>", people, true, "wrong-value", "sessionTimeoutInMinutes", []string{`"soon" is not a whole number`}},
 		{"JWT sessions of an app without JWTs", "<namedUserJwtSessionTimeoutType>UserSession</namedUserJwtSessionTimeoutType>", people, true, "jwt-session", "namedUserJwtSessionTimeoutType", []string{"issues no JWT-based tokens", "globalOauthSettings.isNamedUserJwtEnabled"}},
 		{"nobody granted", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>", people, false, "nobody-granted", "permittedUsersPolicyType", []string{"nobody is"}},
 		{"somebody granted", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><commaSeparatedPermissionSet>Erp_Admin</commaSeparatedPermissionSet>", people, false, "", "", nil},
@@ -79,7 +80,7 @@ func TestFindings(t *testing.T) {
 			} else {
 				f := report.Findings[0]
 				const file = "src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"
-				if f.Check != test.check || f.Field != test.field || f.Certain != test.certain || f.File != file || f.App != "MyApp" || f.Fix == "" {
+				if f.Rule != test.check || f.Field != test.field || (f.Level == finding.Error) != test.certain || f.File != file || f.App != "MyApp" || f.Fix == "" {
 					t.Errorf("found %+v", f)
 				}
 				for _, word := range append(test.words, file) {
@@ -163,7 +164,7 @@ func TestPluginOff(t *testing.T) {
 	o.upsert(satellite(eca.PluginPolicies, "MyApp_plcy", "MyApp", metadata.Field{Name: "isEnabled", Text: "true"}, metadata.Field{Name: "isOauthPluginEnabled", Text: "false"}))
 	_, err := o.run(p)
 	var refused *bootstrap.PreflightError
-	if !errors.As(err, &refused) || refused.Findings[0].Check != "oauth-off" {
+	if !errors.As(err, &refused) || refused.Findings[0].Rule != "oauth-off" {
 		t.Fatalf("ended with %v", err)
 	}
 	if err := o.Deploy(p.fs(), "src/pol/uat"); err == nil || !strings.Contains(err.Error(), refused.Findings[0].Says) {
@@ -178,7 +179,7 @@ func TestUncheckable(t *testing.T) {
 	p := simple().with(policies("uat", "MyApp", runAs("run@example.com")))
 	o.Inject(simorg.Fault{Status: http.StatusForbidden, Body: `[{"errorCode":"INSUFFICIENT_ACCESS","message":"no"}]`, Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+User") }})
 	report := o.mustRun(p)
-	if len(report.Findings) != 1 || report.Findings[0].Certain || !strings.Contains(report.Findings[0].Problem, "was not checked") {
+	if len(report.Findings) != 1 || report.Findings[0].Level == finding.Error || !strings.Contains(report.Findings[0].Problem, "was not checked") {
 		t.Errorf("found %v", report.Findings)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -21,8 +22,8 @@ type Report struct {
 	Apps     []AppReport `json:"apps"`
 	// Preflight is what becomes of findings, and Findings are what was found about
 	// the policies that sfp deploys next, or that were applied.
-	Preflight eca.Preflight `json:"preflight"`
-	Findings  []Finding     `json:"findings,omitempty"`
+	Preflight eca.Preflight     `json:"preflight"`
+	Findings  []finding.Finding `json:"findings,omitempty"`
 	// Changed is how many components and grants the run has made or changed, and Pending
 	// how many are not as wanted: of a plan, what a run would do.
 	Changed int `json:"changed"`

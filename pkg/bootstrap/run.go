@@ -8,6 +8,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -117,7 +118,7 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Opt
 	case resolved.Preflight == eca.PreflightFail:
 		doomed := e.inOrg(target, source)
 		err = e.apply(ctx, func(app *App) bool {
-			return slices.ContainsFunc(doomed, func(f Finding) bool { return f.Certain && f.App == app.Name })
+			return slices.ContainsFunc(doomed, func(f finding.Finding) bool { return f.Level == finding.Error && f.App == app.Name })
 		})
 	default:
 		err = e.apply(ctx, func(*App) bool { return false })

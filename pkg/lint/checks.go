@@ -10,9 +10,10 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/preflight"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -31,9 +32,9 @@ var privateKey = sync.OnceValue(func() *regexp.Regexp {
 func (l *linter) checkContent(file string, data []byte) {
 	typ, _ := eca.Types().OfFile(file)
 	if at := privateKey().FindIndex(data); at != nil && typ == nil {
-		l.findings = append(l.findings, Finding{
-			Rule: "secret-in-source", Level: Error, File: file, Line: 1 + bytes.Count(data[:at[0]], []byte("\n")),
-			Message: "holds a private key", Fix: "remove it from the repository and its history, and replace the key pair",
+		l.note(finding.Finding{
+			Rule: "secret-in-source", Level: finding.Error, File: file, Line: 1 + bytes.Count(data[:at[0]], []byte("\n")),
+			Problem: "holds a private key", Fix: "remove it from the repository and its history, and replace the key pair",
 		})
 	}
 	if typ != nil || !bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))), []byte("<")) {
@@ -45,7 +46,7 @@ func (l *linter) checkContent(file string, data []byte) {
 	}
 	if t := eca.Lookup(string(match[1])); t != nil && t.Name != eca.RemoteSiteSetting && bytes.Contains(data, []byte(metadata.Namespace)) {
 		name, _, _ := strings.Cut(path.Base(file), ".")
-		l.add("wrong-suffix", Error, file, t.Name, fmt.Sprintf("holds %s, but its name does not end in .%s-meta.xml, so that it is not deployed", t.Name, t.Suffix), fmt.Sprintf("rename it to %s.%s-meta.xml", name, t.Suffix))
+		l.add("wrong-suffix", finding.Error, file, t.Name, fmt.Sprintf("holds %s, but its name does not end in .%s-meta.xml, so that it is not deployed", t.Name, t.Suffix), fmt.Sprintf("rename it to %s.%s-meta.xml", name, t.Suffix))
 	}
 }
 
@@ -54,7 +55,7 @@ func (l *linter) checkFiles() {
 	for _, c := range l.components {
 		t := eca.Lookup(c.Type)
 		if folder := path.Base(path.Dir(c.file)); folder != t.Folder && eca.Types().IsFolder(folder) {
-			l.add("wrong-folder", Warning, c.file, "", fmt.Sprintf("%s is in the folder of another type, %s", c.Type, folder), "move it to "+t.Folder)
+			l.add("wrong-folder", finding.Warning, c.file, "", fmt.Sprintf("%s is in the folder of another type, %s", c.Type, folder), "move it to "+t.Folder)
 		}
 		l.checkSecrets(c)
 		l.checkFields(c)
@@ -82,48 +83,18 @@ func (l *linter) checkIgnored() {
 
 // checkFields looks at the elements of a component and their values.
 func (l *linter) checkFields(c component) {
-	for _, p := range eca.Problems(c.Component, l.project.SourceAPIVersion) {
-		if p.Kind == metadata.MissingField && p.Field == "externalClientApplication" || p.Kind == metadata.SecretValue {
+	for _, f := range preflight.Fields(c.Component, l.project.SourceAPIVersion) {
+		if f.Rule == "missing-element" && f.Field == "externalClientApplication" || f.Rule == "secret-in-source" {
 			continue // see checkApp, checkSecrets
 		}
-		rule, level, message := "wrong-value", Error, p.Field+": "+p.Err.Error()
-		switch p.Kind {
-		case metadata.UnknownField:
-			rule = "unknown-element"
-		case metadata.DeprecatedField:
-			rule, level = "unknown-element", Warning
-		case metadata.NewerField:
-			rule, level = "newer-than-project", Warning
-		case metadata.RepeatedField:
-			rule = "repeated-element"
-		case metadata.MissingField:
-			rule = "missing-element"
-		}
-		if l.project.SourceAPIVersion > apiversion.Latest && (p.Kind == metadata.UnknownField || p.Kind == metadata.WrongValue) {
-			level = Warning // a version that this table does not know may have it
-		}
-		if p.Says != "" {
-			message += "; the platform says " + p.Says
-		}
-		l.add(rule, level, c.file, p.Field, message, p.Fix)
+		l.addFinding(c, f)
 	}
 	if c.Type != eca.OAuthPolicies {
 		return
 	}
-	for _, name := range metadata.Items(c.Text("commaSeparatedPermissionSet")) {
-		if eca.IsPermissionSetID(name) {
-			l.add("wrong-value", Error, c.file, "commaSeparatedPermissionSet", fmt.Sprintf("%s is an ID, and the platform wants names: We couldn't find permission sets called %[1]s", name), "write the API name")
-		}
-	}
-	if !eca.Bool(c.Component, "isClientCredentialsFlowEnabled") {
-		return
-	}
-	const says = "the platform says " + eca.SaysNoRunAsUser
-	switch user := strings.TrimSpace(c.Text("clientCredentialsFlowUser")); {
-	case user == "":
-		l.add("run-as-user", Error, c.file, "isClientCredentialsFlowEnabled", "client credentials are on without a user to run as, and "+says, "name clientCredentialsFlowUser, or switch the flow off")
-	case user == eca.UsernamePlaceholder && !l.applied(eca.App(c.Component), c.environment()): // filled in for scratch orgs, which have no folder but default
-		l.add("run-as-user", Error, c.file, "clientCredentialsFlowUser", "{username} is not filled in where sfp deploys the policies, and "+says, `name a user, or set "applyPolicies": true in plugins.eca`)
+	policies := &preflight.Policies{App: eca.App(c.Component), Component: c.Component, Applied: l.applied(eca.App(c.Component), c.environment())}
+	for _, f := range policies.Alone() {
+		l.addFinding(c, f)
 	}
 }
 
@@ -131,11 +102,11 @@ func (l *linter) checkFields(c component) {
 func (l *linter) checkSecrets(c component) {
 	for _, p := range eca.Problems(c.Component, l.project.SourceAPIVersion) {
 		if p.Kind == metadata.SecretValue {
-			l.add("secret-in-source", Error, c.file, p.Field, p.Field+": "+p.Err.Error(), p.Fix)
+			l.addFinding(c, finding.Finding{Rule: "secret-in-source", Level: finding.Error, Field: p.Field, Problem: p.Err.Error(), Fix: p.Fix})
 		}
 	}
 	if c.Type == eca.GlobalOAuthSettings && strings.TrimSpace(c.Text("consumerKey")) != "" {
-		l.add("secret-in-source", Error, c.file, "consumerKey", "holds the consumer key of one org", "remove it; each org makes its own")
+		l.add("secret-in-source", finding.Error, c.file, "consumerKey", "holds the consumer key of one org", "remove it; each org makes its own")
 	}
 }
 
@@ -144,7 +115,7 @@ func (l *linter) checkApp(c component) {
 	const field = "externalClientApplication"
 	app := strings.TrimSpace(eca.App(c.Component))
 	if app == "" {
-		l.add("unknown-app", Error, c.file, c.Type, field+" is missing, so that it belongs to no app", "name the app")
+		l.add("unknown-app", finding.Error, c.file, c.Type, field+" is missing, so that it belongs to no app", "name the app")
 		return
 	}
 	header, ok := l.header(app)
@@ -152,7 +123,7 @@ func (l *linter) checkApp(c component) {
 		return
 	}
 	if !ok {
-		l.add("unknown-app", Warning, c.file, field, fmt.Sprintf("belongs to %s, of which the project has no header", app), "correct the name, or make sure that the app is on the org before")
+		l.add("unknown-app", finding.Warning, c.file, field, fmt.Sprintf("belongs to %s, of which the project has no header", app), "correct the name, or make sure that the app is on the org before")
 		return
 	}
 	if c.Type != eca.OAuthPolicies && c.Type != eca.PluginPolicies {
@@ -161,12 +132,12 @@ func (l *linter) checkApp(c component) {
 	settings, whole := l.whole(header.FullName)
 	switch {
 	case c.index < header.index:
-		l.add("package-order", Error, sfp.ProjectFile, l.atPackage(c.pkg), fmt.Sprintf("the package %s with policies of %s comes before %s with its header", c.pkg.Name, header.FullName, header.pkg.Name), "put it behind that package")
+		l.add("package-order", finding.Error, sfp.ProjectFile, l.atPackage(c.pkg), fmt.Sprintf("the package %s with policies of %s comes before %s with its header", c.pkg.Name, header.FullName, header.pkg.Name), "put it behind that package")
 	case whole && c.index < settings.index && c.Type == eca.OAuthPolicies:
-		l.add("package-order", Error, sfp.ProjectFile, l.atPackage(c.pkg), fmt.Sprintf("the package %s with OAuth policies of %s comes before %s with its OAuth settings", c.pkg.Name, header.FullName, settings.pkg.Name), "put it behind that package")
+		l.add("package-order", finding.Error, sfp.ProjectFile, l.atPackage(c.pkg), fmt.Sprintf("the package %s with OAuth policies of %s comes before %s with its OAuth settings", c.pkg.Name, header.FullName, settings.pkg.Name), "put it behind that package")
 	case whole:
 	case c.index == header.index && c.Type == eca.OAuthPolicies && isLocal(header):
-		l.add("package-order", Error, c.file, c.Type, fmt.Sprintf("the OAuth policies of %s are deployed together with its header, before its OAuth is enabled, and the platform says The OAuth settings are missing for this external client app", header.FullName), "move them to an aliasfied package behind "+header.pkg.Name)
+		l.add("package-order", finding.Error, c.file, c.Type, fmt.Sprintf("the OAuth policies of %s are deployed together with its header, before its OAuth is enabled, and the platform says The OAuth settings are missing for this external client app", header.FullName), "move them to an aliasfied package behind "+header.pkg.Name)
 	}
 }
 
@@ -176,13 +147,13 @@ func (l *linter) checkHeaders() {
 	for _, h := range l.of(eca.Header) {
 		key := strings.ToLower(h.FullName)
 		if other, twice := seen[key]; twice && h.environ == "" {
-			l.add("duplicate", Error, h.file, h.Type, fmt.Sprintf("the app %s has a header in %s already", h.FullName, other), "remove one of them")
+			l.add("duplicate", finding.Error, h.file, h.Type, fmt.Sprintf("the app %s has a header in %s already", h.FullName, other), "remove one of them")
 		}
 		seen[key] = h.file
 		wired := l.checkScript(h)
 		_, stated := l.project.Settings.Apps[h.FullName]
 		if !isLocal(h) && (wired || stated) && !l.linked(h.FullName) {
-			l.add("header-not-local", Error, h.file, "distributionState", fmt.Sprintf("the app is %s, and the hook enables OAuth on Local apps only", h.Text("distributionState")), "set distributionState to Local, or deploy OAuth settings with an oauthLink")
+			l.add("header-not-local", finding.Error, h.file, "distributionState", fmt.Sprintf("the app is %s, and the hook enables OAuth on Local apps only", h.Text("distributionState")), "set distributionState to Local, or deploy OAuth settings with an oauthLink")
 		}
 		if scoped := strings.TrimSpace(h.Text("orgScopedExternalApp")); scoped != "" {
 			l.checkScope(h, scoped)
@@ -193,7 +164,7 @@ func (l *linter) checkHeaders() {
 // checkScript looks for the script that enables OAuth after a Local app's header
 // is deployed. It reports whether the package calls eca.
 func (l *linter) checkScript(h component) bool {
-	problem, fix, level := "", `name scripts/bootstrap-eca-oauth.sh as its "postDeploymentScript"`, Error
+	problem, fix, level := "", `name scripts/bootstrap-eca-oauth.sh as its "postDeploymentScript"`, finding.Error
 	switch data, err := fs.ReadFile(l.fsys, path.Clean(h.pkg.Script)); {
 	case h.pkg.Script == "":
 		problem = "has no postDeploymentScript"
@@ -202,7 +173,7 @@ func (l *linter) checkScript(h component) bool {
 		fix = "copy scripts/bootstrap-eca-oauth.sh there from ecakit"
 	case !eca.CallsHook(data):
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not seem to call eca", h.pkg.Script)
-		level = Warning // it may by a detour
+		level = finding.Warning // it may by a detour
 	default:
 		return true
 	}
@@ -240,16 +211,16 @@ func (l *linter) checkScope(h component, scoped string) {
 	const field = "orgScopedExternalApp"
 	org, name, _ := strings.Cut(scoped, ":")
 	if name != "" && !strings.EqualFold(name, h.FullName) {
-		l.add("org-scoped", Error, h.file, field, fmt.Sprintf("names the app %s, and the file makes it %s", name, h.FullName), "remove it")
+		l.add("org-scoped", finding.Error, h.file, field, fmt.Sprintf("names the app %s, and the file makes it %s", name, h.FullName), "remove it")
 		return
 	}
 	if isLocal(h) {
-		l.add("org-scoped", Error, h.file, field, fmt.Sprintf("belongs to the org %s, and the header is deployed to every org", org), "remove it; each org fills it in")
+		l.add("org-scoped", finding.Error, h.file, field, fmt.Sprintf("belongs to the org %s, and the header is deployed to every org", org), "remove it; each org fills it in")
 		return
 	}
 	for _, c := range l.of(eca.OAuthSettings) {
 		if other := orgOf(c.Text("oauthLink")); strings.EqualFold(eca.App(c.Component), h.FullName) && other != "" && !strings.HasPrefix(org, other) {
-			l.add("org-scoped", Error, h.file, field, fmt.Sprintf("belongs to the org %s, but the oauthLink in %s to %s", org, c.file, other), "retrieve both from the same org")
+			l.add("org-scoped", finding.Error, h.file, field, fmt.Sprintf("belongs to the org %s, but the oauthLink in %s to %s", org, c.file, other), "retrieve both from the same org")
 		}
 	}
 }
@@ -263,16 +234,16 @@ func (l *linter) checkLinks() {
 		case link == "" && whole && !l.packaged(eca.App(c.Component)):
 			// The platform makes the link in each org.
 		case link == "":
-			l.add("settings-without-link", Error, c.file, c.Type, "OAuth settings without an oauthLink, and without global OAuth settings in the same package, break the app's OAuth for good where they are deployed", "remove the file and state oauthSettings in plugins.eca, or add the app's global OAuth settings; of a Packaged app, retrieve it with its oauthLink")
+			l.add("settings-without-link", finding.Error, c.file, c.Type, "OAuth settings without an oauthLink, and without global OAuth settings in the same package, break the app's OAuth for good where they are deployed", "remove the file and state oauthSettings in plugins.eca, or add the app's global OAuth settings; of a Packaged app, retrieve it with its oauthLink")
 		case orgOf(link) == "":
-			l.add("bad-link", Error, c.file, "oauthLink", "is no link that the platform makes: an org's ID, a colon, and a record's ID that begins with 888", "retrieve it from the org that has the consumer")
+			l.add("bad-link", finding.Error, c.file, "oauthLink", "is no link that the platform makes: an org's ID, a colon, and a record's ID that begins with 888", "retrieve it from the org that has the consumer")
 		default:
 			if h, ok := l.header(eca.App(c.Component)); ok && isLocal(h) {
 				fix := "remove the file and state oauthSettings in plugins.eca"
 				if whole {
 					fix = "remove the element; each org fills it in"
 				}
-				l.add("settings-without-link", Warning, c.file, "oauthLink", fmt.Sprintf("the app %s is Local, and a link leads to the consumer of one org only", h.FullName), fix)
+				l.add("settings-without-link", finding.Warning, c.file, "oauthLink", fmt.Sprintf("the app %s is Local, and a link leads to the consumer of one org only", h.FullName), fix)
 			}
 		}
 	}
@@ -280,9 +251,9 @@ func (l *linter) checkLinks() {
 		_, whole := l.beside(c, eca.OAuthSettings)
 		switch {
 		case l.packaged(eca.App(c.Component)):
-			l.add("global-settings-in-source", Error, c.file, c.Type, "global OAuth settings are no part of a package; deployed as source, those of a Packaged app are refused on scratch orgs", "remove the file: the app gets its consumer by the oauthLink of its OAuth settings")
+			l.add("global-settings-in-source", finding.Error, c.file, c.Type, "global OAuth settings are no part of a package; deployed as source, those of a Packaged app are refused on scratch orgs", "remove the file: the app gets its consumer by the oauthLink of its OAuth settings")
 		case !whole:
-			l.add("global-settings-in-source", Error, c.file, c.Type, "global OAuth settings without the app's OAuth settings in the same package are refused, and the platform says The external client app configured in your global OAuth Settings doesn't have a valid OAuth settings configuration.", "remove the file and state globalOauthSettings in plugins.eca, or add the app's OAuth settings")
+			l.add("global-settings-in-source", finding.Error, c.file, c.Type, "global OAuth settings without the app's OAuth settings in the same package are refused, and the platform says The external client app configured in your global OAuth Settings doesn't have a valid OAuth settings configuration.", "remove the file and state globalOauthSettings in plugins.eca, or add the app's OAuth settings")
 		default:
 			l.checkWhole(eca.App(c.Component))
 		}
@@ -290,7 +261,7 @@ func (l *linter) checkLinks() {
 	links := make(map[string]map[string]bool) // orgs by package
 	for _, h := range l.of(eca.Header) {
 		if h.Text("distributionState") == "Packaged" && !l.linked(h.FullName) {
-			l.add("packaged-without-link", Error, h.file, "distributionState", "the app is Packaged, and the source has no OAuth settings with an oauthLink for it, so that it has no OAuth where it is installed", "retrieve its OAuth settings from the org that has the consumer, or make the app Local")
+			l.add("packaged-without-link", finding.Error, h.file, "distributionState", "the app is Packaged, and the source has no OAuth settings with an oauthLink for it, so that it has no OAuth where it is installed", "retrieve its OAuth settings from the org that has the consumer, or make the app Local")
 		}
 	}
 	for _, c := range l.of(eca.OAuthSettings) {
@@ -300,7 +271,7 @@ func (l *linter) checkLinks() {
 				links[key] = make(map[string]bool)
 			}
 			if links[key][org] = true; len(links[key]) == 2 {
-				l.add("mixed-stages", Warning, c.file, "oauthLink", "the apps of one package link to consumers of several orgs, which mixes those for production and for other environments", "split them into a package each")
+				l.add("mixed-stages", finding.Warning, c.file, "oauthLink", "the apps of one package link to consumers of several orgs, which mixes those for production and for other environments", "split them into a package each")
 			}
 		}
 	}
@@ -356,12 +327,12 @@ func (l *linter) checkWhole(app string) {
 			}
 		}
 		if len(missing) > 0 {
-			l.add("resets-on-deploy", Warning, c.file, c.Type, fmt.Sprintf("leaves out %s, so each deployment sets that back to the default, whatever is set in Setup", strings.Join(missing, ", ")), "state it")
+			l.add("resets-on-deploy", finding.Warning, c.file, c.Type, fmt.Sprintf("leaves out %s, so each deployment sets that back to the default, whatever is set in Setup", strings.Join(missing, ", ")), "state it")
 		}
 		user := strings.TrimSpace(c.Text("clientCredentialsFlowUser"))
 		placeholder := user == eca.UsernamePlaceholder || l.project.Replaces && !strings.Contains(user, "@")
 		if c.Type == eca.OAuthPolicies && eca.Bool(c.Component, "isClientCredentialsFlowEnabled") && user != "" && c.environ == "" && !placeholder {
-			l.add("user-of-one-org", Warning, c.file, "clientCredentialsFlowUser", fmt.Sprintf("%s is to run the app in every org that the package is deployed to, and usernames differ by org", user), `move the policies to an aliasfied package, or let "replacements" of sfdx-project.json fill in the user`)
+			l.add("user-of-one-org", finding.Warning, c.file, "clientCredentialsFlowUser", fmt.Sprintf("%s is to run the app in every org that the package is deployed to, and usernames differ by org", user), `move the policies to an aliasfied package, or let "replacements" of sfdx-project.json fill in the user`)
 		}
 	}
 }
@@ -389,7 +360,7 @@ func (l *linter) checkStages() {
 		if other := first[h.pkg.Path]; other == "" {
 			first[h.pkg.Path] = s
 		} else if other != s {
-			l.add("mixed-stages", Warning, h.file, h.Type, fmt.Sprintf("the package %s holds Packaged apps for production and for other environments", h.pkg.Name), "split them into a package each, so that neither gets to the other's orgs")
+			l.add("mixed-stages", finding.Warning, h.file, h.Type, fmt.Sprintf("the package %s holds Packaged apps for production and for other environments", h.pkg.Name), "split them into a package each, so that neither gets to the other's orgs")
 		}
 	}
 }
@@ -404,13 +375,13 @@ func (l *linter) checkPolicies() {
 		merged, inDefault := seen[sfp.DefaultFolder+"\x00"+strings.ToLower(eca.App(c.Component))]
 		switch other, twice := seen[key]; {
 		case twice && (other.pkg == c.pkg && other.environ == c.environ || other.pkg != c.pkg && other.FullName != c.FullName):
-			l.add("duplicate", Error, c.file, "externalClientApplication", fmt.Sprintf("%s has OAuth policies in %s already, and the platform allows one record for an app", eca.App(c.Component), other.file), "remove one of them")
+			l.add("duplicate", finding.Error, c.file, "externalClientApplication", fmt.Sprintf("%s has OAuth policies in %s already, and the platform allows one record for an app", eca.App(c.Component), other.file), "remove one of them")
 		case c.pkg.MergeMode && inDefault && merged.pkg == c.pkg && merged.FullName != c.FullName:
-			l.add("duplicate", Error, c.file, "externalClientApplication", fmt.Sprintf("in merge mode sfp puts %s into this folder as well, and the platform allows one record of OAuth policies for %s", merged.file, eca.App(c.Component)), "give both files the same name")
+			l.add("duplicate", finding.Error, c.file, "externalClientApplication", fmt.Sprintf("in merge mode sfp puts %s into this folder as well, and the platform allows one record of OAuth policies for %s", merged.file, eca.App(c.Component)), "give both files the same name")
 		}
 		seen[key] = c
 		if eca.Bool(c.Component, "isClientCredentialsFlowEnabled") && c.environment() == sfp.DefaultFolder && strings.TrimSpace(c.Text("clientCredentialsFlowUser")) != eca.UsernamePlaceholder {
-			l.add("default-client-credentials", Warning, c.file, "isClientCredentialsFlowEnabled", "client credentials are on in default, which serves every sandbox without a folder of its own, and few of them have the user", "switch the flow off in default")
+			l.add("default-client-credentials", finding.Warning, c.file, "isClientCredentialsFlowEnabled", "client credentials are on in default, which serves every sandbox without a folder of its own, and few of them have the user", "switch the flow off in default")
 		}
 	}
 }
@@ -439,7 +410,7 @@ func (l *linter) checkFolders() {
 			}
 			policies = policies || c.Type == eca.OAuthPolicies || c.Type == eca.PluginPolicies
 			if c.environ == "" {
-				l.add("folder-unreachable", Error, c.file, "", "is in no environment's folder of an aliasfied package, so that sfp never deploys it", "move it to a folder that is named like an org's alias, or to default")
+				l.add("folder-unreachable", finding.Error, c.file, "", "is in no environment's folder of an aliasfied package, so that sfp never deploys it", "move it to a folder that is named like an org's alias, or to default")
 			} else if !slices.Contains(folders, c.environ) {
 				folders = append(folders, c.environ)
 			}
@@ -448,11 +419,11 @@ func (l *linter) checkFolders() {
 			alias := path.Base(folder)
 			used, err := l.source.ResolveAlias(*p, alias, true)
 			if err == nil && used != folder {
-				l.add("folder-shadowed", Error, folder, "", fmt.Sprintf("sfp takes %s for the alias %s, and never this folder", used, alias), "give the folder another name, or remove one of them")
+				l.add("folder-shadowed", finding.Error, folder, "", fmt.Sprintf("sfp takes %s for the alias %s, and never this folder", used, alias), "give the folder another name, or remove one of them")
 			}
 			for _, other := range folders {
 				if other < folder && strings.EqualFold(path.Base(other), alias) && path.Base(other) != alias {
-					l.add("folder-shadowed", Warning, folder, "", fmt.Sprintf("differs from %s by case alone, and case counts to sfp", other), "give it another name")
+					l.add("folder-shadowed", finding.Warning, folder, "", fmt.Sprintf("differs from %s by case alone, and case counts to sfp", other), "give it another name")
 				}
 			}
 		}
@@ -467,9 +438,9 @@ func (l *linter) checkFolders() {
 		used, err := l.source.ResolveAlias(*p, sfp.DefaultFolder, true)
 		switch {
 		case err == nil && slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(used, f+"/") || strings.HasPrefix(f, used+"/") }):
-			l.add("no-default", Error, used, "", "sfp takes this directory, which is part of other environments or holds them, for default, and deploys it to every sandbox and scratch org without a folder of its own", "add default to the package, with client credentials off, in a place that comes before")
+			l.add("no-default", finding.Error, used, "", "sfp takes this directory, which is part of other environments or holds them, for default, and deploys it to every sandbox and scratch org without a folder of its own", "add default to the package, with client credentials off, in a place that comes before")
 		case err != nil:
-			l.add("no-default", Warning, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the aliasfied package %s has no folder default, so that its deployment fails on every sandbox and scratch org without a folder of its own", p.Name), "add default, with client credentials off")
+			l.add("no-default", finding.Warning, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the aliasfied package %s has no folder default, so that its deployment fails on every sandbox and scratch org without a folder of its own", p.Name), "add default, with client credentials off")
 		}
 	}
 }
@@ -484,9 +455,9 @@ func (l *linter) checkApps() {
 		if l.malformed[strings.ToLower(app)] {
 			continue
 		}
-		level := Warning
+		level := finding.Warning
 		if slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, app) }) {
-			level = Error // which the hook refuses
+			level = finding.Error // which the hook refuses
 		}
 		if !slices.Contains(names, app) {
 			l.add("unknown-app", level, sfp.ProjectFile, "plugins.eca.apps."+app, fmt.Sprintf("plugins.eca.apps.%s is for an app of which the project has no header%s", app, words.DidYouMean(app, names)), "correct the name, case and all, or remove the entry")

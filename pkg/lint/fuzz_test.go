@@ -4,30 +4,31 @@ import (
 	"io"
 	"testing"
 
+	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/lint"
 )
 
 // FuzzRun checks whatever a file and a project may hold. It ends, and every finding
 // is of a rule.
-func FuzzRun(f *testing.F) {
-	f.Add(plcy, policies("App", flow), sound()["sfdx-project.json"])
-	f.Add("externalClientApps/App.eca-meta.xml", header(""), `{"packageDirectories": [{"path": "src"}]}`)
-	f.Fuzz(func(t *testing.T, name, content, project string) {
+func FuzzRun(fuzz *testing.F) {
+	fuzz.Add(plcy, policies("App", flow), sound()["sfdx-project.json"])
+	fuzz.Add("externalClientApps/App.eca-meta.xml", header(""), `{"packageDirectories": [{"path": "src"}]}`)
+	fuzz.Fuzz(func(t *testing.T, name, content, project string) {
 		p := sound().with(files{"src/pol/uat/" + name: content, "sfdx-project.json": project})
 		findings, err := lint.Run(p.fs(), ".")
 		if err != nil {
 			return
 		}
-		for _, finding := range findings {
+		for _, f := range findings {
 			known := false
 			for _, rule := range lint.Rules() {
-				known = known || rule.ID == finding.Rule
+				known = known || rule.ID == f.Rule
 			}
-			if !known || finding.Message == "" || finding.Line < 0 {
-				t.Errorf("%+v", finding)
+			if !known || f.Problem == "" || f.Line < 0 {
+				t.Errorf("got %+v, want a known rule, a problem and a line", f)
 			}
 		}
-		if err := lint.WriteSARIF(io.Discard, findings, ""); err != nil {
+		if err := finding.WriteSARIF(io.Discard, finding.Tool{}, lint.Rules(), findings); err != nil {
 			t.Error(err)
 		}
 	})

@@ -15,85 +15,23 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-// Level says how bad a finding is.
-type Level string
-
-// The levels, which are those of SARIF.
-const (
-	Error   Level = "error"   // the deployment or the bootstrap will fail, or a secret is out
-	Warning Level = "warning" // it may fail, or does what nobody wants
-)
-
-// Finding is a place where a project breaks a rule.
-type Finding struct {
-	Rule    string `json:"rule"` // one of Rules
-	Level   Level  `json:"level"`
-	File    string `json:"file"`           // relative to the project, with slashes
-	Line    int    `json:"line,omitempty"` // from 1 on; 0 for the file as a whole
-	Message string `json:"message"`        // what is wrong
-	Fix     string `json:"fix"`            // what to do about it
-}
-
-// String writes the finding on one line, like a compiler's.
-func (f Finding) String() string {
-	at := f.File
-	if f.Line > 0 {
-		at = fmt.Sprintf("%s:%d", f.File, f.Line)
-	}
-	return fmt.Sprintf("%s: %s: %s; %s [%s]", at, f.Level, f.Message, f.Fix, f.Rule)
-}
-
-//go:embed RULES.md
-var rulesText string
-
-// Rule is something that a project is checked for.
-type Rule struct {
-	ID      string
-	Summary string // one sentence
-	Text    string // what it is about and what to do, in Markdown
-}
-
-// Rules returns all rules, in the order of RULES.md. The caller must not change
-// them.
-func Rules() []Rule { return rules() }
-
-// Nothing of this is worked out before it is needed: most runs of a program that
-// can lint do not.
-var rules = sync.OnceValue(func() []Rule { return parseRules(rulesText) })
-
-func parseRules(text string) (rules []Rule) {
-	at := regexp.MustCompile("(?m)^### `([a-z-]+)`\n").FindAllStringSubmatchIndex(text, -1)
-	for i, match := range at {
-		end := len(text)
-		if i+1 < len(at) {
-			end = at[i+1][0]
-		}
-		body, _, _ := strings.Cut(text[match[1]:end], "\n## ")
-		body = strings.TrimSpace(body)
-		summary, _, _ := strings.Cut(body, " *") // behind it stands the level
-		rules = append(rules, Rule{ID: text[match[2]:match[3]], Summary: strings.Join(strings.Fields(summary), " "), Text: body})
-	}
-	return rules
-}
-
 // Run checks the project in fsys. under is a directory of the project to which the
 // findings are confined, "." for all. The findings are ordered by file and line;
 // there are 2000 at most.
 // An error says that the project file could not be read.
-func Run(fsys fs.FS, under string) ([]Finding, error) {
+func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	l := &linter{fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool)}
 	project, err := eca.ReadProject(fsys, sfp.ProjectFile)
 	if err != nil {
@@ -101,7 +39,7 @@ func Run(fsys fs.FS, under string) ([]Finding, error) {
 		if !errors.As(err, &projectErr) {
 			return nil, err
 		}
-		l.add("settings", Error, sfp.ProjectFile, settingPath(projectErr.Err), projectErr.Err.Error(), "correct it; nothing else was looked at")
+		l.add("settings", finding.Error, sfp.ProjectFile, settingPath(projectErr.Err), projectErr.Err.Error(), "correct it; nothing else was looked at")
 		return l.findings, nil
 	}
 	l.project = project
@@ -119,7 +57,7 @@ func Run(fsys fs.FS, under string) ([]Finding, error) {
 	}
 	for _, problem := range l.source.Problems() {
 		file, what, _ := strings.Cut(problem, " ")
-		l.add("unreadable", Warning, file, "", what, "make it a file that sf can read")
+		l.add("unreadable", finding.Warning, file, "", what, "make it a file that sf can read")
 	}
 	l.checkFiles()
 	l.checkIgnored()
@@ -129,21 +67,18 @@ func Run(fsys fs.FS, under string) ([]Finding, error) {
 	l.checkFolders()
 	l.checkApps()
 	for _, at := range project.Settings.OldKeys() {
-		l.add("settings", Warning, sfp.ProjectFile, at, at+" is called pluginPolicies now", "rename it")
+		l.add("settings", finding.Warning, sfp.ProjectFile, at, at+" is called pluginPolicies now", "rename it")
 	}
 	if v := project.SourceAPIVersion; v != 0 && v < eca.MinVersion {
-		l.add("settings", Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, and External Client Apps with policies need %s", v, eca.MinVersion), "raise it")
+		l.add("settings", finding.Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, and External Client Apps with policies need %s", v, eca.MinVersion), "raise it")
 	}
-	if !slices.ContainsFunc(l.findings, func(f Finding) bool { return f.Level == Error }) {
+	if !slices.ContainsFunc(l.findings, func(f finding.Finding) bool { return f.Level == finding.Error }) {
 		l.checkSettings()
 	}
-	findings := slices.DeleteFunc(l.findings, func(f Finding) bool {
+	findings := slices.DeleteFunc(l.findings, func(f finding.Finding) bool {
 		return under != "." && f.File != under && !strings.HasPrefix(f.File, under+"/")
 	})
-	slices.SortStableFunc(findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Message, b.Message))
-	})
-	return slices.Compact(findings), nil
+	return finding.Sort(findings), nil
 }
 
 // linter is one run over a project.
@@ -156,7 +91,7 @@ type linter struct {
 	broken     []brokenFile    // policies among them
 	malformed  map[string]bool // apps whose header cannot be made out or is not deployed, folded
 	lines      map[string]*lines
-	findings   []Finding
+	findings   []finding.Finding
 }
 
 // component is a component in the source.
@@ -178,11 +113,25 @@ func (c component) environment() string {
 
 // add notes a finding in a file. at is the path of an element, with dots, or that
 // of a JSON value, like packageDirectories[0].path; "" is the file as a whole.
-func (l *linter) add(rule string, level Level, file, at, message, fix string) {
-	if len(l.findings) >= maxFindings {
-		return
+func (l *linter) add(rule string, level finding.Level, file, at, problem, fix string) {
+	l.note(finding.Finding{Rule: rule, Level: level, File: file, Line: l.line(file, at, problem), Problem: problem, Fix: fix})
+}
+
+// addFinding notes a finding about a component.
+func (l *linter) addFinding(c component, f finding.Finding) {
+	at := f.Field
+	if f.Rule == "run-as-user" && c.Text(at) == "" {
+		at = "isClientCredentialsFlowEnabled" // which demands the element that is missing
 	}
-	l.findings = append(l.findings, Finding{Rule: rule, Level: level, File: file, Line: l.line(file, at, message), Message: words.Clip(message), Fix: words.Clip(fix)})
+	f.File, f.Line = c.file, l.line(c.file, at, f.Problem)
+	l.note(f)
+}
+
+func (l *linter) note(f finding.Finding) {
+	if len(l.findings) < maxFindings {
+		f.Problem, f.Fix = words.Clip(f.Problem), words.Clip(f.Fix)
+		l.findings = append(l.findings, f)
+	}
 }
 
 // maxFindings bounds the findings of a run, of which nobody reads so many.
@@ -213,10 +162,10 @@ const maxScanned = 1 << 20
 // read takes in the files of a package.
 func (l *linter) read(index int, p *sfp.Package) {
 	unreadable := func(file string) {
-		l.add("unreadable", Warning, file, "", "cannot be read, so it was not looked at", "make it readable")
+		l.add("unreadable", finding.Warning, file, "", "cannot be read, so it was not looked at", "make it readable")
 	}
 	if info, err := fs.Stat(l.fsys, p.Path); err != nil || !info.IsDir() {
-		l.add("settings", Error, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name), "make it, or remove the package")
+		l.add("settings", finding.Error, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name), "make it, or remove the package")
 		return
 	}
 	for _, dir := range l.source.Unreadable() {
@@ -294,7 +243,7 @@ func (l *linter) addMalformed(file string, err error) {
 	if errors.As(err, &sourceErr) {
 		err = sourceErr.Err
 	}
-	l.add("malformed", Error, file, "", err.Error(), "correct the file")
+	l.add("malformed", finding.Error, file, "", err.Error(), "correct the file")
 }
 
 // brokenFile is a file that cannot be made out.
@@ -343,7 +292,7 @@ func (l *linter) checkAlias(alias string) {
 		for environment := range app.Environments {
 			if environment != alias && strings.EqualFold(environment, alias) {
 				at := "plugins.eca.apps." + name + ".environments." + environment
-				l.add("settings", Warning, sfp.ProjectFile, at, fmt.Sprintf("%s is not used for %s, because case counts", at, alias), "write it in the same way")
+				l.add("settings", finding.Warning, sfp.ProjectFile, at, fmt.Sprintf("%s is not used for %s, because case counts", at, alias), "write it in the same way")
 			}
 		}
 	}
@@ -385,7 +334,7 @@ func (l *linter) checkSettings() {
 		l.checkAlias(alias)
 	}
 	for message, aliases := range where {
-		l.add("settings", Error, sfp.ProjectFile, keys[message], fmt.Sprintf("%s (for %s)", message, strings.Join(aliases, ", ")), "correct it")
+		l.add("settings", finding.Error, sfp.ProjectFile, keys[message], fmt.Sprintf("%s (for %s)", message, strings.Join(aliases, ", ")), "correct it")
 	}
 }
 

@@ -1,17 +1,18 @@
 package lint_test
 
 import (
-	"bytes"
-	"encoding/json"
+	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/ecakit/ecakit"
+	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/lint"
 )
 
@@ -153,7 +154,7 @@ func TestRules(t *testing.T) {
 		{"left out by .forceignore", sound().with(files{".forceignore": "**/x/", "src/def/x/A.ecaGlblOauth-meta.xml": xml("ExtlClntAppGlobalOauthSettings", "<externalClientApplication>App</externalClientApplication>\n<typo/>"),
 			"src/def/x/B.ecaGlblOauth-meta.xml": xml("ExtlClntAppGlobalOauthSettings", "<consumerSecret>topsecret</consumerSecret>"), "src/def/x/C.ecaGlblOauth-meta.xml": "<"}), []string{"secret-in-source error src/def/x/B.ecaGlblOauth-meta.xml:2 secret"}},
 		{"policies left out, and applied", sound().settings(`{"applyPolicies": true}`).with(files{".forceignore": "**/uat/", "src/pol/uat/" + plcy: policies("App", flow+"<typo>1</typo>")}), []string{
-			"run-as-user error src/pol/uat/" + plcy + ":3 without a user", "unknown-element error src/pol/uat/" + plcy + ":3 typo"}},
+			"run-as-user error src/pol/uat/" + plcy + ":3 no user", "unknown-element error src/pol/uat/" + plcy + ":3 typo"}},
 		{"a .forceignore beyond the bounds", sound().with(files{".forceignore": strings.Repeat("a\n", 6000)}), []string{"unreadable warning .forceignore:0 has more than 5000 rules"}},
 		{"default left out", sound().with(files{".forceignore": "**/default/"}), nil},
 		{"folders of apps in those of environments", sound().with(files{"src/pol/uat/" + plcy: "", "src/pol/default/" + plcy: "", "src/pol/uat/Erp/" + plcy: policies("App", ""), "src/pol/default/Erp/" + plcy: policies("App", "")}).with(files{"src/pol/default/README.md": "x"}), nil},
@@ -186,7 +187,7 @@ func TestRules(t *testing.T) {
 		{"policies with the header", sound().with(files{"src/def/" + plcy: policies("App", "")}), []string{"package-order error src/def/" + plcy + ":1 together with its header"}},
 		{"no default", sound().with(files{"src/pol/default/" + plcy: ""}), []string{"no-default warning sfdx-project.json:3 pol"}},
 		{"default with client credentials", sound().with(files{"src/pol/default/" + plcy: policies("App", runAs+flow)}), []string{"default-client-credentials warning src/pol/default/" + plcy + ":3 "}},
-		{"no user", sound().with(files{"src/pol/uat/" + plcy: policies("App", flow)}), []string{"run-as-user error src/pol/uat/" + plcy + ":3 without a user"}},
+		{"no user", sound().with(files{"src/pol/uat/" + plcy: policies("App", flow)}), []string{"run-as-user error src/pol/uat/" + plcy + ":3 no user"}},
 		{"unfilled user", sound().with(files{"src/pol/uat/" + plcy: policies("App", strings.Replace(runAs, "a@example.com", "{username}", 1)+flow)}), []string{"run-as-user error src/pol/uat/" + plcy + ":2 applyPolicies"}},
 		{"filled user", sound().settings(`{"applyPolicies": true}`).with(files{"src/pol/default/" + plcy: policies("App", strings.Replace(runAs, "a@example.com", "{username}", 1)+flow)}), nil},
 		{"outside of folders", sound().with(files{"src/pol/" + strings.Replace(plcy, "App_", "Old_", 1): policies("App", "")}), []string{"folder-unreachable error src/pol/extlClntAppOauthPolicies/Old_oauthPlcy.ecaOauthPlcy-meta.xml:0 never deploys"}},
@@ -209,7 +210,7 @@ func TestRules(t *testing.T) {
 		{"two of one", sound().with(files{"src/pol/uat/" + plcy: policies("App", "\n<startUrl>a</startUrl>\n<startUrl>b</startUrl>")}), []string{"repeated-element error src/pol/uat/" + plcy + ":3 more than once"}},
 		{"missing element", sound().with(files{"src/pol/uat/extlClntAppPolicies/A.ecaPlcy-meta.xml": xml("ExtlClntAppConfigurablePolicies", "<externalClientApplication>App</externalClientApplication>")}), []string{"missing-element error src/pol/uat/extlClntAppPolicies/A.ecaPlcy-meta.xml:1 isEnabled"}},
 		{"unknown scope", packaged().with(files{"src/def/extlClntAppOauthSettings/App_oauth.ecaOauth-meta.xml": oauth("App", link+"\n<commaSeparatedOauthScopes>Api, refresh_token</commaSeparatedOauthScopes>")}), []string{"wrong-value error src/def/extlClntAppOauthSettings/App_oauth.ecaOauth-meta.xml:3 write RefreshToken"}},
-		{"permission set by ID", sound().with(files{"src/pol/uat/" + plcy: policies("App", "\n<commaSeparatedPermissionSet>0PS000000000001</commaSeparatedPermissionSet>")}), []string{"wrong-value error src/pol/uat/" + plcy + ":3 API name"}},
+		{"permission set by ID", sound().with(files{"src/pol/uat/" + plcy: policies("App", "\n<commaSeparatedPermissionSet>0PS000000000001</commaSeparatedPermissionSet>")}), []string{"permission-set error src/pol/uat/" + plcy + ":3 API name"}},
 		{"the marker of a key alone", sound().with(files{"src/def/classes/X.cls": "key.remove('-----BEGIN " + "PRIVATE KEY-----');"}), nil},
 		{"main/default below the folders", sound().with(files{"src/pol/default/" + plcy: "", "src/pol/uat/" + plcy: "", "src/pol/default/main/default/" + plcy: policies("App", ""), "src/pol/uat/main/default/" + plcy: policies("App", runAs+flow), "src/pol/uat2/force-app/main/default/" + plcy: policies("App", runAs+flow)}), nil},
 		{"folders in a folder", sound().with(files{"src/pol/default/" + plcy: "", "src/pol/uat/" + plcy: "", "src/pol/envs/default/" + plcy: policies("App", ""), "src/pol/envs/uat/" + plcy: policies("App", "")}), nil},
@@ -250,7 +251,7 @@ func TestRules(t *testing.T) {
 					continue
 				}
 				want := strings.SplitN(test.want[i], " ", 4)
-				if got := fmt.Sprintf("%s %s %s:%d", f.Rule, f.Level, f.File, f.Line); got != strings.Join(want[:3], " ") || !strings.Contains(f.Message+"; "+f.Fix, want[3]) {
+				if got := fmt.Sprintf("%s %s %s:%d", f.Rule, f.Level, f.File, f.Line); got != strings.Join(want[:3], " ") || !strings.Contains(f.Message(), want[3]) {
 					t.Errorf("found %s, want %s", got, test.want[i])
 				}
 				if strings.Contains(f.String(), "topsecret") || f.Fix == "" {
@@ -266,7 +267,7 @@ func TestRules(t *testing.T) {
 	for _, f := range findings {
 		broken[f.Rule] = true
 	}
-	for _, rule := range lint.Rules() {
+	for _, rule := range finding.All(lint.Sections()) {
 		if !broken[rule.ID] {
 			t.Errorf("no test breaks %s", rule.ID)
 		}
@@ -275,7 +276,7 @@ func TestRules(t *testing.T) {
 		}
 	}
 	for rule := range broken {
-		if !slices.ContainsFunc(lint.Rules(), func(r lint.Rule) bool { return r.ID == rule }) {
+		if !slices.ContainsFunc(lint.Rules(), func(r finding.Rule) bool { return r.ID == rule }) {
 			t.Errorf("RULES.md has no page for %s", rule)
 		}
 	}
@@ -302,48 +303,23 @@ func TestUnder(t *testing.T) {
 	}
 }
 
-func TestSample(t *testing.T) {
-	if findings, err := lint.Run(ecakit.Sample, "."); err != nil || len(findings) > 0 {
-		t.Errorf("the sample project: %v, %v", findings, err)
+var update = flag.Bool("update", false, "write RULES.md")
+
+func TestRulesAreDocumented(t *testing.T) {
+	if *update {
+		if err := os.WriteFile("RULES.md", []byte(lint.Document()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	document, err := os.ReadFile("RULES.md")
+	if err != nil || string(document) != lint.Document() {
+		t.Errorf("RULES.md is not what the rules say (%v); write it with: go test ./pkg/lint -update", err)
 	}
 }
 
-func TestSARIF(t *testing.T) {
-	findings, err := lint.Run(sound().with(files{"src/def/a b.pem": privateKey}).fs(), ".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b bytes.Buffer
-	if err := lint.WriteSARIF(&b, findings, "v1"); err != nil {
-		t.Fatal(err)
-	}
-	var log struct {
-		Version string
-		Runs    []struct {
-			Tool struct {
-				Driver struct{ Rules []struct{ ID string } }
-			}
-			Results []struct {
-				RuleID    string
-				RuleIndex int
-				Level     string
-				Locations []struct {
-					PhysicalLocation struct {
-						ArtifactLocation struct{ URI string }
-						Region           struct{ StartLine int }
-					}
-				}
-			}
-		}
-	}
-	if err := json.Unmarshal(b.Bytes(), &log); err != nil {
-		t.Fatal(err)
-	}
-	result := log.Runs[0].Results[0]
-	place := result.Locations[0].PhysicalLocation
-	if log.Version != "2.1.0" || result.Level != "error" || place.ArtifactLocation.URI != "src/def/a%20b.pem" || place.Region.StartLine != 1 ||
-		log.Runs[0].Tool.Driver.Rules[result.RuleIndex].ID != result.RuleID || len(log.Runs[0].Tool.Driver.Rules) != len(lint.Rules()) {
-		t.Errorf("%s", &b)
+func TestSample(t *testing.T) {
+	if findings, err := lint.Run(ecakit.Sample, "."); err != nil || len(findings) > 0 {
+		t.Errorf("the sample project: %v, %v", findings, err)
 	}
 }
 

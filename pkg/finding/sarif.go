@@ -1,4 +1,4 @@
-package lint
+package finding
 
 import (
 	"encoding/json"
@@ -62,18 +62,24 @@ type (
 	}
 )
 
-const home = "https://github.com/ecakit/ecakit"
+// Tool is the program that a SARIF log names.
+type Tool struct {
+	Name, Version string
+	Home          string // its page
+	Rules         string // the page with its rules, which has each under its ID
+}
 
-// WriteSARIF writes the findings as a SARIF 2.1.0 log, which code scanning services
-// read. version is that of the tool.
-func WriteSARIF(w io.Writer, findings []Finding, version string) error {
-	driver := sarifDriver{Name: "eca lint", Version: version, InformationURI: home, Rules: []sarifRule{}}
+// WriteSARIF writes findings as a SARIF 2.1.0 log, which code scanning services read. rules are
+// all that were checked.
+func WriteSARIF(w io.Writer, tool Tool, rules []Rule, findings []Finding) error {
+	driver := sarifDriver{Name: tool.Name, Version: tool.Version, InformationURI: tool.Home, Rules: []sarifRule{}}
 	index := make(map[string]int)
-	for i, rule := range Rules() {
+	for i, rule := range rules {
 		index[rule.ID] = i
+		text := rule.Markdown()
 		driver.Rules = append(driver.Rules, sarifRule{
 			ID: rule.ID, ShortDescription: sarifText{rule.Summary}, FullDescription: sarifText{rule.Summary},
-			Help: sarifMessage{Text: rule.Text, Markdown: rule.Text}, HelpURI: home + "/blob/main/pkg/lint/RULES.md#" + rule.ID,
+			Help: sarifMessage{Text: text, Markdown: text}, HelpURI: tool.Rules + "#" + rule.ID,
 		})
 	}
 	results := []sarifResult{}
@@ -83,7 +89,7 @@ func WriteSARIF(w io.Writer, findings []Finding, version string) error {
 			place.Region = &sarifRegion{f.Line}
 		}
 		results = append(results, sarifResult{
-			RuleID: f.Rule, RuleIndex: index[f.Rule], Level: f.Level, Message: sarifText{f.Message + "; " + f.Fix},
+			RuleID: f.Rule, RuleIndex: index[f.Rule], Level: f.Level, Message: sarifText{f.Message()},
 			Locations: []sarifLocation{{place}},
 		})
 	}
