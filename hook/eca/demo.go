@@ -10,8 +10,10 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/ecakit/ecakit"
+	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -21,15 +23,23 @@ func (demoCmd) Help() string {
 	return `Installs the sample project to a simulated sandbox, step by step as sfp install does, with the hook in its place. Nothing leaves this machine.`
 }
 
-// stepDocument is what --json says of a step.
-type stepDocument struct {
+// demoResult is what --json says of the story.
+type demoResult struct {
+	outcome
+	Steps    []demoStep        `json:"steps"`
+	Requests int               `json:"requests"`         // of the hook
+	Report   *bootstrap.Report `json:"report,omitempty"` // of its last run
+}
+
+type demoStep struct {
 	Step    string `json:"step"`
 	Outcome string `json:"outcome"`
 }
 
 // demo is a run of the story.
 type demo struct {
-	*output
+	*ui
+	demoResult
 	org       *simorg.Server
 	source    string // the sample project, unpacked as sfp does with an artifact
 	artifacts string // a directory with the artifact of the policies
@@ -42,8 +52,7 @@ const (
 	demoAlias      = "uat"
 )
 
-// Run tells the story.
-func (c *demoCmd) Run(ctx context.Context, sys *system, out *output, all *cli) error {
+func (c *demoCmd) run(ctx context.Context, e *env) (result, error) {
 	outliveReader()
 	org := simorg.Start(simorg.Config{
 		Kind: simorg.Sandbox, Username: "admin@example.com.uat",
@@ -52,14 +61,20 @@ func (c *demoCmd) Run(ctx context.Context, sys *system, out *output, all *cli) e
 	defer org.Close()
 	dir, err := os.MkdirTemp("", "eca-demo-")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	d := &demo{output: out, org: org, source: filepath.Join(dir, "source"), artifacts: filepath.Join(dir, "artifacts")}
+	d := &demo{ui: e.ui, org: org, source: filepath.Join(dir, "source"), artifacts: filepath.Join(dir, "artifacts")}
 	if err := errors.Join(os.CopyFS(d.source, ecakit.Sample), buildArtifact(d.artifacts, demoPolicies)); err != nil {
-		return err
+		return nil, err
 	}
-	d.say("a simulated sandbox, %s", org.URL)
+	err = d.tell(ctx, e)
+	return &d.demoResult, err
+}
+
+// tell tells the story.
+func (d *demo) tell(ctx context.Context, e *env) error {
+	d.say("a simulated sandbox, %s", d.org.URL)
 
 	policies := path.Join("testdata", demoPolicies, demoAlias)
 	if err := d.deploy(demoDefinition, path.Join("testdata", demoDefinition)); err != nil {
@@ -69,7 +84,7 @@ func (c *demoCmd) Run(ctx context.Context, sys *system, out *output, all *cli) e
 	if err := d.refused(demoPolicies, policies); err != nil {
 		return err
 	}
-	if err := d.hook(ctx, sys, all); err != nil {
+	if err := d.hook(ctx, e); err != nil {
 		return err
 	}
 	if err := d.deploy(demoPolicies, policies); err != nil {
@@ -79,7 +94,7 @@ func (c *demoCmd) Run(ctx context.Context, sys *system, out *output, all *cli) e
 	if err := d.deploy(demoDefinition, path.Join("testdata", demoDefinition)); err != nil {
 		return err
 	}
-	if err := d.hook(ctx, sys, all); err != nil {
+	if err := d.hook(ctx, e); err != nil {
 		return err
 	}
 	return d.deploy(demoPolicies, policies)
@@ -117,13 +132,14 @@ func buildArtifact(dir, name string) (err error) {
 
 func (d *demo) say(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	d.document.Steps = append(d.document.Steps, stepDocument{Step: text, Outcome: "ok"})
-	d.printf("\n# %s\n", text)
+	d.Steps = append(d.Steps, demoStep{Step: text, Outcome: "ok"})
+	d.line("")
+	d.line("# %s", text)
 }
 
-func (d *demo) outcome(text string) {
-	d.document.Steps[len(d.document.Steps)-1].Outcome = text
-	d.printf("  %s\n", text)
+func (d *demo) became(text string) {
+	d.Steps[len(d.Steps)-1].Outcome = text
+	d.line("  %s", text)
 }
 
 // deploy deploys a package's directory as sfp would, which has to succeed.
@@ -132,7 +148,7 @@ func (d *demo) deploy(name, dir string) error {
 	if err := d.org.Deploy(ecakit.Sample, dir); err != nil {
 		return fmt.Errorf("the simulated org refused %s: %w", name, err)
 	}
-	return eachSource(dir, func(file string) { d.printf("  deployed %s\n", file) })
+	return eachSource(dir, func(file string) { d.line("  deployed %s", file) })
 }
 
 // refused deploys what has to fail at this point.
@@ -143,8 +159,8 @@ func (d *demo) refused(name, dir string) error {
 	if !errors.As(err, &failure) {
 		return fmt.Errorf("the simulated org was to refuse %s", name)
 	}
-	d.printf("  %s\n", path.Base(failure.File))
-	d.outcome("refused: " + failure.Problem)
+	d.line("  %s", path.Base(failure.File))
+	d.became("refused: " + failure.Problem)
 	return nil
 }
 
@@ -158,14 +174,15 @@ func eachSource(dir string, do func(file string)) error {
 }
 
 // hook calls the hook with the arguments that sfp composes.
-func (d *demo) hook(ctx context.Context, sys *system, all *cli) error {
+func (d *demo) hook(ctx context.Context, e *env) error {
 	args := []string{demoDefinition, d.org.Username(), demoAlias, d.source, path.Join("testdata", demoDefinition)}
 	d.say("sfp install calls the postDeploymentScript")
 	shown := append([]string{}, args...)
 	shown[3] = ".sfpowerscripts/…/source"
-	d.printf("  $ sh -e %s/scripts/postDeployment %s\n", shown[3], strings.Join(shown, " "))
+	d.line("  $ sh -e %s/scripts/postDeployment %s", shown[3], strings.Join(shown, " "))
 	// The session comes from the environment here, so that a demo needs no login.
-	world := *sys
+	world, ui := *e, *d.ui
+	world.ui, ui.started = &ui, time.Now()
 	world.getenv = func(name string) string {
 		switch name {
 		case "SF_ACCESS_TOKEN":
@@ -175,15 +192,15 @@ func (d *demo) hook(ctx context.Context, sys *system, all *cli) error {
 		}
 		return ""
 	}
-	hook := hookCmd{Args: args, places: places{Artifacts: d.artifacts}}
-	run := *d.output
-	run.system = &world
-	err := hook.Run(ctx, &world, &run, all)
+	r := new(bootstrapResult)
+	flags := callFlags{Timeout: time.Minute, RetryFor: 10 * time.Second}
+	hook := hookCmd{Args: args, policyFlags: policyFlags{Artifacts: d.artifacts}, callFlags: flags}
+	err := hook.into(ctx, &world, r)
+	d.Report = r.Report
+	d.Requests += r.Requests
 	if err != nil {
 		return err
 	}
-	d.document.Report = run.document.Report
-	d.document.Requests += run.traffic.count()
-	d.document.Steps[len(d.document.Steps)-1].Outcome = fmt.Sprintf("%s made, none pending", plural(run.document.Report.Changed, "change"))
+	d.Steps[len(d.Steps)-1].Outcome = fmt.Sprintf("%s made, none pending", plural(r.Report.Changed, "change"))
 	return nil
 }

@@ -37,16 +37,15 @@ func TestMain(m *testing.M) {
 		"eca": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			home, _ := os.UserHomeDir()
-			sys := newSystem(home)
+			e := newEnv()
 			if name := os.Getenv(transcript); name != "" {
 				f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 				if err != nil {
 					panic(err)
 				}
-				sys.stdout, sys.stderr = io.MultiWriter(os.Stdout, f, wholeLines{f}), io.MultiWriter(os.Stderr, f)
+				e.stdout, e.stderr = io.MultiWriter(os.Stdout, f, wholeLines{f}), io.MultiWriter(os.Stderr, f)
 			}
-			os.Exit(run(ctx, os.Args[1:], sys))
+			os.Exit(run(ctx, os.Args[1:], e))
 		},
 	})
 }

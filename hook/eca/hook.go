@@ -13,8 +13,9 @@ import (
 )
 
 type hookCmd struct {
-	places `embed:""`
-	Args   []string `arg:"" optional:"" name:"args" help:"As sfp composes them: PACKAGE USERNAME ALIAS SOURCE PACKAGE_DIRECTORY after a package, SCRATCH_ORG_USERNAME HUB_USERNAME STATUS for a pool. Without any, the SFP_… variables that the script exports."`
+	policyFlags `embed:""`
+	callFlags   `embed:""`
+	Args        []string `arg:"" optional:"" name:"args" help:"As sfp composes them: PACKAGE USERNAME ALIAS SOURCE PACKAGE_DIRECTORY after a package, SCRATCH_ORG_USERNAME HUB_USERNAME STATUS for a pool. Without any, the SFP_… variables that the script exports."`
 }
 
 func (hookCmd) Help() string {
@@ -23,15 +24,31 @@ func (hookCmd) Help() string {
 The session is the one that sf has stored for the target org, or SF_ACCESS_TOKEN with SF_ORG_INSTANCE_URL. sfp hands over no flags; set their environment variables instead, such as ECA_ARTIFACTS where sfp install has another --artifactdir.`
 }
 
-// Run does what sfp's post-deployment script is for.
-func (c *hookCmd) Run(ctx context.Context, sys *system, out *output, all *cli) error {
-	invocation, err := sfp.ParseInvocation(c.Args, sys.getenv)
+// bootstrapResult is what --json says of a bootstrap, or its plan, on one org.
+type bootstrapResult struct {
+	outcome
+	calls
+	Skipped string            `json:"skipped,omitempty"` // why there was nothing to do
+	Report  *bootstrap.Report `json:"report,omitempty"`
+}
+
+// run does what sfp's post-deployment script is for.
+func (c *hookCmd) run(ctx context.Context, e *env) (result, error) {
+	r := new(bootstrapResult)
+	return r, c.into(ctx, e, r)
+}
+
+func (c *hookCmd) into(ctx context.Context, e *env, r *bootstrapResult) error {
+	if err := c.callFlags.check(); err != nil {
+		return err
+	}
+	invocation, err := sfp.ParseInvocation(c.Args, e.getenv)
 	if err != nil {
 		return usageError{err}
 	}
 	if invocation.Pool() && invocation.Status == sfp.StatusFailed {
-		out.document.Skipped = "the deployment to the scratch org failed"
-		out.printf("eca: the deployment to %s failed, so its apps are left alone\n", invocation.Username)
+		r.Skipped = "the deployment to the scratch org failed"
+		e.line("eca: the deployment to %s failed, so its apps are left alone", invocation.Username)
 		return nil
 	}
 	dir := invocation.Source
@@ -54,42 +71,43 @@ func (c *hookCmd) Run(ctx context.Context, sys *system, out *output, all *cli) e
 	if err != nil {
 		return err
 	}
-	return execute(ctx, sys, out, all, invocation.Username, source, bootstrap.Options{
+	return r.execute(ctx, e, &c.callFlags, invocation.Username, source, bootstrap.Options{
 		Alias: invocation.Alias, ApplyPolicies: c.ApplyPolicies, Pool: invocation.Pool(),
 	})
 }
 
 // execute runs a bootstrap, or only its plan, on an org and prints it. The
 // options are completed here.
-func execute(ctx context.Context, sys *system, out *output, all *cli, org string, source *bootstrap.Source, options bootstrap.Options) error {
+func (r *bootstrapResult) execute(ctx context.Context, e *env, flags *callFlags, org string, source *bootstrap.Source, options bootstrap.Options) error {
 	outliveReader()
-	out.traffic = newTraffic(out, func(line string) { out.printf("  %s\n", line) })
-	session, report, err := runOn(ctx, sys, out.traffic, all, org, source, options, func(r *bootstrap.Report, session *orgauth.Session) {
-		out.together(func(out *output) { out.header(r, session.TokenGiven) })
+	e.verbose = flags.Verbose
+	traffic := newTraffic(flags.Verbose, func(line string) { e.line("  %s", line) })
+	session, report, err := bootstrapOrg(ctx, e, traffic, flags, org, source, options, func(report *bootstrap.Report, session *orgauth.Session) {
+		e.together(func(u *ui) { u.header(report, session.TokenGiven) })
 	})
-	out.document.Report = report
-	out.together(func(out *output) {
+	r.Report, r.Requests, r.Retries = report, traffic.count(), traffic.retried()
+	e.together(func(u *ui) {
 		if session != nil {
 			if by := session.Renewed(); by != "" {
-				out.printf("  the session had expired and was renewed %s\n", by)
+				u.line("  the session had expired and was renewed %s", by)
 			}
 		}
 		if report != nil {
-			out.outcome(report, err != nil)
+			u.outcome(report, r.Requests, err != nil)
 		}
 	})
 	return err
 }
 
-// runOn runs a bootstrap, or only its plan, on an org. The session is nil where
+// bootstrapOrg runs a bootstrap, or only its plan, on an org. The session is nil where
 // there is none. started, where it is not nil, is told as by bootstrap.Options. The error
 // names the org.
-func runOn(ctx context.Context, sys *system, traffic *traffic, all *cli, org string, source *bootstrap.Source, options bootstrap.Options, started func(*bootstrap.Report, *orgauth.Session)) (*orgauth.Session, *bootstrap.Report, error) {
-	timeout := fmt.Errorf("not done after %s (--timeout)", all.Timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, all.Timeout, timeout)
+func bootstrapOrg(ctx context.Context, e *env, traffic *traffic, flags *callFlags, org string, source *bootstrap.Source, options bootstrap.Options, started func(*bootstrap.Report, *orgauth.Session)) (*orgauth.Session, *bootstrap.Report, error) {
+	timeout := fmt.Errorf("not done after %s (--timeout)", flags.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, flags.Timeout, timeout)
 	defer cancel()
 	defer traffic.close()
-	session, conn, err := sys.connect(ctx, traffic, all, org, source)
+	session, conn, err := e.connect(ctx, traffic, flags, org, source.Version, source.File())
 	if ctx.Err() != nil {
 		return nil, nil, &orgError{org, ended(ctx, timeout)}
 	}

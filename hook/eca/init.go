@@ -30,24 +30,25 @@ func (initCmd) Help() string {
 Asks for what is not given where it runs on a terminal. Overwrites nothing.`
 }
 
-// initDocument is what --json says of what init wrote.
-type initDocument struct {
-	App   string   `json:"app"`
-	Files []string `json:"files"`
+// initResult is what --json says of what init wrote.
+type initResult struct {
+	outcome
+	App    string   `json:"app"`
+	Files  []string `json:"files"`
+	DryRun bool     `json:"dryRun"` // nothing was written
 }
 
-// Run sets an app up.
-func (c *initCmd) Run(ctx context.Context, sys *system, out *output) error {
+func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 	root, rel, err := findProject(c.Path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if rel != "." {
-		return usageError{fmt.Errorf("%s is inside the project %s; give the project", c.Path, root)}
+		return nil, usageError{fmt.Errorf("%s is inside the project %s; give the project", c.Path, root)}
 	}
 	project, err := openDir(root)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	config := scaffold.Config{
 		App: c.App, Label: c.Label, ContactEmail: c.Email, Definition: c.Definition, Policies: c.Policies, Scopes: c.Scope, CallbackURLs: c.CallbackURL,
@@ -57,51 +58,50 @@ func (c *initCmd) Run(ctx context.Context, sys *system, out *output) error {
 		config.Environments = append(config.Environments, scaffold.Environment{Alias: alias, RunAsUser: user})
 	}
 	if config.App == "" || config.ContactEmail == "" {
-		if !sys.terminal || out.json {
-			return usageError{errors.New("--app and --contact-email are needed where there is no terminal to ask on")}
+		if !e.terminal || e.json {
+			return nil, usageError{errors.New("--app and --contact-email are needed where there is no terminal to ask on")}
 		}
-		if err := c.ask(ctx, sys, out, &config); err != nil {
-			return err
+		if err := c.ask(ctx, e, &config); err != nil {
+			return nil, err
 		}
 	}
 	if err := config.Check(); err != nil {
-		return usageError{err}
+		return nil, usageError{err}
 	}
 	files, err := scaffold.New(project, config)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !c.DryRun {
 		if err := scaffold.Write(root, files); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	document := initDocument{App: config.App}
+	r := &initResult{App: config.App, DryRun: c.DryRun}
 	what := "wrote"
 	if c.DryRun {
 		what = "would write"
 	}
-	out.printf("eca: %s for %s\n", what, config.App)
+	e.line("eca: %s for %s", what, config.App)
 	for _, f := range files {
-		document.Files = append(document.Files, f.Path)
+		r.Files = append(r.Files, f.Path)
 		sign := "+"
 		if f.Replaces {
 			sign = "~"
 		}
-		out.printf("  %s %s\n", sign, f.Path)
+		e.line("  %s %s", sign, f.Path)
 	}
-	out.document.Init = &document
 	if !c.DryRun {
-		out.printf("eca: done. Look at the policies, commit, and run sfp build and sfp install; eca lint checks the project.\n")
+		e.line("eca: done. Look at the policies, commit, and run sfp build and sfp install; eca lint checks the project.")
 	}
-	return nil
+	return r, nil
 }
 
 // ask asks for what the configuration lacks.
-func (c *initCmd) ask(ctx context.Context, sys *system, out *output, config *scaffold.Config) error {
-	lines := bufio.NewScanner(sys.stdin)
+func (c *initCmd) ask(ctx context.Context, e *env, config *scaffold.Config) error {
+	lines := bufio.NewScanner(e.stdin)
 	question := func(text string) (string, error) {
-		out.printf("%s: ", text)
+		e.print(clean(text) + ": ")
 		answered := make(chan bool, 1)
 		go func() { answered <- lines.Scan() }()
 		select {

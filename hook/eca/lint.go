@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -24,77 +25,95 @@ func (lintCmd) Help() string {
 eca lint --explain all lists the rules, eca lint --explain RULE tells what one is about.`
 }
 
-// lintDocument is what --json says of a project.
-type lintDocument struct {
+// lintResult is what --json says of a project.
+type lintResult struct {
+	outcome
 	Findings []finding.Finding `json:"findings"`
 	Errors   int               `json:"errors"`
 	Warnings int               `json:"warnings"`
 }
 
-// Run checks a project.
-func (c *lintCmd) Run(out *output, all *cli) error {
-	out.json = out.json || c.Format != "text"
-	out.printed = c.Format == "sarif" // which is the only document, or none
+// rulesResult is what --json says of rules.
+type rulesResult struct {
+	outcome
+	Rules []ruleResult `json:"rules"`
+}
+
+type ruleResult struct {
+	ID    string        `json:"id"`
+	Level finding.Level `json:"level"`
+	Text  string        `json:"text"` // in Markdown
+}
+
+func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
+	e.json = e.json || c.Format != "text"
 	if c.Explain != "" {
-		return c.explain(out)
+		return c.explain(e)
 	}
 	root, rel, err := findProject(c.Path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	project, err := openDir(root)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	findings, err := lint.Run(project, filepath.ToSlash(rel))
+	under := filepath.ToSlash(rel)
+	findings, err := lint.Run(project, under)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	document := &lintDocument{Findings: []finding.Finding{}}
-	for i, f := range findings {
-		if f.Level == finding.Error {
-			document.Errors++
-		} else {
-			document.Warnings++
+	for i := range findings {
+		findings[i].File = filepath.ToSlash(filepath.Join(root, findings[i].File)) // from the working directory
+	}
+	r := &lintResult{Findings: append([]finding.Finding{}, findings...), Errors: finding.Count(findings, finding.Error), Warnings: finding.Count(findings, finding.Warning)}
+	e.together(func(u *ui) {
+		for _, f := range findings {
+			u.line("%s", oneLine(f.String()))
 		}
-		findings[i].File = filepath.ToSlash(filepath.Join(root, f.File)) // from the working directory
-	}
-	document.Findings = append(document.Findings, findings...)
-	out.document.Lint = document
+	})
+	var all result = r
 	if c.Format == "sarif" {
 		var log strings.Builder
-		if err := finding.WriteSARIF(&log, finding.Tool{Name: "eca lint", Version: version(), Home: home, Rules: home + "/blob/main/pkg/lint/RULES.md"}, lint.Rules(), document.Findings); err != nil {
-			return err
+		tool := finding.Tool{Name: "eca lint", Version: version(), Home: home, Rules: home + "/blob/main/pkg/lint/RULES.md"}
+		if err := finding.WriteSARIF(&log, tool, lint.Rules(), r.Findings); err != nil {
+			return nil, err
 		}
-		if err := out.raw(log.String()); err != nil {
-			return err
+		if err := e.rawJSON(log.String()); err != nil {
+			return nil, err
 		}
+		all = printed
 	}
-	for _, f := range findings {
-		out.printf("%s\n", oneLine(f.String()))
+	summary := fmt.Sprintf("%s, %s", plural(r.Errors, "error"), plural(r.Warnings, "warning"))
+	if under != "." {
+		summary += ", confined to " + under
 	}
-	summary := fmt.Sprintf("%s, %s", plural(document.Errors, "error"), plural(document.Warnings, "warning"))
-	if document.Errors > 0 {
-		return fmt.Errorf("%s; eca lint --explain RULE tells more", summary)
+	if r.Errors > 0 {
+		return all, fmt.Errorf("%s; eca lint --explain RULE tells more", summary)
 	}
-	out.printf("eca: %s\n", summary)
-	return nil
+	e.line("eca: %s", summary)
+	return all, nil
 }
 
-func (c *lintCmd) explain(out *output) error {
-	var text strings.Builder
+func (c *lintCmd) explain(e *env) (result, error) {
+	r := new(rulesResult)
 	for _, rule := range lint.Rules() {
-		switch c.Explain {
-		case "all":
-			fmt.Fprintf(&text, "%s: %s\n", rule.ID, rule.Summary)
-		case rule.ID:
-			fmt.Fprintf(&text, "%s: %s", rule.ID, rule.Markdown())
+		if c.Explain == "all" || c.Explain == rule.ID {
+			r.Rules = append(r.Rules, ruleResult{rule.ID, rule.Level, rule.Markdown()})
 		}
 	}
-	if text.Len() == 0 {
-		return usageError{fmt.Errorf("there is no rule %s; eca lint --explain all lists them", c.Explain)}
+	if len(r.Rules) == 0 {
+		return nil, usageError{fmt.Errorf("there is no rule %s; eca lint --explain all lists them", c.Explain)}
 	}
-	out.document.Rule = text.String()
-	out.printf("%s", &text)
-	return nil
+	e.together(func(u *ui) {
+		for _, rule := range lint.Rules() {
+			switch c.Explain {
+			case "all":
+				u.line("%s: %s", rule.ID, rule.Summary)
+			case rule.ID:
+				u.page(rule.ID + ": " + rule.Markdown())
+			}
+		}
+	})
+	return r, nil
 }

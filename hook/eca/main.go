@@ -12,11 +12,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,18 +34,14 @@ const (
 
 // cli is the command line.
 type cli struct {
-	JSON       bool          `name:"json" help:"Print one JSON document on standard output, errors included, instead of text."`
-	Verbose    bool          `short:"v" env:"ECA_VERBOSE" help:"Also print each request, and each field of what is created."`
-	APIVersion string        `name:"api-version" placeholder:"NN.0" help:"API version to speak. Otherwise SF_ORG_API_VERSION, then the version that sf saw the org with, then the project's sourceApiVersion."`
-	Timeout    time.Duration `default:"10m" env:"ECA_TIMEOUT" help:"Give up after this long."`
-	RetryFor   time.Duration `name:"retry-for" default:"1m" env:"ECA_RETRY_FOR" help:"How long to wait in all, and try again, for one thing that fails of what passes: cut connections, busy servers, locked records. 0 tries once."`
+	JSON bool `name:"json" help:"Print one JSON document on standard output, errors included, instead of text."`
 
 	Hook      hookCmd          `cmd:"" help:"What sfp runs after a deployment, through scripts/bootstrap-eca-oauth.sh."`
 	Bootstrap bootstrapCmd     `cmd:"" help:"Enable OAuth on the apps of a project or package, at a terminal."`
 	Plan      planCmd          `cmd:"" help:"Show what bootstrap would change. Writes nothing."`
 	Init      initCmd          `cmd:"" help:"Set an app up in an sfp project: header, policies, script, settings."`
-	Lint      lintCmd          `cmd:"" help:"Check a project against the constraints of External Client Apps, without an org."`
-	Demo      demoCmd          `cmd:"" help:"Show the whole story against a simulated org, without Salesforce."`
+	Lint      lintCmd          `cmd:"" help:"Check a project for what External Client Apps require of source, without an org."`
+	Demo      demoCmd          `cmd:"" help:"Show the whole story on a simulated org, without Salesforce."`
 	Simulate  simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
 	Ver       versionCmd       `cmd:"" name:"version" help:"Print eca's version."`
 	Version   kong.VersionFlag `help:"Print eca's version."`
@@ -59,35 +53,44 @@ Deploy an app's header with sfp, and let sfp run scripts/bootstrap-eca-oauth.sh 
 
 Try it without Salesforce: eca demo`
 
-// system is what a command has of the world around it.
-type system struct {
-	stdin          io.Reader
-	stdout, stderr io.Writer
-	terminal       bool // whether somebody can be asked
-	getenv         func(string) string
-	home           string // the user's home directory, "" where there is none
+// command is what each command of cli can do. A result that is not nil is printed with --json,
+// also where there is an error.
+type command interface {
+	run(ctx context.Context, e *env) (result, error)
+}
+
+// env is what a command has of the world around it.
+type env struct {
+	*ui
+	stdin    io.Reader
+	terminal bool // whether somebody can be asked
+	getenv   func(string) string
+	home     string // the user's home directory, "" where there is none
 
 	store func() *orgauth.Store // sf's, one for the whole process
 }
 
-func newSystem(home string) *system {
-	return &system{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, home: home,
-		terminal: term.IsTerminal(int(os.Stdin.Fd())),
-		store:    sync.OnceValue(func() *orgauth.Store { return openStore(home, os.Getenv) }),
+func newEnv() *env {
+	home, _ := os.UserHomeDir()
+	return &env{
+		ui:    &ui{stdout: os.Stdout, stderr: os.Stderr, started: time.Now()},
+		stdin: os.Stdin, terminal: term.IsTerminal(int(os.Stdin.Fd())),
+		getenv: os.Getenv, home: home,
+		store: sync.OnceValue(func() *orgauth.Store { return openStore(home, os.Getenv) }),
 	}
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	home, _ := os.UserHomeDir()
-	code := run(ctx, os.Args[1:], newSystem(home))
+	context.AfterFunc(ctx, stop) // so that a second interrupt ends the process at once
+	code := run(ctx, os.Args[1:], newEnv())
 	stop()
 	os.Exit(code)
 }
 
 // outliveReader lets the work on an org go on when the reader of the output goes away,
-// like head.
+// like head. A program that asks for SIGPIPE is not ended by it, says os/signal; writes fail
+// instead.
 func outliveReader() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // exitRequest carries an exit code out of kong, which ends the process after
@@ -95,14 +98,7 @@ func outliveReader() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 type exitRequest int
 
 // run is main with everything from outside passed in.
-func run(ctx context.Context, args []string, sys *system) (code int) {
-	for _, variable := range os.Environ() {
-		// What a pipeline passes on although it is not set counts as not set.
-		if name, value, _ := strings.Cut(variable, "="); value == "" && strings.HasPrefix(name, "ECA_") {
-			os.Unsetenv(name)
-		}
-	}
-	var c cli
+func run(ctx context.Context, args []string, e *env) (code int) {
 	defer func() {
 		if r := recover(); r != nil {
 			exit, ok := r.(exitRequest)
@@ -112,33 +108,47 @@ func run(ctx context.Context, args []string, sys *system) (code int) {
 			code = int(exit)
 		}
 	}()
+	var c cli
+	e.json = slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
 	parser := kong.Must(&c,
 		kong.Name("eca"), kong.Description(description),
-		kong.Writers(sys.stdout, sys.stderr),
+		kong.Writers(e.stdout, e.stderr),
 		kong.Exit(func(code int) { panic(exitRequest(code)) }),
 		kong.Vars{"version": version()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Resolvers(fromEnvironment(e.getenv)), kong.ValueFormatter(withVariable),
 	)
-	out := &output{system: sys, json: slices.Contains(args, "--json") || slices.Contains(args, "--json=true"), started: time.Now(), retries: new(atomic.Int64)}
-	command, err := parser.Parse(args)
+	parsed, err := parser.Parse(args)
 	if err != nil {
 		hint := "eca --help"
 		if parse := new(kong.ParseError); errors.As(err, &parse) && parse.Context.Selected() != nil {
 			hint = "eca " + parse.Context.Selected().Path() + " --help"
 		}
-		return out.finish(usageError{fmt.Errorf("%w; see: %s", err, hint)})
+		return e.finish("", nil, usageError{fmt.Errorf("%w; see: %s", err, hint)})
 	}
-	if c.Timeout <= 0 {
-		return out.finish(usageError{errors.New("--timeout must be positive")})
+	e.json = c.JSON
+	name, _, _ := strings.Cut(parsed.Command(), " ")
+	result, err := parsed.Selected().Target.Addr().Interface().(command).run(ctx, e)
+	return e.finish(name, result, err)
+}
+
+// fromEnvironment gives a flag the value of the variable that its tag "from" names. What a
+// pipeline passes on although it is not set, an empty one, counts as not set.
+func fromEnvironment(getenv func(string) string) kong.Resolver {
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		if name := flag.Tag.Get("from"); name != "" && getenv(name) != "" {
+			return getenv(name), nil
+		}
+		return nil, nil
+	})
+}
+
+// withVariable adds the variable to a flag's help.
+func withVariable(value *kong.Value) string {
+	if name := value.Tag.Get("from"); name != "" {
+		return fmt.Sprintf("%s ($%s)", value.Help, name)
 	}
-	if c.RetryFor < 0 {
-		return out.finish(usageError{errors.New("--retry-for must not be negative")})
-	}
-	out.command, _, _ = strings.Cut(command.Command(), " ")
-	out.json, out.verbose = c.JSON, c.Verbose
-	command.BindTo(ctx, (*context.Context)(nil))
-	command.Bind(sys, out, &c)
-	return out.finish(command.Run())
+	return value.Help
 }
 
 // usageError is the fault of the command line. It exits with exitUsage.
@@ -148,11 +158,3 @@ func (e usageError) Unwrap() error { return e.error }
 
 // errPending makes eca plan --exit-code exit with exitPending.
 var errPending = errors.New("changes are pending")
-
-type versionCmd struct{}
-
-func (versionCmd) Run(out *output) error {
-	out.document.Version = version()
-	out.printf("eca %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return nil
-}

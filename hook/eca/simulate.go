@@ -40,8 +40,9 @@ func (simulateCmd) Help() string {
 	return `Prints how to call the org, and serves it until it is interrupted. The access token that it prints opens nothing but this simulated org.`
 }
 
-// serverDocument is what --json says of a simulated org.
-type serverDocument struct {
+// simulateResult is what --json says of a simulated org.
+type simulateResult struct {
+	outcome
 	InstanceURL string `json:"instanceUrl"`
 	Username    string `json:"username"`
 	AccessToken string `json:"accessToken"` // opens nothing but the simulated org
@@ -103,10 +104,10 @@ func readPublicKey(file string) (*rsa.PublicKey, error) {
 	return public, nil
 }
 
-// Run serves the org.
-func (c *simulateCmd) Run(ctx context.Context, out *output) error {
+// run serves the org.
+func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
 	if c.Port < 0 || c.Port > 65535 {
-		return usageError{fmt.Errorf("--port: %d is no port", c.Port)}
+		return nil, usageError{fmt.Errorf("--port must be between 0 and 65535, not %d", c.Port)}
 	}
 	var users []simorg.User
 	for _, username := range c.User {
@@ -119,7 +120,7 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 	for id, file := range c.JWTClient {
 		key, err := readPublicKey(file)
 		if err != nil {
-			return usageError{fmt.Errorf("--jwt-client: %s: %w", file, err)}
+			return nil, usageError{fmt.Errorf("--jwt-client: %s: %w", file, err)}
 		}
 		clients[id] = key
 	}
@@ -128,7 +129,7 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 	if c.Requests != "" {
 		file, err := os.OpenFile(c.Requests, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
-			return usageError{fmt.Errorf("--requests: %s cannot be written", c.Requests)}
+			return nil, usageError{fmt.Errorf("--requests: %s cannot be written", c.Requests)}
 		}
 		defer file.Close()
 		log = func(r simorg.Request) {
@@ -146,7 +147,7 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 			c.State = target // which is kept, and not the link replaced
 		}
 		if err := loadState(org, c.State); err != nil {
-			return usageError{fmt.Errorf("--state: %s: %w", c.State, err)}
+			return nil, usageError{fmt.Errorf("--state: %s: %w", c.State, err)}
 		}
 		// Before anything is done on the org that would be lost.
 		probe, err := os.CreateTemp(filepath.Dir(c.State), ".eca-state-")
@@ -154,7 +155,7 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 			err = errors.Join(probe.Close(), os.Remove(probe.Name()))
 		}
 		if err != nil {
-			return usageError{fmt.Errorf("--state: %s cannot be written: files cannot be made in %s", c.State, filepath.Dir(c.State))}
+			return nil, usageError{fmt.Errorf("--state: %s cannot be written: files cannot be made in %s", c.State, filepath.Dir(c.State))}
 		}
 	}
 	for _, dir := range c.Deploy {
@@ -167,29 +168,28 @@ func (c *simulateCmd) Run(ctx context.Context, out *output) error {
 			err = fmt.Errorf("the org refuses %w; deploy the package with the app's header alone", refused)
 		}
 		if err != nil {
-			return usageError{fmt.Errorf("--deploy: %s: %w", dir, err)}
+			return nil, usageError{fmt.Errorf("--deploy: %s: %w", dir, err)}
 		}
 	}
 	server, err := simorg.Serve(net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port)), org)
 	if err != nil {
-		return fmt.Errorf("cannot listen on port %d of the loopback: %w", c.Port, err)
+		return nil, fmt.Errorf("cannot listen on port %d of the loopback: %w", c.Port, err)
 	}
 	defer server.Close()
-	if out.json {
-		out.document.Server = &serverDocument{server.URL, c.Username, org.AccessToken(), org.ID(), c.Kind}
-		out.finish(nil)
-		out.printed = true
+	if e.json { // before the command's end, so that somebody can call the org
+		e.finish("simulate", &simulateResult{InstanceURL: server.URL, Username: c.Username, AccessToken: org.AccessToken(), OrgID: org.ID(), Kind: c.Kind}, nil)
 	}
-	out.printf("eca: a simulated %s org; to call it, in another terminal:\n", c.Kind)
-	out.printf("  export SF_ORG_INSTANCE_URL=%s\n  export SF_ACCESS_TOKEN='%s'\n", server.URL, org.AccessToken())
-	out.printf("eca: serving until interrupted\n")
+	e.line("eca: a simulated %s org; to call it, in another terminal:", c.Kind)
+	e.line("  export SF_ORG_INSTANCE_URL=%s", server.URL)
+	e.line("  export SF_ACCESS_TOKEN='%s'", org.AccessToken())
+	e.line("eca: serving until interrupted")
 	<-ctx.Done()
 	server.Close()
 	if c.State != "" {
 		if err := saveState(org, c.State); err != nil {
-			return fmt.Errorf("the org's state cannot be kept in %s: %w", c.State, err)
+			return printed, fmt.Errorf("the org's state cannot be kept in %s: %w", c.State, err)
 		}
 	}
-	out.printf("eca: stopped after %s\n", plural(int(served.Load()), "request"))
-	return nil
+	e.line("eca: stopped after %s", plural(int(served.Load()), "request"))
+	return printed, nil
 }

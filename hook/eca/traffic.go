@@ -17,20 +17,21 @@ import (
 // traffic counts the requests of a run and, with --verbose, prints them. It
 // prints no header and no body, which hold the token.
 type traffic struct {
-	out      *output
+	verbose  bool
 	line     func(string) // prints a line
 	requests atomic.Int64
+	retries  atomic.Int64
 	base     *http.Transport
 }
 
 // newTraffic returns the traffic of a run, which prints its lines with line.
-func newTraffic(out *output, line func(string)) *traffic {
-	return &traffic{out: out, line: line, base: salesforce.NewTransport()}
+func newTraffic(verbose bool, line func(string)) *traffic {
+	return &traffic{verbose: verbose, line: line, base: salesforce.NewTransport()}
 }
 
 // retrying says that a failure is retried.
 func (t *traffic) retrying(failure error, wait time.Duration) {
-	t.out.retries.Add(1)
+	t.retries.Add(1)
 	t.line(fmt.Sprintf("%s; trying again in %s", oneLine(failure.Error()), duration(wait)))
 }
 
@@ -76,12 +77,15 @@ func (t *traffic) close() { t.base.CloseIdleConnections() }
 
 func (t *traffic) count() int { return int(t.requests.Load()) }
 
+// retried returns how often something was tried again.
+func (t *traffic) retried() int { return int(t.retries.Load()) }
+
 // RoundTrip sends one request.
 func (t *traffic) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.requests.Add(1)
 	started := time.Now()
 	resp, err := t.base.RoundTrip(r)
-	if t.out.verbose {
+	if t.verbose {
 		outcome := "no answer"
 		if err == nil {
 			outcome = fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)) // the org's own words may hold anything

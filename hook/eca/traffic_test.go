@@ -125,7 +125,7 @@ func TestSpareConnectionsAskNothing(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 	defer server.Close()
 	for range 200 {
-		traffic := newTraffic(&output{}, nil)
+		traffic := newTraffic(false, nil)
 		traffic.open(server.URL)
 		resp, err := traffic.client().Get(server.URL)
 		if err != nil {

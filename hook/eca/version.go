@@ -1,6 +1,27 @@
 package main
 
-import "runtime/debug"
+import (
+	"context"
+	"runtime"
+	"runtime/debug"
+)
+
+type versionCmd struct{}
+
+// versionResult is what --json says of this binary.
+type versionResult struct {
+	outcome
+	Version string `json:"version"`
+	Go      string `json:"go"` // that it was built with
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
+func (versionCmd) run(_ context.Context, e *env) (result, error) {
+	v := &versionResult{Version: version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	e.line("eca %s (%s, %s/%s)", v.Version, v.Go, v.OS, v.Arch)
+	return v, nil
+}
 
 // version is what the build recorded: the module's version, or the commit that
 // it was built from.

@@ -106,7 +106,7 @@ func (s *Source) search() ([]searched, error) {
 }
 
 // policies returns the OAuth policies that sfp is about to deploy for the apps. That there are
-// none is no error, an artifact that cannot be opened is a warning; that an aliasfied package
+// none is not an error, an artifact that cannot be opened is a warning; that an aliasfied package
 // with policies for one of the apps has no folder for this org is one.
 func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
 	var all []Policies
@@ -258,7 +258,7 @@ func (p searched) read(folders []string, headers []Header, applies bool) (Polici
 		found.oauth = append(found.oauth, policiesFile{Component: f.Component, File: p.path(f.File), Package: p.Name, Ignored: ignored})
 	}
 	for _, f := range p.Deployed(folders, eca.PluginPolicies) {
-		// A broken one is not this run's business.
+		// A broken one does not matter here.
 		if c, err := f.Strict(); err == nil && isOf(f, headers) && !ignore.Ignores(f.File) {
 			found.plugins = append(found.plugins, c)
 		}

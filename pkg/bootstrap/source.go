@@ -202,7 +202,7 @@ func (s *Source) headers(target Target) ([]Header, error) {
 		dirs := []string{p.Path}
 		if p.Aliasfy {
 			if s.location.Package == "" && !s.hasHeaders(p, target) {
-				continue // of a whole project, a package without any app is none of this run's business
+				continue // of a whole project, a package without any app does not matter here
 			}
 			var err error
 			if dirs, err = target.folders(s.own, p); err != nil {
@@ -247,8 +247,7 @@ func (s *Source) headers(target Target) ([]Header, error) {
 }
 
 // stated returns what a deployment of folders brings of apps beside their headers, by app and
-// type: an app can be deployed as source as a whole. A file that cannot be made out is not this
-// run's business.
+// type: an app can be deployed as source as a whole. A file that cannot be made out does not matter here.
 func (s *Source) stated(dirs []string, ignore *sfp.Ignore) map[string]map[string]*metadata.Component {
 	stated := make(map[string]map[string]*metadata.Component)
 	for _, typ := range append(slices.Clone(types), eca.OAuthPolicies) {

@@ -24,7 +24,7 @@ type Target struct {
 	Username string
 	Alias    string // "" where the org has none
 	// Kind decides whether the folder default serves the org, and whether the user of a
-	// scratch org is filled in. An org of an unknown kind is no sandbox.
+	// scratch org is filled in. An org of an unknown kind counts as production.
 	Kind salesforce.Kind
 	// DomainURL is the org's own domain, like https://example.my.salesforce.com.
 	DomainURL string

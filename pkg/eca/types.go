@@ -82,7 +82,7 @@ func checkScope(scope string) error {
 	return nil
 }
 
-// checkCallback catches what is no URL. A placeholder may stand for its beginning.
+// checkCallback catches what is not a URL. A placeholder may stand for its beginning.
 func checkCallback(item string) error {
 	if u, err := url.Parse(item); err != nil || u.Scheme == "" && !strings.HasPrefix(item, "{") {
 		return fmt.Errorf("%q is not a URL", item)

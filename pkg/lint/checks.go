@@ -35,7 +35,7 @@ func (l *linter) checkContent(file string, data []byte) {
 		l.note(finding.Finding{
 			Rule: "secret-in-source", Level: finding.Error, File: file, Line: 1 + bytes.Count(data[:at[0]], []byte("\n")),
 			Problem: "holds a private key", Fix: "remove it from the repository and its history, and replace the key pair",
-		})
+		}, nil)
 	}
 	if typ != nil || !bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))), []byte("<")) {
 		return
@@ -132,9 +132,9 @@ func (l *linter) checkApp(c component) {
 	settings, whole := l.whole(header.FullName)
 	switch {
 	case c.index < header.index:
-		l.add("package-order", finding.Error, sfp.ProjectFile, l.atPackage(c.pkg), fmt.Sprintf("the package %s with policies of %s comes before %s with its header", c.pkg.Name, header.FullName, header.pkg.Name), "put it behind that package")
+		l.addPackage("package-order", finding.Error, c.pkg, fmt.Sprintf("the package %s with policies of %s comes before %s with its header", c.pkg.Name, header.FullName, header.pkg.Name), "put it behind that package")
 	case whole && c.index < settings.index && c.Type == eca.OAuthPolicies:
-		l.add("package-order", finding.Error, sfp.ProjectFile, l.atPackage(c.pkg), fmt.Sprintf("the package %s with OAuth policies of %s comes before %s with its OAuth settings", c.pkg.Name, header.FullName, settings.pkg.Name), "put it behind that package")
+		l.addPackage("package-order", finding.Error, c.pkg, fmt.Sprintf("the package %s with OAuth policies of %s comes before %s with its OAuth settings", c.pkg.Name, header.FullName, settings.pkg.Name), "put it behind that package")
 	case whole:
 	case c.index == header.index && c.Type == eca.OAuthPolicies && isLocal(header):
 		l.add("package-order", finding.Error, c.file, c.Type, fmt.Sprintf("the OAuth policies of %s are deployed together with its header, before its OAuth is enabled, and the platform says The OAuth settings are missing for this external client app", header.FullName), "move them to an aliasfied package behind "+header.pkg.Name)
@@ -178,7 +178,7 @@ func (l *linter) checkScript(h component) bool {
 		return true
 	}
 	if _, whole := l.whole(h.FullName); isLocal(h) && !whole && !l.linked(h.FullName) {
-		l.add("script-not-wired", level, sfp.ProjectFile, l.atPackage(h.pkg), fmt.Sprintf("the package %s with the Local app %s %s, so that nothing enables its OAuth", h.pkg.Name, h.FullName, problem), fix)
+		l.addPackage("script-not-wired", level, h.pkg, fmt.Sprintf("the package %s with the Local app %s %s, so that nothing enables its OAuth", h.pkg.Name, h.FullName, problem), fix)
 	}
 	return false
 }
@@ -236,7 +236,7 @@ func (l *linter) checkLinks() {
 		case link == "":
 			l.add("settings-without-link", finding.Error, c.file, c.Type, "OAuth settings without an oauthLink, and without global OAuth settings in the same package, break the app's OAuth for good where they are deployed", "remove the file and state oauthSettings in plugins.eca, or add the app's global OAuth settings; of a Packaged app, retrieve it with its oauthLink")
 		case orgOf(link) == "":
-			l.add("bad-link", finding.Error, c.file, "oauthLink", "is no link that the platform makes: an org's ID, a colon, and a record's ID that begins with 888", "retrieve it from the org that has the consumer")
+			l.add("bad-link", finding.Error, c.file, "oauthLink", "is not a link that the platform makes: an org's ID, a colon, and a record's ID that begins with 888", "retrieve it from the org that has the consumer")
 		default:
 			if h, ok := l.header(eca.App(c.Component)); ok && isLocal(h) {
 				fix := "remove the file and state oauthSettings in plugins.eca"
@@ -251,7 +251,7 @@ func (l *linter) checkLinks() {
 		_, whole := l.beside(c, eca.OAuthSettings)
 		switch {
 		case l.packaged(eca.App(c.Component)):
-			l.add("global-settings-in-source", finding.Error, c.file, c.Type, "global OAuth settings are no part of a package; deployed as source, those of a Packaged app are refused on scratch orgs", "remove the file: the app gets its consumer by the oauthLink of its OAuth settings")
+			l.add("global-settings-in-source", finding.Error, c.file, c.Type, "global OAuth settings cannot be in a package; deployed as source, those of a Packaged app are refused on scratch orgs", "remove the file: the app gets its consumer by the oauthLink of its OAuth settings")
 		case !whole:
 			l.add("global-settings-in-source", finding.Error, c.file, c.Type, "global OAuth settings without the app's OAuth settings in the same package are refused, and the platform says The external client app configured in your global OAuth Settings doesn't have a valid OAuth settings configuration.", "remove the file and state globalOauthSettings in plugins.eca, or add the app's OAuth settings")
 		default:
@@ -440,7 +440,7 @@ func (l *linter) checkFolders() {
 		case err == nil && slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(used, f+"/") || strings.HasPrefix(f, used+"/") }):
 			l.add("no-default", finding.Error, used, "", "sfp takes this directory, which is part of other environments or holds them, for default, and deploys it to every sandbox and scratch org without a folder of its own", "add default to the package, with client credentials off, in a place that comes before")
 		case err != nil:
-			l.add("no-default", finding.Warning, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the aliasfied package %s has no folder default, so that its deployment fails on every sandbox and scratch org without a folder of its own", p.Name), "add default, with client credentials off")
+			l.addPackage("no-default", finding.Warning, p, fmt.Sprintf("the aliasfied package %s has no folder default, so that its deployment fails on every sandbox and scratch org without a folder of its own", p.Name), "add default, with client credentials off")
 		}
 	}
 }

@@ -16,8 +16,8 @@ import (
 // lines finds the lines of a file in which something stands.
 type lines struct {
 	data []byte
-	xml  *xmlquery.Node // the root element, nil where it is no XML
-	json *hujson.Value  // nil where it is no JSON
+	xml  *xmlquery.Node // the root element, nil where it is not XML
+	json *hujson.Value  // nil where it is not JSON
 }
 
 func (l *linter) linesOf(file string) *lines {

@@ -40,7 +40,7 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 			return nil, err
 		}
 		l.add("settings", finding.Error, sfp.ProjectFile, settingPath(projectErr.Err), projectErr.Err.Error(), "correct it; nothing else was looked at")
-		return l.findings, nil
+		return l.all("."), nil
 	}
 	l.project = project
 	var dirs []string
@@ -72,13 +72,20 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	if v := project.SourceAPIVersion; v != 0 && v < eca.MinVersion {
 		l.add("settings", finding.Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, and External Client Apps with policies need %s", v, eca.MinVersion), "raise it")
 	}
-	if !slices.ContainsFunc(l.findings, func(f finding.Finding) bool { return f.Level == finding.Error }) {
+	if !slices.ContainsFunc(l.findings, func(f found) bool { return f.Level == finding.Error }) {
 		l.checkSettings()
 	}
-	findings := slices.DeleteFunc(l.findings, func(f finding.Finding) bool {
-		return under != "." && f.File != under && !strings.HasPrefix(f.File, under+"/")
-	})
-	return finding.Sort(findings), nil
+	return l.all(under), nil
+}
+
+// all returns what was found within a directory, in order.
+func (l *linter) all(under string) (findings []finding.Finding) {
+	for _, f := range l.findings {
+		if f.within(under) {
+			findings = append(findings, f.Finding)
+		}
+	}
+	return finding.Sort(findings)
 }
 
 // linter is one run over a project.
@@ -91,7 +98,20 @@ type linter struct {
 	broken     []brokenFile    // policies among them
 	malformed  map[string]bool // apps whose header cannot be made out or is not deployed, folded
 	lines      map[string]*lines
-	findings   []finding.Finding
+	findings   []found
+}
+
+// found is a finding, and the package that one about the project file is about.
+type found struct {
+	finding.Finding
+	pkg *sfp.Package
+}
+
+// within reports whether a finding is about a directory of the project or what is below it, or
+// about a package that the directory is in.
+func (f found) within(dir string) bool {
+	inside := func(a, b string) bool { return b == "." || a == b || strings.HasPrefix(a, b+"/") }
+	return inside(f.File, dir) || f.pkg != nil && (inside(f.pkg.Path, dir) || inside(dir, f.pkg.Path))
 }
 
 // component is a component in the source.
@@ -114,7 +134,7 @@ func (c component) environment() string {
 // add notes a finding in a file. at is the path of an element, with dots, or that
 // of a JSON value, like packageDirectories[0].path; "" is the file as a whole.
 func (l *linter) add(rule string, level finding.Level, file, at, problem, fix string) {
-	l.note(finding.Finding{Rule: rule, Level: level, File: file, Line: l.line(file, at, problem), Problem: problem, Fix: fix})
+	l.note(finding.Finding{Rule: rule, Level: level, File: file, Line: l.line(file, at, problem), Problem: problem, Fix: fix}, nil)
 }
 
 // addFinding notes a finding about a component.
@@ -124,13 +144,13 @@ func (l *linter) addFinding(c component, f finding.Finding) {
 		at = "isClientCredentialsFlowEnabled" // which demands the element that is missing
 	}
 	f.File, f.Line = c.file, l.line(c.file, at, f.Problem)
-	l.note(f)
+	l.note(f, nil)
 }
 
-func (l *linter) note(f finding.Finding) {
+func (l *linter) note(f finding.Finding, p *sfp.Package) {
 	if len(l.findings) < maxFindings {
 		f.Problem, f.Fix = words.Clip(f.Problem), words.Clip(f.Fix)
-		l.findings = append(l.findings, f)
+		l.findings = append(l.findings, found{f, p})
 	}
 }
 
@@ -146,14 +166,15 @@ func settingPath(err error) string {
 	return ""
 }
 
-// atPackage returns the path of a package in the project file.
-func (l *linter) atPackage(p *sfp.Package) string {
+// addPackage notes a finding about a package in the project file.
+func (l *linter) addPackage(rule string, level finding.Level, p *sfp.Package, problem, fix string) {
+	at := ""
 	for i := range l.project.Packages {
 		if &l.project.Packages[i] == p {
-			return fmt.Sprintf("packageDirectories[%d]", i)
+			at = fmt.Sprintf("packageDirectories[%d]", i)
 		}
 	}
-	return ""
+	l.note(finding.Finding{Rule: rule, Level: level, File: sfp.ProjectFile, Line: l.line(sfp.ProjectFile, at, problem), Problem: problem, Fix: fix}, p)
 }
 
 // maxScanned bounds the files that are searched for keys.
@@ -165,7 +186,7 @@ func (l *linter) read(index int, p *sfp.Package) {
 		l.add("unreadable", finding.Warning, file, "", "cannot be read, so it was not looked at", "make it readable")
 	}
 	if info, err := fs.Stat(l.fsys, p.Path); err != nil || !info.IsDir() {
-		l.add("settings", finding.Error, sfp.ProjectFile, l.atPackage(p), fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name), "make it, or remove the package")
+		l.addPackage("settings", finding.Error, p, fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name), "make it, or remove the package")
 		return
 	}
 	for _, dir := range l.source.Unreadable() {

@@ -144,7 +144,7 @@ func TestRules(t *testing.T) {
 			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0", "replacements": [{"glob": "src/**", "stringToReplace": "${RUN_AS}", "replaceWithEnv": "RUN_AS"}]}`}), nil},
 		{"a whole app as it was retrieved", whole().with(files{wholeOAuth: oauth("App", link), wholePolicies: policies("App", strict+"\n<isNamedUserJwtEnabled>false</isNamedUserJwtEnabled>")}), []string{
 			"unknown-element warning " + wholePolicies + ":3 is deprecated", "settings-without-link warning " + wholeOAuth + ":2 remove the element"}},
-		{"global settings of a Packaged app", packaged().with(files{"src/def/A.ecaGlblOauth-meta.xml": whole()[wholeGlobal]}), []string{"global-settings-in-source error src/def/A.ecaGlblOauth-meta.xml:1 no part of a package"}},
+		{"global settings of a Packaged app", packaged().with(files{"src/def/A.ecaGlblOauth-meta.xml": whole()[wholeGlobal]}), []string{"global-settings-in-source error src/def/A.ecaGlblOauth-meta.xml:1 cannot be in a package"}},
 		{"packaged", packaged(), nil},
 		{"OAuth settings of a Local app", sound().with(files{"src/def/x/App_oauth.ecaOauth-meta.xml": oauth("App", "")}), []string{"settings-without-link error src/def/x/App_oauth.ecaOauth-meta.xml:1 oauthSettings"}},
 		{"link of a Local app", sound().with(files{"src/def/x/App_oauth.ecaOauth-meta.xml": oauth("App", link)}), []string{"settings-without-link warning src/def/x/App_oauth.ecaOauth-meta.xml:2 Local"}},

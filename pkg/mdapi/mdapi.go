@@ -89,7 +89,7 @@ func (c *Client) Upsert(ctx context.Context, components []*metadata.Component) (
 }
 
 // Read returns the components of a type that exist under the given names, in no
-// particular order. A name that does not exist is no error, its component is
+// particular order. A name that does not exist is not an error; its component is
 // missing from the result. Calls carry up to MaxComponents names and run in
 // parallel.
 func (c *Client) Read(ctx context.Context, typ string, fullNames ...string) ([]*metadata.Component, error) {
@@ -104,7 +104,7 @@ func (c *Client) Read(ctx context.Context, typ string, fullNames ...string) ([]*
 
 // List returns the components of the given types that the org lists, in no
 // particular order. Calls carry up to MaxQueries types and run in parallel. For
-// the types of External Client Apps an empty list is no proof that nothing
+// the types of External Client Apps an empty list does not prove that nothing
 // exists; Read is.
 func (c *Client) List(ctx context.Context, types ...string) ([]FileProperties, error) {
 	return inParallel(ctx, types, MaxQueries, func(ctx context.Context, types []string) ([]FileProperties, error) {

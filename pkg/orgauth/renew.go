@@ -193,7 +193,7 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (sale
 			return none, fmt.Errorf("%s answered without a token", try.login)
 		}
 		if err == nil && strings.ContainsFunc(granted.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return none, fmt.Errorf("%s answered with something that is no token", try.login)
+			return none, fmt.Errorf("%s answered with something that is not a token", try.login)
 		}
 		if err == nil {
 			return salesforce.NewSecret(granted.AccessToken), sameInstance(session, granted)

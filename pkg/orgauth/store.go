@@ -148,7 +148,7 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 
 // known is what the file of a login tells of it.
 func (l login) known(username, alias string) Login {
-	version, _ := apiversion.Parse(l.InstanceAPIVersion) // what is no version is none
+	version, _ := apiversion.Parse(l.InstanceAPIVersion) // what is not a version counts as none
 	return Login{Username: username, Alias: alias, OrgID: l.OrgID, Kind: l.kind(), Version: version}
 }
 

@@ -96,7 +96,7 @@ func (c Config) Check() error {
 	case strings.ContainsFunc(c.Label+c.ContactEmail, unicode.IsControl):
 		return errors.New("label and address cannot hold control characters or line breaks")
 	case !strings.Contains(c.ContactEmail, "@"):
-		return fmt.Errorf("%q is no e-mail address, and the app needs one of a contact", c.ContactEmail)
+		return fmt.Errorf("%q is not an e-mail address, and the app needs that of a contact", c.ContactEmail)
 	}
 	seen := make(map[string]bool)
 	for _, e := range c.Environments {
@@ -108,7 +108,7 @@ func (c Config) Check() error {
 		case seen[strings.ToLower(e.Alias)]:
 			return fmt.Errorf("the environment %s is there twice", e.Alias)
 		case e.RunAsUser != "" && !username.MatchString(e.RunAsUser):
-			return fmt.Errorf("%q is no Salesforce username", e.RunAsUser)
+			return fmt.Errorf("%q is not a Salesforce username", e.RunAsUser)
 		}
 		seen[strings.ToLower(e.Alias)] = true
 	}
@@ -215,7 +215,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		}
 		files = append(files, File{Path: script, Content: content, Mode: 0o755})
 	} else if content, err := fs.ReadFile(fsys, script); err != nil {
-		return nil, fmt.Errorf("%s cannot be made: something in its path is no directory of the project", script)
+		return nil, fmt.Errorf("%s cannot be made: something in its path is not a directory of the project", script)
 	} else if !eca.CallsHook(content) {
 		return nil, fmt.Errorf("%s is there already, and is not the script that calls eca; nothing is overwritten", script)
 	}
@@ -227,7 +227,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		if _, err := fs.Lstat(fsys, files[i].Path); err == nil {
 			inTheWay = append(inTheWay, files[i].Path)
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s cannot be made: something in its path is no directory of the project", files[i].Path)
+			return nil, fmt.Errorf("%s cannot be made: something in its path is not a directory of the project", files[i].Path)
 		}
 	}
 	if len(inTheWay) > 0 {
@@ -275,7 +275,7 @@ type folder struct {
 func existingFolders(fsys fs.FS, source *eca.Source, config Config) (folders []folder, others []File, err error) {
 	info, err := fs.Stat(fsys, config.Policies)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
-		return nil, nil, fmt.Errorf("%s cannot be read: it is no directory of the project", config.Policies)
+		return nil, nil, fmt.Errorf("%s cannot be read: it is not a directory of the project", config.Policies)
 	}
 	there := make(map[string]string) // directories by alias
 	var inDefault []string           // policies
@@ -368,7 +368,7 @@ func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sf
 			p := project.Packages[there]
 			switch {
 			case p.Name == "":
-				return nil, fmt.Errorf("the directory %s is in %s already, and is no package of sfp", wanted.Path, sfp.ProjectFile)
+				return nil, fmt.Errorf("the directory %s is in %s already, and is not a package of sfp", wanted.Path, sfp.ProjectFile)
 			case p.Aliasfy != wanted.Aliasfy:
 				return nil, fmt.Errorf("the package %s is there already, and is to be aliasfied for policies only", p.Name)
 			case wanted.PostDeploymentScript != "" && path.Clean(p.Script) != script:

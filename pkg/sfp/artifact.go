@@ -73,7 +73,7 @@ func OpenArtifact(file string, matters func(name string) bool) (*Artifact, error
 		return nil, fmt.Errorf("%s is not named like an artifact of sfp build", file)
 	}
 	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("the artifact %s is no regular file", file)
+		return nil, fmt.Errorf("the artifact %s is not a regular file", file)
 	}
 	a := &Artifact{Package: match[1], Version: match[2], File: file}
 	top := a.Package + "_sfpowerscripts_artifact"

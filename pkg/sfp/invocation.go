@@ -123,7 +123,7 @@ func check(i Invocation, names []string) (Invocation, error) {
 	// Every Salesforce username has the form of an e-mail address. One that has
 	// not shows that the arguments are not in sfp's order.
 	if !strings.Contains(i.Username, "@") {
-		return Invocation{}, fmt.Errorf("%s is %q, which is no Salesforce username; sfp hands over %s", names[0], i.Username, forms)
+		return Invocation{}, fmt.Errorf("%s is %q, which is not a Salesforce username; sfp hands over %s", names[0], i.Username, forms)
 	}
 	if i.Alias == i.Username {
 		i.Alias = ""

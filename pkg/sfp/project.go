@@ -38,7 +38,7 @@ type Project struct {
 
 // Package is one entry of packageDirectories.
 type Package struct {
-	Name      string // "" for a directory that is no package
+	Name      string // "" for a directory that is not a package
 	Path      string // cleaned, with slashes, relative to the project
 	Type      string // sfp's: source, unlocked, data, …; "" where the file has none
 	Aliasfy   bool   // the org's alias chooses a folder, see ResolveAlias

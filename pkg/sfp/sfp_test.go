@@ -58,7 +58,7 @@ func TestParseInvocationErrors(t *testing.T) {
 		{[]string{"a", "b@x", "c", "d"}, nil, "this call has 4 arguments"},
 		{[]string{"p", "a@x", "uat", "/my", "path/source", "src"}, nil, "sfp quotes nothing"},
 		{[]string{"p", "a@x", "uat", "", "src"}, nil, "the source directory is missing"},
-		{[]string{"p", "uat", "uat", "s", "src"}, nil, `the username is "uat", which is no Salesforce username`},
+		{[]string{"p", "uat", "uat", "s", "src"}, nil, `the username is "uat", which is not a Salesforce username`},
 		{[]string{"a@x", "hub@x", "maybe"}, nil, `the deployment status is "maybe"`},
 		{[]string{"p", "a@x", "u\nat", "s", "src"}, nil, "the alias holds a line break"},
 		{nil, map[string]string{EnvPackage: "p", EnvSource: "s", EnvPackageDirectory: "d"}, EnvUsername + " is missing"},

@@ -126,7 +126,7 @@ func (o *Org) query(q string, columns bool) (any, *restError) {
 		return nil, &restError{http.StatusBadRequest, "INVALID_TYPE", fmt.Sprintf("sObject type '%s' is not supported.", object)}
 	}
 	if where != "" {
-		// What stands in a literal is no part of the condition.
+		// What stands in a literal is not part of the condition.
 		var literals []string
 		where = quoted.ReplaceAllStringFunc(where, func(l string) string {
 			literals = append(literals, l)

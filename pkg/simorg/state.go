@@ -66,10 +66,10 @@ func (o *Org) Load(r io.Reader) error {
 	var s savedState
 	d := json.NewDecoder(r)
 	if err := d.Decode(&s); err != nil {
-		return fmt.Errorf("this is no state of a simulated org: %w", err)
+		return fmt.Errorf("this is not the state of a simulated org: %w", err)
 	}
 	if _, err := d.Token(); err != io.EOF || s.Org == "" || s.Token == "" || s.Sessions == nil || slices.ContainsFunc(slices.Concat(s.Artifacts, s.Access, s.Assignments), func(r row) bool { return r == nil }) {
-		return errors.New("this is no state of a simulated org")
+		return errors.New("this is not the state of a simulated org")
 	}
 	if s.Kind != o.config.Kind {
 		return fmt.Errorf("this is the state of a %s org, not of a %s one", s.Kind, o.config.Kind)

@@ -11,7 +11,7 @@ import (
 )
 
 // ErrIrregular says that a name leads to no regular file.
-var ErrIrregular = errors.New("is no regular file")
+var ErrIrregular = errors.New("is not a regular file")
 
 // Read returns the content of a file of up to max bytes.
 func Read(name string, max int64) ([]byte, error) {

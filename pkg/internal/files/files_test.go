@@ -44,7 +44,7 @@ func TestDir(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, "big"), files.MaxFile+1); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"pipe": "no regular file", "out": "escapes", "big": "larger than 16 MiB", "d": "is a directory"} {
+	for name, want := range map[string]string{"pipe": "not a regular file", "out": "escapes", "big": "larger than 16 MiB", "d": "is a directory"} {
 		if _, err := fs.ReadFile(fsys, name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}

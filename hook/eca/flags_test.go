@@ -12,7 +12,7 @@ func TestAttemptTimeout(t *testing.T) {
 		time.Hour: 2 * time.Minute, 10 * time.Minute: 2 * time.Minute, time.Minute: 12 * time.Second,
 		10 * time.Second: 5 * time.Second, time.Second: 5 * time.Second,
 	} {
-		if got := attemptTimeout(run); got != want {
+		if got := (&callFlags{Timeout: run}).attemptTimeout(); got != want {
 			t.Errorf("of a run of %s, an attempt may take %s, want %s", run, got, want)
 		}
 	}

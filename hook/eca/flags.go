@@ -1,0 +1,71 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// callFlags are the flags of commands that call an org.
+type callFlags struct {
+	Verbose    bool          `short:"v" from:"ECA_VERBOSE" help:"Also print each request, and each field of what is created."`
+	APIVersion string        `name:"api-version" placeholder:"NN.0" help:"API version to use. Otherwise SF_ORG_API_VERSION, then the version that sf saw the org with, then the project's sourceApiVersion."`
+	Timeout    time.Duration `default:"10m" from:"ECA_TIMEOUT" help:"Give up on an org after this long."`
+	RetryFor   time.Duration `name:"retry-for" default:"1m" from:"ECA_RETRY_FOR" help:"Keep retrying transient failures (dropped connections, busy servers, locked records) for up to this long. 0 disables retries."`
+}
+
+func (f *callFlags) check() error {
+	if f.Timeout <= 0 {
+		return usageError{errors.New("--timeout must be positive")}
+	}
+	if f.RetryFor < 0 {
+		return usageError{errors.New("--retry-for must not be negative")}
+	}
+	return nil
+}
+
+// attemptTimeout returns how long one attempt of a call may take: a fifth of the time of the
+// run, so that an org that accepts a call and never answers is tried again, but no less than an
+// org may well need.
+func (f *callFlags) attemptTimeout() time.Duration {
+	return min(salesforce.DefaultTimeout, max(f.Timeout/5, 5*time.Second))
+}
+
+// orgFlags name the orgs that a command works on.
+type orgFlags struct {
+	TargetOrg  []string `short:"o" sep:"none" placeholder:"ORG" help:"Alias or username of the org; can be repeated. Otherwise sf's default: SF_TARGET_ORG, then target-org of the project, then of the user."`
+	Orgs       string   `placeholder:"FILE" help:"File with further orgs, one a line, or the output of sf org list --json. - reads standard input."`
+	AllScratch bool     `name:"all-scratch" help:"All scratch orgs that sf is logged in to and that have not expired."`
+	Jobs       int      `default:"16" help:"How many orgs are worked on at once."`
+	FailFast   bool     `name:"fail-fast" help:"After an org fails, begin no further one."`
+}
+
+// several reports whether the command works on a fleet.
+func (f *orgFlags) several(orgs []string) bool { return len(orgs) > 1 || f.Orgs != "" || f.AllScratch }
+
+// policyFlags say where the policies of the environment are, and who brings them.
+type policyFlags struct {
+	Policies  string `placeholder:"DIR" from:"ECA_POLICIES" help:"Directory with the policies of this environment, instead of looking for them."`
+	Artifacts string `placeholder:"DIR" from:"ECA_ARTIFACTS" help:"Directory with sfp's artifacts, where the package with the policies is looked for before the project. Otherwise artifacts, if that exists."`
+
+	ApplyPolicies bool `name:"apply-policies" from:"ECA_APPLY_POLICIES" help:"Also bring the environment's OAuth policies to the org, under the name that the org has them. Otherwise applyPolicies of plugins.eca decides."`
+}
+
+// artifacts returns the directory with artifacts, "" where there is none. base is
+// where the one that nobody names is looked for.
+func (f *policyFlags) artifacts(base string) (string, error) {
+	dir := cmp.Or(f.Artifacts, filepath.Join(base, "artifacts"))
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && info.IsDir():
+		return dir, nil
+	case f.Artifacts == "":
+		return "", nil
+	}
+	return "", usageError{fmt.Errorf("--artifacts: %s is not a directory", dir)}
+}

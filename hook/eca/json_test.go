@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/rogpeppe/go-internal/diff"
+
+	"github.com/ecakit/ecakit"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/simorg"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// varying is what differs from run to run, and what stands for it in golden files.
+var varying = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "http://ORG"},
+	{regexp.MustCompile(`"seconds": [\d.e-]+`), `"seconds": 0`},
+	{regexp.MustCompile(`"requests": [1-9]\d*`), `"requests": 1`},
+	{regexp.MustCompile(`00D[A-Za-z0-9]{15}`), "00DORG"},
+	{regexp.MustCompile(`00D[A-Za-z0-9]+!\S+"`), `TOKEN"`},
+	{regexp.MustCompile(`"accessToken": "[^"]*"`), `"accessToken": "TOKEN"`},
+	{regexp.MustCompile(`3MVG9…\w+`), "3MVG9…key"},
+	{regexp.MustCompile(`"version": "(devel|v|unknown)[^"]*"`), `"version": "VERSION"`},
+	{regexp.MustCompile(`"(go|os|arch)": "[^"]*"`), `"$1": "X"`},
+	{regexp.MustCompile(`[^" ]*eca-demo-\d+`), "DEMO"},
+	{regexp.MustCompile(`in \d+ ms|in \d\.\d s`), "in 0 ms"},
+}
+
+// TestJSONOfEachCommand holds what each command prints with --json, which programs rely on,
+// against golden files.
+func TestJSONOfEachCommand(t *testing.T) {
+	dir := t.TempDir()
+	project := filepath.Join(dir, "project")
+	if err := os.CopyFS(project, ecakit.Sample); err != nil {
+		t.Fatal(err)
+	}
+	wrong := filepath.Join(dir, "wrong")
+	if err := os.CopyFS(wrong, ecakit.Sample); err != nil {
+		t.Fatal(err)
+	}
+	policies := filepath.Join(wrong, "testdata/eca-policies/uat/extlClntAppOauthPolicies/ErpConnector_oauthPlcy.ecaOauthPlcy-meta.xml")
+	data, err := os.ReadFile(policies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(policies, bytes.ReplaceAll(data, []byte("integration@example.com.uat"), []byte("gone@example.com")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(dir, "broken")
+	if err := os.CopyFS(broken, ecakit.Sample); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(broken, "testdata/eca-policies/uat/extlClntAppOauthPolicies/ErpConnector_oauthPlcy.ecaOauthPlcy-meta.xml"), bytes.ReplaceAll(data, []byte("label>"), []byte("lable>")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	sandbox := func(t *testing.T) *simorg.Server {
+		org := simorg.Start(simorg.Config{Username: "admin@example.com.uat", Users: []simorg.User{{Username: "integration@example.com.uat"}}})
+		t.Cleanup(org.Close)
+		if err := org.Deploy(ecakit.Sample, "testdata/eca-definition"); err != nil {
+			t.Fatal(err)
+		}
+		return org
+	}
+	seen := make(map[string]bool)
+	for _, test := range []struct {
+		golden string
+		args   string
+		noOrg  bool
+		times  int // how often it runs before it counts
+	}{
+		{golden: "version", args: "version", noOrg: true},
+		{golden: "usage", args: "--no-such-flag", noOrg: true},
+		{golden: "lint", args: "lint broken", noOrg: true},
+		{golden: "lint-explain", args: "lint --explain wrong-folder", noOrg: true},
+		{golden: "init", args: "init --app Other --contact-email a@example.com --definition testdata/other --policies testdata/other-policies --dry-run project", noOrg: true},
+		{golden: "demo", args: "demo", noOrg: true},
+		{golden: "hook", args: "hook eca-definition admin@example.com.uat uat project testdata/eca-definition"},
+		{golden: "hook-skipped", args: "hook admin@example.com.uat hub@example.com failed", noOrg: true},
+		{golden: "plan", args: "plan -o uat project"},
+		{golden: "bootstrap", args: "bootstrap -o uat project"},
+		{golden: "bootstrap-unchanged", args: "bootstrap -o uat project", times: 1},
+		{golden: "bootstrap-refused", args: "bootstrap -o uat wrong"},
+		{golden: "bootstrap-several", args: "bootstrap -o uat --all-scratch --jobs 1 project"},
+		{golden: "simulate", args: "simulate --username admin@example.com", noOrg: true},
+	} {
+		t.Run(test.golden, func(t *testing.T) {
+			home := t.TempDir()
+			variables := map[string]string{"SF_USE_GENERIC_UNIX_KEYCHAIN": "true"}
+			if !test.noOrg {
+				writeLogin(t, home, sandbox(t), "uat")
+			}
+			if test.golden == "bootstrap-several" {
+				empty := simorg.Start(simorg.Config{Kind: simorg.Scratch, Username: "scratch@example.com"}) // without the app's header
+				t.Cleanup(empty.Close)
+				writeLogin(t, home, empty, "")
+			}
+			var stdout, stderr bytes.Buffer
+			for range test.times + 1 {
+				stdout.Reset()
+				stderr.Reset()
+				getenv := func(name string) string { return variables[name] }
+				e := &env{
+					ui: &ui{stdout: &stdout, stderr: &stderr, started: time.Now()}, stdin: strings.NewReader(""), getenv: getenv, home: home,
+					store: sync.OnceValue(func() *orgauth.Store { return openStore(home, getenv) }),
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				if test.golden == "simulate" {
+					cancel() // it serves until it is interrupted
+				}
+				run(ctx, append([]string{"--json"}, strings.Fields(test.args)...), e)
+				cancel()
+			}
+			got := stdout.String()
+			for _, v := range varying {
+				got = v.pattern.ReplaceAllString(got, v.with)
+			}
+			if !json.Valid([]byte(got)) {
+				t.Fatalf("got no JSON document, but %s, and on standard error %s", got, &stderr)
+			}
+			golden := filepath.Join(projectRoot, "hook/eca/testdata/golden", test.golden+".json")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("got and want differ at:\n%s\nIf that is meant, write it with: go test ./hook/eca -run JSONOfEachCommand -update", diff.Diff("want", want, "got", []byte(got)))
+			}
+		})
+		name, _, _ := strings.Cut(test.args, " ")
+		seen[name] = true
+	}
+	for _, node := range kong.Must(new(cli), kong.Vars{"version": ""}).Model.Children {
+		if !seen[node.Name] {
+			t.Errorf("no golden file shows what %s prints with --json", node.Name)
+		}
+	}
+}
+
+// TestEveryCommandRuns: what kong parses can be run.
+func TestEveryCommandRuns(t *testing.T) {
+	for _, node := range kong.Must(new(cli), kong.Vars{"version": ""}).Model.Children {
+		if _, ok := node.Target.Addr().Interface().(command); !ok {
+			t.Errorf("%s is a %s, which is not a command", node.Name, reflect.TypeOf(node.Target.Interface()))
+		}
+	}
+}
+
+// projectRoot is the project's directory. Tests change the working directory.
+var projectRoot = func() string {
+	dir, err := filepath.Abs("../..")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}()
+
+// writeLogin writes a login of an org into sf's store below home, as a scratch org without an
+// alias where there is none.
+func writeLogin(t *testing.T, home string, org *simorg.Server, alias string) {
+	t.Helper()
+	store := filepath.Join(home, ".sfdx")
+	username := "admin@example.com.uat"
+	login := map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": org.URL, "accessToken": org.AccessToken(), "isSandbox": true, "isScratch": false, "instanceApiVersion": "65.0"}
+	if alias == "" {
+		username = "scratch@example.com"
+		login["username"], login["isScratch"], login["devHubUsername"], login["expirationDate"] = username, true, "hub@example.com", "2999-01-01"
+	}
+	data, err := json.Marshal(login)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(store, username+".json"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if alias != "" {
+		if err := os.WriteFile(filepath.Join(store, "alias.json"), []byte(`{"orgs": {"`+alias+`": "`+username+`"}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
