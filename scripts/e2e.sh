@@ -85,7 +85,7 @@ serve() {
 	done
 	[ -s "$work/$name.json" ] || fail "the simulated org $name does not start"
 }
-field() { "$node" -e 'console.log(JSON.parse(require("fs").readFileSync(process.argv[1])).server[process.argv[2]])' "$work/$1.json" "$2"; }
+field() { "$node" -e 'console.log(JSON.parse(require("fs").readFileSync(process.argv[1]))[process.argv[2]])' "$work/$1.json" "$2"; }
 # login NAME ALIAS: logs in to a simulated org with the real sf.
 login() {
 	SF_ACCESS_TOKEN=$(field "$1" accessToken) sf org login access-token --instance-url "$(field "$1" instanceUrl)" --no-prompt --alias "$2" >"$work/login.log" 2>&1 || fail "sf cannot log in to $1"
@@ -268,12 +268,12 @@ sleep 6
 if (cd "$work/sample" && HOME=$work/home3 PATH=$work/eca eca bootstrap -o jwt) >"$work/nosf.log" 2>&1; then fail "eca without sf succeeds"; fi
 has "$work/nosf.log" "could not be renewed (sf is not on this machine to renew it); log in again, for example with: sf org login web --alias jwt" "without sf, the message says so and how to log in again"
 
-step "a project from the README, in a fresh folder"
+step "the project of hook/README.md, in a fresh folder"
 fresh=$work/fresh
 mkdir -p "$fresh/scripts" "$fresh/src/eca-definition/externalClientApps"
 cp "$repo/scripts/bootstrap-eca-oauth.sh" "$fresh/scripts/"
-# The project file of the README, to the letter.
-awk '/"packageDirectories"/ { print "{"; on = 1 } on { print } on && /sourceApiVersion/ { print "}"; exit }' "$repo/README.md" >"$fresh/sfdx-project.json"
+# The project file of hook/README.md, to the letter.
+awk '/"packageDirectories"/ { print "{"; on = 1 } on { print } on && /sourceApiVersion/ { print "}"; exit }' "$repo/hook/README.md" >"$fresh/sfdx-project.json"
 printf '<ExternalClientApplication xmlns="http://soap.sforce.com/2006/04/metadata"><contactEmail>a@example.com</contactEmail><distributionState>Local</distributionState><label>My App</label></ExternalClientApplication>\n' >"$fresh/src/eca-definition/externalClientApps/MyApp.eca-meta.xml"
 for environment in default uat; do
 	mkdir -p "$fresh/src/eca-policies/$environment/extlClntAppOauthPolicies"

@@ -183,6 +183,7 @@ func (d *demo) hook(ctx context.Context, e *env) error {
 	// The session comes from the environment here, so that a demo needs no login.
 	world, ui := *e, *d.ui
 	world.ui, ui.started = &ui, time.Now()
+	world.home = "" // whatever sf knows does not matter here
 	world.getenv = func(name string) string {
 		switch name {
 		case "SF_ACCESS_TOKEN":

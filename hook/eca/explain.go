@@ -8,6 +8,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -62,7 +63,12 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	var answer *salesforce.Error
 	var noFolder *sfp.AliasError
 	var network *salesforce.NetworkError
+	unappliable, _ := errors.AsType[*bootstrap.UnappliablePoliciesError](err)
 	switch {
+	case errors.As(err, new(*bootstrap.AmbiguousPoliciesError)):
+		return "give the right directory with --policies"
+	case unappliable != nil && unappliable.Problem.Kind == metadata.NewerField:
+		return "or choose a later --api-version"
 	case errors.As(err, &noFolder):
 		return fmt.Sprintf("sfp would fail with the same words: add a directory %s to the package, or default, which serves sandboxes and scratch orgs, or name the org as one that the package has", noFolder.Alias)
 	case errors.As(err, &network):

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"flag"
 	"os"
@@ -10,15 +9,12 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/diff"
 
 	"github.com/ecakit/ecakit"
-	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -102,37 +98,23 @@ func TestJSONOfEachCommand(t *testing.T) {
 	} {
 		t.Run(test.golden, func(t *testing.T) {
 			home := t.TempDir()
-			variables := map[string]string{"SF_USE_GENERIC_UNIX_KEYCHAIN": "true"}
 			if !test.noOrg {
-				writeLogin(t, home, sandbox(t), "uat")
+				logIn(t, home, sandbox(t), "admin@example.com.uat", "uat", false)
 			}
 			if test.golden == "bootstrap-several" {
 				empty := simorg.Start(simorg.Config{Kind: simorg.Scratch, Username: "scratch@example.com"}) // without the app's header
 				t.Cleanup(empty.Close)
-				writeLogin(t, home, empty, "")
+				logIn(t, home, empty, "scratch@example.com", "", true)
 			}
-			var stdout, stderr bytes.Buffer
+			got, stderr := "", ""
 			for range test.times + 1 {
-				stdout.Reset()
-				stderr.Reset()
-				getenv := func(name string) string { return variables[name] }
-				e := &env{
-					ui: &ui{stdout: &stdout, stderr: &stderr, started: time.Now()}, stdin: strings.NewReader(""), getenv: getenv, home: home,
-					store: sync.OnceValue(func() *orgauth.Store { return openStore(home, getenv) }),
-				}
-				ctx, cancel := context.WithCancel(t.Context())
-				if test.golden == "simulate" {
-					cancel() // it serves until it is interrupted
-				}
-				run(ctx, append([]string{"--json"}, strings.Fields(test.args)...), e)
-				cancel()
+				_, got, stderr = execute(t, home, append([]string{"--json"}, strings.Fields(test.args)...)...)
 			}
-			got := stdout.String()
 			for _, v := range varying {
 				got = v.pattern.ReplaceAllString(got, v.with)
 			}
 			if !json.Valid([]byte(got)) {
-				t.Fatalf("got no JSON document, but %s, and on standard error %s", got, &stderr)
+				t.Fatalf("got no JSON document, but %s, and on standard error %s", got, stderr)
 			}
 			golden := filepath.Join(projectRoot, "hook/eca/testdata/golden", test.golden+".json")
 			if *update {
@@ -176,29 +158,34 @@ var projectRoot = func() string {
 	return dir
 }()
 
-// writeLogin writes a login of an org into sf's store below home, as a scratch org without an
-// alias where there is none.
-func writeLogin(t *testing.T, home string, org *simorg.Server, alias string) {
+// logIn writes a login to an org into sf's store below home.
+func logIn(t *testing.T, home string, org *simorg.Server, username, alias string, scratch bool) {
 	t.Helper()
 	store := filepath.Join(home, ".sfdx")
-	username := "admin@example.com.uat"
-	login := map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": org.URL, "accessToken": org.AccessToken(), "isSandbox": true, "isScratch": false, "instanceApiVersion": "65.0"}
-	if alias == "" {
-		username = "scratch@example.com"
-		login["username"], login["isScratch"], login["devHubUsername"], login["expirationDate"] = username, true, "hub@example.com", "2999-01-01"
+	login := map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": org.URL, "accessToken": org.AccessToken(), "isSandbox": !scratch, "isScratch": scratch, "instanceApiVersion": "65.0"}
+	if scratch {
+		login["devHubUsername"], login["expirationDate"] = "hub@example.com", "2999-01-01"
 	}
-	data, err := json.Marshal(login)
-	if err != nil {
-		t.Fatal(err)
+	aliases := struct {
+		Orgs map[string]string `json:"orgs"`
+	}{make(map[string]string)}
+	if data, err := os.ReadFile(filepath.Join(store, "alias.json")); err == nil {
+		if err := json.Unmarshal(data, &aliases); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if alias != "" {
+		aliases.Orgs[alias] = username
 	}
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(store, username+".json"), data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if alias != "" {
-		if err := os.WriteFile(filepath.Join(store, "alias.json"), []byte(`{"orgs": {"`+alias+`": "`+username+`"}}`), 0o600); err != nil {
+	for name, content := range map[string]any{username + ".json": login, "alias.json": aliases} {
+		data, err := json.Marshal(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(store, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -219,7 +219,7 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 		return nil
 	}
 	if len(app.policies) > 1 {
-		return fmt.Errorf("%s has OAuth policies in %s and in %s, and only one of them can be applied; give the right directory with --policies", app.Name, app.policies[0].File, app.policies[1].File)
+		return &AmbiguousPoliciesError{App: app.Name, Files: [2]string{app.policies[0].File, app.policies[1].File}}
 	}
 	file := app.policies[0]
 	if s.project.Replaces {
@@ -230,11 +230,7 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 		if problem.Kind == metadata.SecretValue || later && (problem.Kind == metadata.UnknownField || problem.Kind == metadata.WrongValue) {
 			continue
 		}
-		fix := problem.Fix
-		if problem.Kind == metadata.NewerField {
-			fix = "choose a later --api-version, or remove it"
-		}
-		return &metadata.SourceError{Path: file.File, Field: problem.Field, Err: fmt.Errorf("%w, so that the policies cannot be applied; %s", problem.Err, fix)}
+		return &UnappliablePoliciesError{File: file.File, Problem: problem}
 	}
 	filled := *file.Component
 	filled.Fields = nil
@@ -262,3 +258,27 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 	app.Wanted[eca.OAuthPolicies] = stated
 	return nil
 }
+
+// AmbiguousPoliciesError says that policies are to be applied, and an app has two files of them.
+type AmbiguousPoliciesError struct {
+	App   string
+	Files [2]string
+}
+
+func (e *AmbiguousPoliciesError) Error() string {
+	return fmt.Sprintf("%s has OAuth policies in %s and in %s, and only one of them can be applied", e.App, e.Files[0], e.Files[1])
+}
+
+// UnappliablePoliciesError says that policies are to be applied, and cannot be as the file has
+// them.
+type UnappliablePoliciesError struct {
+	File    string
+	Problem metadata.Problem
+}
+
+func (e *UnappliablePoliciesError) Error() string {
+	return fmt.Sprintf("%s: %s: %v, so the policies cannot be applied; %s", e.File, e.Problem.Field, e.Problem.Err, e.Problem.Fix)
+}
+
+// Unwrap returns what is wrong with the field.
+func (e *UnappliablePoliciesError) Unwrap() error { return e.Problem.Err }
