@@ -1,15 +1,18 @@
-// Package ecakit holds the files that eca carries along: the sample sfp project,
-// which eca demo runs, and the script that sfp runs after a deployment.
+// Package ecakit takes care of Salesforce External Client Apps, org by org. The library is
+// below pkg; its front door is bootstrap:
 //
-// The library is below pkg: bootstrap does the whole job, metadata, mdapi,
-// orgauth and sfp are its parts, and simorg is a simulated org to try them
-// against. The command is in hook/eca.
+//	source, err := bootstrap.Load(bootstrap.Location{Project: os.DirFS("."), Package: "eca-definition"})
+//	conn := &salesforce.Conn{InstanceURL: "https://acme.my.salesforce.com", Tokens: tokens}
+//	report, err := bootstrap.Run(ctx, conn, source, bootstrap.Options{Alias: "prod"})
+//
+// pkg/README.md lists the packages. The command eca is in hook/eca. This package holds the
+// files that the command carries along.
 package ecakit
 
 import "embed"
 
-// Sample is a small sfp project with an app's header, its settings, and its
-// policies for some environments. The project file is at its top.
+// Sample is a small sfp project with an app's header, its settings, its policies for some
+// environments, and the script that sfp runs after a deployment. The project file is at its top.
 //
 //go:embed sfdx-project.json testdata/eca-definition testdata/eca-policies scripts/bootstrap-eca-oauth.sh
 var Sample embed.FS

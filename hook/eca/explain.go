@@ -63,11 +63,11 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	var answer *salesforce.Error
 	var noFolder *sfp.AliasError
 	var network *salesforce.NetworkError
-	unappliable, _ := errors.AsType[*bootstrap.UnappliablePoliciesError](err)
+	policies, _ := errors.AsType[*bootstrap.PoliciesError](err)
 	switch {
-	case errors.As(err, new(*bootstrap.AmbiguousPoliciesError)):
+	case policies != nil && policies.Problem == nil:
 		return "give the right directory with --policies"
-	case unappliable != nil && unappliable.Problem.Kind == metadata.NewerField:
+	case policies != nil && policies.Problem.Kind == metadata.NewerField:
 		return "or choose a later --api-version"
 	case errors.As(err, &noFolder):
 		return fmt.Sprintf("sfp would fail with the same words: add a directory %s to the package, or default, which serves sandboxes and scratch orgs, or name the org as one that the package has", noFolder.Alias)

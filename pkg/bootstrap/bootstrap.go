@@ -35,7 +35,7 @@ type App struct {
 	// Wanted is what the project states, by type. Fields that it says nothing of
 	// get a default where a component is created, and stay as they are otherwise.
 	// OAuth policies are among it only where they are to be applied.
-	Wanted map[string]metadata.Stated
+	Wanted map[string]metadata.Fields
 
 	// Environment is the environment of plugins.eca that took part, "" for none.
 	Environment string
@@ -67,7 +67,7 @@ func (a *App) plan(orgDomainURL string) {
 	a.wants = make(map[string]*reconcile.Want)
 	var before []*reconcile.Want
 	add := func(typ string, want reconcile.Want) {
-		defaults := make(metadata.Stated)
+		defaults := make(metadata.Fields)
 		defaults.Set("externalClientApplication", a.Name)
 		if typ != eca.OAuthPolicies {
 			defaults.Set("label", a.Label)
@@ -80,8 +80,8 @@ func (a *App) plan(orgDomainURL string) {
 		a.wants[typ] = &want
 		before = []*reconcile.Want{&want}
 	}
-	set := func(pairs ...string) metadata.Stated {
-		stated := make(metadata.Stated)
+	set := func(pairs ...string) metadata.Fields {
+		stated := make(metadata.Fields)
 		for i := 0; i < len(pairs); i += 2 {
 			stated.Set(pairs[i], pairs[i+1])
 		}
@@ -113,8 +113,8 @@ func (a *App) applied() bool { return a.Wanted[eca.OAuthPolicies] != nil }
 
 // sourced returns what the app's source states of a type, as far as it can be sent: without
 // what the platform makes, and nothing where sf replaces texts of it.
-func (a *App) sourced(typ string) metadata.Stated {
-	stated := make(metadata.Stated)
+func (a *App) sourced(typ string) metadata.Fields {
+	stated := make(metadata.Fields)
 	c := a.source[typ]
 	if c == nil || a.replaced {
 		return stated

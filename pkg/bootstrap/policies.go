@@ -108,7 +108,7 @@ func (s *Source) search() ([]searched, error) {
 // policies returns the OAuth policies that sfp is about to deploy for the apps. That there are
 // none is not an error, an artifact that cannot be opened is a warning; that an aliasfied package
 // with policies for one of the apps has no folder for this org is one.
-func (s *Source) policies(headers []Header, target Target) ([]Policies, error) {
+func (s *Source) policies(headers []header, target Target) ([]Policies, error) {
 	var all []Policies
 	for _, p := range s.searched {
 		if p.artifact != nil {
@@ -164,7 +164,7 @@ func (s *Source) noArtifact(err error) string {
 
 // policies returns the policies that the package has for the org at hand, where it has any for
 // one of the apps.
-func (p searched) policies(headers []Header, target Target) (Policies, error) {
+func (p searched) policies(headers []header, target Target) (Policies, error) {
 	if p.Source == nil {
 		return Policies{}, nil
 	}
@@ -207,20 +207,20 @@ func (p searched) policies(headers []Header, target Target) (Policies, error) {
 }
 
 // isOf reports whether a file belongs to one of the apps.
-func isOf(f eca.SourceFile, headers []Header) bool {
-	return slices.ContainsFunc(headers, func(h Header) bool { return strings.EqualFold(h.FullName, f.App()) })
+func isOf(f eca.SourceFile, headers []header) bool {
+	return slices.ContainsFunc(headers, func(h header) bool { return strings.EqualFold(h.FullName, f.App()) })
 }
 
 // applies reports whether eca brings the policies of any of the apps itself.
-func (s *Source) applies(headers []Header, target Target) bool {
-	return target.ApplyPolicies || slices.ContainsFunc(headers, func(h Header) bool {
+func (s *Source) applies(headers []header, target Target) bool {
+	return target.ApplyPolicies || slices.ContainsFunc(headers, func(h header) bool {
 		return s.project.Settings.For(h.FullName, target.Alias, target.Kind.IsSandbox()).ApplyPolicies
 	})
 }
 
 // read returns the policies of the apps in some folders. Those of other apps are passed over,
 // and what .forceignore leaves out as well, unless policies are applied here.
-func (p searched) read(folders []string, headers []Header, applies bool) (Policies, error) {
+func (p searched) read(folders []string, headers []header, applies bool) (Policies, error) {
 	found := Policies{Folder: folders[0], Origin: p.origin, Why: p.why}
 	ignore := p.Ignore(folders[0])
 	if p.origin == "as given" {

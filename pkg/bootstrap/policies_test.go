@@ -456,7 +456,7 @@ func TestReviewed(t *testing.T) {
 		}, "", 0, true},
 		{"a user that nobody has", applied(simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"))), nil, "no user is named", 1, true},
 		{"an element twice", simple().with(policies("uat", "MyApp", "<startUrl>a</startUrl><startUrl>b</startUrl>")), nil, "stands more than once", 1, false},
-		{"a wrong value to be applied", applied(simple().with(policies("uat", "MyApp", "<policyAction>Bolck</policyAction>"))).set(`"preflight": "warn"`), nil, "so that the policies cannot be applied; write Block", 1, false},
+		{"a wrong value to be applied", applied(simple().with(policies("uat", "MyApp", "<policyAction>Bolck</policyAction>"))).set(`"preflight": "warn"`), nil, "so the policies cannot be applied; write Block", 1, false},
 		{"policies in two packages", simple().with(policies("uat", "MyApp", "")).with(project{"src/more/uat/Q.ecaOauthPlcy-meta.xml": policies("uat", "MyApp", "")["src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"]}).
 			with(project{"sfdx-project.json": strings.Replace(simple()["sfdx-project.json"], `"aliasfy": true}`, `"aliasfy": true}, {"path": "src/more", "package": "more", "aliasfy": true}`, 1)}), nil, "has policies in src/pol/uat/", 1, false},
 		{"other apps' policies twice", simple().with(policies("uat", "MyApp", "")).with(policies("uat", "Foreign", "")).with(project{"src/pol/uat/F2.ecaOauthPlcy-meta.xml": policies("uat", "Foreign", "")["src/pol/uat/extlClntAppOauthPolicies/Foreign_oauthPlcy.ecaOauthPlcy-meta.xml"]}), nil, "", 0, true},

@@ -92,9 +92,7 @@ func newReport(conn *salesforce.Conn, source *Source, options Options, kind sale
 	for _, app := range resolved.Apps {
 		r.Apps = append(r.Apps, AppReport{Name: app.Name, Environment: app.Environment, Source: slices.Sorted(maps.Keys(app.source))})
 	}
-	for _, left := range resolved.Left {
-		r.Apps = append(r.Apps, AppReport{Name: left.FullName, DistributionState: left.distributionState()})
-	}
+	r.Apps = append(r.Apps, resolved.Skipped...)
 	return r
 }
 

@@ -83,8 +83,8 @@ func (p place) unreadable(dir string) error {
 	return nil
 }
 
-// Header is an app's header in the source.
-type Header struct {
+// header is an app's header in the source.
+type header struct {
 	*metadata.Component
 	File    string // for messages
 	Package sfp.Package
@@ -94,11 +94,11 @@ type Header struct {
 
 // Local reports whether the app is made in this org, so that its OAuth is to be
 // enabled here. A Packaged app gets it from its package.
-func (h Header) Local() bool { return h.distributionState() == "Local" }
+func (h header) Local() bool { return h.distributionState() == "Local" }
 
 // distributionState is Local where the header does not say, which is what the
 // platform makes of it.
-func (h Header) distributionState() string { return cmp.Or(h.Text("distributionState"), "Local") }
+func (h header) distributionState() string { return cmp.Or(h.Text("distributionState"), "Local") }
 
 // Load reads the project at a location, and the artifacts: whatever a run on any org needs of
 // them. An error names the file, the place and the cause.
@@ -192,8 +192,8 @@ func (s *Source) inDir(err error) error {
 // sfp deploys to the org at hand. Of an aliasfied package that is the org's
 // folder. Those that .forceignore leaves out are not deployed, except that a pool
 // has an ignore file of its own, and its orgs tell what was.
-func (s *Source) headers(target Target) ([]Header, error) {
-	var headers []Header
+func (s *Source) headers(target Target) ([]header, error) {
+	var headers []header
 	var ignored []string // files
 	for _, p := range s.packages {
 		if err := s.own.unreadable(p.Path); err != nil {
@@ -220,11 +220,11 @@ func (s *Source) headers(target Target) ([]Header, error) {
 			if err != nil {
 				return nil, s.inDir(err)
 			}
-			headers = append(headers, Header{Component: c, File: s.name(f.File), Package: p, stated: stated[strings.ToLower(c.FullName)]})
+			headers = append(headers, header{Component: c, File: s.name(f.File), Package: p, stated: stated[strings.ToLower(c.FullName)]})
 		}
 	}
-	slices.SortStableFunc(headers, func(a, b Header) int { return strings.Compare(a.FullName, b.FullName) })
-	byName := make(map[string]Header)
+	slices.SortStableFunc(headers, func(a, b header) int { return strings.Compare(a.FullName, b.FullName) })
+	byName := make(map[string]header)
 	for _, h := range headers {
 		// The platform's names differ by more than case.
 		key := strings.ToLower(h.FullName)

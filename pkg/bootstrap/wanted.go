@@ -74,7 +74,7 @@ func (t Target) similar(in place, p sfp.Package, used string) {
 // Resolved is what a run wants of an org.
 type Resolved struct {
 	Apps     []*App
-	Left     []Header // apps that are not Local, which a bootstrap leaves alone
+	Skipped  []AppReport // apps that are not Local, which a bootstrap leaves alone
 	Policies []Policies
 	Warnings []string
 
@@ -101,12 +101,12 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 	if err != nil {
 		return nil, err
 	}
-	var local []Header
+	var local []header
 	for _, h := range headers {
 		if h.Local() {
 			local = append(local, h)
 		} else {
-			resolved.Left = append(resolved.Left, h)
+			resolved.Skipped = append(resolved.Skipped, AppReport{Name: h.FullName, DistributionState: h.distributionState()})
 		}
 	}
 	if err := s.checkNames(headers, target.warn); err != nil {
@@ -137,7 +137,7 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 // app's name: it is an error where the name differs by case alone. Other names
 // are warned of where all headers of the project are at hand, or where one at
 // hand has a similar name and no settings.
-func (s *Source) checkNames(headers []Header, warn func(string)) error {
+func (s *Source) checkNames(headers []header, warn func(string)) error {
 	var without []string // headers without settings
 	for _, h := range headers {
 		if _, ok := s.project.Settings.Apps[h.FullName]; !ok {
@@ -145,7 +145,7 @@ func (s *Source) checkNames(headers []Header, warn func(string)) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.project.Settings.Apps)) {
-		if slices.ContainsFunc(headers, func(h Header) bool { return h.FullName == name }) {
+		if slices.ContainsFunc(headers, func(h header) bool { return h.FullName == name }) {
 			continue
 		}
 		for _, app := range without {
@@ -161,7 +161,7 @@ func (s *Source) checkNames(headers []Header, warn func(string)) error {
 	return nil
 }
 
-func (s *Source) wanted(h Header, policies []Policies, target Target) (*App, error) {
+func (s *Source) wanted(h header, policies []Policies, target Target) (*App, error) {
 	settings := s.project.Settings.For(h.FullName, target.Alias, target.Kind.IsSandbox())
 	app := &App{
 		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Environment: settings.Environment,
@@ -219,7 +219,7 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 		return nil
 	}
 	if len(app.policies) > 1 {
-		return &AmbiguousPoliciesError{App: app.Name, Files: [2]string{app.policies[0].File, app.policies[1].File}}
+		return &PoliciesError{App: app.Name, Files: []string{app.policies[0].File, app.policies[1].File}}
 	}
 	file := app.policies[0]
 	if s.project.Replaces {
@@ -230,11 +230,11 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 		if problem.Kind == metadata.SecretValue || later && (problem.Kind == metadata.UnknownField || problem.Kind == metadata.WrongValue) {
 			continue
 		}
-		return &UnappliablePoliciesError{File: file.File, Problem: problem}
+		return &PoliciesError{App: app.Name, Files: []string{file.File}, Problem: &problem}
 	}
 	filled := *file.Component
 	filled.Fields = nil
-	stated := make(metadata.Stated)
+	stated := make(metadata.Fields)
 	for _, f := range file.Fields {
 		f.Text = strings.TrimSpace(f.Text)
 		if f.Name == "clientCredentialsFlowUser" && strings.TrimSpace(f.Text) == eca.UsernamePlaceholder {
@@ -259,26 +259,24 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 	return nil
 }
 
-// AmbiguousPoliciesError says that policies are to be applied, and an app has two files of them.
-type AmbiguousPoliciesError struct {
-	App   string
-	Files [2]string
+// PoliciesError says that policies are to be applied, and cannot be.
+type PoliciesError struct {
+	App     string
+	Files   []string          // one, or two where one was expected
+	Problem *metadata.Problem // with a field of the file, nil where there are two files
 }
 
-func (e *AmbiguousPoliciesError) Error() string {
-	return fmt.Sprintf("%s has OAuth policies in %s and in %s, and only one of them can be applied", e.App, e.Files[0], e.Files[1])
+func (e *PoliciesError) Error() string {
+	if e.Problem == nil {
+		return fmt.Sprintf("%s has OAuth policies in %s, and only one of them can be applied", e.App, strings.Join(e.Files, " and in "))
+	}
+	return fmt.Sprintf("%s: %s: %v, so the policies cannot be applied; %s", e.Files[0], e.Problem.Field, e.Problem.Err, e.Problem.Fix)
 }
 
-// UnappliablePoliciesError says that policies are to be applied, and cannot be as the file has
-// them.
-type UnappliablePoliciesError struct {
-	File    string
-	Problem metadata.Problem
+// Unwrap returns what is wrong with the field, or nil.
+func (e *PoliciesError) Unwrap() error {
+	if e.Problem == nil {
+		return nil
+	}
+	return e.Problem.Err
 }
-
-func (e *UnappliablePoliciesError) Error() string {
-	return fmt.Sprintf("%s: %s: %v, so the policies cannot be applied; %s", e.File, e.Problem.Field, e.Problem.Err, e.Problem.Fix)
-}
-
-// Unwrap returns what is wrong with the field.
-func (e *UnappliablePoliciesError) Unwrap() error { return e.Problem.Err }

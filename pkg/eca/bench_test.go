@@ -70,7 +70,7 @@ func BenchmarkEncode(b *testing.B) {
 
 func BenchmarkOverlay(b *testing.B) {
 	c := benchComponent(b)
-	stated := make(metadata.Stated)
+	stated := make(metadata.Fields)
 	for _, f := range c.Fields {
 		stated[f.Name] = append(stated[f.Name], f)
 	}

@@ -19,7 +19,7 @@ func ExampleLookup() {
 		fmt.Println(err)
 		return
 	}
-	wanted := make(metadata.Stated)
+	wanted := make(metadata.Fields)
 	wanted.Set("callbackUrl", "https://erp.example.com/callback")
 	wanted.Set("isDeviceFlowEnabled", "true")
 	result, changes := eca.Lookup(existing.Type).Overlay(existing, wanted)

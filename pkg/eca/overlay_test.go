@@ -11,7 +11,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-func settings(t *testing.T, typ, text string) metadata.Stated {
+func settings(t *testing.T, typ, text string) metadata.Fields {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
@@ -107,7 +107,7 @@ func TestOverlayKeepsEverythingElse(t *testing.T) {
 
 func TestChangesShowNoSecret(t *testing.T) {
 	c := &metadata.Component{Type: GlobalOAuthSettings, Fields: []metadata.Field{{Name: "consumerKey", Text: "3MVG9abcdefghijklmnopqrstuvwxyz"}, {Name: "consumerSecret", Text: "TOPSECRET"}}}
-	_, changes := Lookup(c.Type).Overlay(c, metadata.Stated{"consumerKey": {{Name: "consumerKey", Text: "3MVG9abcdefghijklmnopqrstuvwxyz"}}, "consumerSecret": {{Name: "consumerSecret", Text: "TOPSECRET"}}, "certificate": {{Name: "certificate", Text: "-----BEGIN CERTIFICATE-----AAAA"}}})
+	_, changes := Lookup(c.Type).Overlay(c, metadata.Fields{"consumerKey": {{Name: "consumerKey", Text: "3MVG9abcdefghijklmnopqrstuvwxyz"}}, "consumerSecret": {{Name: "consumerSecret", Text: "TOPSECRET"}}, "certificate": {{Name: "certificate", Text: "-----BEGIN CERTIFICATE-----AAAA"}}})
 	text := fmt.Sprint(changes)
 	for _, secret := range []string{"abcdefghij", "TOPSECRET", "BEGIN CERTIFICATE"} {
 		if strings.Contains(text, secret) {

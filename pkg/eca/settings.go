@@ -54,9 +54,9 @@ const (
 // AppSettings is what a project wants of one app, field by field under the
 // platform's own names.
 type AppSettings struct {
-	OAuthSettings       metadata.Stated // "oauthSettings"
-	GlobalOAuthSettings metadata.Stated // "globalOauthSettings"
-	PluginPolicies      metadata.Stated // "pluginPolicies", and "policies", as it was called
+	OAuthSettings       metadata.Fields // "oauthSettings"
+	GlobalOAuthSettings metadata.Fields // "globalOauthSettings"
+	PluginPolicies      metadata.Fields // "pluginPolicies", and "policies", as it was called
 
 	// ApplyPolicies says that the environment's OAuth policies are brought to the
 	// org right away: "applyPolicies". nil leaves it to the project's.
@@ -97,7 +97,7 @@ func (a AppSettings) Key(typ string) string {
 
 // Of returns the statements about one type, one of OAuthSettings,
 // GlobalOAuthSettings and PluginPolicies.
-func (a AppSettings) Of(typ string) metadata.Stated {
+func (a AppSettings) Of(typ string) metadata.Fields {
 	switch typ {
 	case OAuthSettings:
 		return a.OAuthSettings
@@ -306,7 +306,7 @@ func parseAppSettings(at string, value any, more ...string) (AppSettings, map[st
 	var app AppSettings
 	parts := []struct {
 		key, typ string
-		into     *metadata.Stated
+		into     *metadata.Fields
 	}{
 		{"oauthSettings", OAuthSettings, &app.OAuthSettings},
 		{"globalOauthSettings", GlobalOAuthSettings, &app.GlobalOAuthSettings},

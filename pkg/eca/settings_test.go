@@ -99,7 +99,7 @@ func FuzzParseProject(f *testing.F) {
 
 func TestEnvironments(t *testing.T) {
 	label := func(text string) AppSettings {
-		s := AppSettings{OAuthSettings: metadata.Stated{}}
+		s := AppSettings{OAuthSettings: metadata.Fields{}}
 		s.OAuthSettings.Set("label", text)
 		return s
 	}

@@ -33,7 +33,7 @@ var settled = []string{OAuthSettings, GlobalOAuthSettings, PluginPolicies}
 //
 // Settings that contradict one another or the policies, or that the API version does not know,
 // are an error, a *metadata.SettingError.
-func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate func(file string) (string, error)) (map[string]metadata.Stated, error) {
+func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate func(file string) (string, error)) (map[string]metadata.Fields, error) {
 	effective := s.For(app, org.Alias, org.Sandbox)
 	// at is an error about a field, at the place that states it.
 	at := func(typ, field string, err error) error {
@@ -44,7 +44,7 @@ func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate
 		}
 		return &metadata.SettingError{Path: path + "." + settings.Key(typ) + "." + field, Err: err}
 	}
-	wanted := make(map[string]metadata.Stated)
+	wanted := make(map[string]metadata.Fields)
 	for _, typ := range settled {
 		stated := effective.Of(typ).Over(nil)
 		if file := certificateFile(stated); file != "" {
@@ -97,7 +97,7 @@ var placeholder = regexp.MustCompile(`\{[A-Za-z]+\}`)
 
 // fill replaces the placeholders in all texts of the statement. Beside an error it
 // returns the field concerned.
-func fill(stated metadata.Stated, org Org) (field string, err error) {
+func fill(stated metadata.Fields, org Org) (field string, err error) {
 	known := map[string]string{"{orgDomainUrl}": org.DomainURL, "{alias}": org.Name}
 	var replace func(fields []metadata.Field) []metadata.Field
 	replace = func(fields []metadata.Field) []metadata.Field {
@@ -123,7 +123,7 @@ func fill(stated metadata.Stated, org Org) (field string, err error) {
 }
 
 // certificateFile returns the file that a statement gives as certificate, "" for none.
-func certificateFile(stated metadata.Stated) string {
+func certificateFile(stated metadata.Fields) string {
 	if values := stated["certificate"]; len(values) > 0 && len(values[0].Fields) > 0 {
 		return values[0].Fields[0].Text
 	}

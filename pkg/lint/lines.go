@@ -9,15 +9,16 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/antchfx/xmlquery"
 	"github.com/tailscale/hujson"
+
+	"github.com/ecakit/ecakit/pkg/internal/xmltree"
 )
 
 // lines finds the lines of a file in which something stands.
 type lines struct {
 	data []byte
-	xml  *xmlquery.Node // the root element, nil where it is not XML
-	json *hujson.Value  // nil where it is not JSON
+	xml  *xmltree.Node // the root element, nil where it is not XML
+	json *hujson.Value // nil where it is not JSON
 }
 
 func (l *linter) linesOf(file string) *lines {
@@ -31,8 +32,8 @@ func (l *linter) linesOf(file string) *lines {
 		if value, err := hujson.Parse(bytes.TrimPrefix(found.data, []byte("\xef\xbb\xbf"))); err == nil {
 			found.json = &value
 		}
-	} else if doc, err := xmlquery.ParseWithOptions(bytes.NewReader(found.data), xmlquery.ParserOptions{WithLineNumbers: true}); err == nil {
-		found.xml = xmlquery.FindOne(doc, "/*")
+	} else if root, err := xmltree.Parse(found.data); err == nil {
+		found.xml = root
 	}
 	return found
 }
@@ -63,23 +64,18 @@ func (l *linter) line(file, at, message string) int {
 // element returns the line of the element at a path below the root, or of the root
 // itself where the path is its name.
 func (f *lines) element(at string) int {
-	if at == f.xml.Data {
-		return f.xml.LineNumber
-	}
 	n := f.xml
+	if at == n.Name() {
+		return n.Line()
+	}
 	for _, name := range strings.Split(at, ".") {
-		var child *xmlquery.Node
-		for c := n.FirstChild; c != nil && child == nil; c = c.NextSibling {
-			if c.Type == xmlquery.ElementNode && c.Data == name {
-				child = c
-			}
-		}
+		child := n.Child(name)
 		if child == nil {
 			break // something missing is reported where it should be
 		}
 		n = child
 	}
-	return n.LineNumber
+	return n.Line()
 }
 
 // member finds a value by its path, like plugins.eca.apps.App or list[2].key. Names

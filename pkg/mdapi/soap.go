@@ -8,8 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/antchfx/xmlquery"
-
+	"github.com/ecakit/ecakit/pkg/internal/xmltree"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -17,7 +16,7 @@ import (
 const soapNamespace = "http://schemas.xmlsoap.org/soap/envelope/"
 
 // element is a node of an answer.
-type element = xmlquery.Node
+type element = xmltree.Node
 
 // encodeEnvelope writes a SOAP 1.1 request.
 func encodeEnvelope(token salesforce.Secret, operation string, body func(*encoder)) ([]byte, error) {
@@ -97,18 +96,18 @@ func parseAnswer(answer *salesforce.Response, operation string) (*response, erro
 	if err := answer.CheckMarks("<=", "XML tags and attributes"); err != nil {
 		return nil, err
 	}
-	doc, err := xmlquery.Parse(bytes.NewReader(answer.Body))
+	envelope, err := xmltree.Parse(answer.Body)
 	if err != nil {
 		return nil, errors.New("the answer is not XML")
 	}
-	body := child(descend(doc), "Body")
-	if body == nil {
+	body := envelope.Child("Body")
+	if envelope.Name() != "Envelope" || body == nil {
 		return nil, errors.New("the answer is not a SOAP envelope")
 	}
-	if f := child(body, "Fault"); f != nil {
+	if f := body.Child("Fault"); f != nil {
 		return nil, readFault(f, answer)
 	}
-	if n := child(body, operation+"Response"); n != nil {
+	if n := body.Child(operation + "Response"); n != nil {
 		return &response{n, answer}, nil
 	}
 	return nil, fmt.Errorf("the SOAP answer holds no %sResponse", operation)
@@ -119,13 +118,13 @@ func parseAnswer(answer *salesforce.Response, operation string) (*response, erro
 func readFault(f *element, answer *salesforce.Response) *salesforce.Error {
 	fault := &salesforce.Error{Code: text(f, "faultcode"), Message: text(f, "faultstring")}
 	if fault.Code == "" {
-		fault.Code = text(child(f, "Code"), "Value")
+		fault.Code = text(f.Child("Code"), "Value")
 	}
 	if fault.Message == "" {
-		fault.Message = text(child(f, "Reason"), "Text")
+		fault.Message = text(f.Child("Reason"), "Text")
 	}
-	if detail := child(f, "detail"); detail != nil {
-		for n := detail.FirstChild; n != nil; n = n.NextSibling {
+	if detail := f.Child("detail"); detail != nil {
+		for n := range detail.Children() {
 			if code := text(n, "exceptionCode"); code != "" {
 				fault.Code = code
 			}
@@ -142,65 +141,13 @@ func readFault(f *element, answer *salesforce.Response) *salesforce.Error {
 	return fault
 }
 
-// descend finds the Envelope. xmlquery hangs it below the XML declaration or
-// beside it, depending on the document.
-func descend(doc *element) *element {
-	if envelope := child(doc, "Envelope"); envelope != nil {
-		return envelope
-	}
-	for n := doc.FirstChild; n != nil; n = n.NextSibling {
-		if n.Type == xmlquery.DeclarationNode {
-			if envelope := child(n, "Envelope"); envelope != nil {
-				return envelope
-			}
-		}
-	}
-	return nil
-}
-
-func child(parent *element, name string) *element {
-	for n := range children(parent, name) {
-		return n
-	}
-	return nil
-}
-
-// children yields the child elements of that local name.
-func children(parent *element, name string) func(yield func(*element) bool) {
-	return func(yield func(*element) bool) {
-		if parent == nil {
-			return
-		}
-		for n := parent.FirstChild; n != nil; n = n.NextSibling {
-			if n.Type == xmlquery.ElementNode && n.Data == name && !yield(n) {
-				return
-			}
-		}
-	}
-}
-
 // text returns the text of a child element, "" where there is none.
-func text(parent *element, name string) string { return ownText(child(parent, name)) }
-
-// ownText returns the text right inside an element. Text further down does not
-// count, so that the depth of an answer costs nothing.
-func ownText(n *element) string {
-	if n == nil {
-		return ""
-	}
-	var b strings.Builder
-	for t := n.FirstChild; t != nil; t = t.NextSibling {
-		if t.Type == xmlquery.TextNode || t.Type == xmlquery.CharDataNode {
-			b.WriteString(t.Data)
-		}
-	}
-	return strings.TrimSpace(b.String())
-}
+func text(parent *element, name string) string { return strings.TrimSpace(parent.Child(name).Text()) }
 
 // readResults reads the results of upsertMetadata or deleteMetadata, which stand
 // in the order of the names asked for.
 func readResults(r *response, typ string, names []string) ([]Result, error) {
-	nodes := slices.Collect(children(r.element, "result"))
+	nodes := slices.Collect(r.element.Named("result"))
 	if len(nodes) != len(names) {
 		return nil, fmt.Errorf("the org answered %d results for %d components of %s", len(nodes), len(names), typ)
 	}
@@ -212,7 +159,7 @@ func readResults(r *response, typ string, names []string) ([]Result, error) {
 			return nil, fmt.Errorf("the org answered a result for %s %s in the place of %s", typ, r.answer.Mask(name), names[i])
 		}
 		result := Result{Type: typ, FullName: names[i], Success: isTrue(n, "success"), Created: isTrue(n, "created")}
-		for e := range children(n, "errors") {
+		for e := range n.Named("errors") {
 			result.Errors = append(result.Errors, &ComponentError{
 				Type: typ, FullName: names[i],
 				Code: r.answer.Mask(text(e, "statusCode")), Message: r.answer.Mask(text(e, "message")),
@@ -237,7 +184,7 @@ func isTrue(n *element, name string) bool {
 func readRecords(r *response, typ string, names []string) ([]*metadata.Component, error) {
 	var found []*metadata.Component
 	records := 0
-	for n := range children(child(r.element, "result"), "records") {
+	for n := range r.element.Child("result").Named("records") {
 		records++
 		c, err := metadata.FromNode(n)
 		if err != nil {
@@ -265,7 +212,7 @@ func readRecords(r *response, typ string, names []string) ([]*metadata.Component
 
 func readList(r *response) []FileProperties {
 	var list []FileProperties
-	for n := range children(r.element, "result") {
+	for n := range r.element.Named("result") {
 		list = append(list, FileProperties{Type: text(n, "type"), FullName: text(n, "fullName")})
 	}
 	return list

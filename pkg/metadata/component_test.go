@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/antchfx/xmlquery"
+	"github.com/ecakit/ecakit/pkg/internal/xmltree"
 )
 
 // encode writes a component as it stands in a SOAP request, inside an element
@@ -26,11 +26,11 @@ func encode(t testing.TB, c *Component) (string, error) {
 // decode reads what encode wrote.
 func decode(t testing.TB, text string) *Component {
 	t.Helper()
-	doc, err := xmlquery.Parse(strings.NewReader(`<r xmlns="` + Namespace + `" xmlns:xsi="` + InstanceNamespace + `">` + text + `</r>`))
+	root, err := xmltree.Parse([]byte(`<r xmlns="` + Namespace + `" xmlns:xsi="` + InstanceNamespace + `">` + text + `</r>`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := FromNode(xmlquery.FindOne(doc, "//*[local-name()='metadata']"))
+	c, err := FromNode(root.Child("metadata"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,27 +1,27 @@
 package metadata
 
-// Stated is what somebody wants of a component: for each field that is stated,
+// Fields is what somebody wants of a component: for each field that is stated,
 // by name, the values it is to have. Several values are for repeated fields, and
 // none at all says that the field is to be empty. A field that is not stated is
 // left as it is.
-type Stated map[string][]Field
+type Fields map[string][]Field
 
 // Set states a simple field.
-func (s Stated) Set(name, text string) { s[name] = []Field{{Name: name, Text: text}} }
+func (s Fields) Set(name, text string) { s[name] = []Field{{Name: name, Text: text}} }
 
 // Has reports whether the field is stated.
-func (s Stated) Has(name string) bool { _, ok := s[name]; return ok }
+func (s Fields) Has(name string) bool { _, ok := s[name]; return ok }
 
 // IsFalse reports whether the field is stated as false.
-func (s Stated) IsFalse(name string) bool {
+func (s Fields) IsFalse(name string) bool {
 	values := s[name]
 	return len(values) == 1 && values[0].Text == "false"
 }
 
 // Over returns the statements of s laid over those of base: a field that both
 // state is as s says. Neither is changed.
-func (s Stated) Over(base Stated) Stated {
-	merged := make(Stated, len(s)+len(base))
+func (s Fields) Over(base Fields) Fields {
+	merged := make(Fields, len(s)+len(base))
 	for name, values := range base {
 		merged[name] = values
 	}
@@ -46,7 +46,7 @@ type Change struct {
 }
 
 // New returns a component that does not exist yet, with the stated fields.
-func New(typ, fullName string, stated Stated) *Component {
+func New(typ, fullName string, stated Fields) *Component {
 	c := &Component{Type: typ, FullName: fullName}
 	for _, values := range stated {
 		c.Fields = append(c.Fields, values...)
@@ -62,8 +62,8 @@ func New(typ, fullName string, stated Stated) *Component {
 //
 // What the platform makes, and orders to it, are left out of the result: an upsert without
 // them leaves them as they are.
-func (t *Type) Overlay(c *Component, stated Stated) (*Component, []Change) {
-	present := make(Stated)
+func (t *Type) Overlay(c *Component, stated Fields) (*Component, []Change) {
+	present := make(Fields)
 	for _, f := range c.Fields {
 		if ft := t.Field(f.Name); ft != nil && ft.Platform {
 			continue
@@ -98,7 +98,7 @@ func (t *Type) Overlay(c *Component, stated Stated) (*Component, []Change) {
 // component that is made.
 func (t *Type) Changes(c *Component) []Change {
 	var changes []Change
-	values := make(Stated)
+	values := make(Fields)
 	for _, f := range c.Fields {
 		values[f.Name] = append(values[f.Name], f)
 	}
@@ -113,8 +113,8 @@ func (t *Type) Changes(c *Component) []Change {
 }
 
 // names returns a statement with one empty value a field, to have them in order.
-func (s Stated) names() Stated {
-	names := make(Stated, len(s))
+func (s Fields) names() Fields {
+	names := make(Fields, len(s))
 	for name := range s {
 		names.Set(name, "")
 	}
@@ -126,11 +126,11 @@ func overlayStruct(ft *FieldType, from, to []Field) []Field {
 	if len(to) == 0 {
 		return nil
 	}
-	parts := make(Stated)
+	parts := make(Fields)
 	for _, f := range first(to).Fields {
 		parts[f.Name] = append(parts[f.Name], f)
 	}
-	base := make(Stated)
+	base := make(Fields)
 	for _, f := range first(from).Fields {
 		base[f.Name] = append(base[f.Name], f)
 	}

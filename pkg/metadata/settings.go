@@ -33,12 +33,12 @@ func (e *SettingError) Unwrap() error { return e.Err }
 //
 // A certificate can be given as {"file": PATH}; it comes back as a field with
 // the nested field "file", for the caller to resolve.
-func (t *Type) ParseSettings(path string, value any) (Stated, error) {
+func (t *Type) ParseSettings(path string, value any) (Fields, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
 		return nil, &SettingError{path, fmt.Errorf("must be an object with fields of %s, not %s", t.Name, jsonKind(value))}
 	}
-	stated := make(Stated, len(object))
+	stated := make(Fields, len(object))
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		at := path + "." + name
 		ft := t.Field(name)
@@ -67,7 +67,7 @@ func (t *Type) ParseSettings(path string, value any) (Stated, error) {
 // version does not have. The platform answers such a field with a fault that
 // fails the whole call. Of versions beyond apiversion.Latest, scopes are not known
 // here and left to the org. The error names the field.
-func (t *Type) CheckVersion(stated Stated, v apiversion.Version) error {
+func (t *Type) CheckVersion(stated Fields, v apiversion.Version) error {
 	for _, name := range slices.Sorted(maps.Keys(stated)) {
 		ft := t.Field(name)
 		if ft == nil {

@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/antchfx/xmlquery"
+	"github.com/ecakit/ecakit/pkg/internal/xmltree"
 )
 
 // Bounds of what a source file may be. Real ones hold a few hundred bytes at a
@@ -93,71 +93,32 @@ func Parse(r io.Reader) (*Component, error) {
 	if bytes.Count(data, []byte("<"))+bytes.Count(data, []byte("=")) > maxMarks {
 		return nil, fmt.Errorf("has more than %d tags and attributes", maxMarks)
 	}
-	doc, err := xmlquery.Parse(bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("is not well-formed XML: %w", err)
-	}
-	root, err := rootElement(doc)
+	root, err := xmltree.Parse(data)
 	if err != nil {
 		return nil, err
 	}
-	if root.NamespaceURI != Namespace {
-		return nil, fmt.Errorf("the root element %s is not in the namespace %s", root.Data, Namespace)
+	if root.Space() != Namespace {
+		return nil, fmt.Errorf("the root element %s is not in the namespace %s", root.Name(), Namespace)
 	}
 	c, err := FromNode(root)
 	if err != nil {
 		return nil, err
 	}
-	c.Type = root.Data
+	c.Type = root.Name()
 	return c, nil
-}
-
-// rootElement finds the one element of a document. xmlquery hangs it below the
-// XML declaration in some documents and beside it in others, and accepts
-// several, so all of the tree's top is looked at.
-func rootElement(doc *xmlquery.Node) (*xmlquery.Node, error) {
-	var root *xmlquery.Node
-	var walk func(n *xmlquery.Node) error
-	walk = func(n *xmlquery.Node) error {
-		for c := n.FirstChild; c != nil; c = c.NextSibling {
-			switch c.Type {
-			case xmlquery.ElementNode:
-				if root != nil {
-					return errors.New("has more than one root element")
-				}
-				root = c
-			case xmlquery.TextNode, xmlquery.CharDataNode:
-				if strings.TrimSpace(c.Data) != "" {
-					return errors.New("has text outside the root element")
-				}
-			case xmlquery.DeclarationNode, xmlquery.ProcessingInstruction:
-				if err := walk(c); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}
-	if err := walk(doc); err != nil {
-		return nil, err
-	}
-	if root == nil {
-		return nil, errors.New("holds no XML element")
-	}
-	return root, nil
 }
 
 // FromNode reads a component from an XML element, be it the root of a source
 // file or a record in a SOAP answer. The type is what xsi:type says, without its
 // prefix, and "" where there is none. Elements that are xsi:nil count as absent.
-func FromNode(n *xmlquery.Node) (*Component, error) {
-	c := &Component{Type: localName(attr(n, "type"))}
+func FromNode(n *xmltree.Node) (*Component, error) {
+	c := &Component{Type: localName(n.Attr(InstanceNamespace, "type"))}
 	fields, text, err := fieldsOf(n, 0)
 	if err != nil {
 		return nil, err
 	}
 	if strings.TrimSpace(text) != "" {
-		return nil, fmt.Errorf("%s holds text where its fields should be", n.Data)
+		return nil, fmt.Errorf("%s holds text where its fields should be", n.Name())
 	}
 	for _, f := range fields {
 		if f.Name == "fullName" {
@@ -169,48 +130,32 @@ func FromNode(n *xmlquery.Node) (*Component, error) {
 	return c, nil
 }
 
-func fieldsOf(n *xmlquery.Node, depth int) (fields []Field, text string, err error) {
+func fieldsOf(n *xmltree.Node, depth int) (fields []Field, text string, err error) {
 	if depth > maxDepth {
 		return nil, "", fmt.Errorf("is nested deeper than %d elements", maxDepth)
 	}
-	var b strings.Builder
-	for c := n.FirstChild; c != nil; c = c.NextSibling {
-		switch c.Type {
-		case xmlquery.TextNode, xmlquery.CharDataNode:
-			b.WriteString(c.Data)
-		case xmlquery.ElementNode:
-			if isNil(c) {
-				continue
-			}
-			f := Field{Name: c.Data}
-			if f.Fields, f.Text, err = fieldsOf(c, depth+1); err != nil {
-				return nil, "", err
-			}
-			if len(f.Fields) > 0 {
-				if strings.TrimSpace(f.Text) != "" {
-					return nil, "", fmt.Errorf("%s mixes text and elements", c.Data)
-				}
-				f.Text = ""
-			}
-			fields = append(fields, f)
+	for c := range n.Children() {
+		if isNil(c) {
+			continue
 		}
+		f := Field{Name: c.Name()}
+		if f.Fields, f.Text, err = fieldsOf(c, depth+1); err != nil {
+			return nil, "", err
+		}
+		if len(f.Fields) > 0 {
+			if strings.TrimSpace(f.Text) != "" {
+				return nil, "", fmt.Errorf("%s mixes text and elements", c.Name())
+			}
+			f.Text = ""
+		}
+		fields = append(fields, f)
 	}
-	return fields, b.String(), nil
+	return fields, n.Text(), nil
 }
 
-func isNil(n *xmlquery.Node) bool {
-	v := strings.TrimSpace(attr(n, "nil"))
+func isNil(n *xmltree.Node) bool {
+	v := strings.TrimSpace(n.Attr(InstanceNamespace, "nil"))
 	return v == "true" || v == "1"
-}
-
-// attr returns an attribute of the XML Schema instance namespace.
-func attr(n *xmlquery.Node, local string) string {
-	for _, a := range n.Attr {
-		if a.Name.Local == local && a.NamespaceURI == InstanceNamespace {
-			return a.Value
-		}
-	}
-	return ""
 }
 
 func localName(qname string) string {

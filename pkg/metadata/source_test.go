@@ -164,8 +164,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func byName(fields []Field) Stated {
-	stated := make(Stated)
+func byName(fields []Field) Fields {
+	stated := make(Fields)
 	for _, f := range fields {
 		stated[f.Name] = append(stated[f.Name], f)
 	}

@@ -87,23 +87,25 @@ func TestLoopbackLoginStaysThere(t *testing.T) {
 // answer counts more than the refusals of the others, and is transient: the session is
 // renewed with the next attempt.
 func TestBusyLoginHost(t *testing.T) {
-	busy := true
-	hosts := &loginHosts{answer: func(host string) (int, string) {
-		if busy && host == "test.salesforce.com" {
-			return 503, "<html>busy</html>"
+	for _, answer := range []string{"<html>busy</html>", `{"error": "server_error", "error_description": "busy"}`} {
+		busy := true
+		hosts := &loginHosts{answer: func(host string) (int, string) {
+			if busy && host == "test.salesforce.com" {
+				return 503, answer
+			}
+			if !busy {
+				return 200, `{"access_token": "00D!fresh", "token_type": "Bearer"}`
+			}
+			return 400, refusedJWT
+		}}
+		session, err := renew(t, "https://login.salesforce.com", hosts)
+		if !salesforce.IsTransient(err) || !strings.Contains(err.Error(), "test.salesforce.com answered HTTP 503") {
+			t.Errorf("a login host that answers %s gives %v, want a transient error that names it", answer, err)
 		}
-		if !busy {
-			return 200, `{"access_token": "00D!fresh", "token_type": "Bearer"}`
+		busy = false
+		if token, err := session.Renew(t.Context(), &oauth2.Token{AccessToken: "00D!stale"}); err != nil || token.AccessToken != "00D!fresh" {
+			t.Errorf("the next attempt gives %v", err)
 		}
-		return 400, refusedJWT
-	}}
-	session, err := renew(t, "https://login.salesforce.com", hosts)
-	if !salesforce.IsTransient(err) || !strings.Contains(err.Error(), "test.salesforce.com answered HTTP 503") {
-		t.Errorf("a busy login host gives %v, want a transient error that names it", err)
-	}
-	busy = false
-	if token, err := session.Renew(t.Context(), &oauth2.Token{AccessToken: "00D!stale"}); err != nil || token.AccessToken != "00D!fresh" {
-		t.Errorf("the next attempt gives %v", err)
 	}
 }
 

@@ -279,10 +279,11 @@ func jwtError(login string, err error) error {
 			Code        string `json:"error"`
 			Description string `json:"error_description"`
 		}
-		if json.Unmarshal(answer.Body, &why) == nil && why.Code != "" {
+		status := &salesforce.StatusError{Host: host, Status: answer.Response.StatusCode, What: "not an answer of the token endpoint"}
+		if !salesforce.IsTransient(status) && json.Unmarshal(answer.Body, &why) == nil && why.Code != "" {
 			return fmt.Errorf("%s answered %s: %s", host, foreign(why.Code), foreign(why.Description))
 		}
-		return &salesforce.StatusError{Host: host, Status: answer.Response.StatusCode, What: "not an answer of the token endpoint"}
+		return status
 	}
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return salesforce.NewNetworkError(host, failed.Err)

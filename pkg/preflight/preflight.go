@@ -153,7 +153,7 @@ func saysNoPermissionSet(name string) string {
 type Org struct {
 	Facts  *access.Facts
 	Find   func(typ string) *metadata.Component // the app's component of a type, or nil
-	Wanted map[string]metadata.Stated           // what is brought to the org before, by type
+	Wanted map[string]metadata.Fields           // what is brought to the org before, by type
 	// Granted says that permission sets grant the app before.
 	Granted bool
 	// PermissionSetFile returns the file of the project that brings a permission set, "" for

@@ -37,7 +37,7 @@ type Want struct {
 
 	// Fields are what the component is to have. Fields that they say nothing of stay as
 	// they are. Defaults are for a new component, below Fields.
-	Fields, Defaults metadata.Stated
+	Fields, Defaults metadata.Fields
 
 	// After are the components that must be there before. The platform refuses a component
 	// without them, so where they are not there, it is not either.

@@ -27,8 +27,8 @@ func client(org *simorg.Server) *mdapi.Client {
 	}}
 }
 
-func stated(pairs ...string) metadata.Stated {
-	s := make(metadata.Stated)
+func stated(pairs ...string) metadata.Fields {
+	s := make(metadata.Fields)
 	for i := 0; i < len(pairs); i += 2 {
 		s.Set(pairs[i], pairs[i+1])
 	}

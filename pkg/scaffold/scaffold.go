@@ -186,7 +186,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if label == "" {
 		label = strings.ReplaceAll(config.App, "_", " ")
 	}
-	fields := make(metadata.Stated)
+	fields := make(metadata.Fields)
 	fields.Set("contactEmail", config.ContactEmail)
 	fields.Set("distributionState", "Local")
 	fields.Set("isProtected", "false")
@@ -242,7 +242,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 
 // policies returns the file with the app's OAuth policies for an environment.
 func policies(config Config, label string, e folder) (File, error) {
-	fields := make(metadata.Stated)
+	fields := make(metadata.Fields)
 	for _, f := range [][2]string{
 		{"externalClientApplication", config.App},
 		{"ipRelaxationPolicyType", "Enforce"},
@@ -432,7 +432,7 @@ func editProject(fsys fs.FS, data []byte, packages []sfp.NewPackage, config Conf
 }
 
 // sourceFile returns the file of a component in a directory of source.
-func sourceFile(dir, typ, fullName string, fields metadata.Stated) (File, error) {
+func sourceFile(dir, typ, fullName string, fields metadata.Fields) (File, error) {
 	t := eca.Lookup(typ)
 	var b bytes.Buffer
 	err := metadata.WriteSource(&b, metadata.New(typ, fullName, fields))

@@ -1,0 +1,135 @@
+// Package xmltree reads XML documents as trees of elements. It is the one place that knows
+// which library parses them.
+package xmltree
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/antchfx/xmlquery"
+)
+
+// Node is an element. A nil one has no name, no text and no children.
+type Node struct{ node *xmlquery.Node }
+
+// Parse returns the one element of a document that all others are in.
+func Parse(data []byte) (*Node, error) {
+	doc, err := xmlquery.ParseWithOptions(bytes.NewReader(data), xmlquery.ParserOptions{WithLineNumbers: true})
+	if err != nil {
+		return nil, fmt.Errorf("is not well-formed XML: %w", err)
+	}
+	// xmlquery hangs it below the XML declaration in some documents and beside it in others,
+	// and accepts several, so all of the tree's top is looked at.
+	var root *Node
+	var walk func(n *xmlquery.Node) error
+	walk = func(n *xmlquery.Node) error {
+		for c := n.FirstChild; c != nil; c = c.NextSibling {
+			switch c.Type {
+			case xmlquery.ElementNode:
+				if root != nil {
+					return errors.New("has more than one root element")
+				}
+				root = &Node{c}
+			case xmlquery.TextNode, xmlquery.CharDataNode:
+				if strings.TrimSpace(c.Data) != "" {
+					return errors.New("has text outside the root element")
+				}
+			case xmlquery.DeclarationNode, xmlquery.ProcessingInstruction:
+				if err := walk(c); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	if err := walk(doc); err != nil {
+		return nil, err
+	}
+	if root == nil {
+		return nil, errors.New("holds no XML element")
+	}
+	return root, nil
+}
+
+// Name returns the element's name without a prefix.
+func (n *Node) Name() string {
+	if n == nil {
+		return ""
+	}
+	return n.node.Data
+}
+
+// Space returns the element's namespace.
+func (n *Node) Space() string {
+	if n == nil {
+		return ""
+	}
+	return n.node.NamespaceURI
+}
+
+// Line returns the line on which the element begins, from 1 on.
+func (n *Node) Line() int { return n.node.LineNumber }
+
+// Attr returns an attribute of a namespace, "" where there is none.
+func (n *Node) Attr(space, name string) string {
+	if n == nil {
+		return ""
+	}
+	for _, a := range n.node.Attr {
+		if a.Name.Local == name && a.NamespaceURI == space {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// Children yields the elements right inside.
+func (n *Node) Children() iter.Seq[*Node] {
+	return func(yield func(*Node) bool) {
+		if n == nil {
+			return
+		}
+		for c := n.node.FirstChild; c != nil; c = c.NextSibling {
+			if c.Type == xmlquery.ElementNode && !yield(&Node{c}) {
+				return
+			}
+		}
+	}
+}
+
+// Named yields the elements of a name right inside, whatever their namespace.
+func (n *Node) Named(name string) iter.Seq[*Node] {
+	return func(yield func(*Node) bool) {
+		for c := range n.Children() {
+			if c.Name() == name && !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// Child returns the first element of a name right inside, nil where there is none.
+func (n *Node) Child(name string) *Node {
+	for c := range n.Named(name) {
+		return c
+	}
+	return nil
+}
+
+// Text returns the text right inside, white space and all. What is further down does not count,
+// so that the depth of a document costs nothing.
+func (n *Node) Text() string {
+	if n == nil {
+		return ""
+	}
+	var b strings.Builder
+	for c := n.node.FirstChild; c != nil; c = c.NextSibling {
+		if c.Type == xmlquery.TextNode || c.Type == xmlquery.CharDataNode {
+			b.WriteString(c.Data)
+		}
+	}
+	return b.String()
+}
