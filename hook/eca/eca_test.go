@@ -32,9 +32,13 @@ import (
 // prints, to be searched for secrets.
 const transcript = "ECA_TEST_TRANSCRIPT"
 
+// maxRun bounds a run of eca in a script, so that one that hangs fails its script.
+const maxRun = time.Minute
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"eca": func() {
+			time.AfterFunc(maxRun, func() { panic("eca has not ended") })
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			e := newEnv()
@@ -67,6 +71,7 @@ func (w wholeLines) Write(p []byte) (int, error) {
 type stage struct {
 	t    testing.TB
 	orgs []*simorg.Server
+	held chan bool // gets a value when an org holds a request; see fault
 }
 
 func (s *stage) org(ts *testscript.TestScript) *simorg.Server {
@@ -87,10 +92,11 @@ func TestScripts(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			s := &stage{t: env.T().(testing.TB)}
+			s := &stage{t: env.T().(testing.TB), held: make(chan bool, 1)}
 			env.Values[stageKey{}] = s
 			home := filepath.Join(env.WorkDir, "home")
 			env.Setenv("HOME", home)
+			env.Setenv("USERPROFILE", home) // what Windows calls it
 			env.Setenv("ROOT", root)
 			env.Setenv("SF_USE_GENERIC_UNIX_KEYCHAIN", "true")
 			record := filepath.Join(env.WorkDir, ".transcript")
@@ -100,7 +106,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "sent": sent,
-			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "apps": makeApps, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
+			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "held": held, "apps": makeApps, "artifact": makeArtifact, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
 		},
 	})
 }
@@ -290,7 +296,8 @@ func granted(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // fault OPERATION CODE: the next such call is answered with a SOAP fault, or
-// with an HTTP status where CODE is a number, or cut off where it is "drop".
+// with an HTTP status where CODE is a number, cut off where it is "drop", or never
+// answered where it is "hold"; held waits until the org has got it.
 func fault(ts *testscript.TestScript, neg bool, args []string) {
 	f := simorg.SOAPFault(args[1], "injected")
 	if status, err := strconv.Atoi(args[1]); err == nil {
@@ -298,8 +305,27 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 	} else if args[1] == "drop" {
 		f = simorg.Fault{Drop: true}
 	}
+	s := ts.Value(stageKey{}).(*stage)
 	f.Fits = func(r simorg.Request) bool { return r.Operation == args[0] }
-	ts.Value(stageKey{}).(*stage).org(ts).Inject(f)
+	if args[1] == "hold" {
+		f = simorg.Fault{Delay: time.Hour, Fits: func(r simorg.Request) bool {
+			fits := r.Operation == args[0]
+			if fits {
+				s.held <- true
+			}
+			return fits
+		}}
+	}
+	s.org(ts).Inject(f)
+}
+
+// held: waits until the org holds the request that "fault OPERATION hold" is about.
+func held(ts *testscript.TestScript, neg bool, args []string) {
+	select {
+	case <-ts.Value(stageKey{}).(*stage).held:
+	case <-time.After(maxRun):
+		ts.Fatalf("the org got no such request")
+	}
 }
 
 // apps DIR N: writes headers of N apps.
