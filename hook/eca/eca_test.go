@@ -23,9 +23,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/ecakit/ecakit/internal/wsdltest"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 // transcript names a file to which the eca of a script appends all that it
@@ -158,7 +158,7 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 			config.Kind = simorg.Kind(arg)
 		}
 	}
-	org := simorgtest.Start(s.t, config)
+	org := wsdltest.Start(s.t, config)
 	s.orgs = append(s.orgs, org)
 	ts.Setenv("ORG_URL", org.URL)
 }
@@ -389,23 +389,5 @@ func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 		if got := fmt.Sprint(value); got != args[n+1] {
 			ts.Fatalf("%s is %s, not %s", args[n], got, args[n+1])
 		}
-	}
-}
-
-// TestSchemaIsUsed makes sure that the requests of the scripts are validated
-// where the schema is at hand, and that a wrong request would be found.
-func TestSchemaIsUsed(t *testing.T) {
-	schema, why := simorgtest.Schema()
-	if schema == "" {
-		t.Skip("requests are not validated: ", why)
-	}
-	bad := filepath.Join(t.TempDir(), "bad.xml")
-	// label before externalClientApplication is not the WSDL's order.
-	content := `<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body><upsertMetadata xmlns="http://soap.sforce.com/2006/04/metadata"><metadata xsi:type="ExtlClntAppOauthSettings"><fullName>A</fullName><label>A</label><externalClientApplication>A</externalClientApplication></metadata></upsertMetadata></e:Body></e:Envelope>`
-	if err := os.WriteFile(bad, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("xmllint", "--noout", "--schema", schema, bad).CombinedOutput(); err == nil {
-		t.Errorf("a wrong request passes: %s", out)
 	}
 }

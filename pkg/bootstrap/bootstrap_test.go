@@ -30,11 +30,11 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/internal/wsdltest"
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 const ns = `xmlns="http://soap.sforce.com/2006/04/metadata"`
@@ -92,7 +92,7 @@ type org struct {
 
 func startOrg(t testing.TB, config simorg.Config) *org {
 	t.Helper()
-	return &org{Server: simorgtest.Start(t, config), t: t, alias: "uat", kind: salesforce.Sandbox}
+	return &org{Server: wsdltest.Start(t, config), t: t, alias: "uat", kind: salesforce.Sandbox}
 }
 
 func (o *org) options(p project, pkg string) (*attempt, error) {

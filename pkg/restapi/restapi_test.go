@@ -12,10 +12,10 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/internal/wsdltest"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 func client(url, token string) *restapi.Client {
@@ -34,7 +34,7 @@ func Example() {
 
 func TestOrganization(t *testing.T) {
 	for kind, want := range map[simorg.Kind]salesforce.Kind{simorg.Production: salesforce.Production, simorg.Sandbox: salesforce.Sandbox, simorg.Scratch: salesforce.Scratch} {
-		org := simorgtest.Start(t, simorg.Config{Kind: kind})
+		org := wsdltest.Start(t, simorg.Config{Kind: kind})
 		facts, err := client(org.URL, org.AccessToken()).Organization(t.Context())
 		if err != nil || facts.Kind() != want || facts.ID != org.ID() {
 			t.Errorf("%s: %+v, %v", kind, facts, err)
@@ -43,7 +43,7 @@ func TestOrganization(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	org := wsdltest.Start(t, simorg.Config{})
 	_, err := client(org.URL, "stale").Organization(t.Context())
 	var answer *salesforce.Error
 	if !errors.As(err, &answer) || !answer.SessionExpired() || answer.Status != 401 {
@@ -109,7 +109,7 @@ func TestOddAnswers(t *testing.T) {
 }
 
 func TestUserInfo(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{Username: "me@example.com"})
+	org := wsdltest.Start(t, simorg.Config{Username: "me@example.com"})
 	info, err := client(org.URL, org.AccessToken()).UserInfo(t.Context())
 	if err != nil || info.Username != "me@example.com" || info.OrgID != org.ID() || !strings.HasPrefix(info.UserID, "005") {
 		t.Errorf("whose session it is: %+v, %v", info, err)
