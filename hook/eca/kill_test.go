@@ -30,10 +30,11 @@ func TestKilledAndInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	const username = "admin@example.com"
+	coverage := t.TempDir() // without it, a binary built with -cover says so on standard error
 	hook := func(org *simorg.Server) *exec.Cmd {
 		cmd := exec.Command(binary, "hook", demoDefinition, username, demoAlias, ".", "testdata/"+demoDefinition)
 		cmd.Dir = dir
-		cmd.Env = []string{"HOME=" + filepath.Join(dir, "home"), "SF_ACCESS_TOKEN=" + org.AccessToken(), "SF_ORG_INSTANCE_URL=" + org.URL, "ECA_APPLY_POLICIES=true"}
+		cmd.Env = []string{"HOME=" + filepath.Join(dir, "home"), "SF_ACCESS_TOKEN=" + org.AccessToken(), "SF_ORG_INSTANCE_URL=" + org.URL, "ECA_APPLY_POLICIES=true", "GOCOVERDIR=" + coverage}
 		return cmd
 	}
 	start := func() *simorg.Server {
