@@ -914,8 +914,9 @@ func TestSwitchedOffStaysOff(t *testing.T) {
 	}
 }
 
-// TestLies has an org that accepts a write and keeps something else.
-func TestLies(t *testing.T) {
+// TestAWriteThatTheOrgDidNotKeepIsAMismatch has an org that accepts a write and keeps
+// something else.
+func TestAWriteThatTheOrgDidNotKeepIsAMismatch(t *testing.T) {
 	o := startOrg(t, simorg.Config{})
 	o.mustRun(simple())
 	o.Inject(simorg.Fault{
@@ -930,7 +931,7 @@ func TestLies(t *testing.T) {
 	report, err := options.run(t.Context())
 	var mismatch *reconcile.MismatchError
 	if !errors.As(err, &mismatch) || !strings.Contains(err.Error(), `isDeviceFlowEnabled is "false" instead of "true"`) || report.Apps[0].Components[1].Done {
-		t.Errorf("got %v, %+v", err, report.Apps[0].Components[1])
+		t.Errorf("got %v for %+v, want a mismatch of isDeviceFlowEnabled", err, report.Apps[0].Components[1])
 	}
 }
 

@@ -429,88 +429,140 @@ func TestPool(t *testing.T) {
 // secret is a private key as far as anybody can tell.
 const secret = "-----BEGIN " + "PRIVATE KEY-----MIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYw"
 
-// TestReviewed holds what reviewers have found: each run ends as it says, and the
-// deployment after it agrees.
-func TestReviewed(t *testing.T) {
-	plugins := func(on string) project {
-		return project{"src/pol/uat/extlClntAppPolicies/MyApp_plcy.ecaPlcy-meta.xml": `<ExtlClntAppConfigurablePolicies ` + ns + `><externalClientApplication>MyApp</externalClientApplication><isEnabled>true</isEnabled><isOauthPluginEnabled>` + on + `</isOauthPluginEnabled></ExtlClntAppConfigurablePolicies>`}
+// run is one run with policies in the folder uat, and how it ends.
+type run struct {
+	name     string
+	p        project
+	before   func(o *org) // after a first run without policies
+	err      string       // "" for none
+	findings int
+	silent   bool // nothing is sent
+	deploys  bool // the org takes the folder after the run
+}
+
+// check runs it, and again where it succeeds: then nothing is left to do.
+func (r run) check(t *testing.T) {
+	o := startOrg(t, people)
+	if r.before != nil {
+		o.mustRun(simple())
+		r.before(o)
 	}
-	off := func(o *org) {
+	report, err := o.run(r.p)
+	switch {
+	case r.err == "" && err != nil:
+		t.Fatalf("ended with %v, want success", err)
+	case r.err != "" && (err == nil || !strings.Contains(err.Error(), r.err)):
+		t.Errorf("ended with %v, want %q", err, r.err)
+	}
+	if n := len(o.Requests()); r.silent != (n == 0) {
+		t.Errorf("%d requests were sent, want none: %t", n, r.silent)
+	}
+	if report != nil && len(report.Findings) != r.findings {
+		t.Errorf("found %v, want %d findings", report.Findings, r.findings)
+	}
+	if err != nil && strings.Contains(err.Error(), secret) || strings.Contains(fmt.Sprint(report), secret) {
+		t.Error("the key is shown")
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range joined.Unwrap() {
+			if strings.Contains(one.Error(), "\n") {
+				t.Errorf("got several failures in one, %q, want each alone", one)
+			}
+		}
+	}
+	if r.deploys {
+		if err := o.Deploy(r.p.fs(), "src/pol/uat"); err != nil {
+			t.Errorf("the deployment ends with %v, want success", err)
+		}
+	}
+	if r.err == "" {
+		if again := o.mustRun(r.p); touched(again) > 0 {
+			t.Errorf("the second run did %s, want nothing", actions(again))
+		}
+	}
+}
+
+// myPolicies is the file that policies("uat", "MyApp", …) has.
+const myPolicies = "src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"
+
+// uat returns a simple project with policies of MyApp for uat.
+func uat(fields string) project { return simple().with(policies("uat", "MyApp", fields)) }
+
+// replaced returns the project with another text in its project file.
+func (p project) replaced(old, new string) project {
+	return p.with(project{"sfdx-project.json": strings.Replace(p["sfdx-project.json"], old, new, 1)})
+}
+
+// TestPoliciesThatCannotBeRight: the project alone tells, and what is certain ends the run
+// before anything is sent.
+func TestPoliciesThatCannotBeRight(t *testing.T) {
+	twice := uat("")[myPolicies]
+	for _, r := range []run{
+		{name: "a private key", p: uat("<startUrl>" + secret + "</startUrl>").set(`"preflight": "off", "applyPolicies": true`), err: "holds a private key", silent: true},
+		{name: "an element twice", p: uat("<startUrl>a</startUrl><startUrl>b</startUrl>"), err: "stands more than once", findings: 1, silent: true},
+		{name: "a wrong value to be applied", p: applied(uat("<policyAction>Bolck</policyAction>")).set(`"preflight": "warn"`),
+			err: "so that the policies cannot be applied; write Block", findings: 1, silent: true},
+		{name: "policies in two packages", p: uat("").with(project{"src/more/uat/Q.ecaOauthPlcy-meta.xml": twice}).
+			replaced(`"aliasfy": true}`, `"aliasfy": true}, {"path": "src/more", "package": "more", "aliasfy": true}`),
+			err: "has policies in src/pol/uat/", findings: 1, silent: true},
+		{name: "two files of another package's app", p: uat("").with(policies("uat", "Foreign", "")).
+			with(project{"src/pol/uat/F2.ecaOauthPlcy-meta.xml": policies("uat", "Foreign", "")["src/pol/uat/extlClntAppOauthPolicies/Foreign_oauthPlcy.ecaOauthPlcy-meta.xml"]})},
+	} {
+		t.Run(r.name, r.check)
+	}
+}
+
+// TestPoliciesAndWhatTheOrgHas: what the policies need is looked for in the folder and on the
+// org.
+func TestPoliciesAndWhatTheOrgHas(t *testing.T) {
+	const flowOn = "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"
+	on := metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}
+	plugins := func(on string) project {
+		return project{"src/pol/uat/extlClntAppPolicies/MyApp_plcy.ecaPlcy-meta.xml": `<ExtlClntAppConfigurablePolicies ` + ns + `><externalClientApplication>MyApp</externalClientApplication>` +
+			`<isEnabled>true</isEnabled><isOauthPluginEnabled>` + on + `</isOauthPluginEnabled></ExtlClntAppConfigurablePolicies>`}
+	}
+	pluginOff := func(o *org) {
 		o.upsert(satellite(eca.PluginPolicies, "MyApp_plcy", "MyApp", metadata.Field{Name: "isEnabled", Text: "true"}, metadata.Field{Name: "isOauthPluginEnabled", Text: "false"}))
 	}
-	locked := "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>"
-	for _, test := range []struct {
-		name     string
-		p        project
-		before   func(o *org) // after a first run without policies
-		err      string       // "" for none
-		findings int
-		sent     bool // something was sent
-	}{
-		{"a key in the policies", simple().with(policies("uat", "MyApp", "<startUrl>"+secret+"</startUrl>")).set(`"preflight": "off", "applyPolicies": true`), nil, "holds a private key", 0, false},
-		{"a permission set that the project brings", simple().with(policies("uat", "MyApp", "<commaSeparatedPermissionSet>New</commaSeparatedPermissionSet>")).with(project{"src/pol/uat/permissionsets/New.permissionset-meta.xml": "x"}), nil, "", 1, true},
-		{"a plugin that the folder switches on", simple().with(policies("uat", "MyApp", "")).with(plugins("true")), off, "", 0, true},
-		{"a plugin that the folder leaves off", simple().with(policies("uat", "MyApp", "")).with(plugins("false")), off, "isOauthPluginEnabled is false", 1, true},
-		{"a user that only the org has", applied(simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"))), func(o *org) {
-			o.upsert(satellite(eca.GlobalOAuthSettings, "MyApp_glbloauth", "MyApp", metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}), satellite(eca.OAuthPolicies, "MyApp_oauthPlcy", "MyApp", metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}, metadata.Field{Name: "clientCredentialsFlowUser", Text: "run@example.com"}))
-		}, "", 0, true},
-		{"a user that nobody has", applied(simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"))), nil, "no user is named", 1, true},
-		{"an element twice", simple().with(policies("uat", "MyApp", "<startUrl>a</startUrl><startUrl>b</startUrl>")), nil, "stands more than once", 1, false},
-		{"a wrong value to be applied", applied(simple().with(policies("uat", "MyApp", "<policyAction>Bolck</policyAction>"))).set(`"preflight": "warn"`), nil, "so that the policies cannot be applied; write Block", 1, false},
-		{"policies in two packages", simple().with(policies("uat", "MyApp", "")).with(project{"src/more/uat/Q.ecaOauthPlcy-meta.xml": policies("uat", "MyApp", "")["src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"]}).
-			with(project{"sfdx-project.json": strings.Replace(simple()["sfdx-project.json"], `"aliasfy": true}`, `"aliasfy": true}, {"path": "src/more", "package": "more", "aliasfy": true}`, 1)}), nil, "has policies in src/pol/uat/", 1, false},
-		{"other apps' policies twice", simple().with(policies("uat", "MyApp", "")).with(policies("uat", "Foreign", "")).with(project{"src/pol/uat/F2.ecaOauthPlcy-meta.xml": policies("uat", "Foreign", "")["src/pol/uat/extlClntAppOauthPolicies/Foreign_oauthPlcy.ecaOauthPlcy-meta.xml"]}), nil, "", 0, true},
-		{"white space", applied(simple().with(policies("uat", "MyApp", strings.NewReplacer(">admin", ">\n Run", ".com<", ".COM\n<").Replace(clientCredentials)+strings.ReplaceAll(locked, "Admin", " Admin")))), nil, "", 1, true},
-		{"texts that sf replaces", simple().with(policies("uat", "MyApp", runAs("RUNAS"))).with(project{"sfdx-project.json": strings.Replace(simple()["sfdx-project.json"], `"plugins"`, `"replacements": [{}], "plugins"`, 1)}), nil, "", 1, true},
-		{"policies that are left out", simple().with(policies("uat", "MyApp", runAs("nobody@example.com"))).with(project{".forceignore": "**/uat/"}), nil, "", 0, true},
-		{"policies that are left out, twice and broken", simple().with(policies("uat", "MyApp", "")).with(project{".forceignore": "**/uat/", "src/pol/uat/Q.ecaOauthPlcy-meta.xml": policies("uat", "MyApp", "")["src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"], "src/pol/uat/R.ecaOauthPlcy-meta.xml": "<"}), nil, "", 0, true},
-		{"policies that are left out by a file of their own", simple().with(policies("uat", "MyApp", runAs("nobody@example.com"))).with(project{"src/pol/.forceignore": "uat/"}), nil, "", 0, true},
-		{"policies that are left out, applied and broken", applied(simple().with(project{".forceignore": "**/uat/", "src/pol/uat/Q.ecaOauthPlcy-meta.xml": "<"})), nil, "not well-formed XML", 0, false},
-		{"policies that are left out, and applied elsewhere", settings(`"MyApp": {"environments": {"prod": {"applyPolicies": true}}}`).with(header("MyApp")).with(policies("uat", "MyApp", "")).with(project{".forceignore": "**/Old*", "src/pol/uat/Old.ecaOauthPlcy-meta.xml": "<"}), nil, "", 0, true},
-		{"policies that are left out beside those that are applied", applied(simple().with(policies("uat", "MyApp", ""))).with(project{".forceignore": "**/Old*", "src/pol/uat/Old1.ecaOauthPlcy-meta.xml": policies("uat", "MyApp", "")["src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"], "src/pol/uat/Old2.ecaOauthPlcy-meta.xml": policies("uat", "MyApp", "")["src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"]}), nil, "", 0, true},
-		{"a permission set that is left out", simple().with(policies("uat", "MyApp", "<commaSeparatedPermissionSet>New</commaSeparatedPermissionSet>")).with(project{".forceignore": "permissionsets/", "src/pol/uat/permissionsets/New.permissionset-meta.xml": "x"}), nil, "no permission sets called New", 1, true},
-		{"several failures at once", settings(`"MyApp": {"permissionSets": ["NoA", "NoB"]}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("nobody@example.com"))), nil, "no permission set NoA", 1, true},
+	runsAs := func(o *org) {
+		o.upsert(satellite(eca.GlobalOAuthSettings, "MyApp_glbloauth", "MyApp", on),
+			satellite(eca.OAuthPolicies, "MyApp_oauthPlcy", "MyApp", on, metadata.Field{Name: "clientCredentialsFlowUser", Text: "run@example.com"}))
+	}
+	spaced := strings.NewReplacer(">admin", ">\n Run", ".com<", ".COM\n<").Replace(clientCredentials) +
+		"<permittedUsersPolicyType> AdminApprovedPreAuthorized</permittedUsersPolicyType>"
+	for _, r := range []run{
+		{name: "a permission set that the folder brings", p: uat("<commaSeparatedPermissionSet>New</commaSeparatedPermissionSet>").with(project{"src/pol/uat/permissionsets/New.permissionset-meta.xml": "x"}), findings: 1},
+		{name: "a plugin that the folder switches on", p: uat("").with(plugins("true")), before: pluginOff, deploys: true},
+		{name: "a plugin that the folder leaves off", p: uat("").with(plugins("false")), before: pluginOff, err: "isOauthPluginEnabled is false", findings: 1},
+		{name: "a user that only the org has", p: applied(uat(flowOn)), before: runsAs},
+		{name: "a user that nobody has", p: applied(uat(flowOn)), err: "no user is named", findings: 1},
+		{name: "white space", p: applied(uat(spaced)), findings: 1},
+		{name: "texts that sf replaces", p: uat(runAs("RUNAS")).replaced(`"plugins"`, `"replacements": [{}], "plugins"`), findings: 1},
+		{name: "several failures at once", p: settings(`"MyApp": {"permissionSets": ["NoA", "NoB"]}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("nobody@example.com"))),
+			err: "no permission set NoA", findings: 1},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			o := startOrg(t, people)
-			if test.before != nil {
-				o.mustRun(simple())
-				test.before(o)
-			}
-			report, err := o.run(test.p)
-			switch {
-			case test.err == "" && err != nil:
-				t.Fatalf("ended with %v", err)
-			case test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)):
-				t.Errorf("ended with %v", err)
-			}
-			if test.sent != (len(o.Requests()) > 0) {
-				t.Errorf("%d requests were sent", len(o.Requests()))
-			}
-			if report != nil && len(report.Findings) != test.findings {
-				t.Errorf("found %v", report.Findings)
-			}
-			if err != nil && strings.Contains(err.Error(), secret) || strings.Contains(fmt.Sprint(report), secret) {
-				t.Error("the key is shown")
-			}
-			if joined, ok := err.(interface{ Unwrap() []error }); ok {
-				for _, one := range joined.Unwrap() {
-					if strings.Contains(one.Error(), "\n") {
-						t.Errorf("several failures in one: %v", one)
-					}
-				}
-			}
-			if test.err == "" && !strings.Contains(test.name, "replaces") && !strings.Contains(test.name, "brings") && !strings.Contains(test.name, "left out") && len(o.Components(eca.OAuthPolicies)) == 0 {
-				if err := o.Deploy(test.p.fs(), "src/pol/uat"); err != nil && !strings.Contains(test.name, "other apps") {
-					t.Errorf("the deployment ends with %v", err)
-				}
-			}
-			if test.err == "" {
-				if again := o.mustRun(test.p); touched(again) > 0 {
-					t.Errorf("the second run did %s", actions(again))
-				}
-			}
-		})
+		t.Run(r.name, r.check)
+	}
+}
+
+// TestPoliciesThatForceignoreLeavesOut: what sf does not deploy is not held against the
+// project, unless eca is to apply it.
+func TestPoliciesThatForceignoreLeavesOut(t *testing.T) {
+	ignoring := func(pattern string) project { return project{".forceignore": pattern} }
+	policy := uat("")[myPolicies]
+	for _, r := range []run{
+		{name: "with an unknown user", p: uat(runAs("nobody@example.com")).with(ignoring("**/uat/"))},
+		{name: "twice and broken", p: uat("").with(ignoring("**/uat/")).with(project{"src/pol/uat/Q.ecaOauthPlcy-meta.xml": policy, "src/pol/uat/R.ecaOauthPlcy-meta.xml": "<"})},
+		{name: "by a file of the package's own", p: uat(runAs("nobody@example.com")).with(project{"src/pol/.forceignore": "uat/"})},
+		{name: "applied and broken", p: applied(simple().with(ignoring("**/uat/")).with(project{"src/pol/uat/Q.ecaOauthPlcy-meta.xml": "<"})), err: "not well-formed XML", silent: true},
+		{name: "and applied elsewhere", p: settings(`"MyApp": {"environments": {"prod": {"applyPolicies": true}}}`).with(header("MyApp")).with(policies("uat", "MyApp", "")).
+			with(ignoring("**/Old*")).with(project{"src/pol/uat/Old.ecaOauthPlcy-meta.xml": "<"})},
+		{name: "beside those that are applied", p: applied(uat("")).with(ignoring("**/Old*")).
+			with(project{"src/pol/uat/Old1.ecaOauthPlcy-meta.xml": policy, "src/pol/uat/Old2.ecaOauthPlcy-meta.xml": policy})},
+		{name: "a permission set", p: uat("<commaSeparatedPermissionSet>New</commaSeparatedPermissionSet>").with(ignoring("permissionsets/")).with(project{"src/pol/uat/permissionsets/New.permissionset-meta.xml": "x"}),
+			err: "no permission sets called New", findings: 1},
+	} {
+		t.Run(r.name, r.check)
 	}
 }
 
@@ -550,14 +602,14 @@ func TestLookupFails(t *testing.T) {
 	}
 }
 
-// TestTwins has two apps of one name, of which one is managed: neither is granted.
-func TestTwins(t *testing.T) {
+// TestNoneOfTwoAppsOfOneNameIsGranted: one of them may be managed.
+func TestNoneOfTwoAppsOfOneNameIsGranted(t *testing.T) {
 	o := startOrg(t, people)
 	o.Inject(simorg.Fault{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"done": true, "records": [{"Id": "0xI1", "DeveloperName": "MyApp"}, {"Id": "0xI2", "DeveloperName": "MyApp"}]}`,
 		Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+ExternalClientApplication") }})
 	_, err := o.run(settings(`"MyApp": {"permissionSets": ["Erp_Admin"]}`).with(header("MyApp")))
 	if err == nil || !strings.Contains(err.Error(), "several apps called MyApp") {
-		t.Errorf("ended with %v", err)
+		t.Errorf("ended with %v, want several apps called MyApp", err)
 	}
 }
 
