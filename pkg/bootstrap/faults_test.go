@@ -308,8 +308,11 @@ func TestSlowAnswers(t *testing.T) {
 	}
 }
 
-// inProcess calls an org without a network, so that time can be played.
+// inProcess calls an org without a network, so that time can be played. A request is under
+// way for a while, because one that follows another must come later.
 type inProcess struct{ *simorg.Org }
+
+const transit = time.Millisecond
 
 func (o inProcess) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 	defer func() {
@@ -317,6 +320,7 @@ func (o inProcess) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 			resp, err = nil, io.ErrUnexpectedEOF
 		}
 	}()
+	time.Sleep(transit)
 	recorder := httptest.NewRecorder()
 	o.ServeHTTP(recorder, r)
 	return recorder.Result(), nil
