@@ -84,6 +84,7 @@ func (s *stage) org(ts *testscript.TestScript) *simorg.Server {
 type stageKey struct{}
 
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)

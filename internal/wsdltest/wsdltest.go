@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"testing"
 
@@ -66,6 +67,12 @@ func schemaFile() (path, why string) {
 	}
 }
 
+// valid are the requests that were found valid in this process, sessions aside: most tests
+// send the same.
+var valid sync.Map // from string to struct{}
+
+var session = regexp.MustCompile(`<sessionId>[^<]*</sessionId>`)
+
 // validate checks the SOAP requests against the schema, where there is one.
 func validate(t testing.TB, requests []simorg.Request) {
 	t.Helper()
@@ -81,21 +88,31 @@ func validate(t testing.TB, requests []simorg.Request) {
 	}
 	defer os.RemoveAll(dir)
 	args := []string{"--noout", "--nonet", "--schema", schema}
+	checked := make(map[string]bool)
 	for i, r := range requests {
 		if r.Operation == "" || r.Status >= 400 {
 			continue
 		}
+		body := session.ReplaceAllString(string(r.Body), "<sessionId>session</sessionId>")
+		if _, known := valid.Load(body); known || checked[body] {
+			continue
+		}
+		checked[body] = true
 		file := filepath.Join(dir, fmt.Sprintf("%04d-%s.xml", i, r.Operation))
-		if err := os.WriteFile(file, r.Body, 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
 			t.Error(err)
 			return
 		}
 		args = append(args, file)
 	}
-	if len(args) == 4 {
+	if len(checked) == 0 {
 		return
 	}
 	if out, err := exec.Command("xmllint", args...).CombinedOutput(); err != nil {
 		t.Errorf("a SOAP request does not follow the Metadata API's schema: %v\n%s", err, out)
+		return
+	}
+	for body := range checked {
+		valid.Store(body, struct{}{})
 	}
 }

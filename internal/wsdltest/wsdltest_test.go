@@ -9,6 +9,7 @@ import (
 
 // TestWrongOrderIsFound makes sure that the schema, where it is at hand, finds a wrong request.
 func TestWrongOrderIsFound(t *testing.T) {
+	t.Parallel()
 	schema, why := schemaFile()
 	if schema == "" {
 		t.Skip("requests are not validated: ", why)

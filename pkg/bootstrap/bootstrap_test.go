@@ -218,6 +218,7 @@ func Example() {
 }
 
 func TestFirstAndSecondRun(t *testing.T) {
+	t.Parallel()
 	for _, auto := range []bool{false, true} {
 		t.Run(fmt.Sprintf("auto policies %v", auto), func(t *testing.T) {
 			o := startOrg(t, simorg.Config{AutoPolicies: auto})
@@ -249,6 +250,7 @@ func TestFirstAndSecondRun(t *testing.T) {
 }
 
 func TestTwentyApps(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	p := settings("")
 	for i := range 20 {
@@ -272,6 +274,7 @@ func TestTwentyApps(t *testing.T) {
 // TestExistingComponents meets an org where everything exists under odd names,
 // with fields that the project says nothing of.
 func TestExistingComponents(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		listNothing bool // so that the names have to be usual enough to be found
 		names       []string
@@ -339,6 +342,7 @@ func satellite(typ, fullName, app string, fields ...metadata.Field) *metadata.Co
 // TestNothingUnseenIsOverwritten has an org that lists nothing, and components
 // that only a closer look finds.
 func TestNothingUnseenIsOverwritten(t *testing.T) {
+	t.Parallel()
 	on, off := "true", "false"
 	plugins := func(name string) *metadata.Component {
 		return satellite(eca.PluginPolicies, name, "MyApp", metadata.Field{Name: "isEnabled", Text: on}, metadata.Field{Name: "isOauthPluginEnabled", Text: on}, metadata.Field{Name: "isSamlPluginEnabled", Text: off}, metadata.Field{Name: "startUrl", Text: "https://kept"})
@@ -388,6 +392,7 @@ func TestNothingUnseenIsOverwritten(t *testing.T) {
 // TestOrderOfWrites makes sure that whatever exists already, an app's policies
 // come after its consumer.
 func TestOrderOfWrites(t *testing.T) {
+	t.Parallel()
 	for _, auto := range []bool{false, true} {
 		o := startOrg(t, simorg.Config{ListNothing: true, AutoPolicies: auto})
 		p := settings(`"MyApp": {"policies": {"isSamlPluginEnabled": false}}`).with(header("MyApp"))
@@ -440,6 +445,7 @@ func checkBounds(t *testing.T, p project, config simorg.Config, kind salesforce.
 // TestBounds holds the bounds on rounds of requests in all configurations: a first run
 // takes 5, a second one writes nothing and takes 2. The preflight of policies adds none.
 func TestBounds(t *testing.T) {
+	t.Parallel()
 	stated := settings(`"MyApp": {"policies": {"isSamlPluginEnabled": false}, "globalOauthSettings": {"isPkceRequired": false}}`).with(header("MyApp"))
 	fallback := stated.with(policies("default", "MyApp", clientCredentials)).set(`"preflight": "warn"`)
 	for _, auto := range []bool{false, true} {
@@ -459,6 +465,7 @@ func TestBounds(t *testing.T) {
 
 // TestUncertain tells a write of which no answer came from one that was refused.
 func TestUncertain(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name      string
 		fault     simorg.Fault
@@ -489,6 +496,7 @@ func TestUncertain(t *testing.T) {
 // TestTakenNames has other apps' components under all names that an app's own
 // could have.
 func TestTakenNames(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	p := settings("").with(header("MyApp")).with(header("Other")).with(header("Third")).with(header("Fourth"))
 	if err := o.Deploy(p.fs(), "src/def"); err != nil {
@@ -512,6 +520,7 @@ func TestTakenNames(t *testing.T) {
 // TestLostComponent has an org that accepts global settings and does not have
 // them, or has them without a consumer.
 func TestLostComponent(t *testing.T) {
+	t.Parallel()
 	for body, want := range map[string]string{
 		`<records xsi:nil="true"/>`: "does not have it",
 		`<records><fullName>MyApp_glbloauth</fullName><callbackUrl>%s</callbackUrl><externalClientApplication>MyApp</externalClientApplication><label>MyApp label</label></records>`: "no consumer key",
@@ -533,6 +542,7 @@ func TestLostComponent(t *testing.T) {
 // TestNamesThatOthersHave has components of another app under the names that are
 // usual for this one.
 func TestNamesThatOthersHave(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	p := settings("").with(header("MyApp")).with(header("Other"))
 	if err := o.Deploy(p.fs(), "src/def"); err != nil {
@@ -553,6 +563,7 @@ func TestNamesThatOthersHave(t *testing.T) {
 }
 
 func TestNamesDifferByMoreThanCase(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	o.mustRun(simple())
 	p := settings("").with(project{"src/def/externalClientApps/MYAPP.eca-meta.xml": header("MyApp")["src/def/externalClientApps/MyApp.eca-meta.xml"]})
@@ -564,6 +575,7 @@ func TestNamesDifferByMoreThanCase(t *testing.T) {
 // TestDefaultsOfNewComponentsAreConfirmed has an org that keeps something else
 // than the defaults that it was sent.
 func TestDefaultsOfNewComponentsAreConfirmed(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	o.Inject(simorg.Fault{
 		Fits: func(r simorg.Request) bool {
@@ -582,6 +594,7 @@ func TestDefaultsOfNewComponentsAreConfirmed(t *testing.T) {
 // TestNewOAuthSettingsAreConfirmed has an org that keeps other scopes than it was
 // sent.
 func TestNewOAuthSettingsAreConfirmed(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	reads := 0
 	o.Inject(simorg.Fault{
@@ -602,6 +615,7 @@ func TestNewOAuthSettingsAreConfirmed(t *testing.T) {
 }
 
 func TestMergeMode(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	p := simple().with(project{"sfdx-project.json": strings.Replace(settings("")["sfdx-project.json"], `"aliasfy": true`, `"aliasfy": {"mergeMode": true}`, 1)}).
 		with(policies("default", "MyApp", clientCredentials)).with(policies("uat", "Other", ""))
@@ -612,6 +626,7 @@ func TestMergeMode(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "pol_sfpowerscripts_artifact_1.0.0-1.zip"), []byte("broken"), 0o600); err != nil {
 		t.Fatal(err)
@@ -634,6 +649,7 @@ func TestWarnings(t *testing.T) {
 
 // TestNamesOfOtherApps makes sure that components are matched by their link.
 func TestNamesOfOtherApps(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	p := settings("").with(header("A")).with(header("A_oauth")).with(header("A_glbloauth"))
 	o.mustRun(p)
@@ -650,6 +666,7 @@ func TestNamesOfOtherApps(t *testing.T) {
 }
 
 func TestEnvironmentSettings(t *testing.T) {
+	t.Parallel()
 	p := settings(`"MyApp": {
 		"globalOauthSettings": {"callbackUrl": ["https://base.example.com", "{orgDomainUrl}/x/{alias}"], "isPkceRequired": false},
 		"environments": {"prod": {"globalOauthSettings": {"callbackUrl": "https://prod.example.com"}}, "default": {"globalOauthSettings": {"isPkceRequired": true}}}
@@ -676,6 +693,7 @@ func TestEnvironmentSettings(t *testing.T) {
 }
 
 func TestPoliciesImply(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{Users: []simorg.User{{Username: "run@example.com"}}})
 	p := simple().with(policies("uat", "MyApp", strings.ReplaceAll(clientCredentials, "admin@", "run@"))).
 		with(policies("prod", "MyApp", "<broken>").with(policies("default", "Other", "")))
@@ -694,6 +712,7 @@ func TestPoliciesImply(t *testing.T) {
 // TestBadInputSendsNothing lists input that must end a run before the org hears
 // of it, and what the one message has to name.
 func TestBadInputSendsNothing(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name  string
 		p     project
@@ -746,6 +765,7 @@ func TestBadInputSendsNothing(t *testing.T) {
 }
 
 func TestFieldNewerThanTheVersion(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	options, err := o.options(settings(`"MyApp": {"policies": {"isCanvasPluginEnabled": true}}`).with(header("MyApp")), "def")
 	if err != nil {
@@ -760,6 +780,7 @@ func TestFieldNewerThanTheVersion(t *testing.T) {
 // TestUnknownKind has an org of which nobody knows whether it is a sandbox, and a
 // default folder that hangs on it.
 func TestUnknownKind(t *testing.T) {
+	t.Parallel()
 	p := settings(`"MyApp": {"environments": {"default": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}}}`).
 		with(header("MyApp")).with(policies("default", "MyApp", clientCredentials))
 	o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
@@ -777,6 +798,7 @@ func TestUnknownKind(t *testing.T) {
 }
 
 func TestPackagedAppsAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	p := simple().with(project{"src/def/externalClientApps/Sold.eca-meta.xml": `<ExternalClientApplication ` + ns + `><distributionState>Packaged</distributionState></ExternalClientApplication>`})
 	report := o.mustRun(p)
@@ -789,6 +811,7 @@ func TestPackagedAppsAreLeftAlone(t *testing.T) {
 }
 
 func TestOneAppIsRefusedAndOthersGoOn(t *testing.T) {
+	t.Parallel()
 	// Of versions that are newer than the table, scopes are the org's to judge.
 	o := startOrg(t, simorg.Config{Version: apiversion.Latest + 1})
 	p := settings(`"Bad": {"oauthSettings": {"commaSeparatedOauthScopes": "Nonsense"}}`).with(header("Bad")).with(header("Good"))
@@ -840,6 +863,7 @@ func newCertificate(t *testing.T) (forms map[string]string, der []byte) {
 // TestCertificateInAnyForm: whichever form a project has a certificate in, and an org shows,
 // it is the same certificate.
 func TestCertificateInAnyForm(t *testing.T) {
+	t.Parallel()
 	forms, der := newCertificate(t)
 	other, _ := newCertificate(t)
 	for _, shown := range []simorg.CertificateForm{"", simorg.CertificatePEM, simorg.CertificateBody, simorg.CertificateBase64} {
@@ -878,6 +902,7 @@ func TestCertificateInAnyForm(t *testing.T) {
 }
 
 func TestHeaderIsMissing(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	options, err := o.options(simple(), "def")
 	if err != nil {
@@ -891,6 +916,7 @@ func TestHeaderIsMissing(t *testing.T) {
 }
 
 func TestForcedPKCE(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{ForcePKCE: true})
 	report := o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"isPkceRequired": false}}`).with(header("MyApp")))
 	if len(report.Apps[0].Warnings) != 1 || !strings.Contains(report.Apps[0].Warnings[0], "keeps isPkceRequired") {
@@ -899,6 +925,7 @@ func TestForcedPKCE(t *testing.T) {
 }
 
 func TestWithheldCertificate(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{WithholdCertificate: true})
 	stated := settings(`"MyApp": {"globalOauthSettings": {"certificate": "-----BEGIN CERTIFICATE-----AAAA-----END CERTIFICATE-----"}}`).with(header("MyApp"))
 	o.mustRun(stated)
@@ -914,6 +941,7 @@ func TestWithheldCertificate(t *testing.T) {
 }
 
 func TestSwitchedOffStaysOff(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	o.mustRun(settings(`"MyApp": {"policies": {"isOauthPluginEnabled": false}}`).with(header("MyApp")))
 	report := o.mustRun(simple())
@@ -925,6 +953,7 @@ func TestSwitchedOffStaysOff(t *testing.T) {
 // TestAWriteThatTheOrgDidNotKeepIsAMismatch has an org that accepts a write and keeps
 // something else.
 func TestAWriteThatTheOrgDidNotKeepIsAMismatch(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	o.mustRun(simple())
 	o.Inject(simorg.Fault{
@@ -944,6 +973,7 @@ func TestAWriteThatTheOrgDidNotKeepIsAMismatch(t *testing.T) {
 }
 
 func TestExpiredSession(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	options, err := o.options(simple(), "def")
 	if err != nil {
@@ -958,6 +988,7 @@ func TestExpiredSession(t *testing.T) {
 // TestRunsFinishOneAnother breaks a run after each of its requests in turn. The
 // next run ends where an undisturbed one does.
 func TestRunsFinishOneAnother(t *testing.T) {
+	t.Parallel()
 	for n := 1; n <= 8; n++ {
 		for _, after := range []bool{false, true} {
 			o := startOrg(t, simorg.Config{AutoPolicies: n%2 == 0})
@@ -993,6 +1024,7 @@ func TestRunsFinishOneAnother(t *testing.T) {
 }
 
 func TestTwoRunsAtOnce(t *testing.T) {
+	t.Parallel()
 	for i := range 10 {
 		o := startOrg(t, simorg.Config{Latency: time.Duration(i%3) * time.Millisecond, AutoPolicies: i%2 == 0})
 		p := simple().with(header("Other"))
@@ -1024,6 +1056,7 @@ func TestTwoRunsAtOnce(t *testing.T) {
 }
 
 func TestPlanWritesNothing(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	options, err := o.options(simple(), "")
 	if err != nil {
@@ -1039,6 +1072,7 @@ func TestPlanWritesNothing(t *testing.T) {
 // TestAliasfiedPackage has the header itself in an aliasfied package: only the
 // folder of this org counts.
 func TestAliasfiedPackage(t *testing.T) {
+	t.Parallel()
 	p := project{
 		"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def", "aliasfy": true}], "sourceApiVersion": "67.0"}`,
 	}.with(project{
@@ -1061,6 +1095,7 @@ func TestAliasfiedPackage(t *testing.T) {
 
 // TestComponentIsGoneAfterAnUpdate: somebody deletes what the run has just changed.
 func TestComponentIsGoneAfterAnUpdate(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	o.mustRun(simple())
 	options, err := o.options(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp")), "def")

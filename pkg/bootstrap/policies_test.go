@@ -36,6 +36,7 @@ func runAs(user string) string {
 // refused must be refused by the org in the words that the finding foretells; a
 // warning must not keep the deployment from succeeding.
 func TestFindings(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		fields  string
@@ -113,6 +114,7 @@ func TestFindings(t *testing.T) {
 
 // TestFindingsOfVersions has a field that the API version is too old for.
 func TestFindingsOfVersions(t *testing.T) {
+	t.Parallel()
 	p := settings(`"MyApp": {"globalOauthSettings": {"isNamedUserJwtEnabled": true}}`).with(header("MyApp")).with(policies("uat", "MyApp", "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>")) // from 65.0
 	for _, test := range []struct {
 		project, run apiversion.Version
@@ -138,6 +140,7 @@ func TestFindingsOfVersions(t *testing.T) {
 
 // TestSourceFindingsSendNothing has policies that no org accepts.
 func TestSourceFindingsSendNothing(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	_, err := o.run(simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>ja</isClientCredentialsFlowEnabled>")))
 	if err == nil || len(o.Requests()) > 0 {
@@ -148,6 +151,7 @@ func TestSourceFindingsSendNothing(t *testing.T) {
 // TestOrgFindingsComeAfterTheBootstrap: what the org finds wrong with the policies
 // does not keep the app from getting its consumer.
 func TestOrgFindingsComeAfterTheBootstrap(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	_, err := o.run(simple().with(policies("uat", "MyApp", runAs("nobody@example.com"))))
 	if err == nil {
@@ -158,6 +162,7 @@ func TestOrgFindingsComeAfterTheBootstrap(t *testing.T) {
 
 // TestPluginOff has an app that somebody switched off.
 func TestPluginOff(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	p := simple().with(policies("uat", "MyApp", ""))
 	o.mustRun(p)
@@ -175,6 +180,7 @@ func TestPluginOff(t *testing.T) {
 
 // TestUncheckable has an org that does not let itself be asked about users.
 func TestUncheckable(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	p := simple().with(policies("uat", "MyApp", runAs("run@example.com")))
 	o.Inject(simorg.Fault{Status: http.StatusForbidden, Body: `[{"errorCode":"INSUFFICIENT_ACCESS","message":"no"}]`, Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+User") }})
@@ -188,6 +194,7 @@ func applied(p project) project { return p.set(`"applyPolicies": true`) }
 
 // TestApplyPolicies brings the policies to an org under the name that it has them.
 func TestApplyPolicies(t *testing.T) {
+	t.Parallel()
 	for _, auto := range []bool{false, true} {
 		for _, listNothing := range []bool{false, true} {
 			t.Run(fmt.Sprintf("auto %v, list nothing %v", auto, listNothing), func(t *testing.T) {
@@ -224,6 +231,7 @@ func TestApplyPolicies(t *testing.T) {
 
 // TestApplyPoliciesWhere has the setting in all of its places.
 func TestApplyPoliciesWhere(t *testing.T) {
+	t.Parallel()
 	p := simple().with(policies("uat", "MyApp", ""))
 	app := func(entry string) project {
 		return settings(`"MyApp": ` + entry).with(header("MyApp")).with(policies("uat", "MyApp", ""))
@@ -266,6 +274,7 @@ func TestApplyPoliciesWhere(t *testing.T) {
 // TestApplyPoliciesOddName has policies under a name that only the list, or the
 // org's refusal, tells.
 func TestApplyPoliciesOddName(t *testing.T) {
+	t.Parallel()
 	for _, listNothing := range []bool{false, true} {
 		o := startOrg(t, simorg.Config{ListNothing: listNothing})
 		o.mustRun(simple())
@@ -279,6 +288,7 @@ func TestApplyPoliciesOddName(t *testing.T) {
 
 // TestApplyPoliciesHeld: policies that are certain to be refused are not sent.
 func TestApplyPoliciesHeld(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	p := applied(simple().with(policies("uat", "MyApp", runAs("gone@example.com"))))
 	_, err := o.run(p)
@@ -300,6 +310,7 @@ func TestApplyPoliciesHeld(t *testing.T) {
 
 // TestScratchUser fills the scratch org's own user in.
 func TestScratchUser(t *testing.T) {
+	t.Parallel()
 	p := applied(simple().with(policies("default", "MyApp", runAs("{username}"))))
 	for _, kind := range []salesforce.Kind{salesforce.Scratch, salesforce.Unknown} {
 		o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
@@ -336,7 +347,10 @@ func TestScratchUser(t *testing.T) {
 
 // TestPermissionSets grants the app and assigns the permission set, before the policies could
 // lock anybody out.
-func TestPermissionSets(t *testing.T) { synctest.Test(t, permissionSets) }
+func TestPermissionSets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, permissionSets)
+}
 
 func permissionSets(t *testing.T) {
 	o := clockedOrg(t, people)
@@ -368,6 +382,7 @@ func permissionSets(t *testing.T) {
 // TestPermissionSetsOfOneEnvironment: only the environment has them, and nothing is assigned
 // where it is not asked for.
 func TestPermissionSetsOfOneEnvironment(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	o.mustRun(settings(`"MyApp": {"environments": {"uat": {"permissionSets": ["Erp_Admin"]}}}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("run@example.com"))))
 	if got := fmt.Sprint(o.Granted("MyApp"), o.Assigned("run@example.com")); got != "[Erp_Admin] []" {
@@ -378,6 +393,7 @@ func TestPermissionSetsOfOneEnvironment(t *testing.T) {
 // TestPermissionSetsWrong has permission sets that cannot be granted: the rest is
 // done, the policies are held back.
 func TestPermissionSetsWrong(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	p := applied(settings(`"MyApp": {"permissionSets": ["Erp_Typo"]}`).with(header("MyApp")).with(policies("uat", "MyApp", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>")))
 	_, err := o.run(p)
@@ -399,6 +415,7 @@ func TestPermissionSetsWrong(t *testing.T) {
 // TestPool is the form of sfp prepare: nobody deploys policies afterwards, and not
 // every package need be there.
 func TestPool(t *testing.T) {
+	t.Parallel()
 	p := simple().with(header("Other")).with(policies("default", "MyApp", runAs("nobody@example.com")))
 	var wg sync.WaitGroup
 	for i := range 4 { // several orgs at once
@@ -500,6 +517,7 @@ func (p project) replaced(old, new string) project {
 // TestPoliciesThatCannotBeRight: the project alone tells, and what is certain ends the run
 // before anything is sent.
 func TestPoliciesThatCannotBeRight(t *testing.T) {
+	t.Parallel()
 	twice := uat("")[myPolicies]
 	for _, r := range []run{
 		{name: "a private key", p: uat("<startUrl>" + secret + "</startUrl>").set(`"preflight": "off", "applyPolicies": true`), err: "holds a private key", silent: true},
@@ -519,6 +537,7 @@ func TestPoliciesThatCannotBeRight(t *testing.T) {
 // TestPoliciesAndWhatTheOrgHas: what the policies need is looked for in the folder and on the
 // org.
 func TestPoliciesAndWhatTheOrgHas(t *testing.T) {
+	t.Parallel()
 	const flowOn = "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"
 	on := metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}
 	plugins := func(on string) project {
@@ -552,6 +571,7 @@ func TestPoliciesAndWhatTheOrgHas(t *testing.T) {
 // TestPoliciesThatForceignoreLeavesOut: what sf does not deploy is not held against the
 // project, unless eca is to apply it.
 func TestPoliciesThatForceignoreLeavesOut(t *testing.T) {
+	t.Parallel()
 	ignoring := func(pattern string) project { return project{".forceignore": pattern} }
 	policy := uat("")[myPolicies]
 	for _, r := range []run{
@@ -574,6 +594,7 @@ func TestPoliciesThatForceignoreLeavesOut(t *testing.T) {
 // folder that is missing; and an app that is not there does not keep others from
 // their consumer.
 func TestPoolWithoutFolder(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
 	o.alias, o.kind = "SO1", salesforce.Scratch
 	p := simple().with(header("Other")).with(policies("uat", "MyApp", ""))
@@ -595,6 +616,7 @@ func TestPoolWithoutFolder(t *testing.T) {
 
 // TestLookupFails: what is asked for advice alone does not end a run.
 func TestLookupFails(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []simorg.Fault{{Status: 503}, {Status: 404, Body: "<html>"}, {Status: 403, Body: "x"}} {
 		o := startOrg(t, people)
 		fault.Fits = func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+User") }
@@ -608,6 +630,7 @@ func TestLookupFails(t *testing.T) {
 
 // TestNoneOfTwoAppsOfOneNameIsGranted: one of them may be managed.
 func TestNoneOfTwoAppsOfOneNameIsGranted(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	o.Inject(simorg.Fault{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"done": true, "records": [{"Id": "0xI1", "DeveloperName": "MyApp"}, {"Id": "0xI2", "DeveloperName": "MyApp"}]}`,
 		Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+ExternalClientApplication") }})
@@ -620,6 +643,7 @@ func TestNoneOfTwoAppsOfOneNameIsGranted(t *testing.T) {
 // TestGrantsComeLate: nobody is granted an app, or assigned its permission sets,
 // before the app has its consumer.
 func TestGrantsComeLate(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	p := settings(`"MyApp": {"permissionSets": ["Erp_Admin", "Nope"], "assignToRunAsUser": true}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("run@example.com")))
 	options, err := o.options(p, "def")
@@ -669,6 +693,7 @@ func (c counted) Open(name string) (fs.File, error) {
 }
 
 func TestResolveReadsNothing(t *testing.T) {
+	t.Parallel()
 	opened := 0
 	forms, _ := newCertificate(t)
 	p := settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "app.crt"}}}`).with(header("MyApp")).with(policies("uat", "MyApp", "")).with(policies("default", "MyApp", ""))

@@ -56,6 +56,7 @@ var (
 // TestTypesFollowTheDocumentation holds Since and Default of every field, which the WSDL
 // does not tell, against Salesforce's documentation, and where source keeps a type.
 func TestTypesFollowTheDocumentation(t *testing.T) {
+	t.Parallel()
 	data, err := os.ReadFile(filepath.Join("..", "..", "..", "shared", "schema", "fields.json"))
 	if err != nil {
 		t.Skip("the documentation of the fields is not at hand: ", err)
@@ -106,6 +107,7 @@ func compareDocumented(t *testing.T, fields []metadata.FieldType, documented map
 // neither the WSDL nor the documentation beside it. A change that is meant is written with
 // go test ./pkg/eca -update.
 func TestTypesAreAsTheyWere(t *testing.T) {
+	t.Parallel()
 	var b strings.Builder
 	line := func(typ, field, since, standard, kind string) {
 		fmt.Fprintf(&b, "%-38s %-45s %-6s %-8s %s\n", typ, field, since, standard, kind)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestStateRefuses(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ typ, settings, want string }{
 		{GlobalOAuthSettings, `[]`, "x: must be an object with fields of ExtlClntAppGlobalOauthSettings, not an array"},
 		{GlobalOAuthSettings, `{"callbackURL": "https://a"}`, "x.callbackURL: ExtlClntAppGlobalOauthSettings has no such field; did you mean callbackUrl?"},
@@ -64,6 +65,7 @@ func TestStateRefuses(t *testing.T) {
 }
 
 func TestStateJoinsLists(t *testing.T) {
+	t.Parallel()
 	global := settings(t, GlobalOAuthSettings, `{"callbackUrl": ["https://a", "https://b"], "certificate": {"file": "certs/a.crt"}}`)
 	if got := global["callbackUrl"][0].Text; got != "https://a\nhttps://b" {
 		t.Errorf("callbackUrl is %q", got)
@@ -77,6 +79,7 @@ func TestStateJoinsLists(t *testing.T) {
 }
 
 func TestCheckVersion(t *testing.T) {
+	t.Parallel()
 	stated := settings(t, PluginPolicies, `{"isEnabled": true, "isCanvasPluginEnabled": true}`)
 	if err := Lookup(PluginPolicies).CheckVersion(stated, 66); err != nil {
 		t.Error(err)

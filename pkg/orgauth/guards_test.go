@@ -51,6 +51,7 @@ const refusedJWT = `{"error": "invalid_grant", "error_description": "user hasn't
 // TestRenewedTokenOfAnotherInstance: an org that has moved, or a login host that answers for
 // somebody else, must not have its token sent to the instance that the session calls.
 func TestRenewedTokenOfAnotherInstance(t *testing.T) {
+	t.Parallel()
 	elsewhere := &loginHosts{answer: func(string) (int, string) {
 		return 200, `{"access_token": "00D!fresh", "token_type": "Bearer", "instance_url": "https://elsewhere.my.salesforce.com"}`
 	}}
@@ -66,6 +67,7 @@ func TestRenewedTokenOfAnotherInstance(t *testing.T) {
 // TestLoopbackLoginStaysThere: the JWT of a login on this machine is good for whoever gets
 // it first, and none of Salesforce's hosts.
 func TestLoopbackLoginStaysThere(t *testing.T) {
+	t.Parallel()
 	hosts := &loginHosts{answer: func(string) (int, string) { return 400, refusedJWT }}
 	if _, err := renew(t, "http://127.0.0.1:9", hosts); err == nil {
 		t.Error("no error")
@@ -87,6 +89,7 @@ func TestLoopbackLoginStaysThere(t *testing.T) {
 // answer counts more than the refusals of the others, and is transient: the session is
 // renewed with the next attempt.
 func TestBusyLoginHost(t *testing.T) {
+	t.Parallel()
 	busy := true
 	hosts := &loginHosts{answer: func(host string) (int, string) {
 		if busy && host == "test.salesforce.com" {
@@ -109,6 +112,7 @@ func TestBusyLoginHost(t *testing.T) {
 
 // TestAnswerWithoutAToken: a login host that grants nothing has not renewed the session.
 func TestAnswerWithoutAToken(t *testing.T) {
+	t.Parallel()
 	session, err := renew(t, "https://login.salesforce.com", &loginHosts{answer: func(string) (int, string) { return 200, `{"access_token": "", "token_type": "Bearer"}` }})
 	if err == nil || session.Renewed() != "" {
 		t.Errorf("an answer without a token gives %v, renewed %q", err, session.Renewed())
@@ -117,6 +121,7 @@ func TestAnswerWithoutAToken(t *testing.T) {
 
 // TestRefusedLoginIsFinal: what all login hosts refuse is not asked again.
 func TestRefusedLoginIsFinal(t *testing.T) {
+	t.Parallel()
 	asked := 0
 	hosts := &loginHosts{answer: func(string) (int, string) { asked++; return 400, refusedJWT }}
 	session, err := renew(t, "https://login.salesforce.com", hosts)

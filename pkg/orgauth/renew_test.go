@@ -82,6 +82,7 @@ func call(t *testing.T, org *simorg.Server, s *orgauth.Session) error {
 }
 
 func TestRenewByJWT(t *testing.T) {
+	t.Parallel()
 	org, key := jwtOrg(t)
 	stale := org.AccessToken()
 	org.ExpireSessions()
@@ -110,6 +111,7 @@ func TestRenewByJWT(t *testing.T) {
 }
 
 func TestRenewByJWTFails(t *testing.T) {
+	t.Parallel()
 	org, key := jwtOrg(t)
 	for _, test := range []struct{ name, login, want string }{
 		{"unknown client", `"clientId": "OTHER", "privateKey": "` + key + `"`, "invalid_client_id: client identifier invalid"},
@@ -130,6 +132,7 @@ func TestRenewByJWTFails(t *testing.T) {
 }
 
 func TestJWTAudience(t *testing.T) {
+	t.Parallel()
 	org, key := jwtOrg(t)
 	login := fmt.Sprintf(`, "loginUrl": %q, "clientId": "CLIENT", "privateKey": %q`, org.URL, key)
 	st := store(t, org, "00D!stale", login)
@@ -144,6 +147,7 @@ func TestJWTAudience(t *testing.T) {
 }
 
 func TestRenewBySF(t *testing.T) {
+	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{})
 	show := `test "$*" = "org auth show-access-token --target-org ` + org.Username() + ` --json --no-prompt"`
 	display := `test "$*" = "org display --target-org ` + org.Username() + ` --json"`
@@ -186,6 +190,7 @@ func TestRenewBySF(t *testing.T) {
 // child behind that keeps its output open, and that this is not held against the
 // login.
 func TestHangingSF(t *testing.T) {
+	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{})
 	st := store(t, org, "00D!stale", "")
 	mark := filepath.Join(t.TempDir(), "mark")
@@ -210,6 +215,7 @@ func TestHangingSF(t *testing.T) {
 }
 
 func TestGivenTokensAreNotRenewed(t *testing.T) {
+	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{})
 	s, err := orgauth.FromToken(salesforce.NewSecret("00D!stale"), org.URL)
 	if err != nil {

@@ -94,6 +94,7 @@ func Example() {
 // TestManyComponentsGoInBatches: 23 components of one type take three calls, and an update
 // sends only those that differ, with all that they had.
 func TestManyComponentsGoInBatches(t *testing.T) {
+	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{})
 	var wants []*reconcile.Want
 	for i := range 23 {
@@ -116,6 +117,7 @@ func TestManyComponentsGoInBatches(t *testing.T) {
 
 // TestPlanDoesNotChange: what was planned stays what it was, whatever was done.
 func TestPlanDoesNotChange(t *testing.T) {
+	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{})
 	state, err := reconcile.Read(t.Context(), client(org), []*reconcile.Want{site("A", "https://a.example.com")})
 	if err != nil {
@@ -148,6 +150,7 @@ func settings(app string, after *reconcile.Want) *reconcile.Want {
 // TestWhatComesAfterARefusalStops: a component that the org refuses stops what comes after
 // it, and nothing else.
 func TestWhatComesAfterARefusalStops(t *testing.T) {
+	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{})
 	bad, good := header("Bad__Name"), header("Good")
 	outcomes, err := apply(t, client(org), settings("Bad__Name", bad), settings("Good", good), bad, good)
@@ -163,6 +166,7 @@ func TestWhatComesAfterARefusalStops(t *testing.T) {
 // TestDueHoldsBack: a run can be carried out in parts; what is not due, and what comes after
 // it, waits.
 func TestDueHoldsBack(t *testing.T) {
+	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{})
 	app := header("App")
 	oauth := settings("App", app)
@@ -181,6 +185,7 @@ func TestDueHoldsBack(t *testing.T) {
 
 // TestExistsUnderAnotherName: a duplicate that the org refuses is looked up and changed.
 func TestExistsUnderAnotherName(t *testing.T) {
+	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{ListNothing: true})
 	app := header("App")
 	other := settings("App", app)
@@ -201,6 +206,7 @@ func TestExistsUnderAnotherName(t *testing.T) {
 
 // TestMadeMeanwhile: what the platform makes by itself is found, not made once more.
 func TestMadeMeanwhile(t *testing.T) {
+	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{AutoPolicies: true})
 	app := header("App")
 	oauth := settings("App", app)
@@ -225,6 +231,7 @@ func TestMadeMeanwhile(t *testing.T) {
 
 // TestNothingIsSentAgainWithoutALook: a write whose answer was lost has been carried out.
 func TestNothingIsSentAgainWithoutALook(t *testing.T) {
+	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{})
 	org.Inject(simorg.Fault{Drop: true, After: true, Fits: simorg.Request.Writes})
 	outcomes, err := apply(t, client(org), site("A", "https://a.example.com"))
@@ -243,6 +250,7 @@ func TestNothingIsSentAgainWithoutALook(t *testing.T) {
 
 // TestMismatch: an org that accepts a component and keeps something else is told on.
 func TestMismatch(t *testing.T) {
+	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{})
 	read := 0
 	org.Inject(simorg.Fault{

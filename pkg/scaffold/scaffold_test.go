@@ -30,6 +30,7 @@ func config(app string) scaffold.Config {
 }
 
 func TestWrite(t *testing.T) {
+	t.Parallel()
 	dir := project(t)
 	files, err := scaffold.New(os.DirFS(dir), config("App"))
 	if err != nil {
@@ -48,6 +49,7 @@ func TestWrite(t *testing.T) {
 
 // TestWriteFails leaves nothing behind where something came in between.
 func TestWriteFails(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(dir string) error{
 		"the project file has changed": func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "sfdx-project.json"), []byte(`{}`), 0o600)
@@ -78,6 +80,7 @@ func TestWriteFails(t *testing.T) {
 
 // TestLinks refuses to write through links.
 func TestLinks(t *testing.T) {
+	t.Parallel()
 	dir := project(t)
 	if err := os.Rename(filepath.Join(dir, "sfdx-project.json"), filepath.Join(dir, "real.json")); err != nil {
 		t.Fatal(err)
@@ -92,6 +95,7 @@ func TestLinks(t *testing.T) {
 
 // TestProjectKeepsWhatItHad has a project that holds more than init would have made.
 func TestProjectKeepsWhatItHad(t *testing.T) {
+	t.Parallel()
 	dir := project(t)
 	for name, content := range map[string]string{
 		"core/externalClientApps/Erp.eca-meta.xml":                                    "",
@@ -133,6 +137,7 @@ func TestProjectKeepsWhatItHad(t *testing.T) {
 
 // TestNewAppJoinsThePoliciesThatAreThere has layouts of policies that a new app has to fit into.
 func TestNewAppJoinsThePoliciesThatAreThere(t *testing.T) {
+	t.Parallel()
 	const policies = `<ExtlClntAppOauthConfigurablePolicies xmlns="http://soap.sforce.com/2006/04/metadata"><externalClientApplication>Old</externalClientApplication></ExtlClntAppOauthConfigurablePolicies>`
 	for name, test := range map[string]struct {
 		dirs []string // with policies of another app
@@ -199,6 +204,7 @@ func TestNewAppJoinsThePoliciesThatAreThere(t *testing.T) {
 // TestAtOnce has several apps set up at the same time: each is there whole, or not
 // at all.
 func TestAtOnce(t *testing.T) {
+	t.Parallel()
 	dir := project(t)
 	var wg sync.WaitGroup
 	for i := range 8 {

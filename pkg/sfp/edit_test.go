@@ -17,6 +17,7 @@ var twoPackages = []sfp.NewPackage{
 }
 
 func TestAddToProject(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, before, after string }{
 		{"two spaces", `{
   "packageDirectories": [

@@ -50,6 +50,7 @@ func root(typ, content string) string {
 }
 
 func TestDeployBySOAP(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	deploy := func(options string, files map[string]string) string {
@@ -91,6 +92,7 @@ func TestDeployBySOAP(t *testing.T) {
 }
 
 func TestDeployByREST(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	var b bytes.Buffer
@@ -135,6 +137,7 @@ func TestDeployByREST(t *testing.T) {
 }
 
 func TestCompressedRequests(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	var b bytes.Buffer
@@ -153,6 +156,7 @@ func TestCompressedRequests(t *testing.T) {
 }
 
 func TestQueries(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{Users: []simorg.User{{Username: "b@example.com"}, {Username: "c@example.com", Inactive: true}}})
 	defer org.Close()
 	send := func(method, path, body string) (int, string) {
@@ -216,6 +220,7 @@ func assertion(t *testing.T, key *rsa.PrivateKey, issuer, subject, audience stri
 }
 
 func TestTokenEndpoint(t *testing.T) {
+	t.Parallel()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -292,6 +297,7 @@ func TestTokenEndpoint(t *testing.T) {
 }
 
 func TestSessionLifetime(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{SessionLifetime: time.Nanosecond})
 	defer org.Close()
 	first := org.AccessToken()
@@ -302,6 +308,7 @@ func TestSessionLifetime(t *testing.T) {
 }
 
 func TestSaveAndLoad(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	ready(t, org, eca.PluginPolicies)
@@ -331,6 +338,7 @@ func TestSaveAndLoad(t *testing.T) {
 }
 
 func TestAnonymousApex(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	run := func(session string) string {

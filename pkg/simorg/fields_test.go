@@ -11,6 +11,7 @@ import (
 // TestClientAndOrgKnowTheSameFields compares what the table of pkg/eca says of versions and
 // defaults with what the org does, which was written on its own.
 func TestClientAndOrgKnowTheSameFields(t *testing.T) {
+	t.Parallel()
 	for _, typ := range eca.Types() {
 		if got := typ.Since; got != typeSince[typ.Name] {
 			t.Errorf("%s: the client has it since %v, the org since %v", typ.Name, got, typeSince[typ.Name])
@@ -38,6 +39,7 @@ func TestClientAndOrgKnowTheSameFields(t *testing.T) {
 
 // TestDefaultsAreOfFields finds a name in the org's own tables that no type has.
 func TestDefaultsAreOfFields(t *testing.T) {
+	t.Parallel()
 	has := func(typ, field string) bool {
 		found := eca.Lookup(typ)
 		return found != nil && slices.ContainsFunc(found.Fields, func(ft metadata.FieldType) bool { return ft.Name == field })

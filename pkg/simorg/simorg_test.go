@@ -77,6 +77,7 @@ func ready(t *testing.T, org *simorg.Server, upTo string) {
 
 // TestRules goes through what the platform enforces, in its words.
 func TestRules(t *testing.T) {
+	t.Parallel()
 	config := simorg.Config{Users: []simorg.User{{Username: "gone@example.com", Inactive: true}}, PermissionSets: []string{"Erp"}}
 	for _, test := range []struct {
 		name          string
@@ -125,6 +126,7 @@ func TestRules(t *testing.T) {
 }
 
 func TestUpsertReplacesTheWholeRecord(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	ready(t, org, eca.GlobalOAuthSettings)
@@ -149,6 +151,7 @@ func TestUpsertReplacesTheWholeRecord(t *testing.T) {
 }
 
 func TestAutoPolicies(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{AutoPolicies: true})
 	defer org.Close()
 	ready(t, org, eca.GlobalOAuthSettings)
@@ -161,6 +164,7 @@ func TestAutoPolicies(t *testing.T) {
 }
 
 func TestLimitsAndVersions(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{Version: 66})
 	defer org.Close()
 	var eleven []string
@@ -197,6 +201,7 @@ func TestLimitsAndVersions(t *testing.T) {
 }
 
 func TestCreateUpdateDelete(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	component := `<metadata xsi:type="ExternalClientApplication">` + header + `</metadata>`
@@ -234,6 +239,7 @@ func source(files map[string]string) fstest.MapFS {
 }
 
 func TestDeploy(t *testing.T) {
+	t.Parallel()
 	oauthFile := map[string]string{"App.eca-meta.xml": "", "App_oauth.ecaOauth-meta.xml": link}
 	globalFile := map[string]string{"App_glbloauth.ecaGlblOauth-meta.xml": link}
 	// A deploy on a scratch org refuses what an upsert accepts: of Packaged apps, and of Local
@@ -285,6 +291,7 @@ func TestDeploy(t *testing.T) {
 // TestWholeAppInOneDeploy: Salesforce documents a Local app as source, all components in one
 // deploy; the platform makes link and consumer.
 func TestWholeAppInOneDeploy(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{Kind: simorg.Scratch, SecuritySettings: true})
 	defer org.Close()
 	whole := map[string]string{
@@ -316,6 +323,7 @@ func TestWholeAppInOneDeploy(t *testing.T) {
 }
 
 func TestREST(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{Kind: simorg.Scratch})
 	defer org.Close()
 	ready(t, org, eca.Header)
@@ -349,6 +357,7 @@ func TestREST(t *testing.T) {
 }
 
 func TestFaultsAndRecord(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	org.Inject(simorg.SOAPFault("SERVER_UNAVAILABLE", "busy"))
@@ -374,6 +383,7 @@ func TestFaultsAndRecord(t *testing.T) {
 }
 
 func TestSequential(t *testing.T) {
+	t.Parallel()
 	at := func(from, to int) simorg.Request {
 		return simorg.Request{Started: time.Unix(int64(from), 0), Ended: time.Unix(int64(to), 0)}
 	}

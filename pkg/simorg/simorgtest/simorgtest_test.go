@@ -9,6 +9,7 @@ import (
 )
 
 func TestStartServesUntilTheTestEnds(t *testing.T) {
+	t.Parallel()
 	var url string
 	t.Run("test", func(t *testing.T) {
 		url = simorgtest.Start(t, simorg.Config{}).URL
