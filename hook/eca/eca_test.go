@@ -32,6 +32,10 @@ import (
 // prints, to be searched for secrets.
 const transcript = "ECA_TEST_TRANSCRIPT"
 
+// noRaceSleep is GORACE of the eca that tests start: the race detector would sleep for a second
+// at the end of each.
+const noRaceSleep = "atexit_sleep_ms=0"
+
 // maxRun bounds a run of eca in a script, so that one that hangs fails its script.
 const maxRun = time.Minute
 
@@ -98,6 +102,7 @@ func TestScripts(t *testing.T) {
 			home := filepath.Join(env.WorkDir, "home")
 			env.Setenv("HOME", home)
 			env.Setenv("USERPROFILE", home) // what Windows calls it
+			env.Setenv("GORACE", noRaceSleep)
 			env.Setenv("ROOT", root)
 			env.Setenv("SF_USE_GENERIC_UNIX_KEYCHAIN", "true")
 			record := filepath.Join(env.WorkDir, ".transcript")

@@ -75,7 +75,7 @@ func (s sample) hook(org *simorg.Server) *exec.Cmd {
 	cmd.Dir = s.dir
 	cmd.Env = []string{
 		"HOME=" + filepath.Join(s.dir, "home"), "SF_ACCESS_TOKEN=" + org.AccessToken(), "SF_ORG_INSTANCE_URL=" + org.URL,
-		"ECA_APPLY_POLICIES=true", "GOCOVERDIR=" + s.coverage,
+		"ECA_APPLY_POLICIES=true", "GOCOVERDIR=" + s.coverage, "GORACE=" + noRaceSleep,
 	}
 	return cmd
 }

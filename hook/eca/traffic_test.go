@@ -105,7 +105,7 @@ func TestNoRoundWaitsForAHandshake(t *testing.T) {
 				mu.Unlock()
 				cmd := exec.Command(eca, "hook", demoDefinition, username, demoAlias, ".", "testdata/"+demoDefinition)
 				cmd.Dir = dir
-				cmd.Env = []string{"HOME=" + filepath.Join(dir, "home"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true", "SSL_CERT_FILE=" + ca}
+				cmd.Env = []string{"HOME=" + filepath.Join(dir, "home"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true", "SSL_CERT_FILE=" + ca, "GORACE=" + noRaceSleep}
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Fatalf("%v\n%s", err, out)
 				}
