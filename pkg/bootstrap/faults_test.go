@@ -440,7 +440,11 @@ func TestAtOnce(t *testing.T) {
 		undisturbed := startOrg(t, config)
 		undisturbed.mustRun(p)
 		want := picture(undisturbed)
-		for round := range 40 {
+		rounds := 40
+		if testing.Short() {
+			rounds = 12
+		}
+		for round := range rounds {
 			o := disturbed(t, config)
 			if err := o.Deploy(p.fs(), "src/def"); err != nil {
 				t.Fatal(err)
