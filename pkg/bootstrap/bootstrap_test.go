@@ -505,7 +505,7 @@ func TestTakenNames(t *testing.T) {
 	o.upsert(satellite(eca.OAuthSettings, "MYAPP_oauth", "Other"), satellite(eca.OAuthSettings, "MyApp", "Third"), satellite(eca.OAuthSettings, "MyAppOAuthSettings", "Fourth"))
 	report, err := o.run(settings("").with(header("MyApp")))
 	if err == nil || !strings.Contains(err.Error(), "other components have all the names") || report.Apps[0].Components[1].Done || len(o.writes()) > 0 {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "other components have all the names")
 	}
 	options, err := o.options(settings("").with(header("MyApp")), "def")
 	if err != nil {
@@ -587,7 +587,7 @@ func TestDefaultsOfNewComponentsAreConfirmed(t *testing.T) {
 	_, err := o.run(simple())
 	var mismatch *reconcile.MismatchError
 	if !errors.As(err, &mismatch) || len(mismatch.Changes) != 1 || mismatch.Changes[0].Field != "callbackUrl" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %T", err, mismatch)
 	}
 }
 
@@ -610,7 +610,7 @@ func TestNewOAuthSettingsAreConfirmed(t *testing.T) {
 	_, err := o.run(simple())
 	var mismatch *reconcile.MismatchError
 	if !errors.As(err, &mismatch) || mismatch.Changes[0].Field != "commaSeparatedOauthScopes" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %T", err, mismatch)
 	}
 }
 
@@ -826,7 +826,7 @@ func TestOneAppIsRefusedAndOthersGoOn(t *testing.T) {
 	report, err := options.run(t.Context())
 	var failure *bootstrap.ComponentFailure
 	if !errors.As(err, &failure) || failure.App != "Bad" || failure.Type != eca.OAuthSettings || !strings.Contains(err.Error(), "Valid scopes are") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "Valid scopes are")
 	}
 	if o.one(eca.GlobalOAuthSettings).Fields["externalClientApplication"] != "Good" {
 		t.Error("the other app was not bootstrapped")
@@ -911,7 +911,7 @@ func TestHeaderIsMissing(t *testing.T) {
 	_, err = options.run(t.Context())
 	var refused *mdapi.ComponentError
 	if !errors.As(err, &refused) || refused.Code != "INVALID_CROSS_REFERENCE_KEY" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %T", err, refused)
 	}
 }
 
@@ -981,7 +981,7 @@ func TestExpiredSession(t *testing.T) {
 	}
 	o.ExpireSessions()
 	if _, err := options.run(t.Context()); !salesforce.IsSessionExpired(err) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an expired session", err)
 	}
 }
 

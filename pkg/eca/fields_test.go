@@ -85,13 +85,13 @@ func TestCheckVersion(t *testing.T) {
 		t.Error(err)
 	}
 	if err := Lookup(PluginPolicies).CheckVersion(stated, 65); err == nil || err.Error() != "isCanvasPluginEnabled: needs API version 66.0 or later, and this run uses 65.0" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "isCanvasPluginEnabled: needs API version 66.0 or later, and this run uses 65.0")
 	}
 	scopes := settings(t, OAuthSettings, `{"commaSeparatedOauthScopes": ["Api", "Apii"]}`)
 	if err := Lookup(OAuthSettings).CheckVersion(scopes, apiversion.Latest+1); err != nil {
 		t.Error(err)
 	}
 	if err := Lookup(OAuthSettings).CheckVersion(scopes, apiversion.Latest); err == nil || !strings.Contains(err.Error(), `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; there are Address, Api,`) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; there are Address, Api,`)
 	}
 }

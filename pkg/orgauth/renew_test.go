@@ -106,7 +106,7 @@ func TestRenewByJWT(t *testing.T) {
 	// Once a run: what expires again is not renewed again.
 	org.ExpireSessions()
 	if err := call(t, org, s); !errors.Is(err, orgauth.ErrExpired) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, orgauth.ErrExpired)
 	}
 }
 
@@ -125,7 +125,7 @@ func TestRenewByJWTFails(t *testing.T) {
 			}
 			err = call(t, org, s)
 			if !errors.Is(err, orgauth.ErrExpired) || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "sf org login web --alias uat") || strings.Contains(err.Error(), "stale") {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
 	}
@@ -177,7 +177,7 @@ func TestRenewBySF(t *testing.T) {
 				t.Errorf("got %v, renewed %q", err, s.Renewed())
 			}
 			if test.want != "" && (!errors.Is(err, orgauth.ErrExpired) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "stale")) {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want %q", err, test.want)
 			}
 			if after, _ := os.ReadFile(filepath.Join(st.Dir, org.Username()+".json")); string(after) != string(before) {
 				t.Error("the store was written")
@@ -204,7 +204,7 @@ func TestHangingSF(t *testing.T) {
 	started := time.Now()
 	stale, _ := s.Token()
 	if _, err := s.Renew(ctx, stale); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 	}
 	if took := time.Since(started); took > 30*time.Second {
 		t.Errorf("it took %s", took)
@@ -222,6 +222,6 @@ func TestGivenTokensAreNotRenewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := call(t, org, s); !errors.Is(err, orgauth.ErrExpired) || !strings.Contains(err.Error(), "give a fresh SF_ACCESS_TOKEN") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "give a fresh SF_ACCESS_TOKEN")
 	}
 }

@@ -49,10 +49,10 @@ func TestErrors(t *testing.T) {
 	_, err := client(org.URL, "stale").Organization(t.Context())
 	var answer *salesforce.Error
 	if !errors.As(err, &answer) || !answer.SessionExpired() || answer.Status != 401 {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %T", err, answer)
 	}
 	if _, err := restapi.Query[struct{}](t.Context(), client(org.URL, org.AccessToken()), "SELECT Id FROM Nothing"); !errors.As(err, &answer) || answer.Code != "INVALID_TYPE" || answer.SessionExpired() {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %T", err, answer)
 	}
 }
 

@@ -414,17 +414,17 @@ func TestArtifactsOfNPM(t *testing.T) {
 	file := filepath.Join(dir, "p_sfpowerscripts_artifact-1.0.0-1.tgz")
 	writeTarball(t, file, regular("package/source/x", ""))
 	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "does not tell its package in package/artifact_metadata.json") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "does not tell its package in package/artifact_metadata.json")
 	}
 	writeTarball(t, file, metadata)
 	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "holds no package/source") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "holds no package/source")
 	}
 	if err := os.WriteFile(file, []byte("no gzip"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "cannot be opened")
 	}
 	const max, maxKept = 4 << 20, 2 << 20
 	zeros := strings.Repeat("\x00", max/4)
@@ -448,13 +448,13 @@ func TestArtifactErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "cannot be opened")
 	}
 	writeZip(t, file, map[string]string{"elsewhere/x": ""})
 	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "holds no p_sfpowerscripts_artifact/source") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "holds no p_sfpowerscripts_artifact/source")
 	}
 	if _, err := OpenArtifact(filepath.Join(dir, "x.zip"), nothing); err == nil || !strings.Contains(err.Error(), "not named like an artifact") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "not named like an artifact")
 	}
 }

@@ -65,25 +65,25 @@ func TestDeployBySOAP(t *testing.T) {
 	}
 	app := map[string]string{"package.xml": root("Package", ""), "externalClientApps/App.eca": root(eca.Header, "")}
 	if answer := deploy(`<checkOnly>true</checkOnly>`, app); !strings.Contains(answer, "<status>Succeeded</status>") || len(org.Components(eca.Header)) > 0 {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "<status>Succeeded</status>")
 	}
 	if answer := deploy("", app); !strings.Contains(answer, "<status>Succeeded</status>") || !strings.Contains(answer, "<fileName>externalClientApps/App.eca</fileName>") || len(org.Components(eca.Header)) != 1 {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "<status>Succeeded</status>")
 	}
 	answer := deploy("", map[string]string{
 		"package.xml": root("Package", ""), "externalClientApps/Second.eca": root(eca.Header, ""), "extlClntAppOauthPolicies/P.ecaOauthPlcy": root(eca.OAuthPolicies, link),
 	})
 	if !strings.Contains(answer, "<problem>The OAuth settings are missing for this external client app.</problem>") || !strings.Contains(answer, "<success>false</success>") || len(org.Components(eca.Header)) != 1 {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "<problem>The OAuth settings are missing for this external client app.</problem>")
 	}
 	destructive := `<types><members>App</members><name>ExternalClientApplication</name></types>`
 	if answer := deploy("", map[string]string{"package.xml": root("Package", ""), "destructiveChangesPost.xml": root("Package", destructive)}); !strings.Contains(answer, "<status>Succeeded</status>") || len(org.Components(eca.Header)) > 0 {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "<status>Succeeded</status>")
 	}
 	noManifest := "<ZipFile>" + base64.StdEncoding.EncodeToString(deployZip(t, map[string]string{"externalClientApps/App.eca": ""})) + "</ZipFile>"
 	for content, want := range map[string]string{noManifest: "No package.xml", "<ZipFile>!</ZipFile>": "base64", "<ZipFile>AAAA</ZipFile>": "INVALID_ZIP_FILE"} {
 		if status, answer := call(org, "deploy", content); status != 500 || !strings.Contains(answer, want) {
-			t.Errorf("HTTP %d %s", status, answer)
+			t.Errorf("got HTTP %d %s, want HTTP 500 and %q", status, answer, want)
 		}
 	}
 	if status, answer := call(org, "checkDeployStatus", `<asyncProcessId>0Af0</asyncProcessId>`); status != 500 {
@@ -126,7 +126,7 @@ func TestDeployByREST(t *testing.T) {
 		t.Fatalf("HTTP %d %s", status, answer)
 	}
 	if status, answer = send("GET", "/"+taken.ID+"?includeDetails=true", "", nil); status != 200 || !strings.Contains(answer, `"status":"Succeeded"`) || !strings.Contains(answer, `"fullName":"App"`) {
-		t.Errorf("HTTP %d %s", status, answer)
+		t.Errorf("got HTTP %d %s, want HTTP 200 and %q", status, answer, `"status":"Succeeded"`)
 	}
 	if status, _ = send("POST", "", "text/plain", strings.NewReader("x")); status != 400 {
 		t.Errorf("HTTP %d", status)
@@ -151,7 +151,7 @@ func TestCompressedRequests(t *testing.T) {
 	req.Header.Set("Content-Encoding", "gzip")
 	req.Header.Set("SOAPAction", `""`)
 	if status, answer := do(req); status != 200 || !strings.Contains(answer, "ExtlClntAppOauthSettings") {
-		t.Errorf("HTTP %d %s", status, answer)
+		t.Errorf("got HTTP %d %s, want HTTP 200 and %q", status, answer, "ExtlClntAppOauthSettings")
 	}
 }
 
@@ -183,10 +183,10 @@ func TestQueries(t *testing.T) {
 		}
 	}
 	if _, answer := send("GET", "/services/oauth2/userinfo", ""); !strings.Contains(answer, `"preferred_username":"admin@example.com"`) || !strings.Contains(answer, org.ID()) {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, `"preferred_username":"admin@example.com"`)
 	}
 	if _, answer := send("GET", "/services/data/v65.0/sobjects/User/005000000000002AAA", ""); !strings.Contains(answer, `"Username":"b@example.com"`) {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, `"Username":"b@example.com"`)
 	}
 	// What sfp notes of its installs.
 	status, answer := send("POST", "/services/data/v65.0/sobjects/SfpowerscriptsArtifact2__c", `{"Name": "eca", "Version__c": "1.0.0.1"}`)
@@ -198,7 +198,7 @@ func TestQueries(t *testing.T) {
 	}
 	send("PATCH", "/services/data/v65.0/sobjects/SfpowerscriptsArtifact2__c/"+made.ID, `{"Version__c": "1.0.0.2"}`)
 	if _, answer := send("GET", "/services/data/v65.0/query?q="+url.QueryEscape("SELECT Id, Name, Version__c, Tag__c FROM SfpowerscriptsArtifact2__c ORDER BY CreatedDate ASC"), ""); !strings.Contains(answer, `"Version__c":"1.0.0.2"`) || !strings.Contains(answer, `"totalSize":1`) {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, `"Version__c":"1.0.0.2"`)
 	}
 }
 
@@ -355,9 +355,9 @@ func TestAnonymousApex(t *testing.T) {
 		return string(data)
 	}
 	if answer := run(org.AccessToken()); !strings.Contains(answer, "<success>true</success>") {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "<success>true</success>")
 	}
 	if answer := run("wrong"); !strings.Contains(answer, "INVALID_SESSION_ID") {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "INVALID_SESSION_ID")
 	}
 }
