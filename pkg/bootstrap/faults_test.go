@@ -425,7 +425,7 @@ func TestPatienceIsBounded(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if _, err := options.run(ctx); err == nil {
-		t.Error("no error")
+		t.Error("got success, want an error")
 	}
 }
 

@@ -654,7 +654,7 @@ func TestGrantsComeLate(t *testing.T) {
 		t.Errorf("without a header, assigned are %v, and it ended with %v", o.Assigned("run@example.com"), err)
 	}
 	if _, err := o.run(p); err == nil {
-		t.Error("no error")
+		t.Error("got success, want an error")
 	}
 	if got := fmt.Sprint(o.Granted("MyApp"), o.Assigned("run@example.com")); got != "[Erp_Admin] [Erp_Admin]" {
 		t.Errorf("granted and assigned are %s", got)
@@ -676,7 +676,7 @@ func TestGrantsComeLate(t *testing.T) {
 	o = startOrg(t, people)
 	o.Inject(simorg.Fault{Status: 503, Fits: func(r simorg.Request) bool { return r.Writes() && strings.Contains(r.Path, "SetupEntityAccess") }})
 	if _, err := o.run(p); err == nil {
-		t.Error("no error")
+		t.Error("got success, want an error")
 	}
 	o.one(eca.PluginPolicies)
 }

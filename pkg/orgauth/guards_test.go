@@ -70,7 +70,7 @@ func TestLoopbackLoginStaysThere(t *testing.T) {
 	t.Parallel()
 	hosts := &loginHosts{answer: func(string) (int, string) { return 400, refusedJWT }}
 	if _, err := renew(t, "http://127.0.0.1:9", hosts); err == nil {
-		t.Error("no error")
+		t.Error("got success, want an error")
 	}
 	if want := []string{"127.0.0.1:9"}; !slices.Equal(hosts.asked, want) {
 		t.Errorf("a JWT of a login on the loopback went to %v, want %v", hosts.asked, want)
@@ -78,7 +78,7 @@ func TestLoopbackLoginStaysThere(t *testing.T) {
 	// One of Salesforce's is tried at all hosts that sf tries.
 	hosts = &loginHosts{answer: hosts.answer}
 	if _, err := renew(t, "https://acme.my.salesforce.com", hosts); err == nil {
-		t.Error("no error")
+		t.Error("got success, want an error")
 	}
 	if want := []string{"acme.my.salesforce.com", "test.salesforce.com", "login.salesforce.com"}; !slices.Equal(hosts.asked, want) {
 		t.Errorf("a JWT was tried at %v, want %v", hosts.asked, want)

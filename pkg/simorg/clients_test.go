@@ -58,7 +58,7 @@ func TestDeployBySOAP(t *testing.T) {
 		_, after, _ := strings.Cut(answer, "<id>")
 		id, _, found := strings.Cut(after, "</id>")
 		if !found {
-			t.Fatal(answer)
+			t.Fatalf("got %s, want the id of a deploy", answer)
 		}
 		_, answer = call(org, "checkDeployStatus", `<asyncProcessId>`+id+`</asyncProcessId><includeDetails>true</includeDetails>`)
 		return answer
@@ -87,7 +87,7 @@ func TestDeployBySOAP(t *testing.T) {
 		}
 	}
 	if status, answer := call(org, "checkDeployStatus", `<asyncProcessId>0Af0</asyncProcessId>`); status != 500 {
-		t.Error(answer)
+		t.Errorf("got HTTP %d %s, want HTTP 500", status, answer)
 	}
 }
 
@@ -284,11 +284,11 @@ func TestTokenEndpoint(t *testing.T) {
 		InstanceURL string `json:"instance_url"`
 	}
 	if err := json.Unmarshal([]byte(answer), &token); err != nil || token.InstanceURL != org.URL {
-		t.Fatal(answer)
+		t.Fatalf("got %s, want a token of %s", answer, org.URL)
 	}
 	list := `<listMetadata xmlns="http://soap.sforce.com/2006/04/metadata"><queries><type>ExternalClientApplication</type></queries><asOfVersion>67.0</asOfVersion></listMetadata>`
 	if status, answer := soap(org, "67.0", token.AccessToken, list); status != 200 {
-		t.Error(answer)
+		t.Errorf("got HTTP %d %s, want HTTP 200", status, answer)
 	}
 	org.ExpireSessions()
 	if status, _ := soap(org, "67.0", token.AccessToken, list); status != 500 {

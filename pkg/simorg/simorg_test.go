@@ -196,7 +196,7 @@ func TestLimitsAndVersions(t *testing.T) {
 		}
 	}
 	if status, answer := upsert(org, eleven...); status != 500 {
-		t.Error(answer)
+		t.Errorf("got HTTP %d %s, want HTTP 500", status, answer)
 	}
 }
 
