@@ -204,7 +204,7 @@ login prod prod
 # fail at the next package, and the hook says so at this one.
 if install_on "$work/sample" prod preflight; then fail "sfp install against policies of another name succeeds"; fi
 has "$work/preflight.log" "ErpConnector_defaultPolicy  unchanged" "policies that the org makes by itself are kept"
-has "$work/preflight.log" 'will be refused with "DUPLICATE_VALUE: ExtlClntAppOauthSettingsId duplicates value on ErpConnector_defaultPolicy"; rename the file to ErpConnector_defaultPolicy.ecaOauthPlcy-meta.xml' "the preflight says what sfp would fail of, and the fix"
+has "$work/preflight.log" 'refuses this with "DUPLICATE_VALUE: ExtlClntAppOauthSettingsId duplicates value on ErpConnector_defaultPolicy"; rename the file to ErpConnector_defaultPolicy.ecaOauthPlcy-meta.xml' "the preflight says what sfp would fail of, and the fix"
 hasnt "$work/preflight.log" "Using alias directory" "sfp does not come to the policies"
 (cd "$work/sample" && sf project deploy start --source-dir testdata/eca-policies/prod -o prod) >"$work/really.log" 2>&1 && fail "the org accepts a second policies record"
 has "$work/really.log" "duplicates value on ErpConnector_defaultPolicy" "the deployment really fails with these words"

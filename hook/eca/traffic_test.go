@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,93 +29,96 @@ func TestNoRoundWaitsForAHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, http2 := range []bool{false, true} {
-		const username = "admin@example.com"
-		org := simorg.New(simorg.Config{
-			Username: username, Users: []simorg.User{{Username: "integration@example.com.uat"}}, PermissionSets: []string{"Erp_Integration"},
+		t.Run(fmt.Sprintf("HTTP/2 %t", http2), func(t *testing.T) {
+			t.Parallel()
+			const username = "admin@example.com"
+			org := simorg.New(simorg.Config{
+				Username: username, Users: []simorg.User{{Username: "integration@example.com.uat"}}, PermissionSets: []string{"Erp_Integration"},
+			})
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, ecakit.Sample); err != nil {
+				t.Fatal(err)
+			}
+			// Permission sets make the second round wider.
+			project := filepath.Join(dir, "sfdx-project.json")
+			content, err := os.ReadFile(project)
+			if err != nil {
+				t.Fatal(err)
+			}
+			granted := strings.Replace(string(content), `"ErpConnector": {`, `"ErpConnector": { "permissionSets": ["Erp_Integration"], "assignToRunAsUser": true,`, 1)
+			if granted == string(content) {
+				t.Fatal("the sample has no settings of ErpConnector")
+			}
+			if err := os.WriteFile(project, []byte(granted), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := org.Deploy(os.DirFS(dir), "testdata/"+demoDefinition); err != nil {
+				t.Fatal(err)
+			}
+
+			var mu sync.Mutex
+			opened, atFirst, protocol := 0, -1, ""
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				if atFirst < 0 {
+					atFirst = opened
+				}
+				protocol = r.Proto
+				mu.Unlock()
+				org.ServeHTTP(w, r)
+			}))
+			server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				mu.Lock()
+				defer mu.Unlock()
+				if state == http.StateNew {
+					opened++
+				}
+			}
+			server.EnableHTTP2 = http2
+			server.StartTLS()
+			defer server.Close()
+			far, err := distance.Listen(server.Listener.Addr().String(), 100*time.Millisecond)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer far.Close()
+
+			ca := filepath.Join(dir, "ca.pem")
+			login, err := json.Marshal(map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": "https://" + far.Addr(), "accessToken": org.AccessToken(), "isSandbox": true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, content := range map[string][]byte{
+				ca: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+				filepath.Join(dir, "home", ".sfdx", username+".json"): login,
+			} {
+				if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(name, content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, run := range []string{"first run", "nothing to change"} {
+				mu.Lock()
+				opened, atFirst = 0, -1
+				mu.Unlock()
+				cmd := exec.Command(eca, "hook", demoDefinition, username, demoAlias, ".", "testdata/"+demoDefinition)
+				cmd.Dir = dir
+				cmd.Env = []string{"HOME=" + filepath.Join(dir, "home"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true", "SSL_CERT_FILE=" + ca, "GORACE=" + noRaceSleep}
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+				mu.Lock()
+				if opened != atFirst {
+					t.Errorf("%s over %s: %d connections were opened after the first request arrived, want none", run, protocol, opened-atFirst)
+				}
+				if (protocol == "HTTP/2.0") != http2 {
+					t.Errorf("%s: the protocol is %s, and the org offers HTTP/2: %t", run, protocol, http2)
+				}
+				mu.Unlock()
+			}
 		})
-		dir := t.TempDir()
-		if err := os.CopyFS(dir, ecakit.Sample); err != nil {
-			t.Fatal(err)
-		}
-		// Permission sets make the second round wider.
-		project := filepath.Join(dir, "sfdx-project.json")
-		content, err := os.ReadFile(project)
-		if err != nil {
-			t.Fatal(err)
-		}
-		granted := strings.Replace(string(content), `"ErpConnector": {`, `"ErpConnector": { "permissionSets": ["Erp_Integration"], "assignToRunAsUser": true,`, 1)
-		if granted == string(content) {
-			t.Fatal("the sample has no settings of ErpConnector")
-		}
-		if err := os.WriteFile(project, []byte(granted), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := org.Deploy(os.DirFS(dir), "testdata/"+demoDefinition); err != nil {
-			t.Fatal(err)
-		}
-
-		var mu sync.Mutex
-		opened, atFirst, protocol := 0, -1, ""
-		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			mu.Lock()
-			if atFirst < 0 {
-				atFirst = opened
-			}
-			protocol = r.Proto
-			mu.Unlock()
-			org.ServeHTTP(w, r)
-		}))
-		server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-			mu.Lock()
-			defer mu.Unlock()
-			if state == http.StateNew {
-				opened++
-			}
-		}
-		server.EnableHTTP2 = http2
-		server.StartTLS()
-		defer server.Close()
-		far, err := distance.Listen(server.Listener.Addr().String(), 100*time.Millisecond)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer far.Close()
-
-		ca := filepath.Join(dir, "ca.pem")
-		login, err := json.Marshal(map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": "https://" + far.Addr(), "accessToken": org.AccessToken(), "isSandbox": true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name, content := range map[string][]byte{
-			ca: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
-			filepath.Join(dir, "home", ".sfdx", username+".json"): login,
-		} {
-			if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(name, content, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, run := range []string{"first run", "nothing to change"} {
-			mu.Lock()
-			opened, atFirst = 0, -1
-			mu.Unlock()
-			cmd := exec.Command(eca, "hook", demoDefinition, username, demoAlias, ".", "testdata/"+demoDefinition)
-			cmd.Dir = dir
-			cmd.Env = []string{"HOME=" + filepath.Join(dir, "home"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true", "SSL_CERT_FILE=" + ca}
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			mu.Lock()
-			if opened != atFirst {
-				t.Errorf("%s over %s: %d connections were opened after the first request arrived, want none", run, protocol, opened-atFirst)
-			}
-			if (protocol == "HTTP/2.0") != http2 {
-				t.Errorf("%s: the protocol is %s, and the org offers HTTP/2: %t", run, protocol, http2)
-			}
-			mu.Unlock()
-		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
@@ -30,11 +32,11 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/internal/wsdltest"
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 const ns = `xmlns="http://soap.sforce.com/2006/04/metadata"`
@@ -88,11 +90,13 @@ type org struct {
 	t     testing.TB
 	alias string
 	kind  salesforce.Kind
+
+	client *http.Client // nil for the usual one
 }
 
 func startOrg(t testing.TB, config simorg.Config) *org {
 	t.Helper()
-	return &org{Server: simorgtest.Start(t, config), t: t, alias: "uat", kind: salesforce.Sandbox}
+	return &org{Server: wsdltest.Start(t, config), t: t, alias: "uat", kind: salesforce.Sandbox}
 }
 
 func (o *org) options(p project, pkg string) (*attempt, error) {
@@ -101,8 +105,10 @@ func (o *org) options(p project, pkg string) (*attempt, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn := connection(o.Server)
+	conn.HTTPClient = o.client
 	return &attempt{
-		Conn:    connection(o.Server),
+		Conn:    conn,
 		Source:  source,
 		Options: bootstrap.Options{Alias: o.alias, Kind: o.kind},
 	}, nil
@@ -212,6 +218,7 @@ func Example() {
 }
 
 func TestFirstAndSecondRun(t *testing.T) {
+	t.Parallel()
 	for _, auto := range []bool{false, true} {
 		t.Run(fmt.Sprintf("auto policies %v", auto), func(t *testing.T) {
 			o := startOrg(t, simorg.Config{AutoPolicies: auto})
@@ -243,6 +250,7 @@ func TestFirstAndSecondRun(t *testing.T) {
 }
 
 func TestTwentyApps(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	p := settings("")
 	for i := range 20 {
@@ -266,6 +274,7 @@ func TestTwentyApps(t *testing.T) {
 // TestExistingComponents meets an org where everything exists under odd names,
 // with fields that the project says nothing of.
 func TestExistingComponents(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		listNothing bool // so that the names have to be usual enough to be found
 		names       []string
@@ -333,6 +342,7 @@ func satellite(typ, fullName, app string, fields ...metadata.Field) *metadata.Co
 // TestNothingUnseenIsOverwritten has an org that lists nothing, and components
 // that only a closer look finds.
 func TestNothingUnseenIsOverwritten(t *testing.T) {
+	t.Parallel()
 	on, off := "true", "false"
 	plugins := func(name string) *metadata.Component {
 		return satellite(eca.PluginPolicies, name, "MyApp", metadata.Field{Name: "isEnabled", Text: on}, metadata.Field{Name: "isOauthPluginEnabled", Text: on}, metadata.Field{Name: "isSamlPluginEnabled", Text: off}, metadata.Field{Name: "startUrl", Text: "https://kept"})
@@ -382,6 +392,7 @@ func TestNothingUnseenIsOverwritten(t *testing.T) {
 // TestOrderOfWrites makes sure that whatever exists already, an app's policies
 // come after its consumer.
 func TestOrderOfWrites(t *testing.T) {
+	t.Parallel()
 	for _, auto := range []bool{false, true} {
 		o := startOrg(t, simorg.Config{ListNothing: true, AutoPolicies: auto})
 		p := settings(`"MyApp": {"policies": {"isSamlPluginEnabled": false}}`).with(header("MyApp"))
@@ -403,46 +414,49 @@ func TestOrderOfWrites(t *testing.T) {
 	}
 }
 
+// clockedOrg returns an org without a network, for a bubble of synctest: every request takes
+// a second, so that the rounds of requests can be counted however slow the machine is.
+func clockedOrg(t *testing.T, config simorg.Config) *org {
+	config.Latency = time.Second - transit
+	o := &org{Server: &simorg.Server{Org: simorg.New(config), URL: "https://acme.my.salesforce.com"}, t: t, alias: "uat", kind: salesforce.Sandbox}
+	o.client = &http.Client{Transport: inProcess{o.Org}}
+	return o
+}
+
 // checkBounds runs on a fresh org and checks that the rounds of requests of a first and of
-// a second run are within their bounds. A machine under load can make requests that
-// were sent together look as if one had waited for the other, so that a run over
-// the bound is tried once more with slower answers.
-func checkBounds(t *testing.T, what string, p project, config simorg.Config, kind salesforce.Kind) {
-	t.Helper()
+// a second run are within their bounds.
+func checkBounds(t *testing.T, p project, config simorg.Config, kind salesforce.Kind) {
 	first, second := 5, 2
 	if kind == salesforce.Unknown {
 		first, second = first+1, second+1 // the org is asked before
 	}
-	var failures []string
-	for _, config.Latency = range []time.Duration{20 * time.Millisecond, 400 * time.Millisecond} {
-		failures = nil
-		o := startOrg(t, config)
-		o.kind = kind
-		o.mustRun(p)
-		if rounds := simorg.Sequential(o.Requests()); rounds > first {
-			failures = append(failures, fmt.Sprintf("the first run took %d rounds, want %d at most", rounds, first))
-		}
-		o.mustRun(p)
-		if n, rounds := len(o.writes()), simorg.Sequential(o.Requests()); n > 0 || rounds > second {
-			failures = append(failures, fmt.Sprintf("the second run took %d writes and %d rounds, want none and %d at most", n, rounds, second))
-		}
-		if failures == nil {
-			return
-		}
+	o := clockedOrg(t, config)
+	o.kind = kind
+	o.mustRun(p)
+	if rounds := simorg.Sequential(o.Requests()); rounds > first {
+		t.Errorf("the first run took %d rounds, want %d at most", rounds, first)
 	}
-	t.Errorf("%s, %+v, kind %q: %s", what, config, kind, strings.Join(failures, "; "))
+	o.mustRun(p)
+	if n, rounds := len(o.writes()), simorg.Sequential(o.Requests()); n > 0 || rounds > second {
+		t.Errorf("the second run took %d writes and %d rounds, want none and %d at most", n, rounds, second)
+	}
 }
 
 // TestBounds holds the bounds on rounds of requests in all configurations: a first run
 // takes 5, a second one writes nothing and takes 2. The preflight of policies adds none.
 func TestBounds(t *testing.T) {
+	t.Parallel()
 	stated := settings(`"MyApp": {"policies": {"isSamlPluginEnabled": false}, "globalOauthSettings": {"isPkceRequired": false}}`).with(header("MyApp"))
 	fallback := stated.with(policies("default", "MyApp", clientCredentials)).set(`"preflight": "warn"`)
 	for _, auto := range []bool{false, true} {
 		for _, listNothing := range []bool{false, true} {
 			for name, p := range map[string]project{"simple": simple(), "stated": stated, "default folder": fallback} {
 				for _, kind := range []salesforce.Kind{salesforce.Sandbox, salesforce.Unknown} {
-					checkBounds(t, name, p, simorg.Config{AutoPolicies: auto, ListNothing: listNothing}, kind)
+					t.Run(fmt.Sprintf("%s, auto policies %t, list nothing %t, kind %q", name, auto, listNothing, kind), func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) {
+							checkBounds(t, p, simorg.Config{AutoPolicies: auto, ListNothing: listNothing}, kind)
+						})
+					})
 				}
 			}
 		}
@@ -451,6 +465,7 @@ func TestBounds(t *testing.T) {
 
 // TestUncertain tells a write of which no answer came from one that was refused.
 func TestUncertain(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name      string
 		fault     simorg.Fault
@@ -481,6 +496,7 @@ func TestUncertain(t *testing.T) {
 // TestTakenNames has other apps' components under all names that an app's own
 // could have.
 func TestTakenNames(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	p := settings("").with(header("MyApp")).with(header("Other")).with(header("Third")).with(header("Fourth"))
 	if err := o.Deploy(p.fs(), "src/def"); err != nil {
@@ -489,7 +505,7 @@ func TestTakenNames(t *testing.T) {
 	o.upsert(satellite(eca.OAuthSettings, "MYAPP_oauth", "Other"), satellite(eca.OAuthSettings, "MyApp", "Third"), satellite(eca.OAuthSettings, "MyAppOAuthSettings", "Fourth"))
 	report, err := o.run(settings("").with(header("MyApp")))
 	if err == nil || !strings.Contains(err.Error(), "other components have all the names") || report.Apps[0].Components[1].Done || len(o.writes()) > 0 {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "other components have all the names")
 	}
 	options, err := o.options(settings("").with(header("MyApp")), "def")
 	if err != nil {
@@ -504,6 +520,7 @@ func TestTakenNames(t *testing.T) {
 // TestLostComponent has an org that accepts global settings and does not have
 // them, or has them without a consumer.
 func TestLostComponent(t *testing.T) {
+	t.Parallel()
 	for body, want := range map[string]string{
 		`<records xsi:nil="true"/>`: "does not have it",
 		`<records><fullName>MyApp_glbloauth</fullName><callbackUrl>%s</callbackUrl><externalClientApplication>MyApp</externalClientApplication><label>MyApp label</label></records>`: "no consumer key",
@@ -525,6 +542,7 @@ func TestLostComponent(t *testing.T) {
 // TestNamesThatOthersHave has components of another app under the names that are
 // usual for this one.
 func TestNamesThatOthersHave(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	p := settings("").with(header("MyApp")).with(header("Other"))
 	if err := o.Deploy(p.fs(), "src/def"); err != nil {
@@ -545,6 +563,7 @@ func TestNamesThatOthersHave(t *testing.T) {
 }
 
 func TestNamesDifferByMoreThanCase(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	o.mustRun(simple())
 	p := settings("").with(project{"src/def/externalClientApps/MYAPP.eca-meta.xml": header("MyApp")["src/def/externalClientApps/MyApp.eca-meta.xml"]})
@@ -556,6 +575,7 @@ func TestNamesDifferByMoreThanCase(t *testing.T) {
 // TestDefaultsOfNewComponentsAreConfirmed has an org that keeps something else
 // than the defaults that it was sent.
 func TestDefaultsOfNewComponentsAreConfirmed(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	o.Inject(simorg.Fault{
 		Fits: func(r simorg.Request) bool {
@@ -567,13 +587,14 @@ func TestDefaultsOfNewComponentsAreConfirmed(t *testing.T) {
 	_, err := o.run(simple())
 	var mismatch *reconcile.MismatchError
 	if !errors.As(err, &mismatch) || len(mismatch.Changes) != 1 || mismatch.Changes[0].Field != "callbackUrl" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %T", err, mismatch)
 	}
 }
 
 // TestNewOAuthSettingsAreConfirmed has an org that keeps other scopes than it was
 // sent.
 func TestNewOAuthSettingsAreConfirmed(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	reads := 0
 	o.Inject(simorg.Fault{
@@ -589,11 +610,12 @@ func TestNewOAuthSettingsAreConfirmed(t *testing.T) {
 	_, err := o.run(simple())
 	var mismatch *reconcile.MismatchError
 	if !errors.As(err, &mismatch) || mismatch.Changes[0].Field != "commaSeparatedOauthScopes" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %T", err, mismatch)
 	}
 }
 
 func TestMergeMode(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	p := simple().with(project{"sfdx-project.json": strings.Replace(settings("")["sfdx-project.json"], `"aliasfy": true`, `"aliasfy": {"mergeMode": true}`, 1)}).
 		with(policies("default", "MyApp", clientCredentials)).with(policies("uat", "Other", ""))
@@ -604,6 +626,7 @@ func TestMergeMode(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "pol_sfpowerscripts_artifact_1.0.0-1.zip"), []byte("broken"), 0o600); err != nil {
 		t.Fatal(err)
@@ -626,6 +649,7 @@ func TestWarnings(t *testing.T) {
 
 // TestNamesOfOtherApps makes sure that components are matched by their link.
 func TestNamesOfOtherApps(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	p := settings("").with(header("A")).with(header("A_oauth")).with(header("A_glbloauth"))
 	o.mustRun(p)
@@ -642,6 +666,7 @@ func TestNamesOfOtherApps(t *testing.T) {
 }
 
 func TestEnvironmentSettings(t *testing.T) {
+	t.Parallel()
 	p := settings(`"MyApp": {
 		"globalOauthSettings": {"callbackUrl": ["https://base.example.com", "{orgDomainUrl}/x/{alias}"], "isPkceRequired": false},
 		"environments": {"prod": {"globalOauthSettings": {"callbackUrl": "https://prod.example.com"}}, "default": {"globalOauthSettings": {"isPkceRequired": true}}}
@@ -668,6 +693,7 @@ func TestEnvironmentSettings(t *testing.T) {
 }
 
 func TestPoliciesImply(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{Users: []simorg.User{{Username: "run@example.com"}}})
 	p := simple().with(policies("uat", "MyApp", strings.ReplaceAll(clientCredentials, "admin@", "run@"))).
 		with(policies("prod", "MyApp", "<broken>").with(policies("default", "Other", "")))
@@ -686,6 +712,7 @@ func TestPoliciesImply(t *testing.T) {
 // TestBadInputSendsNothing lists input that must end a run before the org hears
 // of it, and what the one message has to name.
 func TestBadInputSendsNothing(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name  string
 		p     project
@@ -738,6 +765,7 @@ func TestBadInputSendsNothing(t *testing.T) {
 }
 
 func TestFieldNewerThanTheVersion(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	options, err := o.options(settings(`"MyApp": {"policies": {"isCanvasPluginEnabled": true}}`).with(header("MyApp")), "def")
 	if err != nil {
@@ -752,6 +780,7 @@ func TestFieldNewerThanTheVersion(t *testing.T) {
 // TestUnknownKind has an org of which nobody knows whether it is a sandbox, and a
 // default folder that hangs on it.
 func TestUnknownKind(t *testing.T) {
+	t.Parallel()
 	p := settings(`"MyApp": {"environments": {"default": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}}}`).
 		with(header("MyApp")).with(policies("default", "MyApp", clientCredentials))
 	o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
@@ -769,6 +798,7 @@ func TestUnknownKind(t *testing.T) {
 }
 
 func TestPackagedAppsAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	p := simple().with(project{"src/def/externalClientApps/Sold.eca-meta.xml": `<ExternalClientApplication ` + ns + `><distributionState>Packaged</distributionState></ExternalClientApplication>`})
 	report := o.mustRun(p)
@@ -781,6 +811,7 @@ func TestPackagedAppsAreLeftAlone(t *testing.T) {
 }
 
 func TestOneAppIsRefusedAndOthersGoOn(t *testing.T) {
+	t.Parallel()
 	// Of versions that are newer than the table, scopes are the org's to judge.
 	o := startOrg(t, simorg.Config{Version: apiversion.Latest + 1})
 	p := settings(`"Bad": {"oauthSettings": {"commaSeparatedOauthScopes": "Nonsense"}}`).with(header("Bad")).with(header("Good"))
@@ -795,7 +826,7 @@ func TestOneAppIsRefusedAndOthersGoOn(t *testing.T) {
 	report, err := options.run(t.Context())
 	var failure *bootstrap.ComponentFailure
 	if !errors.As(err, &failure) || failure.App != "Bad" || failure.Type != eca.OAuthSettings || !strings.Contains(err.Error(), "Valid scopes are") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "Valid scopes are")
 	}
 	if o.one(eca.GlobalOAuthSettings).Fields["externalClientApplication"] != "Good" {
 		t.Error("the other app was not bootstrapped")
@@ -832,6 +863,7 @@ func newCertificate(t *testing.T) (forms map[string]string, der []byte) {
 // TestCertificateInAnyForm: whichever form a project has a certificate in, and an org shows,
 // it is the same certificate.
 func TestCertificateInAnyForm(t *testing.T) {
+	t.Parallel()
 	forms, der := newCertificate(t)
 	other, _ := newCertificate(t)
 	for _, shown := range []simorg.CertificateForm{"", simorg.CertificatePEM, simorg.CertificateBody, simorg.CertificateBase64} {
@@ -870,6 +902,7 @@ func TestCertificateInAnyForm(t *testing.T) {
 }
 
 func TestHeaderIsMissing(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	options, err := o.options(simple(), "def")
 	if err != nil {
@@ -878,11 +911,12 @@ func TestHeaderIsMissing(t *testing.T) {
 	_, err = options.run(t.Context())
 	var refused *mdapi.ComponentError
 	if !errors.As(err, &refused) || refused.Code != "INVALID_CROSS_REFERENCE_KEY" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %T", err, refused)
 	}
 }
 
 func TestForcedPKCE(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{ForcePKCE: true})
 	report := o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"isPkceRequired": false}}`).with(header("MyApp")))
 	if len(report.Apps[0].Warnings) != 1 || !strings.Contains(report.Apps[0].Warnings[0], "keeps isPkceRequired") {
@@ -891,6 +925,7 @@ func TestForcedPKCE(t *testing.T) {
 }
 
 func TestWithheldCertificate(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{WithholdCertificate: true})
 	stated := settings(`"MyApp": {"globalOauthSettings": {"certificate": "-----BEGIN CERTIFICATE-----AAAA-----END CERTIFICATE-----"}}`).with(header("MyApp"))
 	o.mustRun(stated)
@@ -906,6 +941,7 @@ func TestWithheldCertificate(t *testing.T) {
 }
 
 func TestSwitchedOffStaysOff(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	o.mustRun(settings(`"MyApp": {"policies": {"isOauthPluginEnabled": false}}`).with(header("MyApp")))
 	report := o.mustRun(simple())
@@ -914,8 +950,10 @@ func TestSwitchedOffStaysOff(t *testing.T) {
 	}
 }
 
-// TestLies has an org that accepts a write and keeps something else.
-func TestLies(t *testing.T) {
+// TestAWriteThatTheOrgDidNotKeepIsAMismatch has an org that accepts a write and keeps
+// something else.
+func TestAWriteThatTheOrgDidNotKeepIsAMismatch(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	o.mustRun(simple())
 	o.Inject(simorg.Fault{
@@ -930,11 +968,12 @@ func TestLies(t *testing.T) {
 	report, err := options.run(t.Context())
 	var mismatch *reconcile.MismatchError
 	if !errors.As(err, &mismatch) || !strings.Contains(err.Error(), `isDeviceFlowEnabled is "false" instead of "true"`) || report.Apps[0].Components[1].Done {
-		t.Errorf("got %v, %+v", err, report.Apps[0].Components[1])
+		t.Errorf("got %v for %+v, want a mismatch of isDeviceFlowEnabled", err, report.Apps[0].Components[1])
 	}
 }
 
 func TestExpiredSession(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	options, err := o.options(simple(), "def")
 	if err != nil {
@@ -942,13 +981,14 @@ func TestExpiredSession(t *testing.T) {
 	}
 	o.ExpireSessions()
 	if _, err := options.run(t.Context()); !salesforce.IsSessionExpired(err) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want an expired session", err)
 	}
 }
 
 // TestRunsFinishOneAnother breaks a run after each of its requests in turn. The
 // next run ends where an undisturbed one does.
 func TestRunsFinishOneAnother(t *testing.T) {
+	t.Parallel()
 	for n := 1; n <= 8; n++ {
 		for _, after := range []bool{false, true} {
 			o := startOrg(t, simorg.Config{AutoPolicies: n%2 == 0})
@@ -984,6 +1024,7 @@ func TestRunsFinishOneAnother(t *testing.T) {
 }
 
 func TestTwoRunsAtOnce(t *testing.T) {
+	t.Parallel()
 	for i := range 10 {
 		o := startOrg(t, simorg.Config{Latency: time.Duration(i%3) * time.Millisecond, AutoPolicies: i%2 == 0})
 		p := simple().with(header("Other"))
@@ -1015,6 +1056,7 @@ func TestTwoRunsAtOnce(t *testing.T) {
 }
 
 func TestPlanWritesNothing(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	options, err := o.options(simple(), "")
 	if err != nil {
@@ -1030,6 +1072,7 @@ func TestPlanWritesNothing(t *testing.T) {
 // TestAliasfiedPackage has the header itself in an aliasfied package: only the
 // folder of this org counts.
 func TestAliasfiedPackage(t *testing.T) {
+	t.Parallel()
 	p := project{
 		"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def", "aliasfy": true}], "sourceApiVersion": "67.0"}`,
 	}.with(project{
@@ -1052,6 +1095,7 @@ func TestAliasfiedPackage(t *testing.T) {
 
 // TestComponentIsGoneAfterAnUpdate: somebody deletes what the run has just changed.
 func TestComponentIsGoneAfterAnUpdate(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	o.mustRun(simple())
 	options, err := o.options(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp")), "def")

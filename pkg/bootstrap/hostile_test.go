@@ -35,6 +35,7 @@ func listing(n int) string {
 // run ends soon, with an error, without the token in it, and takes no more than a
 // bounded amount of memory.
 func TestHostileAnswers(t *testing.T) {
+	t.Parallel()
 	zeros := bytes.Repeat([]byte("<a/>"), 3<<20)
 	for name, answer := range map[string]string{
 		"elements up to the bound":    fmt.Sprintf(envelope, strings.Repeat("<a/>", 249_000)),
@@ -101,6 +102,7 @@ const hostileToken = "00D000000000001!SECRETTOKEN1234567890"
 
 // TestHostileNames has names that mean something to XML, SOQL and terminals.
 func TestHostileNames(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{`o'brien@example.com`, `a"b@example.com`, "]]>@example.com", "</metadata>@example.com", "a\nb@example.com", `x\' OR Username != '@example.com`, strings.Repeat("x", 5000) + "@example.com"} {
 		config := people
 		o := startOrg(t, config)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -36,6 +36,7 @@ func runAs(user string) string {
 // refused must be refused by the org in the words that the finding foretells; a
 // warning must not keep the deployment from succeeding.
 func TestFindings(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		fields  string
@@ -113,6 +114,7 @@ func TestFindings(t *testing.T) {
 
 // TestFindingsOfVersions has a field that the API version is too old for.
 func TestFindingsOfVersions(t *testing.T) {
+	t.Parallel()
 	p := settings(`"MyApp": {"globalOauthSettings": {"isNamedUserJwtEnabled": true}}`).with(header("MyApp")).with(policies("uat", "MyApp", "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>")) // from 65.0
 	for _, test := range []struct {
 		project, run apiversion.Version
@@ -138,6 +140,7 @@ func TestFindingsOfVersions(t *testing.T) {
 
 // TestSourceFindingsSendNothing has policies that no org accepts.
 func TestSourceFindingsSendNothing(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	_, err := o.run(simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>ja</isClientCredentialsFlowEnabled>")))
 	if err == nil || len(o.Requests()) > 0 {
@@ -148,6 +151,7 @@ func TestSourceFindingsSendNothing(t *testing.T) {
 // TestOrgFindingsComeAfterTheBootstrap: what the org finds wrong with the policies
 // does not keep the app from getting its consumer.
 func TestOrgFindingsComeAfterTheBootstrap(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	_, err := o.run(simple().with(policies("uat", "MyApp", runAs("nobody@example.com"))))
 	if err == nil {
@@ -158,6 +162,7 @@ func TestOrgFindingsComeAfterTheBootstrap(t *testing.T) {
 
 // TestPluginOff has an app that somebody switched off.
 func TestPluginOff(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	p := simple().with(policies("uat", "MyApp", ""))
 	o.mustRun(p)
@@ -175,6 +180,7 @@ func TestPluginOff(t *testing.T) {
 
 // TestUncheckable has an org that does not let itself be asked about users.
 func TestUncheckable(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	p := simple().with(policies("uat", "MyApp", runAs("run@example.com")))
 	o.Inject(simorg.Fault{Status: http.StatusForbidden, Body: `[{"errorCode":"INSUFFICIENT_ACCESS","message":"no"}]`, Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+User") }})
@@ -188,6 +194,7 @@ func applied(p project) project { return p.set(`"applyPolicies": true`) }
 
 // TestApplyPolicies brings the policies to an org under the name that it has them.
 func TestApplyPolicies(t *testing.T) {
+	t.Parallel()
 	for _, auto := range []bool{false, true} {
 		for _, listNothing := range []bool{false, true} {
 			t.Run(fmt.Sprintf("auto %v, list nothing %v", auto, listNothing), func(t *testing.T) {
@@ -224,6 +231,7 @@ func TestApplyPolicies(t *testing.T) {
 
 // TestApplyPoliciesWhere has the setting in all of its places.
 func TestApplyPoliciesWhere(t *testing.T) {
+	t.Parallel()
 	p := simple().with(policies("uat", "MyApp", ""))
 	app := func(entry string) project {
 		return settings(`"MyApp": ` + entry).with(header("MyApp")).with(policies("uat", "MyApp", ""))
@@ -266,6 +274,7 @@ func TestApplyPoliciesWhere(t *testing.T) {
 // TestApplyPoliciesOddName has policies under a name that only the list, or the
 // org's refusal, tells.
 func TestApplyPoliciesOddName(t *testing.T) {
+	t.Parallel()
 	for _, listNothing := range []bool{false, true} {
 		o := startOrg(t, simorg.Config{ListNothing: listNothing})
 		o.mustRun(simple())
@@ -279,6 +288,7 @@ func TestApplyPoliciesOddName(t *testing.T) {
 
 // TestApplyPoliciesHeld: policies that are certain to be refused are not sent.
 func TestApplyPoliciesHeld(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	p := applied(simple().with(policies("uat", "MyApp", runAs("gone@example.com"))))
 	_, err := o.run(p)
@@ -300,6 +310,7 @@ func TestApplyPoliciesHeld(t *testing.T) {
 
 // TestScratchUser fills the scratch org's own user in.
 func TestScratchUser(t *testing.T) {
+	t.Parallel()
 	p := applied(simple().with(policies("default", "MyApp", runAs("{username}"))))
 	for _, kind := range []salesforce.Kind{salesforce.Scratch, salesforce.Unknown} {
 		o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
@@ -334,11 +345,15 @@ func TestScratchUser(t *testing.T) {
 	}
 }
 
-// TestPermissionSets grants the app and assigns the permission set.
+// TestPermissionSets grants the app and assigns the permission set, before the policies could
+// lock anybody out.
 func TestPermissionSets(t *testing.T) {
-	slow := people
-	slow.Latency = 50 * time.Millisecond // without it, nobody can tell what waited for what
-	o := startOrg(t, slow)
+	t.Parallel()
+	synctest.Test(t, permissionSets)
+}
+
+func permissionSets(t *testing.T) {
+	o := clockedOrg(t, people)
 	const locked = "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>"
 	p := applied(settings(`"MyApp": {"permissionSets": ["Erp_Integration", "erp_admin"], "assignToRunAsUser": true}`).
 		with(header("MyApp")).with(policies("uat", "MyApp", runAs("run@example.com")+locked)))
@@ -360,11 +375,15 @@ func TestPermissionSets(t *testing.T) {
 		}
 	}
 	if report = o.mustRun(p); touched(report) > 0 || len(o.writes()) > 0 || simorg.Sequential(o.Requests()) > 2 {
-		t.Errorf("the second run has %d writes in %d rounds", len(o.writes()), simorg.Sequential(o.Requests()))
+		t.Errorf("the second run has %d writes in %d rounds, want none in 2 at most", len(o.writes()), simorg.Sequential(o.Requests()))
 	}
+}
 
-	// Only the environment has them, and nothing is assigned where it is not asked for.
-	o = startOrg(t, people)
+// TestPermissionSetsOfOneEnvironment: only the environment has them, and nothing is assigned
+// where it is not asked for.
+func TestPermissionSetsOfOneEnvironment(t *testing.T) {
+	t.Parallel()
+	o := startOrg(t, people)
 	o.mustRun(settings(`"MyApp": {"environments": {"uat": {"permissionSets": ["Erp_Admin"]}}}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("run@example.com"))))
 	if got := fmt.Sprint(o.Granted("MyApp"), o.Assigned("run@example.com")); got != "[Erp_Admin] []" {
 		t.Errorf("granted and assigned are %s", got)
@@ -374,6 +393,7 @@ func TestPermissionSets(t *testing.T) {
 // TestPermissionSetsWrong has permission sets that cannot be granted: the rest is
 // done, the policies are held back.
 func TestPermissionSetsWrong(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	p := applied(settings(`"MyApp": {"permissionSets": ["Erp_Typo"]}`).with(header("MyApp")).with(policies("uat", "MyApp", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>")))
 	_, err := o.run(p)
@@ -395,6 +415,7 @@ func TestPermissionSetsWrong(t *testing.T) {
 // TestPool is the form of sfp prepare: nobody deploys policies afterwards, and not
 // every package need be there.
 func TestPool(t *testing.T) {
+	t.Parallel()
 	p := simple().with(header("Other")).with(policies("default", "MyApp", runAs("nobody@example.com")))
 	var wg sync.WaitGroup
 	for i := range 4 { // several orgs at once
@@ -429,88 +450,143 @@ func TestPool(t *testing.T) {
 // secret is a private key as far as anybody can tell.
 const secret = "-----BEGIN " + "PRIVATE KEY-----MIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYw"
 
-// TestReviewed holds what reviewers have found: each run ends as it says, and the
-// deployment after it agrees.
-func TestReviewed(t *testing.T) {
-	plugins := func(on string) project {
-		return project{"src/pol/uat/extlClntAppPolicies/MyApp_plcy.ecaPlcy-meta.xml": `<ExtlClntAppConfigurablePolicies ` + ns + `><externalClientApplication>MyApp</externalClientApplication><isEnabled>true</isEnabled><isOauthPluginEnabled>` + on + `</isOauthPluginEnabled></ExtlClntAppConfigurablePolicies>`}
+// run is one run with policies in the folder uat, and how it ends.
+type run struct {
+	name     string
+	p        project
+	before   func(o *org) // after a first run without policies
+	err      string       // "" for none
+	findings int
+	silent   bool // nothing is sent
+	deploys  bool // the org takes the folder after the run
+}
+
+// check runs it, and again where it succeeds: then nothing is left to do.
+func (r run) check(t *testing.T) {
+	o := startOrg(t, people)
+	if r.before != nil {
+		o.mustRun(simple())
+		r.before(o)
 	}
-	off := func(o *org) {
+	report, err := o.run(r.p)
+	switch {
+	case r.err == "" && err != nil:
+		t.Fatalf("ended with %v, want success", err)
+	case r.err != "" && (err == nil || !strings.Contains(err.Error(), r.err)):
+		t.Errorf("ended with %v, want %q", err, r.err)
+	}
+	if n := len(o.Requests()); r.silent != (n == 0) {
+		t.Errorf("%d requests were sent, want none: %t", n, r.silent)
+	}
+	if report != nil && len(report.Findings) != r.findings {
+		t.Errorf("found %v, want %d findings", report.Findings, r.findings)
+	}
+	if err != nil && strings.Contains(err.Error(), secret) || strings.Contains(fmt.Sprint(report), secret) {
+		t.Error("the key is shown")
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range joined.Unwrap() {
+			if strings.Contains(one.Error(), "\n") {
+				t.Errorf("got several failures in one, %q, want each alone", one)
+			}
+		}
+	}
+	if r.deploys {
+		if err := o.Deploy(r.p.fs(), "src/pol/uat"); err != nil {
+			t.Errorf("the deployment ends with %v, want success", err)
+		}
+	}
+	if r.err == "" {
+		if again := o.mustRun(r.p); touched(again) > 0 {
+			t.Errorf("the second run did %s, want nothing", actions(again))
+		}
+	}
+}
+
+// myPolicies is the file that policies("uat", "MyApp", …) has.
+const myPolicies = "src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"
+
+// uat returns a simple project with policies of MyApp for uat.
+func uat(fields string) project { return simple().with(policies("uat", "MyApp", fields)) }
+
+// replaced returns the project with another text in its project file.
+func (p project) replaced(old, new string) project {
+	return p.with(project{"sfdx-project.json": strings.Replace(p["sfdx-project.json"], old, new, 1)})
+}
+
+// TestPoliciesThatCannotBeRight: the project alone tells, and what is certain ends the run
+// before anything is sent.
+func TestPoliciesThatCannotBeRight(t *testing.T) {
+	t.Parallel()
+	twice := uat("")[myPolicies]
+	for _, r := range []run{
+		{name: "a private key", p: uat("<startUrl>" + secret + "</startUrl>").set(`"preflight": "off", "applyPolicies": true`), err: "holds a private key", silent: true},
+		{name: "an element twice", p: uat("<startUrl>a</startUrl><startUrl>b</startUrl>"), err: "stands more than once", findings: 1, silent: true},
+		{name: "a wrong value to be applied", p: applied(uat("<policyAction>Bolck</policyAction>")).set(`"preflight": "warn"`),
+			err: "so the policies cannot be applied; write Block", findings: 1, silent: true},
+		{name: "policies in two packages", p: uat("").with(project{"src/more/uat/Q.ecaOauthPlcy-meta.xml": twice}).
+			replaced(`"aliasfy": true}`, `"aliasfy": true}, {"path": "src/more", "package": "more", "aliasfy": true}`),
+			err: "has policies in src/pol/uat/", findings: 1, silent: true},
+		{name: "two files of another package's app", p: uat("").with(policies("uat", "Foreign", "")).
+			with(project{"src/pol/uat/F2.ecaOauthPlcy-meta.xml": policies("uat", "Foreign", "")["src/pol/uat/extlClntAppOauthPolicies/Foreign_oauthPlcy.ecaOauthPlcy-meta.xml"]})},
+	} {
+		t.Run(r.name, r.check)
+	}
+}
+
+// TestPoliciesAndWhatTheOrgHas: what the policies need is looked for in the folder and on the
+// org.
+func TestPoliciesAndWhatTheOrgHas(t *testing.T) {
+	t.Parallel()
+	const flowOn = "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"
+	on := metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}
+	plugins := func(on string) project {
+		return project{"src/pol/uat/extlClntAppPolicies/MyApp_plcy.ecaPlcy-meta.xml": `<ExtlClntAppConfigurablePolicies ` + ns + `><externalClientApplication>MyApp</externalClientApplication>` +
+			`<isEnabled>true</isEnabled><isOauthPluginEnabled>` + on + `</isOauthPluginEnabled></ExtlClntAppConfigurablePolicies>`}
+	}
+	pluginOff := func(o *org) {
 		o.upsert(satellite(eca.PluginPolicies, "MyApp_plcy", "MyApp", metadata.Field{Name: "isEnabled", Text: "true"}, metadata.Field{Name: "isOauthPluginEnabled", Text: "false"}))
 	}
-	locked := "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>"
-	for _, test := range []struct {
-		name     string
-		p        project
-		before   func(o *org) // after a first run without policies
-		err      string       // "" for none
-		findings int
-		sent     bool // something was sent
-	}{
-		{"a key in the policies", simple().with(policies("uat", "MyApp", "<startUrl>"+secret+"</startUrl>")).set(`"preflight": "off", "applyPolicies": true`), nil, "holds a private key", 0, false},
-		{"a permission set that the project brings", simple().with(policies("uat", "MyApp", "<commaSeparatedPermissionSet>New</commaSeparatedPermissionSet>")).with(project{"src/pol/uat/permissionsets/New.permissionset-meta.xml": "x"}), nil, "", 1, true},
-		{"a plugin that the folder switches on", simple().with(policies("uat", "MyApp", "")).with(plugins("true")), off, "", 0, true},
-		{"a plugin that the folder leaves off", simple().with(policies("uat", "MyApp", "")).with(plugins("false")), off, "isOauthPluginEnabled is false", 1, true},
-		{"a user that only the org has", applied(simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"))), func(o *org) {
-			o.upsert(satellite(eca.GlobalOAuthSettings, "MyApp_glbloauth", "MyApp", metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}), satellite(eca.OAuthPolicies, "MyApp_oauthPlcy", "MyApp", metadata.Field{Name: "isClientCredentialsFlowEnabled", Text: "true"}, metadata.Field{Name: "clientCredentialsFlowUser", Text: "run@example.com"}))
-		}, "", 0, true},
-		{"a user that nobody has", applied(simple().with(policies("uat", "MyApp", "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"))), nil, "no user is named", 1, true},
-		{"an element twice", simple().with(policies("uat", "MyApp", "<startUrl>a</startUrl><startUrl>b</startUrl>")), nil, "stands more than once", 1, false},
-		{"a wrong value to be applied", applied(simple().with(policies("uat", "MyApp", "<policyAction>Bolck</policyAction>"))).set(`"preflight": "warn"`), nil, "so the policies cannot be applied; write Block", 1, false},
-		{"policies in two packages", simple().with(policies("uat", "MyApp", "")).with(project{"src/more/uat/Q.ecaOauthPlcy-meta.xml": policies("uat", "MyApp", "")["src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"]}).
-			with(project{"sfdx-project.json": strings.Replace(simple()["sfdx-project.json"], `"aliasfy": true}`, `"aliasfy": true}, {"path": "src/more", "package": "more", "aliasfy": true}`, 1)}), nil, "has policies in src/pol/uat/", 1, false},
-		{"other apps' policies twice", simple().with(policies("uat", "MyApp", "")).with(policies("uat", "Foreign", "")).with(project{"src/pol/uat/F2.ecaOauthPlcy-meta.xml": policies("uat", "Foreign", "")["src/pol/uat/extlClntAppOauthPolicies/Foreign_oauthPlcy.ecaOauthPlcy-meta.xml"]}), nil, "", 0, true},
-		{"white space", applied(simple().with(policies("uat", "MyApp", strings.NewReplacer(">admin", ">\n Run", ".com<", ".COM\n<").Replace(clientCredentials)+strings.ReplaceAll(locked, "Admin", " Admin")))), nil, "", 1, true},
-		{"texts that sf replaces", simple().with(policies("uat", "MyApp", runAs("RUNAS"))).with(project{"sfdx-project.json": strings.Replace(simple()["sfdx-project.json"], `"plugins"`, `"replacements": [{}], "plugins"`, 1)}), nil, "", 1, true},
-		{"policies that are left out", simple().with(policies("uat", "MyApp", runAs("nobody@example.com"))).with(project{".forceignore": "**/uat/"}), nil, "", 0, true},
-		{"policies that are left out, twice and broken", simple().with(policies("uat", "MyApp", "")).with(project{".forceignore": "**/uat/", "src/pol/uat/Q.ecaOauthPlcy-meta.xml": policies("uat", "MyApp", "")["src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"], "src/pol/uat/R.ecaOauthPlcy-meta.xml": "<"}), nil, "", 0, true},
-		{"policies that are left out by a file of their own", simple().with(policies("uat", "MyApp", runAs("nobody@example.com"))).with(project{"src/pol/.forceignore": "uat/"}), nil, "", 0, true},
-		{"policies that are left out, applied and broken", applied(simple().with(project{".forceignore": "**/uat/", "src/pol/uat/Q.ecaOauthPlcy-meta.xml": "<"})), nil, "not well-formed XML", 0, false},
-		{"policies that are left out, and applied elsewhere", settings(`"MyApp": {"environments": {"prod": {"applyPolicies": true}}}`).with(header("MyApp")).with(policies("uat", "MyApp", "")).with(project{".forceignore": "**/Old*", "src/pol/uat/Old.ecaOauthPlcy-meta.xml": "<"}), nil, "", 0, true},
-		{"policies that are left out beside those that are applied", applied(simple().with(policies("uat", "MyApp", ""))).with(project{".forceignore": "**/Old*", "src/pol/uat/Old1.ecaOauthPlcy-meta.xml": policies("uat", "MyApp", "")["src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"], "src/pol/uat/Old2.ecaOauthPlcy-meta.xml": policies("uat", "MyApp", "")["src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"]}), nil, "", 0, true},
-		{"a permission set that is left out", simple().with(policies("uat", "MyApp", "<commaSeparatedPermissionSet>New</commaSeparatedPermissionSet>")).with(project{".forceignore": "permissionsets/", "src/pol/uat/permissionsets/New.permissionset-meta.xml": "x"}), nil, "no permission sets called New", 1, true},
-		{"several failures at once", settings(`"MyApp": {"permissionSets": ["NoA", "NoB"]}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("nobody@example.com"))), nil, "no permission set NoA", 1, true},
+	runsAs := func(o *org) {
+		o.upsert(satellite(eca.GlobalOAuthSettings, "MyApp_glbloauth", "MyApp", on),
+			satellite(eca.OAuthPolicies, "MyApp_oauthPlcy", "MyApp", on, metadata.Field{Name: "clientCredentialsFlowUser", Text: "run@example.com"}))
+	}
+	spaced := strings.NewReplacer(">admin", ">\n Run", ".com<", ".COM\n<").Replace(clientCredentials) +
+		"<permittedUsersPolicyType> AdminApprovedPreAuthorized</permittedUsersPolicyType>"
+	for _, r := range []run{
+		{name: "a permission set that the folder brings", p: uat("<commaSeparatedPermissionSet>New</commaSeparatedPermissionSet>").with(project{"src/pol/uat/permissionsets/New.permissionset-meta.xml": "x"}), findings: 1},
+		{name: "a plugin that the folder switches on", p: uat("").with(plugins("true")), before: pluginOff, deploys: true},
+		{name: "a plugin that the folder leaves off", p: uat("").with(plugins("false")), before: pluginOff, err: "isOauthPluginEnabled is false", findings: 1},
+		{name: "a user that only the org has", p: applied(uat(flowOn)), before: runsAs},
+		{name: "a user that nobody has", p: applied(uat(flowOn)), err: "no user is named", findings: 1},
+		{name: "white space", p: applied(uat(spaced)), findings: 1},
+		{name: "texts that sf replaces", p: uat(runAs("RUNAS")).replaced(`"plugins"`, `"replacements": [{}], "plugins"`), findings: 1},
+		{name: "several failures at once", p: settings(`"MyApp": {"permissionSets": ["NoA", "NoB"]}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("nobody@example.com"))),
+			err: "no permission set NoA", findings: 1},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			o := startOrg(t, people)
-			if test.before != nil {
-				o.mustRun(simple())
-				test.before(o)
-			}
-			report, err := o.run(test.p)
-			switch {
-			case test.err == "" && err != nil:
-				t.Fatalf("ended with %v", err)
-			case test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)):
-				t.Errorf("ended with %v", err)
-			}
-			if test.sent != (len(o.Requests()) > 0) {
-				t.Errorf("%d requests were sent", len(o.Requests()))
-			}
-			if report != nil && len(report.Findings) != test.findings {
-				t.Errorf("found %v", report.Findings)
-			}
-			if err != nil && strings.Contains(err.Error(), secret) || strings.Contains(fmt.Sprint(report), secret) {
-				t.Error("the key is shown")
-			}
-			if joined, ok := err.(interface{ Unwrap() []error }); ok {
-				for _, one := range joined.Unwrap() {
-					if strings.Contains(one.Error(), "\n") {
-						t.Errorf("several failures in one: %v", one)
-					}
-				}
-			}
-			if test.err == "" && !strings.Contains(test.name, "replaces") && !strings.Contains(test.name, "brings") && !strings.Contains(test.name, "left out") && len(o.Components(eca.OAuthPolicies)) == 0 {
-				if err := o.Deploy(test.p.fs(), "src/pol/uat"); err != nil && !strings.Contains(test.name, "other apps") {
-					t.Errorf("the deployment ends with %v", err)
-				}
-			}
-			if test.err == "" {
-				if again := o.mustRun(test.p); touched(again) > 0 {
-					t.Errorf("the second run did %s", actions(again))
-				}
-			}
-		})
+		t.Run(r.name, r.check)
+	}
+}
+
+// TestPoliciesThatForceignoreLeavesOut: what sf does not deploy is not held against the
+// project, unless eca is to apply it.
+func TestPoliciesThatForceignoreLeavesOut(t *testing.T) {
+	t.Parallel()
+	ignoring := func(pattern string) project { return project{".forceignore": pattern} }
+	policy := uat("")[myPolicies]
+	for _, r := range []run{
+		{name: "with an unknown user", p: uat(runAs("nobody@example.com")).with(ignoring("**/uat/"))},
+		{name: "twice and broken", p: uat("").with(ignoring("**/uat/")).with(project{"src/pol/uat/Q.ecaOauthPlcy-meta.xml": policy, "src/pol/uat/R.ecaOauthPlcy-meta.xml": "<"})},
+		{name: "by a file of the package's own", p: uat(runAs("nobody@example.com")).with(project{"src/pol/.forceignore": "uat/"})},
+		{name: "applied and broken", p: applied(simple().with(ignoring("**/uat/")).with(project{"src/pol/uat/Q.ecaOauthPlcy-meta.xml": "<"})), err: "not well-formed XML", silent: true},
+		{name: "and applied elsewhere", p: settings(`"MyApp": {"environments": {"prod": {"applyPolicies": true}}}`).with(header("MyApp")).with(policies("uat", "MyApp", "")).
+			with(ignoring("**/Old*")).with(project{"src/pol/uat/Old.ecaOauthPlcy-meta.xml": "<"})},
+		{name: "beside those that are applied", p: applied(uat("")).with(ignoring("**/Old*")).
+			with(project{"src/pol/uat/Old1.ecaOauthPlcy-meta.xml": policy, "src/pol/uat/Old2.ecaOauthPlcy-meta.xml": policy})},
+		{name: "a permission set", p: uat("<commaSeparatedPermissionSet>New</commaSeparatedPermissionSet>").with(ignoring("permissionsets/")).with(project{"src/pol/uat/permissionsets/New.permissionset-meta.xml": "x"}),
+			err: "no permission sets called New", findings: 1},
+	} {
+		t.Run(r.name, r.check)
 	}
 }
 
@@ -518,6 +594,7 @@ func TestReviewed(t *testing.T) {
 // folder that is missing; and an app that is not there does not keep others from
 // their consumer.
 func TestPoolWithoutFolder(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
 	o.alias, o.kind = "SO1", salesforce.Scratch
 	p := simple().with(header("Other")).with(policies("uat", "MyApp", ""))
@@ -539,6 +616,7 @@ func TestPoolWithoutFolder(t *testing.T) {
 
 // TestLookupFails: what is asked for advice alone does not end a run.
 func TestLookupFails(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []simorg.Fault{{Status: 503}, {Status: 404, Body: "<html>"}, {Status: 403, Body: "x"}} {
 		o := startOrg(t, people)
 		fault.Fits = func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+User") }
@@ -550,20 +628,22 @@ func TestLookupFails(t *testing.T) {
 	}
 }
 
-// TestTwins has two apps of one name, of which one is managed: neither is granted.
-func TestTwins(t *testing.T) {
+// TestNoneOfTwoAppsOfOneNameIsGranted: one of them may be managed.
+func TestNoneOfTwoAppsOfOneNameIsGranted(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	o.Inject(simorg.Fault{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"done": true, "records": [{"Id": "0xI1", "DeveloperName": "MyApp"}, {"Id": "0xI2", "DeveloperName": "MyApp"}]}`,
 		Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+ExternalClientApplication") }})
 	_, err := o.run(settings(`"MyApp": {"permissionSets": ["Erp_Admin"]}`).with(header("MyApp")))
 	if err == nil || !strings.Contains(err.Error(), "several apps called MyApp") {
-		t.Errorf("ended with %v", err)
+		t.Errorf("ended with %v, want several apps called MyApp", err)
 	}
 }
 
 // TestGrantsComeLate: nobody is granted an app, or assigned its permission sets,
 // before the app has its consumer.
 func TestGrantsComeLate(t *testing.T) {
+	t.Parallel()
 	o := startOrg(t, people)
 	p := settings(`"MyApp": {"permissionSets": ["Erp_Admin", "Nope"], "assignToRunAsUser": true}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("run@example.com")))
 	options, err := o.options(p, "def")
@@ -574,7 +654,7 @@ func TestGrantsComeLate(t *testing.T) {
 		t.Errorf("without a header, assigned are %v, and it ended with %v", o.Assigned("run@example.com"), err)
 	}
 	if _, err := o.run(p); err == nil {
-		t.Error("no error")
+		t.Error("got success, want an error")
 	}
 	if got := fmt.Sprint(o.Granted("MyApp"), o.Assigned("run@example.com")); got != "[Erp_Admin] [Erp_Admin]" {
 		t.Errorf("granted and assigned are %s", got)
@@ -596,7 +676,7 @@ func TestGrantsComeLate(t *testing.T) {
 	o = startOrg(t, people)
 	o.Inject(simorg.Fault{Status: 503, Fits: func(r simorg.Request) bool { return r.Writes() && strings.Contains(r.Path, "SetupEntityAccess") }})
 	if _, err := o.run(p); err == nil {
-		t.Error("no error")
+		t.Error("got success, want an error")
 	}
 	o.one(eca.PluginPolicies)
 }
@@ -613,6 +693,7 @@ func (c counted) Open(name string) (fs.File, error) {
 }
 
 func TestResolveReadsNothing(t *testing.T) {
+	t.Parallel()
 	opened := 0
 	forms, _ := newCertificate(t)
 	p := settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "app.crt"}}}`).with(header("MyApp")).with(policies("uat", "MyApp", "")).with(policies("default", "MyApp", ""))

@@ -11,6 +11,7 @@ import (
 )
 
 func TestStateRefuses(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ typ, settings, want string }{
 		{GlobalOAuthSettings, `[]`, "x: must be an object with fields of ExtlClntAppGlobalOauthSettings, not an array"},
 		{GlobalOAuthSettings, `{"callbackURL": "https://a"}`, "x.callbackURL: ExtlClntAppGlobalOauthSettings has no such field; did you mean callbackUrl?"},
@@ -64,6 +65,7 @@ func TestStateRefuses(t *testing.T) {
 }
 
 func TestStateJoinsLists(t *testing.T) {
+	t.Parallel()
 	global := settings(t, GlobalOAuthSettings, `{"callbackUrl": ["https://a", "https://b"], "certificate": {"file": "certs/a.crt"}}`)
 	if got := global["callbackUrl"][0].Text; got != "https://a\nhttps://b" {
 		t.Errorf("callbackUrl is %q", got)
@@ -77,18 +79,19 @@ func TestStateJoinsLists(t *testing.T) {
 }
 
 func TestCheckVersion(t *testing.T) {
+	t.Parallel()
 	stated := settings(t, PluginPolicies, `{"isEnabled": true, "isCanvasPluginEnabled": true}`)
 	if err := Lookup(PluginPolicies).CheckVersion(stated, 66); err != nil {
 		t.Error(err)
 	}
 	if err := Lookup(PluginPolicies).CheckVersion(stated, 65); err == nil || err.Error() != "isCanvasPluginEnabled: needs API version 66.0 or later, and this run uses 65.0" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "isCanvasPluginEnabled: needs API version 66.0 or later, and this run uses 65.0")
 	}
 	scopes := settings(t, OAuthSettings, `{"commaSeparatedOauthScopes": ["Api", "Apii"]}`)
 	if err := Lookup(OAuthSettings).CheckVersion(scopes, apiversion.Latest+1); err != nil {
 		t.Error(err)
 	}
 	if err := Lookup(OAuthSettings).CheckVersion(scopes, apiversion.Latest); err == nil || !strings.Contains(err.Error(), `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; there are Address, Api,`) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; there are Address, Api,`)
 	}
 }

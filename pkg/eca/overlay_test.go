@@ -29,6 +29,7 @@ func settings(t *testing.T, typ, text string) metadata.Fields {
 // TestOverlaySeesWhatMeansTheSame lists pairs of what an org shows and what a
 // project states, and whether that is a difference.
 func TestOverlaySeesWhatMeansTheSame(t *testing.T) {
+	t.Parallel()
 	field := func(name, text string) []metadata.Field { return []metadata.Field{{Name: name, Text: text}} }
 	ipRange := func(from, to string) metadata.Field {
 		return metadata.Field{Name: "trustedIpRanges", Fields: []metadata.Field{{Name: "startIpAddress", Text: from}, {Name: "endIpAddress", Text: to}}}
@@ -71,6 +72,7 @@ func TestOverlaySeesWhatMeansTheSame(t *testing.T) {
 }
 
 func TestOverlayKeepsEverythingElse(t *testing.T) {
+	t.Parallel()
 	c := &metadata.Component{Type: GlobalOAuthSettings, FullName: "odd name", Fields: []metadata.Field{
 		{Name: "callbackUrl", Text: "https://old.example.com"},
 		{Name: "consumerKey", Text: "3MVG9KEY"},
@@ -106,6 +108,7 @@ func TestOverlayKeepsEverythingElse(t *testing.T) {
 }
 
 func TestChangesShowNoSecret(t *testing.T) {
+	t.Parallel()
 	c := &metadata.Component{Type: GlobalOAuthSettings, Fields: []metadata.Field{{Name: "consumerKey", Text: "3MVG9abcdefghijklmnopqrstuvwxyz"}, {Name: "consumerSecret", Text: "TOPSECRET"}}}
 	_, changes := Lookup(c.Type).Overlay(c, metadata.Fields{"consumerKey": {{Name: "consumerKey", Text: "3MVG9abcdefghijklmnopqrstuvwxyz"}}, "consumerSecret": {{Name: "consumerSecret", Text: "TOPSECRET"}}, "certificate": {{Name: "certificate", Text: "-----BEGIN CERTIFICATE-----AAAA"}}})
 	text := fmt.Sprint(changes)

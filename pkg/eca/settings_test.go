@@ -16,6 +16,7 @@ func project(settings string) string {
 }
 
 func TestParseProject(t *testing.T) {
+	t.Parallel()
 	p, err := ParseProject([]byte(project(`{"apps": {
 		"App": {"pluginPolicies": {"isEnabled": true}, "environments": {"uat": {"oauthSettings": {"label": "x"}}}},
 		"Old": {"policies": {"isEnabled": true}, "environments": {"uat": {"policies": {}}}}
@@ -39,6 +40,7 @@ func TestParseProject(t *testing.T) {
 }
 
 func TestParseProjectErrors(t *testing.T) {
+	t.Parallel()
 	eca := project
 	for _, test := range []struct{ text, want string }{
 		{`{"plugins": {"ECA": {}}}`, "plugins.ECA: eca's settings are under plugins.eca"},
@@ -98,6 +100,7 @@ func FuzzParseProject(f *testing.F) {
 }
 
 func TestEnvironments(t *testing.T) {
+	t.Parallel()
 	label := func(text string) AppSettings {
 		s := AppSettings{OAuthSettings: metadata.Fields{}}
 		s.OAuthSettings.Set("label", text)

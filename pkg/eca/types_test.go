@@ -15,6 +15,7 @@ import (
 // TestTypesFollowTheWSDL holds the table against the schema of the Metadata API's
 // WSDL, field by field and in order.
 func TestTypesFollowTheWSDL(t *testing.T) {
+	t.Parallel()
 	f, err := os.Open(filepath.Join("..", "..", "..", "shared", "schema", "metadata.xsd"))
 	if err != nil {
 		t.Skip("the WSDL's schema is not at hand: ", err)
@@ -74,6 +75,7 @@ func compareFields(t *testing.T, doc *xmlquery.Node, typ string, fields []metada
 }
 
 func TestFieldsAreInWSDLOrder(t *testing.T) {
+	t.Parallel()
 	for _, typ := range Types() {
 		if !slices.IsSortedFunc(typ.Fields, func(a, b metadata.FieldType) int {
 			if a.Name < b.Name {

@@ -10,6 +10,7 @@ import (
 )
 
 func TestMessagesSayWhatThePlatformDoes(t *testing.T) {
+	t.Parallel()
 	f := finding.Finding{Rule: "run-as-user", Level: finding.Error, File: "src/a.xml", Line: 3, Field: "clientCredentialsFlowUser", Problem: "is missing", Says: "Enter a user", Fix: "name one"}
 	for _, test := range []struct {
 		change func(*finding.Finding)
@@ -29,6 +30,7 @@ func TestMessagesSayWhatThePlatformDoes(t *testing.T) {
 }
 
 func TestSortDropsWhatIsThereTwice(t *testing.T) {
+	t.Parallel()
 	b2, b1, a := finding.Finding{File: "b", Line: 2}, finding.Finding{File: "b", Line: 1}, finding.Finding{File: "a", Line: 9, Level: finding.Error}
 	got := finding.Sort([]finding.Finding{b2, b1, a, b2})
 	if want := []finding.Finding{a, b1, b2}; fmt.Sprint(got) != fmt.Sprint(want) {
@@ -67,6 +69,7 @@ func ExampleDocument() {
 }
 
 func TestSARIFPointsToPlaceAndRule(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	findings := []finding.Finding{{Rule: "two", Level: finding.Error, File: "src/a b.pem", Line: 1, Problem: "is bad", Fix: "mend it"}, {Rule: "one", Level: finding.Warning}}
 	if err := finding.WriteSARIF(&b, finding.Tool{Name: "eca lint", Version: "v1", Rules: "https://example.com/RULES.md"}, finding.All(sections), findings); err != nil {

@@ -34,6 +34,7 @@ func every4th(ctx context.Context, org string) (string, error) {
 }
 
 func TestAFailureTouchesNoOtherOrg(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var atOnce, most atomic.Int64
 		var told []string
@@ -68,6 +69,7 @@ func TestAFailureTouchesNoOtherOrg(t *testing.T) {
 }
 
 func TestFailFastBeginsNoFurtherOrg(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		states := make(map[fleet.State]int)
 		for _, o := range fleet.Run(t.Context(), fleet.Options[string]{FailFast: true}, names(12), every4th) {
@@ -80,6 +82,7 @@ func TestFailFastBeginsNoFurtherOrg(t *testing.T) {
 }
 
 func TestInterruptionTellsWhatWasDone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
@@ -101,6 +104,7 @@ func TestInterruptionTellsWhatWasDone(t *testing.T) {
 }
 
 func TestNoOrgs(t *testing.T) {
+	t.Parallel()
 	if got := fleet.Run(t.Context(), fleet.Options[string]{Jobs: 16}, nil, every4th); len(got) != 0 {
 		t.Errorf("got %v", got)
 	}

@@ -2,6 +2,7 @@ package lint_test
 
 import (
 	"io"
+	"io/fs"
 	"testing"
 
 	"github.com/ecakit/ecakit/pkg/finding"
@@ -14,6 +15,9 @@ func FuzzRun(fuzz *testing.F) {
 	fuzz.Add(plcy, policies("App", flow), sound()["sfdx-project.json"])
 	fuzz.Add("externalClientApps/App.eca-meta.xml", header(""), `{"packageDirectories": [{"path": "src"}]}`)
 	fuzz.Fuzz(func(t *testing.T, name, content, project string) {
+		if !fs.ValidPath("src/pol/uat/" + name) {
+			t.Skip("no file is named so, and fstest.MapFS makes endless directories of it")
+		}
 		p := sound().with(files{"src/pol/uat/" + name: content, "sfdx-project.json": project})
 		findings, err := lint.Run(p.fs(), ".")
 		if err != nil {

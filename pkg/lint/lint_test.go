@@ -112,6 +112,7 @@ const privateKey = "-----BEGIN " + "PRIVATE KEY-----\nMIIEvAIBADANBgkqhkiG9w0BAQ
 
 // TestRules breaks the rules one at a time. Every rule is broken at least once.
 func TestRules(t *testing.T) {
+	t.Parallel()
 	broken := make(map[string]bool)
 	for _, test := range []struct {
 		name  string
@@ -296,6 +297,7 @@ func (c closed) Open(name string) (fs.File, error) {
 }
 
 func TestUnder(t *testing.T) {
+	t.Parallel()
 	p := sound().with(files{"src/def/x.pem": privateKey, "src/pol/uat/x.pem": privateKey, "src/pol2/x.pem": privateKey}).fs()
 	findings, err := lint.Run(p, "src/pol")
 	if err != nil || len(findings) != 1 || findings[0].File != "src/pol/uat/x.pem" {
@@ -306,6 +308,7 @@ func TestUnder(t *testing.T) {
 var update = flag.Bool("update", false, "write RULES.md")
 
 func TestRulesAreDocumented(t *testing.T) {
+	t.Parallel()
 	if *update {
 		if err := os.WriteFile("RULES.md", []byte(lint.Document()), 0o644); err != nil {
 			t.Fatal(err)
@@ -318,6 +321,7 @@ func TestRulesAreDocumented(t *testing.T) {
 }
 
 func TestSample(t *testing.T) {
+	t.Parallel()
 	if findings, err := lint.Run(ecakit.Sample, "."); err != nil || len(findings) > 0 {
 		t.Errorf("the sample project: %v, %v", findings, err)
 	}

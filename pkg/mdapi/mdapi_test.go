@@ -19,10 +19,10 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/internal/wsdltest"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 func client(org *simorg.Server) *mdapi.Client {
@@ -72,7 +72,8 @@ func Example() {
 }
 
 func TestUpsertReadListDelete(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	c, ctx := client(org), t.Context()
 	var components []*metadata.Component
 	for i := range 23 {
@@ -125,7 +126,8 @@ func TestUpsertReadListDelete(t *testing.T) {
 }
 
 func TestNothingToDoSendsNothing(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	c, ctx := client(org), t.Context()
 	_, err1 := c.Upsert(ctx, nil)
 	_, err2 := c.Read(ctx, eca.Header)
@@ -137,7 +139,8 @@ func TestNothingToDoSendsNothing(t *testing.T) {
 }
 
 func TestOneComponentFailsAndOthersSucceed(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	c, ctx := client(org), t.Context()
 	if _, err := c.Upsert(ctx, []*metadata.Component{header("A"), header("B")}); err != nil {
 		t.Fatal(err)
@@ -154,7 +157,8 @@ func TestOneComponentFailsAndOthersSucceed(t *testing.T) {
 // TestResultsBeforeAnError makes sure that what was done before a call failed is
 // known.
 func TestResultsBeforeAnError(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	var components []*metadata.Component
 	for i := range 12 {
 		components = append(components, header(fmt.Sprintf("App%02d", i)))
@@ -173,6 +177,7 @@ func TestResultsBeforeAnError(t *testing.T) {
 // TestConnectionsAreReused makes sure that a run does not open a connection for
 // each call.
 func TestConnectionsAreReused(t *testing.T) {
+	t.Parallel()
 	opened := 0
 	server := httptest.NewUnstartedServer(simorg.New(simorg.Config{}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -193,6 +198,7 @@ func TestConnectionsAreReused(t *testing.T) {
 }
 
 func TestComponentErrorsAreMasked(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><upsertMetadataResponse><result><errors><message>TOKEN 3MVG9abcdefghijklmnopqrstuvwxyz0123</message><statusCode>X</statusCode></errors><fullName>A</fullName><success>0</success></result></upsertMetadataResponse></s:Body></s:Envelope>`)
 	}))
@@ -205,7 +211,8 @@ func TestComponentErrorsAreMasked(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	c := client(org)
 	unknown := header("A")
 	unknown.Fields = append(unknown.Fields, metadata.Field{Name: "zzz", Text: "1"})
@@ -226,7 +233,8 @@ func TestFaults(t *testing.T) {
 }
 
 func TestTextThatXMLCannotCarryIsNotSent(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	bad := header("A")
 	bad.Fields[0].Text = "a\x00b"
 	if _, err := client(org).Upsert(t.Context(), []*metadata.Component{header("B"), bad}); err == nil || len(org.Requests()) > 0 {
@@ -235,6 +243,7 @@ func TestTextThatXMLCannotCarryIsNotSent(t *testing.T) {
 }
 
 func TestTokensGoNowhereElse(t *testing.T) {
+	t.Parallel()
 	sent := 0
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { sent++ }))
 	defer elsewhere.Close()
@@ -265,6 +274,7 @@ func TestTokensGoNowhereElse(t *testing.T) {
 // TestAnswersThatAreNoAnswers checks that whatever else comes back is an error
 // that names host and status, and holds nothing of the token.
 func TestAnswersThatAreNoAnswers(t *testing.T) {
+	t.Parallel()
 	envelope := func(body string) string {
 		return `<?xml version="1.0"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>` + body + `</s:Body></s:Envelope>`
 	}
@@ -312,6 +322,7 @@ func TestAnswersThatAreNoAnswers(t *testing.T) {
 // TestReadNeedsARecordForEachName makes sure that what an answer lacks does not
 // count as what does not exist.
 func TestReadNeedsARecordForEachName(t *testing.T) {
+	t.Parallel()
 	for body, want := range map[string]string{
 		``: "0 records for 1 names",
 		`<records xsi:nil="true"/><records xsi:nil="true"/>`:                     "2 records for 1 names",
@@ -331,6 +342,7 @@ func TestReadNeedsARecordForEachName(t *testing.T) {
 }
 
 func TestTransportErrorsHoldNoToken(t *testing.T) {
+	t.Parallel()
 	for _, answer := range []string{
 		"HTTP/1.1 302 Found\r\nLocation: http://[::1/?sid=TOKEN\r\n\r\n",
 		"HTTP/1.1 TOKEN\r\n\r\n",
@@ -360,6 +372,7 @@ func TestTransportErrorsHoldNoToken(t *testing.T) {
 }
 
 func TestAnswersAreAcceptedCompressed(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 			t.Error("the client does not accept gzip")
@@ -378,17 +391,18 @@ func TestAnswersAreAcceptedCompressed(t *testing.T) {
 }
 
 func TestContextEndsACall(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{Latency: time.Minute})
 	defer org.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := client(org).Read(ctx, eca.Header, "A"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 	}
 }
 
 func TestReadsRunInParallel(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{Latency: 300 * time.Millisecond})
+	org := wsdltest.Start(t, simorg.Config{Latency: 300 * time.Millisecond})
 	var names []string
 	for i := range 40 {
 		names = append(names, fmt.Sprint("App", i))
@@ -402,6 +416,7 @@ func TestReadsRunInParallel(t *testing.T) {
 }
 
 func TestDuplicateOf(t *testing.T) {
+	t.Parallel()
 	for message, want := range map[string]string{
 		"ExtlClntAppOauthSettingsId duplicates value on App_oauthPlcy":      "App_oauthPlcy",
 		"X duplicates value on an odd one; and another reason":              "an odd one",

@@ -38,6 +38,7 @@ func decode(t testing.TB, text string) *Component {
 }
 
 func TestEncodingIsInWSDLOrder(t *testing.T) {
+	t.Parallel()
 	c := &Component{Type: "ExtlClntAppGlobalOauthSettings", FullName: "App_glbloauth", Fields: []Field{
 		{Name: "label", Text: "App"},
 		{Name: "unknownField", Text: "kept"},
@@ -57,6 +58,7 @@ func TestEncodingIsInWSDLOrder(t *testing.T) {
 }
 
 func TestEveryTextSurvivesEncoding(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{
 		"", "plain", "a & b", "<tag>", "]]>", "\"quoted\" 'single'", "two\nlines", "tab\there", "carriage\rreturn", "crlf\r\nhere",
 		"  leading and trailing  ", "Grüße, 世界 🌍", "\u0085 and \u2028", "&amp; stays", "\uFFFD",
@@ -74,6 +76,7 @@ func TestEveryTextSurvivesEncoding(t *testing.T) {
 }
 
 func TestWhatXMLCannotCarryIsAnError(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{"\x00", "a\x01b", "\x1b[31m", "\ufffe", "\xff\xfe", "\xed\xa0\x80"} {
 		c := &Component{Type: "ExtlClntAppOauthSettings", FullName: "App", Fields: []Field{
 			{Name: "customAttributes", Fields: []Field{{Name: "key", Text: text}}},
@@ -92,6 +95,7 @@ func TestWhatXMLCannotCarryIsAnError(t *testing.T) {
 }
 
 func TestNestedFieldsSurviveARoundTrip(t *testing.T) {
+	t.Parallel()
 	const source = `<?xml version="1.0" encoding="UTF-8"?>
 <ExtlClntAppOauthSettings xmlns="` + Namespace + `">
     <trustedIpRanges>
@@ -128,6 +132,7 @@ func TestNestedFieldsSurviveARoundTrip(t *testing.T) {
 }
 
 func TestNilElementsCountAsAbsent(t *testing.T) {
+	t.Parallel()
 	c := decode(t, `<metadata xsi:type="x:ExtlClntAppOauthSettings"><fullName>A</fullName><label xsi:nil="true"/><oauthLink xsi:nil="1"></oauthLink><singleLogoutUrl/></metadata>`)
 	if len(c.Fields) != 1 || c.Fields[0].Name != "singleLogoutUrl" || c.Type != "ExtlClntAppOauthSettings" {
 		t.Errorf("got %+v", c)

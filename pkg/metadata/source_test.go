@@ -23,6 +23,7 @@ func header(body string) string {
 }
 
 func TestReadFile(t *testing.T) {
+	t.Parallel()
 	fsys := fstest.MapFS{"externalClientApps/My.App.eca-meta.xml": {Data: []byte("\xef\xbb\xbf" + header(`<label>My <![CDATA[<App>]]> &amp; more</label><!-- note --><futureField>1</futureField>`))}}
 	c, err := schema.ReadFile(fsys, "externalClientApps/My.App.eca-meta.xml")
 	if err != nil {
@@ -36,6 +37,7 @@ func TestReadFile(t *testing.T) {
 // TestReadFileErrors checks that each error names the file, and the field where
 // there is one, and says what is wrong.
 func TestReadFileErrors(t *testing.T) {
+	t.Parallel()
 	policies := func(body string) string {
 		return `<ExtlClntAppOauthConfigurablePolicies xmlns="` + Namespace + `">` + body + `</ExtlClntAppOauthConfigurablePolicies>`
 	}
@@ -82,6 +84,7 @@ func TestReadFileErrors(t *testing.T) {
 }
 
 func TestOfFile(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{
 		"x/App.eca-meta.xml": "ExternalClientApplication App", "a.b.eca-meta.xml": "ExternalClientApplication a.b", "App.ecaOauthPlcy-meta.xml": "ExtlClntAppOauthConfigurablePolicies App",
 		"App.eca": "", ".eca-meta.xml": "", "App.ECA-meta.xml": "", "App.ecaMobile-meta.xml": "", "-meta.xml": "", "eca-meta.xml": "",
@@ -98,6 +101,7 @@ func TestOfFile(t *testing.T) {
 
 // TestWriteSource writes components as sf does, so that they come back as they were.
 func TestWriteSource(t *testing.T) {
+	t.Parallel()
 	c := &Component{Type: "ExtlClntAppOauthSettings", FullName: "not in the file", Fields: []Field{
 		{Name: "trustedIpRanges", Fields: []Field{{Name: "startIpAddress", Text: "10.0.0.1"}, {Name: "endIpAddress", Text: "10.0.0.9"}}},
 		{Name: "label", Text: "a & b\n<c>"},

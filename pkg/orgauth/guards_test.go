@@ -51,6 +51,7 @@ const refusedJWT = `{"error": "invalid_grant", "error_description": "user hasn't
 // TestRenewedTokenOfAnotherInstance: an org that has moved, or a login host that answers for
 // somebody else, must not have its token sent to the instance that the session calls.
 func TestRenewedTokenOfAnotherInstance(t *testing.T) {
+	t.Parallel()
 	elsewhere := &loginHosts{answer: func(string) (int, string) {
 		return 200, `{"access_token": "00D!fresh", "token_type": "Bearer", "instance_url": "https://elsewhere.my.salesforce.com"}`
 	}}
@@ -66,9 +67,10 @@ func TestRenewedTokenOfAnotherInstance(t *testing.T) {
 // TestLoopbackLoginStaysThere: the JWT of a login on this machine is good for whoever gets
 // it first, and none of Salesforce's hosts.
 func TestLoopbackLoginStaysThere(t *testing.T) {
+	t.Parallel()
 	hosts := &loginHosts{answer: func(string) (int, string) { return 400, refusedJWT }}
 	if _, err := renew(t, "http://127.0.0.1:9", hosts); err == nil {
-		t.Error("no error")
+		t.Error("got success, want an error")
 	}
 	if want := []string{"127.0.0.1:9"}; !slices.Equal(hosts.asked, want) {
 		t.Errorf("a JWT of a login on the loopback went to %v, want %v", hosts.asked, want)
@@ -76,7 +78,7 @@ func TestLoopbackLoginStaysThere(t *testing.T) {
 	// One of Salesforce's is tried at all hosts that sf tries.
 	hosts = &loginHosts{answer: hosts.answer}
 	if _, err := renew(t, "https://acme.my.salesforce.com", hosts); err == nil {
-		t.Error("no error")
+		t.Error("got success, want an error")
 	}
 	if want := []string{"acme.my.salesforce.com", "test.salesforce.com", "login.salesforce.com"}; !slices.Equal(hosts.asked, want) {
 		t.Errorf("a JWT was tried at %v, want %v", hosts.asked, want)
@@ -87,6 +89,7 @@ func TestLoopbackLoginStaysThere(t *testing.T) {
 // answer counts more than the refusals of the others, and is transient: the session is
 // renewed with the next attempt.
 func TestBusyLoginHost(t *testing.T) {
+	t.Parallel()
 	for _, answer := range []string{"<html>busy</html>", `{"error": "server_error", "error_description": "busy"}`} {
 		busy := true
 		hosts := &loginHosts{answer: func(host string) (int, string) {
@@ -104,13 +107,14 @@ func TestBusyLoginHost(t *testing.T) {
 		}
 		busy = false
 		if token, err := session.Renew(t.Context(), &oauth2.Token{AccessToken: "00D!stale"}); err != nil || token.AccessToken != "00D!fresh" {
-			t.Errorf("the next attempt gives %v", err)
+			t.Errorf("the next attempt gives %v, want a fresh token", err)
 		}
 	}
 }
 
 // TestAnswerWithoutAToken: a login host that grants nothing has not renewed the session.
 func TestAnswerWithoutAToken(t *testing.T) {
+	t.Parallel()
 	session, err := renew(t, "https://login.salesforce.com", &loginHosts{answer: func(string) (int, string) { return 200, `{"access_token": "", "token_type": "Bearer"}` }})
 	if err == nil || session.Renewed() != "" {
 		t.Errorf("an answer without a token gives %v, renewed %q", err, session.Renewed())
@@ -119,6 +123,7 @@ func TestAnswerWithoutAToken(t *testing.T) {
 
 // TestRefusedLoginIsFinal: what all login hosts refuse is not asked again.
 func TestRefusedLoginIsFinal(t *testing.T) {
+	t.Parallel()
 	asked := 0
 	hosts := &loginHosts{answer: func(string) (int, string) { asked++; return 400, refusedJWT }}
 	session, err := renew(t, "https://login.salesforce.com", hosts)

@@ -52,6 +52,7 @@ func loginFile(accessToken, more string) string {
 }
 
 func TestStoreSession(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, key, token, more string
 		kind                   salesforce.Kind
@@ -89,6 +90,7 @@ func TestStoreSession(t *testing.T) {
 }
 
 func TestKnown(t *testing.T) {
+	t.Parallel()
 	store := storeWith(t, keyV1, map[string]string{
 		"a@example.com.json": loginFile(cipherV1, `, "isSandbox": true`),
 		"alias.json":         `{"orgs": {"uat": "a@example.com"}}`,
@@ -104,6 +106,7 @@ func TestKnown(t *testing.T) {
 }
 
 func TestStoreErrors(t *testing.T) {
+	t.Parallel()
 	aliases := `{"orgs": {"uat": "a@example.com", "gone": "gone@example.com"}}`
 	for _, test := range []struct {
 		name, org, key string
@@ -148,6 +151,7 @@ func TestStoreErrors(t *testing.T) {
 }
 
 func TestKeychains(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	script := func(name, body string) string {
 		path := filepath.Join(dir, name)
@@ -204,6 +208,7 @@ func TestKeychains(t *testing.T) {
 
 // TestScratchOrgs lists what the store has of them.
 func TestScratchOrgs(t *testing.T) {
+	t.Parallel()
 	store := storeWith(t, "", map[string]string{
 		"alias.json":         `{"orgs": {"mine": "b@example.com"}}`,
 		"a@example.com.json": `{"username": "a@example.com", "isScratch": true, "expirationDate": "2026-12-01"}`,
@@ -233,6 +238,7 @@ func (c *counted) Key(ctx context.Context) (salesforce.Secret, error) {
 }
 
 func TestStoreAsksItsKeychainOnce(t *testing.T) {
+	t.Parallel()
 	store := storeWith(t, "", map[string]string{"a@example.com.json": loginFile(cipherV1, "")})
 	keychain := &counted{fixedKey: keyV1}
 	store.Keychain = keychain
@@ -252,6 +258,7 @@ func TestStoreAsksItsKeychainOnce(t *testing.T) {
 }
 
 func TestZeroSessionHasNoToken(t *testing.T) {
+	t.Parallel()
 	for _, s := range []*Session{nil, {}} {
 		if token, err := s.Token(); !errors.Is(err, ErrNoToken) {
 			t.Errorf("its token is %v, %v, want ErrNoToken", token, err)
@@ -263,6 +270,7 @@ func TestZeroSessionHasNoToken(t *testing.T) {
 }
 
 func TestDefaultKeychain(t *testing.T) {
+	t.Parallel()
 	tool := filepath.Join(t.TempDir(), "secret-tool")
 	if err := os.WriteFile(tool, nil, 0o700); err != nil {
 		t.Fatal(err)
@@ -286,6 +294,7 @@ func TestDefaultKeychain(t *testing.T) {
 }
 
 func TestFromToken(t *testing.T) {
+	t.Parallel()
 	s, err := FromToken(salesforce.NewSecret(plainToken+"\n"), "https://acme--uat.sandbox.my.salesforce.com/")
 	if err != nil || s.OrgID != "00D000000000001AAA" || s.Kind != salesforce.Sandbox || s.InstanceURL != "https://acme--uat.sandbox.my.salesforce.com" {
 		t.Errorf("got %+v, %v", s, err)
@@ -309,6 +318,7 @@ func TestFromToken(t *testing.T) {
 }
 
 func TestDefaultOrg(t *testing.T) {
+	t.Parallel()
 	project, home := t.TempDir(), t.TempDir()
 	write := func(dir, content string) {
 		if err := os.MkdirAll(filepath.Join(dir, ".sf"), 0o700); err != nil {

@@ -16,12 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ecakit/ecakit/internal/wsdltest"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 // jwtOrg starts an org that a JWT client can log in to, and returns the path of
@@ -40,7 +40,7 @@ func jwtOrg(t *testing.T) (*simorg.Server, string) {
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return simorgtest.Start(t, simorg.Config{JWTClients: map[string]*rsa.PublicKey{"CLIENT": &key.PublicKey}}), file
+	return wsdltest.Start(t, simorg.Config{JWTClients: map[string]*rsa.PublicKey{"CLIENT": &key.PublicKey}}), file
 }
 
 // store writes a login into a store of its own.
@@ -82,6 +82,7 @@ func call(t *testing.T, org *simorg.Server, s *orgauth.Session) error {
 }
 
 func TestRenewByJWT(t *testing.T) {
+	t.Parallel()
 	org, key := jwtOrg(t)
 	stale := org.AccessToken()
 	org.ExpireSessions()
@@ -105,11 +106,12 @@ func TestRenewByJWT(t *testing.T) {
 	// Once a run: what expires again is not renewed again.
 	org.ExpireSessions()
 	if err := call(t, org, s); !errors.Is(err, orgauth.ErrExpired) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, orgauth.ErrExpired)
 	}
 }
 
 func TestRenewByJWTFails(t *testing.T) {
+	t.Parallel()
 	org, key := jwtOrg(t)
 	for _, test := range []struct{ name, login, want string }{
 		{"unknown client", `"clientId": "OTHER", "privateKey": "` + key + `"`, "invalid_client_id: client identifier invalid"},
@@ -123,13 +125,14 @@ func TestRenewByJWTFails(t *testing.T) {
 			}
 			err = call(t, org, s)
 			if !errors.Is(err, orgauth.ErrExpired) || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "sf org login web --alias uat") || strings.Contains(err.Error(), "stale") {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
 	}
 }
 
 func TestJWTAudience(t *testing.T) {
+	t.Parallel()
 	org, key := jwtOrg(t)
 	login := fmt.Sprintf(`, "loginUrl": %q, "clientId": "CLIENT", "privateKey": %q`, org.URL, key)
 	st := store(t, org, "00D!stale", login)
@@ -144,7 +147,8 @@ func TestJWTAudience(t *testing.T) {
 }
 
 func TestRenewBySF(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	show := `test "$*" = "org auth show-access-token --target-org ` + org.Username() + ` --json --no-prompt"`
 	display := `test "$*" = "org display --target-org ` + org.Username() + ` --json"`
 	answer := func(token string) string {
@@ -173,7 +177,7 @@ func TestRenewBySF(t *testing.T) {
 				t.Errorf("got %v, renewed %q", err, s.Renewed())
 			}
 			if test.want != "" && (!errors.Is(err, orgauth.ErrExpired) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "stale")) {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want %q", err, test.want)
 			}
 			if after, _ := os.ReadFile(filepath.Join(st.Dir, org.Username()+".json")); string(after) != string(before) {
 				t.Error("the store was written")
@@ -186,7 +190,8 @@ func TestRenewBySF(t *testing.T) {
 // child behind that keeps its output open, and that this is not held against the
 // login.
 func TestHangingSF(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	st := store(t, org, "00D!stale", "")
 	mark := filepath.Join(t.TempDir(), "mark")
 	st.SF = fakeSF(t, `if test -e `+mark+`; then echo '{"result": {"accessToken": "`+org.AccessToken()+`"}}'; else touch `+mark+`; sleep 60; echo; fi`)
@@ -199,7 +204,7 @@ func TestHangingSF(t *testing.T) {
 	started := time.Now()
 	stale, _ := s.Token()
 	if _, err := s.Renew(ctx, stale); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 	}
 	if took := time.Since(started); took > 30*time.Second {
 		t.Errorf("it took %s", took)
@@ -210,12 +215,13 @@ func TestHangingSF(t *testing.T) {
 }
 
 func TestGivenTokensAreNotRenewed(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	s, err := orgauth.FromToken(salesforce.NewSecret("00D!stale"), org.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := call(t, org, s); !errors.Is(err, orgauth.ErrExpired) || !strings.Contains(err.Error(), "give a fresh SF_ACCESS_TOKEN") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "give a fresh SF_ACCESS_TOKEN")
 	}
 }

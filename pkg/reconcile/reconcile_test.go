@@ -11,13 +11,13 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/internal/wsdltest"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 func client(org *simorg.Server) *mdapi.Client {
@@ -94,7 +94,8 @@ func Example() {
 // TestManyComponentsGoInBatches: 23 components of one type take three calls, and an update
 // sends only those that differ, with all that they had.
 func TestManyComponentsGoInBatches(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	var wants []*reconcile.Want
 	for i := range 23 {
 		wants = append(wants, site(fmt.Sprintf("Site%02d", i), "https://a.example.com"))
@@ -116,7 +117,8 @@ func TestManyComponentsGoInBatches(t *testing.T) {
 
 // TestPlanDoesNotChange: what was planned stays what it was, whatever was done.
 func TestPlanDoesNotChange(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	state, err := reconcile.Read(t.Context(), client(org), []*reconcile.Want{site("A", "https://a.example.com")})
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +150,8 @@ func settings(app string, after *reconcile.Want) *reconcile.Want {
 // TestWhatComesAfterARefusalStops: a component that the org refuses stops what comes after
 // it, and nothing else.
 func TestWhatComesAfterARefusalStops(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	bad, good := header("Bad__Name"), header("Good")
 	outcomes, err := apply(t, client(org), settings("Bad__Name", bad), settings("Good", good), bad, good)
 	if err != nil || said(outcomes) != "Bad__Name_oauth create false, Good_oauth create true, Bad__Name create false, Good create true" {
@@ -163,7 +166,8 @@ func TestWhatComesAfterARefusalStops(t *testing.T) {
 // TestDueHoldsBack: a run can be carried out in parts; what is not due, and what comes after
 // it, waits.
 func TestDueHoldsBack(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	app := header("App")
 	oauth := settings("App", app)
 	state, err := reconcile.Read(t.Context(), client(org), []*reconcile.Want{app, oauth})
@@ -181,7 +185,8 @@ func TestDueHoldsBack(t *testing.T) {
 
 // TestExistsUnderAnotherName: a duplicate that the org refuses is looked up and changed.
 func TestExistsUnderAnotherName(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{ListNothing: true})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{ListNothing: true})
 	app := header("App")
 	other := settings("App", app)
 	other.Names = []string{"nobody would guess"}
@@ -201,7 +206,8 @@ func TestExistsUnderAnotherName(t *testing.T) {
 
 // TestMadeMeanwhile: what the platform makes by itself is found, not made once more.
 func TestMadeMeanwhile(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{AutoPolicies: true})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{AutoPolicies: true})
 	app := header("App")
 	oauth := settings("App", app)
 	of := func(c *metadata.Component) bool { return eca.App(c) == "App" }
@@ -225,7 +231,8 @@ func TestMadeMeanwhile(t *testing.T) {
 
 // TestNothingIsSentAgainWithoutALook: a write whose answer was lost has been carried out.
 func TestNothingIsSentAgainWithoutALook(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	org.Inject(simorg.Fault{Drop: true, After: true, Fits: simorg.Request.Writes})
 	outcomes, err := apply(t, client(org), site("A", "https://a.example.com"))
 	if err != nil || said(outcomes) != "A create true" || writes(org) != 1 || outcomes[0].Uncertain {
@@ -243,7 +250,8 @@ func TestNothingIsSentAgainWithoutALook(t *testing.T) {
 
 // TestMismatch: an org that accepts a component and keeps something else is told on.
 func TestMismatch(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	read := 0
 	org.Inject(simorg.Fault{
 		Fits:   func(r simorg.Request) bool { read++; return r.Operation == "readMetadata" && read > 2 },

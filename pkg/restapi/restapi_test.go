@@ -12,10 +12,10 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/internal/wsdltest"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 func client(url, token string) *restapi.Client {
@@ -33,8 +33,9 @@ func Example() {
 }
 
 func TestOrganization(t *testing.T) {
+	t.Parallel()
 	for kind, want := range map[simorg.Kind]salesforce.Kind{simorg.Production: salesforce.Production, simorg.Sandbox: salesforce.Sandbox, simorg.Scratch: salesforce.Scratch} {
-		org := simorgtest.Start(t, simorg.Config{Kind: kind})
+		org := wsdltest.Start(t, simorg.Config{Kind: kind})
 		facts, err := client(org.URL, org.AccessToken()).Organization(t.Context())
 		if err != nil || facts.Kind() != want || facts.ID != org.ID() {
 			t.Errorf("%s: %+v, %v", kind, facts, err)
@@ -43,18 +44,20 @@ func TestOrganization(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{})
 	_, err := client(org.URL, "stale").Organization(t.Context())
 	var answer *salesforce.Error
 	if !errors.As(err, &answer) || !answer.SessionExpired() || answer.Status != 401 {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %T", err, answer)
 	}
 	if _, err := restapi.Query[struct{}](t.Context(), client(org.URL, org.AccessToken()), "SELECT Id FROM Nothing"); !errors.As(err, &answer) || answer.Code != "INVALID_TYPE" || answer.SessionExpired() {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %T", err, answer)
 	}
 }
 
 func TestPages(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/services/data/v65.0/query":
@@ -75,6 +78,7 @@ func TestPages(t *testing.T) {
 // TestOddAnswers checks that whatever else comes back is an error that holds
 // nothing of the token, and that the token goes nowhere else.
 func TestOddAnswers(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		status     int
 		body, want string
@@ -109,7 +113,8 @@ func TestOddAnswers(t *testing.T) {
 }
 
 func TestUserInfo(t *testing.T) {
-	org := simorgtest.Start(t, simorg.Config{Username: "me@example.com"})
+	t.Parallel()
+	org := wsdltest.Start(t, simorg.Config{Username: "me@example.com"})
 	info, err := client(org.URL, org.AccessToken()).UserInfo(t.Context())
 	if err != nil || info.Username != "me@example.com" || info.OrgID != org.ID() || !strings.HasPrefix(info.UserID, "005") {
 		t.Errorf("whose session it is: %+v, %v", info, err)
@@ -126,6 +131,7 @@ func TestUserInfo(t *testing.T) {
 
 // TestDo calls resources by verb and path.
 func TestDo(t *testing.T) {
+	t.Parallel()
 	var got string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -164,6 +170,7 @@ func TestDo(t *testing.T) {
 
 // TestBounds bounds what an answer may hold: pages of a query, and objects and members.
 func TestBounds(t *testing.T) {
+	t.Parallel()
 	pages := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("q") == "marks" {

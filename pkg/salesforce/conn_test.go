@@ -50,6 +50,7 @@ func accept(r *salesforce.Response) error {
 }
 
 func TestZeroValuesWork(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) }))
 	defer server.Close()
 	c := &salesforce.Conn{InstanceURL: server.URL + "/", Tokens: static("TOKEN")}
@@ -77,6 +78,7 @@ func (n noTokens) Token() (*oauth2.Token, error) { return nil, n.err }
 // TestSilentServerIsTriedAgain: a server that takes the call and never answers is given up,
 // and the call retried, until an attempt is answered.
 func TestSilentServerIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		attempts := 0
 		c := conn(func(r *http.Request) (*http.Response, error) {
@@ -103,6 +105,7 @@ func TestSilentServerIsTriedAgain(t *testing.T) {
 
 // TestCallerEndsACall: the end of the caller's own context is no failure that passes.
 func TestCallerEndsACall(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		attempts := 0
 		c := conn(func(r *http.Request) (*http.Response, error) {
@@ -124,6 +127,7 @@ func TestCallerEndsACall(t *testing.T) {
 }
 
 func TestRetryAfterIsHonouredWithinTheBudget(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{429, 503} {
 		synctest.Test(t, func(t *testing.T) {
 			attempts := 0
@@ -151,6 +155,7 @@ func TestRetryAfterIsHonouredWithinTheBudget(t *testing.T) {
 }
 
 func TestOnlyIdempotentCallsAreRepeated(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		attempts := 0
 		c := conn(func(*http.Request) (*http.Response, error) { attempts++; return answer(503, nil, "") })
@@ -190,6 +195,7 @@ func (r *renewing) Renew(_ context.Context, stale *oauth2.Token) (*oauth2.Token,
 }
 
 func TestExpiredSessionIsRenewedOnce(t *testing.T) {
+	t.Parallel()
 	var sent []string
 	c := conn(func(r *http.Request) (*http.Response, error) {
 		sent = append(sent, r.Header.Get("Authorization"))
@@ -217,6 +223,7 @@ func TestExpiredSessionIsRenewedOnce(t *testing.T) {
 }
 
 func TestTokensStayWithTheInstance(t *testing.T) {
+	t.Parallel()
 	var elsewhere atomic.Int64
 	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer thief.Close()
@@ -257,6 +264,7 @@ func TestTokensStayWithTheInstance(t *testing.T) {
 // TestTokenIsTakenOut: no error and no answer holds the session's token, in whatever form
 // it comes back.
 func TestTokenIsTakenOut(t *testing.T) {
+	t.Parallel()
 	const token = "00Dx!AQE token/+"
 	for _, echo := range []string{token, "00Dx%21AQE+token%2F%2B", "00Dx%21AQE%20token%2F+"} {
 		c := conn(func(*http.Request) (*http.Response, error) { return answer(400, nil, "you sent "+echo) })
@@ -292,6 +300,7 @@ func TestTokenIsTakenOut(t *testing.T) {
 }
 
 func TestAnswersAreBounded(t *testing.T) {
+	t.Parallel()
 	body := strings.Repeat("x", salesforce.MaxAnswer+1)
 	c := conn(func(*http.Request) (*http.Response, error) { return answer(200, nil, body) })
 	if err := c.Do(t.Context(), read, accept); err == nil || !strings.Contains(err.Error(), "more than 4 MiB") {

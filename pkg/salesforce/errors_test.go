@@ -63,6 +63,7 @@ func refusedHandshake(t *testing.T) error {
 // TestTransientNetwork asks of errors that net, net/http and crypto/tls really return
 // whether they may pass.
 func TestTransientNetwork(t *testing.T) {
+	t.Parallel()
 	get := func(client *http.Client, url string) error {
 		resp, err := client.Get(url)
 		if err == nil {
@@ -129,6 +130,7 @@ func TestTransientNetwork(t *testing.T) {
 }
 
 func TestErrorClasses(t *testing.T) {
+	t.Parallel()
 	platform := func(code string, status int) error { return &Error{Code: code, Status: status} }
 	status := func(status int) error { return &StatusError{Host: "org", Status: status} }
 	network := func(cause error) error { return NewNetworkError("org", cause) }
@@ -179,6 +181,7 @@ func wrapped(err error) error {
 }
 
 func TestRetryAfter(t *testing.T) {
+	t.Parallel()
 	date := time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat)
 	for _, test := range []struct {
 		name   string

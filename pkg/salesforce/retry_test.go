@@ -35,6 +35,7 @@ func sum(waits []time.Duration) (total time.Duration) {
 }
 
 func TestRetryEndsWithTheBudget(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		retry, all := waits(time.Hour)
 		started, calls := time.Now(), 0
@@ -60,6 +61,7 @@ func TestRetryEndsWithTheBudget(t *testing.T) {
 }
 
 func TestRetryOnlyOfWhatPasses(t *testing.T) {
+	t.Parallel()
 	for name, failure := range map[string]error{"refused": final, "unknown": errors.New("x"), "none": nil} {
 		retry, all := waits(time.Hour)
 		calls := 0
@@ -78,6 +80,7 @@ func TestRetryOnlyOfWhatPasses(t *testing.T) {
 // TestRetrySharesOneBudget: reads inside a write that is retried itself do not multiply the
 // time that an org may be away.
 func TestRetrySharesOneBudget(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		retry, _ := waits(time.Second)
 		started := time.Now()
@@ -97,6 +100,7 @@ func TestRetrySharesOneBudget(t *testing.T) {
 // TestRetryCountsOverlappingWaitsOnce: an org that is away for half a minute is waited for by
 // five calls at once as by one.
 func TestRetryCountsOverlappingWaitsOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		retry, _ := waits(time.Minute)
 		back := time.Now().Add(30 * time.Second)
@@ -119,6 +123,7 @@ func TestRetryCountsOverlappingWaitsOnce(t *testing.T) {
 }
 
 func TestRetryEndsWithTheContext(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		// The deadline comes before the wait would end: there is nothing to wait for.
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -26,6 +26,7 @@ type holder struct {
 }
 
 func TestSecretShowsItselfNowhere(t *testing.T) {
+	t.Parallel()
 	s := salesforce.NewSecret(hidden)
 	h := holder{s, s, &s, []salesforce.Secret{s}}
 	ways := map[string]string{
@@ -107,6 +108,7 @@ func TestSecretInAPanic(t *testing.T) {
 }
 
 func TestSecretHoldsItsText(t *testing.T) {
+	t.Parallel()
 	s := salesforce.NewSecret(hidden)
 	var decoded struct{ Token salesforce.Secret }
 	if err := json.Unmarshal([]byte(`{"Token": "`+hidden+`"}`), &decoded); err != nil {

@@ -30,6 +30,7 @@ func config(app string) scaffold.Config {
 }
 
 func TestWrite(t *testing.T) {
+	t.Parallel()
 	dir := project(t)
 	files, err := scaffold.New(os.DirFS(dir), config("App"))
 	if err != nil {
@@ -48,6 +49,7 @@ func TestWrite(t *testing.T) {
 
 // TestWriteFails leaves nothing behind where something came in between.
 func TestWriteFails(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(dir string) error{
 		"the project file has changed": func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "sfdx-project.json"), []byte(`{}`), 0o600)
@@ -78,6 +80,7 @@ func TestWriteFails(t *testing.T) {
 
 // TestLinks refuses to write through links.
 func TestLinks(t *testing.T) {
+	t.Parallel()
 	dir := project(t)
 	if err := os.Rename(filepath.Join(dir, "sfdx-project.json"), filepath.Join(dir, "real.json")); err != nil {
 		t.Fatal(err)
@@ -86,12 +89,13 @@ func TestLinks(t *testing.T) {
 		t.Skip(err)
 	}
 	if _, err := scaffold.New(os.DirFS(dir), config("App")); err == nil || !strings.Contains(err.Error(), "is a link") {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want that it is a link", err)
 	}
 }
 
-// TestThere has a project that holds more than init would have made.
-func TestThere(t *testing.T) {
+// TestProjectKeepsWhatItHad has a project that holds more than init would have made.
+func TestProjectKeepsWhatItHad(t *testing.T) {
+	t.Parallel()
 	dir := project(t)
 	for name, content := range map[string]string{
 		"core/externalClientApps/Erp.eca-meta.xml":                                    "",
@@ -107,7 +111,7 @@ func TestThere(t *testing.T) {
 		}
 	}
 	if _, err := scaffold.New(os.DirFS(dir), config("ERP")); err == nil || !strings.Contains(err.Error(), "core/externalClientApps/Erp.eca-meta.xml is a header of ERP already") {
-		t.Errorf("%v", err)
+		t.Errorf("got %v, want that there is such a header", err)
 	}
 	c := config("App")
 	c.Environments = []scaffold.Environment{{Alias: "sit"}}
@@ -127,12 +131,13 @@ func TestThere(t *testing.T) {
 		"sit/extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml", "uat/extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml",
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("it writes %q", got)
+		t.Errorf("it writes %q, want %q", got, want)
 	}
 }
 
-// TestFolders has layouts of policies that a new app has to fit into.
-func TestFolders(t *testing.T) {
+// TestNewAppJoinsThePoliciesThatAreThere has layouts of policies that a new app has to fit into.
+func TestNewAppJoinsThePoliciesThatAreThere(t *testing.T) {
+	t.Parallel()
 	const policies = `<ExtlClntAppOauthConfigurablePolicies xmlns="http://soap.sforce.com/2006/04/metadata"><externalClientApplication>Old</externalClientApplication></ExtlClntAppOauthConfigurablePolicies>`
 	for name, test := range map[string]struct {
 		dirs []string // with policies of another app
@@ -175,7 +180,7 @@ func TestFolders(t *testing.T) {
 			files, err := scaffold.New(os.DirFS(root), c)
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
-					t.Errorf("got %v", err)
+					t.Errorf("got %v, want %q", err, test.err)
 				}
 				return
 			}
@@ -190,7 +195,7 @@ func TestFolders(t *testing.T) {
 			}
 			slices.Sort(got)
 			if !slices.Equal(got, test.want) {
-				t.Errorf("policies go to %q", got)
+				t.Errorf("policies go to %q, want %q", got, test.want)
 			}
 		})
 	}
@@ -199,6 +204,7 @@ func TestFolders(t *testing.T) {
 // TestAtOnce has several apps set up at the same time: each is there whole, or not
 // at all.
 func TestAtOnce(t *testing.T) {
+	t.Parallel()
 	dir := project(t)
 	var wg sync.WaitGroup
 	for i := range 8 {

@@ -1,8 +1,12 @@
 package sfp_test
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tailscale/hujson"
 
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -13,6 +17,7 @@ var twoPackages = []sfp.NewPackage{
 }
 
 func TestAddToProject(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, before, after string }{
 		{"two spaces", `{
   "packageDirectories": [
@@ -90,8 +95,8 @@ func TestAddToProject(t *testing.T) {
 	}
 }
 
-// FuzzAddToProject adds to whatever is a project file: all of it stays, in order,
-// and the result is one with the packages and the app.
+// FuzzAddToProject adds to whatever is a project file: the result has the packages and the
+// entry, and without them it is what there was, to the letter of each name and value.
 func FuzzAddToProject(f *testing.F) {
 	f.Add([]byte(`{"packageDirectories": [ {"path": "a"} ], "plugins": {"eca": {"apps": {"B": {}}}}}`))
 	f.Add([]byte("{\n\t\"plugins\": {\n\t}\n}"))
@@ -101,27 +106,80 @@ func FuzzAddToProject(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got, err := sfp.AddToProject(data, twoPackages, []string{"eca", "apps", "App"}, struct{}{})
+		entry := []string{"eca", "apps", "App"}
+		got, err := sfp.AddToProject(data, twoPackages, entry, struct{}{})
 		if err != nil {
 			return
 		}
 		after, err := sfp.ParseProject(got)
 		if err != nil {
-			t.Fatalf("%q becomes %q: %v", data, got, err)
+			t.Fatalf("%q becomes %q, want a project file: %v", data, got, err)
 		}
-		if !strings.Contains(string(after.Plugins["eca"]), "App") || len(after.Packages) != len(before.Packages)+2 {
-			t.Errorf("%q becomes %q", data, got)
+		if want := len(before.Packages) + len(twoPackages); len(after.Packages) != want {
+			t.Errorf("%q becomes %q: got %d packages, want %d", data, got, len(after.Packages), want)
 		}
-		rest := got
-		for _, c := range data {
-			if strings.IndexByte(" \t\r\n", c) >= 0 {
-				continue
-			}
-			i := strings.IndexByte(string(rest), c)
-			if i < 0 {
-				t.Fatalf("%q becomes %q: something is gone", data, got)
-			}
-			rest = rest[i+1:]
+		was, is := parse(t, data), parse(t, got)
+		takePackages(was, is, len(twoPackages))
+		if !takeEntry(was, is, append([]string{"plugins"}, entry...)) {
+			t.Errorf("%q becomes %q: got no entry, want %q", data, got, entry)
+		}
+		was.Minimize()
+		is.Minimize()
+		if rest, want := is.Pack(), was.Pack(); !bytes.Equal(rest, want) {
+			t.Errorf("%q becomes %q, which is more than what was added: got %q for the rest, want %q", data, got, rest, want)
 		}
 	})
+}
+
+func parse(t *testing.T, data []byte) *hujson.Value {
+	t.Helper()
+	value, err := hujson.Parse(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	if err != nil {
+		t.Fatalf("%q: %v", data, err)
+	}
+	return &value
+}
+
+// member returns the place of a member of an object, or -1.
+func member(of *hujson.Value, name string) int {
+	return slices.IndexFunc(of.Value.(*hujson.Object).Members, func(m hujson.ObjectMember) bool { return m.Name.Value.(hujson.Literal).String() == name })
+}
+
+// take removes a member of an object.
+func take(from *hujson.Value, i int) {
+	object := from.Value.(*hujson.Object)
+	object.Members = slices.Delete(object.Members, i, i+1)
+}
+
+// takePackages removes the last n packages, and the list where there was none.
+func takePackages(was, is *hujson.Value, n int) {
+	i := member(is, "packageDirectories")
+	if member(was, "packageDirectories") < 0 {
+		take(is, i)
+		return
+	}
+	list := is.Value.(*hujson.Object).Members[i].Value.Value.(*hujson.Array)
+	list.Elements = list.Elements[:len(list.Elements)-n]
+}
+
+// takeEntry removes an entry, with the objects that lead to it and were not there. It reports
+// whether there was such an entry.
+func takeEntry(was, is *hujson.Value, entry []string) bool {
+	added := is
+	for _, name := range entry { // whether it is there
+		object, ok := added.Value.(*hujson.Object)
+		if !ok || member(added, name) < 0 {
+			return false
+		}
+		added = &object.Members[member(added, name)].Value
+	}
+	for _, name := range entry {
+		i, old := member(is, name), member(was, name)
+		if old < 0 {
+			take(is, i)
+			return true
+		}
+		was, is = &was.Value.(*hujson.Object).Members[old].Value, &is.Value.(*hujson.Object).Members[i].Value
+	}
+	return false // it was there before
 }

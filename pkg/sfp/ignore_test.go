@@ -7,6 +7,7 @@ import (
 )
 
 func TestIgnore(t *testing.T) {
+	t.Parallel()
 	read := func(text string) *Ignore {
 		return List(fstest.MapFS{IgnoreFile: {Data: []byte(text)}}, ".").Ignore(".")
 	}

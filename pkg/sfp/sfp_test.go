@@ -16,6 +16,7 @@ import (
 )
 
 func TestParseInvocation(t *testing.T) {
+	t.Parallel()
 	pkg := Invocation{Package: "eca-definition", Username: "a@example.com", Alias: "uat", Source: ".sfp/source", PackageDirectory: "src/eca"}
 	noAlias := pkg
 	noAlias.Alias = ""
@@ -48,6 +49,7 @@ func TestParseInvocation(t *testing.T) {
 }
 
 func TestParseInvocationErrors(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		args []string
 		env  map[string]string
@@ -93,6 +95,7 @@ func FuzzParseInvocation(f *testing.F) {
 // TestResolveAlias follows sfp's rule: the first directory, depth first and in
 // directory order, anywhere below, whose name is the alias.
 func TestResolveAlias(t *testing.T) {
+	t.Parallel()
 	tree := func(files ...string) fs.FS {
 		fsys := fstest.MapFS{}
 		for _, f := range files {
@@ -138,6 +141,7 @@ func TestResolveAlias(t *testing.T) {
 }
 
 func TestLinksAreNotFollowed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "p", "other"), 0o700); err != nil {
 		t.Fatal(err)
@@ -151,6 +155,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 }
 
 func TestParseProject(t *testing.T) {
+	t.Parallel()
 	p, err := ParseProject([]byte("\xef\xbb\xbf" + `{
 		"packageDirectories": [
 			{"path": "./src\\eca/", "package": "eca", "type": "source", "unknown": 1},
@@ -186,6 +191,7 @@ func TestParseProject(t *testing.T) {
 }
 
 func TestParseProjectErrors(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ text, want string }{
 		{"", "is not a project file"},
 		{"[]", "is not a project file"},
@@ -257,6 +263,7 @@ func writeZip(t *testing.T, file string, entries map[string]string) {
 }
 
 func TestArtifacts(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o700); err != nil {
 		t.Fatal(err)
@@ -294,6 +301,7 @@ func TestArtifacts(t *testing.T) {
 }
 
 func TestEnvironmentFolders(t *testing.T) {
+	t.Parallel()
 	const file = "X.ecaOauthPlcy-meta.xml"
 	for name, want := range map[string]map[string]string{
 		"flat":                         {"default/T": "default", "uat/T": "uat"},
@@ -364,6 +372,7 @@ func writeTarball(t *testing.T, file string, entries ...tar.Header) {
 // npm publishes an artifact under a scope and in lower case, and packs it in a
 // directory of its own name.
 func TestArtifactsOfNPM(t *testing.T) {
+	t.Parallel()
 	regular := func(name, content string) tar.Header {
 		return tar.Header{Typeflag: tar.TypeReg, Name: name, Linkname: content}
 	}
@@ -405,17 +414,17 @@ func TestArtifactsOfNPM(t *testing.T) {
 	file := filepath.Join(dir, "p_sfpowerscripts_artifact-1.0.0-1.tgz")
 	writeTarball(t, file, regular("package/source/x", ""))
 	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "does not tell its package in package/artifact_metadata.json") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "does not tell its package in package/artifact_metadata.json")
 	}
 	writeTarball(t, file, metadata)
 	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "holds no package/source") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "holds no package/source")
 	}
 	if err := os.WriteFile(file, []byte("no gzip"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "cannot be opened")
 	}
 	const max, maxKept = 4 << 20, 2 << 20
 	zeros := strings.Repeat("\x00", max/4)
@@ -432,19 +441,20 @@ func TestArtifactsOfNPM(t *testing.T) {
 }
 
 func TestArtifactErrors(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "p_sfpowerscripts_artifact_1.0.0-1.zip")
 	if err := os.WriteFile(file, []byte("no zip"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "cannot be opened")
 	}
 	writeZip(t, file, map[string]string{"elsewhere/x": ""})
 	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "holds no p_sfpowerscripts_artifact/source") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "holds no p_sfpowerscripts_artifact/source")
 	}
 	if _, err := OpenArtifact(filepath.Join(dir, "x.zip"), nothing); err == nil || !strings.Contains(err.Error(), "not named like an artifact") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %q", err, "not named like an artifact")
 	}
 }

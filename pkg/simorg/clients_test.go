@@ -50,6 +50,7 @@ func root(typ, content string) string {
 }
 
 func TestDeployBySOAP(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	deploy := func(options string, files map[string]string) string {
@@ -57,40 +58,41 @@ func TestDeployBySOAP(t *testing.T) {
 		_, after, _ := strings.Cut(answer, "<id>")
 		id, _, found := strings.Cut(after, "</id>")
 		if !found {
-			t.Fatal(answer)
+			t.Fatalf("got %s, want the id of a deploy", answer)
 		}
 		_, answer = call(org, "checkDeployStatus", `<asyncProcessId>`+id+`</asyncProcessId><includeDetails>true</includeDetails>`)
 		return answer
 	}
 	app := map[string]string{"package.xml": root("Package", ""), "externalClientApps/App.eca": root(eca.Header, "")}
 	if answer := deploy(`<checkOnly>true</checkOnly>`, app); !strings.Contains(answer, "<status>Succeeded</status>") || len(org.Components(eca.Header)) > 0 {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "<status>Succeeded</status>")
 	}
 	if answer := deploy("", app); !strings.Contains(answer, "<status>Succeeded</status>") || !strings.Contains(answer, "<fileName>externalClientApps/App.eca</fileName>") || len(org.Components(eca.Header)) != 1 {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "<status>Succeeded</status>")
 	}
 	answer := deploy("", map[string]string{
 		"package.xml": root("Package", ""), "externalClientApps/Second.eca": root(eca.Header, ""), "extlClntAppOauthPolicies/P.ecaOauthPlcy": root(eca.OAuthPolicies, link),
 	})
 	if !strings.Contains(answer, "<problem>The OAuth settings are missing for this external client app.</problem>") || !strings.Contains(answer, "<success>false</success>") || len(org.Components(eca.Header)) != 1 {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "<problem>The OAuth settings are missing for this external client app.</problem>")
 	}
 	destructive := `<types><members>App</members><name>ExternalClientApplication</name></types>`
 	if answer := deploy("", map[string]string{"package.xml": root("Package", ""), "destructiveChangesPost.xml": root("Package", destructive)}); !strings.Contains(answer, "<status>Succeeded</status>") || len(org.Components(eca.Header)) > 0 {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "<status>Succeeded</status>")
 	}
 	noManifest := "<ZipFile>" + base64.StdEncoding.EncodeToString(deployZip(t, map[string]string{"externalClientApps/App.eca": ""})) + "</ZipFile>"
 	for content, want := range map[string]string{noManifest: "No package.xml", "<ZipFile>!</ZipFile>": "base64", "<ZipFile>AAAA</ZipFile>": "INVALID_ZIP_FILE"} {
 		if status, answer := call(org, "deploy", content); status != 500 || !strings.Contains(answer, want) {
-			t.Errorf("HTTP %d %s", status, answer)
+			t.Errorf("got HTTP %d %s, want HTTP 500 and %q", status, answer, want)
 		}
 	}
 	if status, answer := call(org, "checkDeployStatus", `<asyncProcessId>0Af0</asyncProcessId>`); status != 500 {
-		t.Error(answer)
+		t.Errorf("got HTTP %d %s, want HTTP 500", status, answer)
 	}
 }
 
 func TestDeployByREST(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	var b bytes.Buffer
@@ -124,7 +126,7 @@ func TestDeployByREST(t *testing.T) {
 		t.Fatalf("HTTP %d %s", status, answer)
 	}
 	if status, answer = send("GET", "/"+taken.ID+"?includeDetails=true", "", nil); status != 200 || !strings.Contains(answer, `"status":"Succeeded"`) || !strings.Contains(answer, `"fullName":"App"`) {
-		t.Errorf("HTTP %d %s", status, answer)
+		t.Errorf("got HTTP %d %s, want HTTP 200 and %q", status, answer, `"status":"Succeeded"`)
 	}
 	if status, _ = send("POST", "", "text/plain", strings.NewReader("x")); status != 400 {
 		t.Errorf("HTTP %d", status)
@@ -135,6 +137,7 @@ func TestDeployByREST(t *testing.T) {
 }
 
 func TestCompressedRequests(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	var b bytes.Buffer
@@ -148,11 +151,12 @@ func TestCompressedRequests(t *testing.T) {
 	req.Header.Set("Content-Encoding", "gzip")
 	req.Header.Set("SOAPAction", `""`)
 	if status, answer := do(req); status != 200 || !strings.Contains(answer, "ExtlClntAppOauthSettings") {
-		t.Errorf("HTTP %d %s", status, answer)
+		t.Errorf("got HTTP %d %s, want HTTP 200 and %q", status, answer, "ExtlClntAppOauthSettings")
 	}
 }
 
 func TestQueries(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{Users: []simorg.User{{Username: "b@example.com"}, {Username: "c@example.com", Inactive: true}}})
 	defer org.Close()
 	send := func(method, path, body string) (int, string) {
@@ -179,10 +183,10 @@ func TestQueries(t *testing.T) {
 		}
 	}
 	if _, answer := send("GET", "/services/oauth2/userinfo", ""); !strings.Contains(answer, `"preferred_username":"admin@example.com"`) || !strings.Contains(answer, org.ID()) {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, `"preferred_username":"admin@example.com"`)
 	}
 	if _, answer := send("GET", "/services/data/v65.0/sobjects/User/005000000000002AAA", ""); !strings.Contains(answer, `"Username":"b@example.com"`) {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, `"Username":"b@example.com"`)
 	}
 	// What sfp notes of its installs.
 	status, answer := send("POST", "/services/data/v65.0/sobjects/SfpowerscriptsArtifact2__c", `{"Name": "eca", "Version__c": "1.0.0.1"}`)
@@ -194,7 +198,7 @@ func TestQueries(t *testing.T) {
 	}
 	send("PATCH", "/services/data/v65.0/sobjects/SfpowerscriptsArtifact2__c/"+made.ID, `{"Version__c": "1.0.0.2"}`)
 	if _, answer := send("GET", "/services/data/v65.0/query?q="+url.QueryEscape("SELECT Id, Name, Version__c, Tag__c FROM SfpowerscriptsArtifact2__c ORDER BY CreatedDate ASC"), ""); !strings.Contains(answer, `"Version__c":"1.0.0.2"`) || !strings.Contains(answer, `"totalSize":1`) {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, `"Version__c":"1.0.0.2"`)
 	}
 }
 
@@ -216,6 +220,7 @@ func assertion(t *testing.T, key *rsa.PrivateKey, issuer, subject, audience stri
 }
 
 func TestTokenEndpoint(t *testing.T) {
+	t.Parallel()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -279,11 +284,11 @@ func TestTokenEndpoint(t *testing.T) {
 		InstanceURL string `json:"instance_url"`
 	}
 	if err := json.Unmarshal([]byte(answer), &token); err != nil || token.InstanceURL != org.URL {
-		t.Fatal(answer)
+		t.Fatalf("got %s, want a token of %s", answer, org.URL)
 	}
 	list := `<listMetadata xmlns="http://soap.sforce.com/2006/04/metadata"><queries><type>ExternalClientApplication</type></queries><asOfVersion>67.0</asOfVersion></listMetadata>`
 	if status, answer := soap(org, "67.0", token.AccessToken, list); status != 200 {
-		t.Error(answer)
+		t.Errorf("got HTTP %d %s, want HTTP 200", status, answer)
 	}
 	org.ExpireSessions()
 	if status, _ := soap(org, "67.0", token.AccessToken, list); status != 500 {
@@ -292,6 +297,7 @@ func TestTokenEndpoint(t *testing.T) {
 }
 
 func TestSessionLifetime(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{SessionLifetime: time.Nanosecond})
 	defer org.Close()
 	first := org.AccessToken()
@@ -302,6 +308,7 @@ func TestSessionLifetime(t *testing.T) {
 }
 
 func TestSaveAndLoad(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	ready(t, org, eca.PluginPolicies)
@@ -331,6 +338,7 @@ func TestSaveAndLoad(t *testing.T) {
 }
 
 func TestAnonymousApex(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	run := func(session string) string {
@@ -347,9 +355,9 @@ func TestAnonymousApex(t *testing.T) {
 		return string(data)
 	}
 	if answer := run(org.AccessToken()); !strings.Contains(answer, "<success>true</success>") {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "<success>true</success>")
 	}
 	if answer := run("wrong"); !strings.Contains(answer, "INVALID_SESSION_ID") {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "INVALID_SESSION_ID")
 	}
 }

@@ -98,8 +98,8 @@ func (o *Org) store(rec *record) {
 // the WSDL's order, none that the API version does not know, values of their
 // kind.
 func decodeRecord(n *node, typeName string, version apiversion.Version) (*record, error) {
-	typ := eca.Lookup(typeName)
-	if typ == nil || typ.Since > version {
+	typ := typeAt(typeName, version)
+	if typ == nil {
 		return nil, unknownType(typeName)
 	}
 	rec := &record{typ: typ.Name}
@@ -124,7 +124,7 @@ func decodeFields(nodes []*node, in string, types []metadata.FieldType, version 
 	at := 0 // the first type that may come next
 	for _, n := range nodes {
 		i := slices.IndexFunc(types, func(ft metadata.FieldType) bool { return ft.Name == n.name.Local })
-		if i < at || n.name.Space != metadata.Namespace || types[i].Since > version || types[i].Deprecated && version >= apiversion.Latest {
+		if i < at || n.name.Space != metadata.Namespace || fieldSince[in][types[i].Name] > version || types[i].Deprecated && version >= apiversion.Latest {
 			return nil, unexpected(n, in)
 		}
 		ft := types[i]
@@ -188,7 +188,7 @@ func (o *Org) encode(rec *record, typ *metadata.Type, version apiversion.Version
 	var b strings.Builder
 	b.WriteString(`<records xsi:type="` + typ.Name + `">` + element("fullName", rec.fullName))
 	for _, ft := range typ.Fields {
-		if ft.Since > version || ft.Secret || ft.Deprecated || ft.Withheld && o.config.WithholdCertificate {
+		if fieldSince[typ.Name][ft.Name] > version || ft.Secret || ft.Deprecated || ft.Withheld && o.config.WithholdCertificate {
 			continue
 		}
 		for _, v := range rec.fields {

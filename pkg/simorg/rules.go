@@ -8,8 +8,6 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
-
-	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 // failed is why the org refuses a component.
@@ -70,7 +68,7 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 		}
 		// A client of an older API version neither sees nor resets newer fields. Assumed.
 		for _, v := range existing.fields {
-			if ft := typ.Field(v.name); ft != nil && ft.Since > version {
+			if fieldSince[rec.typ][v.name] > version {
 				rec.fields = append(rec.fields, v)
 			}
 		}
@@ -93,7 +91,7 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 	if err != nil {
 		return err
 	}
-	setDefaults(rec, typ)
+	setDefaults(rec)
 	o.store(rec)
 	if rec.typ == eca.GlobalOAuthSettings && existing == nil {
 		if o.config.AutoPolicies {
@@ -107,21 +105,6 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 		}
 	}
 	return nil
-}
-
-func setDefaults(rec *record, typ *metadata.Type) {
-	for _, ft := range typ.Fields {
-		if ft.Kind == metadata.Boolean && !ft.Deprecated && rec.text(ft.Name) == "" {
-			text := ft.Default
-			if text == "" {
-				text = "false"
-			}
-			rec.set(ft.Name, text)
-		}
-	}
-	if rec.typ == eca.Header && rec.text("distributionState") == "" {
-		rec.set("distributionState", "Local")
-	}
 }
 
 // checkSatellite applies what holds for every component that belongs to an app.
@@ -233,7 +216,7 @@ func (o *Org) makePolicies(app string) {
 	if o.of(eca.PluginPolicies, app) == nil {
 		rec := &record{typ: eca.PluginPolicies, fullName: name}
 		rec.set("externalClientApplication", app)
-		setDefaults(rec, eca.Lookup(rec.typ))
+		setDefaults(rec)
 		o.store(rec)
 	}
 	if o.of(eca.OAuthPolicies, app) == nil {
@@ -245,7 +228,7 @@ func (o *Org) makePolicies(app string) {
 		} {
 			rec.set(v[0], v[1])
 		}
-		setDefaults(rec, eca.Lookup(rec.typ))
+		setDefaults(rec)
 		o.store(rec)
 	}
 }

@@ -15,9 +15,9 @@
 // Where Salesforce's documentation and experience leave an answer open, this
 // package assumes one and says so beside it.
 //
-// Beside the table of types in pkg/metadata it shares no code with any client:
-// requests are taken apart and answers written here, so that a client's mistake
-// cannot hide in the server.
+// It shares no code with any client, so that a client's mistake cannot hide in the server:
+// requests are taken apart and answers written here. The table of types in pkg/eca tells it
+// names, kinds and order; versions and defaults are its own.
 package simorg
 
 import (

@@ -67,7 +67,7 @@ func ready(t *testing.T, org *simorg.Server, upTo string) {
 	t.Helper()
 	for _, c := range [][2]string{{eca.Header, header}, {eca.OAuthSettings, oauth}, {eca.GlobalOAuthSettings, global}, {eca.PluginPolicies, plugins}} {
 		if _, answer := upsert(org, c[0], c[1]); !strings.Contains(answer, "<success>true</success>") {
-			t.Fatal(answer)
+			t.Fatalf("got %s, want %q", answer, "<success>true</success>")
 		}
 		if c[0] == upTo {
 			return
@@ -77,6 +77,7 @@ func ready(t *testing.T, org *simorg.Server, upTo string) {
 
 // TestRules goes through what the platform enforces, in its words.
 func TestRules(t *testing.T) {
+	t.Parallel()
 	config := simorg.Config{Users: []simorg.User{{Username: "gone@example.com", Inactive: true}}, PermissionSets: []string{"Erp"}}
 	for _, test := range []struct {
 		name          string
@@ -118,19 +119,20 @@ func TestRules(t *testing.T) {
 			status, answer := upsert(org, test.typ, test.fields)
 			if status != test.status || !strings.Contains(answer, test.message) || strings.Contains(answer, "<success>true</success>") ||
 				test.code != "" && !strings.Contains(answer, "<statusCode>"+test.code+"</statusCode>") {
-				t.Errorf("HTTP %d: %s", status, answer)
+				t.Errorf("got HTTP %d %s, want %q", status, answer, test.message)
 			}
 		})
 	}
 }
 
 func TestUpsertReplacesTheWholeRecord(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	ready(t, org, eca.GlobalOAuthSettings)
 	before := org.Components(eca.GlobalOAuthSettings)[0]
 	if _, answer := upsert(org, eca.GlobalOAuthSettings, `<fullName>App_glbloauth</fullName><certificate>C</certificate>`+link+`<isPkceRequired>false</isPkceRequired>`); !strings.Contains(answer, "<created>false</created>") {
-		t.Fatal(answer)
+		t.Fatalf("got %s, want %q", answer, "<created>false</created>")
 	}
 	if got := org.Components(eca.GlobalOAuthSettings)[0]; got.Fields["callbackUrl"] != "" || got.Fields["certificate"] != "C" || got.Fields["isPkceRequired"] != "false" || got.Fields["consumerKey"] != before.Fields["consumerKey"] || got.Secret != before.Secret {
 		t.Errorf("got %v", got)
@@ -140,7 +142,7 @@ func TestUpsertReplacesTheWholeRecord(t *testing.T) {
 		t.Errorf("the fields that were left out are %v", got.Fields)
 	}
 	if _, answer := call(org, "readMetadata", `<type>ExtlClntAppGlobalOauthSettings</type><fullNames>App_glbloauth</fullNames><fullNames>None</fullNames>`); !strings.Contains(answer, before.Fields["consumerKey"]) || strings.Contains(answer, before.Secret) || strings.Contains(answer, "consumerSecret") || !strings.Contains(answer, `<records xsi:nil="true"/>`) {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, `<records xsi:nil="true"/>`)
 	}
 	upsert(org, eca.GlobalOAuthSettings, global+`<shouldRotateConsumerKey>true</shouldRotateConsumerKey>`)
 	if got := org.Components(eca.GlobalOAuthSettings)[0]; got.Fields["consumerKey"] == before.Fields["consumerKey"] || got.Fields["shouldRotateConsumerKey"] != "false" {
@@ -149,6 +151,7 @@ func TestUpsertReplacesTheWholeRecord(t *testing.T) {
 }
 
 func TestAutoPolicies(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{AutoPolicies: true})
 	defer org.Close()
 	ready(t, org, eca.GlobalOAuthSettings)
@@ -156,11 +159,12 @@ func TestAutoPolicies(t *testing.T) {
 		t.Errorf("the OAuth policies are %v", got)
 	}
 	if _, answer := upsert(org, eca.OAuthPolicies, policy); !strings.Contains(answer, "ExtlClntAppOauthSettingsId duplicates value on App_defaultPolicy") {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "ExtlClntAppOauthSettingsId duplicates value on App_defaultPolicy")
 	}
 }
 
 func TestLimitsAndVersions(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{Version: 66})
 	defer org.Close()
 	var eleven []string
@@ -192,11 +196,12 @@ func TestLimitsAndVersions(t *testing.T) {
 		}
 	}
 	if status, answer := upsert(org, eleven...); status != 500 {
-		t.Error(answer)
+		t.Errorf("got HTTP %d %s, want HTTP 500", status, answer)
 	}
 }
 
 func TestCreateUpdateDelete(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	component := `<metadata xsi:type="ExternalClientApplication">` + header + `</metadata>`
@@ -234,6 +239,7 @@ func source(files map[string]string) fstest.MapFS {
 }
 
 func TestDeploy(t *testing.T) {
+	t.Parallel()
 	oauthFile := map[string]string{"App.eca-meta.xml": "", "App_oauth.ecaOauth-meta.xml": link}
 	globalFile := map[string]string{"App_glbloauth.ecaGlblOauth-meta.xml": link}
 	// A deploy on a scratch org refuses what an upsert accepts: of Packaged apps, and of Local
@@ -263,28 +269,29 @@ func TestDeploy(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, answer := upsert(org, eca.GlobalOAuthSettings, global); !strings.Contains(answer, "&#34;oauthLink&#34; is null") {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "&#34;oauthLink&#34; is null")
 	}
 	if _, answer := upsert(org, eca.OAuthSettings, strings.Replace(oauth, "App_oauth", "Second", 1)); !strings.Contains(answer, "duplicate key value violates unique constraint &#34;ak3tl_setup_entity_data&#34;") {
-		t.Error(answer)
+		t.Errorf("got %s, want %q", answer, "duplicate key value violates unique constraint &#34;ak3tl_setup_entity_data&#34;")
 	}
 	call(org, "deleteMetadata", `<type>ExtlClntAppOauthSettings</type><fullNames>App_oauth</fullNames>`)
 	ready(t, org, eca.PluginPolicies)
 	// Deploying the header again touches nothing, and a deploy is all or nothing.
 	if err := org.Deploy(source(map[string]string{"App.eca-meta.xml": "<label>New</label>", "X.eca-meta.xml": "", "App_oauthPlcy.ecaOauthPlcy-meta.xml": link + "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"}), "src"); !errors.As(err, &failure) || len(org.Components(eca.Header)) != 1 {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %T", err, failure)
 	}
 	if err := org.Deploy(source(map[string]string{"App.eca-meta.xml": "", "App_oauthPlcy.ecaOauthPlcy-meta.xml": link}), "src"); err != nil || len(org.Components(eca.GlobalOAuthSettings)) != 1 {
 		t.Errorf("got %v", err)
 	}
 	if err := org.Deploy(source(map[string]string{"App.eca-meta.xml": "<nope/>"}), "src"); !errors.As(err, &failure) || !strings.Contains(failure.Problem, "nope invalid at this location") {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %T", err, failure)
 	}
 }
 
 // TestWholeAppInOneDeploy: Salesforce documents a Local app as source, all components in one
 // deploy; the platform makes link and consumer.
 func TestWholeAppInOneDeploy(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{Kind: simorg.Scratch, SecuritySettings: true})
 	defer org.Close()
 	whole := map[string]string{
@@ -316,6 +323,7 @@ func TestWholeAppInOneDeploy(t *testing.T) {
 }
 
 func TestREST(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{Kind: simorg.Scratch})
 	defer org.Close()
 	ready(t, org, eca.Header)
@@ -349,19 +357,20 @@ func TestREST(t *testing.T) {
 }
 
 func TestFaultsAndRecord(t *testing.T) {
+	t.Parallel()
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	org.Inject(simorg.SOAPFault("SERVER_UNAVAILABLE", "busy"))
 	org.Inject(simorg.Fault{After: true, Drop: true})
 	org.Inject(simorg.Fault{Truncate: 10})
 	if status, answer := upsert(org, eca.Header, header); status != 500 || !strings.Contains(answer, "sf:SERVER_UNAVAILABLE") || len(org.Components(eca.Header)) > 0 {
-		t.Errorf("HTTP %d %s", status, answer)
+		t.Errorf("got HTTP %d %s, want HTTP 500 and %q", status, answer, "sf:SERVER_UNAVAILABLE")
 	}
 	if status, _ := upsert(org, eca.Header, header); status != 0 || len(org.Components(eca.Header)) != 1 {
 		t.Error("the org did not act, or the connection was not cut")
 	}
 	if _, answer := upsert(org, eca.Header, header); !strings.Contains(answer, "EOF") {
-		t.Errorf("got %s", answer)
+		t.Errorf("got %s, want %q", answer, "EOF")
 	}
 	requests := org.Requests()
 	if len(requests) != 3 || requests[0].Operation != "upsertMetadata" || requests[0].Type != eca.Header || requests[0].FullNames[0] != "App" || !requests[0].Writes() || requests[0].Status != 500 || requests[1].Status != 0 {
@@ -374,6 +383,7 @@ func TestFaultsAndRecord(t *testing.T) {
 }
 
 func TestSequential(t *testing.T) {
+	t.Parallel()
 	at := func(from, to int) simorg.Request {
 		return simorg.Request{Started: time.Unix(int64(from), 0), Ended: time.Unix(int64(to), 0)}
 	}

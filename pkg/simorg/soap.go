@@ -354,8 +354,8 @@ func namesOf(c call) (*metadata.Type, []string, error) {
 			return nil, nil, unexpected(n, c.operation.name.Local)
 		}
 	}
-	typ := eca.Lookup(c.operation.value("type"))
-	if typ == nil || typ.Since > c.version {
+	typ := typeAt(c.operation.value("type"), c.version)
+	if typ == nil {
 		return nil, nil, unknownType(c.operation.value("type"))
 	}
 	return typ, names, checkCount(len(names), 10)
@@ -368,8 +368,8 @@ func (o *Org) list(c call) (string, error) {
 		switch n.name.Local {
 		case "queries":
 			queries++
-			typ := eca.Lookup(n.value("type"))
-			if typ == nil || typ.Since > c.version {
+			typ := typeAt(n.value("type"), c.version)
+			if typ == nil {
 				return "", unknownType(n.value("type"))
 			}
 			if !o.config.ListNothing {

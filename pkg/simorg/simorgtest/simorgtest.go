@@ -2,104 +2,15 @@
 package simorgtest
 
 import (
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
 // Start serves a simulated org until the test ends.
-//
-// Where the Metadata API's schema is at hand (envelope.xsd in ../shared/schema
-// beside the module) and xmllint is installed, every SOAP request that the org got
-// is then validated against it, also those that it was told to forget, and the
-// test fails for one that does not follow it. Requests that the test sent wrong on
-// purpose are those that the org answered with a status of failure; they are left
-// out.
 func Start(t testing.TB, config simorg.Config) *simorg.Server {
 	t.Helper()
-	var mu sync.Mutex
-	var all []simorg.Request
-	log := config.Log
-	config.Log = func(r simorg.Request) {
-		mu.Lock()
-		all = append(all, r)
-		mu.Unlock()
-		if log != nil {
-			log(r)
-		}
-	}
 	org := simorg.Start(config)
-	t.Cleanup(func() {
-		org.Close()
-		mu.Lock()
-		defer mu.Unlock()
-		Validate(t, all)
-	})
+	t.Cleanup(org.Close)
 	return org
-}
-
-// Schema returns the path of the schema of SOAP requests, and why requests
-// cannot be validated where it returns "".
-func Schema() (path, why string) {
-	if _, err := exec.LookPath("xmllint"); err != nil {
-		return "", "xmllint is not installed (Debian has it in libxml2-utils)"
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err.Error()
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			path := filepath.Join(dir, "..", "shared", "schema", "envelope.xsd")
-			if _, err := os.Stat(path); err != nil {
-				return "", "there is no ../shared/schema/envelope.xsd beside the module"
-			}
-			return path, ""
-		}
-		if dir == filepath.Dir(dir) {
-			return "", "the test does not run inside a module"
-		}
-	}
-}
-
-// Validate checks the SOAP requests against the schema, where there is one. It
-// returns how many it has checked.
-func Validate(t testing.TB, requests []simorg.Request) int {
-	t.Helper()
-	schema, why := Schema()
-	if schema == "" {
-		t.Logf("SOAP requests are not validated: %s", why)
-		return 0
-	}
-	dir, err := os.MkdirTemp("", "simorgtest-")
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	defer os.RemoveAll(dir)
-	args := []string{"--noout", "--nonet", "--schema", schema}
-	for i, r := range requests {
-		if r.Operation == "" || r.Status >= 400 {
-			continue
-		}
-		file := filepath.Join(dir, fmt.Sprintf("%04d-%s.xml", i, r.Operation))
-		if err := os.WriteFile(file, r.Body, 0o600); err != nil {
-			t.Error(err)
-			return 0
-		}
-		args = append(args, file)
-	}
-	checked := len(args) - 4
-	if checked == 0 {
-		return 0
-	}
-	if out, err := exec.Command("xmllint", args...).CombinedOutput(); err != nil {
-		t.Errorf("a SOAP request does not follow the Metadata API's schema: %v\n%s", err, out)
-	}
-	return checked
 }

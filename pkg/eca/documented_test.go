@@ -1,0 +1,157 @@
+package eca
+
+import (
+	"cmp"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// documentedType is what Salesforce's documentation of a metadata type says.
+type documentedType struct {
+	Suffix    string                                `json:"suffix"`
+	Directory string                                `json:"directory"`
+	Fields    map[string]documentedField            `json:"fields"`
+	Types     map[string]map[string]documentedField `json:"sub_types"`
+}
+
+type documentedField struct {
+	Type        string `json:"type"`
+	Description string `json:"description"`
+}
+
+// since returns the first version that has the field, 0 where nothing is said of it.
+func (f documentedField) since() apiversion.Version {
+	var first apiversion.Version
+	for _, match := range availableSince.FindAllStringSubmatch(f.Description, -1) {
+		n, _ := strconv.Atoi(match[1])
+		if v := apiversion.Version(n); first == 0 || v < first {
+			first = v
+		}
+	}
+	return first
+}
+
+// isTrueByDefault reports whether a boolean that is absent is said to stand for true.
+func (f documentedField) isTrueByDefault() bool {
+	return f.Type == "boolean" && trueByDefault.MatchString(f.Description)
+}
+
+var (
+	availableSince = regexp.MustCompile(`[Aa]vailable in API version (\d+)\.0 and later`)
+	trueByDefault  = regexp.MustCompile(`true \(default\)|[Dd]efault(?: value)? is true|[Dd]efaults to true`)
+)
+
+// TestTypesFollowTheDocumentation holds Since and Default of every field, which the WSDL
+// does not tell, against Salesforce's documentation, and where source keeps a type.
+func TestTypesFollowTheDocumentation(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join("..", "..", "..", "shared", "schema", "fields.json"))
+	if err != nil {
+		t.Skip("the documentation of the fields is not at hand: ", err)
+	}
+	var documented map[string]documentedType
+	if err := json.Unmarshal(data, &documented); err != nil {
+		t.Fatal(err)
+	}
+	for _, typ := range Types() {
+		if typ.Partial {
+			continue // not documented
+		}
+		t.Run(typ.Name, func(t *testing.T) {
+			doc, ok := documented[typ.Name]
+			if !ok {
+				t.Fatal("the documentation does not have the type")
+			}
+			if got, want := typ.Folder+" ."+typ.Suffix, doc.Directory+" "+doc.Suffix; got != want {
+				t.Errorf("folder and suffix: got %s, documented %s", got, want)
+			}
+			compareDocumented(t, typ.Fields, doc.Fields, doc.Types)
+			for name := range doc.Fields {
+				if typ.Field(name) == nil && name != "fullName" {
+					t.Errorf("%s is documented, and the table does not have it", name)
+				}
+			}
+		})
+	}
+}
+
+func compareDocumented(t *testing.T, fields []metadata.FieldType, documented map[string]documentedField, types map[string]map[string]documentedField) {
+	t.Helper()
+	for _, ft := range fields {
+		doc := documented[ft.Name] // the documentation lacks some, so that nothing is said of them
+		if ft.Since != doc.since() && !ft.Deprecated {
+			t.Errorf("%s: Since: got %v, documented %v", ft.Name, ft.Since, doc.since())
+		}
+		if want := map[bool]string{true: "true"}[doc.isTrueByDefault()]; ft.Default != want {
+			t.Errorf("%s: Default: got %q, documented %q", ft.Name, ft.Default, want)
+		}
+		if ft.Kind == metadata.Struct {
+			compareDocumented(t, ft.Fields, types[strings.TrimSuffix(doc.Type, "[]")], types)
+		}
+	}
+}
+
+// TestTypesAreAsTheyWere holds the table against testdata/types.golden, for a clone that has
+// neither the WSDL nor the documentation beside it. A change that is meant is written with
+// go test ./pkg/eca -update.
+func TestTypesAreAsTheyWere(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	line := func(typ, field, since, standard, kind string) {
+		fmt.Fprintf(&b, "%-38s %-45s %-6s %-8s %s\n", typ, field, since, standard, kind)
+	}
+	line("type", "field", "since", "default", "kind")
+	for _, typ := range Types() {
+		line(typ.Name, "-", typ.Since.String(), "-", "type")
+		var lines func(prefix string, fields []metadata.FieldType)
+		lines = func(prefix string, fields []metadata.FieldType) {
+			for _, ft := range fields {
+				since := "-"
+				if ft.Since != 0 {
+					since = ft.Since.String()
+				}
+				line(typ.Name, prefix+ft.Name, since, cmp.Or(ft.Default, "-"), ft.Kind.String())
+				lines(prefix+ft.Name+".", ft.Fields)
+			}
+		}
+		lines("", typ.Fields)
+	}
+	golden := filepath.Join("testdata", "types.golden")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(golden, []byte(b.String()), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := strings.Split(b.String(), "\n"), strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
+	for i := range max(len(got), len(want)) {
+		var g, w string
+		if i < len(got) {
+			g = got[i]
+		}
+		if i < len(want) {
+			w = want[i]
+		}
+		if g != w {
+			t.Fatalf("line %d of the table:\n got %q\nwant %q", i+1, g, w)
+		}
+	}
+}
