@@ -20,6 +20,11 @@ const (
 	OAuthPolicies       = "ExtlClntAppOauthConfigurablePolicies" // who may use the app, and how, in this org
 	RemoteSiteSetting   = "RemoteSiteSetting"                    // only where Apex on the org makes the SOAP call itself
 
+	// OrgSettings is the org's own settings of External Client Apps, one component that is
+	// always there, named OrgSettingsName.
+	OrgSettings     = "ExternalClientAppSettings"
+	OrgSettingsName = "ExternalClientApp"
+
 	// OAuthSecuritySettings belong to an app as well. The platform makes them; nothing
 	// here ever does.
 	OAuthSecuritySettings = "ExtlClntAppOauthSecuritySettings"
@@ -32,7 +37,22 @@ func Types() metadata.Schema { return types }
 
 // Lookup returns the description of a type by its name, or nil where the table does not
 // have it.
-func Lookup(name string) *metadata.Type { return types.Lookup(name) }
+func Lookup(name string) *metadata.Type {
+	if name == orgSettings.Name {
+		return orgSettings
+	}
+	return types.Lookup(name)
+}
+
+// orgSettings is no part of an app, and so none of Types.
+var orgSettings = &metadata.Type{
+	Name: OrgSettings, Folder: "settings", Suffix: "settings", Since: 59,
+	Fields: []metadata.FieldType{
+		{Name: "enableClientSecretInRestApiAccess", Kind: metadata.Boolean, Since: 62},
+		{Name: "enableConsumerSecretApiAccess", Kind: metadata.Boolean},
+		{Name: "enablePackageEcaOauthFromDevOrg", Kind: metadata.Boolean},
+	},
+}
 
 // Layout tells sfp which files of a project matter.
 func Layout() sfp.Layout {

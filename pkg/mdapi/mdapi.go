@@ -57,6 +57,16 @@ type FileProperties struct {
 // another. Each component has its own result, in the order given. On an error the results
 // of the calls before it are returned as well.
 func (c *Client) Upsert(ctx context.Context, components []*metadata.Component) ([]Result, error) {
+	return c.write(ctx, "upsertMetadata", components)
+}
+
+// Update changes components that exist, as Upsert does. It is the way to change settings of
+// the org: there is no other component of their type, and none can be made.
+func (c *Client) Update(ctx context.Context, components []*metadata.Component) ([]Result, error) {
+	return c.write(ctx, "updateMetadata", components)
+}
+
+func (c *Client) write(ctx context.Context, operation string, components []*metadata.Component) ([]Result, error) {
 	for _, component := range components {
 		if err := component.Check(); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", component.Type, component.FullName, err)
@@ -69,7 +79,7 @@ func (c *Client) Upsert(ctx context.Context, components []*metadata.Component) (
 			n++
 		}
 		var names []string
-		answer, err := c.call(ctx, "upsertMetadata", false, func(e *encoder) {
+		answer, err := c.call(ctx, operation, false, func(e *encoder) {
 			names = nil
 			for _, component := range components[:n] {
 				names = append(names, component.FullName)

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/ecakit/ecakit/pkg/internal/files"
+	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -201,7 +201,7 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (sale
 		if ctx.Err() != nil {
 			return none, ctx.Err()
 		}
-		why := jwtError(try.login, err)
+		why := salesforce.TokenError(try.login, err)
 		if salesforce.IsTransient(why) {
 			busy = why
 		}
@@ -267,43 +267,6 @@ func sameInstance(session *Session, token *oauth2.Token) error {
 	return nil
 }
 
-// jwtError says what the token endpoint answered, without the body, which nobody
-// has masked.
-func jwtError(login string, err error) error {
-	host := login
-	if u, parseErr := url.Parse(login); parseErr == nil {
-		host = u.Host
-	}
-	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		var why struct {
-			Code        string `json:"error"`
-			Description string `json:"error_description"`
-		}
-		status := &salesforce.StatusError{Host: host, Status: answer.Response.StatusCode, What: "not an answer of the token endpoint"}
-		if !salesforce.IsTransient(status) && json.Unmarshal(answer.Body, &why) == nil && why.Code != "" {
-			return fmt.Errorf("%s answered %s: %s", host, foreign(why.Code), foreign(why.Description))
-		}
-		return status
-	}
-	if failed, ok := errors.AsType[*url.Error](err); ok {
-		return salesforce.NewNetworkError(host, failed.Err)
-	}
-	return fmt.Errorf("its JWT cannot be made or used with %s", host)
-}
-
-// accessToken is what an access token looks like.
-var accessToken = regexp.MustCompile(`00D\w+!\S+`)
-
-// foreign makes a message that somebody else wrote fit to be passed on: on one
-// line, of bearable length, and without tokens.
-func foreign(message string) string {
-	message = accessToken.ReplaceAllString(strings.Join(strings.Fields(message), " "), "(token)")
-	if len(message) > 300 {
-		message = strings.ToValidUTF8(message[:300], "") + "…"
-	}
-	return message
-}
-
 // askSF asks the Salesforce CLI for the session's token, which renews it before
 // it answers where that is needed, and stores what it renewed.
 func (s *Store) askSF(ctx context.Context, username string) (salesforce.Secret, error) {
@@ -334,7 +297,7 @@ func (s *Store) askSF(ctx context.Context, username string) (salesforce.Secret, 
 		case runErr == nil && decodeErr == nil && strings.Contains(token.Reveal(), "!"):
 			return token, nil
 		case answer.Message != "" && !said:
-			failure, said = fmt.Errorf("sf says: %s", foreign(answer.Message)), true
+			failure, said = fmt.Errorf("sf says: %s", words.Foreign(answer.Message)), true
 		case failure != nil:
 		case runErr != nil:
 			failure = fmt.Errorf("sf failed: %w", runErr)

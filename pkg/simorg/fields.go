@@ -30,6 +30,7 @@ var typeSince = map[string]apiversion.Version{
 	eca.PluginPolicies:        60,
 	eca.OAuthSecuritySettings: 59, // assumed
 	eca.RemoteSiteSetting:     19,
+	eca.OrgSettings:           59,
 }
 
 // fieldSince is the first API version that has a field, by type, for the fields that came
@@ -44,6 +45,7 @@ var fieldSince = map[string]map[string]apiversion.Version{
 		"isSecretRequiredForTokenExchange": 60, "isTokenExchangeEnabled": 60,
 		"isCodeCredFlowEnabled": 61, "isCodeCredPostOnly": 61, "isNamedUserJwtEnabled": 61,
 	},
+	eca.OrgSettings: {"enableClientSecretInRestApiAccess": 62},
 	eca.PluginPolicies: {
 		"isEnabled": 60, "isOauthPluginEnabled": 60,
 		"isMobilePluginEnabled": 63, "isNotificationPluginEnabled": 63, "isPushPluginEnabled": 63, "isSamlPluginEnabled": 63,

@@ -30,6 +30,9 @@ func (o *Org) serveREST(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	status := http.StatusOK
 	switch {
+	case answer == noContent:
+		w.WriteHeader(http.StatusNoContent)
+		return
 	case failure != nil:
 		status = failure.status
 		answer = []map[string]string{{"message": failure.message, "errorCode": failure.code}}
@@ -62,7 +65,7 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 		return nil, &restError{http.StatusUnauthorized, "INVALID_SESSION_ID", "Session expired or invalid"}
 	}
 	if path == userInfoPath {
-		return o.userInfo(), nil
+		return o.userInfo(token), nil
 	}
 	rest, _ := strings.CutPrefix(path, "/services/data/v")
 	number, resource, _ := strings.Cut(rest, "/")
@@ -80,6 +83,8 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 		return o.sobject(r.Method, key, body)
 	case resource == "metadata":
 		return o.deployREST(r, key, body, version)
+	case resource == "apps":
+		return o.consumers(r, key, body, version)
 	}
 	return nil, notFoundREST
 }
@@ -228,7 +233,7 @@ func (o *Org) table(object string) ([]row, bool) {
 		rows = []row{o.organization()}
 	case "externalclientapplication":
 		for _, rec := range o.all(eca.Header) {
-			rows = append(rows, row{"id": rec.id, "developername": rec.fullName, "masterlabel": rec.text("label")})
+			rows = append(rows, row{"id": rec.id, "developername": rec.fullName, "masterlabel": rec.text("label"), "distributionstate": rec.text("distributionState"), "namespaceprefix": nil})
 		}
 	case "user":
 		for i := range o.config.Users {
@@ -237,7 +242,16 @@ func (o *Org) table(object string) ([]row, bool) {
 	case "extlclntappoauthplcycnfg":
 		for _, rec := range o.all(eca.OAuthPolicies) {
 			if header := o.find(eca.Header, rec.app()); header != nil {
-				rows = append(rows, row{"id": rec.id, "externalclientapplicationid": header.id, "permitteduserspolicytype": rec.text("permittedUsersPolicyType")})
+				rows = append(rows, row{
+					"id": rec.id, "externalclientapplicationid": header.id, "permitteduserspolicytype": rec.text("permittedUsersPolicyType"),
+					"isclientcredentialsflowenabled": rec.isTrue("isClientCredentialsFlowEnabled"), "clientcredentialsflowuser": o.userID(rec.text("clientCredentialsFlowUser")),
+				})
+			}
+		}
+	case "extlclntappoauthsettings":
+		for _, rec := range o.all(eca.OAuthSettings) {
+			if header := o.find(eca.Header, rec.app()); header != nil {
+				rows = append(rows, row{"id": rec.id, "externalclientapplicationid": header.id, "oauthlink": rec.text("oauthLink")})
 			}
 		}
 	case "permissionset":
@@ -262,6 +276,18 @@ func (o *Org) table(object string) ([]row, bool) {
 	return rows, true
 }
 
+// userID returns the ID of a user, nil where there is none.
+func (o *Org) userID(username string) any {
+	if i := o.userIndex(username); i >= 0 {
+		return o.user(i)["id"]
+	}
+	return nil
+}
+
+func (o *Org) userIndex(username string) int {
+	return slices.IndexFunc(o.config.Users, func(u User) bool { return strings.EqualFold(u.Username, strings.TrimSpace(username)) })
+}
+
 func (o *Org) user(i int) row {
 	return row{
 		"id": fmt.Sprintf("005%012dAAA", i+1), "username": o.config.Users[i].Username, "isactive": !o.config.Users[i].Inactive,
@@ -283,8 +309,8 @@ func (o *Org) organization() row {
 // userInfoPath is where a client learns whose session it has.
 const userInfoPath = "/services/oauth2/userinfo"
 
-func (o *Org) userInfo() any {
-	user := o.user(0)
+func (o *Org) userInfo(token string) any {
+	user := o.user(o.grants[token].User)
 	return map[string]any{
 		"sub": o.url + "/id/" + o.id + "/" + user["id"].(string), "user_id": user["id"], "organization_id": o.id,
 		"preferred_username": user["username"], "name": user["name"], "email": user["email"], "active": true, "user_type": "STANDARD",

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -93,7 +94,11 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 	}
 	setDefaults(rec)
 	o.store(rec)
+	if rec.typ == eca.OrgSettings && rec.isTrue(secretsInREST) && !(existing != nil && existing.isTrue(secretsInREST)) {
+		o.unsecured = o.config.SecretDelay
+	}
 	if rec.typ == eca.GlobalOAuthSettings && existing == nil {
+		o.made[strings.ToLower(rec.app())] = time.Now()
 		if o.config.AutoPolicies {
 			o.makePolicies(rec.app())
 		}

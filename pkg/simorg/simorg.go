@@ -27,11 +27,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 )
 
 // Kind is what sort of org is simulated.
@@ -81,6 +83,30 @@ type Config struct {
 	// ListNothing answers listMetadata with nothing for the types of External
 	// Client Apps, as orgs may although there are some.
 	ListNothing bool
+
+	// SecretsInREST is the org setting that lets REST read consumers' secrets, see
+	// ExternalClientAppSettings. SecretDelay is how many readings after it was switched on
+	// come without the secret; KeysAlways answers with keys although it is off, which is
+	// assumed not to be so.
+	SecretsInREST bool
+	SecretDelay   int
+	KeysAlways    bool
+
+	// NoSecretRight refuses consumers because the session's user lacks the permission, with
+	// this HTTP status. Which one orgs answer with is not certain; 0 has the right.
+	NoSecretRight int
+
+	// What becomes of staged pairs is not certain. StagingReplaces lets a second staging
+	// replace the pair that is staged, instead of refusing it; NewStagedIDs gives the slot
+	// another ID when pairs are swapped; StagedNotFound answers 404 where nothing is staged,
+	// and not an empty list; StagedAtTop answers a pair's fields at the top, not in a list.
+	StagingReplaces, NewStagedIDs, StagedNotFound, StagedAtTop bool
+
+	// Propagation is how long the token endpoint does not know a new consumer.
+	Propagation time.Duration
+
+	// IPRestricted and Locked make the token endpoint refuse everybody.
+	IPRestricted, Locked bool
 
 	// Users, PermissionSets and Profiles are what policies can refer to. The
 	// administrator is always among the users.
@@ -139,6 +165,12 @@ type Org struct {
 	faults    []*Fault
 
 	access, assignments []row // who may use an app
+
+	grants    map[string]grant     // what is known of an access token, where it is not the administrator's own
+	staged    map[string]*pair     // by the consumer's ID
+	made      map[string]time.Time // when each consumer was made, by the app's name in lower case
+	unsecured int                  // how many readings come without the secret yet
+	codes     map[string]code      // of the authorization code flow
 }
 
 // New returns an org without any app. Most callers want Start, which serves it.
@@ -160,8 +192,16 @@ func New(config Config) *Org {
 		broken:   make(map[string]bool),
 		sessions: make(map[string]time.Time),
 		deploys:  make(map[string]*deployJob),
+		grants:   make(map[string]grant),
+		staged:   make(map[string]*pair),
+		made:     make(map[string]time.Time),
+		codes:    make(map[string]code),
 	}
 	o.token = o.newSession()
+	settings := &record{typ: eca.OrgSettings, fullName: eca.OrgSettingsName}
+	settings.set(secretsInREST, strconv.FormatBool(config.SecretsInREST))
+	setDefaults(settings)
+	o.store(settings)
 	return o
 }
 
@@ -234,8 +274,8 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			o.serveREST(w, r, body)
 		case strings.HasPrefix(path, apexPath):
 			o.serveApex(w, body)
-		case path == tokenPath:
-			o.serveToken(w, r, body)
+		case strings.HasPrefix(path, oauthPath):
+			o.serveOAuth(w, r, body)
 		default:
 			http.NotFound(w, r)
 		}

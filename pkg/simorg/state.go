@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,10 @@ type savedState struct {
 	Records   []savedRecord        `json:"records"`
 	Broken    []string             `json:"broken,omitempty"`
 	Artifacts []row                `json:"artifacts,omitempty"`
+
+	Grants map[string]grant     `json:"grants,omitempty"`
+	Staged map[string]*pair     `json:"staged,omitempty"`
+	Made   map[string]time.Time `json:"made,omitempty"`
 
 	Access      []row `json:"access,omitempty"`
 	Assignments []row `json:"assignments,omitempty"`
@@ -46,8 +51,8 @@ type savedValue struct {
 func (o *Org) Save(w io.Writer) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := savedState{Org: o.id, Kind: o.config.Kind, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts, Access: o.access, Assignments: o.assignments}
-	for _, typ := range eca.Types() {
+	s := savedState{Org: o.id, Kind: o.config.Kind, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts, Access: o.access, Assignments: o.assignments, Grants: o.grants, Staged: o.staged, Made: o.made}
+	for _, typ := range append(slices.Clone(eca.Types()), eca.Lookup(eca.OrgSettings)) {
 		for _, rec := range o.all(typ.Name) {
 			s.Records = append(s.Records, savedRecord{rec.typ, rec.fullName, rec.id, saveValues(rec.fields), rec.secret})
 		}
@@ -83,7 +88,15 @@ func (o *Org) Load(r io.Reader) error {
 	defer o.mu.Unlock()
 	o.id, o.token, o.sessions, o.serial, o.artifacts = s.Org, s.Token, s.Sessions, s.Serial, s.Artifacts
 	o.access, o.assignments = s.Access, s.Assignments
+	clear(o.grants)
+	maps.Copy(o.grants, s.Grants)
+	clear(o.staged)
+	maps.Copy(o.staged, s.Staged)
+	clear(o.made)
+	maps.Copy(o.made, s.Made)
+	settings := o.find(eca.OrgSettings, eca.OrgSettingsName)
 	clear(o.records)
+	o.store(settings) // which a state of before may lack
 	clear(o.broken)
 	for _, saved := range s.Records {
 		o.store(&record{typ: saved.Type, fullName: saved.FullName, id: saved.ID, fields: loadValues(saved.Fields), secret: saved.Secret})

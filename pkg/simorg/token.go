@@ -4,8 +4,11 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,57 +16,242 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-const tokenPath = "/services/oauth2/token"
+const (
+	oauthPath     = "/services/oauth2/"
+	tokenPath     = oauthPath + "token"
+	authorizePath = oauthPath + "authorize"
+)
 
 // tokenError is an error as the token endpoint answers it.
 type tokenError struct{ code, description string }
 
-func (o *Org) serveToken(w http.ResponseWriter, r *http.Request, body []byte) {
+var (
+	unknownClient   = &tokenError{"invalid_client_id", "client identifier invalid"}
+	wrongSecret     = &tokenError{"invalid_client", "invalid client credentials"}
+	notApproved     = &tokenError{"invalid_app_access", "user is not admin approved to access this app"}
+	inactiveUser    = &tokenError{"inactive_user", "user is inactive"}
+	wrongDomain     = &tokenError{"invalid_grant", "request not supported on this domain"}
+	notTheGrantType = &tokenError{"unsupported_grant_type", "grant type not supported"}
+)
+
+// grant is what an access token was given for.
+type grant struct {
+	User   int    `json:"user"`   // of the org's users
+	Client string `json:"client"` // the consumer key
+	Scope  string `json:"scope"`
+}
+
+// code is an authorization code that was not used yet.
+type code struct {
+	grant
+	redirect, challenge string
+}
+
+// serveOAuth answers the token endpoint and its neighbours.
+func (o *Org) serveOAuth(w http.ResponseWriter, r *http.Request, body []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	form, err := url.ParseQuery(string(body))
-	if err != nil || r.Method != http.MethodPost {
-		writeTokenError(w, &tokenError{"invalid_request", "must use HTTP POST"})
-		return
+	if err != nil {
+		form = url.Values{}
 	}
-	var failure *tokenError
-	switch grant := form.Get("grant_type"); grant {
-	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
-		failure = o.checkJWT(form.Get("assertion"))
-	case "client_credentials":
-		id, secret, ok := r.BasicAuth()
-		if !ok {
-			id, secret = form.Get("client_id"), form.Get("client_secret")
+	switch r.URL.Path {
+	case tokenPath:
+		answer, failure := o.issue(r, form)
+		if failure != nil {
+			writeTokenError(w, failure)
+			return
 		}
-		failure = o.checkClientCredentials(id, secret)
+		writeOAuth(w, http.StatusOK, answer)
+	case oauthPath + "revoke":
+		token := form.Get("token")
+		if !o.accepts(token) {
+			writeTokenError(w, &tokenError{"unsupported_token_type", "invalid token: " + token})
+			return
+		}
+		delete(o.sessions, token)
+		delete(o.grants, token)
+	case oauthPath + "introspect":
+		o.introspect(w, r, form)
+	case authorizePath:
+		o.authorize(w, r, form)
 	default:
-		failure = &tokenError{"unsupported_grant_type", "grant type not supported"}
+		http.NotFound(w, r)
 	}
-	if failure != nil {
-		writeTokenError(w, failure)
-		return
-	}
+}
+
+func writeOAuth(w http.ResponseWriter, status int, answer any) {
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	json.NewEncoder(w).Encode(map[string]string{
-		"access_token": o.newSession(), "instance_url": o.url, "token_type": "Bearer", "scope": "api",
-		"id": o.url + "/id/" + o.id + "/" + o.user(0)["id"].(string),
-	})
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(answer)
 }
 
 func writeTokenError(w http.ResponseWriter, e *tokenError) {
-	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	w.WriteHeader(http.StatusBadRequest)
-	json.NewEncoder(w).Encode(map[string]string{"error": e.code, "error_description": e.description})
+	writeOAuth(w, http.StatusBadRequest, map[string]string{"error": e.code, "error_description": e.description})
 }
 
-// checkJWT checks the assertion of the JWT bearer flow.
-func (o *Org) checkJWT(assertion string) *tokenError {
+// issue answers a request for a token.
+func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *tokenError) {
+	if r.Method != http.MethodPost {
+		return nil, notTheGrantType
+	}
+	if o.config.Locked {
+		return nil, &tokenError{"inactive_org", "org is locked, closed, or suspended"}
+	}
+	if o.config.IPRestricted {
+		return nil, &tokenError{"invalid_grant", "ip restricted"}
+	}
+	id, secret, basic := r.BasicAuth()
+	if basic {
+		id, _ = url.QueryUnescape(id)
+		secret, _ = url.QueryUnescape(secret)
+	} else {
+		id, secret = form.Get("client_id"), form.Get("client_secret")
+	}
+	var g grant
+	var failure *tokenError
+	more := make(map[string]string)
+	switch form.Get("grant_type") {
+	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
+		g, failure = o.byJWT(form.Get("assertion"))
+	case "client_credentials":
+		if mine, err := url.Parse(o.url); err != nil || o.url != "" && mine.Host != r.Host {
+			return nil, wrongDomain
+		}
+		if form.Has("scope") {
+			return nil, &tokenError{"invalid_request", "scope parameter not supported"}
+		}
+		g, failure = o.byClientCredentials(id, secret)
+		more["signature"] = base64.StdEncoding.EncodeToString([]byte(random(32)))
+		more["issued_at"] = fmt.Sprint(time.Now().UnixMilli())
+	case "authorization_code":
+		g, failure = o.byCode(id, secret, form)
+		if failure == nil && strings.Contains(g.Scope, "refresh_token") {
+			more["refresh_token"] = "5Aep" + random(40)
+		}
+	default:
+		failure = notTheGrantType
+	}
+	if failure != nil {
+		return nil, failure
+	}
+	token := o.newSession()
+	o.grants[token] = g
+	more["access_token"], more["token_type"], more["scope"], more["instance_url"] = token, "Bearer", g.Scope, o.url
+	more["id"] = "https://login.salesforce.com/id/" + o.id + "/" + fmt.Sprint(o.user(g.User)["id"])
+	return more, nil
+}
+
+// client finds the app that a consumer key belongs to, with the secret that goes with the key:
+// of the main pair, or of the one beside it, which logs in as well.
+func (o *Org) client(key string) (app, secret string, failure *tokenError) {
+	o.expireStaged()
+	for _, global := range o.all(eca.GlobalOAuthSettings) {
+		app, id := global.app(), o.consumerID(global.app())
+		staged := o.staged[id]
+		switch {
+		case global.text("consumerKey") == key:
+			secret = global.secret
+		case staged != nil && staged.Key == key:
+			secret = staged.Secret
+		default:
+			continue
+		}
+		if time.Since(o.made[strings.ToLower(app)]) < o.config.Propagation || !o.on(app) {
+			break // what the platform says of an app that is switched off is not known; this is assumed
+		}
+		return app, secret, nil
+	}
+	return "", "", unknownClient
+}
+
+// on reports whether the app and its OAuth plugin are on.
+func (o *Org) on(app string) bool {
+	plugins := o.of(eca.PluginPolicies, app)
+	return plugins == nil || plugins.isTrue("isEnabled") && plugins.isTrue("isOauthPluginEnabled")
+}
+
+// admit checks whether an app lets a user in.
+func (o *Org) admit(app string, user int) *tokenError {
+	policies, header := o.of(eca.OAuthPolicies, app), o.find(eca.Header, app)
+	if o.config.Users[user].Inactive {
+		return inactiveUser
+	}
+	if policies != nil && policies.text("permittedUsersPolicyType") == "AdminApprovedPreAuthorized" && !o.preAuthorised(header, policies, user) {
+		return notApproved
+	}
+	return nil
+}
+
+// preAuthorised reports whether a permission set of the user's grants the app.
+func (o *Org) preAuthorised(header, policies *record, user int) bool {
+	for i, name := range o.config.PermissionSets {
+		grants := slices.ContainsFunc(o.access, func(r row) bool { return r["parentid"] == permissionSetID(i) && r["setupentityid"] == header.id }) ||
+			slices.Contains(items(policies.text("commaSeparatedPermissionSet")), name)
+		has := slices.ContainsFunc(o.assignments, func(r row) bool {
+			return r["assigneeid"] == o.user(user)["id"] && r["permissionsetid"] == permissionSetID(i)
+		})
+		if grants && has {
+			return true
+		}
+	}
+	return false
+}
+
+// scopeNames are the strings that clients know scopes by, for those that differ from their name
+// in metadata in more than case.
+var scopeNames = map[string]string{
+	"RefreshToken": "refresh_token", "OpenID": "openid", "CustomApplications": "visualforce", "Basic": "id", "OfflineAccess": "offline_access",
+	"CustomPermissions": "custom_permissions", "Chatter": "chatter_api", "MCP": "mcp_api", "SFApiPlatform": "sfap_api",
+}
+
+// scopes returns the scopes of an app as clients write them, without some.
+func (o *Org) scopes(app string, without ...string) string {
+	var names []string
+	if settings := o.of(eca.OAuthSettings, app); settings != nil {
+		for _, name := range items(settings.text("commaSeparatedOauthScopes")) {
+			if !slices.Contains(without, name) {
+				written := scopeNames[name]
+				if written == "" {
+					written = strings.ToLower(name)
+				}
+				names = append(names, written)
+			}
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+// byClientCredentials checks what the client credentials flow needs: key and secret, the flow on
+// in the global settings and in the OAuth policies, and a run-as user there who is let in.
+func (o *Org) byClientCredentials(key, secret string) (g grant, failure *tokenError) {
+	app, want, failure := o.client(key)
+	if failure != nil {
+		return g, failure
+	}
+	if want != secret {
+		return g, wrongSecret
+	}
+	global, policies := o.of(eca.GlobalOAuthSettings, app), o.of(eca.OAuthPolicies, app)
+	if !global.isTrue("isClientCredentialsFlowEnabled") || policies == nil || !policies.isTrue("isClientCredentialsFlowEnabled") {
+		return g, &tokenError{"invalid_grant", "client credentials flow not enabled"}
+	}
+	user := o.userIndex(policies.text("clientCredentialsFlowUser"))
+	if user < 0 {
+		return g, &tokenError{"invalid_grant", "no client credentials user enabled"}
+	}
+	return grant{user, key, o.scopes(app, "Full", "Web", "RefreshToken", "OfflineAccess")}, o.admit(app, user)
+}
+
+// byJWT checks the assertion of the JWT bearer flow.
+func (o *Org) byJWT(assertion string) (g grant, failure *tokenError) {
 	invalid := &tokenError{"invalid_grant", "invalid assertion"}
 	parts := strings.Split(assertion, ".")
 	if len(parts) != 3 {
-		return invalid
+		return g, invalid
 	}
 	payload, err1 := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
 	signature, err2 := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[2], "="))
@@ -74,52 +262,161 @@ func (o *Org) checkJWT(assertion string) *tokenError {
 		Expires  int64  `json:"exp"`
 	}
 	if err1 != nil || err2 != nil || json.Unmarshal(payload, &claims) != nil {
-		return invalid
+		return g, invalid
 	}
 	key := o.config.JWTClients[claims.Issuer]
+	app := ""
 	if key == nil {
-		return &tokenError{"invalid_client_id", "client identifier invalid"}
+		if app, _, failure = o.client(claims.Issuer); failure != nil {
+			return g, failure
+		}
+		if key = publicKey(o.of(eca.GlobalOAuthSettings, app).text("certificate")); key == nil {
+			return g, invalid
+		}
 	}
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
 	if rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) != nil {
-		return invalid
+		return g, invalid
 	}
 	login := "https://login.salesforce.com"
 	if o.config.Kind != Production {
 		login = "https://test.salesforce.com"
 	}
 	if !slices.Contains([]string{o.url, login}, strings.TrimSuffix(claims.Audience, "/")) {
-		return &tokenError{"invalid_grant", "audience is invalid"}
+		return g, &tokenError{"invalid_grant", "audience is invalid"}
 	}
 	if time.Now().After(time.Unix(claims.Expires, 0)) {
-		return &tokenError{"invalid_grant", "expired assertion"} // assumed wording
+		return g, &tokenError{"invalid_grant", "expired assertion"} // assumed wording
 	}
-	// This org has sessions of its administrator only.
-	if claims.Subject != o.config.Username {
-		return &tokenError{"invalid_grant", "user hasn't approved this consumer"}
+	unapproved := &tokenError{"invalid_grant", "user hasn't approved this consumer"}
+	if app == "" {
+		// Connected apps have sessions of the administrator only.
+		if claims.Subject != o.config.Username {
+			return g, unapproved
+		}
+		return grant{0, claims.Issuer, "api"}, nil
 	}
-	return nil
+	user := o.userIndex(claims.Subject)
+	if user < 0 {
+		return g, unapproved
+	}
+	policies := o.of(eca.OAuthPolicies, app)
+	if policies == nil || policies.text("permittedUsersPolicyType") != "AdminApprovedPreAuthorized" {
+		return g, unapproved // nobody logs in to this org in a browser and approves
+	}
+	if !strings.Contains(o.scopes(app), "refresh_token") && !strings.Contains(o.scopes(app), "offline_access") {
+		return g, &tokenError{"invalid_request", "refresh_token scope is required and the connected app should be installed and preauthorized"}
+	}
+	return grant{user, claims.Issuer, o.scopes(app, "RefreshToken", "OfflineAccess")}, o.admit(app, user)
 }
 
-// checkClientCredentials checks what the client credentials flow needs: the
-// consumer's key and secret, the flow on in the global settings and in the OAuth
-// policies, and a run-as user there.
-func (o *Org) checkClientCredentials(id, secret string) *tokenError {
-	for _, global := range o.all(eca.GlobalOAuthSettings) {
-		if global.text("consumerKey") != id {
-			continue
-		}
-		if global.secret != secret {
-			return &tokenError{"invalid_client", "invalid client credentials"}
-		}
-		policies := o.of(eca.OAuthPolicies, global.app())
-		if !global.isTrue("isClientCredentialsFlowEnabled") || policies == nil || !policies.isTrue("isClientCredentialsFlowEnabled") {
-			return &tokenError{"invalid_grant", "request not supported on this domain"} // assumed wording
-		}
-		if policies.text("clientCredentialsFlowUser") == "" {
-			return &tokenError{"invalid_grant", "no client credentials user enabled"}
-		}
+// publicKey returns the RSA key of a certificate in any form, or nil.
+func publicKey(text string) *rsa.PublicKey {
+	certificate, err := x509.ParseCertificate(metadata.CertificateDER(text))
+	if err != nil {
 		return nil
 	}
-	return &tokenError{"invalid_client_id", "client identifier invalid"}
+	key, _ := certificate.PublicKey.(*rsa.PublicKey)
+	return key
+}
+
+// introspect tells a client about a token of its own. That tokens of others count as inactive
+// is assumed.
+func (o *Org) introspect(w http.ResponseWriter, r *http.Request, form url.Values) {
+	id, secret, basic := r.BasicAuth()
+	if !basic {
+		id, secret = form.Get("client_id"), form.Get("client_secret")
+	}
+	app, want, failure := o.client(id)
+	if failure == nil && want != secret {
+		failure = wrongSecret
+	}
+	if failure != nil {
+		writeTokenError(w, failure)
+		return
+	}
+	g, known := o.grants[form.Get("token")]
+	owner, _, _ := o.client(g.Client)
+	if !known || !o.accepts(form.Get("token")) || owner != app {
+		writeOAuth(w, http.StatusOK, map[string]any{"active": false})
+		return
+	}
+	writeOAuth(w, http.StatusOK, map[string]any{"active": true, "client_id": g.Client, "scope": g.Scope, "username": o.config.Users[g.User].Username, "token_type": "access_token"})
+}
+
+// authorize serves the page on which somebody logs in and lets an app in. This org has no
+// passwords: whoever posts the page is the user that it names.
+func (o *Org) authorize(w http.ResponseWriter, r *http.Request, form url.Values) {
+	q := r.URL.Query()
+	app, _, failure := o.client(q.Get("client_id"))
+	if failure != nil {
+		writeTokenError(w, failure)
+		return
+	}
+	global := o.of(eca.GlobalOAuthSettings, app)
+	redirect := q.Get("redirect_uri")
+	if !slices.Contains(strings.Split(global.text("callbackUrl"), "\n"), redirect) {
+		writeTokenError(w, &tokenError{"redirect_uri_mismatch", "redirect_uri must match configuration"})
+		return
+	}
+	back := func(values url.Values) {
+		to, err := url.Parse(redirect)
+		if err != nil {
+			writeTokenError(w, &tokenError{"redirect_uri_mismatch", "redirect_uri must match configuration"})
+			return
+		}
+		values.Set("state", q.Get("state"))
+		to.RawQuery = values.Encode()
+		http.Redirect(w, r, to.String(), http.StatusFound)
+	}
+	if q.Get("response_type") != "code" {
+		back(url.Values{"error": {"unsupported_response_type"}, "error_description": {"response type not supported"}})
+		return
+	}
+	if global.isTrue("isPkceRequired") && (q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256") {
+		back(url.Values{"error": {"invalid_request"}, "error_description": {"missing required code challenge"}})
+		return
+	}
+	if r.Method == http.MethodGet {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, `<!doctype html><title>Simulated org</title><form method="post"><p>%s asks for access.</p><label>User <input name="username" value="%s"></label> <button>Allow</button></form>`,
+			html.EscapeString(app), html.EscapeString(o.config.Username))
+		return
+	}
+	user := o.userIndex(form.Get("username"))
+	if user < 0 {
+		http.Error(w, "there is no such user", http.StatusForbidden)
+		return
+	}
+	if refused := o.admit(app, user); refused != nil {
+		back(url.Values{"error": {"OAUTH_APP_ACCESS_DENIED"}, "error_description": {refused.description}})
+		return
+	}
+	id := "aPrx" + random(24)
+	o.codes[id] = code{grant{user, q.Get("client_id"), o.scopes(app)}, redirect, q.Get("code_challenge")}
+	back(url.Values{"code": {id}})
+}
+
+// byCode checks what an authorization code is exchanged with.
+func (o *Org) byCode(id, secret string, form url.Values) (g grant, failure *tokenError) {
+	app, want, failure := o.client(id)
+	if failure != nil {
+		return g, failure
+	}
+	if secret != want && (secret != "" || !o.of(eca.GlobalOAuthSettings, app).isTrue("isConsumerSecretOptional")) {
+		return g, wrongSecret
+	}
+	c, known := o.codes[form.Get("code")]
+	delete(o.codes, form.Get("code"))
+	if !known || c.Client != id {
+		return g, &tokenError{"invalid_grant", "invalid authorization code"}
+	}
+	if c.redirect != form.Get("redirect_uri") {
+		return g, &tokenError{"redirect_uri_mismatch", "redirect_uri must match configuration"}
+	}
+	sum := sha256.Sum256([]byte(form.Get("code_verifier")))
+	if c.challenge != "" && base64.RawURLEncoding.EncodeToString(sum[:]) != c.challenge {
+		return g, &tokenError{"invalid_grant", "invalid code verifier"}
+	}
+	return c.grant, nil
 }

@@ -2,6 +2,7 @@
 package words
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
@@ -59,4 +60,17 @@ func Similar(name string, known []string) string {
 		return longer[0]
 	}
 	return best
+}
+
+// accessToken is what an access token looks like.
+var accessToken = regexp.MustCompile(`00D\w+!\S+`)
+
+// Foreign makes a message that somebody else wrote fit to be passed on: on one
+// line, of bearable length, and without tokens.
+func Foreign(message string) string {
+	message = accessToken.ReplaceAllString(strings.Join(strings.Fields(message), " "), "(token)")
+	if len(message) > 300 {
+		message = strings.ToValidUTF8(message[:300], "") + "…"
+	}
+	return message
 }

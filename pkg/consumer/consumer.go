@@ -1,0 +1,329 @@
+// Package consumer works on the OAuth consumers of External Client Apps: it finds an app's
+// consumer, reads its key and secret, proves that a login works, and rotates the pair.
+//
+//	client := &consumer.Client{Conn: conn}
+//	found, err := client.Find(ctx, "MyApp")
+//	pair, err := client.Credentials(ctx, found)
+//	proof, err := consumer.ClientCredentials(conn.InstanceURL, pair).Verify(ctx, httpClient)
+//
+// The platform serves consumers over REST from API version 60.0 on, and pairs that are staged
+// beside the main one from 65.0 on. Salesforce's documentation of the resources
+// /apps/oauth/credentials, and reports from live orgs, are the source of what is here.
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// Client works on the consumers of one org. It holds no state and may be used by several
+// goroutines.
+type Client struct{ Conn *salesforce.Conn }
+
+// Pair is a consumer's key and secret.
+type Pair struct {
+	Key    string
+	Secret salesforce.Secret
+}
+
+// Consumer is the consumer of an app on one org.
+type Consumer struct {
+	App   string    // the app's name
+	AppID string    // 0xI…
+	ID    string    // 888…
+	Key   string    // "" where the org does not let itself be asked for it, see Find
+	Made  time.Time // when the app's OAuth settings were made, zero where the org does not tell
+}
+
+// minVersion and minStaged are the API versions that have the resources.
+const (
+	minVersion apiversion.Version = 60
+	minStaged  apiversion.Version = 65
+)
+
+// MaxPropagation is how long the token endpoint may not know a new consumer. Salesforce's
+// documentation says two to ten minutes, others saw up to thirty.
+const MaxPropagation = 30 * time.Minute
+
+// Young reports whether the consumer is so new that the token endpoint may not know it yet.
+func (c *Consumer) Young(now time.Time) bool {
+	return !c.Made.IsZero() && now.Sub(c.Made) < MaxPropagation
+}
+
+// NotFoundError says that an org has no such app, or no consumer of it.
+type NotFoundError struct {
+	App     string
+	Similar []string // names of other apps of the org, where the app is not there
+	IsThere bool     // the app is there, and has no consumer
+}
+
+func (e *NotFoundError) Error() string {
+	if e.IsThere {
+		return fmt.Sprintf("the app %s has no OAuth consumer on this org", e.App)
+	}
+	return fmt.Sprintf("there is no External Client App %s on this org", e.App)
+}
+
+// SeveralError says that an app has several consumers, so that none can be chosen.
+type SeveralError struct {
+	App string
+	IDs []string
+}
+
+func (e *SeveralError) Error() string {
+	return fmt.Sprintf("the app %s has %d consumers on this org (%s), and which one is meant cannot be told", e.App, len(e.IDs), strings.Join(e.IDs, ", "))
+}
+
+// AccessError says that an org does not let a session read consumers.
+type AccessError struct {
+	// Setting says that it is the org's setting that is off; otherwise the user lacks a
+	// permission.
+	Setting bool
+	Err     error // what the org answered
+}
+
+func (e *AccessError) Error() string {
+	if e.Setting {
+		return "this org does not let its REST API read consumer secrets"
+	}
+	return "the user of this session may not read consumer secrets"
+}
+
+// Unwrap returns what the org answered.
+func (e *AccessError) Unwrap() error { return e.Err }
+
+// NoSecretError says that the org answered with the key and without the secret.
+type NoSecretError struct{ App string }
+
+func (e *NoSecretError) Error() string {
+	return fmt.Sprintf("the org shows the key of %s and not yet its secret", e.App)
+}
+
+// accessError tells refusals of the right from others, by their code: the status of
+// INSUFFICIENT_ACCESS is not sure.
+func accessError(err error) error {
+	if refused, ok := errors.AsType[*salesforce.Error](err); ok {
+		switch {
+		case refused.Code == "FUNCTIONALITY_NOT_ENABLED":
+			return &AccessError{Setting: true, Err: err}
+		case strings.HasPrefix(refused.Code, "INSUFFICIENT_ACCESS"):
+			return &AccessError{Err: err}
+		}
+	}
+	return err
+}
+
+func (c *Client) rest() *restapi.Client { return &restapi.Client{Conn: c.Conn} }
+
+// get reads one of the resources.
+func (c *Client) get(ctx context.Context, path string, out any) error {
+	return accessError(c.rest().Do(ctx, http.MethodGet, path, nil, out))
+}
+
+// path is the resource of a consumer.
+func (c *Consumer) path() string {
+	return "apps/oauth/credentials/" + url.PathEscape(c.AppID) + "/" + url.PathEscape(c.ID)
+}
+
+// Find finds the consumer of an app by the app's name, in two rounds of requests. An error is a
+// *NotFoundError, a *SeveralError or an *AccessError where the org answers.
+func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
+	found, err := c.findApp(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	var list struct {
+		Consumers []struct{ ID, Key string }
+	}
+	if err := c.get(ctx, "apps/oauth/credentials/"+url.PathEscape(found.AppID), &list); err != nil {
+		return nil, err
+	}
+	switch len(list.Consumers) {
+	case 0:
+		return nil, &NotFoundError{App: found.App, IsThere: true}
+	case 1:
+		found.ID, found.Key = list.Consumers[0].ID, list.Consumers[0].Key
+		return found, nil
+	}
+	several := &SeveralError{App: found.App}
+	for _, one := range list.Consumers {
+		several.IDs = append(several.IDs, one.ID)
+	}
+	return nil, several
+}
+
+// findApp finds an app, and when its OAuth settings were made.
+func (c *Client) findApp(ctx context.Context, app string) (*Consumer, error) {
+	if v := c.Conn.APIVersion(); v < minVersion {
+		return nil, fmt.Errorf("consumers can be read from API version %s on, not with %s", minVersion, v)
+	}
+	type named struct {
+		ID            string `json:"Id"`
+		DeveloperName string
+	}
+	var apps []named
+	made := make(map[string]time.Time) // by the first 15 characters of the app's ID
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		apps, err = restapi.Query[named](groupCtx, c.rest(), "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE NamespacePrefix = null")
+		return err
+	})
+	group.Go(func() error {
+		type settings struct {
+			ExternalClientApplicationID string `json:"ExternalClientApplicationId"`
+			CreatedDate                 string
+		}
+		// That the object has CreatedDate, as all others have, is assumed. An org that does not
+		// answer says nothing of the age.
+		all, err := restapi.Query[settings](groupCtx, c.rest(), "SELECT ExternalClientApplicationId, CreatedDate FROM ExtlClntAppOauthSettings")
+		for _, one := range all {
+			if at, err := time.Parse("2006-01-02T15:04:05.000-0700", one.CreatedDate); err == nil && len(one.ExternalClientApplicationID) >= 15 {
+				made[one.ExternalClientApplicationID[:15]] = at
+			}
+		}
+		if salesforce.IsSessionExpired(err) {
+			return err
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	missing := &NotFoundError{App: app}
+	for _, one := range apps {
+		if strings.EqualFold(one.DeveloperName, app) && len(one.ID) >= 15 {
+			return &Consumer{App: one.DeveloperName, AppID: one.ID, Made: made[one.ID[:15]]}, nil
+		}
+		missing.Similar = append(missing.Similar, one.DeveloperName)
+	}
+	return nil, missing
+}
+
+// Key returns the key of an app's consumer without its secret, from the metadata of the app,
+// which every org shows. It needs no setting of the org.
+func (c *Client) Key(ctx context.Context, app string) (string, error) {
+	client := &mdapi.Client{Conn: c.Conn}
+	listed, err := client.List(ctx, eca.GlobalOAuthSettings)
+	if err != nil {
+		return "", err
+	}
+	names := eca.UsualNames(app, eca.GlobalOAuthSettings)
+	for _, p := range listed {
+		names = append(names, p.FullName)
+	}
+	components, err := client.Read(ctx, eca.GlobalOAuthSettings, unique(names)...)
+	if err != nil {
+		return "", err
+	}
+	for _, component := range components {
+		if key := component.Text("consumerKey"); strings.EqualFold(eca.App(component), app) && key != "" {
+			return key, nil
+		}
+	}
+	return "", &NotFoundError{App: app, IsThere: true}
+}
+
+func unique(names []string) (kept []string) {
+	seen := make(map[string]bool)
+	for _, name := range names {
+		if folded := strings.ToLower(name); !seen[folded] {
+			seen[folded] = true
+			kept = append(kept, name)
+		}
+	}
+	return kept
+}
+
+// Credentials reads the key and the secret of a consumer. Where the org's setting was switched
+// on only just now, the secret is missing at first: it is asked for again for a while, and then
+// the error is a *NoSecretError.
+func (c *Client) Credentials(ctx context.Context, of *Consumer) (Pair, error) {
+	for attempt := 0; ; attempt++ {
+		var answer struct {
+			Key    string
+			Secret salesforce.Secret
+		}
+		if err := c.get(ctx, of.path()+"?part=KeyAndSecret", &answer); err != nil {
+			return Pair{}, err
+		}
+		if !answer.Secret.IsZero() && answer.Key != "" {
+			return Pair(answer), nil
+		}
+		if attempt == len(secretWaits) {
+			return Pair{}, &NoSecretError{of.App}
+		}
+		if err := sleep(ctx, secretWaits[attempt]); err != nil {
+			return Pair{}, err
+		}
+	}
+}
+
+// secretWaits are the waits before a secret that is not there yet is asked for again.
+var secretWaits = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// accessField is the field of the org's settings that lets REST read consumer secrets.
+const accessField = "enableClientSecretInRestApiAccess"
+
+// Access reports whether the org lets its REST API read consumer secrets.
+func (c *Client) Access(ctx context.Context) (bool, error) {
+	settings, err := c.settings(ctx)
+	return err == nil && eca.Bool(settings, accessField), err
+}
+
+func (c *Client) settings(ctx context.Context) (*metadata.Component, error) {
+	found, err := (&mdapi.Client{Conn: c.Conn}).Read(ctx, eca.OrgSettings, eca.OrgSettingsName)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, errors.New("the org does not show its settings of External Client Apps")
+	}
+	return found[0], nil
+}
+
+// SetAccess lets the org's REST API read consumer secrets, or no longer. Other settings stay as
+// they are.
+func (c *Client) SetAccess(ctx context.Context, on bool) error {
+	settings, err := c.settings(ctx)
+	if err != nil {
+		return err
+	}
+	wanted := make(metadata.Fields)
+	wanted.Set(accessField, fmt.Sprint(on))
+	changed, _ := eca.Lookup(eca.OrgSettings).Overlay(settings, wanted)
+	results, err := (&mdapi.Client{Conn: c.Conn}).Update(ctx, []*metadata.Component{changed})
+	if err != nil {
+		return err
+	}
+	for _, r := range results {
+		if !r.Success {
+			return r.Errors[0]
+		}
+	}
+	return nil
+}

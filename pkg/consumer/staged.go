@@ -1,0 +1,113 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// State is what a pair beside the main one is.
+type State string
+
+// The states, as the platform calls them.
+const (
+	Active  State = "Active"  // staged: it logs in, and can become the main pair
+	Rotated State = "Rotated" // was the main pair: it logs in until it expires
+	Expired State = "Expired" // logs in no more
+)
+
+// Staged is the pair beside a consumer's main one. There is one at most.
+type Staged struct {
+	Pair
+	ID      string
+	State   State
+	Created time.Time // zero where the org does not tell
+	Expires time.Time
+}
+
+// stagedAnswer is a pair as the platform answers it: in a list, or at the top.
+type stagedAnswer struct {
+	stagedPair
+	StagedCredentials []stagedPair
+}
+
+type stagedPair struct {
+	ID, Key, State string
+	Secret         salesforce.Secret
+	CreatedDate    string
+	ExpirationDate string
+}
+
+func (a *stagedAnswer) staged() *Staged {
+	p := a.stagedPair
+	if len(a.StagedCredentials) > 0 {
+		p = a.StagedCredentials[0]
+	}
+	if p.ID == "" {
+		return nil
+	}
+	return &Staged{Pair: Pair{p.Key, p.Secret}, ID: p.ID, State: State(p.State), Created: date(p.CreatedDate), Expires: date(p.ExpirationDate)}
+}
+
+// date reads a date in one of the forms that the platform writes.
+func date(text string) time.Time {
+	for _, layout := range []string{"2006-01-02T15:04:05.000-0700", time.RFC3339} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// Staged returns the pair beside a consumer's main one, nil where there is none. Orgs answer that
+// with an empty list or with NOT_FOUND; both are understood.
+func (c *Client) Staged(ctx context.Context, of *Consumer) (*Staged, error) {
+	if v := c.Conn.APIVersion(); v < minStaged {
+		return nil, fmt.Errorf("pairs can be staged from API version %s on, not with %s", minStaged, v)
+	}
+	var answer stagedAnswer
+	err := c.get(ctx, of.path()+"/staged", &answer)
+	if refused, ok := errors.AsType[*salesforce.Error](err); ok && refused.Code == "NOT_FOUND" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return answer.staged(), nil
+}
+
+// Stage makes a pair beside the main one. Whether an org that has one already refuses that or
+// replaces it is not known, so look before; a *salesforce.Error that is uncertain leaves open
+// whether there is one now.
+func (c *Client) Stage(ctx context.Context, of *Consumer) (*Staged, error) {
+	var answer stagedAnswer
+	// The call hangs without a body.
+	if err := accessError(c.rest().Do(ctx, http.MethodPost, of.path()+"/staged", struct{}{}, &answer)); err != nil {
+		return nil, err
+	}
+	staged := answer.staged()
+	if staged == nil || staged.Key == "" || staged.Secret.IsZero() {
+		return nil, errors.New("the org answered the staging of a pair without the pair")
+	}
+	return staged, nil
+}
+
+// Rotate makes a staged pair the main one. The main one so far becomes the pair beside it, and
+// logs in for 30 days more.
+func (c *Client) Rotate(ctx context.Context, of *Consumer, staged *Staged) error {
+	command := struct {
+		Command string `json:"command"`
+	}{"rotate"}
+	return accessError(c.rest().Do(ctx, http.MethodPatch, of.path()+"/staged/"+url.PathEscape(staged.ID), command, nil))
+}
+
+// Discard deletes the pair beside the main one: one that is staged is forgotten, one that was the
+// main pair logs in no more.
+func (c *Client) Discard(ctx context.Context, of *Consumer, staged *Staged) error {
+	return accessError(c.rest().Do(ctx, http.MethodDelete, of.path()+"/staged/"+url.PathEscape(staged.ID), nil, nil))
+}

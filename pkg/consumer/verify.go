@@ -1,0 +1,190 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+	"golang.org/x/oauth2/jwt"
+
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// Login is a way to log in to an org by a consumer.
+type Login struct {
+	BaseURL string // the org's My Domain: client credentials work on no other host
+	Flow    string // for people, like "client credentials"
+
+	// token asks for a token. The context carries the HTTP client.
+	token func(ctx context.Context) (*oauth2.Token, error)
+}
+
+func tokenURL(base string) string { return strings.TrimSuffix(base, "/") + "/services/oauth2/token" }
+
+// ClientCredentials returns the login by the client credentials flow.
+func ClientCredentials(baseURL string, pair Pair) *Login {
+	return &Login{BaseURL: baseURL, Flow: "client credentials", token: func(ctx context.Context) (*oauth2.Token, error) {
+		// No scope: the platform refuses the parameter.
+		config := &clientcredentials.Config{ClientID: pair.Key, ClientSecret: pair.Secret.Reveal(), TokenURL: tokenURL(baseURL), AuthStyle: oauth2.AuthStyleInParams}
+		return config.Token(ctx)
+	}}
+}
+
+// jwtLifetime is how long an assertion is good for, the most that the platform accepts.
+const jwtLifetime = 3 * time.Minute
+
+// JWT returns the login by the JWT bearer flow: as a user, with the private key that belongs to
+// the certificate of the app. key is in PEM, PKCS#1 or PKCS#8. The assertion goes to My Domain,
+// which External Client Apps need, and names it as audience.
+func JWT(baseURL, consumerKey string, key salesforce.Secret, username string) *Login {
+	return &Login{BaseURL: baseURL, Flow: "JWT bearer", token: func(ctx context.Context) (*oauth2.Token, error) {
+		config := &jwt.Config{
+			Email: consumerKey, Subject: username, PrivateKey: []byte(key.Reveal()),
+			Audience: strings.TrimSuffix(baseURL, "/"), TokenURL: tokenURL(baseURL), Expires: jwtLifetime,
+		}
+		return config.TokenSource(ctx).Token()
+	}}
+}
+
+// Code returns the login with an authorization code that the app was given on a redirect URL.
+// pair's secret is "" for a public client.
+func Code(baseURL string, pair Pair, redirectURL, code, verifier string) *Login {
+	return &Login{BaseURL: baseURL, Flow: "authorization code", token: func(ctx context.Context) (*oauth2.Token, error) {
+		return codeConfig(baseURL, pair, redirectURL).Exchange(ctx, code, oauth2.VerifierOption(verifier))
+	}}
+}
+
+func codeConfig(baseURL string, pair Pair, redirectURL string) *oauth2.Config {
+	base := strings.TrimSuffix(baseURL, "/")
+	return &oauth2.Config{
+		ClientID: pair.Key, ClientSecret: pair.Secret.Reveal(), RedirectURL: redirectURL,
+		Endpoint: oauth2.Endpoint{AuthURL: base + "/services/oauth2/authorize", TokenURL: tokenURL(base), AuthStyle: oauth2.AuthStyleInParams},
+	}
+}
+
+// AuthorizeURL returns the page on which a user lets the app in, by the authorization code flow
+// with PKCE. state and verifier are random texts of the caller's, see oauth2.GenerateVerifier.
+func AuthorizeURL(baseURL, consumerKey, redirectURL, state, verifier string) string {
+	return codeConfig(baseURL, Pair{Key: consumerKey}, redirectURL).AuthCodeURL(state, oauth2.S256ChallengeOption(verifier))
+}
+
+// Proof is what a login that worked has shown. It holds no token.
+type Proof struct {
+	Flow     string   `json:"flow"`
+	Username string   `json:"username"` // whom the token was for
+	UserID   string   `json:"userId"`
+	OrgID    string   `json:"orgId"`
+	Scopes   []string `json:"scopes"`
+	// Revoked says that the token was ended again. Where that failed, RevokeError says why.
+	Revoked     bool   `json:"revoked"`
+	RevokeError string `json:"revokeError,omitempty"`
+}
+
+// Verify logs in, asks the org whom the token is for, and revokes the token whatever happens,
+// in three requests. client is nil for a sane one; redirects are never followed. Where the token
+// endpoint refuses, the error is a *salesforce.TokenRefusal: see Explain.
+func (l *Login) Verify(ctx context.Context, client *http.Client) (*Proof, error) {
+	if _, err := salesforce.ParseInstance(l.BaseURL); err != nil {
+		return nil, err
+	}
+	if client == nil {
+		client = &http.Client{Transport: salesforce.NewTransport(), Timeout: salesforce.DefaultTimeout}
+	}
+	client = salesforce.WithoutRedirects(client)
+	granted, err := l.token(context.WithValue(ctx, oauth2.HTTPClient, client))
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, salesforce.TokenError(l.BaseURL, err)
+	}
+	token := salesforce.NewSecret(granted.AccessToken)
+	if token.IsZero() {
+		return nil, errors.New("the token endpoint answered without a token")
+	}
+	proof := &Proof{Flow: l.Flow}
+	if scope, ok := granted.Extra("scope").(string); ok {
+		proof.Scopes = strings.Fields(scope)
+	}
+	conn := &salesforce.Conn{
+		InstanceURL: l.BaseURL, Version: apiversion.Latest, HTTPClient: client,
+		Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token.Reveal()}),
+	}
+	info, err := (&restapi.Client{Conn: conn}).UserInfo(ctx)
+	proof.Username, proof.UserID, proof.OrgID = info.Username, info.UserID, info.OrgID
+	if revokeErr := l.revoke(ctx, client, token); revokeErr != nil {
+		proof.RevokeError = revokeErr.Error()
+	} else {
+		proof.Revoked = true
+	}
+	return proof, err
+}
+
+// revokeTime is how long a token is still revoked for when its run was interrupted.
+const revokeTime = 10 * time.Second
+
+// revoke ends a token, also where the run was interrupted. An error repeats nothing of the
+// answer, which holds the token.
+func (l *Login) revoke(ctx context.Context, client *http.Client, token salesforce.Secret) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTime)
+	defer cancel()
+	body := url.Values{"token": {token.Reveal()}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(l.BaseURL, "/")+"/services/oauth2/revoke", strings.NewReader(body))
+	if err != nil {
+		return errors.New("the request cannot be made")
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := client.Do(req)
+	if err != nil {
+		return errors.New("the org did not answer")
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return &salesforce.StatusError{Host: req.URL.Host, Status: resp.StatusCode, What: "not a confirmation that the token is revoked"}
+	}
+	return nil
+}
+
+// IsNotYetKnown reports whether an org refused a login in a way in which it refuses a consumer
+// that it does not know yet, see MaxPropagation.
+func IsNotYetKnown(err error) bool {
+	refused, ok := errors.AsType[*salesforce.TokenRefusal](err)
+	return ok && (refused.Code == "invalid_client_id" || strings.EqualFold(refused.Description, unapproved))
+}
+
+// OwnSession reports whether a token of the session was given to this consumer. Whoever rotates
+// the pair would cut off the branch that he sits on.
+func OwnSession(ctx context.Context, client *http.Client, baseURL string, pair Pair, session salesforce.Secret) (bool, error) {
+	if client == nil {
+		client = &http.Client{Transport: salesforce.NewTransport(), Timeout: salesforce.DefaultTimeout}
+	}
+	body := url.Values{"token": {session.Reveal()}, "token_type_hint": {"access_token"}, "client_id": {pair.Key}, "client_secret": {pair.Secret.Reveal()}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(baseURL, "/")+"/services/oauth2/introspect", strings.NewReader(body))
+	if err != nil {
+		return false, errors.New("the request cannot be made")
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := salesforce.WithoutRedirects(client).Do(req)
+	if err != nil {
+		return false, salesforce.TokenError(baseURL, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return false, nil // the org does not tell; that the session is another one is the rule
+	}
+	var answer struct {
+		Active   bool   `json:"active"`
+		ClientID string `json:"client_id"`
+	}
+	if err := decodeBounded(resp.Body, &answer); err != nil {
+		return false, nil
+	}
+	return answer.Active && answer.ClientID == pair.Key, nil
+}
