@@ -32,11 +32,11 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/ecakit/ecakit/internal/wsdltest"
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/wsdltest"
 )
 
 const ns = `xmlns="http://soap.sforce.com/2006/04/metadata"`

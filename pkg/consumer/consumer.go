@@ -45,7 +45,6 @@ type Consumer struct {
 	App   string    // the app's name
 	AppID string    // 0xI…
 	ID    string    // 888…
-	Key   string    // "" where the org does not let itself be asked for it, see Find
 	Made  time.Time // when the app's OAuth settings were made, zero where the org does not tell
 }
 
@@ -139,35 +138,10 @@ func (c *Consumer) path() string {
 	return "apps/oauth/credentials/" + url.PathEscape(c.AppID) + "/" + url.PathEscape(c.ID)
 }
 
-// Find finds the consumer of an app by the app's name, in two rounds of requests. An error is a
-// *NotFoundError, a *SeveralError or an *AccessError where the org answers.
+// Find finds the consumer of an app by the app's name. It is one round of requests, or two where
+// the org does not tell the link of the app's OAuth settings, which names the consumer. An error
+// is a *NotFoundError, a *SeveralError or an *AccessError where the org answers.
 func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
-	found, err := c.findApp(ctx, app)
-	if err != nil {
-		return nil, err
-	}
-	var list struct {
-		Consumers []struct{ ID, Key string }
-	}
-	if err := c.get(ctx, "apps/oauth/credentials/"+url.PathEscape(found.AppID), &list); err != nil {
-		return nil, err
-	}
-	switch len(list.Consumers) {
-	case 0:
-		return nil, &NotFoundError{App: found.App, IsThere: true}
-	case 1:
-		found.ID, found.Key = list.Consumers[0].ID, list.Consumers[0].Key
-		return found, nil
-	}
-	several := &SeveralError{App: found.App}
-	for _, one := range list.Consumers {
-		several.IDs = append(several.IDs, one.ID)
-	}
-	return nil, several
-}
-
-// findApp finds an app, and when its OAuth settings were made.
-func (c *Client) findApp(ctx context.Context, app string) (*Consumer, error) {
 	if v := c.Conn.APIVersion(); v < minVersion {
 		return nil, fmt.Errorf("consumers can be read from API version %s on, not with %s", minVersion, v)
 	}
@@ -175,25 +149,23 @@ func (c *Client) findApp(ctx context.Context, app string) (*Consumer, error) {
 		ID            string `json:"Id"`
 		DeveloperName string
 	}
+	type settings struct {
+		ExternalClientApplicationID string `json:"ExternalClientApplicationId"`
+		OauthLink, CreatedDate      string
+	}
 	var apps []named
-	made := make(map[string]time.Time) // by the first 15 characters of the app's ID
+	var links []settings
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		apps, err = restapi.Query[named](groupCtx, c.rest(), "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE NamespacePrefix = null")
 		return err
 	})
-	group.Go(func() error {
-		type settings struct {
-			ExternalClientApplicationID string `json:"ExternalClientApplicationId"`
-			CreatedDate                 string
-		}
+	group.Go(func() (err error) {
 		// That the object has CreatedDate, as all others have, is assumed. An org that does not
-		// answer says nothing of the age.
-		all, err := restapi.Query[settings](groupCtx, c.rest(), "SELECT ExternalClientApplicationId, CreatedDate FROM ExtlClntAppOauthSettings")
-		for _, one := range all {
-			if at, err := time.Parse("2006-01-02T15:04:05.000-0700", one.CreatedDate); err == nil && len(one.ExternalClientApplicationID) >= 15 {
-				made[one.ExternalClientApplicationID[:15]] = at
-			}
+		// answer says nothing of link and age.
+		links, err = restapi.Query[settings](groupCtx, c.rest(), "SELECT ExternalClientApplicationId, OauthLink, CreatedDate FROM ExtlClntAppOauthSettings")
+		if refused, ok := errors.AsType[*salesforce.Error](err); ok && refused.Code == "INVALID_FIELD" {
+			links, err = restapi.Query[settings](groupCtx, c.rest(), "SELECT ExternalClientApplicationId, OauthLink FROM ExtlClntAppOauthSettings")
 		}
 		if salesforce.IsSessionExpired(err) {
 			return err
@@ -204,14 +176,52 @@ func (c *Client) findApp(ctx context.Context, app string) (*Consumer, error) {
 		return nil, err
 	}
 	missing := &NotFoundError{App: app}
+	var found *Consumer
 	for _, one := range apps {
-		if strings.EqualFold(one.DeveloperName, app) && len(one.ID) >= 15 {
-			return &Consumer{App: one.DeveloperName, AppID: one.ID, Made: made[one.ID[:15]]}, nil
+		if strings.EqualFold(one.DeveloperName, app) {
+			found = &Consumer{App: one.DeveloperName, AppID: one.ID}
 		}
 		missing.Similar = append(missing.Similar, one.DeveloperName)
 	}
-	return nil, missing
+	if found == nil {
+		return nil, missing
+	}
+	for _, one := range links {
+		if sameID(one.ExternalClientApplicationID, found.AppID) {
+			_, found.ID, _ = strings.Cut(one.OauthLink, ":")
+			found.Made = date(one.CreatedDate)
+		}
+	}
+	if found.ID != "" {
+		return found, nil
+	}
+	return found, c.list(ctx, found)
 }
+
+// list asks an app for its consumers, of which there has to be one.
+func (c *Client) list(ctx context.Context, of *Consumer) error {
+	var list struct {
+		Consumers []struct{ ID, Key string }
+	}
+	if err := c.get(ctx, "apps/oauth/credentials/"+url.PathEscape(of.AppID), &list); err != nil {
+		return err
+	}
+	switch len(list.Consumers) {
+	case 0:
+		return &NotFoundError{App: of.App, IsThere: true}
+	case 1:
+		of.ID = list.Consumers[0].ID
+		return nil
+	}
+	several := &SeveralError{App: of.App}
+	for _, one := range list.Consumers {
+		several.IDs = append(several.IDs, one.ID)
+	}
+	return several
+}
+
+// sameID compares record IDs, of which the first 15 characters count.
+func sameID(a, b string) bool { return len(a) >= 15 && len(b) >= 15 && a[:15] == b[:15] }
 
 // Key returns the key of an app's consumer without its secret, from the metadata of the app,
 // which every org shows. It needs no setting of the org.
@@ -248,10 +258,32 @@ func unique(names []string) (kept []string) {
 	return kept
 }
 
-// Credentials reads the key and the secret of a consumer. Where the org's setting was switched
-// on only just now, the secret is missing at first: it is asked for again for a while, and then
-// the error is a *NoSecretError.
+// Credentials reads the key and the secret of a consumer, and makes sure that it is the only one
+// of its app. Where the org's setting was switched on only just now, the secret is missing at
+// first: it is asked for again for a while, and then the error is a *NoSecretError.
 func (c *Client) Credentials(ctx context.Context, of *Consumer) (Pair, error) {
+	var pair Pair
+	listed := *of
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.list(groupCtx, &listed) })
+	group.Go(func() (err error) {
+		pair, err = c.pair(groupCtx, of)
+		if refused, ok := errors.AsType[*salesforce.Error](err); ok && refused.Code == "NOT_FOUND" {
+			return nil // which the list explains
+		}
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return Pair{}, err
+	}
+	if pair.Key == "" || !sameID(listed.ID, of.ID) {
+		of.ID = listed.ID // the link led elsewhere
+		return c.pair(ctx, of)
+	}
+	return pair, nil
+}
+
+func (c *Client) pair(ctx context.Context, of *Consumer) (Pair, error) {
 	for attempt := 0; ; attempt++ {
 		var answer struct {
 			Key    string

@@ -1,9 +1,7 @@
 package consumer
 
 import (
-	"encoding/json"
 	"errors"
-	"io"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -81,11 +79,4 @@ func Explain(err error) (r Refusal, ok bool) {
 		}
 	}
 	return r, false
-}
-
-// maxAnswer bounds what is read of an answer of the endpoints beside the REST API.
-const maxAnswer = 1 << 20
-
-func decodeBounded(r io.Reader, out any) error {
-	return json.NewDecoder(io.LimitReader(r, maxAnswer)).Decode(out)
 }

@@ -2,7 +2,9 @@ package consumer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,6 +23,9 @@ import (
 type Login struct {
 	BaseURL string // the org's My Domain: client credentials work on no other host
 	Flow    string // for people, like "client credentials"
+
+	// Retry asks for the token again after transient failures; nil tries once.
+	Retry *salesforce.Retry
 
 	// token asks for a token. The context carries the HTTP client.
 	token func(ctx context.Context) (*oauth2.Token, error)
@@ -91,27 +96,53 @@ type Proof struct {
 // in three requests. client is nil for a sane one; redirects are never followed. Where the token
 // endpoint refuses, the error is a *salesforce.TokenRefusal: see Explain.
 func (l *Login) Verify(ctx context.Context, client *http.Client) (*Proof, error) {
+	proof, revoke, err := l.open(ctx, client, true)
+	if revoke != nil {
+		revoke()
+	}
+	return proof, err
+}
+
+// open logs in, and asks the org whom the token is for where ask says so. revoke, where it is not
+// nil, ends the token and has to be called.
+func (l *Login) open(ctx context.Context, client *http.Client, ask bool) (proof *Proof, revoke func(), err error) {
 	if _, err := salesforce.ParseInstance(l.BaseURL); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if client == nil {
 		client = &http.Client{Transport: salesforce.NewTransport(), Timeout: salesforce.DefaultTimeout}
 	}
 	client = salesforce.WithoutRedirects(client)
-	granted, err := l.token(context.WithValue(ctx, oauth2.HTTPClient, client))
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+	var granted *oauth2.Token
+	err = l.Retry.Do(ctx, func() (err error) {
+		if granted, err = l.token(context.WithValue(ctx, oauth2.HTTPClient, client)); err != nil {
+			return salesforce.TokenError(l.BaseURL, err)
 		}
-		return nil, salesforce.TokenError(l.BaseURL, err)
+		return nil
+	})
+	if ctx.Err() != nil && err != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	token := salesforce.NewSecret(granted.AccessToken)
 	if token.IsZero() {
-		return nil, errors.New("the token endpoint answered without a token")
+		return nil, nil, errors.New("the token endpoint answered without a token")
 	}
-	proof := &Proof{Flow: l.Flow}
+	proof = &Proof{Flow: l.Flow}
 	if scope, ok := granted.Extra("scope").(string); ok {
 		proof.Scopes = strings.Fields(scope)
+	}
+	revoke = func() {
+		if err := l.revoke(ctx, client, token); err != nil {
+			proof.RevokeError = err.Error()
+		} else {
+			proof.Revoked = true
+		}
+	}
+	if !ask {
+		return proof, revoke, nil
 	}
 	conn := &salesforce.Conn{
 		InstanceURL: l.BaseURL, Version: apiversion.Latest, HTTPClient: client,
@@ -119,12 +150,7 @@ func (l *Login) Verify(ctx context.Context, client *http.Client) (*Proof, error)
 	}
 	info, err := (&restapi.Client{Conn: conn}).UserInfo(ctx)
 	proof.Username, proof.UserID, proof.OrgID = info.Username, info.UserID, info.OrgID
-	if revokeErr := l.revoke(ctx, client, token); revokeErr != nil {
-		proof.RevokeError = revokeErr.Error()
-	} else {
-		proof.Revoked = true
-	}
-	return proof, err
+	return proof, revoke, err
 }
 
 // revokeTime is how long a token is still revoked for when its run was interrupted.
@@ -159,32 +185,38 @@ func IsNotYetKnown(err error) bool {
 	return ok && (refused.Code == "invalid_client_id" || strings.EqualFold(refused.Description, unapproved))
 }
 
-// OwnSession reports whether a token of the session was given to this consumer. Whoever rotates
-// the pair would cut off the branch that he sits on.
-func OwnSession(ctx context.Context, client *http.Client, baseURL string, pair Pair, session salesforce.Secret) (bool, error) {
+// introspect asks the token endpoint's neighbour about a token, as a consumer with its pair.
+func introspect(ctx context.Context, client *http.Client, baseURL string, pair Pair, token salesforce.Secret) (active bool, clientID string, err error) {
 	if client == nil {
 		client = &http.Client{Transport: salesforce.NewTransport(), Timeout: salesforce.DefaultTimeout}
 	}
-	body := url.Values{"token": {session.Reveal()}, "token_type_hint": {"access_token"}, "client_id": {pair.Key}, "client_secret": {pair.Secret.Reveal()}}.Encode()
+	body := url.Values{"token": {token.Reveal()}, "token_type_hint": {"access_token"}, "client_id": {pair.Key}, "client_secret": {pair.Secret.Reveal()}}.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(baseURL, "/")+"/services/oauth2/introspect", strings.NewReader(body))
 	if err != nil {
-		return false, errors.New("the request cannot be made")
+		return false, "", errors.New("the request cannot be made")
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, err := salesforce.WithoutRedirects(client).Do(req)
 	if err != nil {
-		return false, salesforce.TokenError(baseURL, err)
+		return false, "", salesforce.TokenError(baseURL, err)
 	}
 	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return false, "", salesforce.TokenError(baseURL, err)
+	}
 	if resp.StatusCode != http.StatusOK {
-		return false, nil // the org does not tell; that the session is another one is the rule
+		return false, "", salesforce.TokenError(baseURL, &oauth2.RetrieveError{Response: resp, Body: data})
 	}
 	var answer struct {
 		Active   bool   `json:"active"`
 		ClientID string `json:"client_id"`
 	}
-	if err := decodeBounded(resp.Body, &answer); err != nil {
-		return false, nil
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return false, "", &salesforce.StatusError{Host: req.URL.Host, Status: resp.StatusCode, What: "not an answer of the introspection endpoint"}
 	}
-	return answer.Active && answer.ClientID == pair.Key, nil
+	return answer.Active, answer.ClientID, nil
 }
+
+// maxAnswer bounds what is read of an answer of the token endpoint's neighbours.
+const maxAnswer = 1 << 20

@@ -19,10 +19,10 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/ecakit/ecakit/internal/wsdltest"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/wsdltest"
 )
 
 func client(org *simorg.Server) *mdapi.Client {

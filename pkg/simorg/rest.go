@@ -251,7 +251,12 @@ func (o *Org) table(object string) ([]row, bool) {
 	case "extlclntappoauthsettings":
 		for _, rec := range o.all(eca.OAuthSettings) {
 			if header := o.find(eca.Header, rec.app()); header != nil {
-				rows = append(rows, row{"id": rec.id, "externalclientapplicationid": header.id, "oauthlink": rec.text("oauthLink")})
+				r := row{"id": rec.id, "externalclientapplicationid": header.id, "oauthlink": rec.text("oauthLink")}
+				if !o.config.NoCreatedDate {
+					made := o.made[strings.ToLower(rec.app())]
+					r["createddate"] = made.UTC().Format("2006-01-02T15:04:05.000-0700")
+				}
+				rows = append(rows, r)
 			}
 		}
 	case "permissionset":

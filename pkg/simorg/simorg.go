@@ -102,6 +102,10 @@ type Config struct {
 	// and not an empty list; StagedAtTop answers a pair's fields at the top, not in a list.
 	StagingReplaces, NewStagedIDs, StagedNotFound, StagedAtTop bool
 
+	// NoCreatedDate leaves CreatedDate out of ExtlClntAppOauthSettings, which other objects
+	// have and whose documentation does not name it.
+	NoCreatedDate bool
+
 	// Propagation is how long the token endpoint does not know a new consumer.
 	Propagation time.Duration
 
