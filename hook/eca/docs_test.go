@@ -10,9 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -168,14 +166,9 @@ func TestDocumentedLinks(t *testing.T) {
 // org is served for a moment.
 func execute(t *testing.T, home string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	getenv := func(name string) string {
-		return map[string]string{"SF_USE_GENERIC_UNIX_KEYCHAIN": "true"}[name]
-	}
 	var out, failure bytes.Buffer
-	e := &env{
-		ui: &ui{stdout: &out, stderr: &failure, started: time.Now()}, stdin: strings.NewReader(""), getenv: getenv, home: home,
-		store: sync.OnceValue(func() *orgauth.Store { return openStore(home, getenv) }),
-	}
+	e := world(home, &out)
+	e.stderr = &failure
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for _, arg := range args {

@@ -22,8 +22,11 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 	"github.com/ecakit/ecakit/pkg/simorg/wsdltest"
 )
@@ -51,6 +54,7 @@ func TestMain(m *testing.M) {
 				if err != nil {
 					panic(err)
 				}
+				e.secrets = os.Stdout // where they are meant to be, so that the transcript need not have them
 				e.stdout, e.stderr = io.MultiWriter(os.Stdout, f, wholeLines{f}), io.MultiWriter(os.Stderr, f)
 			}
 			os.Exit(run(ctx, os.Args[1:], e))
@@ -113,6 +117,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "sent": sent,
 			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "held": held, "apps": makeApps, "artifact": makeArtifact, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
+			"handed": handed, "setting": setting, "mode": mode,
 		},
 	})
 }
@@ -143,7 +148,7 @@ func searchSecrets(s *stage, record string) {
 	}
 }
 
-// org [kind] [latency] [auto] [user=ADMIN] [set=NAME] [inactive=USERNAME]: starts a simulated org; the one last started is
+// org [kind] [latency] [auto] [secrets] [propagation=TIME] [user=ADMIN] [set=NAME] [inactive=USERNAME]: starts a simulated org; the one last started is
 // the one that the other commands are about.
 func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(stageKey{}).(*stage)
@@ -154,6 +159,11 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 			config.Latency = latency
 		case arg == "auto":
 			config.AutoPolicies = true
+		case arg == "secrets":
+			config.SecretsInREST = true
+		case strings.HasPrefix(arg, "propagation="):
+			config.Propagation, err = time.ParseDuration(strings.TrimPrefix(arg, "propagation="))
+			ts.Check(err)
 		case strings.HasPrefix(arg, "user="):
 			config.Username = strings.TrimPrefix(arg, "user=")
 		case strings.HasPrefix(arg, "set="):
@@ -395,5 +405,42 @@ func checkJSON(ts *testscript.TestScript, neg bool, args []string) {
 		if got := fmt.Sprint(value); got != args[n+1] {
 			ts.Fatalf("%s is %s, not %s", args[n], got, args[n+1])
 		}
+	}
+}
+
+// handed pair|key|env [FILE]: what the last command printed, or a file, holds the credentials of
+// MyApp on the org, and nothing else.
+func handed(ts *testscript.TestScript, neg bool, args []string) {
+	org := ts.Value(stageKey{}).(*stage).org(ts)
+	name := "stdout"
+	if len(args) > 1 {
+		name = args[1]
+	}
+	pair := org.Pairs("MyApp")[0]
+	want := fmt.Sprintf("{\"base_url\":%q,\"client_id\":%q,\"client_secret\":%q}\n", org.URL, pair.Key, pair.Secret)
+	switch args[0] {
+	case "key":
+		want = fmt.Sprintf("{\"base_url\":%q,\"client_id\":%q}\n", org.URL, pair.Key)
+	case "env":
+		want = fmt.Sprintf("ECA_BASE_URL=%s\nECA_CLIENT_ID=%s\nECA_CLIENT_SECRET=%s\n", org.URL, pair.Key, pair.Secret)
+	}
+	if got := ts.ReadFile(name); (got == want) == neg {
+		ts.Fatalf("%s holds %q, and the credentials are %q", name, got, want)
+	}
+}
+
+// setting on|off: whether the org lets its REST API read secrets.
+func setting(ts *testscript.TestScript, neg bool, args []string) {
+	org := ts.Value(stageKey{}).(*stage).org(ts)
+	conn := &salesforce.Conn{InstanceURL: org.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
+	ts.Check((&consumer.Client{Conn: conn}).SetAccess(context.Background(), args[0] == "on"))
+}
+
+// mode FILE OCTAL: a file has these permissions.
+func mode(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := strconv.FormatUint(uint64(info.Mode().Perm()), 8); got != args[1] {
+		ts.Fatalf("%s has the mode %s, want %s", args[0], got, args[1])
 	}
 }

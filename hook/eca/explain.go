@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -64,7 +65,26 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	var noFolder *sfp.AliasError
 	var network *salesforce.NetworkError
 	policies, _ := errors.AsType[*bootstrap.PoliciesError](err)
+	missing, _ := errors.AsType[*consumer.NotFoundError](err)
+	locked, _ := errors.AsType[*consumer.AccessError](err)
+	staged, _ := errors.AsType[*consumer.HandOverError](err)
 	switch {
+	case missing != nil && missing.IsThere:
+		return "run eca bootstrap, which makes it"
+	case missing != nil && strings.HasSuffix(missing.Error(), "?"):
+		return "" // it asks whether another one was meant
+	case missing != nil:
+		return "correct --app, or deploy the app's header to this org first"
+	case locked != nil && locked.Setting:
+		return `switch on "Allow access to External Client App consumer secrets via REST API" in Setup (External Client App Settings; in metadata ExternalClientAppSettings.enableClientSecretInRestApiAccess), or let eca credentials do so for the reading with --enable-access`
+	case locked != nil:
+		return "give the user the permissions External Client App Developer and View Client Secret (ExternalClientAppDeveloper, ViewClientSecret)"
+	case errors.As(err, new(*consumer.NoSecretError)):
+		return "the org has let secrets be read only just now: try again in a minute"
+	case errors.As(err, new(*consumer.OwnSessionError)):
+		return "log in to the org in another way, as with sf org login web"
+	case staged != nil:
+		return "run the same again, which hands the staged pair over and goes on, or eca rotate --abort"
 	case policies != nil && policies.Problem == nil:
 		return "give the right directory with --policies"
 	case policies != nil && policies.Problem.Kind == metadata.NewerField:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/diff"
+	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -33,6 +34,7 @@ var varying = []struct {
 	{regexp.MustCompile(`"accessToken": "[^"]*"`), `"accessToken": "TOKEN"`},
 	{regexp.MustCompile(`3MVG9…\w+`), "3MVG9…key"},
 	{regexp.MustCompile(`"version": "(devel|v|unknown)[^"]*"`), `"version": "VERSION"`},
+	{regexp.MustCompile(`"besideExpires": "[^"]*"`), `"besideExpires": "DATE"`},
 	{regexp.MustCompile(`"(go|os|arch)": "[^"]*"`), `"$1": "X"`},
 	{regexp.MustCompile(`[^" ]*eca-demo-\d+`), "DEMO"},
 	{regexp.MustCompile(`in \d+ ms|in \d\.\d s`), "in 0 ms"},
@@ -76,10 +78,11 @@ func TestJSONOfEachCommand(t *testing.T) {
 	}
 	seen := make(map[string]bool)
 	for _, test := range []struct {
-		golden string
-		args   string
-		noOrg  bool
-		times  int // how often it runs before it counts
+		golden   string
+		args     string
+		noOrg    bool
+		consumer bool // the app has one
+		times    int  // how often it runs before it counts
 	}{
 		{golden: "version", args: "version", noOrg: true},
 		{golden: "usage", args: "--no-such-flag", noOrg: true},
@@ -94,15 +97,21 @@ func TestJSONOfEachCommand(t *testing.T) {
 		{golden: "bootstrap-unchanged", args: "bootstrap -o uat project", times: 1},
 		{golden: "bootstrap-refused", args: "bootstrap -o uat wrong"},
 		{golden: "bootstrap-several", args: "bootstrap -o uat --all-scratch --jobs 1 project"},
+		{golden: "credentials", args: "credentials -o uat --app ErpConnector --output creds.json", consumer: true},
+		{golden: "credentials-several", args: "credentials -o uat --all-scratch --app ErpConnector --output creds.json", consumer: true},
+		{golden: "verify", args: "verify -o uat --app ErpConnector", consumer: true},
+		{golden: "rotate", args: "rotate -o uat --app ErpConnector --output creds.json", consumer: true},
 		{golden: "simulate", args: "simulate --username admin@example.com", noOrg: true},
 	} {
 		t.Run(test.golden, func(t *testing.T) {
 			home := t.TempDir()
-			if !test.noOrg {
+			if test.consumer {
+				_, home = bootstrapped(t, "")
+			} else if !test.noOrg {
 				logIn(t, home, sandbox(t), "admin@example.com.uat", "uat", false)
 			}
-			if test.golden == "bootstrap-several" {
-				empty := simorg.Start(simorg.Config{Kind: simorg.Scratch, Username: "scratch@example.com"}) // without the app's header
+			if strings.HasSuffix(test.golden, "-several") {
+				empty := simorg.Start(simorg.Config{Kind: simorg.Scratch, SecretsInREST: true, Username: "scratch@example.com"}) // without the app's header
 				t.Cleanup(empty.Close)
 				logIn(t, home, empty, "scratch@example.com", "", true)
 			}
@@ -189,4 +198,9 @@ func logIn(t *testing.T, home string, org *simorg.Server, username, alias string
 			t.Fatal(err)
 		}
 	}
+}
+
+// tokens is the session of an org's administrator.
+func tokens(org *simorg.Server) oauth2.TokenSource {
+	return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})
 }

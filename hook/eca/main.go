@@ -36,15 +36,18 @@ const (
 type cli struct {
 	JSON bool `name:"json" help:"Print one JSON document on standard output, errors included, instead of text."`
 
-	Hook      hookCmd          `cmd:"" help:"What sfp runs after a deployment, through scripts/bootstrap-eca-oauth.sh."`
-	Bootstrap bootstrapCmd     `cmd:"" help:"Enable OAuth on the apps of a project or package, at a terminal."`
-	Plan      planCmd          `cmd:"" help:"Show what bootstrap would change. Writes nothing."`
-	Init      initCmd          `cmd:"" help:"Set an app up in an sfp project: header, policies, script, settings."`
-	Lint      lintCmd          `cmd:"" help:"Check a project for what External Client Apps require of source, without an org."`
-	Demo      demoCmd          `cmd:"" help:"Show the whole story on a simulated org, without Salesforce."`
-	Simulate  simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
-	Ver       versionCmd       `cmd:"" name:"version" help:"Print eca's version."`
-	Version   kong.VersionFlag `help:"Print eca's version."`
+	Hook        hookCmd          `cmd:"" help:"What sfp runs after a deployment, through scripts/bootstrap-eca-oauth.sh."`
+	Bootstrap   bootstrapCmd     `cmd:"" help:"Enable OAuth on the apps of a project or package, at a terminal."`
+	Plan        planCmd          `cmd:"" help:"Show what bootstrap would change. Writes nothing."`
+	Credentials credentialsCmd   `cmd:"" help:"Read an app's key and secret, and hand them over."`
+	Verify      verifyCmd        `cmd:"" help:"Prove that a login by an app works, and explain why it does not."`
+	Rotate      rotateCmd        `cmd:"" help:"Replace an app's key and secret by new ones, without a gap."`
+	Init        initCmd          `cmd:"" help:"Set an app up in an sfp project: header, policies, script, settings."`
+	Lint        lintCmd          `cmd:"" help:"Check a project for what External Client Apps require of source, without an org."`
+	Demo        demoCmd          `cmd:"" help:"Show the whole story on a simulated org, without Salesforce."`
+	Simulate    simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
+	Ver         versionCmd       `cmd:"" name:"version" help:"Print eca's version."`
+	Version     kong.VersionFlag `help:"Print eca's version."`
 }
 
 const description = `Enables OAuth on Salesforce External Client Apps, org by org.
@@ -62,10 +65,12 @@ type command interface {
 // env is what a command has of the world around it.
 type env struct {
 	*ui
-	stdin    io.Reader
-	terminal bool // whether somebody can be asked
-	getenv   func(string) string
-	home     string // the user's home directory, "" where there is none
+	stdin          io.Reader
+	secrets        io.Writer // standard output, for what is a secret: see secrets.go
+	terminal       bool      // whether somebody can be asked
+	stdoutTerminal bool      // whether standard output is shown to somebody
+	getenv         func(string) string
+	home           string // the user's home directory, "" where there is none
 
 	store func() *orgauth.Store // sf's, one for the whole process
 }
@@ -74,7 +79,7 @@ func newEnv() *env {
 	home, _ := os.UserHomeDir()
 	return &env{
 		ui:    &ui{stdout: os.Stdout, stderr: os.Stderr, started: time.Now()},
-		stdin: os.Stdin, terminal: term.IsTerminal(int(os.Stdin.Fd())),
+		stdin: os.Stdin, secrets: os.Stdout, terminal: term.IsTerminal(int(os.Stdin.Fd())), stdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		getenv: os.Getenv, home: home,
 		store: sync.OnceValue(func() *orgauth.Store { return openStore(home, os.Getenv) }),
 	}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -62,4 +65,48 @@ func siblingProject() fs.FS {
 		return nil
 	}
 	return fsys
+}
+
+// appFlags name the app that a command works on.
+type appFlags struct {
+	App string `placeholder:"NAME" help:"API name of the app. Otherwise the one Local app of the project in the working directory."`
+}
+
+// app returns the name of the app.
+func (f *appFlags) app() (string, error) {
+	if f.App != "" {
+		return f.App, nil
+	}
+	root, _, err := findProject(".")
+	if err != nil {
+		return "", usageError{errors.New("name the app with --app: there is no project here that could tell it")}
+	}
+	fsys, err := openDir(root)
+	if err != nil {
+		return "", err
+	}
+	project, err := eca.ReadProject(fsys, sfp.ProjectFile)
+	if err != nil {
+		return "", err
+	}
+	var dirs, local []string
+	for _, p := range project.Packages {
+		dirs = append(dirs, p.Path)
+	}
+	source := eca.ReadSource(fsys, dirs...)
+	for _, file := range source.Components(".", eca.Header) {
+		if file.Component == nil {
+			continue
+		}
+		if state := file.Component.Text("distributionState"); state == "" || state == "Local" {
+			local = append(local, file.Name)
+		}
+	}
+	switch len(local) {
+	case 0:
+		return "", usageError{errors.New("name the app with --app: the project here has no Local app")}
+	case 1:
+		return local[0], nil
+	}
+	return "", usageError{fmt.Errorf("name the app with --app: the project here has %s", strings.Join(local, ", "))}
 }

@@ -156,3 +156,29 @@ func (e *env) apiVersion(flag string, session *orgauth.Session, project apiversi
 	}
 	return apiversion.Latest, nil
 }
+
+// onOrg connects to an org and does something there, within the time that the flags give. An
+// error names the org.
+func onOrg[T any](ctx context.Context, e *env, traffic *traffic, flags *callFlags, org string, do func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (T, error)) (result T, err error) {
+	timeout := fmt.Errorf("not done after %s (--timeout)", flags.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, flags.Timeout, timeout)
+	defer cancel()
+	defer traffic.close()
+	session, conn, err := e.connect(ctx, traffic, flags, org, 0, "")
+	if err == nil {
+		result, err = do(ctx, session, conn)
+		if by := session.Renewed(); by != "" {
+			traffic.line("the session had expired and was renewed " + by)
+		}
+	}
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		err = &orgError{org, ended(ctx, timeout)}
+	case errors.As(err, new(*orgauth.Error)):
+		// It names the org itself.
+	default:
+		err = &orgError{org, err}
+	}
+	return result, err
+}

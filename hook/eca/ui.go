@@ -21,6 +21,7 @@ import (
 type ui struct {
 	stdout, stderr io.Writer
 	json, verbose  bool
+	silent         bool // standard output carries something else than progress
 	started        time.Time
 	held           *strings.Builder // what is printed together, see together
 }
@@ -75,7 +76,7 @@ func (u *ui) together(print func(*ui)) {
 }
 
 func (u *ui) print(text string) {
-	if u.json {
+	if u.json || u.silent {
 		return
 	}
 	if u.held != nil {

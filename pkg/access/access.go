@@ -186,3 +186,31 @@ func (f *Facts) HasProfile(name string) bool { return f.profiles[fold(name)] }
 
 // IsGranted reports whether any permission set, or profile, grants an app.
 func (f *Facts) IsGranted(app string) bool { return len(f.has[f.apps[fold(app)]]) > 0 }
+
+// GrantedBy returns the names of the permission sets that grant an app, in three rounds of
+// requests.
+func GrantedBy(ctx context.Context, client *restapi.Client, app string) (names []string, err error) {
+	apps, err := restapi.QueryIn[named](ctx, client, "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)", []string{app})
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, one := range apps {
+		ids = append(ids, one.ID)
+	}
+	type entry struct{ ParentID string }
+	entries, err := restapi.QueryIn[entry](ctx, client, "SELECT ParentId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)", ids)
+	if err != nil {
+		return nil, err
+	}
+	var parents []string
+	for _, one := range entries {
+		parents = append(parents, one.ParentID)
+	}
+	sets, err := restapi.QueryIn[named](ctx, client, "SELECT Id, Name FROM PermissionSet WHERE IsOwnedByProfile = false AND Id IN (%s)", unique(parents))
+	for _, one := range sets {
+		names = append(names, one.Name)
+	}
+	slices.Sort(names)
+	return names, err
+}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
@@ -39,6 +40,9 @@ type Pair struct {
 	Key    string
 	Secret salesforce.Secret
 }
+
+// ShortKey returns the key as it may be shown: enough of it to tell keys apart.
+func (p Pair) ShortKey() string { return words.ShortKey(p.Key) }
 
 // Consumer is the consumer of an app on one org.
 type Consumer struct {
@@ -74,7 +78,7 @@ func (e *NotFoundError) Error() string {
 	if e.IsThere {
 		return fmt.Sprintf("the app %s has no OAuth consumer on this org", e.App)
 	}
-	return fmt.Sprintf("there is no External Client App %s on this org", e.App)
+	return fmt.Sprintf("there is no External Client App %s on this org%s", e.App, words.DidYouMean(e.App, e.Similar))
 }
 
 // SeveralError says that an app has several consumers, so that none can be chosen.
@@ -224,27 +228,50 @@ func (c *Client) list(ctx context.Context, of *Consumer) error {
 func sameID(a, b string) bool { return len(a) >= 15 && len(b) >= 15 && a[:15] == b[:15] }
 
 // Key returns the key of an app's consumer without its secret, from the metadata of the app,
-// which every org shows. It needs no setting of the org.
+// which every org shows. It needs no setting of the org, in two rounds of requests.
 func (c *Client) Key(ctx context.Context, app string) (string, error) {
-	client := &mdapi.Client{Conn: c.Conn}
-	listed, err := client.List(ctx, eca.GlobalOAuthSettings)
+	global, err := c.component(ctx, app, eca.GlobalOAuthSettings)
 	if err != nil {
 		return "", err
 	}
-	names := eca.UsualNames(app, eca.GlobalOAuthSettings)
+	if global == nil || global.Text("consumerKey") == "" {
+		return "", &NotFoundError{App: app, IsThere: true}
+	}
+	return global.Text("consumerKey"), nil
+}
+
+// Global returns the global OAuth settings of an app, nil where there are none.
+func (c *Client) Global(ctx context.Context, app string) (*metadata.Component, error) {
+	return c.component(ctx, app, eca.GlobalOAuthSettings)
+}
+
+// Policies returns the OAuth policies of an app, nil where there are none.
+func (c *Client) Policies(ctx context.Context, app string) (*metadata.Component, error) {
+	return c.component(ctx, app, eca.OAuthPolicies)
+}
+
+// component returns the component of a type that belongs to an app, nil where there is none. An
+// org may list nothing although there is something, so usual names are tried as well.
+func (c *Client) component(ctx context.Context, app, typ string) (*metadata.Component, error) {
+	client := &mdapi.Client{Conn: c.Conn}
+	listed, err := client.List(ctx, typ)
+	if err != nil {
+		return nil, err
+	}
+	names := eca.UsualNames(app, typ)
 	for _, p := range listed {
 		names = append(names, p.FullName)
 	}
-	components, err := client.Read(ctx, eca.GlobalOAuthSettings, unique(names)...)
+	components, err := client.Read(ctx, typ, unique(names)...)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	for _, component := range components {
-		if key := component.Text("consumerKey"); strings.EqualFold(eca.App(component), app) && key != "" {
-			return key, nil
+		if strings.EqualFold(eca.App(component), app) {
+			return component, nil
 		}
 	}
-	return "", &NotFoundError{App: app, IsThere: true}
+	return nil, nil
 }
 
 func unique(names []string) (kept []string) {

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+type rotateCmd struct {
+	appFlags    `embed:""`
+	orgFlags    `embed:""`
+	callFlags   `embed:""`
+	accessFlags `embed:""`
+	RevokeOld   bool          `name:"revoke-old" help:"End the old pair as soon as the new one is the main one. Otherwise it logs in for 30 days more."`
+	Status      bool          `help:"Show the pairs of the app and how long they are good for, and change nothing."`
+	Abort       bool          `help:"Forget a pair that is staged. The credentials that are handed over are those of the main pair, for whoever has got the staged one."`
+	Wait        time.Duration `default:"5m" help:"Keep asking for this long while the org does not know the new pair yet."`
+	secretFlags `embed:""`
+}
+
+func (rotateCmd) Help() string {
+	return `Stages a new pair beside the main one, hands it over, proves that it logs in, makes it the main pair, and proves that again. The staged pair logs in from the start and the old one for 30 days more, so there is no gap. A run that died is continued by the next one.
+
+eca rotate -o prod -- vault kv put secret/erp @/dev/stdin`
+}
+
+// rotateReport is what --json says of a rotation on one org. It holds no secret.
+type rotateReport struct {
+	App         string `json:"app"`
+	Rotated     bool   `json:"rotated"`               // by this run
+	Verified    bool   `json:"verified"`              // the main pair logged in
+	ConsumerKey string `json:"consumerKey,omitempty"` // of the main pair, shortened
+	// Beside is the pair beside the main one, its key shortened: Active before a rotation,
+	// Rotated after it.
+	Beside        consumer.State `json:"beside,omitempty"`
+	BesideKey     string         `json:"besideKey,omitempty"`
+	BesideExpires string         `json:"besideExpires,omitempty"` // in RFC 3339
+	DaysLeft      int            `json:"daysLeft,omitempty"`      // of the pair beside
+	Aborted       bool           `json:"aborted,omitempty"`       // a staged pair was forgotten
+}
+
+func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
+	if err := c.callFlags.check(); err != nil {
+		return nil, err
+	}
+	if c.Status && (c.Abort || c.RevokeOld) || c.Abort && c.RevokeOld {
+		return nil, usageError{errors.New("--status, --abort and --revoke-old exclude one another")}
+	}
+	app, err := c.app()
+	if err != nil {
+		return nil, err
+	}
+	orgs, err := e.orgs(&c.orgFlags)
+	if err != nil {
+		return nil, err
+	}
+	several := c.several(orgs)
+	if several && !c.Status && len(c.Command) == 0 {
+		return nil, usageError{errors.New("a rotation on several orgs hands each pair over before it goes on: name a command after --")}
+	}
+	var sink *sink
+	if !c.Status && !(c.Abort && len(c.Command) == 0 && c.Output == "" && !c.Show) {
+		if sink, err = c.sink(e, several); err != nil {
+			return nil, err
+		}
+	}
+	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, orgs, fleetWork[*rotateReport]{
+		column: "CONSUMER KEY", cell: func(r *rotateReport) string { return r.ConsumerKey },
+		ended: func(r *rotateReport) string {
+			switch {
+			case r.Rotated:
+				return ", rotated"
+			case r.Beside != "":
+				return fmt.Sprintf(", beside it a pair that is %s, %s left", r.Beside, plural(r.DaysLeft, "day"))
+			}
+			return ""
+		},
+		do: func(ctx context.Context, org string, traffic *traffic) (*rotateReport, error) {
+			return onOrg(ctx, e, traffic, &c.callFlags, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*rotateReport, error) {
+				handOver := func(ctx context.Context, pair consumer.Pair) error {
+					err := sink.take(ctx, &credentials{org: org, app: app, baseURL: conn.InstanceURL, pair: pair})
+					if err == nil {
+						err = sink.close()
+					}
+					return err
+				}
+				if sink == nil {
+					handOver = nil
+				}
+				var r *rotateReport
+				_, err := c.during(ctx, &consumer.Client{Conn: conn}, traffic, func() (err error) {
+					switch {
+					case c.Status:
+						r, err = c.status(ctx, traffic, app, conn)
+					case c.Abort:
+						r, err = c.abort(ctx, traffic, app, conn, handOver)
+					default:
+						r, err = c.rotate(ctx, traffic, app, conn, handOver)
+					}
+					return err
+				})
+				return r, err
+			})
+		},
+	})
+}
+
+func (c *rotateCmd) rotate(ctx context.Context, traffic *traffic, app string, conn *salesforce.Conn, handOver func(context.Context, consumer.Pair) error) (*rotateReport, error) {
+	rotation := &consumer.Rotation{Client: &consumer.Client{Conn: conn}, HandOver: handOver, Wait: c.Wait, RevokeOld: c.RevokeOld, Step: traffic.line}
+	o, err := rotation.Run(ctx, app)
+	if o == nil {
+		return nil, err
+	}
+	r := &rotateReport{App: o.App, Rotated: o.Rotated, Verified: o.Verified, ConsumerKey: consumer.Pair{Key: o.Key}.ShortKey()}
+	if !o.Expires.IsZero() {
+		r.beside(consumer.Rotated, o.OldKey, o.Expires)
+	}
+	if err == nil && !o.Rotated && !c.RevokeOld {
+		traffic.line("nothing to rotate: --revoke-old ends the old pair, and then another rotation can begin")
+	}
+	return r, err
+}
+
+func (r *rotateReport) beside(state consumer.State, key string, expires time.Time) {
+	r.Beside = state
+	if key != "" {
+		r.BesideKey = consumer.Pair{Key: key}.ShortKey()
+	}
+	if !expires.IsZero() {
+		r.BesideExpires = expires.UTC().Format(time.RFC3339)
+		r.DaysLeft = max(0, int(time.Until(expires).Hours()/24))
+	}
+}
+
+func (c *rotateCmd) status(ctx context.Context, traffic *traffic, app string, conn *salesforce.Conn) (*rotateReport, error) {
+	s, err := (&consumer.Client{Conn: conn}).Status(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	r := &rotateReport{App: s.Consumer.App, ConsumerKey: s.Main.ShortKey()}
+	traffic.line(fmt.Sprintf("%s: main pair %s", r.App, r.ConsumerKey))
+	if s.Beside == nil {
+		traffic.line("no other pair")
+		return r, nil
+	}
+	r.beside(s.Beside.State, s.Beside.Key, s.Beside.Expires)
+	traffic.line(fmt.Sprintf("beside it %s, which is %s, %s left", r.BesideKey, r.Beside, plural(r.DaysLeft, "day")))
+	return r, nil
+}
+
+func (c *rotateCmd) abort(ctx context.Context, traffic *traffic, app string, conn *salesforce.Conn, handOver func(context.Context, consumer.Pair) error) (*rotateReport, error) {
+	there, err := (&consumer.Client{Conn: conn}).Abort(ctx, app, handOver)
+	r := &rotateReport{App: app, Aborted: there}
+	switch {
+	case err != nil:
+	case !there:
+		traffic.line("no pair is staged")
+	case handOver == nil:
+		traffic.line("forgot the staged pair; whoever has got it needs the main pair: eca credentials")
+	default:
+		traffic.line("handed the main pair over, and forgot the staged one")
+	}
+	return r, err
+}
