@@ -45,6 +45,13 @@ func explain(err error) string {
 		}
 	}
 	message := where + err.Error()
+	if by, ok := errors.AsType[*notHandedOverError](err); ok {
+		reason := by.err
+		if advice := advise(reason, nil); advice != "" {
+			message += "; " + advice
+		}
+		return message + "; then hand them over by hand: " + by.byHand()
+	}
 	if more > 0 {
 		message += fmt.Sprintf(" (%s more, marked ! in the output)", plural(more, "failure"))
 	}

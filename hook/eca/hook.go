@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -120,6 +121,9 @@ func bootstrapOrg(ctx context.Context, e *env, traffic *traffic, flags *callFlag
 		options.Started = func(r *bootstrap.Report) { started(r, session) }
 	}
 	report, err := bootstrap.Run(ctx, conn, source, options)
+	if err == nil {
+		err = e.handOver(ctx, traffic, org, conn, report)
+	}
 	preflight, only := errors.AsType[*bootstrap.PreflightError](err)
 	switch {
 	case err == nil:
@@ -138,6 +142,71 @@ func bootstrapOrg(ctx context.Context, e *env, traffic *traffic, flags *callFlag
 		err = &orgError{session.String(), err}
 	}
 	return session, report, err
+}
+
+// handOver gives the credentials of apps to the commands of their settings, after everything else
+// is done. Of a plan, it warns where they could not be read.
+func (e *env) handOver(ctx context.Context, traffic *traffic, org string, conn *salesforce.Conn, report *bootstrap.Report) error {
+	client := &consumer.Client{Conn: conn}
+	for i := range report.Apps {
+		app := &report.Apps[i]
+		if len(app.HandOver) == 0 {
+			continue
+		}
+		if report.PlanOnly {
+			if on, err := client.Access(ctx); err == nil && !on {
+				app.Warnings = append(app.Warnings, "handOver of plugins.eca needs the org setting enableClientSecretInRestApiAccess of ExternalClientAppSettings, which is off")
+			}
+			continue
+		}
+		if err := e.handOverOne(ctx, traffic, client, org, app); err != nil {
+			return &notHandedOverError{app.Name, org, app.HandOver, err}
+		}
+	}
+	return nil
+}
+
+func (e *env) handOverOne(ctx context.Context, traffic *traffic, client *consumer.Client, org string, app *bootstrap.AppReport) error {
+	sink, err := (&secretFlags{Command: app.HandOver}).sink(e, true)
+	if err != nil {
+		return err
+	}
+	found, err := client.Find(ctx, app.Name)
+	if err != nil {
+		return err
+	}
+	pair, err := client.Credentials(ctx, found)
+	if err != nil {
+		return err
+	}
+	if err := sink.take(ctx, &credentials{org: org, app: app.Name, baseURL: client.Conn.InstanceURL, pair: pair}); err != nil {
+		return err
+	}
+	traffic.line(fmt.Sprintf("handed over the credentials of %s to %s", app.Name, app.HandOver[0]))
+	return nil
+}
+
+// notHandedOverError says that everything is done but the hand-over.
+type notHandedOverError struct {
+	app, org string
+	command  []string
+	err      error
+}
+
+func (e *notHandedOverError) Error() string {
+	return fmt.Sprintf("%s has its consumer, and its credentials were not handed over: %v", e.app, e.err)
+}
+
+// Unwrap returns the cause.
+func (e *notHandedOverError) Unwrap() error { return e.err }
+
+// byHand is the command line that hands over by hand.
+func (e *notHandedOverError) byHand() string {
+	line := fmt.Sprintf("eca credentials -o %s --app %s --", e.org, e.app)
+	for _, word := range e.command {
+		line += " " + quoteEnv(word)
+	}
+	return line
 }
 
 // fromOrg reports whether an error came up on the way to an org or from there.

@@ -133,7 +133,7 @@ func (r *rotateReport) beside(state consumer.State, key string, expires time.Tim
 	}
 	if !expires.IsZero() {
 		r.BesideExpires = expires.UTC().Format(time.RFC3339)
-		r.DaysLeft = max(0, int(time.Until(expires).Hours()/24))
+		r.DaysLeft = max(0, int((time.Until(expires)+24*time.Hour-1)/(24*time.Hour))) // of which the last may be a part
 	}
 }
 

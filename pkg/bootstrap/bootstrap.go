@@ -46,6 +46,10 @@ type App struct {
 	PermissionSets    []string
 	AssignToRunAsUser bool
 
+	// HandOver is the command that is to get the app's credentials, nil for none. Run does
+	// not call it.
+	HandOver *eca.HandOver
+
 	source   map[string]*metadata.Component // what is deployed along with the header, by type
 	replaced bool                           // sf replaces texts of the source when it deploys it
 

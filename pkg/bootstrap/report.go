@@ -58,6 +58,9 @@ type AppReport struct {
 	ConsumerKey string            `json:"consumerKey,omitempty"` // shortened
 	Components  []ComponentReport `json:"components,omitempty"`
 	Warnings    []string          `json:"warnings,omitempty"`
+	// HandOver is the command that is to get the app's credentials now, nil for none: always,
+	// or because this run has made the consumer.
+	HandOver []string `json:"handOver,omitempty"`
 	// Unsettled says that the next run will write again although nobody changes anything.
 	Unsettled bool `json:"unsettled,omitempty"`
 }
@@ -110,6 +113,12 @@ func (r *Report) add(e *engine) {
 		}
 		for _, o := range e.outcomes(app) {
 			r.count(into, ComponentReport{Type: o.Want.Type.Name, FullName: o.FullName, Action: o.Action, Changes: o.Changes, Done: o.OK(), Uncertain: o.Uncertain}, o.Err)
+		}
+		if h := app.HandOver; h != nil {
+			global := e.run.Of(app.wants[eca.GlobalOAuthSettings])
+			if h.Always || global.Action == reconcile.Create && (r.PlanOnly || global.OK()) {
+				into.HandOver = h.Command
+			}
 		}
 		for _, g := range e.grants[app] {
 			grant := ComponentReport{Type: g.Object(), FullName: g.PermissionSet, User: g.User, Action: reconcile.Create, Done: g.OK(), Uncertain: g.Uncertain}

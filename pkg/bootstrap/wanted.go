@@ -165,7 +165,7 @@ func (s *Source) wanted(h header, policies []Policies, target Target) (*App, err
 	settings := s.project.Settings.For(h.FullName, target.Alias, target.Kind.IsSandbox())
 	app := &App{
 		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Environment: settings.Environment,
-		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser,
+		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser, HandOver: settings.HandOver,
 	}
 	app.source = h.stated
 	app.replaced = s.project.Replaces

@@ -71,11 +71,23 @@ type AppSettings struct {
 	// "assignToRunAsUser". nil stands for no.
 	AssignToRunAsUser *bool
 
+	// HandOver is the command that gets the app's credentials after a bootstrap: "handOver".
+	// nil hands over nothing.
+	HandOver *HandOver
+
 	// Environments is what differs by environment, by alias: "environments".
 	// See Settings.For.
 	Environments map[string]AppSettings
 
 	oldPolicies bool // the plugin policies stand under "policies"
+}
+
+// HandOver is a command that gets an app's key and secret, on its standard input and in its
+// environment.
+type HandOver struct {
+	Command []string // its name and arguments, at least one
+	// Always hands over after each run; otherwise only after one that has made the consumer.
+	Always bool
 }
 
 // Key returns the name under which settings state a type of component: "pluginPolicies",
@@ -141,6 +153,7 @@ func (s Settings) For(app, alias string, sandbox bool) Effective {
 	}
 	environment.ApplyPolicies = cmp.Or(environment.ApplyPolicies, a.ApplyPolicies)
 	environment.AssignToRunAsUser = cmp.Or(environment.AssignToRunAsUser, a.AssignToRunAsUser)
+	environment.HandOver = cmp.Or(environment.HandOver, a.HandOver)
 	environment.OAuthSettings = environment.OAuthSettings.Over(a.OAuthSettings)
 	environment.GlobalOAuthSettings = environment.GlobalOAuthSettings.Over(a.GlobalOAuthSettings)
 	environment.PluginPolicies = environment.PluginPolicies.Over(a.PluginPolicies)
@@ -313,7 +326,7 @@ func parseAppSettings(at string, value any, more ...string) (AppSettings, map[st
 		{"pluginPolicies", PluginPolicies, &app.PluginPolicies},
 		{"policies", PluginPolicies, &app.PluginPolicies},
 	}
-	keys := append(more, "applyPolicies", "permissionSets", "assignToRunAsUser")
+	keys := append(more, "applyPolicies", "permissionSets", "assignToRunAsUser", "handOver")
 	for _, part := range parts {
 		keys = append(keys, part.key)
 	}
@@ -345,7 +358,42 @@ func parseAppSettings(at string, value any, more ...string) (AppSettings, map[st
 			return app, nil, err
 		}
 	}
+	if value, ok := entry["handOver"]; ok {
+		if app.HandOver, err = parseHandOver(at+".handOver", value); err != nil {
+			return app, nil, err
+		}
+	}
 	return app, entry, nil
+}
+
+func parseHandOver(at string, value any) (*HandOver, error) {
+	entry, err := object(at, value, "command", "when")
+	if err != nil {
+		return nil, err
+	}
+	wrong := func(key, what string) (*HandOver, error) {
+		return nil, &metadata.SettingError{Path: at + "." + key, Err: errors.New(what)}
+	}
+	h := new(HandOver)
+	list, _ := entry["command"].([]any)
+	for _, item := range list {
+		word, ok := item.(string)
+		if !ok {
+			return wrong("command", "must be an array of texts: the command and its arguments")
+		}
+		h.Command = append(h.Command, word)
+	}
+	if len(h.Command) == 0 || h.Command[0] == "" {
+		return wrong("command", "must be an array of texts: the command and its arguments")
+	}
+	switch entry["when"] {
+	case nil, "created":
+	case "always":
+		h.Always = true
+	default:
+		return wrong("when", `must be "created" or "always"`)
+	}
+	return h, nil
 }
 
 // boolean reads a switch, nil where it is not there.
