@@ -26,6 +26,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 	"github.com/ecakit/ecakit/pkg/simorg/wsdltest"
@@ -117,7 +118,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "sent": sent,
 			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "held": held, "apps": makeApps, "artifact": makeArtifact, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
-			"handed": handed, "setting": setting, "mode": mode,
+			"handed": handed, "setting": setting, "mode": mode, "assign": assign,
 		},
 	})
 }
@@ -443,4 +444,20 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 	if got := strconv.FormatUint(uint64(info.Mode().Perm()), 8); got != args[1] {
 		ts.Fatalf("%s has the mode %s, want %s", args[0], got, args[1])
 	}
+}
+
+// assign USER SET: gives a user of the org a permission set.
+func assign(ts *testscript.TestScript, neg bool, args []string) {
+	org := ts.Value(stageKey{}).(*stage).org(ts)
+	rest := &restapi.Client{Conn: &salesforce.Conn{InstanceURL: org.URL, Tokens: tokens(org)}}
+	var ids []string
+	for _, soql := range []string{"SELECT Id FROM User WHERE Username = " + restapi.Quote(args[0]), "SELECT Id FROM PermissionSet WHERE Name = " + restapi.Quote(args[1])} {
+		found, err := restapi.Query[struct {
+			ID string `json:"Id"`
+		}](context.Background(), rest, soql)
+		ts.Check(err)
+		ids = append(ids, found[0].ID)
+	}
+	_, err := rest.Create(context.Background(), "PermissionSetAssignment", map[string]any{"AssigneeId": ids[0], "PermissionSetId": ids[1]})
+	ts.Check(err)
 }

@@ -6,22 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/scaffold"
 )
 
 type initCmd struct {
-	App         string   `placeholder:"NAME" help:"The app's API name."`
-	Label       string   `help:"The app's label. Otherwise its name."`
-	Email       string   `name:"contact-email" placeholder:"ADDRESS" help:"The app's contact, which Salesforce wants."`
-	Env         []string `sep:"none" placeholder:"ALIAS[=USERNAME]" help:"An org with policies of its own, by its alias, and the user that client credentials run as there. Without a user that flow stays off. Can be repeated. Folders that are there already get the app's policies as well, with that flow off."`
-	Scope       []string `placeholder:"SCOPE" help:"OAuth scopes. Otherwise Api and RefreshToken."`
-	CallbackURL []string `sep:"none" name:"callback-url" placeholder:"URL" help:"Callback URLs. Otherwise the org's own success page."`
-	Definition  string   `placeholder:"DIR" help:"Directory of the package with the header, whose name is its last element. Otherwise eca-definition beside the first package."`
-	Policies    string   `placeholder:"DIR" help:"Directory of the package with the policies. Otherwise eca-policies beside the first package."`
-	DryRun      bool     `name:"dry-run" help:"Say what would be written, and write nothing."`
-	Path        string   `arg:"" optional:"" default:"." help:"The sfp project."`
+	App           string   `placeholder:"NAME" help:"The app's API name."`
+	Label         string   `help:"The app's label. Otherwise its name."`
+	Email         string   `name:"contact-email" placeholder:"ADDRESS" help:"The app's contact, which Salesforce wants."`
+	Env           []string `sep:"none" placeholder:"ALIAS[=USERNAME]" help:"An org with policies of its own, by its alias, and the user that client credentials run as there. Without a user that flow stays off. Can be repeated. Folders that are there already get the app's policies as well, with that flow off."`
+	Scope         []string `placeholder:"SCOPE" help:"OAuth scopes. Otherwise Api and RefreshToken."`
+	CallbackURL   []string `sep:"none" name:"callback-url" placeholder:"URL" help:"Callback URLs. Otherwise the org's own success page."`
+	Preset        string   `enum:",server,ci,web,spa,mcp" default:"" help:"What the app is for: server (client credentials), ci (JWT bearer, for sf org login jwt), web (authorization code), spa (public client), mcp (AI clients)."`
+	JWT           bool     `name:"jwt" help:"The same as --preset ci."`
+	Client        []string `placeholder:"CLIENT" help:"MCP clients whose callback URLs are added: claude, cursor, postman."`
+	PermissionSet []string `name:"permission-set" sep:"none" placeholder:"NAME" help:"Permission set that grants the app; can be repeated. One that the project does not have is made, empty."`
+	Certificate   string   `placeholder:"FILE" help:"Certificate, in PEM or DER, of a key pair that JWT bearer signs with. Otherwise ci makes a key pair."`
+	Key           string   `placeholder:"FILE" help:"Where the private key that ci makes is written, with mode 0600, outside the project. Otherwise ~/.config/eca/APP.key."`
+	Days          int      `default:"365" help:"How long the certificate that ci makes is valid."`
+	Definition    string   `placeholder:"DIR" help:"Directory of the package with the header, whose name is its last element. Otherwise eca-definition beside the first package."`
+	Policies      string   `placeholder:"DIR" help:"Directory of the package with the policies. Otherwise eca-policies beside the first package."`
+	DryRun        bool     `name:"dry-run" help:"Say what would be written, and write nothing."`
+	Path          string   `arg:"" optional:"" default:"." help:"The sfp project."`
 }
 
 func (initCmd) Help() string {
@@ -35,7 +43,8 @@ type initResult struct {
 	outcome
 	App    string   `json:"app"`
 	Files  []string `json:"files"`
-	DryRun bool     `json:"dryRun"` // nothing was written
+	DryRun bool     `json:"dryRun"`        // nothing was written
+	Key    string   `json:"key,omitempty"` // the file of the private key that was made
 }
 
 func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
@@ -53,6 +62,23 @@ func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 	config := scaffold.Config{
 		App: c.App, Label: c.Label, ContactEmail: c.Email, Definition: c.Definition, Policies: c.Policies, Scopes: c.Scope, CallbackURLs: c.CallbackURL,
 	}
+	config.Preset, config.PermissionSets = c.Preset, c.PermissionSet
+	if c.JWT {
+		if c.Preset != "" && c.Preset != "ci" {
+			return nil, usageError{fmt.Errorf("--jwt is --preset ci, and not %s", c.Preset)}
+		}
+		config.Preset = "ci"
+	}
+	if len(c.Client) > 0 && config.Preset != "mcp" {
+		return nil, usageError{errors.New("--client goes with --preset mcp")}
+	}
+	for _, client := range c.Client {
+		urls, err := scaffold.ClientCallbacks(client)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--client: %w", err)}
+		}
+		config.CallbackURLs = append(config.CallbackURLs, urls...)
+	}
 	for _, env := range c.Env {
 		alias, user, _ := strings.Cut(env, "=")
 		config.Environments = append(config.Environments, scaffold.Environment{Alias: alias, RunAsUser: user})
@@ -65,6 +91,13 @@ func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 			return nil, err
 		}
 	}
+	if err := config.Check(); err != nil && !errors.Is(err, scaffold.ErrNoCertificate) {
+		return nil, usageError{err}
+	}
+	keyFile, key, err := c.keyPair(e, root, &config)
+	if err != nil {
+		return nil, usageError{err}
+	}
 	if err := config.Check(); err != nil {
 		return nil, usageError{err}
 	}
@@ -72,12 +105,20 @@ func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !c.DryRun {
-		if err := scaffold.Write(root, files); err != nil {
+	if keyFile != "" && !c.DryRun {
+		if err := writeKey(keyFile, key); err != nil {
 			return nil, err
 		}
 	}
-	r := &initResult{App: config.App, DryRun: c.DryRun}
+	if !c.DryRun {
+		if err := scaffold.Write(root, files); err != nil {
+			if keyFile != "" {
+				os.Remove(keyFile) // which belongs to nothing
+			}
+			return nil, err
+		}
+	}
+	r := &initResult{App: config.App, DryRun: c.DryRun, Key: keyFile}
 	what := "wrote"
 	if c.DryRun {
 		what = "would write"
@@ -90,6 +131,9 @@ func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 			sign = "~"
 		}
 		e.line("  %s %s", sign, f.Path)
+	}
+	if keyFile != "" {
+		e.line("  + %s, the private key: keep it out of every repository", keyFile)
 	}
 	if !c.DryRun {
 		e.line("eca: done. Look at the policies, commit, and run sfp build and sfp install; eca lint checks the project.")

@@ -61,7 +61,10 @@ func (e *loginError) Error() string {
 	if e.more != "" {
 		text += "; " + e.more
 	}
-	return text + "; " + e.fix
+	if e.fix != "" {
+		text += "; " + e.fix
+	}
+	return text
 }
 
 func (e *loginError) Unwrap() error { return e.err }
@@ -210,6 +213,9 @@ func (c *verifyCmd) verify(ctx context.Context, e *env, traffic *traffic, app st
 		more := client.Diagnose(ctx, why, attempt)
 		if file := policiesFile(r.App, session.Alias); why.Cause == consumer.NoRunAsUser && file != "" {
 			more = "the file is " + file
+		}
+		if more != "" && why.Cause == consumer.NotAuthorised {
+			why.Fix = "" // which it says in detail
 		}
 		err = &loginError{r.App, why.Means, why.Fix, more, err}
 	}

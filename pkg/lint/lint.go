@@ -345,7 +345,10 @@ func (l *linter) checkSettings() {
 		certificates := l.project.Settings.Certificates(h.FullName, l.fsys, h.pkg.Path)
 		for _, alias := range slices.Sorted(maps.Keys(aliases)) {
 			org := eca.Org{Alias: alias, Name: alias, Sandbox: true, DomainURL: "https://example.my.salesforce.com", Version: cmp.Or(l.project.SourceAPIVersion, apiversion.Latest)}
-			_, err := l.project.Settings.Wanted(h.FullName, org, l.policiesOf(h.FullName, alias), certificates)
+			wanted, err := l.project.Settings.Wanted(h.FullName, org, l.policiesOf(h.FullName, alias), certificates)
+			if err == nil {
+				l.checkUse(h.FullName, wanted)
+			}
 			if wrong, ok := errors.AsType[*metadata.SettingError](err); ok && !slices.Contains(where[wrong.Error()], alias) {
 				where[wrong.Error()], keys[wrong.Error()] = append(where[wrong.Error()], alias), wrong.Path
 			}

@@ -1,15 +1,22 @@
 package lint_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
+	"math/big"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/ecakit/ecakit"
 	"github.com/ecakit/ecakit/pkg/finding"
@@ -235,6 +242,15 @@ func TestRules(t *testing.T) {
 		{"no JSON", sound().with(files{"sfdx-project.json": "{"}), []string{"settings error sfdx-project.json:1 line 1"}},
 		{"no directory", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `], "source`, `, {"path": "src/gone", "package": "gone"}], "source`, 1)}), []string{"settings error sfdx-project.json:4 src/gone"}},
 		{"contradiction", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"isClientCredentialsFlowEnabled": false}}}}`), []string{"settings error sfdx-project.json:4 (for uat)"}},
+		{"MCP without JWT-based tokens", sound().settings(`{"apps": {"App": {"oauthSettings": {"commaSeparatedOauthScopes": ["MCP"]}}}}`), []string{"mcp-without-jwt warning sfdx-project.json:4 isNamedUserJwtEnabled"}},
+		{"MCP with them", sound().settings(`{"apps": {"App": {"oauthSettings": {"commaSeparatedOauthScopes": ["MCP"]}, "globalOauthSettings": {"isNamedUserJwtEnabled": true}}}}`), nil},
+		{"all scopes", sound().settings(`{"apps": {"App": {"oauthSettings": {"commaSeparatedOauthScopes": ["Full"]}}}}`), []string{"full-scope warning sfdx-project.json:4 broader than any use"}},
+		{"public client that cannot refresh", sound().settings(`{"apps": {"App": {"oauthSettings": {"commaSeparatedOauthScopes": ["RefreshToken"]}, "globalOauthSettings": {"isConsumerSecretOptional": true}}}}`), []string{"public-client warning sfdx-project.json:4 isSecretRequiredForRefreshToken to false"}},
+		{"public client without PKCE", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"isConsumerSecretOptional": true, "isPkceRequired": false}}}}`), []string{"public-client warning sfdx-project.json:4 isPkceRequired to true"}},
+		{"sound public client", sound().settings(`{"apps": {"App": {"oauthSettings": {"commaSeparatedOauthScopes": ["RefreshToken"]}, "globalOauthSettings": {"isConsumerSecretOptional": true, "isSecretRequiredForRefreshToken": false}}}}`), nil},
+		{"certificate that has expired", withCertificate(t, -time.Hour), []string{"certificate-expires error sfdx-project.json:4 has expired on"}},
+		{"certificate that expires soon", withCertificate(t, 29*24*time.Hour), []string{"certificate-expires warning sfdx-project.json:4 expires on"}},
+		{"certificate that is good", withCertificate(t, 31*24*time.Hour), nil},
 		{"no certificate", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"certificate": {"file": "gone.crt"}}}}}`), []string{"settings error sfdx-project.json:4 (for default, uat)"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -338,4 +354,20 @@ func ExampleRun() {
 	}
 	// Output:
 	// src/pol/uat/extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml run-as-user error
+}
+
+// withCertificate returns a project whose app has a certificate that ends after a time.
+func withCertificate(t *testing.T, left time.Duration) files {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(left)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sound().settings(`{"apps": {"App": {"globalOauthSettings": {"certificate": {"file": "app.crt"}}}}}`).
+		with(files{"src/def/app.crt": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))})
 }

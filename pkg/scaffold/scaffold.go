@@ -45,8 +45,19 @@ type Config struct {
 	// default.
 	Environments []Environment
 
-	Scopes       []string // OAuth scopes, by their names in metadata; none is Api and RefreshToken
+	Scopes       []string // OAuth scopes, by their names in metadata; none are the preset's, or Api and RefreshToken
 	CallbackURLs []string // none is the org's own domain
+
+	// Preset is the use that settings and policies are written for: the name of one of
+	// Presets, "" for none in particular.
+	Preset string
+
+	// PermissionSets grant the app; those that the project does not have are made, empty.
+	PermissionSets []string
+
+	// Certificate is the certificate of a key pair that JWT bearer signs with, in PEM. nil is
+	// none.
+	Certificate []byte
 }
 
 // Environment is an org, or several, with policies of its own.
@@ -98,6 +109,26 @@ func (c Config) Check() error {
 	case !strings.Contains(c.ContactEmail, "@"):
 		return fmt.Errorf("%q is not an e-mail address, and the app needs that of a contact", c.ContactEmail)
 	}
+	preset, err := c.preset()
+	if err != nil {
+		return err
+	}
+	switch {
+	case preset.PreAuthorised && len(c.PermissionSets) == 0:
+		return fmt.Errorf("the preset %s lets only pre-authorised users in, and needs the name of a permission set that grants the app", preset.Name)
+	case preset.Callbacks && len(c.CallbackURLs) == 0:
+		return fmt.Errorf("the preset %s needs a callback URL", preset.Name)
+	}
+	for _, name := range c.PermissionSets {
+		if len(name) > 80 || !developerName.MatchString(name) {
+			return fmt.Errorf("%q cannot be the name of a permission set", name)
+		}
+	}
+	if c.Certificate != nil {
+		if _, err := metadata.CertificatePEM(c.Certificate); err != nil {
+			return fmt.Errorf("the certificate %w", err)
+		}
+	}
 	seen := make(map[string]bool)
 	for _, e := range c.Environments {
 		switch {
@@ -124,8 +155,14 @@ func (c Config) Check() error {
 			return fmt.Errorf("%q cannot be the directory of a package: a path relative to the project and inside it, without spaces", dir)
 		}
 	}
+	if preset.Certificate && c.Certificate == nil {
+		return ErrNoCertificate
+	}
 	return nil
 }
+
+// ErrNoCertificate says that the preset needs a certificate, and nothing else is wrong.
+var ErrNoCertificate = errors.New("the preset needs a certificate")
 
 // New returns the files that set the app up in the project that holds fsys, in the
 // order in which they are to be written: the project file last, so that the
@@ -182,6 +219,10 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		}
 	}
 
+	preset, err := config.preset()
+	if err != nil {
+		return nil, err
+	}
 	label := config.Label
 	if label == "" {
 		label = strings.ReplaceAll(config.App, "_", " ")
@@ -202,11 +243,23 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	}
 	files = append(files, others...)
 	for _, f := range folders {
-		file, err := policies(config, label, f)
+		file, err := policies(config, preset, label, f)
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, file)
+	}
+	if config.Certificate != nil {
+		text, err := metadata.CertificatePEM(config.Certificate)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, File{Path: path.Join(config.Definition, certificateFile(config.App)), Content: []byte(text + "\n")})
+	}
+	for _, name := range config.PermissionSets {
+		if !hasPermissionSet(source, project, name) {
+			files = append(files, permissionSet(config.Definition, name))
+		}
 	}
 	if _, err := fs.Stat(fsys, script); errors.Is(err, fs.ErrNotExist) {
 		content, err := fs.ReadFile(ecakit.Sample, script)
@@ -233,24 +286,57 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if len(inTheWay) > 0 {
 		return nil, fmt.Errorf("%s is there already, and nothing is overwritten", strings.Join(inTheWay, ", "))
 	}
-	edited, err := editProject(fsys, data, packages, config)
+	edited, err := editProject(fsys, data, packages, config, preset)
 	if err != nil {
 		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}
 	return append(files, edited), nil
 }
 
+// certificateFile is the path of the app's certificate below the definition's directory.
+func certificateFile(app string) string { return "certs/" + app + ".crt" }
+
+// hasPermissionSet reports whether the project brings a permission set.
+func hasPermissionSet(source *eca.Source, project *eca.Project, name string) bool {
+	file := strings.ToLower(name) + ".permissionset-meta.xml"
+	for _, p := range project.Packages {
+		if slices.ContainsFunc(source.Files(p.Path), func(other string) bool { return strings.ToLower(path.Base(other)) == file }) {
+			return true
+		}
+	}
+	return false
+}
+
+// permissionSet returns the file of an empty permission set, which the app is granted to.
+func permissionSet(dir, name string) File {
+	content := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
+<PermissionSet xmlns="%s">
+    <hasActivationRequired>false</hasActivationRequired>
+    <label>%s</label>
+</PermissionSet>
+`, metadata.Namespace, strings.ReplaceAll(name, "_", " "))
+	return File{Path: path.Join(dir, "permissionsets", name+".permissionset-meta.xml"), Content: []byte(content)}
+}
+
 // policies returns the file with the app's OAuth policies for an environment.
-func policies(config Config, label string, e folder) (File, error) {
+func policies(config Config, preset Preset, label string, e folder) (File, error) {
 	fields := make(metadata.Fields)
+	permitted := "AllSelfAuthorized"
+	if preset.PreAuthorised {
+		permitted = "AdminApprovedPreAuthorized"
+	}
+	days := preset.RefreshTokenDays
+	if days == 0 {
+		days = 365
+	}
 	for _, f := range [][2]string{
 		{"externalClientApplication", config.App},
 		{"ipRelaxationPolicyType", "Enforce"},
 		{"isClientCredentialsFlowEnabled", fmt.Sprint(e.RunAsUser != "")},
 		{"label", label + " policies"},
-		{"permittedUsersPolicyType", "AllSelfAuthorized"},
+		{"permittedUsersPolicyType", permitted},
 		{"refreshTokenPolicyType", "SpecificLifetime"},
-		{"refreshTokenValidityPeriod", "365"},
+		{"refreshTokenValidityPeriod", fmt.Sprint(days)},
 		{"refreshTokenValidityUnit", "Days"},
 		{"requiredSessionLevel", "STANDARD"},
 	} {
@@ -405,23 +491,31 @@ type appSettings struct {
 	OAuthSettings struct {
 		Scopes []string `json:"commaSeparatedOauthScopes"`
 	} `json:"oauthSettings"`
-	GlobalOAuthSettings struct {
-		CallbackURLs []string `json:"callbackUrl"`
-	} `json:"globalOauthSettings"`
+	GlobalOAuthSettings map[string]any `json:"globalOauthSettings"`
+	PermissionSets      []string       `json:"permissionSets,omitempty"`
+	AssignToRunAsUser   bool           `json:"assignToRunAsUser,omitempty"`
 }
 
-func editProject(fsys fs.FS, data []byte, packages []sfp.NewPackage, config Config) (File, error) {
+func editProject(fsys fs.FS, data []byte, packages []sfp.NewPackage, config Config, preset Preset) (File, error) {
 	info, err := fs.Stat(fsys, sfp.ProjectFile)
 	if err != nil {
 		return File{}, err
 	}
-	var settings appSettings
+	settings := appSettings{GlobalOAuthSettings: make(map[string]any), PermissionSets: config.PermissionSets}
 	if settings.OAuthSettings.Scopes = config.Scopes; len(config.Scopes) == 0 {
-		settings.OAuthSettings.Scopes = []string{"Api", "RefreshToken"}
+		settings.OAuthSettings.Scopes = preset.Scopes
 	}
-	if settings.GlobalOAuthSettings.CallbackURLs = config.CallbackURLs; len(config.CallbackURLs) == 0 {
-		settings.GlobalOAuthSettings.CallbackURLs = []string{"{orgDomainUrl}/services/oauth2/success"}
+	settings.GlobalOAuthSettings["callbackUrl"] = config.CallbackURLs
+	if len(config.CallbackURLs) == 0 {
+		settings.GlobalOAuthSettings["callbackUrl"] = []string{"{orgDomainUrl}/services/oauth2/success"}
 	}
+	for field, on := range preset.Global {
+		settings.GlobalOAuthSettings[field] = on
+	}
+	if config.Certificate != nil {
+		settings.GlobalOAuthSettings["certificate"] = map[string]string{"file": certificateFile(config.App)}
+	}
+	settings.AssignToRunAsUser = len(config.PermissionSets) > 0 && slices.ContainsFunc(config.Environments, func(e Environment) bool { return e.RunAsUser != "" })
 	for _, scope := range settings.OAuthSettings.Scopes {
 		if !slices.Contains(eca.Scopes(), scope) {
 			return File{}, fmt.Errorf("there is no OAuth scope %q%s", scope, words.DidYouMean(scope, eca.Scopes()))

@@ -1,0 +1,74 @@
+package lint
+
+import (
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// expirySoon is how long before its end a certificate is reported.
+const expirySoon = 30 * 24 * time.Hour
+
+// checkUse looks for an app whose OAuth contradicts what it is for: what the settings want for
+// an environment, and what the app's source states beside that.
+func (l *linter) checkUse(app string, wanted map[string]metadata.Fields) {
+	// get returns the text of a field, and where it stands: at a path of the project file or in a
+	// component's file.
+	type place struct{ file, at string }
+	get := func(typ, field string) (text string, where place) {
+		if values := wanted[typ][field]; len(values) > 0 {
+			settings := l.project.Settings.Apps[app]
+			return values[0].Text, place{sfp.ProjectFile, "plugins.eca.apps." + app + "." + settings.Key(typ) + "." + field}
+		}
+		for _, c := range l.of(typ) {
+			if strings.EqualFold(eca.App(c.Component), app) {
+				return strings.TrimSpace(c.Text(field)), place{c.file, field}
+			}
+		}
+		return "", place{sfp.ProjectFile, "plugins.eca.apps." + app}
+	}
+	is := func(field, otherwise string) bool {
+		text, _ := get(eca.GlobalOAuthSettings, field)
+		if text == "" {
+			text = otherwise
+		}
+		return text == "true"
+	}
+	note := func(rule string, level finding.Level, where place, problem, fix string) {
+		l.note(finding.Finding{Rule: rule, Level: level, App: app, File: where.file, Line: l.line(where.file, where.at, problem), Problem: problem, Fix: fix}, nil)
+	}
+	scopes, at := get(eca.OAuthSettings, "commaSeparatedOauthScopes")
+	if slices.Contains(metadata.Items(scopes), "MCP") && !is("isNamedUserJwtEnabled", "false") {
+		note("mcp-without-jwt", finding.Warning, at, fmt.Sprintf("%s has the scope MCP, and issues no JWT-based tokens", app), "set globalOauthSettings.isNamedUserJwtEnabled to true")
+	}
+	if slices.Contains(metadata.Items(scopes), "Full") {
+		note("full-scope", finding.Warning, at, fmt.Sprintf("%s has the scope Full, which is broader than any use", app), "name the scopes that the app needs, such as Api")
+	}
+	_, at = get(eca.GlobalOAuthSettings, "isConsumerSecretOptional")
+	if is("isConsumerSecretOptional", "false") {
+		if is("isSecretRequiredForRefreshToken", "true") && slices.Contains(metadata.Items(scopes), "RefreshToken") {
+			note("public-client", finding.Warning, at, fmt.Sprintf("%s is a public client, and its refresh tokens demand the secret", app), "set globalOauthSettings.isSecretRequiredForRefreshToken to false")
+		}
+		if !is("isPkceRequired", "true") {
+			note("public-client", finding.Warning, at, fmt.Sprintf("%s is a public client, and does not require PKCE", app), "set globalOauthSettings.isPkceRequired to true")
+		}
+	}
+	text, at := get(eca.GlobalOAuthSettings, "certificate")
+	certificate, err := x509.ParseCertificate(metadata.CertificateDER(text))
+	if text == "" || err != nil {
+		return
+	}
+	switch left := time.Until(certificate.NotAfter); {
+	case left <= 0:
+		note("certificate-expires", finding.Error, at, fmt.Sprintf("the certificate of %s has expired on %s", app, certificate.NotAfter.Format(time.DateOnly)), "replace it, and run eca bootstrap")
+	case left < expirySoon:
+		note("certificate-expires", finding.Warning, at, fmt.Sprintf("the certificate of %s expires on %s", app, certificate.NotAfter.Format(time.DateOnly)), "replace it, and run eca bootstrap")
+	}
+}
