@@ -64,6 +64,14 @@ while IFS= read -r -d: dir; do
 	[ -x "$dir/eca" ] || without_eca=$without_eca:$dir
 done <<<"$PATH:"
 plain_path=$work/bin$without_eca
+# Built once, beside everything else.
+if [ ! -x "$cache/sops/sops" ]; then
+	(GOBIN=$cache/sops go install github.com/getsops/sops/v3/cmd/sops@v3.13.3 >/dev/null 2>&1 || true) &
+	sops_build=$!
+else
+	true &
+	sops_build=$!
+fi
 mkdir "$work/eca"
 "$repo/scripts/build.sh" "$work/eca/eca"
 (cd "$repo" && go build -o "$work/measure" ./scripts/measure)
@@ -297,6 +305,57 @@ install_on "$work/init" uat initinstall || fail "sfp install of what init wrote"
 has "$work/initinstall.log" "3 artifacts installed" "what init writes passes sfp build and sfp install"
 component uat ExtlClntAppOauthConfigurablePolicies Init_App_oauthPlcy >"$work/policies.log"
 has "$work/policies.log" "<clientCredentialsFlowUser>integration@example.com.uat<" "and its policies are on the org"
+
+step "JWT for pipelines: init, bootstrap, verify, and the real sf logs in"
+mkdir -p "$work/ci/src/core/remoteSiteSettings"
+cp "$work/init/src/core/remoteSiteSettings/"* "$work/ci/src/core/remoteSiteSettings/"
+printf '{ "packageDirectories": [{ "path": "src/core", "package": "core", "versionNumber": "1.0.0.NEXT", "type": "source", "default": true }], "sourceApiVersion": "65.0" }\n' >"$work/ci/sfdx-project.json"
+(cd "$work/ci" && eca init --app Pipeline --contact-email a@example.com --jwt --permission-set Pipeline_Users --key "$work/pipeline.key" && eca lint) >"$work/ci.log" 2>&1 || fail "eca init --jwt"
+project "$work/ci"
+serve ci --username admin@example.com.ci --user integration@example.com.uat --permission-set Pipeline_Users
+login ci ci
+build "$work/ci" ci
+(cd "$work/ci" && sf project deploy start --source-dir src/eca-definition/externalClientApps -o ci && eca bootstrap -o ci --apply-policies) >"$work/ci.log" 2>&1 || fail "the bootstrap of the JWT app"
+record() { sf data query -q "SELECT Id FROM $1 WHERE $2" -o ci --json | "$node" -p 'JSON.parse(require("fs").readFileSync(0)).result.records[0].Id'; }
+printf '{"AssigneeId": "%s", "PermissionSetId": "%s"}' "$(record User "Username = 'integration@example.com.uat'")" "$(record PermissionSet "Name = 'Pipeline_Users'")" |
+	curl -sf -H "Authorization: Bearer $(field ci accessToken)" -H 'Content-Type: application/json' --data-binary @- "$(field ci instanceUrl)/services/data/v67.0/sobjects/PermissionSetAssignment" >"$work/assign.log" || fail "the permission set is assigned"
+(cd "$work/ci" && eca verify -o ci --jwt-key "$work/pipeline.key" --username integration@example.com.uat) >"$work/verify.log" 2>&1 || fail "eca verify --jwt-key"
+has "$work/verify.log" "logged in by JWT bearer as integration@example.com.uat" "eca proves the JWT login"
+key=$(cd "$work/ci" && eca credentials -o ci --key-only | "$node" -p 'JSON.parse(require("fs").readFileSync(0)).client_id')
+SF_AUDIENCE_URL=$(field ci instanceUrl) sf org login jwt --client-id "$key" --jwt-key-file "$work/pipeline.key" --username integration@example.com.uat --instance-url "$(field ci instanceUrl)" --alias pipeline >"$work/login.log" 2>&1 || fail "the real sf logs in by the app's JWT"
+sf org display -o pipeline --json >"$work/display.log" 2>&1 || fail "sf org display"
+has "$work/display.log" '"username": "integration@example.com.uat"' "the real sf logs in with the app that eca made"
+openssl genrsa -out "$work/other.key" 2048 2>/dev/null
+if SF_AUDIENCE_URL=$(field ci instanceUrl) sf org login jwt --client-id "$key" --jwt-key-file "$work/other.key" --username integration@example.com.uat --instance-url "$(field ci instanceUrl)" --alias other >"$work/login.log" 2>&1; then fail "another key logs in"; fi
+ok "another key does not log in"
+
+step "credentials into a dotenv and into a sops file, with which clients log in"
+(cd "$work/sample" && eca bootstrap -o uat --apply-policies --policies testdata/eca-policies/uat -v && eca credentials -o uat --enable-access --format env --output "$work/erp.env" -v) >"$work/creds.log" 2>&1 || fail "eca credentials"
+secret=$(sed -n 's/^ECA_CLIENT_SECRET=//p' "$work/erp.env")
+[ -n "$secret" ] && [ "$(stat -c %a "$work/erp.env")" = 600 ] || fail "the dotenv"
+(cd "$repo" && go build -o "$work/client" ./scripts/client)
+(set -a && . "$work/erp.env" && "$work/client") >"$work/client.log" 2>&1 || fail "a Go client logs in"
+has "$work/client.log" integration@example.com.uat "a client with x/oauth2 logs in with the dotenv"
+(. "$work/erp.env" && curl -sf -d "grant_type=client_credentials&client_id=$ECA_CLIENT_ID" --data-urlencode "client_secret@-" "$ECA_BASE_URL/services/oauth2/token" <<<"$ECA_CLIENT_SECRET" | grep -q access_token) 2>/dev/null ||
+	(. "$work/erp.env" && printf %s "$ECA_CLIENT_SECRET" | curl -sf -d "grant_type=client_credentials&client_id=$ECA_CLIENT_ID" --data-urlencode "client_secret@-" "$ECA_BASE_URL/services/oauth2/token" | grep -q access_token) || fail "curl logs in"
+ok "curl logs in with the dotenv"
+# What processes are called while the command runs, and all that eca prints, hold no secret.
+(cd "$work/sample" && eca credentials -o uat --enable-access -v -- sh -c 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " "; cat >/dev/null' && eca verify -o uat --enable-access -v && eca rotate -o uat --enable-access -v -- sh -c 'cat >/dev/null') >"$work/secrets.log" 2>&1 || fail "eca credentials, verify and rotate"
+has "$work/secrets.log" "eca credentials" "what processes are called is looked at"
+now=$(cd "$work/sample" && eca credentials -o uat --enable-access --format env | sed -n 's/^ECA_CLIENT_SECRET=//p')
+[ -n "$now" ] && [ "$now" != "$secret" ] || fail "the pair is rotated"
+if grep -qF -e "$secret" -e "$now" "$work/secrets.log" "$work/creds.log"; then fail "a secret is printed"; fi
+ok "no secret is printed at any verbosity, or in an argument list"
+if wait "$sops_build" && [ -x "$cache/sops/sops" ]; then
+	(cd "$repo" && go run filippo.io/age/cmd/age-keygen) >"$work/age.key" 2>/dev/null
+	recipient=$(sed -n 's/^# public key: //p' "$work/age.key")
+	(cd "$work/sample" && eca credentials -o uat --enable-access -- "$cache/sops/sops" encrypt --age "$recipient" --input-type json --output-type json --filename-override erp.json --output "$work/erp.json" /dev/stdin) >"$work/sops.log" 2>&1 || fail "sops encrypts: $(cat "$work/sops.log")"
+	if grep -qF "$now" "$work/erp.json"; then fail "the sops file holds the secret in the clear"; fi
+	[ "$(SOPS_AGE_KEY_FILE=$work/age.key "$cache/sops/sops" decrypt --extract '["client_secret"]' "$work/erp.json")" = "$now" ] || fail "sops decrypts"
+	ok "a sops file for an age key holds the credentials"
+else
+	echo "  skipped: sops cannot be had"
+fi
 
 step "pools: the command line that sfp prepare composes, for two scratch orgs at once"
 hub=admin@example.com.prod
