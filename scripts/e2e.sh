@@ -324,7 +324,7 @@ step "an alias with a space, which sfp does not quote"
 serve spaced --username admin@example.com.spaced
 login spaced "two words"
 if install_on "$work/sample" admin@example.com.spaced space; then fail "a broken argument list succeeds"; fi
-has "$work/space.log" "sfp quotes nothing" "an argument list that fell apart is explained"
+has "$work/space.log" "sfp does not quote arguments" "an argument list that fell apart is explained"
 
 step "wall time and peak memory: the hook next to sf apex run of an empty script"
 serve number --username admin@example.com.number

@@ -642,7 +642,7 @@ func TestWarnings(t *testing.T) {
 	}
 	options.PlanOnly = true
 	report, err := options.run(t.Context())
-	if err != nil || len(report.Warnings) != 2 || !strings.Contains(report.Warnings[0], "plugins.eca.apps.MyAp is for an app that has no header here; did you mean MyApp?") || !strings.Contains(report.Warnings[1], "pol_sfpowerscripts_artifact_1.0.0-1.zip cannot be opened") {
+	if err != nil || len(report.Warnings) != 2 || !strings.Contains(report.Warnings[0], "plugins.eca.apps.MyAp is for an app that has no header here; did you mean MyApp?") || !strings.Contains(report.Warnings[1], "pol_sfpowerscripts_artifact_1.0.0-1.zip: zip: not a valid zip file") {
 		t.Errorf("%v, %v", report, err)
 	}
 }

@@ -521,7 +521,7 @@ func TestPoliciesThatCannotBeRight(t *testing.T) {
 	twice := uat("")[myPolicies]
 	for _, r := range []run{
 		{name: "a private key", p: uat("<startUrl>" + secret + "</startUrl>").set(`"preflight": "off", "applyPolicies": true`), err: "holds a private key", silent: true},
-		{name: "an element twice", p: uat("<startUrl>a</startUrl><startUrl>b</startUrl>"), err: "stands more than once", findings: 1, silent: true},
+		{name: "an element twice", p: uat("<startUrl>a</startUrl><startUrl>b</startUrl>"), err: "occurs more than once", findings: 1, silent: true},
 		{name: "a wrong value to be applied", p: applied(uat("<policyAction>Bolck</policyAction>")).set(`"preflight": "warn"`),
 			err: "so the policies cannot be applied; write Block", findings: 1, silent: true},
 		{name: "policies in two packages", p: uat("").with(project{"src/more/uat/Q.ecaOauthPlcy-meta.xml": twice}).
@@ -714,7 +714,7 @@ func TestResolveReadsNothing(t *testing.T) {
 			if len(resolved.Policies) != 1 || len(resolved.Apps) != 1 {
 				t.Errorf("%s: resolved %+v, want an app with policies", alias, resolved)
 			}
-			if want := ".forceignore has more than 5000 rules, so nothing is left out of a deployment"; !slices.Contains(resolved.Warnings, want) {
+			if want := ".forceignore has more than 5000 rules; it is not applied, so nothing is left out of a deployment"; !slices.Contains(resolved.Warnings, want) {
 				t.Errorf("%s: warnings %q, want %q", alias, resolved.Warnings, want)
 			}
 		}
