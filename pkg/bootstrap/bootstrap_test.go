@@ -504,8 +504,8 @@ func TestTakenNames(t *testing.T) {
 	}
 	o.upsert(satellite(eca.OAuthSettings, "MYAPP_oauth", "Other"), satellite(eca.OAuthSettings, "MyApp", "Third"), satellite(eca.OAuthSettings, "MyAppOAuthSettings", "Fourth"))
 	report, err := o.run(settings("").with(header("MyApp")))
-	if err == nil || !strings.Contains(err.Error(), "other components have all the names") || report.Apps[0].Components[1].Done || len(o.writes()) > 0 {
-		t.Errorf("got %v, want %q", err, "other components have all the names")
+	if err == nil || !strings.Contains(err.Error(), "all its possible names are taken") || report.Apps[0].Components[1].Done || len(o.writes()) > 0 {
+		t.Errorf("got %v, want %q", err, "all its possible names are taken")
 	}
 	options, err := o.options(settings("").with(header("MyApp")), "def")
 	if err != nil {
