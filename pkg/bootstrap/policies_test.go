@@ -330,7 +330,7 @@ func TestScratchUser(t *testing.T) {
 			t.Errorf("the policies are %v", record)
 		}
 		options.Username = ""
-		if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "it is not known whose session this is") {
+		if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "the session's user is unknown") {
 			t.Errorf("without a username: %v", err)
 		}
 	}
@@ -340,7 +340,7 @@ func TestScratchUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	options.Username = o.Username()
-	if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "{username} is filled in on scratch orgs only") {
+	if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "{username} is replaced on scratch orgs only") {
 		t.Errorf("on a sandbox: %v", err)
 	}
 }
