@@ -19,9 +19,10 @@ type Grant struct {
 	PermissionSet string // the permission set's name
 	User          string // the username; "" for the grant of the app
 
-	// There: the org already has the grant.
+	// There reports that the org already has the grant.
 	There bool
-	// Done: the grant was created. Uncertain: it was sent without an answer.
+	// Done reports that the grant was created. Uncertain reports that it was sent without an
+	// answer.
 	Done      bool
 	Uncertain bool
 	// Err is why the grant is impossible, because of the org or the names.

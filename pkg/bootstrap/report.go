@@ -28,7 +28,7 @@ type Report struct {
 	// is the number that are not as wanted; in a plan, the number that a run would write.
 	Changed int `json:"changed"`
 	Pending int `json:"pending"`
-	// PlanOnly: the run wrote nothing.
+	// PlanOnly reports that the run was not to write anything.
 	PlanOnly bool     `json:"planOnly"`
 	Warnings []string `json:"warnings,omitempty"` // about the input; each app has its own as well
 }
@@ -48,7 +48,8 @@ type AppReport struct {
 	Name string `json:"name"`
 	// DistributionState is set if the app is not Local. Such an app is skipped.
 	DistributionState string `json:"distributionState,omitempty"`
-	// Absent: the app's header is not on the scratch org of a pool, so the app was skipped.
+	// Absent reports that the app's header is not on the scratch org of a pool, so the app was
+	// skipped.
 	Absent      bool   `json:"absent,omitempty"`
 	Environment string `json:"environment,omitempty"` // of plugins.eca
 	// Source are the types that the app's source states beside the header. Their fields are
@@ -60,7 +61,7 @@ type AppReport struct {
 	// HandOver is the command that should receive the app's credentials after this run, because
 	// the settings say always or the run created the consumer. It is nil if there is none.
 	HandOver []string `json:"handOver,omitempty"`
-	// Unsettled: the next run will write again, even if nothing changes.
+	// Unsettled reports that the next run will write again, even if nothing changes.
 	Unsettled bool `json:"unsettled,omitempty"`
 }
 
@@ -71,10 +72,10 @@ type ComponentReport struct {
 	User     string            `json:"user,omitempty"` // for a grant, the user who gets the permission set
 	Action   reconcile.Action  `json:"action"`
 	Changes  []metadata.Change `json:"changes,omitempty"`
-	// Done: the component is as wanted. It was unchanged, or the org accepted it and shows no
-	// difference.
+	// Done reports that the component is as wanted: it was unchanged, or the org accepted it
+	// and shows no difference.
 	Done bool `json:"done"`
-	// Uncertain: it was sent without an answer.
+	// Uncertain reports that the component was sent without an answer.
 	Uncertain bool   `json:"uncertain,omitempty"`
 	Error     string `json:"error,omitempty"`
 }

@@ -37,8 +37,9 @@ type Options struct {
 	// says. Otherwise sfp deploys them next.
 	ApplyPolicies bool
 
-	// Pool: the run is for a scratch org of a pool. Nobody deploys policies after it. An app
-	// without a header on the org is skipped, because a pool need not install every package.
+	// Pool declares the org a scratch org of a pool. Nobody deploys policies after the run. An
+	// app without a header on the org is skipped, because a pool need not install every
+	// package.
 	Pool bool
 
 	// Started, if not nil, is called once, after the input is found valid and before the org's

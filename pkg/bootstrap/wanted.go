@@ -31,7 +31,7 @@ type Target struct {
 	Version apiversion.Version
 	// ApplyPolicies includes the OAuth policies in the wanted state, whatever the project says.
 	ApplyPolicies bool
-	// Undeployed: nobody deploys the policies after the run.
+	// Undeployed reports that nobody deploys the policies after the run.
 	Undeployed bool
 
 	applying   bool // ApplyPolicies, or the project's setting

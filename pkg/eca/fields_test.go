@@ -39,7 +39,7 @@ func TestStateRefuses(t *testing.T) {
 		{GlobalOAuthSettings, `{"certificate": "certs/uat.crt"}`, `x.certificate: must be a certificate in PEM, or {"file"`},
 		{GlobalOAuthSettings, `{"callbackUrl": "not a url"}`, `x.callbackUrl: "not a url" is not a URL`},
 		{OAuthSettings, `{"trustedIpRanges": {}}`, "x.trustedIpRanges: must be an array of objects, not an object"},
-		{OAuthSettings, `{"trustedIpRanges": [{"startIpAddress": "1.1.1.1"}]}`, "x.trustedIpRanges[0]: is missing endIpAddress"},
+		{OAuthSettings, `{"trustedIpRanges": [{"startIpAddress": "1.1.1.1"}]}`, "x.trustedIpRanges[0]: has no endIpAddress"},
 		{OAuthSettings, `{"commaSeparatedOauthScopes": ["api"]}`, `x.commaSeparatedOauthScopes: the scope "api" is called Api in metadata`},
 		{OAuthSettings, `{"commaSeparatedOauthScopes": "refresh_token"}`, `the scope "refresh_token" is called RefreshToken in metadata`},
 		{OAuthSettings, `{"commaSeparatedOauthScopes": "mcp_api"}`, `the scope "mcp_api" is called MCP in metadata`},

@@ -35,8 +35,8 @@ type Change struct {
 	// never shown.
 	From string `json:"from"`
 	To   string `json:"to"`
-	// Withheld: the org does not show the present value, so it may or may not differ. Forced:
-	// some orgs keep the value whatever is sent. See FieldType.
+	// Withheld reports that the org does not show the present value, so it may or may not
+	// differ. Forced reports that some orgs keep the value whatever is sent. See FieldType.
 	Withheld bool `json:"withheld,omitempty"`
 	Forced   bool `json:"forced,omitempty"`
 }

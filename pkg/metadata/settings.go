@@ -205,7 +205,7 @@ func (ft *FieldType) structFromJSON(path string, value any) (Field, error) {
 	for _, nt := range ft.Fields {
 		names = append(names, nt.Name)
 		if _, ok := object[nt.Name]; nt.Required && !ok {
-			return Field{}, &SettingError{path, fmt.Errorf("is missing %s", nt.Name)}
+			return Field{}, &SettingError{path, fmt.Errorf("has no %s", nt.Name)}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(object)) {

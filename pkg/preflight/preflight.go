@@ -25,13 +25,13 @@ type Policies struct {
 	File      string
 	First     *Policies // the app's first policies file, nil if this is the first
 
-	// Applied: eca writes the policies. Otherwise a deployment brings them.
+	// Applied reports that eca writes the policies. Otherwise a deployment brings them.
 	Applied bool
-	// Replaced: the deployment replaces texts of the file.
+	// Replaced reports that the deployment replaces texts of the file.
 	Replaced bool
 	// Package is the package whose deployment brings the file, "" if unknown.
 	Package string
-	// LeftOut: no deployment brings the file.
+	// LeftOut reports that no deployment brings the file.
 	LeftOut bool
 	// Plugins are the plugin policies in the same deployment.
 	Plugins []*metadata.Component
@@ -154,7 +154,7 @@ type Org struct {
 	Facts  *access.Facts
 	Find   func(typ string) *metadata.Component // the app's component of a type, or nil
 	Wanted map[string]metadata.Fields           // fields written to the org before the policies, by type
-	// Granted: permission sets grant the app before the policies arrive.
+	// Granted reports that permission sets grant the app before the policies arrive.
 	Granted bool
 	// PermissionSetFile returns the project's file with a permission set, "" if none.
 	PermissionSetFile func(name string) string

@@ -16,11 +16,12 @@ import (
 type Outcome struct {
 	Step
 
-	// Done: the component was written, the org accepted it, and shows it as sent.
+	// Done reports that the component was written, and that the org accepted it and shows it as
+	// sent.
 	Done bool
 
-	// Uncertain: the component was sent without an answer, so the org may or may not have
-	// acted. The next run finds out.
+	// Uncertain reports that the component was sent without an answer, so the org may or may
+	// not have acted. The next run finds out.
 	Uncertain bool
 
 	// Forced are fields that the org keeps as they are, whatever is sent. Withheld are fields

@@ -42,16 +42,16 @@ type Want struct {
 	// them, so without them it cannot exist.
 	After []*Want
 
-	// Made: the platform may create the component by itself together with one of After. It is
-	// looked up again before it is created, and the writes before it are confirmed before it is
-	// changed.
+	// Made allows for a component that the platform may create by itself together with one of
+	// After. It is looked up again before it is created, and the writes before it are confirmed
+	// before it is changed.
 	Made bool
 
-	// Trusted: if the component was compared with the org just before the write, it is not read
-	// back; the org's acceptance is enough.
+	// Trusted skips the read-back of a component that was compared with the org just before the
+	// write. The org's acceptance is then enough.
 	Trusted bool
 
-	// ReadOnly: the component is looked up but never written.
+	// ReadOnly means that the component is looked up but never written.
 	ReadOnly bool
 
 	// Check, if not nil, returns an error if the component that the org shows after the write

@@ -83,9 +83,9 @@ type Request struct {
 	// each attempt.
 	Body func(token Secret) ([]byte, error)
 
-	// Idempotent: the call may be repeated, so transient failures are retried. Other calls are
-	// sent once, because a lost answer does not tell whether the org has acted: see IsUncertain
-	// and Retry.Do.
+	// Idempotent reports that the call may be repeated, so transient failures are retried.
+	// Other calls are sent once, because a lost answer does not tell whether the org has acted:
+	// see IsUncertain and Retry.Do.
 	Idempotent bool
 }
 

@@ -44,7 +44,7 @@ type Error struct {
 	Message   string // the platform's message
 	Status    int    // the HTTP status; 500 for a SOAP fault
 
-	// Acted: the org may have acted before it failed, whatever the code.
+	// Acted reports that the org may have acted before it failed, whatever the code.
 	Acted bool
 }
 

@@ -70,7 +70,8 @@ type File struct {
 	Path    string // relative to the project, with slashes
 	Content []byte
 	Mode    fs.FileMode
-	// Replaces: the file exists and is changed. True for the project file only.
+	// Replaces reports that the file exists and is changed. It is true for the project file
+	// only.
 	Replaces bool
 
 	before []byte // its previous content
@@ -104,7 +105,7 @@ func (c Config) Check() error {
 	case strings.ContainsFunc(c.Label+c.ContactEmail, unicode.IsControl):
 		return errors.New("label and address must not contain control characters or line breaks")
 	case !strings.Contains(c.ContactEmail, "@"):
-		return fmt.Errorf("%q is not an e-mail address; give the app's contact", c.ContactEmail)
+		return fmt.Errorf("%q is not an e-mail address; give that of the app's contact", c.ContactEmail)
 	}
 	preset, err := c.preset()
 	if err != nil {
@@ -452,7 +453,7 @@ func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sf
 			case p.Name == "":
 				return nil, fmt.Errorf("the directory %s is listed in %s without a package name; add one, or choose another directory", wanted.Path, sfp.ProjectFile)
 			case p.Aliasfy != wanted.Aliasfy:
-				return nil, fmt.Errorf("the package %s already exists, and only the policies package may be aliasfied; choose another directory", p.Name)
+				return nil, fmt.Errorf("the package %s already exists; the policies package must be aliasfied, and the definition package must not be", p.Name)
 			case wanted.PostDeploymentScript != "" && path.Clean(p.Script) != script:
 				if content, err := fs.ReadFile(fsys, path.Clean(p.Script)); err != nil || !eca.CallsHook(content) {
 					return nil, fmt.Errorf(`the package %s already exists, but its "postDeploymentScript" does not call eca`, p.Name)
@@ -477,7 +478,7 @@ func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sf
 		}
 	}
 	if policies >= 0 && definition < 0 || policies >= 0 && policies < definition {
-		return nil, fmt.Errorf("the package %s comes before %s in %s, but must be deployed after it; swap them", config.Policies, config.Definition, sfp.ProjectFile)
+		return nil, fmt.Errorf("the policies package %s must come after the definition package %s in %s; change their order, or choose another directory", config.Policies, config.Definition, sfp.ProjectFile)
 	}
 	return packages, nil
 }

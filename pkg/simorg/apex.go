@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// The Apex API. The org implements only executeAnonymous: any code compiles and does nothing,
-// but takes the org's latency once more for each callout (Http().send) in it. This lets tests
-// measure the time that clients spend on callouts.
+// The Apex API, of which the org implements only executeAnonymous. Any code compiles and does
+// nothing, but takes the org's latency once more for each callout (Http().send) in it. Tests
+// use it to measure the time that clients spend on callouts.
 const (
 	apexPath      = "/services/Soap/s/"
 	apexNamespace = "http://soap.sforce.com/2006/08/apex"

@@ -74,7 +74,7 @@ type Fault struct {
 	// Fits selects the request; nil selects the next one. It must not call the org.
 	Fits func(Request) bool
 
-	// After: the org acts first, so only the answer is lost.
+	// After lets the org act first, so only the answer is lost.
 	After bool
 
 	// Delay delays the answer beyond the org's latency, or until the client gives up.
