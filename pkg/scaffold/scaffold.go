@@ -113,13 +113,13 @@ func (c Config) Check() error {
 	}
 	switch {
 	case preset.PreAuthorised && len(c.PermissionSets) == 0:
-		return fmt.Errorf("the preset %s lets only pre-authorised users in, and needs the name of a permission set that grants the app", preset.Name)
+		return fmt.Errorf("the preset %s admits only pre-authorised users; name a permission set that grants the app", preset.Name)
 	case preset.Callbacks && len(c.CallbackURLs) == 0:
-		return fmt.Errorf("the preset %s needs a callback URL", preset.Name)
+		return fmt.Errorf("the preset %s needs a callback URL; give one", preset.Name)
 	}
 	for _, name := range c.PermissionSets {
 		if len(name) > 80 || !developerName.MatchString(name) {
-			return fmt.Errorf("%q cannot be the name of a permission set", name)
+			return fmt.Errorf("%q is not a valid permission set name", name)
 		}
 	}
 	if c.Certificate != nil {
@@ -293,7 +293,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 // certificateFile is the path of the app's certificate below the definition's directory.
 func certificateFile(app string) string { return "certs/" + app + ".crt" }
 
-// hasPermissionSet reports whether the project brings a permission set.
+// hasPermissionSet reports whether the project has a permission set.
 func hasPermissionSet(source *eca.Source, project *eca.Project, name string) bool {
 	file := strings.ToLower(name) + ".permissionset-meta.xml"
 	for _, p := range project.Packages {
@@ -304,7 +304,7 @@ func hasPermissionSet(source *eca.Source, project *eca.Project, name string) boo
 	return false
 }
 
-// permissionSet returns the file of an empty permission set, which the app is granted to.
+// permissionSet returns the file of an empty permission set, which will grant the app.
 func permissionSet(dir, name string) File {
 	content := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
 <PermissionSet xmlns="%s">
