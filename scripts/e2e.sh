@@ -274,7 +274,7 @@ sleep 6
 has "$work/ask.log" "the session had expired and was renewed by sf" "an expired session of another login is renewed by sf"
 sleep 6
 if (cd "$work/sample" && HOME=$work/home3 PATH=$work/eca eca bootstrap -o jwt) >"$work/nosf.log" 2>&1; then fail "eca without sf succeeds"; fi
-has "$work/nosf.log" "could not be renewed (sf is not on this machine to renew it); log in again, for example with: sf org login web --alias jwt" "without sf, the message says so and how to log in again"
+has "$work/nosf.log" "could not be renewed (sf is not on this machine); log in again, for example with: sf org login web --alias jwt" "without sf, the message says so and how to log in again"
 
 step "the project of hook/README.md, in a fresh folder"
 fresh=$work/fresh
@@ -383,7 +383,7 @@ step "an alias with a space, which sfp does not quote"
 serve spaced --username admin@example.com.spaced
 login spaced "two words"
 if install_on "$work/sample" admin@example.com.spaced space; then fail "a broken argument list succeeds"; fi
-has "$work/space.log" "sfp quotes nothing" "an argument list that fell apart is explained"
+has "$work/space.log" "sfp does not quote arguments" "an argument list that fell apart is explained"
 
 step "wall time and peak memory: the hook next to sf apex run of an empty script"
 serve number --username admin@example.com.number

@@ -1,5 +1,5 @@
-// Package access knows who may use an org's apps: which permission sets grant an app, and
-// who has them. It looks names up, says what is missing, and grants.
+// Package access manages who may use an org's apps: which permission sets grant an app, and
+// which users have them. It looks names up, reports what is missing, and creates grants.
 package access
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// The objects that an org is asked about, by their names in SOQL.
+// The queried objects, by their names in SOQL.
 const (
 	UserObject              = "User"
 	PermissionSetObject     = "PermissionSet"
@@ -24,27 +24,27 @@ const (
 	PermissionSetAssignment = "PermissionSetAssignment" // who has a permission set
 )
 
-// Names are what is to be looked up on an org. Case carries no meaning.
+// Names are the names to look up on an org. Case does not matter.
 type Names struct {
 	Users          []string // usernames
-	PermissionSets []string // API names, with the prefix of a namespace where there is one
+	PermissionSets []string // API names, including a namespace prefix
 	Profiles       []string
-	Apps           []string // External Client Apps; which permission sets grant them as well
+	Apps           []string // External Client Apps, looked up with the permission sets that grant them
 
-	// Assignees are those of the users whose permission sets are to be looked up.
+	// Assignees are the Users whose permission sets are looked up.
 	Assignees []string
 }
 
-// Facts is what an org says of names.
+// Facts is the org's answer for Names.
 type Facts struct {
 	mu       sync.Mutex
 	users    map[string]User            // by username, folded
-	sets     map[string]string          // IDs of permission sets by name, folded
-	similar  map[string]string          // names of permission sets with their namespace, by the name without it, folded
+	sets     map[string]string          // permission set IDs by name, folded
+	similar  map[string]string          // full names of namespaced permission sets, by name without namespace, folded
 	profiles map[string]bool            // by name, folded
-	apps     map[string]string          // IDs of apps by name, folded; "" where there are several
-	has      map[string]map[string]bool // permission sets that grant an app, or that a user has: by the ID of either
-	refused  map[string]error           // why the org did not tell of an object, by its name
+	apps     map[string]string          // app IDs by name, folded; "" if ambiguous
+	has      map[string]map[string]bool // permission set IDs by the ID of the app they grant, or of the user who has them
+	refused  map[string]error           // errors of refused queries, by object
 }
 
 // User is a user of the org.
@@ -64,7 +64,7 @@ type named struct {
 
 func fold(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
 
-// unique returns the names that are some, each once.
+// unique returns the names that are not empty, without duplicates.
 func unique(all []string) (kept []string) {
 	seen := make(map[string]bool)
 	for _, name := range all {
@@ -76,7 +76,7 @@ func unique(all []string) (kept []string) {
 	return kept
 }
 
-// Look asks the org about names, in two rounds of requests at most. A query that the org
+// Look queries the org for names, in at most two rounds of requests. A query that the org
 // refuses is recorded, see Refused, not returned as an error.
 func Look(ctx context.Context, client *restapi.Client, names Names) (*Facts, error) {
 	f := &Facts{
@@ -88,7 +88,7 @@ func Look(ctx context.Context, client *restapi.Client, names Names) (*Facts, err
 		return look(groupCtx, f, client, UserObject, "SELECT Id, Username, IsActive FROM User WHERE Username IN (%s)", names.Users, func(u User) { f.users[fold(u.Username)] = u })
 	})
 	group.Go(func() error {
-		// The names with the prefix of a namespace are looked for without it.
+		// Query namespaced names without their prefix.
 		var plain []string
 		for _, name := range names.PermissionSets {
 			_, rest, prefixed := strings.Cut(name, "__")
@@ -110,7 +110,7 @@ func Look(ctx context.Context, client *restapi.Client, names Names) (*Facts, err
 	})
 	group.Go(func() error {
 		return look(groupCtx, f, client, AppObject, "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)", names.Apps, func(n named) {
-			// A managed app can have the same name. That the query could tell them apart is
+			// A managed app can have the same name. Whether the query could tell them apart is
 			// not known.
 			if _, twice := f.apps[fold(n.DeveloperName)]; twice {
 				n.ID = ""
@@ -142,8 +142,8 @@ func Look(ctx context.Context, client *restapi.Client, names Names) (*Facts, err
 	return f, group.Wait()
 }
 
-// look runs a query for some values and notes its records, or that the org does not answer
-// it: most users that deploy see everything, and some do not.
+// look runs a query for some values and passes its records to note. It records a refusal: most
+// deployment users see everything, but some do not.
 func look[Record any](ctx context.Context, f *Facts, client *restapi.Client, object, soql string, values []string, note func(Record)) error {
 	records, err := restapi.QueryIn[Record](ctx, client, soql, unique(values))
 	f.mu.Lock()
@@ -165,26 +165,26 @@ func (f *Facts) note(owner, set string) {
 	f.has[owner][set] = true
 }
 
-// Refused returns why the org did not tell of an object, nil where it did.
+// Refused returns the error of a refused query of an object, or nil.
 func (f *Facts) Refused(object string) error { return f.refused[object] }
 
-// User returns the user with a username, and whether there is one.
+// User returns the user with a username, and whether it exists.
 func (f *Facts) User(username string) (User, bool) {
 	u, ok := f.users[fold(username)]
 	return u, ok
 }
 
-// HasPermissionSet reports whether there is a permission set of that name.
+// HasPermissionSet reports whether a permission set of that name exists.
 func (f *Facts) HasPermissionSet(name string) bool { return f.sets[fold(name)] != "" }
 
-// WithNamespace returns the name of a permission set of a namespace that has this name
-// without the prefix, "" where there is none.
+// WithNamespace returns the full name of a namespaced permission set with this name, "" if
+// there is none.
 func (f *Facts) WithNamespace(name string) string { return f.similar[fold(name)] }
 
-// HasProfile reports whether there is a profile of that name.
+// HasProfile reports whether a profile of that name exists.
 func (f *Facts) HasProfile(name string) bool { return f.profiles[fold(name)] }
 
-// IsGranted reports whether any permission set, or profile, grants an app.
+// IsGranted reports whether any permission set or profile grants an app.
 func (f *Facts) IsGranted(app string) bool { return len(f.has[f.apps[fold(app)]]) > 0 }
 
 // GrantedBy returns the names of the permission sets that grant an app, in three rounds of

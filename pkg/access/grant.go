@@ -12,19 +12,20 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Grant is one step of letting people use an app: a permission set that is to grant the app,
-// or that a user is to have. That a SetupEntityAccess can be created for an External Client
-// App was seen on live orgs.
+// Grant is one step of giving access to an app: a permission set that should grant the app, or
+// a user who should have the permission set. That a SetupEntityAccess can be created for an
+// External Client App was seen on live orgs.
 type Grant struct {
-	PermissionSet string // its name
-	User          string // the username; "" where it is the app that is granted
+	PermissionSet string // the permission set's name
+	User          string // the username; "" for the grant of the app
 
-	// There says that the org has it already, so that there is nothing to do.
+	// There reports that the org already has the grant.
 	There bool
-	// Done says that it was made. Uncertain says that it was sent and no answer came.
+	// Done reports that the grant was created. Uncertain reports that it was sent without an
+	// answer.
 	Done      bool
 	Uncertain bool
-	// Err is why it is not to be had, as far as the org or the names are to blame.
+	// Err is why the grant is impossible, because of the org or the names.
 	Err error
 
 	fields map[string]any
@@ -41,8 +42,8 @@ func (g *Grant) Object() string {
 // OK reports whether the org has the grant.
 func (g *Grant) OK() bool { return g.Err == nil && (g.There || g.Done) }
 
-// Grants returns the grants of an app to permission sets, and where runAs is not "", of the
-// permission sets to that user.
+// Grants returns the grants of an app to permission sets, and of the permission sets to the
+// user runAs, unless that is "".
 func (f *Facts) Grants(app string, permissionSets []string, runAs string) []*Grant {
 	var all []*Grant
 	appID, known := f.apps[fold(app)]
@@ -54,7 +55,7 @@ func (f *Facts) Grants(app string, permissionSets []string, runAs string) []*Gra
 		case f.sets[fold(name)] == "":
 			g.Err = f.noSet(name)
 		case known && appID == "":
-			g.Err = fmt.Errorf("the org has several apps called %s, and nobody can tell which one is meant; grant it in Setup", app)
+			g.Err = fmt.Errorf("the org has several apps called %s; grant the right one in Setup", app)
 		case !known:
 			g.Err = fmt.Errorf("the header of %s is not on this org; deploy it first", app)
 		}
@@ -76,7 +77,7 @@ func (f *Facts) Grants(app string, permissionSets []string, runAs string) []*Gra
 		case !known:
 			g.Err = fmt.Errorf("there is no user %s on this org", runAs)
 		case !g.There && !user.IsActive:
-			g.Err = fmt.Errorf("the user %s is not active; activate it, or name another one in the policies", runAs)
+			g.Err = fmt.Errorf("the user %s is inactive; activate it, or name another one in the policies", runAs)
 		}
 		all = append(all, g)
 	}
@@ -87,19 +88,19 @@ func (f *Facts) noSet(name string) error {
 	return fmt.Errorf("there is no permission set %s on this org; deploy it before the app, or correct its name", name)
 }
 
-// untold returns an error for the first of some objects that the org did not tell of.
+// untold returns an error for the first of the objects whose query the org refused.
 func (f *Facts) untold(objects ...string) error {
 	for _, object := range objects {
 		if err := f.refused[object]; err != nil {
-			return fmt.Errorf("the org does not tell of its %s: %w", object, err)
+			return fmt.Errorf("the org refused the query of %s: %w", object, err)
 		}
 	}
 	return nil
 }
 
-// Update takes over from a later look at the org what has become of grants, given as
-// Grants returned them for the same names. Where the look was refused, nothing is known, and
-// that is the error.
+// Update updates grants with a later look at the org. now are the same grants as Grants returns
+// them after that look. If the org refused the look, Update changes nothing and returns the
+// reason.
 func (f *Facts) Update(grants, now []*Grant) error {
 	for _, object := range []string{AppObject, UserObject, PermissionSetObject, SetupEntityAccess, PermissionSetAssignment} {
 		if err := f.refused[object]; err != nil {
@@ -114,12 +115,12 @@ func (f *Facts) Update(grants, now []*Grant) error {
 	return nil
 }
 
-// maxGrants bounds the requests that are under way at once.
+// maxGrants bounds the concurrent requests.
 const maxGrants = 8
 
-// Make makes grants that the org does not have, several at a time. What the org refuses is
-// noted there; an error is what ended it as a whole. One that fails does not end the others,
-// because what they do at the org stays.
+// Make creates the grants that the org does not have, several at a time. A refusal is recorded
+// in the grant; the error is what ended Make as a whole. A failure does not cancel the other
+// requests, because their effects on the org persist.
 func Make(ctx context.Context, client *restapi.Client, grants []*Grant) error {
 	var group errgroup.Group
 	group.SetLimit(maxGrants)
@@ -138,7 +139,7 @@ func Make(ctx context.Context, client *restapi.Client, grants []*Grant) error {
 			case err == nil:
 				g.Done = true
 			case isAnswer && strings.HasPrefix(refused.Code, "DUPLICATE"):
-				// DUPLICATE_VALUE or DUPLICATES_DETECTED: somebody else was faster.
+				// DUPLICATE_VALUE or DUPLICATES_DETECTED: someone else was faster.
 				g.Done = true
 			case isAnswer && !refused.SessionExpired() && !refused.Transient() && !refused.Uncertain():
 				g.Err = fmt.Errorf("the org refused it: %w", refused)

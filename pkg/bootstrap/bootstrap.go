@@ -1,20 +1,20 @@
-// Package bootstrap enables OAuth on the External Client Apps of an sfp package,
-// for one org: Pattern 2 of flxbl's External Client Apps guide, whose other
-// half, the header before it and the policies after it, sfp deploys as source.
+// Package bootstrap enables OAuth on the External Client Apps of an sfp package, for one org.
+// This is Pattern 2 of flxbl's External Client Apps guide, in which sfp deploys the header
+// before the bootstrap and the policies after it, both as source.
 //
 //	source, err := bootstrap.Load(bootstrap.Location{Project: os.DirFS("."), Package: "eca-definition"})
 //	report, err := bootstrap.Run(ctx, conn, source, bootstrap.Options{Alias: "uat"})
 //
-// Load reads the project; Run chooses the environment by the org's alias, reads what the
-// org has, writes what differs, in the order that the platform demands, and reads it back.
-// Whatever is wrong with the input shows before anything is sent.
+// Load reads the project. Run selects the environment by the org's alias, reads what the org
+// has, writes the differences in the order that the platform requires, and reads them back. It
+// reports invalid input before it sends anything.
 //
-// Where the project asks for it, Run also brings the environment's OAuth policies and grants
-// the app to permission sets. Otherwise sfp deploys the policies next, and the report's
-// findings list what that deployment would fail on.
+// If the project asks for it, Run also writes the environment's OAuth policies and grants the
+// app to permission sets. Otherwise sfp deploys the policies next, and the report's findings
+// list what that deployment would fail on.
 //
-// A run against an org that is as wanted writes nothing; a run that died half-way is
-// finished by the next one; and two at once end in the state of one.
+// A run against an up-to-date org writes nothing. The next run finishes an interrupted one. Two
+// runs at once end in the state of one of them.
 package bootstrap
 
 import (
@@ -27,46 +27,45 @@ import (
 	"github.com/ecakit/ecakit/pkg/reconcile"
 )
 
-// App is one app and what is wanted of it on one org.
+// App is one app and its wanted state on one org.
 type App struct {
 	Name  string // the header's fullName
 	Label string // the header's label, or its name
 
-	// Wanted is what the project states, by type. Fields that it says nothing of
-	// get a default where a component is created, and stay as they are otherwise.
-	// OAuth policies are among it only where they are to be applied.
+	// Wanted are the fields that the project states, by type. All other fields get a default in
+	// a new component and stay as they are in an existing one. OAuth policies are included only
+	// if they are to be applied.
 	Wanted map[string]metadata.Fields
 
-	// Environment is the environment of plugins.eca that took part, "" for none.
+	// Environment is the environment of plugins.eca that applies, "" if none.
 	Environment string
 
-	// PermissionSets are the names of the permission sets that are to grant the
-	// app. The user whom the policies let client credentials run as is to have
-	// them where AssignToRunAsUser says so.
+	// PermissionSets are the permission sets that should grant the app. With AssignToRunAsUser,
+	// the client credentials user of the policies should have them too.
 	PermissionSets    []string
 	AssignToRunAsUser bool
 
-	// HandOver is the command that is to get the app's credentials, nil for none. Run does
+	// HandOver is the command that should receive the app's credentials, nil if none. Run does
 	// not call it.
 	HandOver *eca.HandOver
 
-	source   map[string]*metadata.Component // what is deployed along with the header, by type
-	replaced bool                           // sf replaces texts of the source when it deploys it
+	source   map[string]*metadata.Component // components deployed together with the header, by type
+	replaced bool                           // sf replaces texts in the source on deployment
 
-	policies []policiesFile // the environment's OAuth policies of the app, one as a rule
-	wrong    error          // why the policies cannot be applied, nil where they can, or need not
-	checked  bool           // the policies are subject to the preflight
+	policies []policiesFile // the app's OAuth policies in the environment, usually one file
+	wrong    error          // why the policies cannot be applied, nil if they can or need not
+	checked  bool           // the preflight checks the policies
 
 	wants map[string]*reconcile.Want // by type
 }
 
-// types are the types of component that a bootstrap brings to an org, in the order in which
-// the platform accepts them: OAuth settings, then global OAuth settings, which creates the
-// consumer, then the policies that turn the OAuth plugin on.
+// types are the component types that a bootstrap writes, in the order that the platform
+// requires: OAuth settings, then global OAuth settings, which create the consumer, then the
+// policies that turn the OAuth plugin on.
 var types = []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies}
 
-// plan says what the org is to have of the app. orgDomainURL is the callback of a new
-// consumer where the project states none.
+// plan sets the wants of the app. orgDomainURL is the callback URL of a new consumer if the
+// project states none.
 func (a *App) plan(orgDomainURL string) {
 	a.wants = make(map[string]*reconcile.Want)
 	var before []*reconcile.Want
@@ -93,7 +92,7 @@ func (a *App) plan(orgDomainURL string) {
 	}
 	add(eca.OAuthSettings, reconcile.Want{Defaults: set("commaSeparatedOauthScopes", "Api, RefreshToken")})
 	add(eca.GlobalOAuthSettings, reconcile.Want{Defaults: set("callbackUrl", orgDomainURL), Check: hasConsumer})
-	// Many orgs make the policies by themselves along with the consumer.
+	// Many orgs create the policies by themselves together with the consumer.
 	add(eca.PluginPolicies, reconcile.Want{Defaults: set("isEnabled", "true", "isOauthPluginEnabled", "true"), Made: true, Trusted: true})
 	if applied := a.applied(); applied || a.checked {
 		var names []string
@@ -104,19 +103,19 @@ func (a *App) plan(orgDomainURL string) {
 	}
 }
 
-// hasConsumer checks that global settings have a consumer.
+// hasConsumer returns an error if global settings have no consumer key.
 func hasConsumer(c *metadata.Component) error {
 	if c.Text("consumerKey") == "" {
-		return errors.New("the org accepted it, but shows no consumer key for it")
+		return errors.New("the org accepted it, but returned no consumer key")
 	}
 	return nil
 }
 
-// applied reports whether the OAuth policies are brought to the org here.
+// applied reports whether this run writes the OAuth policies.
 func (a *App) applied() bool { return a.Wanted[eca.OAuthPolicies] != nil }
 
-// sourced returns what the app's source states of a type, as far as it can be sent: without
-// what the platform makes, and nothing where sf replaces texts of it.
+// sourced returns the fields that the app's source states for a type and that can be sent: no
+// fields generated by the platform, and none at all if sf replaces texts.
 func (a *App) sourced(typ string) metadata.Fields {
 	stated := make(metadata.Fields)
 	c := a.source[typ]
@@ -131,7 +130,8 @@ func (a *App) sourced(typ string) metadata.Fields {
 	return stated
 }
 
-// contradictions says where plugins.eca states something else than the app's source does.
+// contradictions returns a warning for each field that plugins.eca and the app's source state
+// differently.
 func (a *App) contradictions() []string {
 	var warnings []string
 	for _, typ := range types {
@@ -148,7 +148,7 @@ func (a *App) contradictions() []string {
 			if from == "" {
 				from = "nothing"
 			}
-			warnings = append(warnings, fmt.Sprintf("the source of %s states %s as %s, and plugins.eca as %s: each deployment changes it and each run changes it back; state it in one place", c.FullName, change.Field, from, change.To))
+			warnings = append(warnings, fmt.Sprintf("the source of %s states %s as %s, but plugins.eca as %s, so each deployment changes it and each run changes it back; state it in one place", c.FullName, change.Field, from, change.To))
 		}
 	}
 	return warnings

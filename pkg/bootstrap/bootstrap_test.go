@@ -504,8 +504,8 @@ func TestTakenNames(t *testing.T) {
 	}
 	o.upsert(satellite(eca.OAuthSettings, "MYAPP_oauth", "Other"), satellite(eca.OAuthSettings, "MyApp", "Third"), satellite(eca.OAuthSettings, "MyAppOAuthSettings", "Fourth"))
 	report, err := o.run(settings("").with(header("MyApp")))
-	if err == nil || !strings.Contains(err.Error(), "other components have all the names") || report.Apps[0].Components[1].Done || len(o.writes()) > 0 {
-		t.Errorf("got %v, want %q", err, "other components have all the names")
+	if err == nil || !strings.Contains(err.Error(), "all its possible names are taken") || report.Apps[0].Components[1].Done || len(o.writes()) > 0 {
+		t.Errorf("got %v, want %q", err, "all its possible names are taken")
 	}
 	options, err := o.options(settings("").with(header("MyApp")), "def")
 	if err != nil {
@@ -642,7 +642,7 @@ func TestWarnings(t *testing.T) {
 	}
 	options.PlanOnly = true
 	report, err := options.run(t.Context())
-	if err != nil || len(report.Warnings) != 2 || !strings.Contains(report.Warnings[0], "plugins.eca.apps.MyAp is for an app that has no header here; did you mean MyApp?") || !strings.Contains(report.Warnings[1], "pol_sfpowerscripts_artifact_1.0.0-1.zip cannot be opened") {
+	if err != nil || len(report.Warnings) != 2 || !strings.Contains(report.Warnings[0], "plugins.eca.apps.MyAp is for an app without a header here; did you mean MyApp?") || !strings.Contains(report.Warnings[1], "pol_sfpowerscripts_artifact_1.0.0-1.zip: zip: not a valid zip file") {
 		t.Errorf("%v, %v", report, err)
 	}
 }
@@ -721,15 +721,15 @@ func TestBadInputSendsNothing(t *testing.T) {
 	}{
 		{"malformed header", simple().with(project{"src/def/externalClientApps/MyApp.eca-meta.xml": "<a"}), "uat", []string{"src/def/externalClientApps/MyApp.eca-meta.xml", "not well-formed"}},
 		{"other root", simple().with(project{"src/def/externalClientApps/MyApp.eca-meta.xml": "<CustomObject " + ns + "/>"}), "uat", []string{"MyApp.eca-meta.xml", "the root element is CustomObject"}},
-		{"two headers", simple().with(project{"src/def/more/myapp.eca-meta.xml": header("MyApp")["src/def/externalClientApps/MyApp.eca-meta.xml"]}), "uat", []string{"two headers of one name", "src/def/externalClientApps/MyApp.eca-meta.xml", "src/def/more/myapp.eca-meta.xml"}},
+		{"two headers", simple().with(project{"src/def/more/myapp.eca-meta.xml": header("MyApp")["src/def/externalClientApps/MyApp.eca-meta.xml"]}), "uat", []string{"are headers of the same name", "src/def/externalClientApps/MyApp.eca-meta.xml", "src/def/more/myapp.eca-meta.xml"}},
 		{"no header", settings("").with(project{"src/def/readme.md": ""}), "uat", []string{"no External Client App", "src/def"}},
 		{"unknown setting", settings(`"MyApp": {"globalOauthSettings": {"callbackURL": "x"}}`).with(header("MyApp")), "uat", []string{"sfdx-project.json", "plugins.eca.apps.MyApp.globalOauthSettings.callbackURL", "callbackUrl"}},
-		{"app in other case", settings(`"myapp": {}`).with(header("MyApp")), "uat", []string{"plugins.eca.apps.myapp", "is written MyApp"}},
+		{"app in other case", settings(`"myapp": {}`).with(header("MyApp")), "uat", []string{"plugins.eca.apps.myapp", "is named MyApp"}},
 		{"unknown placeholder", settings(`"MyApp": {"globalOauthSettings": {"callbackUrl": "{orgUrl}/x"}}`).with(header("MyApp")), "uat", []string{"plugins.eca.apps.MyApp.globalOauthSettings.callbackUrl", "{orgUrl}"}},
 		{"unknown scope", settings(`"MyApp": {"oauthSettings": {"commaSeparatedOauthScopes": ["Api", "Foo"]}}`).with(header("MyApp")), "uat", []string{"sfdx-project.json", "plugins.eca.apps.MyApp.oauthSettings.commaSeparatedOauthScopes", `"Foo"`}},
 		{"only policies, broken", simple().with(project{"src/pol/uat/P.ecaOauthPlcy-meta.xml": "<ExtlClntAppOauth"}), "uat", []string{"src/pol/uat/P.ecaOauthPlcy-meta.xml", "not well-formed"}},
 		{"policies of no app", simple().with(project{"src/pol/uat/P.ecaOauthPlcy-meta.xml": "<ExtlClntAppOauthConfigurablePolicies " + ns + "/>"}), "uat", []string{"src/pol/uat/P.ecaOauthPlcy-meta.xml", "externalClientApplication", "is missing"}},
-		{"two policies", simple().with(policies("uat", "MyApp", "")).with(project{"src/pol/uat/P.ecaOauthPlcy-meta.xml": "<ExtlClntAppOauthConfigurablePolicies " + ns + "><externalClientApplication>MyApp</externalClientApplication></ExtlClntAppOauthConfigurablePolicies>"}), "uat", []string{"MyApp has policies in", "one record for an app"}},
+		{"two policies", simple().with(policies("uat", "MyApp", "")).with(project{"src/pol/uat/P.ecaOauthPlcy-meta.xml": "<ExtlClntAppOauthConfigurablePolicies " + ns + "><externalClientApplication>MyApp</externalClientApplication></ExtlClntAppOauthConfigurablePolicies>"}), "uat", []string{"MyApp already has policies in", "one record per app"}},
 		{"client credentials contradict", settings(`"MyApp": {"globalOauthSettings": {"isClientCredentialsFlowEnabled": false}}`).with(header("MyApp")).with(policies("uat", "MyApp", clientCredentials)), "uat", []string{"isClientCredentialsFlowEnabled", "is false", "src/pol/uat/extlClntAppOauthPolicies/MyApp_oauthPlcy.ecaOauthPlcy-meta.xml"}},
 		{"plugin off contradicts", settings(`"MyApp": {"policies": {"isOauthPluginEnabled": false}}`).with(header("MyApp")).with(policies("uat", "MyApp", "")), "uat", []string{"policies.isOauthPluginEnabled", "is false", "MyApp_oauthPlcy"}},
 		{"no folder for this org", simple().with(policies("prod", "MyApp", "")), "uat", []string{"Aliasfied package 'pol' does not have an alias with 'uat' or 'default' directory"}},
@@ -935,7 +935,7 @@ func TestWithheldCertificate(t *testing.T) {
 	}
 	// Another change, by a project that says nothing of a certificate, would clear it.
 	report = o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp")))
-	if len(report.Apps[0].Warnings) != 1 || !strings.Contains(report.Apps[0].Warnings[0], "an update clears it") {
+	if len(report.Apps[0].Warnings) != 1 || !strings.Contains(report.Apps[0].Warnings[0], "the update clears it") {
 		t.Errorf("the warnings are %v", report.Apps[0].Warnings)
 	}
 }

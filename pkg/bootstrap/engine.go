@@ -18,7 +18,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// engine is the work on the apps of one org.
+// engine works on the apps of one org.
 type engine struct {
 	conn  *salesforce.Conn
 	apps  []*App
@@ -28,15 +28,15 @@ type engine struct {
 	run    *reconcile.Run
 	facts  *access.Facts
 	grants map[*App][]*access.Grant
-	absent map[*App]bool // apps whose header is not on the org
+	absent map[*App]bool // apps without a header on the org
 }
 
 func (e *engine) metadata() *mdapi.Client { return &mdapi.Client{Conn: e.conn} }
 
 func (e *engine) rest() *restapi.Client { return &restapi.Client{Conn: e.conn} }
 
-// gather reads what the org has of the apps and of what their policies and settings refer
-// to, all at once. headers says that apps without a header are to be noted as absent.
+// gather reads the org's components of the apps and the records that policies and settings
+// refer to, in parallel. headers makes it record apps without a header as absent.
 func (e *engine) gather(ctx context.Context, headers bool) error {
 	var wants []*reconcile.Want
 	for _, app := range e.apps {
@@ -65,7 +65,7 @@ func (e *engine) gather(ctx context.Context, headers bool) error {
 	return group.Wait()
 }
 
-// withoutHeader returns those of the apps whose header is not on the org.
+// withoutHeader returns, for each app, whether its header is missing on the org.
 func (e *engine) withoutHeader(ctx context.Context, apps []*App) (map[*App]bool, error) {
 	var names []string
 	for _, app := range apps {
@@ -79,7 +79,7 @@ func (e *engine) withoutHeader(ctx context.Context, apps []*App) (map[*App]bool,
 	return absent, err
 }
 
-// start plans what is to be done for the apps that are there.
+// start plans the work for the apps that are not absent.
 func (e *engine) start() {
 	e.apps = slices.DeleteFunc(slices.Clone(e.apps), func(app *App) bool { return e.absent[app] })
 	wanted := make(map[*reconcile.Want]bool)
@@ -93,10 +93,9 @@ func (e *engine) start() {
 	e.run = e.state.Plan(func(w *reconcile.Want) bool { return wanted[w] }).Start()
 }
 
-// apply writes what differs: the apps' consumers and plugin policies first, then the grants
-// of apps that have them, and then OAuth policies, so that policies that let only
-// pre-authorised users in lock nobody out. hold keeps the OAuth policies of an app from
-// being sent.
+// apply writes the differences: first consumers and plugin policies, then the grants of apps
+// with a consumer, then OAuth policies, so that policies for pre-authorised users lock nobody
+// out. hold excludes an app's OAuth policies.
 func (e *engine) apply(ctx context.Context, hold func(*App) bool) error {
 	isPolicies := func(w *reconcile.Want) bool { return w.Type.Name == eca.OAuthPolicies }
 	if err := e.run.Apply(ctx, func(w *reconcile.Want) bool { return !isPolicies(w) }); err != nil {
@@ -113,9 +112,9 @@ func (e *engine) apply(ctx context.Context, hold func(*App) bool) error {
 	return e.run.Apply(ctx, func(w *reconcile.Want) bool { return isPolicies(w) && due[w] })
 }
 
-// grant makes the grants that are missing: first those of apps that have their consumer,
-// then the assignments of permission sets that do grant the app. After a transient failure,
-// what the org has is looked up before anything is sent again.
+// grant creates the missing grants: first those of apps with a consumer, then the assignments
+// of permission sets that grant the app. After a transient failure it looks the grants up
+// before it sends anything again.
 func (e *engine) grant(ctx context.Context) error {
 	first := true
 	return e.conn.Retry.Do(ctx, func() error {
@@ -126,7 +125,7 @@ func (e *engine) grant(ctx context.Context) error {
 			}
 			for _, app := range e.apps {
 				if err := facts.Update(e.grants[app], facts.Grants(app.Name, app.PermissionSets, app.assignee())); err != nil {
-					return err // nothing is sent again without a look
+					return err // never send again without a fresh look
 				}
 			}
 		}
@@ -142,8 +141,8 @@ func (e *engine) grant(ctx context.Context) error {
 	})
 }
 
-// due returns the grants of apps that have their consumer and their OAuth plugin, as far as
-// is holds.
+// due returns the grants for which is returns true, of apps that have their consumer and their
+// OAuth plugin.
 func (e *engine) due(is func(*App, *access.Grant) bool) (all []*access.Grant) {
 	for _, app := range e.apps {
 		ready := !slices.ContainsFunc(types, func(typ string) bool { return !e.run.Of(app.wants[typ]).OK() })
@@ -156,7 +155,7 @@ func (e *engine) due(is func(*App, *access.Grant) bool) (all []*access.Grant) {
 	return all
 }
 
-// find returns the app's component of a type as the org was last seen to have it, or nil.
+// find returns the app's component of a type as last read, or nil.
 func (e *engine) find(app *App, typ string) *metadata.Component {
 	if want := app.wants[typ]; want != nil {
 		return e.state.Find(want)
@@ -164,8 +163,7 @@ func (e *engine) find(app *App, typ string) *metadata.Component {
 	return nil
 }
 
-// outcomes returns what became of the app's components, in the order in which they are
-// brought.
+// outcomes returns the outcomes of the app's components, in the order of types.
 func (e *engine) outcomes(app *App) (all []reconcile.Outcome) {
 	for _, typ := range append(slices.Clone(types), eca.OAuthPolicies) {
 		if want := app.wants[typ]; want != nil && !want.ReadOnly {
@@ -175,8 +173,8 @@ func (e *engine) outcomes(app *App) (all []reconcile.Outcome) {
 	return all
 }
 
-// warnings are what a run cannot put right and a person should know, each once. unsettled
-// says that the next run will write again.
+// warnings returns what the run cannot fix but people should know, without duplicates.
+// unsettled reports that the next run will write again.
 func (e *engine) warnings(app *App) (all []string, unsettled bool) {
 	warn := func(format string, args ...any) {
 		if text := fmt.Sprintf(format, args...); !slices.Contains(all, text) {
@@ -188,19 +186,19 @@ func (e *engine) warnings(app *App) (all []string, unsettled bool) {
 		unsettled = true
 	}
 	if e.absent[app] {
-		warn("its header is not on this org yet, and has to be deployed before the app can be bootstrapped")
+		warn("its header is not on this org yet; deploy it before the bootstrap")
 	}
 	for _, o := range e.outcomes(app) {
 		existing := e.find(app, o.Want.Type.Name)
 		if o.Want.Type.Name == eca.GlobalOAuthSettings && o.Action == reconcile.Update && existing != nil && existing.Text("certificate") == "" && !o.Want.Fields.Has("certificate") {
-			warn("the org shows no certificate for %s; should it have one all the same, an update clears it unless globalOauthSettings.certificate states it", o.FullName)
+			warn("the org shows no certificate for %s; if it has one, the update clears it, unless globalOauthSettings.certificate states it", o.FullName)
 		}
 		for _, change := range o.Forced {
-			warn("the org keeps %s of %s at %s whatever is sent; state that in plugins.eca to have it left unchanged", change.Field, o.FullName, change.From)
+			warn("the org keeps %s of %s at %s whatever is sent; state that value in plugins.eca", change.Field, o.FullName, change.From)
 			unsettled = true
 		}
 		for _, change := range o.Withheld {
-			warn("the org does not show the %s of %s, so it is sent again at every run", change.Field, o.FullName)
+			warn("the org does not show the %s of %s, so every run sends it again", change.Field, o.FullName)
 			unsettled = true
 		}
 	}
@@ -219,12 +217,12 @@ func (e *engine) warnings(app *App) (all []string, unsettled bool) {
 	return all, unsettled
 }
 
-// ComponentFailure is why a component, or a grant, is not as wanted.
+// ComponentFailure reports why a component or a grant is not as wanted.
 type ComponentFailure struct {
 	App      string
 	Type     string
 	FullName string
-	Err      error // a *mdapi.ComponentError where the org refused it, a *reconcile.MismatchError where it keeps something else
+	Err      error // *mdapi.ComponentError if the org refused it, *reconcile.MismatchError if it kept other values
 }
 
 func (e *ComponentFailure) Error() string {
@@ -235,10 +233,10 @@ func (e *ComponentFailure) Error() string {
 	return fmt.Sprintf("%s: %s %s: %s", e.App, e.Type, e.FullName, message)
 }
 
-// Unwrap returns the cause.
+// Unwrap returns e.Err.
 func (e *ComponentFailure) Unwrap() error { return e.Err }
 
-// failures joins what ended a run with the failures of single components.
+// failures joins the error that ended a run with those of single components.
 func (e *engine) failures(err error) error {
 	all := []error{err}
 	for _, app := range e.apps {
@@ -256,8 +254,8 @@ func (e *engine) failures(err error) error {
 	return errors.Join(all...)
 }
 
-// assignee returns the user who is to have the app's permission sets: the one whom the
-// environment's policies let the client credentials flow run as, where the settings say so.
+// assignee returns the user who should have the app's permission sets: the client credentials
+// user of the environment's policies, if the settings ask for it, or "".
 func (a *App) assignee() string {
 	for _, file := range a.policies {
 		if a.AssignToRunAsUser && eca.Bool(file.Component, "isClientCredentialsFlowEnabled") {

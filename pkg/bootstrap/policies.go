@@ -13,58 +13,58 @@ import (
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-// Policies is a place where policies of the environment at hand were found.
+// Policies is a place with policies of the environment.
 type Policies struct {
-	// Folder is the directory, as a path of the package or as it was given.
+	// Folder is the directory, relative to the package or as given.
 	Folder string `json:"folder"`
-	// Origin says which of the places it is: "as given", "package NAME" for the
-	// package itself, "artifact NAME VERSION" or "project".
+	// Origin is the kind of place: "as given", "package NAME" for the package itself, "artifact
+	// NAME VERSION" or "project".
 	Origin string `json:"origin"`
-	// Why says for people why it is this place and this folder.
+	// Why explains the choice of this place and folder to people.
 	Why string `json:"why"`
 
-	used    bool // by one of the apps
-	left    bool // policies of the apps that .forceignore leaves out were passed over
+	used    bool // one of the apps uses it
+	left    bool // skipped policies of the apps because of .forceignore
 	oauth   []policiesFile
-	plugins []*metadata.Component // the plugin policies that are deployed along with them
+	plugins []*metadata.Component // plugin policies in the same deployment
 }
 
-// policiesFile is the file of one app's OAuth policies.
+// policiesFile is a file with one app's OAuth policies.
 type policiesFile struct {
 	*metadata.Component
 	File    string // for messages
-	Package string // whose deployment brings the file, "" where it was given outright
-	Ignored bool   // by .forceignore, so that no deployment brings the file
+	Package string // package that deploys the file, "" for a given directory
+	Ignored bool   // by .forceignore, so no deployment brings the file
 
 	place *Policies
 }
 
-// searched is a package of the project, and where policies in it are looked for.
+// searched is a package of the project with the place to search for its policies.
 type searched struct {
 	sfp.Package
-	place         // without a Source where there is nothing to look at
-	folders  bool // the org's folder of an aliasfied package counts
+	place         // without a Source if there is nothing to search
+	folders  bool // aliasfied: only the org's folder counts
 	origin   string
 	why      string
-	artifact error // what is wrong with its artifact
+	artifact error // why its artifact cannot be used
 }
 
-// search finds where policies are looked for, in this order of places: a directory given
-// outright, the package itself where it is aliasfied, the sibling artifact, the project of the
-// working directory.
+// search returns the places to search for policies. In order of precedence: a given directory,
+// the package itself if it is aliasfied, the sibling artifact, the project of the working
+// directory.
 func (s *Source) search() ([]searched, error) {
 	if dir := s.location.Policies; dir != "" {
 		given, err := sfp.OpenDir(dir)
 		if err != nil {
-			return nil, fmt.Errorf("the directory with policies %s cannot be opened", dir)
+			return nil, fmt.Errorf("cannot open the policies directory %s", dir)
 		}
-		return []searched{{Package: sfp.Package{Path: "."}, place: place{eca.ReadSource(given, "."), dir}, origin: "as given", why: "nothing else was looked at"}}, nil
+		return []searched{{Package: sfp.Package{Path: "."}, place: place{eca.ReadSource(given, "."), dir}, origin: "as given", why: "nothing else was searched"}}, nil
 	}
 	var artifacts map[string][]string // files, by package
 	if dir := s.location.Artifacts; dir != "" {
 		var err error
 		if artifacts, err = sfp.FindArtifacts(dir, s.original.Packages); err != nil {
-			return nil, fmt.Errorf("the artifacts directory %s cannot be read: %w", dir, err)
+			return nil, fmt.Errorf("cannot read the artifacts directory %s: %w", dir, err)
 		}
 	}
 	var all []searched
@@ -76,7 +76,7 @@ func (s *Source) search() ([]searched, error) {
 		case own && p.Aliasfy:
 			found.place, found.origin, found.why = s.own, "package "+p.Name, "the package itself is aliasfied"
 		case own && s.location.Package != "":
-			// It was deployed before this run, so nothing in it is about to be.
+			// The package is already deployed, so its files are not deployed next.
 		default:
 			artifact, err := openArtifact(p.Name, artifacts[p.Name])
 			found.artifact = err
@@ -105,15 +105,15 @@ func (s *Source) search() ([]searched, error) {
 	return all, nil
 }
 
-// policies returns the OAuth policies that sfp is about to deploy for the apps. That there are
-// none is not an error, an artifact that cannot be opened is a warning; that an aliasfied package
-// with policies for one of the apps has no folder for this org is one.
+// policies returns the OAuth policies that sfp deploys next for the apps. Finding none is not
+// an error. An artifact that cannot be opened is a warning. An aliasfied package with policies
+// for one of the apps but no folder for this org is an error.
 func (s *Source) policies(headers []header, target Target) ([]Policies, error) {
 	var all []Policies
 	for _, p := range s.searched {
 		if p.artifact != nil {
-			// Most artifacts hold no policies, so this must not end the run.
-			target.warn(fmt.Sprintf("%v, so policies are not looked for in it", p.artifact))
+			// Most artifacts have no policies, so this must not end the run.
+			target.warn(fmt.Sprintf("%v; it was not searched for policies", p.artifact))
 		}
 		found, err := p.policies(headers, target)
 		if err != nil {
@@ -126,9 +126,9 @@ func (s *Source) policies(headers []header, target Target) ([]Policies, error) {
 	return all, nil
 }
 
-// openArtifact opens the latest of a package's artifacts, nil where there is none. The
-// caller closes it. Beside an artifact the error is about a later file, whose package is not
-// known.
+// openArtifact opens the latest of a package's artifacts, or returns nil if there is none. The
+// caller closes it. An error together with an artifact is about a later file whose package is
+// unknown.
 func openArtifact(pkg string, files []string) (found *sfp.Artifact, err error) {
 	matters := func(name string) bool {
 		typ, _ := eca.Types().OfFile(name)
@@ -140,7 +140,7 @@ func openArtifact(pkg string, files []string) (found *sfp.Artifact, err error) {
 		case openErr == nil && a.Package == pkg:
 			return a, err
 		case openErr == nil:
-			a.Close() // of another package, whose name ends in the same way
+			a.Close() // another package whose name ends the same way
 		case strings.HasPrefix(path.Base(filepath.ToSlash(file)), pkg+"_"):
 			return nil, openErr
 		case err == nil:
@@ -150,8 +150,8 @@ func openArtifact(pkg string, files []string) (found *sfp.Artifact, err error) {
 	return nil, err
 }
 
-// noArtifact says why a project is looked at for policies. err is what is wrong with the
-// package's artifact, nil where there is none.
+// noArtifact explains why the project is searched for policies. err is the problem with the
+// package's artifact, nil if there is none.
 func (s *Source) noArtifact(err error) string {
 	switch {
 	case s.location.Artifacts == "":
@@ -162,8 +162,7 @@ func (s *Source) noArtifact(err error) string {
 	return "there is no artifact of it in " + s.location.Artifacts
 }
 
-// policies returns the policies that the package has for the org at hand, where it has any for
-// one of the apps.
+// policies returns the package's policies for the org, if it has any for one of the apps.
 func (p searched) policies(headers []header, target Target) (Policies, error) {
 	if p.Source == nil {
 		return Policies{}, nil
@@ -172,8 +171,8 @@ func (p searched) policies(headers []header, target Target) (Policies, error) {
 		return Policies{}, err
 	}
 	concerned := slices.ContainsFunc(p.Components(p.Path, eca.OAuthPolicies), func(f eca.SourceFile) bool {
-		// Of a broken file nobody can tell whose it is. It counts as an error only
-		// in the folder that is deployed to this org.
+		// A broken file may belong to any app. It is an error only in the folder that is
+		// deployed to this org.
 		return f.Err != nil || f.App() == "" || isOf(f, headers)
 	})
 	if !concerned && p.origin != "as given" {
@@ -185,7 +184,7 @@ func (p searched) policies(headers []header, target Target) (Policies, error) {
 		var err error
 		folders, err = target.folders(p.place, p.Package)
 		if errors.As(err, &none) && target.Undeployed {
-			// Nobody deploys the package, so nobody fails of it.
+			// Nobody deploys the package, so no deployment fails.
 			if target.applying {
 				target.warn(fmt.Sprintf("the package %s has no folder for %s, so there are no policies for it", p.Name, target.name()))
 			}
@@ -211,15 +210,15 @@ func isOf(f eca.SourceFile, headers []header) bool {
 	return slices.ContainsFunc(headers, func(h header) bool { return strings.EqualFold(h.FullName, f.App()) })
 }
 
-// applies reports whether eca brings the policies of any of the apps itself.
+// applies reports whether eca applies the policies of any of the apps.
 func (s *Source) applies(headers []header, target Target) bool {
 	return target.ApplyPolicies || slices.ContainsFunc(headers, func(h header) bool {
 		return s.project.Settings.For(h.FullName, target.Alias, target.Kind.IsSandbox()).ApplyPolicies
 	})
 }
 
-// read returns the policies of the apps in some folders. Those of other apps are passed over,
-// and what .forceignore leaves out as well, unless policies are applied here.
+// read returns the policies of the apps in some folders. It skips those of other apps, and
+// those that .forceignore leaves out unless policies are applied here.
 func (p searched) read(folders []string, headers []header, applies bool) (Policies, error) {
 	found := Policies{Folder: folders[0], Origin: p.origin, Why: p.why}
 	ignore := p.Ignore(folders[0])
@@ -239,7 +238,7 @@ func (p searched) read(folders []string, headers []header, applies bool) (Polici
 		case errors.As(f.Err, &sourceErr):
 			return fail(sourceErr.Field, sourceErr.Err)
 		case f.App() == "":
-			return fail("externalClientApplication", errors.New("is missing, so that the policies belong to no app"))
+			return fail("externalClientApplication", errors.New("is missing, so the policies belong to no app"))
 		case !isOf(f, headers):
 			continue
 		}
@@ -252,7 +251,7 @@ func (p searched) read(folders []string, headers []header, applies bool) (Polici
 				if p.Name == "" {
 					advice = "give the folder of one environment"
 				}
-				return fail("externalClientApplication", fmt.Errorf("%s has policies in %s already, and the platform allows one record for an app; %s", f.App(), other.File, advice))
+				return fail("externalClientApplication", fmt.Errorf("%s already has policies in %s, and the platform allows one record per app; %s", f.App(), other.File, advice))
 			}
 		}
 		found.oauth = append(found.oauth, policiesFile{Component: f.Component, File: p.path(f.File), Package: p.Name, Ignored: ignored})
@@ -266,13 +265,13 @@ func (p searched) read(folders []string, headers []header, applies bool) (Polici
 	return found, nil
 }
 
-// permissionSetFile returns the name of a file of the project, or of an artifact,
-// that brings a permission set, "" where there is none.
+// permissionSetFile returns the file of the project or of an artifact with a permission set, ""
+// if none.
 func (s *Source) permissionSetFile(name string) string {
 	return s.permissionSets[strings.ToLower(name)]
 }
 
-// findPermissionSets finds the files that bring permission sets, by their names.
+// findPermissionSets returns the permission set files by lower-case name.
 func (s *Source) findPermissionSets() map[string]string {
 	found := make(map[string]string)
 	look := func(in place, p sfp.Package) {

@@ -51,8 +51,8 @@ func TestFindings(t *testing.T) {
 		{"record under another name", "", simorg.Config{AutoPolicies: true}, true, "record-name", "", []string{"under the name MyApp_defaultPolicy", "rename the file to MyApp_defaultPolicy.ecaOauthPlcy-meta.xml", `"applyPolicies": true`}},
 		{"no run-as user", "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>", people, true, "run-as-user", "clientCredentialsFlowUser", []string{"no user is named"}},
 		{"unknown run-as user", runAs("nobody@example.com"), people, true, "run-as-user", "clientCredentialsFlowUser", []string{"there is no user nobody@example.com"}},
-		{"inactive run-as user", runAs("gone@example.com"), people, true, "run-as-user", "clientCredentialsFlowUser", []string{"gone@example.com is not active", "activate it"}},
-		{"unfilled run-as user", runAs("{username}"), people, true, "run-as-user", "clientCredentialsFlowUser", []string{"{username} is not filled in", "applyPolicies"}},
+		{"inactive run-as user", runAs("gone@example.com"), people, true, "run-as-user", "clientCredentialsFlowUser", []string{"gone@example.com is inactive", "activate it"}},
+		{"unfilled run-as user", runAs("{username}"), people, true, "run-as-user", "clientCredentialsFlowUser", []string{"{username} is not replaced", "applyPolicies"}},
 		{"unknown permission set", "<commaSeparatedPermissionSet>Erp_Admin,Erp_Typo</commaSeparatedPermissionSet>", people, true, "permission-set", "commaSeparatedPermissionSet", []string{"called Erp_Typo"}},
 		{"permission set by ID", "<commaSeparatedPermissionSet>0PS000000000001AAA</commaSeparatedPermissionSet>", people, true, "permission-set", "commaSeparatedPermissionSet", []string{"is an ID", "write the API name"}},
 		{"unknown profile", "<commaSeparatedProfile>Nobody</commaSeparatedProfile>", people, false, "profile", "commaSeparatedProfile", []string{"no profiles called Nobody"}},
@@ -330,7 +330,7 @@ func TestScratchUser(t *testing.T) {
 			t.Errorf("the policies are %v", record)
 		}
 		options.Username = ""
-		if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "it is not known whose session this is") {
+		if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "the session's user is unknown") {
 			t.Errorf("without a username: %v", err)
 		}
 	}
@@ -340,7 +340,7 @@ func TestScratchUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	options.Username = o.Username()
-	if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "{username} is filled in on scratch orgs only") {
+	if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "{username} is replaced on scratch orgs only") {
 		t.Errorf("on a sandbox: %v", err)
 	}
 }
@@ -521,7 +521,7 @@ func TestPoliciesThatCannotBeRight(t *testing.T) {
 	twice := uat("")[myPolicies]
 	for _, r := range []run{
 		{name: "a private key", p: uat("<startUrl>" + secret + "</startUrl>").set(`"preflight": "off", "applyPolicies": true`), err: "holds a private key", silent: true},
-		{name: "an element twice", p: uat("<startUrl>a</startUrl><startUrl>b</startUrl>"), err: "stands more than once", findings: 1, silent: true},
+		{name: "an element twice", p: uat("<startUrl>a</startUrl><startUrl>b</startUrl>"), err: "occurs more than once", findings: 1, silent: true},
 		{name: "a wrong value to be applied", p: applied(uat("<policyAction>Bolck</policyAction>")).set(`"preflight": "warn"`),
 			err: "so the policies cannot be applied; write Block", findings: 1, silent: true},
 		{name: "policies in two packages", p: uat("").with(project{"src/more/uat/Q.ecaOauthPlcy-meta.xml": twice}).
@@ -714,7 +714,7 @@ func TestResolveReadsNothing(t *testing.T) {
 			if len(resolved.Policies) != 1 || len(resolved.Apps) != 1 {
 				t.Errorf("%s: resolved %+v, want an app with policies", alias, resolved)
 			}
-			if want := ".forceignore has more than 5000 rules, so nothing is left out of a deployment"; !slices.Contains(resolved.Warnings, want) {
+			if want := ".forceignore has more than 5000 rules; it is not applied, so nothing is left out of a deployment"; !slices.Contains(resolved.Warnings, want) {
 				t.Errorf("%s: warnings %q, want %q", alias, resolved.Warnings, want)
 			}
 		}

@@ -10,16 +10,16 @@ import (
 	"github.com/ecakit/ecakit/pkg/preflight"
 )
 
-// PreflightError says that the environment's policies are certain to be refused.
+// PreflightError reports that the platform is certain to refuse the environment's policies.
 type PreflightError struct {
-	Findings []finding.Finding // the certain ones, at least one
+	Findings []finding.Finding // the findings of level Error, at least one
 }
 
 func (e *PreflightError) Error() string {
 	return e.Findings[0].Place() + ": " + e.Findings[0].Message()
 }
 
-// certain returns an error for the findings that are certain, or nil.
+// certain returns a *PreflightError for the findings of level Error, or nil.
 func certain(findings []finding.Finding) error {
 	findings = slices.DeleteFunc(slices.Clone(findings), func(f finding.Finding) bool { return f.Level != finding.Error })
 	if len(findings) == 0 {
@@ -28,7 +28,7 @@ func certain(findings []finding.Finding) error {
 	return &PreflightError{findings}
 }
 
-// preflights returns the policies of an app that are subject to the preflight.
+// preflights returns the app's policies for the preflight.
 func (a *App) preflights(undeployed bool) (all []*preflight.Policies) {
 	if !a.checked {
 		return nil
@@ -46,7 +46,7 @@ func (a *App) preflights(undeployed bool) (all []*preflight.Policies) {
 	return all
 }
 
-// inSource checks the policies as far as no org is needed for it.
+// inSource returns the findings that need no org.
 func inSource(apps []*App, target Target, source *Source) (all []finding.Finding) {
 	for _, app := range apps {
 		for _, p := range app.preflights(target.Undeployed) {
@@ -56,7 +56,7 @@ func inSource(apps []*App, target Target, source *Source) (all []finding.Finding
 	return all
 }
 
-// inOrg checks the policies against what the org has.
+// inOrg returns the findings for the policies on the org.
 func (e *engine) inOrg(target Target, source *Source) (all []finding.Finding) {
 	for _, app := range e.apps {
 		org := preflight.Org{
@@ -71,7 +71,7 @@ func (e *engine) inOrg(target Target, source *Source) (all []finding.Finding) {
 	return all
 }
 
-// references are the names that the apps' settings and policies refer to.
+// references returns the names that the apps' settings and policies refer to.
 func references(apps []*App) (names access.Names) {
 	for _, app := range apps {
 		if len(app.PermissionSets) > 0 {

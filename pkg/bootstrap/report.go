@@ -13,70 +13,69 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// Report is what a run found and did, for people and for programs. It holds no
-// secret; consumer keys are shortened.
+// Report is the result of a run, for people and for programs. It contains no secrets, and
+// consumer keys only in short form.
 type Report struct {
 	Package  string      `json:"package,omitempty"` // "" for all packages of a project
 	Org      OrgReport   `json:"org"`
 	Policies []Policies  `json:"policies"` // where the environment's policies were found
 	Apps     []AppReport `json:"apps"`
-	// Preflight is what becomes of findings, and Findings are what was found about
-	// the policies that sfp deploys next, or that were applied.
+	// Preflight is how findings are treated. Findings are the problems with the policies that
+	// sfp deploys next, or that the run applied.
 	Preflight eca.Preflight     `json:"preflight"`
 	Findings  []finding.Finding `json:"findings,omitempty"`
-	// Changed is how many components and grants the run has made or changed, and Pending
-	// how many are not as wanted: of a plan, what a run would do.
+	// Changed is the number of components and grants that the run created or changed. Pending
+	// is the number that are not as wanted; in a plan, the number that a run would write.
 	Changed int `json:"changed"`
 	Pending int `json:"pending"`
-	// PlanOnly says that nothing was to be written.
+	// PlanOnly reports that the run was not to write anything.
 	PlanOnly bool     `json:"planOnly"`
 	Warnings []string `json:"warnings,omitempty"` // about the input; each app has its own as well
 }
 
-// OrgReport says which org a run was for.
+// OrgReport describes the org of a run.
 type OrgReport struct {
 	Alias       string          `json:"alias,omitempty"`
 	Username    string          `json:"username,omitempty"`
 	ID          string          `json:"id,omitempty"`
 	InstanceURL string          `json:"instanceUrl"`
-	Kind        salesforce.Kind `json:"kind,omitempty"` // "" where nothing depended on it
+	Kind        salesforce.Kind `json:"kind,omitempty"` // "" if unknown
 	APIVersion  string          `json:"apiVersion"`
 }
 
-// AppReport says what became of one app.
+// AppReport is the result for one app.
 type AppReport struct {
 	Name string `json:"name"`
-	// DistributionState is set for an app that is not Local and was left alone.
+	// DistributionState is set if the app is not Local. Such an app is skipped.
 	DistributionState string `json:"distributionState,omitempty"`
-	// Absent says that the app's header is not on the scratch org of a pool, so that
-	// the app was left alone.
+	// Absent reports that the app's header is not on the scratch org of a pool, so the app was
+	// skipped.
 	Absent      bool   `json:"absent,omitempty"`
 	Environment string `json:"environment,omitempty"` // of plugins.eca
-	// Source are the types that the app's source states beside the header. What they state
-	// is left as it is.
+	// Source are the types that the app's source states beside the header. Their fields are
+	// left as they are.
 	Source      []string          `json:"source,omitempty"`
 	ConsumerKey string            `json:"consumerKey,omitempty"` // shortened
 	Components  []ComponentReport `json:"components,omitempty"`
 	Warnings    []string          `json:"warnings,omitempty"`
-	// HandOver is the command that is to get the app's credentials now, nil for none: always,
-	// or because this run has made the consumer.
+	// HandOver is the command that should receive the app's credentials after this run, because
+	// the settings say always or the run created the consumer. It is nil if there is none.
 	HandOver []string `json:"handOver,omitempty"`
-	// Unsettled says that the next run will write again although nobody changes anything.
+	// Unsettled reports that the next run will write again, even if nothing changes.
 	Unsettled bool `json:"unsettled,omitempty"`
 }
 
-// ComponentReport says what became of one component, or of one grant of a
-// permission set.
+// ComponentReport is the result for one component or grant.
 type ComponentReport struct {
-	Type     string            `json:"type"`           // of a grant, the object that records it
-	FullName string            `json:"fullName"`       // of a grant, the permission set's name
-	User     string            `json:"user,omitempty"` // of a grant, who gets the permission set
+	Type     string            `json:"type"`           // for a grant, the object that records it
+	FullName string            `json:"fullName"`       // for a grant, the permission set's name
+	User     string            `json:"user,omitempty"` // for a grant, the user who gets the permission set
 	Action   reconcile.Action  `json:"action"`
 	Changes  []metadata.Change `json:"changes,omitempty"`
-	// Done says that the component is as wanted: it was unchanged, or the org
-	// accepted it and nothing is known to differ.
+	// Done reports that the component is as wanted: it was unchanged, or the org accepted it
+	// and shows no difference.
 	Done bool `json:"done"`
-	// Uncertain says that it was sent and no answer came.
+	// Uncertain reports that the component was sent without an answer.
 	Uncertain bool   `json:"uncertain,omitempty"`
 	Error     string `json:"error,omitempty"`
 }
@@ -103,7 +102,7 @@ func (r *Report) app(name string) *AppReport {
 	return &r.Apps[slices.IndexFunc(r.Apps, func(app AppReport) bool { return app.Name == name })]
 }
 
-// add fills in what was done, or of a plan, what is to be done.
+// add adds the results of a run, or the steps of a plan.
 func (r *Report) add(e *engine) {
 	for _, app := range e.apps {
 		into := r.app(app.Name)

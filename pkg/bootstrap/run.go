@@ -14,50 +14,49 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Options says what Run does, and what is known of the org. The zero value brings the OAuth
-// settings to an org of which nothing is known but the connection.
+// Options configure Run and describe the org. The zero value bootstraps the OAuth settings of
+// an unknown org.
 type Options struct {
-	// Username is whose session it is, "" where nobody knows. It fills in the run-as user
-	// of a scratch org's policies.
+	// Username is the user of the session, "" if unknown. It replaces the placeholder for the
+	// run-as user in policies for scratch orgs.
 	Username string
 
-	// Alias is the org's alias, by which environments are chosen, as sfp has it.
+	// Alias is the org's alias, which selects the environment, as in sfp.
 	Alias string
 
 	// OrgID is the org's ID, for the report.
 	OrgID string
 
-	// Kind is what sort of org it is. Where it is not known, the org is asked first.
+	// Kind is the org's kind. If it is unknown, Run queries the org first.
 	Kind salesforce.Kind
 
-	// PlanOnly ends the run before anything is written.
+	// PlanOnly ends the run before it writes anything.
 	PlanOnly bool
 
-	// ApplyPolicies brings the environment's OAuth policies to the org, whatever
-	// the project says. Otherwise sfp deploys them next.
+	// ApplyPolicies writes the environment's OAuth policies to the org, whatever the project
+	// says. Otherwise sfp deploys them next.
 	ApplyPolicies bool
 
-	// Pool says that the run is for a scratch org of a pool: nobody deploys
-	// policies after it, and an app whose header is not on the org is left alone,
-	// because a pool need not install every package.
+	// Pool declares the org a scratch org of a pool. Nobody deploys policies after the run. An
+	// app without a header on the org is skipped, because a pool need not install every
+	// package.
 	Pool bool
 
-	// Started, where it is not nil, is called once: when the input is found good and the
-	// org's components are about to be read. The report has no components then.
+	// Started, if not nil, is called once, after the input is found valid and before the org's
+	// components are read. The report then has no components.
 	Started func(*Report)
 }
 
-// Run brings the apps of a source to an org: it resolves what is wanted, reads
-// what is there, writes what differs, and reads that back. The report says what
-// was found and done as far as the run came; it is not nil once Started was
-// called, also where there is an error.
+// Run bootstraps the apps of a source on an org: it resolves the wanted state, reads the org,
+// writes the differences and reads them back. The report covers everything up to an error. It
+// is not nil once Started was called, even with an error.
 //
-// The connection's version is that of all calls and decides which fields can be stated; 0
-// is the source's, or else apiversion.Latest. Transient failures are retried within the
-// budget of its Retry. A write whose answer was lost is looked up before it is sent again.
+// conn.Version is the API version of all calls and determines the fields that can be stated; 0
+// means the source's version, or else apiversion.Latest. conn.Retry retries transient failures.
+// A write with a lost answer is looked up before it is sent again.
 //
-// Where the policies of the environment are certain to be refused, the error is,
-// or joins, a *PreflightError. If that shows without the org, nothing is sent.
+// If the platform is certain to refuse the environment's policies, the error is or joins a
+// *PreflightError. If the source alone shows it, Run sends nothing.
 func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Options) (*Report, error) {
 	if conn == nil || source == nil {
 		return nil, errors.New("a bootstrap needs a connection to an org and a source")
@@ -132,7 +131,7 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Opt
 	return report, err
 }
 
-// sound looks at what is wrong with the policies, as far as the source shows it.
+// sound returns an error if the source alone shows that the policies cannot work.
 func sound(report *Report, apps []*App, target Target, source *Source, preflight eca.Preflight) error {
 	report.Findings = inSource(apps, target, source)
 	for _, app := range apps {
@@ -146,8 +145,8 @@ func sound(report *Report, apps []*App, target Target, source *Source, preflight
 	return nil
 }
 
-// plan completes a plan: of apps that components are to be made for, the header has to be
-// there.
+// plan completes a plan: it marks apps as absent whose components are new and whose header is
+// missing.
 func (e *engine) plan(ctx context.Context) (err error) {
 	var fresh []*App
 	for _, app := range e.apps {
@@ -161,7 +160,7 @@ func (e *engine) plan(ctx context.Context) (err error) {
 	return err
 }
 
-// join joins errors as errors.Join does, without putting one join into another.
+// join joins two errors like errors.Join, but flat.
 func join(err, more error) error {
 	if more == nil {
 		return err

@@ -18,45 +18,42 @@ import (
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-// Location says where a run's files are.
+// Location says where a run finds its files.
 type Location struct {
-	// Project is the directory that holds sfdx-project.json: an artifact's source
-	// directory, or a project.
+	// Project is the directory with sfdx-project.json: an artifact's source directory or a
+	// project.
 	Project fs.FS
 
-	// Dir is the path of Project, put before the names of its files in messages
-	// where it is not ".".
+	// Dir is the path of Project. Messages prefix file names with it, unless it is ".".
 	Dir string
 
-	// Package is the name of the one package whose apps are meant, "" for all
-	// packages of the project.
+	// Package is the one package whose apps to bootstrap, "" for all packages of the project.
 	Package string
 
-	// PackageDirectory is that package's directory below Project, where it is
-	// known. Otherwise the project file says it.
+	// PackageDirectory is the package's directory below Project. "" takes it from the project
+	// file.
 	PackageDirectory string
 
-	// Policies is a directory with the policies of the environment at hand, given
-	// outright. "" looks for them.
+	// Policies is a directory with the environment's policies. "" searches for them.
 	Policies string
 
-	// Artifacts is a directory with artifacts of sfp build, where sibling packages
-	// are looked for. "" looks in none.
+	// Artifacts is a directory with artifacts of sfp build, to search for sibling packages. ""
+	// searches none.
 	Artifacts string
 
-	// Sibling is a project in which sibling packages are looked for when there is
-	// no artifact, the one of the working directory as a rule. May be nil.
+	// Sibling is a project to search for sibling packages without an artifact, usually that of
+	// the working directory. It may be nil.
 	Sibling fs.FS
 }
 
-// Source is what the files of a run say. Load has read all of them.
+// Source is the content of a run's files. Load reads all of them.
 type Source struct {
-	// Version is the project's sourceApiVersion, 0 where it has none.
+	// Version is the project's sourceApiVersion, 0 if it has none.
 	Version apiversion.Version
 
 	location Location
 	project  *eca.Project
-	original *eca.Project // the project before sfp build cut it down
+	original *eca.Project // the whole project, before sfp build reduced it
 	packages []sfp.Package
 
 	own            place
@@ -66,19 +63,19 @@ type Source struct {
 	warnings       []string
 }
 
-// place is a project, an artifact or a directory that files of a run lie in.
+// place is a project, an artifact or a directory with files of a run.
 type place struct {
 	*eca.Source
-	name string // put before the names of its files in messages
+	name string // prefix of file names in messages
 }
 
-// path writes the path of a file for messages.
+// path returns a file's path for messages.
 func (p place) path(file string) string { return path.Join(filepath.ToSlash(p.name), file) }
 
-// unreadable tells what below a directory cannot be read, nil where everything can.
+// unreadable returns an error for the first unreadable entry below a directory, or nil.
 func (p place) unreadable(dir string) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](p.Err(dir)); ok {
-		return fmt.Errorf("%s cannot be read: %w", p.path(pathErr.Path), pathErr.Err)
+		return fmt.Errorf("cannot read %s: %w", p.path(pathErr.Path), pathErr.Err)
 	}
 	return nil
 }
@@ -89,19 +86,19 @@ type header struct {
 	File    string // for messages
 	Package sfp.Package
 
-	stated map[string]*metadata.Component // what is deployed along with it, by type
+	stated map[string]*metadata.Component // components deployed together with it, by type
 }
 
-// Local reports whether the app is made in this org, so that its OAuth is to be
-// enabled here. A Packaged app gets it from its package.
+// Local reports whether the app is Local, so that this org makes its consumer. A Packaged app
+// gets its OAuth from its package.
 func (h header) Local() bool { return h.distributionState() == "Local" }
 
-// distributionState is Local where the header does not say, which is what the
-// platform makes of it.
+// distributionState returns the header's distributionState. The platform treats a missing one
+// as Local.
 func (h header) distributionState() string { return cmp.Or(h.Text("distributionState"), "Local") }
 
-// Load reads the project at a location, and the artifacts: whatever a run on any org needs of
-// them. An error names the file, the place and the cause.
+// Load reads the project at a location and its artifacts: everything that a run on any org
+// needs. Errors name the file, the place in it and the cause.
 func Load(location Location) (*Source, error) {
 	s := &Source{location: location, certificates: make(map[string]func(string) (string, error))}
 	project, err := eca.ReadProject(location.Project, sfp.ProjectFile)
@@ -135,7 +132,7 @@ func Load(location Location) (*Source, error) {
 	return s, nil
 }
 
-// ownPackages returns the packages whose apps are meant.
+// ownPackages returns the packages whose apps to bootstrap.
 func (s *Source) ownPackages() ([]sfp.Package, error) {
 	location := s.location
 	if location.Package == "" {
@@ -151,7 +148,7 @@ func (s *Source) ownPackages() ([]sfp.Package, error) {
 		p.Path = path.Clean(filepath.ToSlash(location.PackageDirectory))
 	}
 	if !fs.ValidPath(p.Path) {
-		return nil, fmt.Errorf("the package directory %q leads out of %s", location.PackageDirectory, s.name("."))
+		return nil, fmt.Errorf("the package directory %q is outside %s", location.PackageDirectory, s.name("."))
 	}
 	if info, err := fs.Stat(location.Project, p.Path); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("the directory %s of package %s does not exist", s.name(p.Path), p.Name)
@@ -170,12 +167,12 @@ func packageNames(p *sfp.Project) []string {
 // File returns the path of the project file, for messages.
 func (s *Source) File() string { return s.name(s.project.File) }
 
-// name writes the path of one of the project's files for messages.
+// name returns the path of one of the project's files for messages.
 func (s *Source) name(file string) string {
 	return path.Join(filepath.ToSlash(s.location.Dir), file)
 }
 
-// inDir puts the project's directory into an error that names one of its files.
+// inDir adds the project's directory to the file name in an error.
 func (s *Source) inDir(err error) error {
 	var projectErr *sfp.ProjectError
 	if errors.As(err, &projectErr) {
@@ -188,10 +185,10 @@ func (s *Source) inDir(err error) error {
 	return err
 }
 
-// headers finds the headers of the source's packages: every *.eca-meta.xml that
-// sfp deploys to the org at hand. Of an aliasfied package that is the org's
-// folder. Those that .forceignore leaves out are not deployed, except that a pool
-// has an ignore file of its own, and its orgs tell what was.
+// headers returns the headers of the source's packages: every *.eca-meta.xml that sfp deploys
+// to the org. From an aliasfied package it takes only the org's folder. Headers in .forceignore
+// are not deployed. In a pool they count, because the pool has its own ignore file; its orgs
+// show what was deployed.
 func (s *Source) headers(target Target) ([]header, error) {
 	var headers []header
 	var ignored []string // files
@@ -202,7 +199,7 @@ func (s *Source) headers(target Target) ([]header, error) {
 		dirs := []string{p.Path}
 		if p.Aliasfy {
 			if s.location.Package == "" && !s.hasHeaders(p, target) {
-				continue // of a whole project, a package without any app does not matter here
+				continue // without a given package, skip packages without apps
 			}
 			var err error
 			if dirs, err = target.folders(s.own, p); err != nil {
@@ -226,10 +223,10 @@ func (s *Source) headers(target Target) ([]header, error) {
 	slices.SortStableFunc(headers, func(a, b header) int { return strings.Compare(a.FullName, b.FullName) })
 	byName := make(map[string]header)
 	for _, h := range headers {
-		// The platform's names differ by more than case.
+		// Salesforce names are case-insensitive.
 		key := strings.ToLower(h.FullName)
 		if other, twice := byName[key]; twice {
-			return nil, fmt.Errorf("two headers of one name: %s and %s", other.File, h.File)
+			return nil, fmt.Errorf("%s and %s are headers of the same name; remove one of them", other.File, h.File)
 		}
 		byName[key] = h
 	}
@@ -239,15 +236,15 @@ func (s *Source) headers(target Target) ([]header, error) {
 			where = "below " + s.name(s.packages[0].Path)
 		}
 		if len(ignored) > 0 {
-			return nil, fmt.Errorf("there is no External Client App to bootstrap %s: %s leaves out %s", where, sfp.IgnoreFile, ignored[0])
+			return nil, fmt.Errorf("no External Client App to bootstrap %s: %s leaves out %s", where, sfp.IgnoreFile, ignored[0])
 		}
-		return nil, fmt.Errorf("there is no External Client App to bootstrap: no externalClientApps/*.eca-meta.xml %s; the hook belongs to the package with the header", where)
+		return nil, fmt.Errorf("no External Client App to bootstrap: no externalClientApps/*.eca-meta.xml %s; run the hook on the package with the header", where)
 	}
 	return headers, nil
 }
 
-// stated returns what a deployment of folders brings of apps beside their headers, by app and
-// type: an app can be deployed as source as a whole. A file that cannot be made out does not matter here.
+// stated returns the components that a deployment of folders brings beside the headers, by app
+// and type, for apps deployed as source as a whole. It skips files that cannot be parsed.
 func (s *Source) stated(dirs []string, ignore *sfp.Ignore) map[string]map[string]*metadata.Component {
 	stated := make(map[string]map[string]*metadata.Component)
 	for _, typ := range append(slices.Clone(types), eca.OAuthPolicies) {
@@ -265,13 +262,13 @@ func (s *Source) stated(dirs []string, ignore *sfp.Ignore) map[string]map[string
 	return stated
 }
 
-// hasHeaders reports whether a package has headers that are deployed to any org.
+// hasHeaders reports whether a package has headers that are not ignored.
 func (s *Source) hasHeaders(p sfp.Package, target Target) bool {
 	ignore := s.ignore(p.Path, target)
 	return slices.ContainsFunc(s.own.Components(p.Path, eca.Header), func(f eca.SourceFile) bool { return !ignore.Ignores(f.File) })
 }
 
-// ignore returns what is left out of the deployment of a directory.
+// ignore returns the ignore rules for the deployment of a directory, nil in a pool.
 func (s *Source) ignore(dir string, target Target) *sfp.Ignore {
 	if target.Undeployed {
 		return nil

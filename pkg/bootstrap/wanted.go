@@ -18,30 +18,28 @@ import (
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-// Target is the org that a run is for, as far as files are chosen and filled in
-// by it.
+// Target is the org of a run, as far as it determines files and values.
 type Target struct {
 	Username string
-	Alias    string // "" where the org has none
-	// Kind decides whether the folder default serves the org, and whether the user of a
-	// scratch org is filled in. An org of an unknown kind counts as production.
+	Alias    string // "" if the org has none
+	// Kind decides whether the folder default serves the org, and whether the placeholder for
+	// the run-as user is replaced. An unknown kind counts as production.
 	Kind salesforce.Kind
-	// DomainURL is the org's own domain, like https://example.my.salesforce.com.
+	// DomainURL is the org's domain, like https://example.my.salesforce.com.
 	DomainURL string
 	// Version is the API version of the calls.
 	Version apiversion.Version
-	// ApplyPolicies makes the OAuth policies part of what is wanted, whatever the
-	// project says.
+	// ApplyPolicies includes the OAuth policies in the wanted state, whatever the project says.
 	ApplyPolicies bool
-	// Undeployed says that nobody deploys the policies after the run.
+	// Undeployed reports that nobody deploys the policies after the run.
 	Undeployed bool
 
-	applying   bool // policies are to be applied, by ApplyPolicies or by the project
-	appliesAny bool // policies of any of the apps are to be applied
+	applying   bool // ApplyPolicies, or the project's setting
+	appliesAny bool // applying for at least one of the apps
 	warn       func(warning string)
 }
 
-// name is what the org is called, by alias where it has one.
+// name returns the org's alias, or its username if it has none.
 func (t Target) name() string {
 	if t.Alias != "" {
 		return t.Alias
@@ -61,31 +59,30 @@ func (t Target) folders(in place, p sfp.Package) ([]string, error) {
 	return folders, err
 }
 
-// similar warns where a folder differs from the alias by case alone. sfp passes it
-// over, and hardly anybody means that.
+// similar warns about folders that differ from the alias by case alone. sfp ignores them, which
+// is rarely intended.
 func (t Target) similar(in place, p sfp.Package, used string) {
 	for _, dir := range in.Dirs(p.Path) {
 		if strings.EqualFold(path.Base(dir), t.Alias) {
-			t.warn(fmt.Sprintf("%s is not used for the alias %s, because case counts to sfp; %s is", dir, t.Alias, used))
+			t.warn(fmt.Sprintf("%s is not used for the alias %s, because sfp is case-sensitive; it uses %s", dir, t.Alias, used))
 		}
 	}
 }
 
-// Resolved is what a run wants of an org.
+// Resolved is the wanted state of an org.
 type Resolved struct {
 	Apps     []*App
-	Skipped  []AppReport // apps that are not Local, which a bootstrap leaves alone
+	Skipped  []AppReport // apps that are not Local
 	Policies []Policies
 	Warnings []string
 
-	// Preflight is what becomes of findings about the policies.
+	// Preflight is how findings about the policies are treated.
 	Preflight eca.Preflight
 }
 
-// Resolve chooses the environment for the org and says what is wanted of each
-// app: the project's settings, those of the environment, and what the
-// environment's policies imply. Settings that contradict one another, or that
-// the API version does not know, are an error.
+// Resolve selects the org's environment and returns the wanted state of each app: the project's
+// settings, those of the environment, and what the environment's policies imply. Settings that
+// contradict one another, or that the API version does not know, are an error.
 func (s *Source) Resolve(target Target) (*Resolved, error) {
 	resolved := &Resolved{Preflight: s.project.Settings.Preflight}
 	target.warn = func(warning string) {
@@ -133,10 +130,9 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 	return resolved, nil
 }
 
-// checkNames catches settings that count for nothing because no header has the
-// app's name: it is an error where the name differs by case alone. Other names
-// are warned of where all headers of the project are at hand, or where one at
-// hand has a similar name and no settings.
+// checkNames checks for settings without a matching header. It is an error if the name differs
+// by case alone. Other names cause a warning, but only if all headers of the project are known,
+// or a known header without settings has a similar name.
 func (s *Source) checkNames(headers []header, warn func(string)) error {
 	var without []string // headers without settings
 	for _, h := range headers {
@@ -150,12 +146,12 @@ func (s *Source) checkNames(headers []header, warn func(string)) error {
 		}
 		for _, app := range without {
 			if strings.EqualFold(name, app) {
-				wrong := &metadata.SettingError{Path: "plugins.eca.apps." + name, Err: fmt.Errorf("the app of this package is written %s", app)}
+				wrong := &metadata.SettingError{Path: "plugins.eca.apps." + name, Err: fmt.Errorf("the app of this package is named %s; use the same spelling", app)}
 				return &sfp.ProjectError{File: s.name(s.project.File), Err: wrong}
 			}
 		}
 		if similar := words.DidYouMean(name, without); similar != "" || s.location.Package == "" {
-			warn(fmt.Sprintf("%s: plugins.eca.apps.%s is for an app that has no header here%s", s.name(s.project.File), name, similar))
+			warn(fmt.Sprintf("%s: plugins.eca.apps.%s is for an app without a header here%s", s.name(s.project.File), name, similar))
 		}
 	}
 	return nil
@@ -184,16 +180,15 @@ func (s *Source) wanted(h header, policies []Policies, target Target) (*App, err
 	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != eca.PreflightOff && (apply || !target.Undeployed)
 	for name := range s.project.Settings.Apps[h.FullName].Environments {
 		if name != settings.Environment && strings.EqualFold(name, target.Alias) {
-			target.warn(fmt.Sprintf("%s: plugins.eca.apps.%s.environments.%s is not used for the alias %s, because case counts", s.name(s.project.File), h.FullName, name, target.Alias))
+			target.warn(fmt.Sprintf("%s: plugins.eca.apps.%s.environments.%s is not used for the alias %s, because names are case-sensitive", s.name(s.project.File), h.FullName, name, target.Alias))
 		}
 	}
 	app.plan(target.DomainURL)
 	return app, nil
 }
 
-// filesOf returns the files with an app's policies. One that .forceignore leaves
-// out is not deployed, so it counts only where it is to be applied, and there is no
-// other.
+// filesOf returns the files with an app's policies. An ignored file is not deployed, so it
+// counts only if policies are applied and there is no other file.
 func filesOf(app string, policies []Policies, apply bool) (files []policiesFile) {
 	for _, ignored := range []bool{false, true} {
 		for i := range policies {
@@ -212,8 +207,8 @@ func filesOf(app string, policies []Policies, apply bool) (files []policiesFile)
 	return files
 }
 
-// applied states the app's OAuth policies where they are to be applied, and fills
-// in the scratch org's user.
+// applied adds the app's OAuth policies to its wanted state if they are to be applied, and
+// replaces the placeholder for the run-as user.
 func (s *Source) applied(app *App, apply bool, target Target) error {
 	if !apply || len(app.policies) == 0 {
 		return nil
@@ -223,10 +218,10 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 	}
 	file := app.policies[0]
 	if s.project.Replaces {
-		target.warn(fmt.Sprintf("%s has replacements, which sf makes when it deploys, and eca does not in the policies that it applies", s.name(s.project.File)))
+		target.warn(fmt.Sprintf("%s has replacements, but eca does not make them in the policies that it applies; only sf does, on deployment", s.name(s.project.File)))
 	}
 	for _, problem := range eca.Problems(file.Component, target.Version) {
-		later := target.Version > apiversion.Latest // which may have what this table does not
+		later := target.Version > apiversion.Latest // a version newer than the table
 		if problem.Kind == metadata.SecretValue || later && (problem.Kind == metadata.UnknownField || problem.Kind == metadata.WrongValue) {
 			continue
 		}
@@ -243,9 +238,9 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 			}
 			switch {
 			case target.Username == "":
-				return wrong("%s cannot be filled in, because it is not known whose session this is", eca.UsernamePlaceholder)
+				return wrong("%s cannot be replaced, because the session's user is unknown", eca.UsernamePlaceholder)
 			case target.Kind != salesforce.Scratch:
-				return wrong("%s is filled in on scratch orgs only; name the user of this environment", eca.UsernamePlaceholder)
+				return wrong("%s is replaced on scratch orgs only; name the user of this environment", eca.UsernamePlaceholder)
 			}
 			f.Text = target.Username
 		}
@@ -259,21 +254,21 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 	return nil
 }
 
-// PoliciesError says that policies are to be applied, and cannot be.
+// PoliciesError reports policies that cannot be applied.
 type PoliciesError struct {
 	App     string
-	Files   []string          // one, or two where one was expected
-	Problem *metadata.Problem // with a field of the file, nil where there are two files
+	Files   []string          // one file, or two competing ones
+	Problem *metadata.Problem // the problem with a field, nil for competing files
 }
 
 func (e *PoliciesError) Error() string {
 	if e.Problem == nil {
-		return fmt.Sprintf("%s has OAuth policies in %s, and only one of them can be applied", e.App, strings.Join(e.Files, " and in "))
+		return fmt.Sprintf("%s has OAuth policies in %s, but only one of them can be applied", e.App, strings.Join(e.Files, " and in "))
 	}
 	return fmt.Sprintf("%s: %s: %v, so the policies cannot be applied; %s", e.Files[0], e.Problem.Field, e.Problem.Err, e.Problem.Fix)
 }
 
-// Unwrap returns what is wrong with the field, or nil.
+// Unwrap returns the problem's error, or nil.
 func (e *PoliciesError) Unwrap() error {
 	if e.Problem == nil {
 		return nil

@@ -27,7 +27,7 @@ func TestStateRefuses(t *testing.T) {
 		{GlobalOAuthSettings, `{"callbackUrl": 7}`, "x.callbackUrl: must be a string or an array of strings, not the number 7"},
 		{GlobalOAuthSettings, `{"callbackUrl": ["https://a", 7]}`, "x.callbackUrl[1]: must be a string"},
 		{GlobalOAuthSettings, `{"callbackUrl": ["https://a\nhttps://b"]}`, "x.callbackUrl[0]: "},
-		{GlobalOAuthSettings, `{"label": "a\u0001b"}`, "x.label: holds the character U+0001"},
+		{GlobalOAuthSettings, `{"label": "a\u0001b"}`, "x.label: contains the character U+0001"},
 		{GlobalOAuthSettings, `{"idTokenConfig": {"idTokenValidity": 2}}`, "x.idTokenConfig.idTokenValidity: idTokenConfig has no such field"},
 		{GlobalOAuthSettings, `{"idTokenConfig": {"idTokenValidityInMinutes": 2.5}}`, `x.idTokenConfig.idTokenValidityInMinutes: "2.5" is not a whole number`},
 		{GlobalOAuthSettings, `{"certificate": {"path": "a"}}`, `x.certificate: must be a string or {"file"`},
@@ -39,7 +39,7 @@ func TestStateRefuses(t *testing.T) {
 		{GlobalOAuthSettings, `{"certificate": "certs/uat.crt"}`, `x.certificate: must be a certificate in PEM, or {"file"`},
 		{GlobalOAuthSettings, `{"callbackUrl": "not a url"}`, `x.callbackUrl: "not a url" is not a URL`},
 		{OAuthSettings, `{"trustedIpRanges": {}}`, "x.trustedIpRanges: must be an array of objects, not an object"},
-		{OAuthSettings, `{"trustedIpRanges": [{"startIpAddress": "1.1.1.1"}]}`, "x.trustedIpRanges[0]: lacks endIpAddress"},
+		{OAuthSettings, `{"trustedIpRanges": [{"startIpAddress": "1.1.1.1"}]}`, "x.trustedIpRanges[0]: has no endIpAddress"},
 		{OAuthSettings, `{"commaSeparatedOauthScopes": ["api"]}`, `x.commaSeparatedOauthScopes: the scope "api" is called Api in metadata`},
 		{OAuthSettings, `{"commaSeparatedOauthScopes": "refresh_token"}`, `the scope "refresh_token" is called RefreshToken in metadata`},
 		{OAuthSettings, `{"commaSeparatedOauthScopes": "mcp_api"}`, `the scope "mcp_api" is called MCP in metadata`},
@@ -91,7 +91,7 @@ func TestCheckVersion(t *testing.T) {
 	if err := Lookup(OAuthSettings).CheckVersion(scopes, apiversion.Latest+1); err != nil {
 		t.Error(err)
 	}
-	if err := Lookup(OAuthSettings).CheckVersion(scopes, apiversion.Latest); err == nil || !strings.Contains(err.Error(), `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; there are Address, Api,`) {
-		t.Errorf("got %v, want %q", err, `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; there are Address, Api,`)
+	if err := Lookup(OAuthSettings).CheckVersion(scopes, apiversion.Latest); err == nil || !strings.Contains(err.Error(), `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; use one of Address, Api,`) {
+		t.Errorf("got %v, want %q", err, `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; use one of Address, Api,`)
 	}
 }

@@ -1,5 +1,5 @@
-// Package fleet does the same thing on many orgs, some of them at a time. What happens on
-// one org never touches another.
+// Package fleet runs one function on many orgs, several at a time. A failure on one org does
+// not affect the others.
 //
 //	outcomes := fleet.Run(ctx, fleet.Options[*bootstrap.Report]{Jobs: 16}, orgs, bootstrapOne)
 package fleet
@@ -10,44 +10,42 @@ import (
 	"time"
 )
 
-// State is how far the work on one org has come.
+// State is the progress on one org.
 type State string
 
 // The states.
 const (
-	Waiting     State = "not begun"   // it is not its turn yet, or the fleet was stopped before
-	Running     State = "running"     // it is at work
-	Finished    State = "done"        // it ended without an error
-	Failed      State = "failed"      // it ended with an error
-	Interrupted State = "interrupted" // it was under way when the fleet was interrupted
+	Waiting     State = "not begun"   // waiting for its turn, or the fleet stopped before it
+	Running     State = "running"     // in progress
+	Finished    State = "done"        // ended without an error
+	Failed      State = "failed"      // ended with an error
+	Interrupted State = "interrupted" // was in progress when the fleet was interrupted
 )
 
-// Outcome is what became of one org.
+// Outcome is the result for one org.
 type Outcome[T any] struct {
-	Org    string // as it was given
+	Org    string // as passed to Run
 	State  State
-	Result T     // what the work returned, also beside an error; zero where it did not end
+	Result T     // the function's result, even with an error; zero before it ends
 	Err    error // nil unless State is Failed or Interrupted
 	Took   time.Duration
 }
 
-// Options say how a fleet is worked on. The zero value takes one org after the other.
+// Options configure Run. The zero value handles one org after the other.
 type Options[T any] struct {
-	// Jobs is how many orgs are worked on at once; less than 1 is 1.
+	// Jobs is the number of concurrent orgs; less than 1 means 1.
 	Jobs int
 
-	// FailFast begins no further org after one that failed. Those that are under way
-	// come to their end.
+	// FailFast starts no further orgs after a failure. Orgs in progress run to their end.
 	FailFast bool
 
-	// Changed, where it is not nil, is told when an org begins and when it ends. It is
-	// called by one goroutine at a time.
+	// Changed, if not nil, is called when an org starts and when it ends, by one goroutine at a
+	// time.
 	Changed func(Outcome[T])
 }
 
-// Run calls one for each of the orgs, from several goroutines, and returns what became of
-// each, in their order. When the context ends, those that are under way are ended with it,
-// and no further one begins.
+// Run calls one for each org, from several goroutines, and returns the outcomes in the order of
+// orgs. When the context ends, running calls are cancelled and no further ones start.
 func Run[T any](ctx context.Context, options Options[T], orgs []string, one func(ctx context.Context, org string) (T, error)) []Outcome[T] {
 	var mu sync.Mutex
 	outcomes := make([]Outcome[T], len(orgs))
@@ -60,7 +58,7 @@ func Run[T any](ctx context.Context, options Options[T], orgs []string, one func
 		}
 	}
 	next, stop := 0, false
-	// begin gives out the next org, -1 where there is none to begin.
+	// begin returns the index of the next org, or -1.
 	begin := func() int {
 		mu.Lock()
 		defer mu.Unlock()

@@ -14,11 +14,11 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/xmltree"
 )
 
-// lines finds the lines of a file in which something stands.
+// lines finds the line numbers of elements in a file.
 type lines struct {
 	data []byte
-	xml  *xmltree.Node // the root element, nil where it is not XML
-	json *hujson.Value // nil where it is not JSON
+	xml  *xmltree.Node // the root element, nil if the file is not XML
+	json *hujson.Value // nil if the file is not JSON
 }
 
 func (l *linter) linesOf(file string) *lines {
@@ -38,11 +38,11 @@ func (l *linter) linesOf(file string) *lines {
 	return found
 }
 
-// told is how messages of parsers tell a line.
+// told matches a line number in a parser's message.
 var told = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\bline (\d+)`) })
 
-// line returns the line of a file in which what is at a path begins; otherwise the
-// one that the message tells, or 0.
+// line returns the line on which the element or value at a path begins. Otherwise it returns
+// the line number in the message, or 0.
 func (l *linter) line(file, at, message string) int {
 	found := 0
 	if at != "" {
@@ -61,8 +61,8 @@ func (l *linter) line(file, at, message string) int {
 	return found
 }
 
-// element returns the line of the element at a path below the root, or of the root
-// itself where the path is its name.
+// element returns the line of the element at a path below the root, or of the root itself if
+// the path is its name.
 func (f *lines) element(at string) int {
 	n := f.xml
 	if at == n.Name() {
@@ -71,16 +71,16 @@ func (f *lines) element(at string) int {
 	for _, name := range strings.Split(at, ".") {
 		child := n.Child(name)
 		if child == nil {
-			break // something missing is reported where it should be
+			break // report a missing element at its parent
 		}
 		n = child
 	}
 	return n.Line()
 }
 
-// member finds a value by its path, like plugins.eca.apps.App or list[2].key. Names
-// can hold dots, so the longest one that fits is taken. Of a path that leads
-// nowhere it returns the last value that does.
+// member returns the value at a path like plugins.eca.apps.App or list[2].key. Names may
+// contain dots, so the longest matching name wins. If the path does not exist, member returns
+// the deepest value on it.
 func member(v *hujson.Value, at string) *hujson.Value {
 	at = strings.TrimPrefix(at, ".")
 	if at == "" {

@@ -1,10 +1,9 @@
-// Package lint checks an sfp project against what External Client Apps demand of
-// source, without any org: the constraints of flxbl's guide for both of its
-// patterns, and what the metadata types themselves allow.
+// Package lint checks an sfp project against the requirements of External Client Apps on
+// source, without an org: the constraints of flxbl's guide for both of its patterns, and those
+// of the metadata types.
 //
-// Pattern 1 deploys a Packaged app with the link to its consumer; Pattern 2 deploys
-// the header of a Local app and lets each org make its own consumer. RULES.md
-// describes each rule.
+// Pattern 1 deploys a Packaged app with the link to its consumer. Pattern 2 deploys the header
+// of a Local app and lets each org make its own consumer. RULES.md describes each rule.
 package lint
 
 import (
@@ -27,10 +26,9 @@ import (
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-// Run checks the project in fsys. under is a directory of the project to which the
-// findings are confined, "." for all. The findings are ordered by file and line;
-// there are 2000 at most.
-// An error says that the project file could not be read.
+// Run checks the project in fsys. It returns only findings within the directory under, or all
+// for ".", sorted by file and line, and at most 2000. It returns an error only if it cannot
+// read the project file.
 func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	l := &linter{fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool)}
 	project, err := eca.ReadProject(fsys, sfp.ProjectFile)
@@ -39,7 +37,7 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 		if !errors.As(err, &projectErr) {
 			return nil, err
 		}
-		l.add("settings", finding.Error, sfp.ProjectFile, settingPath(projectErr.Err), projectErr.Err.Error(), "correct it; nothing else was looked at")
+		l.add("settings", finding.Error, sfp.ProjectFile, settingPath(projectErr.Err), projectErr.Err.Error(), "correct it; nothing else was checked")
 		return l.all("."), nil
 	}
 	l.project = project
@@ -67,10 +65,10 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	l.checkFolders()
 	l.checkApps()
 	for _, at := range project.Settings.OldKeys() {
-		l.add("settings", finding.Warning, sfp.ProjectFile, at, at+" is called pluginPolicies now", "rename it")
+		l.add("settings", finding.Warning, sfp.ProjectFile, at, at+" is now called pluginPolicies", "rename it")
 	}
 	if v := project.SourceAPIVersion; v != 0 && v < eca.MinVersion {
-		l.add("settings", finding.Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, and External Client Apps with policies need %s", v, eca.MinVersion), "raise it")
+		l.add("settings", finding.Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, but External Client Apps with policies need %s", v, eca.MinVersion), "raise it")
 	}
 	if !slices.ContainsFunc(l.findings, func(f found) bool { return f.Level == finding.Error }) {
 		l.checkSettings()
@@ -78,7 +76,7 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	return l.all(under), nil
 }
 
-// all returns what was found within a directory, in order.
+// all returns the findings within a directory, sorted.
 func (l *linter) all(under string) (findings []finding.Finding) {
 	for _, f := range l.findings {
 		if f.within(under) {
@@ -94,21 +92,21 @@ type linter struct {
 	project    *eca.Project
 	source     *eca.Source
 	components []component
-	ignored    []component     // which .forceignore leaves out of the deployment
-	broken     []brokenFile    // policies among them
-	malformed  map[string]bool // apps whose header cannot be made out or is not deployed, folded
+	ignored    []component     // components that .forceignore leaves out of the deployment
+	broken     []brokenFile    // ignored policies that cannot be parsed
+	malformed  map[string]bool // apps whose header cannot be parsed or is not deployed, folded
 	lines      map[string]*lines
 	findings   []found
 }
 
-// found is a finding, and the package that one about the project file is about.
+// found is a finding with the package it concerns, if it is in the project file.
 type found struct {
 	finding.Finding
 	pkg *sfp.Package
 }
 
-// within reports whether a finding is about a directory of the project or what is below it, or
-// about a package that the directory is in.
+// within reports whether a finding concerns a directory or its contents, or a package that
+// contains the directory.
 func (f found) within(dir string) bool {
 	inside := func(a, b string) bool { return b == "." || a == b || strings.HasPrefix(a, b+"/") }
 	return inside(f.File, dir) || f.pkg != nil && (inside(f.pkg.Path, dir) || inside(dir, f.pkg.Path))
@@ -119,11 +117,11 @@ type component struct {
 	*metadata.Component
 	file    string
 	pkg     *sfp.Package
-	index   int    // of the package in the project's order
-	environ string // the directory of the environment's folder, "" where the package is not aliasfied or the file is in none
+	index   int    // position of the package in the project
+	environ string // the environment's folder, "" if the package is not aliasfied or the file is in none
 }
 
-// environment returns the alias that the component is for.
+// environment returns the alias of the component's environment folder, or "".
 func (c component) environment() string {
 	if c.environ == "" {
 		return ""
@@ -131,17 +129,17 @@ func (c component) environment() string {
 	return path.Base(c.environ)
 }
 
-// add notes a finding in a file. at is the path of an element, with dots, or that
-// of a JSON value, like packageDirectories[0].path; "" is the file as a whole.
+// add adds a finding in a file. at is the dotted path of an element or JSON value, like
+// packageDirectories[0].path; "" means the whole file.
 func (l *linter) add(rule string, level finding.Level, file, at, problem, fix string) {
 	l.note(finding.Finding{Rule: rule, Level: level, File: file, Line: l.line(file, at, problem), Problem: problem, Fix: fix}, nil)
 }
 
-// addFinding notes a finding about a component.
+// addFinding adds a finding about a component.
 func (l *linter) addFinding(c component, f finding.Finding) {
 	at := f.Field
 	if f.Rule == "run-as-user" && c.Text(at) == "" {
-		at = "isClientCredentialsFlowEnabled" // which demands the element that is missing
+		at = "isClientCredentialsFlowEnabled" // the element that requires the missing one
 	}
 	f.File, f.Line = c.file, l.line(c.file, at, f.Problem)
 	l.note(f, nil)
@@ -154,10 +152,10 @@ func (l *linter) note(f finding.Finding, p *sfp.Package) {
 	}
 }
 
-// maxFindings bounds the findings of a run, of which nobody reads so many.
+// maxFindings bounds the findings of a run; nobody reads more.
 const maxFindings = 2000
 
-// settingPath returns the path of a wrong setting, "" for any other error.
+// settingPath returns the path of an invalid setting, "" for any other error.
 func settingPath(err error) string {
 	var wrong *metadata.SettingError
 	if errors.As(err, &wrong) {
@@ -166,7 +164,7 @@ func settingPath(err error) string {
 	return ""
 }
 
-// addPackage notes a finding about a package in the project file.
+// addPackage adds a finding about a package in the project file.
 func (l *linter) addPackage(rule string, level finding.Level, p *sfp.Package, problem, fix string) {
 	at := ""
 	for i := range l.project.Packages {
@@ -177,16 +175,16 @@ func (l *linter) addPackage(rule string, level finding.Level, p *sfp.Package, pr
 	l.note(finding.Finding{Rule: rule, Level: level, File: sfp.ProjectFile, Line: l.line(sfp.ProjectFile, at, problem), Problem: problem, Fix: fix}, p)
 }
 
-// maxScanned bounds the files that are searched for keys.
+// maxScanned is the maximum size in bytes of a file that is searched for keys.
 const maxScanned = 1 << 20
 
-// read takes in the files of a package.
+// read reads the files of a package.
 func (l *linter) read(index int, p *sfp.Package) {
 	unreadable := func(file string) {
-		l.add("unreadable", finding.Warning, file, "", "cannot be read, so it was not looked at", "make it readable")
+		l.add("unreadable", finding.Warning, file, "", "cannot be read, so it was not checked", "make it readable")
 	}
 	if info, err := fs.Stat(l.fsys, p.Path); err != nil || !info.IsDir() {
-		l.addPackage("settings", finding.Error, p, fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name), "make it, or remove the package")
+		l.addPackage("settings", finding.Error, p, fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name), "create it, or remove the package")
 		return
 	}
 	for _, dir := range l.source.Unreadable() {
@@ -210,7 +208,7 @@ func (l *linter) read(index int, p *sfp.Package) {
 		f, isComponent := components[file]
 		info, err := fs.Lstat(l.fsys, file)
 		if err == nil && !info.Mode().IsRegular() {
-			continue // links are not followed, as sfp's own walk has it
+			continue // like sfp, do not follow symlinks
 		}
 		var data []byte
 		if err == nil && info.Size() <= maxScanned {
@@ -244,8 +242,8 @@ func (l *linter) read(index int, p *sfp.Package) {
 	}
 }
 
-// passedOver reports whether a file of a package is not looked at: what other tools keep there,
-// and another package's, which has its files itself.
+// passedOver reports whether to skip a file: files of other tools, and files of a nested
+// package, which is read by itself.
 func (l *linter) passedOver(p *sfp.Package, file string) bool {
 	dir := strings.TrimPrefix(path.Dir(file), p.Path)
 	for element := range strings.SplitSeq(strings.TrimPrefix(dir, "/"), "/") {
@@ -267,14 +265,14 @@ func (l *linter) addMalformed(file string, err error) {
 	l.add("malformed", finding.Error, file, "", err.Error(), "correct the file")
 }
 
-// brokenFile is a file that cannot be made out.
+// brokenFile is a file that cannot be parsed.
 type brokenFile struct {
 	component
 	err error
 }
 
-// unknown notes a header that cannot be made out, or is not deployed, so that nothing
-// is said of what belongs to its app.
+// unknown records a header that cannot be parsed or is not deployed, so that the app's other
+// components cause no findings about it.
 func (l *linter) unknown(f eca.SourceFile) {
 	if f.Type != nil && f.Type.Name == eca.Header {
 		l.malformed[strings.ToLower(f.Name)] = true
@@ -306,21 +304,21 @@ func isLocal(header component) bool {
 	return state == "" || state == "Local"
 }
 
-// checkAlias looks for settings of an environment whose name differs from a folder's
-// by case alone.
+// checkAlias checks for settings of an environment whose name differs from a folder's by case
+// alone.
 func (l *linter) checkAlias(alias string) {
 	for name, app := range l.project.Settings.Apps {
 		for environment := range app.Environments {
 			if environment != alias && strings.EqualFold(environment, alias) {
 				at := "plugins.eca.apps." + name + ".environments." + environment
-				l.add("settings", finding.Warning, sfp.ProjectFile, at, fmt.Sprintf("%s is not used for %s, because case counts", at, alias), "write it in the same way")
+				l.add("settings", finding.Warning, sfp.ProjectFile, at, fmt.Sprintf("%s is not used for %s, because names are case-sensitive", at, alias), "use the same spelling")
 			}
 		}
 	}
 }
 
-// checkSettings looks for settings that contradict one another or the policies, for each
-// environment of the project.
+// checkSettings checks, for each environment, for settings that contradict one another or the
+// policies.
 func (l *linter) checkSettings() {
 	aliases := map[string]bool{}
 	for _, c := range slices.Concat(l.components, l.ignored) {
@@ -362,8 +360,8 @@ func (l *linter) checkSettings() {
 	}
 }
 
-// policiesOf returns the OAuth policies of an app that orgs with an alias get. What
-// .forceignore leaves out counts where eca applies it, and there is nothing else.
+// policiesOf returns the app's OAuth policies for orgs with an alias. Ignored files count only
+// if eca applies policies and there are no others.
 func (l *linter) policiesOf(app, alias string) (files []eca.SourceFile) {
 	var ignored []eca.SourceFile
 	for _, p := range l.project.Packages {

@@ -5,7 +5,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/preflight"
 )
 
-// Rules returns all rules, in the order of RULES.md: those of Sections, and those of the
+// Rules returns all rules in the order of RULES.md: those of Sections, then those of the
 // preflight.
 func Rules() []finding.Rule { return finding.All(append(Sections(), preflight.Section())) }
 
@@ -27,7 +27,7 @@ a link, global OAuth settings and policies, all in one package. The platform the
 makes the link, the key and the secret, and no hook is needed: ` + "`script-not-wired`" + `
 and ` + "`package-order`" + ` do not apply.`
 
-// Sections returns the rules by what they are about.
+// Sections returns the rules, grouped by topic.
 func Sections() []finding.Section {
 	return []finding.Section{
 		{Title: "Pattern 2: Local apps", Rules: []finding.Rule{
@@ -130,7 +130,7 @@ func Sections() []finding.Section {
 				Text: "The platform refuses the whole component. A finding suggests a similar name where there is one. The latest\n" +
 					"API version no longer has a deprecated element."},
 			{ID: "wrong-value", Level: finding.Error, Summary: "The value is not of the element's kind, or not one of its enumeration."},
-			{ID: "repeated-element", Level: finding.Error, Summary: "An element that may stand once stands twice."},
+			{ID: "repeated-element", Level: finding.Error, Summary: "An element occurs twice that may occur only once."},
 			{ID: "missing-element", Level: finding.Error, Summary: "An element that the type requires is missing."},
 			{ID: "newer-than-project", Level: finding.Warning, Summary: "The element came with a later API version than the project's `sourceApiVersion`."},
 			{ID: "wrong-suffix", Level: finding.Error,

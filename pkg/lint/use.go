@@ -13,13 +13,13 @@ import (
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-// expirySoon is how long before its end a certificate is reported.
+// expirySoon is the remaining validity at which a certificate is reported.
 const expirySoon = 30 * 24 * time.Hour
 
-// checkUse looks for an app whose OAuth contradicts what it is for: what the settings want for
-// an environment, and what the app's source states beside that.
+// checkUse checks for an app whose OAuth contradicts its use: the settings for an environment,
+// together with the fields in the app's source.
 func (l *linter) checkUse(app string, wanted map[string]metadata.Fields) {
-	// get returns the text of a field, and where it stands: at a path of the project file or in a
+	// get returns the text of a field and its place: a path in the project file, or a
 	// component's file.
 	type place struct{ file, at string }
 	get := func(typ, field string) (text string, where place) {
@@ -46,7 +46,7 @@ func (l *linter) checkUse(app string, wanted map[string]metadata.Fields) {
 	}
 	scopes, at := get(eca.OAuthSettings, "commaSeparatedOauthScopes")
 	if slices.Contains(metadata.Items(scopes), "MCP") && !is("isNamedUserJwtEnabled", "false") {
-		note("mcp-without-jwt", finding.Warning, at, fmt.Sprintf("%s has the scope MCP, and issues no JWT-based tokens", app), "set globalOauthSettings.isNamedUserJwtEnabled to true")
+		note("mcp-without-jwt", finding.Warning, at, fmt.Sprintf("%s has the scope MCP, but issues no JWT-based tokens", app), "set globalOauthSettings.isNamedUserJwtEnabled to true")
 	}
 	if slices.Contains(metadata.Items(scopes), "Full") {
 		note("full-scope", finding.Warning, at, fmt.Sprintf("%s has the scope Full, which is broader than any use", app), "name the scopes that the app needs, such as Api")
@@ -54,10 +54,10 @@ func (l *linter) checkUse(app string, wanted map[string]metadata.Fields) {
 	_, at = get(eca.GlobalOAuthSettings, "isConsumerSecretOptional")
 	if is("isConsumerSecretOptional", "false") {
 		if is("isSecretRequiredForRefreshToken", "true") && slices.Contains(metadata.Items(scopes), "RefreshToken") {
-			note("public-client", finding.Warning, at, fmt.Sprintf("%s is a public client, and its refresh tokens demand the secret", app), "set globalOauthSettings.isSecretRequiredForRefreshToken to false")
+			note("public-client", finding.Warning, at, fmt.Sprintf("%s is a public client, but its refresh tokens require the secret", app), "set globalOauthSettings.isSecretRequiredForRefreshToken to false")
 		}
 		if !is("isPkceRequired", "true") {
-			note("public-client", finding.Warning, at, fmt.Sprintf("%s is a public client, and does not require PKCE", app), "set globalOauthSettings.isPkceRequired to true")
+			note("public-client", finding.Warning, at, fmt.Sprintf("%s is a public client, but does not require PKCE", app), "set globalOauthSettings.isPkceRequired to true")
 		}
 	}
 	text, at := get(eca.GlobalOAuthSettings, "certificate")

@@ -6,13 +6,13 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// ComponentError is why the org refused one component while it may have accepted
-// others of the same call.
+// ComponentError reports that the org refused one component. Other components of the same call
+// may have succeeded.
 type ComponentError struct {
 	Type     string
 	FullName string
 	Code     string // the statusCode, like DUPLICATE_VALUE
-	Message  string // in the platform's words
+	Message  string // the platform's message
 }
 
 func (e *ComponentError) Error() string {
@@ -22,10 +22,9 @@ func (e *ComponentError) Error() string {
 	return e.Message
 }
 
-// DuplicateOf returns the name of the component that exists in this one's place
-// under another name, from messages like "ExtlClntAppOauthSettingsId duplicates
-// value on App_oauthPlcy". It returns "" for any other error, and where the
-// message names none.
+// DuplicateOf returns the name of the existing component that takes this one's place, from
+// messages like "ExtlClntAppOauthSettingsId duplicates value on App_oauthPlcy". It returns ""
+// for any other error, and for a message without a name.
 func (e *ComponentError) DuplicateOf() string {
 	if !e.IsDuplicate() {
 		return ""
@@ -34,15 +33,15 @@ func (e *ComponentError) DuplicateOf() string {
 	if !found {
 		return ""
 	}
-	name, _, _ := strings.Cut(after, ";") // several reasons stand behind one another
+	name, _, _ := strings.Cut(after, ";") // several reasons are separated by ";"
 	return strings.TrimRight(strings.TrimSpace(name), ".,:")
 }
 
-// Transient reports whether the org may well accept the component soon: somebody
-// else has the record locked, for one.
+// Transient reports whether a retry may succeed soon, for example because another transaction
+// has locked the record.
 func (e *ComponentError) Transient() bool {
 	return salesforce.IsTransient(&salesforce.Error{Code: e.Code})
 }
 
-// IsDuplicate reports whether the org has the component under another name.
+// IsDuplicate reports whether the component exists under another name.
 func (e *ComponentError) IsDuplicate() bool { return e.Code == "DUPLICATE_VALUE" }

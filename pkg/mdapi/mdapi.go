@@ -1,11 +1,11 @@
-// Package mdapi calls the Salesforce Metadata API over SOAP: the synchronous
-// calls that create, change, read, list and delete single components.
+// Package mdapi calls the Salesforce Metadata API over SOAP: the synchronous calls that create,
+// update, read, list and delete components.
 //
-// A Client is a salesforce.Conn and no more. Where the whole call failed, the error is a
-// *salesforce.Error as a rule; where the org refused one component of several, its Result
-// has a ComponentError. Reads are retried as the Conn has it. Writes are sent once: whoever
-// writes looks up what became of a write that was not answered (salesforce.IsUncertain)
-// before it is sent again.
+// A Client adds nothing to a salesforce.Conn but the shape of requests and answers. If a whole
+// call failed, the error is usually a *salesforce.Error. If the org refused a single component,
+// its Result has a ComponentError. The Conn retries reads. Writes are sent once: before it
+// repeats a write without an answer (salesforce.IsUncertain), the caller must read what the org
+// has.
 package mdapi
 
 import (
@@ -25,43 +25,43 @@ const (
 	MaxQueries    = 3  // queries of listMetadata
 )
 
-// maxParallel bounds the calls that one Read or List has under way at a time.
+// maxParallel bounds the concurrent calls of one Read or List.
 const maxParallel = 16
 
-// Client calls the Metadata API of one org. It may be used by several goroutines.
+// Client calls the Metadata API of one org. It is safe for concurrent use.
 type Client struct {
-	// Conn is the connection. Its version decides which fields the org knows.
+	// Conn is the connection. Its API version determines the fields that the org knows.
 	Conn *salesforce.Conn
 }
 
-// Result is what became of one component of Upsert or Delete.
+// Result is the result of Upsert, Update or Delete for one component.
 type Result struct {
 	Type     string
 	FullName string
 	Success  bool
-	Created  bool              // Upsert made the component, it did not exist
-	Errors   []*ComponentError // why not, where Success is false
+	Created  bool              // Upsert created the component
+	Errors   []*ComponentError // the reasons if Success is false
 }
 
-// FileProperties is one component that List found.
+// FileProperties identifies a component found by List.
 type FileProperties struct {
 	Type     string
 	FullName string
 }
 
-// Upsert creates components or replaces those that exist under the same type and
-// name. Replacing is complete: on the platform, a field that is left out goes
-// back to its default, so an update starts from what Read returned.
+// Upsert creates components, or replaces those that exist with the same type and name. A
+// replacement is complete: the platform resets omitted fields to their defaults, so an update
+// must start from the result of Read.
 //
-// One call carries up to MaxComponents of one type, in the order given; calls follow one
-// another. Each component has its own result, in the order given. On an error the results
-// of the calls before it are returned as well.
+// Each call carries up to MaxComponents of one type. The calls run one after another, and the
+// results have the order of the components. If a call fails, Upsert returns the results of the
+// calls before it along with the error.
 func (c *Client) Upsert(ctx context.Context, components []*metadata.Component) ([]Result, error) {
 	return c.write(ctx, "upsertMetadata", components)
 }
 
-// Update changes components that exist, as Upsert does. It is the way to change settings of
-// the org: there is no other component of their type, and none can be made.
+// Update replaces existing components, as Upsert does. It is the way to change org settings:
+// their type has a single component, which cannot be created.
 func (c *Client) Update(ctx context.Context, components []*metadata.Component) ([]Result, error) {
 	return c.write(ctx, "updateMetadata", components)
 }
@@ -98,10 +98,9 @@ func (c *Client) write(ctx context.Context, operation string, components []*meta
 	return results, nil
 }
 
-// Read returns the components of a type that exist under the given names, in no
-// particular order. A name that does not exist is not an error; its component is
-// missing from the result. Calls carry up to MaxComponents names and run in
-// parallel.
+// Read returns the components of a type with the given names, in no particular order. Names
+// that do not exist are missing from the result, without an error. The calls carry up to
+// MaxComponents names each and run in parallel.
 func (c *Client) Read(ctx context.Context, typ string, fullNames ...string) ([]*metadata.Component, error) {
 	return inParallel(ctx, fullNames, MaxComponents, func(ctx context.Context, names []string) ([]*metadata.Component, error) {
 		answer, err := c.call(ctx, "readMetadata", true, func(e *encoder) { e.names(typ, names) })
@@ -112,10 +111,9 @@ func (c *Client) Read(ctx context.Context, typ string, fullNames ...string) ([]*
 	})
 }
 
-// List returns the components of the given types that the org lists, in no
-// particular order. Calls carry up to MaxQueries types and run in parallel. For
-// the types of External Client Apps an empty list does not prove that nothing
-// exists; Read is.
+// List returns the components of the given types that the org lists, in no particular order.
+// The calls carry up to MaxQueries types each and run in parallel. For External Client App
+// types an empty list does not prove that nothing exists; Read does.
 func (c *Client) List(ctx context.Context, types ...string) ([]FileProperties, error) {
 	return inParallel(ctx, types, MaxQueries, func(ctx context.Context, types []string) ([]FileProperties, error) {
 		answer, err := c.call(ctx, "listMetadata", true, func(e *encoder) {
@@ -133,9 +131,9 @@ func (c *Client) List(ctx context.Context, types ...string) ([]FileProperties, e
 	})
 }
 
-// Delete deletes components of a type by name, with one result a name, in the
-// order given. Calls carry up to MaxComponents names and follow one another. On
-// an error the results of the calls before it are returned as well.
+// Delete deletes components of a type by name and returns one result per name, in order. The
+// calls carry up to MaxComponents names each and run one after another. If a call fails, Delete
+// returns the results of the calls before it along with the error.
 func (c *Client) Delete(ctx context.Context, typ string, fullNames ...string) ([]Result, error) {
 	var results []Result
 	for names := range chunks(fullNames, MaxComponents) {
@@ -165,8 +163,8 @@ func chunks[T any](items []T, n int) func(yield func([]T) bool) {
 	}
 }
 
-// inParallel makes one call for each run of at most n items and joins what they
-// return. The first error ends the others.
+// inParallel calls once per run of at most n items and joins the results. The first error
+// cancels the other calls.
 func inParallel[T, R any](ctx context.Context, items []T, n int, call func(context.Context, []T) ([]R, error)) ([]R, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxParallel)
@@ -190,7 +188,7 @@ func inParallel[T, R any](ctx context.Context, items []T, n int, call func(conte
 	return all, nil
 }
 
-// call makes one SOAP call and returns the operation's answer.
+// call makes one SOAP call and returns the response element.
 func (c *Client) call(ctx context.Context, operation string, idempotent bool, body func(*encoder)) (*response, error) {
 	var found *response
 	err := c.Conn.Do(ctx, salesforce.Request{
@@ -210,7 +208,7 @@ func (c *Client) call(ctx context.Context, operation string, idempotent bool, bo
 		}
 		what := "not a SOAP answer"
 		if err == nil {
-			what = "a SOAP answer under a status of failure"
+			what = "a SOAP answer with an error status"
 		}
 		return fmt.Errorf("%s: %w", operation, &salesforce.StatusError{Host: answer.Host, Status: answer.Status, What: what})
 	})

@@ -253,9 +253,9 @@ func TestTokensGoNowhereElse(t *testing.T) {
 	defer redirecting.Close()
 	for url, want := range map[string]string{
 		redirecting.URL:                     "redirect",
-		"http://example.com":                "https only",
-		"http://127.0.0.1.example.com":      "https only",
-		"ftp://127.0.0.1":                   "https only",
+		"http://example.com":                "must be https",
+		"http://127.0.0.1.example.com":      "must be https",
+		"ftp://127.0.0.1":                   "must be https",
 		"https://user:pw@example.com":       "more than a scheme and the host",
 		"https://example.com/services/Soap": "more than a scheme and the host",
 		"example.com":                       "not a URL like",
@@ -291,7 +291,7 @@ func TestAnswersThatAreNoAnswers(t *testing.T) {
 		{"JSON", 401, `[{"errorCode":"INVALID_SESSION_ID"}]`, "HTTP 401 Unauthorized"},
 		{"cut off", 200, envelope("<upsertMetadataResponse>")[:90], "not a SOAP answer"},
 		{"other operation", 200, envelope("<readMetadataResponse/>"), "not a SOAP answer"},
-		{"success under failure", 503, envelope("<upsertMetadataResponse>" + result + "</upsertMetadataResponse>"), "under a status of failure"},
+		{"success under failure", 503, envelope("<upsertMetadataResponse>" + result + "</upsertMetadataResponse>"), "a SOAP answer with an error status"},
 		{"too few results", 200, envelope("<upsertMetadataResponse/>"), "0 results for 1 components"},
 		{"too many results", 200, envelope("<upsertMetadataResponse>" + result + result + "</upsertMetadataResponse>"), "2 results for 1 components"},
 		{"fault that repeats the token", 500, envelope("<s:Fault><faultcode>sf:X</faultcode><faultstring>X: session TOKEN is bad</faultstring></s:Fault>"), "X: session (token) is bad"},
@@ -301,7 +301,7 @@ func TestAnswersThatAreNoAnswers(t *testing.T) {
 		{"SOAP 1.2 fault", 500, envelope("<s:Fault><s:Code><s:Value>sf:X</s:Value></s:Code><s:Reason><s:Text>why</s:Text></s:Reason></s:Fault>"), "upsertMetadata: X: why"},
 		{"code in the detail", 500, envelope("<s:Fault><faultcode>s:Server</faultcode><detail><f><exceptionCode>INVALID_SESSION_ID</exceptionCode></f></detail></s:Fault>"), "INVALID_SESSION_ID"},
 		{"huge message", 500, envelope("<s:Fault><faultstring>" + strings.Repeat("x", 1<<20) + "</faultstring></s:Fault>"), "x…"},
-		{"result of another component", 200, envelope("<upsertMetadataResponse><result><fullName>B</fullName><success>true</success></result></upsertMetadataResponse>"), "a result for ExternalClientApplication B in the place of A"},
+		{"result of another component", 200, envelope("<upsertMetadataResponse><result><fullName>B</fullName><success>true</success></result></upsertMetadataResponse>"), "a result for ExternalClientApplication B instead of A"},
 		{"too large", 200, envelope(strings.Repeat("x", 5<<20)), "more than 4 MiB"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -326,9 +326,9 @@ func TestReadNeedsARecordForEachName(t *testing.T) {
 	for body, want := range map[string]string{
 		``: "0 records for 1 names",
 		`<records xsi:nil="true"/><records xsi:nil="true"/>`:                     "2 records for 1 names",
-		`<records><fullName>B</fullName></records>`:                              "which was not asked for",
-		`<records xsi:type="CustomObject"><fullName>A</fullName></records>`:      "which was not asked for",
-		`<records><fullName>A</fullName>TOKEN<label><a/>TOKEN</label></records>`: "a record",
+		`<records><fullName>B</fullName></records>`:                              "which was not requested",
+		`<records xsi:type="CustomObject"><fullName>A</fullName></records>`:      "which was not requested",
+		`<records><fullName>A</fullName>TOKEN<label><a/>TOKEN</label></records>`: "invalid record",
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><s:Body><readMetadataResponse><result>`+body+`</result></readMetadataResponse></s:Body></s:Envelope>`)

@@ -15,7 +15,7 @@ import (
 
 const soapNamespace = "http://schemas.xmlsoap.org/soap/envelope/"
 
-// element is a node of an answer.
+// element is an XML element of an answer.
 type element = xmltree.Node
 
 // encodeEnvelope writes a SOAP 1.1 request.
@@ -41,14 +41,14 @@ func encodeEnvelope(token salesforce.Secret, operation string, body func(*encode
 	return b.Bytes(), e.err
 }
 
-// encoder writes elements. After its first error it writes nothing.
+// encoder writes XML elements. After its first error it writes nothing more.
 type encoder struct {
 	xml  *xml.Encoder
 	err  error
 	path []xml.StartElement
 }
 
-// open begins an element with attributes, given as names and values in turn.
+// open starts an element. Attributes are alternating names and values.
 func (e *encoder) open(name string, attributes ...string) {
 	start := xml.StartElement{Name: xml.Name{Local: name}}
 	for i := 0; i < len(attributes); i += 2 {
@@ -60,7 +60,7 @@ func (e *encoder) open(name string, attributes ...string) {
 	}
 }
 
-// close ends the element that was opened last.
+// close ends the innermost open element.
 func (e *encoder) close() {
 	last := len(e.path) - 1
 	if e.err == nil {
@@ -69,14 +69,14 @@ func (e *encoder) close() {
 	e.path = e.path[:last]
 }
 
-// value writes an element with what encoding/xml makes of a value.
+// value writes an element whose content is a value encoded by encoding/xml.
 func (e *encoder) value(name string, value any) {
 	if e.err == nil {
 		e.err = e.xml.EncodeElement(value, xml.StartElement{Name: xml.Name{Local: name}})
 	}
 }
 
-// names writes what readMetadata and deleteMetadata ask for.
+// names writes the arguments of readMetadata and deleteMetadata.
 func (e *encoder) names(typ string, fullNames []string) {
 	e.value("type", typ)
 	for _, name := range fullNames {
@@ -84,14 +84,13 @@ func (e *encoder) names(typ string, fullNames []string) {
 	}
 }
 
-// response is the element OPERATIONResponse of an answer.
+// response is the OPERATIONResponse element of an answer.
 type response struct {
 	*element
 	answer *salesforce.Response
 }
 
-// parseAnswer returns the response in a SOAP answer, or the fault that stands in
-// its place as a *salesforce.Error.
+// parseAnswer returns the response of a SOAP answer. A fault is a *salesforce.Error.
 func parseAnswer(answer *salesforce.Response, operation string) (*response, error) {
 	if err := answer.CheckMarks("<=", "XML tags and attributes"); err != nil {
 		return nil, err
@@ -110,11 +109,11 @@ func parseAnswer(answer *salesforce.Response, operation string) (*response, erro
 	if n := body.Child(operation + "Response"); n != nil {
 		return &response{n, answer}, nil
 	}
-	return nil, fmt.Errorf("the SOAP answer holds no %sResponse", operation)
+	return nil, fmt.Errorf("the SOAP answer has no %sResponse", operation)
 }
 
-// readFault reads a fault as SOAP 1.1 writes it, which the platform does, or as
-// SOAP 1.2 does. The platform may repeat its code in the detail.
+// readFault reads a fault of SOAP 1.1, which the platform sends, or of SOAP 1.2. The platform
+// may repeat its code in the detail.
 func readFault(f *element, answer *salesforce.Response) *salesforce.Error {
 	fault := &salesforce.Error{Code: text(f, "faultcode"), Message: text(f, "faultstring")}
 	if fault.Code == "" {
@@ -141,22 +140,22 @@ func readFault(f *element, answer *salesforce.Response) *salesforce.Error {
 	return fault
 }
 
-// text returns the text of a child element, "" where there is none.
+// text returns the trimmed text of a child element, "" if there is none.
 func text(parent *element, name string) string { return strings.TrimSpace(parent.Child(name).Text()) }
 
-// readResults reads the results of upsertMetadata or deleteMetadata, which stand
-// in the order of the names asked for.
+// readResults reads the results of upsertMetadata, updateMetadata or deleteMetadata. They have
+// the order of the names.
 func readResults(r *response, typ string, names []string) ([]Result, error) {
 	nodes := slices.Collect(r.element.Named("result"))
 	if len(nodes) != len(names) {
-		return nil, fmt.Errorf("the org answered %d results for %d components of %s", len(nodes), len(names), typ)
+		return nil, fmt.Errorf("the org returned %d results for %d components of %s", len(nodes), len(names), typ)
 	}
 	var results []Result
 	for i, n := range nodes {
-		// Whether a refused component's name comes back is not sure; where one does,
-		// it is the one asked for.
+		// It is not certain that a refused component's name comes back. If it does, it must be
+		// the requested one.
 		if name := text(n, "fullName"); name != "" && !strings.EqualFold(name, names[i]) {
-			return nil, fmt.Errorf("the org answered a result for %s %s in the place of %s", typ, r.answer.Mask(name), names[i])
+			return nil, fmt.Errorf("the org returned a result for %s %s instead of %s", typ, r.answer.Mask(name), names[i])
 		}
 		result := Result{Type: typ, FullName: names[i], Success: isTrue(n, "success"), Created: isTrue(n, "created")}
 		for e := range n.Named("errors") {
@@ -166,7 +165,7 @@ func readResults(r *response, typ string, names []string) ([]Result, error) {
 			})
 		}
 		if !result.Success && len(result.Errors) == 0 {
-			result.Errors = []*ComponentError{{Type: typ, FullName: names[i], Message: "the org reports failure and no reason"}}
+			result.Errors = []*ComponentError{{Type: typ, FullName: names[i], Message: "the org reported a failure without a reason"}}
 		}
 		results = append(results, result)
 	}
@@ -178,9 +177,8 @@ func isTrue(n *element, name string) bool {
 	return t == "true" || t == "1"
 }
 
-// readRecords reads the records of readMetadata, of which there is one for each
-// name. A name that does not exist comes back as a record that is nil or has no
-// name.
+// readRecords reads the records of readMetadata, one per name. For a name that does not exist
+// the record is nil or has no name.
 func readRecords(r *response, typ string, names []string) ([]*metadata.Component, error) {
 	var found []*metadata.Component
 	records := 0
@@ -188,7 +186,7 @@ func readRecords(r *response, typ string, names []string) ([]*metadata.Component
 		records++
 		c, err := metadata.FromNode(n)
 		if err != nil {
-			return nil, fmt.Errorf("readMetadata of %s: a record %s", typ, r.answer.Mask(err.Error()))
+			return nil, fmt.Errorf("readMetadata of %s: invalid record: %s", typ, r.answer.Mask(err.Error()))
 		}
 		if c.FullName == "" {
 			continue
@@ -198,14 +196,14 @@ func readRecords(r *response, typ string, names []string) ([]*metadata.Component
 		}
 		asked := slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, c.FullName) })
 		if !asked || c.Type != typ {
-			return nil, fmt.Errorf("readMetadata of %s: the org answered %s %s, which was not asked for", typ, r.answer.Mask(c.Type), r.answer.Mask(c.FullName))
+			return nil, fmt.Errorf("readMetadata of %s: the org returned %s %s, which was not requested", typ, r.answer.Mask(c.Type), r.answer.Mask(c.FullName))
 		}
 		found = append(found, c)
 	}
-	// A record that is missing must not count as one that does not exist: what
-	// does not exist is created, and creating replaces what is there.
+	// A missing record must not count as a component that does not exist: the caller creates
+	// what does not exist, and creating replaces what does.
 	if records != len(names) {
-		return nil, fmt.Errorf("readMetadata of %s: the org answered %d records for %d names", typ, records, len(names))
+		return nil, fmt.Errorf("readMetadata of %s: the org returned %d records for %d names", typ, records, len(names))
 	}
 	return found, nil
 }

@@ -1,14 +1,14 @@
-// Package metadata handles Salesforce metadata components as data, of any type: how a
-// component is read from a source file and written to one, or as the value of a SOAP
-// message, and how wanted fields are laid over those that an org already has.
+// Package metadata handles Salesforce metadata components of any type as data. It reads and
+// writes source files, encodes components as values of SOAP messages, and overlays wanted
+// fields on those an org already has.
 //
-// What a type consists of is a table, see Type; that of External Client Apps is in pkg/eca.
+// A Type is a table that describes a metadata type; pkg/eca has the tables for External Client
+// Apps.
 //
-// A Component keeps every field that it was read with, also those that this
-// package knows nothing of, because the platform's upsert replaces the whole
-// record: what is not sent back is lost.
+// A Component keeps all fields it was read with, including unknown ones. The platform's upsert
+// replaces the whole record, so a field that is not sent back is lost.
 //
-// Nothing here touches the network.
+// The package does no network calls.
 package metadata
 
 import (
@@ -19,19 +19,17 @@ import (
 	"unicode/utf8"
 )
 
-// Namespace is the XML namespace of the Metadata API, of its SOAP messages as
-// well as of source files.
+// Namespace is the XML namespace of the Metadata API's SOAP messages and of source files.
 const Namespace = "http://soap.sforce.com/2006/04/metadata"
 
-// InstanceNamespace is the XML Schema instance namespace, which carries xsi:type
-// and xsi:nil.
+// InstanceNamespace is the XML Schema instance namespace, for xsi:type and xsi:nil.
 const InstanceNamespace = "http://www.w3.org/2001/XMLSchema-instance"
 
 // Component is one metadata component: a type, a name and fields.
 type Component struct {
 	Type     string  // the type's name in the Metadata API
-	FullName string  // the name by which the Metadata API addresses it
-	Fields   []Field // without fullName; a repeated field stands several times
+	FullName string  // the component's name in the Metadata API
+	Fields   []Field // without fullName; a repeated field has one entry per value
 }
 
 // Field is one element of a component. It holds either text or nested fields.
@@ -51,8 +49,7 @@ func (c *Component) Text(name string) string {
 	return ""
 }
 
-// Bool reports whether a component's field of that name is true, by the platform's default
-// where the field is absent.
+// Bool reports whether a component's field is true. An absent field has the platform's default.
 func (t *Type) Bool(c *Component, name string) bool {
 	text := c.Text(name)
 	if ft := t.Field(name); ft != nil {
@@ -61,13 +58,12 @@ func (t *Type) Bool(c *Component, name string) bool {
 	return text == "true" || text == "1"
 }
 
-// MarshalXML writes the component as the value of a SOAP message: an element
-// with xsi:type whose children stand as the WSDL orders them, fullName first
-// and the rest alphabetically. The xsi prefix and the Metadata API's namespace
-// must be in force where the element is placed.
+// MarshalXML encodes the component as the value of a SOAP message: an element with xsi:type and
+// its children in WSDL order, fullName first and the rest alphabetically. The enclosing element
+// must declare the xsi prefix and the Metadata API's namespace.
 //
-// Text that XML 1.0 cannot carry, such as control characters, is an error that
-// names the field; nothing has been written then.
+// If XML 1.0 cannot represent a text, such as control characters, it writes nothing and returns
+// an error with the field's name.
 func (c *Component) MarshalXML(e *xml.Encoder, start xml.StartElement) error {
 	if err := c.Check(); err != nil {
 		return err
@@ -105,15 +101,15 @@ func encodeFields(e *xml.Encoder, fields []Field) error {
 	return nil
 }
 
-// InOrder returns the fields in WSDL order, which is alphabetical by name.
-// Repeated fields keep their order among themselves.
+// InOrder returns the fields in WSDL order, which is alphabetical. Repeated fields keep their
+// relative order.
 func InOrder(fields []Field) []Field {
 	sorted := slices.Clone(fields)
 	slices.SortStableFunc(sorted, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
 	return sorted
 }
 
-// Check reports the first name or text of the component that XML cannot carry.
+// Check returns an error for the first name or text that XML cannot represent.
 func (c *Component) Check() error {
 	for _, s := range []struct{ what, text string }{{"the type", c.Type}, {"fullName", c.FullName}} {
 		if err := checkText(s.text); err != nil {
@@ -126,7 +122,7 @@ func (c *Component) Check() error {
 func checkFields(prefix string, fields []Field) error {
 	for _, f := range fields {
 		if !isName(f.Name) {
-			return fmt.Errorf("%q cannot be the name of a field", prefix+f.Name)
+			return fmt.Errorf("%q is not a valid field name", prefix+f.Name)
 		}
 		if err := checkText(f.Text); err != nil {
 			return fmt.Errorf("%s: %w", prefix+f.Name, err)
@@ -138,7 +134,8 @@ func checkFields(prefix string, fields []Field) error {
 	return nil
 }
 
-// isName accepts what the platform uses for element names, a subset of XML's.
+// isName reports whether s is valid as an element name of the platform, a subset of XML's
+// names.
 func isName(s string) bool {
 	for i, r := range s {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
@@ -151,13 +148,13 @@ func isName(s string) bool {
 
 func checkText(s string) error {
 	if !utf8.ValidString(s) {
-		return fmt.Errorf("holds bytes that are not UTF-8")
+		return fmt.Errorf("is not valid UTF-8")
 	}
 	for _, r := range s {
 		// The Char production of XML 1.0.
 		ok := r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000
 		if !ok {
-			return fmt.Errorf("holds the character %U, which XML cannot carry", r)
+			return fmt.Errorf("contains the character %U, which XML cannot represent", r)
 		}
 	}
 	return nil

@@ -1,12 +1,10 @@
 package metadata
 
-// Fields is what somebody wants of a component: for each field that is stated,
-// by name, the values it is to have. Several values are for repeated fields, and
-// none at all says that the field is to be empty. A field that is not stated is
-// left as it is.
+// Fields are the wanted values of a component's fields, by name. A repeated field has several
+// values; an empty list clears the field. Fields without an entry stay as they are.
 type Fields map[string][]Field
 
-// Set states a simple field.
+// Set states one value for a field.
 func (s Fields) Set(name, text string) { s[name] = []Field{{Name: name, Text: text}} }
 
 // Has reports whether the field is stated.
@@ -18,8 +16,7 @@ func (s Fields) IsFalse(name string) bool {
 	return len(values) == 1 && values[0].Text == "false"
 }
 
-// Over returns the statements of s laid over those of base: a field that both
-// state is as s says. Neither is changed.
+// Over returns base overlaid with s: where both state a field, s wins. It changes neither.
 func (s Fields) Over(base Fields) Fields {
 	merged := make(Fields, len(s)+len(base))
 	for name, values := range base {
@@ -31,21 +28,20 @@ func (s Fields) Over(base Fields) Fields {
 	return merged
 }
 
-// Change is one field in which a component differs from what is wanted.
+// Change is one field in which a component differs from the wanted one.
 type Change struct {
 	Field string `json:"field"`
-	// From and To are the values as people can read them, on one line; "" where
-	// there is none. Secrets are described, never shown.
+	// From and To are the values for display, on one line; "" for none. Secrets are described,
+	// never shown.
 	From string `json:"from"`
 	To   string `json:"to"`
-	// Withheld says that the org did not show the present value, so that nobody
-	// can tell whether it differs; Forced, that some orgs keep it as it is
-	// whatever is sent. See FieldType.
+	// Withheld reports that the org does not show the present value, so it may or may not
+	// differ. Forced reports that some orgs keep the value whatever is sent. See FieldType.
 	Withheld bool `json:"withheld,omitempty"`
 	Forced   bool `json:"forced,omitempty"`
 }
 
-// New returns a component that does not exist yet, with the stated fields.
+// New returns a new component with the stated fields.
 func New(typ, fullName string, stated Fields) *Component {
 	c := &Component{Type: typ, FullName: fullName}
 	for _, values := range stated {
@@ -55,13 +51,12 @@ func New(typ, fullName string, stated Fields) *Component {
 	return c
 }
 
-// Overlay lays the stated fields over a component and returns the result
-// together with the fields in which it differs, in WSDL order. A field that
-// means the same stays as it was written; all that is not stated, known or
-// unknown, is kept. The component itself is not changed.
+// Overlay returns the component with the stated fields applied, and the fields that differ, in
+// WSDL order. A field whose stated value means the same keeps its spelling. Fields that are not
+// stated are kept, including unknown ones. The component itself does not change.
 //
-// What the platform makes, and orders to it, are left out of the result: an upsert without
-// them leaves them as they are.
+// The result omits fields that are Platform or Action: an upsert without them leaves them as
+// they are.
 func (t *Type) Overlay(c *Component, stated Fields) (*Component, []Change) {
 	present := make(Fields)
 	for _, f := range c.Fields {
@@ -94,8 +89,7 @@ func (t *Type) Overlay(c *Component, stated Fields) (*Component, []Change) {
 	return New(c.Type, c.FullName, result), changes
 }
 
-// Changes returns the fields of a component as changes from nothing, for the report on a
-// component that is made.
+// Changes returns all fields of a new component as changes from nothing.
 func (t *Type) Changes(c *Component) []Change {
 	var changes []Change
 	values := make(Fields)
@@ -112,7 +106,7 @@ func (t *Type) Changes(c *Component) []Change {
 	return changes
 }
 
-// names returns a statement with one empty value a field, to have them in order.
+// names returns the stated fields with one empty value each.
 func (s Fields) names() Fields {
 	names := make(Fields, len(s))
 	for name := range s {
@@ -121,7 +115,7 @@ func (s Fields) names() Fields {
 	return names
 }
 
-// overlayStruct lays the stated parts of a structure over its present ones.
+// overlayStruct applies the stated parts of a structure to the present ones.
 func overlayStruct(ft *FieldType, from, to []Field) []Field {
 	if len(to) == 0 {
 		return nil
@@ -144,8 +138,8 @@ func first(values []Field) Field {
 	return values[0]
 }
 
-// same reports whether two sets of values mean the same to the platform. The
-// order of repeated fields carries no meaning.
+// same reports whether two sets of values mean the same to the platform. The order of repeated
+// fields does not matter.
 func (ft *FieldType) same(a, b []Field) bool {
 	if !ft.Repeated {
 		return ft.canonical(first(a)) == ft.canonical(first(b))

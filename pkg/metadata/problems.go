@@ -10,37 +10,36 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
-// ProblemKind tells apart what can be wrong with a field of a component.
+// ProblemKind classifies a Problem.
 type ProblemKind uint8
 
 // The kinds of problem.
 const (
-	UnknownField    ProblemKind = iota // the type has no such field in any version
-	NewerField                         // the API version is older than the field
-	WrongValue                         // the value is not of the field's kind
-	RepeatedField                      // the field stands twice and may stand once
-	MissingField                       // the type demands the field
-	DeprecatedField                    // the latest API version has it no more
-	SecretValue                        // the value is a secret, which has no place in source
+	UnknownField    ProblemKind = iota // the type has this field in no version
+	NewerField                         // the field needs a later API version
+	WrongValue                         // the field does not allow the value
+	RepeatedField                      // the field occurs more than once
+	MissingField                       // the type requires the field
+	DeprecatedField                    // the latest API version no longer has the field
+	SecretValue                        // the value is a secret, which must not be in source
 )
 
-// Problem is what is wrong with one field of a component. The platform refuses a
-// component with any of them, except for a SecretValue; that it refuses a
-// RepeatedField is assumed, from the WSDL, which allows one.
+// Problem is one problem with a field of a component. The platform refuses a component with any
+// problem except a SecretValue. That it refuses a RepeatedField is assumed: the WSDL allows
+// one.
 type Problem struct {
-	Field string // the field, with a dot before that of a nested element
+	Field string // the field's name; nested names are separated by dots
 	Kind  ProblemKind
-	Err   error  // what is wrong; it repeats no secret
-	Says  string // the platform's words for it, "" where they are not known
-	Fix   string // what to do about it
+	Err   error  // what is wrong; it never contains a secret
+	Says  string // the platform's own message, "" if unknown
+	Fix   string // what to do
 }
 
-// Problems returns what is wrong with a component's fields for an API version,
-// in the order in which they stand. The version 0 stands for any, so that no
-// field is too new. Of versions beyond apiversion.Latest, fields and enum values that
-// the table does not have may be right all the same.
+// Problems returns the problems with a component's fields in an API version, in document order.
+// Version 0 accepts fields of all versions. A version beyond apiversion.Latest may have fields
+// and enum values that the table lacks.
 //
-// Of a type of which nothing is known, there are none.
+// A nil Type has no problems.
 func (t *Type) Problems(c *Component, v apiversion.Version) []Problem {
 	if t == nil {
 		return nil
@@ -52,11 +51,11 @@ func (t *Type) Problems(c *Component, v apiversion.Version) []Problem {
 	return all[:min(len(all), maxProblems)]
 }
 
-// maxProblems bounds what Problems returns, which nobody reads to that length.
+// maxProblems bounds the length of a list that people still read.
 const maxProblems = 100
 
-// Secret returns an error for the first field of a component that holds a secret, which it
-// does not repeat, or nil.
+// Secret returns an error for the first field that holds a secret, or nil. The error does not
+// contain the secret.
 func (t *Type) Secret(c *Component) error {
 	for _, p := range t.Problems(c, 0) {
 		if p.Kind == SecretValue {
@@ -75,7 +74,7 @@ func problems(fields []Field, types []FieldType, in, prefix string, v apiversion
 		at := prefix + words.Clip(f.Name)
 		ft := findField(types, f.Name)
 		if ft != nil && !ft.Repeated && seen[f.Name] {
-			all = append(all, Problem{Field: at, Kind: RepeatedField, Err: errors.New("stands more than once"), Fix: "leave one of them"})
+			all = append(all, Problem{Field: at, Kind: RepeatedField, Err: errors.New("occurs more than once"), Fix: "keep one of them"})
 		}
 		seen[f.Name] = true
 		if ft == nil {
@@ -91,13 +90,13 @@ func problems(fields []Field, types []FieldType, in, prefix string, v apiversion
 			continue
 		}
 		if v != 0 && ft.Since > v {
-			all = append(all, Problem{Field: at, Kind: NewerField, Err: fmt.Errorf("it came with API version %s, and this is %s", ft.Since, v), Fix: "raise sourceApiVersion, or remove it"})
+			all = append(all, Problem{Field: at, Kind: NewerField, Err: fmt.Errorf("needs API version %s or later, and this is %s", ft.Since, v), Fix: "raise sourceApiVersion, or remove it"})
 		}
 		if ft.Deprecated {
 			all = append(all, Problem{Field: at, Kind: DeprecatedField, Err: fmt.Errorf("is deprecated, and API version %s does not have it", apiversion.Latest), Fix: "remove it"})
 		}
 		if ft.Secret && strings.TrimSpace(f.Text) != "" {
-			all = append(all, Problem{Field: at, Kind: SecretValue, Err: errors.New("holds a secret, which the platform makes, differently in each org"), Fix: "remove it, and rotate the secret, which the repository has seen"})
+			all = append(all, Problem{Field: at, Kind: SecretValue, Err: errors.New("holds a secret, which the platform generates for each org"), Fix: "remove it, and rotate the secret, because the repository's history contains it"})
 			continue
 		}
 		if ft.Kind == Struct && len(f.Fields) > 0 {
@@ -108,7 +107,7 @@ func problems(fields []Field, types []FieldType, in, prefix string, v apiversion
 		switch text := strings.TrimSpace(f.Text); {
 		case err == nil:
 		case errors.Is(err, errPrivateKey):
-			all = append(all, Problem{Field: at, Kind: SecretValue, Err: err, Fix: "remove it, and replace the key, which the repository has seen"})
+			all = append(all, Problem{Field: at, Kind: SecretValue, Err: err, Fix: "remove it, and replace the key, because the repository's history contains it"})
 		case ft.Kind == Enum && !slices.Contains(ft.Values, text):
 			p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("%q is not one of %s", words.Clip(text), strings.Join(ft.Values, ", ")), Says: fmt.Sprintf("'%s' is not a valid value for the enum '%s'", words.Clip(text), ft.EnumName), Fix: "write one of them"}
 			if similar := words.Similar(text, ft.Values); similar != "" {
@@ -133,7 +132,7 @@ func problems(fields []Field, types []FieldType, in, prefix string, v apiversion
 	}
 	for _, ft := range types {
 		if ft.Required && !seen[ft.Name] {
-			all = append(all, Problem{Field: prefix + ft.Name, Kind: MissingField, Err: errors.New("is missing, and the platform demands it"), Fix: "add it"})
+			all = append(all, Problem{Field: prefix + ft.Name, Kind: MissingField, Err: errors.New("is missing, but the platform requires it"), Fix: "add it"})
 		}
 	}
 	return all

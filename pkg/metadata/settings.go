@@ -13,9 +13,9 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
-// SettingError says which setting is wrong, and how.
+// SettingError reports an invalid setting.
 type SettingError struct {
-	Path string // the place inside the JSON document, like plugins.eca.apps.MyApp.pluginPolicies.isEnabled
+	Path string // the setting's path in the JSON document, like plugins.eca.apps.MyApp.pluginPolicies.isEnabled
 	Err  error
 }
 
@@ -23,16 +23,16 @@ func (e *SettingError) Error() string { return words.Clip(e.Path) + ": " + e.Err
 
 func (e *SettingError) Unwrap() error { return e.Err }
 
-// ParseSettings reads the wanted fields of a component from decoded JSON: an object
-// whose keys are the platform's own field names. Numbers must have been decoded
-// as json.Number. Lists that the platform keeps in one string can be given as
-// arrays. An error is a *SettingError; path says where the object stands.
+// ParseSettings reads the wanted fields of a component from decoded JSON: an object whose keys
+// are the platform's field names. Numbers must be decoded as json.Number. Lists that the
+// platform keeps in one string may be arrays. path is the object's own path; an error is a
+// *SettingError.
 //
-// These are refused: fields that the type does not have, values of another kind
-// than the field's, what the platform makes itself, orders to it, and what is Unsettable.
+// It refuses unknown fields, values of the wrong kind, and fields that are Platform, Action or
+// Unsettable.
 //
-// A certificate can be given as {"file": PATH}; it comes back as a field with
-// the nested field "file", for the caller to resolve.
+// A certificate may be {"file": PATH}. It becomes a field with the nested field "file", which
+// the caller resolves.
 func (t *Type) ParseSettings(path string, value any) (Fields, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
@@ -50,9 +50,9 @@ func (t *Type) ParseSettings(path string, value any) (Fields, error) {
 		case ft.Unsettable != "":
 			return nil, &SettingError{at, errors.New("cannot be set: " + ft.Unsettable)}
 		case ft.Action:
-			return nil, &SettingError{at, errors.New("cannot be set: it would rotate the consumer's credentials at every run")}
+			return nil, &SettingError{at, errors.New("cannot be set: it would rotate the consumer's credentials on every run")}
 		case ft.Platform:
-			return nil, &SettingError{at, errors.New("cannot be set: the platform makes it, differently in each org")}
+			return nil, &SettingError{at, errors.New("cannot be set: the platform generates it for each org")}
 		}
 		values, err := ft.fromJSON(at, object[name])
 		if err != nil {
@@ -63,10 +63,9 @@ func (t *Type) ParseSettings(path string, value any) (Fields, error) {
 	return stated, nil
 }
 
-// CheckVersion reports the first stated field, or OAuth scope, that the API
-// version does not have. The platform answers such a field with a fault that
-// fails the whole call. Of versions beyond apiversion.Latest, scopes are not known
-// here and left to the org. The error names the field.
+// CheckVersion returns an error for the first stated field or OAuth scope that the API version
+// does not have. The platform answers such a field with a fault that fails the whole call. For
+// versions beyond apiversion.Latest, the org checks the scopes. The error names the field.
 func (t *Type) CheckVersion(stated Fields, v apiversion.Version) error {
 	for _, name := range slices.Sorted(maps.Keys(stated)) {
 		ft := t.Field(name)
@@ -81,7 +80,7 @@ func (t *Type) CheckVersion(stated Fields, v apiversion.Version) error {
 		}
 		for _, item := range ft.items(stated[name][0].Text) {
 			if !slices.Contains(ft.Items, item) {
-				return &SettingError{name, fmt.Errorf("there is no %s %q%s; there are %s", ft.Item, item, words.DidYouMean(item, ft.Items), strings.Join(ft.Items, ", "))}
+				return &SettingError{name, fmt.Errorf("there is no %s %q%s; use one of %s", ft.Item, item, words.DidYouMean(item, ft.Items), strings.Join(ft.Items, ", "))}
 			}
 		}
 	}
@@ -206,7 +205,7 @@ func (ft *FieldType) structFromJSON(path string, value any) (Field, error) {
 	for _, nt := range ft.Fields {
 		names = append(names, nt.Name)
 		if _, ok := object[nt.Name]; nt.Required && !ok {
-			return Field{}, &SettingError{path, fmt.Errorf("lacks %s", nt.Name)}
+			return Field{}, &SettingError{path, fmt.Errorf("has no %s", nt.Name)}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(object)) {
@@ -223,7 +222,7 @@ func (ft *FieldType) structFromJSON(path string, value any) (Field, error) {
 	return f, nil
 }
 
-// join writes an array as the platform wants the list.
+// join joins an array to the platform's form of the list.
 func (ft *FieldType) join(path string, list []any) (string, error) {
 	items := make([]string, 0, len(list))
 	for i, item := range list {
@@ -236,7 +235,7 @@ func (ft *FieldType) join(path string, list []any) (string, error) {
 			return "", &SettingError{at, err}
 		}
 		if strings.Contains(s, ft.List) || strings.TrimSpace(s) == "" {
-			return "", &SettingError{at, errors.New("is empty or several items in one")}
+			return "", &SettingError{at, errors.New("must be exactly one item")}
 		}
 		items = append(items, s)
 	}
@@ -256,7 +255,7 @@ func jsonKind(value any) string {
 	case json.Number:
 		return "the number " + v.String()
 	case string:
-		return "a string" // not repeated: what is misplaced may be secret
+		return "a string" // without its value: a misplaced one may be secret
 	case []any:
 		return "an array"
 	}

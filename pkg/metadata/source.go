@@ -11,18 +11,17 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/xmltree"
 )
 
-// Bounds of what a source file may be. Real ones hold a few hundred bytes at a
-// depth of three.
+// Bounds of a source file. Real ones have a few hundred bytes and a depth of three.
 const (
 	maxSource = 4 << 20 // bytes
-	maxMarks  = 50_000  // tags and attributes, each of which takes some hundred bytes when parsed
+	maxMarks  = 50_000  // tags and attributes; each takes some hundred bytes in memory
 	maxDepth  = 32
 )
 
-// SourceError says what is wrong with a source file.
+// SourceError reports an invalid or unreadable source file.
 type SourceError struct {
-	Path  string // as it was asked for
-	Field string // the element concerned, "" where it is the file as a whole
+	Path  string // as passed to ReadFile
+	Field string // the element, "" for the file as a whole
 	Err   error
 }
 
@@ -35,8 +34,8 @@ func (e *SourceError) Error() string {
 
 func (e *SourceError) Unwrap() error { return e.Err }
 
-// CheckValues returns the first field of a component whose value its type does not allow, or
-// that holds a secret, and what is wrong with it.
+// CheckValues returns the first field with a value that its type does not allow, or with a
+// secret, and an error that says what is wrong.
 func (t *Type) CheckValues(c *Component) (field string, err error) {
 	for _, p := range t.Problems(c, 0) {
 		if p.Kind == WrongValue || p.Kind == SecretValue {
@@ -46,13 +45,13 @@ func (t *Type) CheckValues(c *Component) (field string, err error) {
 	return "", nil
 }
 
-// ReadFile reads one component from a source file whose name tells type and fullName, of one of
-// the types. Its fields can have any values, see CheckValues. An error is a *SourceError.
+// ReadFile reads one component from a source file. The file's name determines the type and
+// fullName. The values are not checked, see CheckValues. An error is a *SourceError.
 func (s Schema) ReadFile(fsys fs.FS, name string) (*Component, error) {
 	fail := func(err error) (*Component, error) { return nil, &SourceError{Path: name, Err: err} }
 	t, full := s.OfFile(name)
 	if t == nil {
-		return fail(errors.New("is not a source file of a type that is known"))
+		return fail(errors.New("is not a source file of a known metadata type"))
 	}
 	f, err := fsys.Open(name)
 	if err != nil {
@@ -71,14 +70,14 @@ func (s Schema) ReadFile(fsys fs.FS, name string) (*Component, error) {
 		return fail(fmt.Errorf("the root element is %s, but a .%s-meta.xml file holds %s", c.Type, t.Suffix, t.Name))
 	}
 	if c.FullName != "" && c.FullName != full {
-		return fail(fmt.Errorf("fullName says %q, but the file's name makes it %q", c.FullName, full))
+		return fail(fmt.Errorf("fullName is %q, but the file's name says %q", c.FullName, full))
 	}
 	c.FullName = full
 	return c, nil
 }
 
-// Parse reads one component from the XML of a source file. The root element
-// gives its type, fullName its name where the file has that element.
+// Parse reads one component from the XML of a source file. The type is the root element's name.
+// The file need not have a fullName.
 func Parse(r io.Reader) (*Component, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxSource+1))
 	if err != nil {
@@ -108,9 +107,9 @@ func Parse(r io.Reader) (*Component, error) {
 	return c, nil
 }
 
-// FromNode reads a component from an XML element, be it the root of a source
-// file or a record in a SOAP answer. The type is what xsi:type says, without its
-// prefix, and "" where there is none. Elements that are xsi:nil count as absent.
+// FromNode reads a component from an XML element: the root of a source file or a record of a
+// SOAP answer. The type is that of xsi:type without its prefix, "" if absent. Elements with
+// xsi:nil count as absent.
 func FromNode(n *xmltree.Node) (*Component, error) {
 	c := &Component{Type: localName(n.Attr(InstanceNamespace, "type"))}
 	fields, text, err := fieldsOf(n, 0)
@@ -118,7 +117,7 @@ func FromNode(n *xmltree.Node) (*Component, error) {
 		return nil, err
 	}
 	if strings.TrimSpace(text) != "" {
-		return nil, fmt.Errorf("%s holds text where its fields should be", n.Name())
+		return nil, fmt.Errorf("%s contains text instead of fields", n.Name())
 	}
 	for _, f := range fields {
 		if f.Name == "fullName" {

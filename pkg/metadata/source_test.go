@@ -49,10 +49,10 @@ func TestReadFileErrors(t *testing.T) {
 		{"text behind the root", "A.eca-meta.xml", header("") + "rest", "text outside the root element"},
 		{"other root", "A.eca-meta.xml", policies(""), "the root element is ExtlClntAppOauthConfigurablePolicies, but a .eca-meta.xml file holds ExternalClientApplication"},
 		{"no namespace", "A.eca-meta.xml", "<ExternalClientApplication/>", "not in the namespace"},
-		{"other name", "A.eca-meta.xml", header("<fullName>B</fullName>"), `fullName says "B"`},
+		{"other name", "A.eca-meta.xml", header("<fullName>B</fullName>"), `fullName is "B"`},
 		{"mixed content", "A.eca-meta.xml", header("<label>a<b/></label>"), "label mixes text and elements"},
-		{"text for fields", "A.eca-meta.xml", header("oops"), "holds text where its fields should be"},
-		{"nested where text belongs", "A.eca-meta.xml", header("<label><b>x</b></label>"), "A.eca-meta.xml: label: wants a string, not nested elements"},
+		{"text for fields", "A.eca-meta.xml", header("oops"), "contains text instead of fields"},
+		{"nested where text belongs", "A.eca-meta.xml", header("<label><b>x</b></label>"), "A.eca-meta.xml: label: must be a string, not nested elements"},
 		{"enum", "A.eca-meta.xml", header("<distributionState>local</distributionState>"), `A.eca-meta.xml: distributionState: "local" is not one of Local, Packaged`},
 		{"boolean", "A.eca-meta.xml", header("<isProtected>yes</isProtected>"), `isProtected: "yes" is neither true nor false`},
 		{"int", "A.ecaOauthPlcy-meta.xml", policies("<sessionTimeoutInMinutes>1.5</sessionTimeoutInMinutes>"), `sessionTimeoutInMinutes: "1.5" is not a whole number`},
@@ -60,7 +60,7 @@ func TestReadFileErrors(t *testing.T) {
 		{"too deep", "A.eca-meta.xml", header(strings.Repeat("<a>", 1000) + strings.Repeat("</a>", 1000)), "nested deeper than"},
 		{"too many elements", "A.eca-meta.xml", header(strings.Repeat("<a/>", maxMarks)), "more than 50000 tags and attributes"},
 		{"too large", "A.eca-meta.xml", header("<label>" + strings.Repeat("x", maxSource) + "</label>"), "larger than 4 MiB"},
-		{"other file", "A.txt", "", "is not a source file of a type that is known"},
+		{"other file", "A.txt", "", "is not a source file of a known metadata type"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, err := schema.ReadFile(fstest.MapFS{test.file: {Data: []byte(test.content)}}, test.file)

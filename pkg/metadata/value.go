@@ -15,8 +15,8 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
-// boolean returns "true" or "false" for the text of a boolean field, with the
-// platform's default for an absent one.
+// boolean returns "true" or "false" for the text of a boolean field, and the platform's default
+// for an absent one. Other text is returned unchanged.
 func (ft *FieldType) boolean(text string) string {
 	switch strings.TrimSpace(text) {
 	case "true", "1":
@@ -32,12 +32,11 @@ func (ft *FieldType) boolean(text string) string {
 	return text
 }
 
-// check reports what is wrong with the value of a field that is about to be
-// used: not of its kind, or a private key where a certificate belongs.
+// check returns an error if a value is not of the field's kind, or holds a private key.
 func (ft *FieldType) check(f Field) error {
 	if ft.Kind == Struct {
 		if strings.TrimSpace(f.Text) != "" {
-			return errors.New("wants nested elements, not text")
+			return errors.New("must have nested elements, not text")
 		}
 		for _, nested := range f.Fields {
 			if nt := findField(ft.Fields, nested.Name); nt != nil {
@@ -49,7 +48,7 @@ func (ft *FieldType) check(f Field) error {
 		return nil
 	}
 	if len(f.Fields) > 0 {
-		return fmt.Errorf("wants a %s, not nested elements", ft.Kind)
+		return fmt.Errorf("must be a %s, not nested elements", ft.Kind)
 	}
 	text := strings.TrimSpace(f.Text)
 	if err := CheckSecret(text); err != nil {
@@ -57,7 +56,7 @@ func (ft *FieldType) check(f Field) error {
 	}
 	if ft.PEM {
 		if err := CheckSecret(string(unwrap(text))); err != nil {
-			return err // in base64, as the platform takes certificates
+			return err // the platform accepts certificates in base64
 		}
 	}
 	switch {
@@ -73,8 +72,8 @@ func (ft *FieldType) check(f Field) error {
 	return nil
 }
 
-// CheckSecret reports a private key, which has no place in any field. The error
-// does not repeat the text.
+// CheckSecret returns an error if the text contains a private key. The error does not contain
+// the text.
 func CheckSecret(text string) error {
 	if strings.Contains(text, "PRIVATE KEY-----") {
 		return errPrivateKey
@@ -82,12 +81,12 @@ func CheckSecret(text string) error {
 	return nil
 }
 
-var errPrivateKey = errors.New("holds a private key, which must not be in any field or repository; of a pair, only the certificate is wanted")
+var errPrivateKey = errors.New("holds a private key, which must not be in any field or repository; use only the certificate of the pair")
 
-// CertificateDER returns the bytes of a certificate as ExtlClntAppGlobalOauthSettings may
-// hold it: in PEM, as the base64 between its lines alone, or as base64 of the whole PEM
-// (all three were seen in source that orgs take). It returns nil for any other text. That
-// it is a certificate is not checked.
+// CertificateDER returns the bytes of a certificate in a form that
+// ExtlClntAppGlobalOauthSettings may hold: PEM, the base64 between the PEM lines, or base64 of
+// the whole PEM. All three were seen in source that orgs accept. For other text it returns nil.
+// It does not check that the bytes are a certificate.
 func CertificateDER(text string) []byte {
 	const begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 	if _, after, found := strings.Cut(text, begin); found {
@@ -104,8 +103,7 @@ func CertificateDER(text string) []byte {
 	return data
 }
 
-// CertificatePEM returns the PEM text of a certificate that is given in PEM or
-// DER.
+// CertificatePEM returns a PEM or DER certificate as PEM.
 func CertificatePEM(data []byte) (string, error) {
 	if err := CheckSecret(string(data)); err != nil {
 		return "", err
@@ -122,7 +120,7 @@ func CertificatePEM(data []byte) (string, error) {
 	return strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))), nil
 }
 
-// unwrap decodes base64, in which white space carries no meaning, or returns nil.
+// unwrap decodes base64, ignoring white space. It returns nil for other text.
 func unwrap(text string) []byte {
 	data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 	if err != nil || len(data) == 0 {
@@ -131,8 +129,8 @@ func unwrap(text string) []byte {
 	return data
 }
 
-// canonical writes a value such that two that mean the same to the platform
-// become the same string. It is for comparing and is never sent.
+// canonical returns the same string for all values that mean the same to the platform. It is
+// only compared, never sent.
 func (ft *FieldType) canonical(f Field) string {
 	switch {
 	case ft.Kind == Struct:
@@ -185,12 +183,11 @@ func (ft *FieldType) items(text string) []string {
 	return items
 }
 
-// Items returns the items of a list that the platform keeps in one string,
-// separated by commas.
+// Items returns the items of a comma-separated list.
 func Items(list string) []string { return (&FieldType{List: ","}).items(list) }
 
-// display writes the values of a field for people, on one line. What is secret
-// or long is described instead.
+// display returns the values of a field for people, on one line. Secrets and long values are
+// described.
 func (ft *FieldType) display(values []Field) string {
 	var parts []string
 	for _, f := range values {

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// WriteSource writes a component as the Salesforce CLI keeps it in a source file: one element
-// a line, in WSDL order, without fullName, which the file's name tells. Text that XML 1.0
-// cannot carry is an error that names the field; nothing has been written then.
+// WriteSource writes a component as a source file in the Salesforce CLI's format: one element
+// per line, in WSDL order, without fullName, which is in the file's name. If XML 1.0 cannot
+// represent a text, it writes nothing and returns an error with the field's name.
 func WriteSource(w io.Writer, c *Component) error {
 	if err := c.Check(); err != nil {
 		return err
@@ -22,8 +22,8 @@ func WriteSource(w io.Writer, c *Component) error {
 	return err
 }
 
-// lineBreaks are written as they are where source has them, as sf does; a carriage return
-// would not survive a parser otherwise.
+// lineBreaks undoes escapes that sf does not write. A carriage return stays escaped, because
+// XML parsers would normalize it.
 var lineBreaks = strings.NewReplacer("&#xA;", "\n", "&#x9;", "\t", "&#34;", `"`, "&#39;", "'")
 
 func writeFields(b *bytes.Buffer, fields []Field, depth int) {
@@ -36,7 +36,7 @@ func writeFields(b *bytes.Buffer, fields []Field, depth int) {
 			b.WriteString(indent)
 		} else {
 			var text bytes.Buffer
-			xml.EscapeText(&text, []byte(f.Text)) // a bytes.Buffer takes everything
+			xml.EscapeText(&text, []byte(f.Text)) // a bytes.Buffer never fails
 			b.WriteString(lineBreaks.Replace(text.String()))
 		}
 		b.WriteString("</" + f.Name + ">\n")

@@ -10,12 +10,12 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// What the Salesforce CLI encrypts is AES-256-GCM with a 16-byte tag, written as
-// the iv, the ciphertext in hex, ":" and the tag in hex. There are two versions,
-// told apart by the key:
+// The Salesforce CLI encrypts with AES-256-GCM and a 16-byte tag. A value is the iv, the
+// ciphertext in hex, ":" and the tag in hex. The length of the key tells the two versions
+// apart:
 //
-//   - v1: a key of 32 hex digits, whose 32 characters are the key bytes as they
-//     are. The iv is 12 characters, used as text.
+//   - v1: a key of 32 hex digits; their 32 characters are the key bytes. The iv is
+//     12 characters, used as bytes.
 //   - v2: a key of 64 hex digits, decoded to 32 bytes. The iv is 24 hex digits,
 //     decoded to 12 bytes.
 const (
@@ -25,13 +25,13 @@ const (
 	tagDigits   = 32
 )
 
-// isEncrypted tells an encrypted value from an access token that was stored as it
-// is. Every access token holds a "!", which an encrypted value never does; what
-// is damaged counts as encrypted, so that it is not sent as a token.
+// isEncrypted reports whether a stored value is encrypted, and not a plain access token. Every
+// access token contains "!", and no encrypted value does. A damaged value counts as encrypted,
+// so it is never sent as a token.
 func isEncrypted(value salesforce.Secret) bool { return !strings.Contains(value.Reveal(), "!") }
 
-// decrypt returns the plain text of a value that the CLI encrypted. Its errors
-// hold neither the value nor the key.
+// decrypt returns the plain text of a value that the CLI encrypted. Errors contain neither the
+// value nor the key.
 func decrypt(sealedValue, sealingKey salesforce.Secret) (salesforce.Secret, error) {
 	none, key := salesforce.Secret{}, sealingKey.Reveal()
 	text, tag, found := strings.Cut(sealedValue.Reveal(), ":")

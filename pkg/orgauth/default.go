@@ -9,12 +9,11 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/files"
 )
 
-// DefaultOrg returns the alias or username of the org that the Salesforce CLI
-// works on where none is named: SF_TARGET_ORG, else target-org of the project's
-// .sf/config.json, else that of the user's. It returns "" where none is set.
-// project is the project's directory and home the user's; "" is for none. A file
-// that is there and cannot be read is an error, because the next one could name
-// another org. An error is an *Error.
+// DefaultOrg returns the alias or username of the Salesforce CLI's default org: SF_TARGET_ORG,
+// else target-org of the project's .sf/config.json, else that of the user's. It returns "" if
+// none is set. project is the project's directory and home the user's; "" skips either. A file
+// that exists but cannot be read is an error, because the next file could name another org. An
+// error is an *Error.
 func DefaultOrg(project, home string, getenv func(string) string) (string, error) {
 	if org := getenv("SF_TARGET_ORG"); org != "" {
 		return org, nil
@@ -35,7 +34,7 @@ func DefaultOrg(project, home string, getenv func(string) string) (string, error
 			err = errors.New("it is not the JSON that sf writes")
 		}
 		if err != nil {
-			return "", &Error{Reason: ErrStore, Message: "sf's default org cannot be read at " + name, Err: plain(err)}
+			return "", &Error{Reason: ErrStore, Message: "cannot read sf's default org from " + name, Err: plain(err)}
 		}
 		if config.TargetOrg != "" {
 			return config.TargetOrg, nil
@@ -44,8 +43,8 @@ func DefaultOrg(project, home string, getenv func(string) string) (string, error
 	return "", nil
 }
 
-// readConfig reads sf's configuration in a directory. That of a project leads
-// nowhere else.
+// readConfig reads sf's configuration in a directory. If confined, symlinks cannot leave the
+// directory.
 func readConfig(dir string, confined bool) ([]byte, error) {
 	if !confined {
 		return files.Read(filepath.Join(dir, ".sf", "config.json"), maxStored)

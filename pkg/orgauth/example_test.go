@@ -19,5 +19,5 @@ func ExampleFromToken() {
 	fmt.Println(err)
 	// Output:
 	// acme--uat.sandbox.my.salesforce.com sandbox
-	// a token is sent over https only, and the instance URL http://acme.my.salesforce.com is not (http is for this machine's own loopback)
+	// the instance URL http://acme.my.salesforce.com must be https, because tokens are sent to it (http is allowed for this machine's own loopback only)
 }

@@ -56,7 +56,7 @@ func TestRenewedTokenOfAnotherInstance(t *testing.T) {
 		return 200, `{"access_token": "00D!fresh", "token_type": "Bearer", "instance_url": "https://elsewhere.my.salesforce.com"}`
 	}}
 	session, err := renew(t, "https://login.salesforce.com", elsewhere)
-	if err == nil || !strings.Contains(err.Error(), "the org is at another instance now") {
+	if err == nil || !strings.Contains(err.Error(), "the org has moved to another instance") {
 		t.Errorf("a token of another instance gives %v, want a refusal", err)
 	}
 	if token, _ := session.Token(); token.AccessToken != "00D!stale" {

@@ -18,21 +18,20 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// The Salesforce CLI keeps its key under these names in every kind of keychain.
+// The Salesforce CLI stores its key under these names in every keychain.
 const (
 	keyAccount = "local"
 	keyService = "sfdx"
 )
 
-// Keychain gives the key that the Salesforce CLI encrypted its logins with.
+// Keychain returns the key with which the Salesforce CLI encrypts its logins.
 type Keychain interface {
 	Key(ctx context.Context) (salesforce.Secret, error)
 }
 
-// DefaultKeychain returns the keychain that the CLI uses: key.json in the
-// store's directory on Windows, where SF_USE_GENERIC_UNIX_KEYCHAIN is set, and on
-// Linux where there is no secret-tool; otherwise the system's own. goos is a
-// runtime.GOOS, getenv reads the environment.
+// DefaultKeychain returns the keychain that the CLI uses: key.json in the store's directory on
+// Windows, if SF_USE_GENERIC_UNIX_KEYCHAIN is set, and on Linux without secret-tool; otherwise
+// the system's keychain. goos is a runtime.GOOS. getenv reads the environment.
 func DefaultKeychain(dir, goos string, getenv func(string) string) Keychain {
 	file := KeyFile(filepath.Join(dir, "key.json"))
 	for _, name := range []string{"SF_USE_GENERIC_UNIX_KEYCHAIN", "USE_GENERIC_UNIX_KEYCHAIN"} {
@@ -46,7 +45,7 @@ func DefaultKeychain(dir, goos string, getenv func(string) string) Keychain {
 	case "darwin":
 		return MacKeychain("/usr/bin/security")
 	}
-	tool := getenv("SFDX_SECRET_TOOL_PATH") // as sf itself has it
+	tool := getenv("SFDX_SECRET_TOOL_PATH") // sf reads it too
 	if tool == "" {
 		tool = "/usr/bin/secret-tool"
 	}
@@ -56,15 +55,15 @@ func DefaultKeychain(dir, goos string, getenv func(string) string) Keychain {
 	return SecretTool(tool)
 }
 
-// KeyFile is a keychain in a file, by its path: key.json of the store.
+// KeyFile is a keychain in a file, by its path. In the store it is key.json.
 type KeyFile string
 
-// Key reads the key from the file. Like the CLI it refuses a file with any other
-// mode than 0600, except on Windows.
+// Key reads the key from the file. Like the CLI, it refuses a file with a mode other than 0600,
+// except on Windows.
 func (f KeyFile) Key(context.Context) (salesforce.Secret, error) {
 	none := salesforce.Secret{}
 	if info, err := os.Stat(string(f)); err == nil && runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
-		return none, fmt.Errorf("%s has the mode %o, and sf wants it to be its owner's alone: chmod 600 %[1]s", f, info.Mode().Perm())
+		return none, fmt.Errorf("%s has mode %o, but sf requires 600; run: chmod 600 %[1]s", f, info.Mode().Perm())
 	}
 	data, err := files.Read(string(f), maxStored)
 	if err != nil {
@@ -84,32 +83,31 @@ func parseKeyFile(name string, data []byte) (salesforce.Secret, error) {
 		return none, fmt.Errorf("%s is not the JSON that sf writes", name)
 	}
 	if file.Account != keyAccount || file.Service != keyService || file.Key.IsZero() {
-		return none, fmt.Errorf("%s holds no key of the account %q for the service %q", name, keyAccount, keyService)
+		return none, fmt.Errorf("%s has no key of account %q for service %q", name, keyAccount, keyService)
 	}
 	return file.Key, nil
 }
 
-// SecretTool is the keychain of a Linux desktop, asked through libsecret's
-// secret-tool at this path.
+// SecretTool is the keychain of a Linux desktop. Its value is the path of libsecret's
+// secret-tool.
 type SecretTool string
 
-// Key runs secret-tool. It can take long where the desktop asks its user to
-// unlock the keychain; ctx bounds it.
+// Key runs secret-tool. The desktop may ask the user to unlock the keychain; ctx bounds the
+// wait.
 func (t SecretTool) Key(ctx context.Context) (salesforce.Secret, error) {
 	return runForKey(ctx, string(t), "lookup", "user", keyAccount, "domain", keyService)
 }
 
-// MacKeychain is the keychain of macOS, asked through security at this path.
+// MacKeychain is the keychain of macOS. Its value is the path of the security tool.
 type MacKeychain string
 
-// Key runs security. It can take long where macOS asks its user for permission;
-// ctx bounds it.
+// Key runs security. macOS may ask the user for permission; ctx bounds the wait.
 func (t MacKeychain) Key(ctx context.Context) (salesforce.Secret, error) {
 	return runForKey(ctx, string(t), "find-generic-password", "-a", keyAccount, "-s", keyService, "-w")
 }
 
-// waitDelay is how long a program whose time is up may keep its output open, as a
-// child of it does that was not ended along with it.
+// waitDelay bounds the wait for the output of a cancelled program: a surviving child process
+// may keep it open.
 const waitDelay = time.Second
 
 func runForKey(ctx context.Context, tool string, args ...string) (salesforce.Secret, error) {
@@ -127,7 +125,7 @@ func runForKey(ctx context.Context, tool string, args ...string) (salesforce.Sec
 	}
 	key := salesforce.NewSecret(strings.TrimSpace(out.String()))
 	if key.IsZero() {
-		return none, errors.New(tool + " found no key of sf's")
+		return none, errors.New(tool + " found no key of sf")
 	}
 	return key, nil
 }

@@ -1,9 +1,9 @@
-// Package orgauth turns what people call an org, an alias or a username, into a
-// session: where the org is and a token to call it with.
+// Package orgauth turns an alias or a username into a session: the org's URL and an access
+// token.
 //
-// A session comes from a token given outright (FromToken), or from the store in
-// which the Salesforce CLI keeps its logins (Store), read and decrypted here
-// without starting the CLI. The store is only ever read.
+// A session comes from a given token (FromToken), or from the store in which the Salesforce CLI
+// keeps its logins (Store). The package reads and decrypts the store without running the CLI,
+// and never writes it.
 package orgauth
 
 import (
@@ -15,38 +15,38 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Login is what is known of a session without its token.
+// Login is what is known about a session apart from its token.
 type Login struct {
-	Username string // "" where nobody said whose session it is
-	Alias    string // the alias that the Salesforce CLI has for the username, "" where it has none
-	OrgID    string // 00D…, "" where unknown
+	Username string // "" if unknown
+	Alias    string // the Salesforce CLI's alias for the username, "" if none
+	OrgID    string // 00D…, "" if unknown
 	Kind     salesforce.Kind
 
-	// Version is the API version that the org was last seen with, 0 where unknown.
+	// Version is the API version last seen on the org, 0 if unknown.
 	Version apiversion.Version
 }
 
-// Session is the right to call one org. It is an oauth2.TokenSource, and a
-// salesforce.Renewer where the login allows that. The zero Session has no token, which is
-// an error and no panic. It is safe for several goroutines; its fields are not changed once
-// it is in use.
+// Session authorises calls to one org. It is an oauth2.TokenSource, and a salesforce.Renewer if
+// the login can be renewed. The zero Session has no token; Token then returns an error. It is
+// safe for concurrent use, but its fields must not change once it is in use.
 type Session struct {
 	Login
-	InstanceURL string // the org's own URL, checked: tokens may go there
-	TokenGiven  bool   // the token was given outright, it is not that of a login
+	InstanceURL string // the org's URL, valid for salesforce.ParseInstance
+	TokenGiven  bool   // the token was given, not read from a login
 
-	// HTTPClient sends the requests that renew the token; nil is as in salesforce.Conn.
+	// HTTPClient sends the requests that renew the token; nil means the default of
+	// salesforce.Conn.
 	HTTPClient *http.Client
 
 	renewal renewal
 }
 
-// Conn returns a connection that uses the session. The caller completes it.
+// Conn returns a connection that uses the session. The caller may set further fields.
 func (s *Session) Conn() *salesforce.Conn {
 	return &salesforce.Conn{InstanceURL: s.InstanceURL, Version: s.Version, Tokens: s}
 }
 
-// String names the org as messages do, by alias or username.
+// String returns the org's name for messages: its alias, username or host.
 func (s *Session) String() string {
 	switch {
 	case s.Alias != "":
@@ -57,13 +57,13 @@ func (s *Session) String() string {
 	return strings.TrimPrefix(strings.TrimPrefix(s.InstanceURL, "https://"), "http://")
 }
 
-// FromToken makes a session of an access token and the instance URL that it is
-// for, as SF_ACCESS_TOKEN and SF_ORG_INSTANCE_URL carry them. The URL must be
-// https, or http to this machine's loopback. An error is an *Error.
+// FromToken returns a session for an access token and its instance URL, as in SF_ACCESS_TOKEN
+// and SF_ORG_INSTANCE_URL. The URL must be https, or http to this machine's loopback. An error
+// is an *Error.
 func FromToken(accessToken salesforce.Secret, instanceURL string) (*Session, error) {
 	token := strings.TrimSpace(accessToken.Reveal())
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, &Error{Reason: ErrNoToken, Message: "the access token is empty or has characters that no token has"}
+		return nil, &Error{Reason: ErrNoToken, Message: "the access token is empty or contains invalid characters"}
 	}
 	u, err := salesforce.ParseInstance(instanceURL)
 	if err != nil {
@@ -79,24 +79,23 @@ func FromToken(accessToken salesforce.Secret, instanceURL string) (*Session, err
 	}, nil
 }
 
-// The reasons for which there is no session. An *Error matches its reason with
-// errors.Is.
+// Reasons of an *Error, for errors.Is.
 var (
 	ErrUnknownOrg = errors.New("unknown org")               // nobody logged in under this name
-	ErrStore      = errors.New("unreadable auth store")     // a file of the store is missing its content or cannot be read
-	ErrNoKey      = errors.New("no key to the auth store")  // the key that decrypts the store is not where it should be
-	ErrWrongKey   = errors.New("wrong key to the store")    // the key is another than the one that encrypted the login
-	ErrNoToken    = errors.New("no access token")           // the login holds none
-	ErrInstance   = errors.New("instance URL not accepted") // a token must not go there
+	ErrStore      = errors.New("unreadable auth store")     // a file of the store is invalid or cannot be read
+	ErrNoKey      = errors.New("no key to the auth store")  // the key that decrypts the store was not found
+	ErrWrongKey   = errors.New("wrong key to the store")    // the login was encrypted with another key
+	ErrNoToken    = errors.New("no access token")           // the login has no token
+	ErrInstance   = errors.New("instance URL not accepted") // tokens must not be sent to this URL
 	ErrExpired    = errors.New("expired session")           // the org does not accept the token
 )
 
-// Error is why there is no session, in words for people: what is wrong and what
-// to do about it. It never holds a token or a key.
+// Error explains why there is no session: what is wrong and what to do. It never contains a
+// token or a key.
 type Error struct {
 	Reason  error // one of the reasons above
 	Message string
-	Err     error // the cause, where there is one below
+	Err     error // the cause, or nil
 }
 
 func (e *Error) Error() string {
@@ -106,8 +105,8 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// Is makes errors.Is match the reason.
+// Is reports whether target is the reason.
 func (e *Error) Is(target error) bool { return target == e.Reason }
 
-// Unwrap returns the cause.
+// Unwrap returns e.Err.
 func (e *Error) Unwrap() error { return e.Err }

@@ -120,13 +120,13 @@ func TestStoreErrors(t *testing.T) {
 		{"path as a name", "../a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile(cipherV1, "")}, ErrUnknownOrg, "is logged in"},
 		{"broken alias file", "uat", keyV1, map[string]string{"alias.json": "{"}, ErrStore, "alias.json"},
 		{"broken login", "a@example.com", keyV1, map[string]string{"a@example.com.json": "[]"}, ErrStore, "a@example.com.json"},
-		{"no token", "a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile("", "")}, ErrNoToken, "holds no access token"},
+		{"no token", "a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile("", "")}, ErrNoToken, "has no access token"},
 		{"wrong key", "a@example.com", strings.Repeat("0", 32), map[string]string{"a@example.com.json": loginFile(cipherV1, "")}, ErrWrongKey, "not the one that the value was encrypted with"},
 		{"v1 key, v2 value", "a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile(cipherV2, "")}, ErrWrongKey, ""},
 		{"damaged", "a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile(cipherV1[:len(cipherV1)-1], "")}, ErrWrongKey, "cannot be decrypted"},
 		{"no tag", "a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile(strings.Split(cipherV1, ":")[0], "")}, ErrWrongKey, "not in sf's format"},
 		{"odd key", "a@example.com", "short", map[string]string{"a@example.com.json": loginFile(cipherV1, "")}, ErrWrongKey, "a length that sf does not use"},
-		{"http instance", "a@example.com", keyV1, map[string]string{"a@example.com.json": strings.Replace(loginFile(cipherV1, ""), "https", "http", 1)}, ErrInstance, "https only"},
+		{"http instance", "a@example.com", keyV1, map[string]string{"a@example.com.json": strings.Replace(loginFile(cipherV1, ""), "https", "http", 1)}, ErrInstance, "must be https"},
 		{"no instance", "a@example.com", keyV1, map[string]string{"a@example.com.json": strings.Replace(loginFile(cipherV1, ""), "instanceUrl", "x", 1)}, ErrInstance, "not a URL"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -179,8 +179,8 @@ func TestKeychains(t *testing.T) {
 		key, err string
 	}{
 		{"file", file("key.json", `{"account": "local", "service": "sfdx", "key": "`+keyV1+`"}`), keyV1, ""},
-		{"file of another service", file("other.json", `{"account": "local", "service": "x", "key": "k"}`), "", "holds no key of the account"},
-		{"file for others to read", open(file("open.json", `{"account": "local", "service": "sfdx", "key": "`+keyV1+`"}`)), "", "has the mode 644, and sf wants it to be its owner's alone: chmod 600"},
+		{"file of another service", file("other.json", `{"account": "local", "service": "x", "key": "k"}`), "", "has no key of account"},
+		{"file for others to read", open(file("open.json", `{"account": "local", "service": "sfdx", "key": "`+keyV1+`"}`)), "", "has mode 644, but sf requires 600; run: chmod 600"},
 		{"broken file", file("broken.json", "{"), "", "not the JSON"},
 		{"no file", KeyFile(filepath.Join(dir, "none")), "", "no such file"},
 		{"secret-tool", SecretTool(script("secret-tool", `test "$*" = "lookup user local domain sfdx" && echo `+keyV1)), keyV1, ""},

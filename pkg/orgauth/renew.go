@@ -23,18 +23,18 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// renewal holds a session's token, and how to get another one.
+// renewal holds a session's token and the way to renew it.
 type renewal struct {
 	mu      sync.Mutex
 	flight  singleflight.Group
 	token   salesforce.Secret
-	how     func(ctx context.Context, stale salesforce.Secret) (token salesforce.Secret, by string, err error) // nil: the token cannot be renewed
-	renewed string                                                                                             // by what, "" before
-	failed  *Error                                                                                             // why it could not be renewed
+	how     func(ctx context.Context, stale salesforce.Secret) (token salesforce.Secret, by string, err error) // nil if the token cannot be renewed
+	renewed string                                                                                             // by what it was renewed, "" before
+	failed  *Error                                                                                             // why the renewal failed
 }
 
-// Token returns the access token. It does not tell whether the org still accepts
-// it: that shows when a call is answered with INVALID_SESSION_ID.
+// Token returns the access token. Whether the org still accepts it shows only in a call's
+// answer (INVALID_SESSION_ID).
 func (s *Session) Token() (*oauth2.Token, error) {
 	if s == nil {
 		return nil, noToken
@@ -47,22 +47,20 @@ func (s *Session) Token() (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: s.renewal.token.Reveal()}, nil
 }
 
-var noToken = &Error{Reason: ErrNoToken, Message: "the session holds no access token"}
+var noToken = &Error{Reason: ErrNoToken, Message: "the session has no access token"}
 
-// Renewed says how the token was renewed, like "by JWT bearer", or "" where it
-// was not.
+// Renewed returns how the token was renewed, like "by JWT bearer", or "".
 func (s *Session) Renewed() string {
 	s.renewal.mu.Lock()
 	defer s.renewal.mu.Unlock()
 	return s.renewal.renewed
 }
 
-// Renew replaces a token that the org no longer accepts: by JWT bearer where the
-// login is a JWT one, else by asking the Salesforce CLI, which alone may use the
-// login's refresh token, because using it can make it useless for the next one.
-// The store is not written. A session is renewed once; calls in parallel that had
-// the same stale token share the new one. An error is an *Error with the reason
-// ErrExpired, or what ended the request and may pass, such as a busy login host.
+// Renew replaces a token that the org no longer accepts. For a JWT login it uses JWT bearer.
+// Otherwise it asks the Salesforce CLI: only the CLI may use the login's refresh token, because
+// each use can invalidate it. The store is not written. A session is renewed once; concurrent
+// calls with the same stale token share the new one. An error is an *Error with the reason
+// ErrExpired, or a transient one, such as that of a busy login host.
 func (s *Session) Renew(ctx context.Context, stale *oauth2.Token) (*oauth2.Token, error) {
 	if s == nil {
 		return nil, noToken
@@ -83,15 +81,15 @@ func (s *Session) Renew(ctx context.Context, stale *oauth2.Token) (*oauth2.Token
 			case !errors.Is(result.Err, errGivenUp):
 				return nil, result.Err
 			}
-			// Whoever was renewing has given up, which says nothing of the login.
+			// The caller that was renewing has ended. The login may still be good.
 		}
 	}
 }
 
-// errGivenUp says that the caller who was renewing the session has ended.
+// errGivenUp reports that the caller that was renewing the session has ended.
 var errGivenUp = errors.New("the renewal was given up")
 
-// renewOnce renews the token, unless another one has taken the place of the stale one.
+// renewOnce renews the token, unless the session already has another one.
 func (s *Session) renewOnce(ctx context.Context, stale salesforce.Secret) error {
 	r := &s.renewal
 	r.mu.Lock()
@@ -121,7 +119,7 @@ func (s *Session) renewOnce(ctx context.Context, stale salesforce.Secret) error 
 	return nil
 }
 
-// expired is the error for a session that the org no longer accepts.
+// expired returns the error for a session that the org no longer accepts.
 func (s *Session) expired(cause error) *Error {
 	login := "give a fresh SF_ACCESS_TOKEN"
 	if s.renewal.how != nil {
@@ -134,10 +132,10 @@ func (s *Session) expired(cause error) *Error {
 	return &Error{Reason: ErrExpired, Message: message + "; " + login}
 }
 
-// renew returns how a stored login's session is renewed.
+// renew returns the function that renews a stored login's session.
 func (s *Store) renew(l login, session *Session) func(context.Context, salesforce.Secret) (salesforce.Secret, string, error) {
 	return func(ctx context.Context, stale salesforce.Secret) (token salesforce.Secret, by string, err error) {
-		// A login that has both was a JWT one and then replaced by one in the browser.
+		// A login with both was a JWT login, later replaced by one in the browser.
 		if l.PrivateKey != "" && l.RefreshToken.IsZero() {
 			token, err = s.renewByJWT(ctx, l, session)
 			return token, "by JWT bearer", err
@@ -156,12 +154,12 @@ const (
 	sandboxLogin    = "https://test.salesforce.com"
 )
 
-// jwtLifetime is how long a JWT is good for. The platform accepts minutes.
+// jwtLifetime is the validity of a JWT. The platform accepts a few minutes.
 const jwtLifetime = 3 * time.Minute
 
-// renewByJWT gets a token with a JWT that the login's private key signs. Which
-// host to ask and which audience it wants cannot be told from the login alone, so
-// the pairs that the Salesforce CLI tries are tried in its order.
+// renewByJWT gets a token for a JWT signed with the login's private key. The login alone does
+// not determine the host and its audience, so this tries the same pairs as the Salesforce CLI,
+// in the same order.
 func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (salesforce.Secret, error) {
 	none := salesforce.Secret{}
 	if l.ClientID == "" {
@@ -169,7 +167,7 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (sale
 	}
 	data, err := files.Read(l.PrivateKey, maxStored)
 	if err != nil {
-		return none, fmt.Errorf("its private key cannot be read at %s", l.PrivateKey)
+		return none, fmt.Errorf("cannot read its private key %s", l.PrivateKey)
 	}
 	key := salesforce.NewSecret(string(data))
 	client := session.HTTPClient
@@ -193,7 +191,7 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (sale
 			return none, fmt.Errorf("%s answered without a token", try.login)
 		}
 		if err == nil && strings.ContainsFunc(granted.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return none, fmt.Errorf("%s answered with something that is not a token", try.login)
+			return none, fmt.Errorf("%s answered with an invalid token", try.login)
 		}
 		if err == nil {
 			return salesforce.NewSecret(granted.AccessToken), sameInstance(session, granted)
@@ -208,18 +206,18 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (sale
 		first = cmp.Or(first, why)
 	}
 	if busy != nil {
-		return none, busy // which may have been the one to accept it
+		return none, busy // this host might have accepted the JWT
 	}
 	if first == nil {
-		first = errors.New("the login has no login URL that a token may be asked of")
+		first = errors.New("the login has no valid login URL")
 	}
 	return none, first
 }
 
 type audience struct{ login, audience string }
 
-// audiences lists the hosts to ask and the audiences to claim in the order of the
-// Salesforce CLI (getLoginAudienceCombos in @salesforce/core).
+// audiences returns the pairs of host and audience to try, in the order of the Salesforce CLI
+// (getLoginAudienceCombos in @salesforce/core).
 func audiences(l login, override string) []audience {
 	login := strings.TrimSuffix(l.LoginURL, "/")
 	if login == "" {
@@ -228,7 +226,7 @@ func audiences(l login, override string) []audience {
 	aud := override
 	if aud == "" {
 		aud = productionLogin
-		// A Government Cloud instance with an audience of its own.
+		// Some Government Cloud instances have their own audience.
 		if strings.HasPrefix(strings.ToLower(l.CreatedOrgInstance), "gs1") || strings.Contains(strings.ToLower(login), "gs1.my.salesforce.com") {
 			aud = "https://gs1.salesforce.com"
 		}
@@ -242,7 +240,7 @@ func audiences(l login, override string) []audience {
 		{productionLogin, aud}, {sandboxLogin, aud},
 	} {
 		if a.login != login && salesforce.IsLoopback(login) {
-			continue // a login on this machine is not Salesforce's
+			continue // a login host on this machine is not Salesforce
 		}
 		crossed := a == audience{productionLogin, sandboxLogin} || a == audience{sandboxLogin, productionLogin}
 		if !crossed && !seen[a] {
@@ -253,8 +251,7 @@ func audiences(l login, override string) []audience {
 	return all
 }
 
-// sameInstance makes sure that a token is for the instance that the session
-// calls.
+// sameInstance returns an error if a token is for another instance than the session's.
 func sameInstance(session *Session, token *oauth2.Token) error {
 	instance, _ := token.Extra("instance_url").(string)
 	if instance == "" {
@@ -262,22 +259,22 @@ func sameInstance(session *Session, token *oauth2.Token) error {
 	}
 	u, err := url.Parse(instance)
 	if own, _ := url.Parse(session.InstanceURL); err != nil || own == nil || u.Host != own.Host {
-		return errors.New("the org is at another instance now")
+		return errors.New("the org has moved to another instance")
 	}
 	return nil
 }
 
-// askSF asks the Salesforce CLI for the session's token, which renews it before
-// it answers where that is needed, and stores what it renewed.
+// askSF asks the Salesforce CLI for the session's token. The CLI renews and stores it first if
+// needed.
 func (s *Store) askSF(ctx context.Context, username string) (salesforce.Secret, error) {
 	none := salesforce.Secret{}
 	if s.SF == "" {
-		return none, errors.New("sf is not on this machine to renew it")
+		return none, errors.New("sf is not on this machine")
 	}
 	failure, said := error(nil), false
 	for _, args := range [][]string{
 		{"org", "auth", "show-access-token", "--target-org", username, "--json", "--no-prompt"},
-		{"org", "display", "--target-org", username, "--json"}, // before sf had the command above
+		{"org", "display", "--target-org", username, "--json"}, // older versions of sf lack the command above
 	} {
 		cmd := exec.CommandContext(ctx, s.SF, args...)
 		cmd.WaitDelay = waitDelay

@@ -115,7 +115,7 @@ func TestRenewByJWTFails(t *testing.T) {
 	org, key := jwtOrg(t)
 	for _, test := range []struct{ name, login, want string }{
 		{"unknown client", `"clientId": "OTHER", "privateKey": "` + key + `"`, "invalid_client_id: client identifier invalid"},
-		{"no key", `"clientId": "CLIENT", "privateKey": "/nowhere/server.key"`, "its private key cannot be read at /nowhere/server.key"},
+		{"no key", `"clientId": "CLIENT", "privateKey": "/nowhere/server.key"`, "cannot read its private key /nowhere/server.key"},
 		{"no client", `"privateKey": "` + key + `"`, "has no client ID"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -21,23 +21,23 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/files"
 )
 
-// Store is the place where the Salesforce CLI keeps its logins: a directory with
-// one JSON file a username and an alias file, and a key outside of them. It is
-// only read. A Store may be used by several goroutines.
+// Store is the Salesforce CLI's store of logins: a directory with one JSON file per username
+// and an alias file. The key to them is kept elsewhere, see Keychain. The store is never
+// written. A Store is safe for concurrent use.
 type Store struct {
 	// Dir is the directory, .sfdx in the user's home directory.
 	Dir string
 
-	// SF is the Salesforce CLI's command, which is asked to renew a session that
-	// cannot be renewed here, with this process's environment; "" asks nobody.
+	// SF is the path of the Salesforce CLI. It renews sessions that this package cannot renew,
+	// and inherits this process's environment. "" disables it.
 	SF string
 
-	// AudienceURL takes the place of the audience in a JWT, as SF_AUDIENCE_URL does
-	// for the CLI; "" stands for the CLI's own rules.
+	// AudienceURL replaces the audience of a JWT, like SF_AUDIENCE_URL of the CLI; "" follows
+	// the CLI's own rules.
 	AudienceURL string
 
-	// Keychain gives the key that the CLI encrypted the tokens with. It is asked once,
-	// when the first session needs it; a question that a context ended is asked again.
+	// Keychain returns the key that decrypts the tokens. It is called when the first session
+	// needs it. The result is kept, unless the context ended.
 	Keychain Keychain
 
 	mu    sync.Mutex
@@ -46,7 +46,7 @@ type Store struct {
 	err   error // why there is no key
 }
 
-// storeKey returns the key of the store.
+// storeKey returns the store's key.
 func (s *Store) storeKey(ctx context.Context) (salesforce.Secret, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,10 +57,10 @@ func (s *Store) storeKey(ctx context.Context) (salesforce.Secret, error) {
 	return s.key, s.err
 }
 
-// maxStored bounds the files of the store, which hold a few kilobytes.
+// maxStored bounds the files of the store. Real ones have a few kilobytes.
 const maxStored = 4 << 20
 
-// login is the part of a login's file that matters here.
+// login is the part of a login's file that this package uses.
 type login struct {
 	Username           string            `json:"username"`
 	OrgID              string            `json:"orgId"`
@@ -68,7 +68,7 @@ type login struct {
 	AccessToken        salesforce.Secret `json:"accessToken"`
 	LoginURL           string            `json:"loginUrl"`
 	ClientID           string            `json:"clientId"`
-	PrivateKey         string            `json:"privateKey"` // the path of the key's file: a JWT login
+	PrivateKey         string            `json:"privateKey"` // path of the private key; set for a JWT login
 	RefreshToken       salesforce.Secret `json:"refreshToken"`
 	CreatedOrgInstance string            `json:"createdOrgInstance"`
 	InstanceAPIVersion string            `json:"instanceApiVersion"`
@@ -78,8 +78,8 @@ type login struct {
 	ExpirationDate     string            `json:"expirationDate"` // of a scratch org, like 2026-12-24
 }
 
-// kind reads what the CLI stored about the org. It stores isSandbox as false for
-// scratch orgs, so false tells something only together with isScratch.
+// kind returns the org's kind. For scratch orgs the CLI stores isSandbox as false, so false is
+// conclusive only together with isScratch.
 func (l login) kind() salesforce.Kind {
 	switch {
 	case l.DevHubUsername != "" || l.IsScratch != nil && *l.IsScratch:
@@ -92,8 +92,8 @@ func (l login) kind() salesforce.Kind {
 	return salesforce.Unknown
 }
 
-// Session returns the session of an org that the CLI is logged in to, by alias
-// or username. An error is an *Error.
+// Session returns the session for the alias or username of an org that the CLI is logged in to.
+// An error is an *Error.
 func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 	aliases, err := s.aliases()
 	if err != nil {
@@ -119,13 +119,13 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 		return nil, err
 	}
 	if l.AccessToken.IsZero() {
-		return nil, &Error{Reason: ErrNoToken, Message: fmt.Sprintf("the login of %s holds no access token; log in again", username)}
+		return nil, &Error{Reason: ErrNoToken, Message: fmt.Sprintf("the login of %s has no access token; log in again", username)}
 	}
 	token := l.AccessToken
 	if isEncrypted(token) {
 		key, err := s.storeKey(ctx)
 		if err != nil {
-			return nil, &Error{Reason: ErrNoKey, Message: "the key to sf's logins cannot be had, so log in to the org again with sf", Err: err}
+			return nil, &Error{Reason: ErrNoKey, Message: "the key to sf's logins was not found; log in to the org again with sf", Err: err}
 		}
 		if token, err = decrypt(token, key); err != nil {
 			return nil, &Error{Reason: ErrWrongKey, Message: fmt.Sprintf("the login of %s cannot be decrypted with the key of this machine; log in again", username), Err: err}
@@ -146,14 +146,14 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 	return session, nil
 }
 
-// known is what the file of a login tells of it.
+// known returns what a login's file says about the org.
 func (l login) known(username, alias string) Login {
-	version, _ := apiversion.Parse(l.InstanceAPIVersion) // what is not a version counts as none
+	version, _ := apiversion.Parse(l.InstanceAPIVersion) // an invalid version counts as unknown
 	return Login{Username: username, Alias: alias, OrgID: l.OrgID, Kind: l.kind(), Version: version}
 }
 
-// Known returns what the store has of an org without its token, by alias or username,
-// and whether it has the org: for a run whose token comes from elsewhere.
+// Known returns the store's login of an org, by alias or username, without its token, and
+// whether there is one. It is for runs that get their token elsewhere.
 func (s *Store) Known(org string) (Login, bool) {
 	aliases, _ := s.aliases()
 	username, alias := org, ""
@@ -167,8 +167,7 @@ func (s *Store) Known(org string) (Login, bool) {
 	return l.known(username, cmp.Or(alias, aliases.alias(username))), true
 }
 
-// Usernames returns the usernames that aliases stand for. An alias file that cannot
-// be read counts as none.
+// Usernames returns the usernames by alias. An unreadable alias file counts as empty.
 func (s *Store) Usernames() map[string]string {
 	aliases, _ := s.aliases()
 	usernames := make(map[string]string, len(aliases))
@@ -178,10 +177,9 @@ func (s *Store) Usernames() map[string]string {
 	return usernames
 }
 
-// ScratchOrgs returns the scratch orgs that the CLI is logged in to and that have
-// not expired by then, by alias where they have one and by username otherwise, in
-// the order of their usernames. Files of the store that cannot be read are passed
-// over.
+// ScratchOrgs returns the scratch orgs in the store that have not expired by then, in the order
+// of their usernames. Each is given by its alias, or by its username if it has none. Unreadable
+// logins are skipped.
 func (s *Store) ScratchOrgs(then time.Time) ([]string, error) {
 	aliases, err := s.aliases()
 	if err != nil {
@@ -201,7 +199,7 @@ func (s *Store) ScratchOrgs(then time.Time) ([]string, error) {
 		if err != nil || l.kind() != salesforce.Scratch {
 			continue
 		}
-		// A scratch org is there until the end of its last day.
+		// A scratch org exists until the end of its last day.
 		if expires, err := time.Parse(time.DateOnly, l.ExpirationDate); err == nil && then.After(expires.AddDate(0, 0, 1)) {
 			continue
 		}
@@ -210,11 +208,10 @@ func (s *Store) ScratchOrgs(then time.Time) ([]string, error) {
 	return orgs, nil
 }
 
-// aliases are the pairs of an alias file, in the file's order, of which sf takes
-// the first for a username.
+// aliases are the pairs of the alias file, in its order. For a username, sf uses the first.
 type aliases []struct{ alias, username string }
 
-// username returns what an alias stands for.
+// username returns the username for an alias, and whether there is one.
 func (a aliases) username(alias string) (string, bool) {
 	for _, pair := range a {
 		if pair.alias == alias {
@@ -224,7 +221,7 @@ func (a aliases) username(alias string) (string, bool) {
 	return "", false
 }
 
-// alias returns the first alias that stands for the username, or "".
+// alias returns the first alias for a username, or "".
 func (a aliases) alias(username string) string {
 	for _, pair := range a {
 		if pair.username == username {
@@ -266,7 +263,7 @@ func parseAliases(name string, data []byte) (aliases, error) {
 	if err != nil {
 		return nil, unreadable(name, errors.New("it is not the JSON that sf writes"))
 	}
-	// The second pass is for the order, of what is known to be an object of strings.
+	// Decode again for the order, now that it is known to be an object of strings.
 	var all aliases
 	d := json.NewDecoder(bytes.NewReader(file.Orgs))
 	for {
@@ -282,7 +279,7 @@ func parseAliases(name string, data []byte) (aliases, error) {
 }
 
 func (s *Store) login(username string) (login, error) {
-	// A username is part of a file's name here and must not lead elsewhere.
+	// The username becomes part of a file name, so it must not contain a path.
 	if username == "" || !filepath.IsLocal(username) || strings.ContainsAny(username, `/\`) {
 		return login{}, fs.ErrNotExist
 	}
@@ -299,7 +296,7 @@ func (s *Store) login(username string) (login, error) {
 
 func parseLogin(name string, data []byte) (login, error) {
 	var l login
-	// The decoder's error could repeat what it read, so it is not passed on.
+	// The decoder's error could contain parts of the file, so drop it.
 	if err := json.Unmarshal(data, &l); err != nil {
 		return login{}, unreadable(name, errors.New("it is not the JSON that sf writes"))
 	}
@@ -307,10 +304,10 @@ func parseLogin(name string, data []byte) (login, error) {
 }
 
 func unreadable(name string, err error) error {
-	return &Error{Reason: ErrStore, Message: fmt.Sprintf("sf's auth store cannot be read at %s", name), Err: plain(err)}
+	return &Error{Reason: ErrStore, Message: fmt.Sprintf("cannot read sf's auth store at %s", name), Err: plain(err)}
 }
 
-// plain takes the path off an error of the file system.
+// plain removes the path from an error of the file system.
 func plain(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {

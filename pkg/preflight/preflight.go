@@ -1,7 +1,7 @@
-// Package preflight foretells what becomes of the OAuth policies of an app that are about to be
-// brought to an org: what the platform will refuse, and what locks people out.
+// Package preflight predicts problems with an app's OAuth policies before they reach an org:
+// what the platform will refuse, and what locks users out.
 //
-// Source looks at a file of policies by itself, Org at what the org has.
+// Policies.Source checks a file by itself, Policies.Org checks it against an org.
 package preflight
 
 import (
@@ -18,27 +18,27 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// Policies are the OAuth policies of an app in one file, and how they get to an org.
+// Policies are an app's OAuth policies in one file, and the way they reach an org.
 type Policies struct {
 	App       string
 	Component *metadata.Component
 	File      string
-	First     *Policies // the first file with policies of the app, nil where this is it
+	First     *Policies // the app's first policies file, nil if this is the first
 
-	// Applied says that eca brings them; otherwise a deployment does.
+	// Applied reports that eca writes the policies. Otherwise a deployment brings them.
 	Applied bool
-	// Replaced says that the deployment replaces texts of the file.
+	// Replaced reports that the deployment replaces texts of the file.
 	Replaced bool
-	// Package is the package whose deployment brings the file, "" where nobody knows.
+	// Package is the package whose deployment brings the file, "" if unknown.
 	Package string
-	// LeftOut says that no deployment brings the file.
+	// LeftOut reports that no deployment brings the file.
 	LeftOut bool
-	// Plugins are the plugin policies that are deployed along with them.
+	// Plugins are the plugin policies in the same deployment.
 	Plugins []*metadata.Component
 }
 
-// find returns a finding about the policies. It is certain, an error, unless the deployment may
-// replace the text.
+// find returns a finding about the policies. It is an error, unless the deployment may replace
+// the field's text.
 func (p *Policies) find(rule, field string) finding.Finding {
 	f := finding.Finding{Rule: rule, Level: finding.Error, App: p.App, File: p.File, Field: field}
 	if p.Replaced && !p.Applied && field != "" {
@@ -48,7 +48,7 @@ func (p *Policies) find(rule, field string) finding.Finding {
 }
 
 const (
-	noUser    = "the client credentials flow is on, and no user is named"
+	noUser    = "the client credentials flow is on, but no user is named"
 	noUserFix = "name one, or set isClientCredentialsFlowEnabled to false"
 )
 
@@ -56,19 +56,19 @@ func duplicateOf(fullName string) string {
 	return "DUPLICATE_VALUE: ExtlClntAppOauthSettingsId duplicates value on " + fullName
 }
 
-// user is whom the policies let client credentials run as, and on whether that flow is on.
+// user returns the client credentials user, and whether that flow is on.
 func (p *Policies) user() (name string, on bool) {
 	return strings.TrimSpace(p.Component.Text("clientCredentialsFlowUser")), eca.Bool(p.Component, "isClientCredentialsFlowEnabled")
 }
 
-// PreAuthorisedOnly reports whether policies let only users in whom a permission set or profile
-// authorises.
+// PreAuthorisedOnly reports whether the policies admit only users authorised by a permission
+// set or profile.
 func PreAuthorisedOnly(policies *metadata.Component) bool {
 	return strings.TrimSpace(policies.Text("permittedUsersPolicyType")) == "AdminApprovedPreAuthorized"
 }
 
-// Fields returns what is wrong with the fields of a component of any type, for an API version;
-// 0 is any.
+// Fields returns the problems with the fields of a component of any type in an API version; 0
+// accepts fields of all versions.
 func Fields(c *metadata.Component, v apiversion.Version) (all []finding.Finding) {
 	rules := map[metadata.ProblemKind]string{
 		metadata.UnknownField: "unknown-element", metadata.DeprecatedField: "unknown-element", metadata.NewerField: "newer-than-project",
@@ -77,7 +77,7 @@ func Fields(c *metadata.Component, v apiversion.Version) (all []finding.Finding)
 	}
 	for _, p := range eca.Problems(c, v) {
 		f := finding.Finding{Rule: rules[p.Kind], Level: finding.Error, App: eca.App(c), Field: p.Field, Problem: p.Err.Error(), Says: p.Says, Fix: p.Fix}
-		later := v > apiversion.Latest && (p.Kind == metadata.UnknownField || p.Kind == metadata.WrongValue) // which a version that the table does not know may have
+		later := v > apiversion.Latest && (p.Kind == metadata.UnknownField || p.Kind == metadata.WrongValue) // a version newer than the table may have it
 		if later || p.Kind == metadata.DeprecatedField || p.Kind == metadata.NewerField {
 			f.Level = finding.Warning
 		}
@@ -86,10 +86,10 @@ func Fields(c *metadata.Component, v apiversion.Version) (all []finding.Finding)
 	return all
 }
 
-// Source checks the policies as far as no org is needed for it. deployed is the API version of
-// the deployment, 0 where the org's is used, and org that of the calls to the org.
+// Source returns the findings that need no org. deployed is the API version of the deployment,
+// 0 if it is the org's. org is the version of calls to the org.
 func (p *Policies) Source(deployed, org apiversion.Version) (all []finding.Finding) {
-	if !p.Applied { // policies that eca cannot bring are refused before
+	if !p.Applied { // invalid Applied policies are refused earlier
 		for _, f := range Fields(p.Component, cmp.Or(deployed, org)) {
 			found := p.find(f.Rule, f.Field)
 			found.Problem, found.Says, found.Fix = f.Problem, f.Says, f.Fix
@@ -106,7 +106,7 @@ func (p *Policies) Source(deployed, org apiversion.Version) (all []finding.Findi
 	}
 	if p.First != nil && !strings.EqualFold(p.First.Component.FullName, p.Component.FullName) {
 		f := p.find("record-name", "")
-		f.Problem = fmt.Sprintf("%s has policies in %s as well, and an app has one record of them", p.App, p.First.File)
+		f.Problem = fmt.Sprintf("%s also has policies in %s, but an app has only one policies record", p.App, p.First.File)
 		f.Says, f.Fix = duplicateOf(p.First.Component.FullName), "remove one of them"
 		if p.Replaced && !p.Applied {
 			f.Level = finding.Warning
@@ -114,19 +114,19 @@ func (p *Policies) Source(deployed, org apiversion.Version) (all []finding.Findi
 		all = append(all, f)
 	}
 	for _, f := range p.Alone() {
-		if !(p.Applied && f.Problem == noUser) { // where the user whom the org has stays, see Org
+		if !(p.Applied && f.Problem == noUser) { // the org may already have a user, see Org
 			all = append(all, f)
 		}
 	}
 	return all
 }
 
-// Alone checks the policies as far as nothing but the file is needed for it, apart from Fields.
+// Alone returns the findings that need only the file, apart from those of Fields.
 func (p *Policies) Alone() (all []finding.Finding) {
 	for _, name := range metadata.Items(p.Component.Text("commaSeparatedPermissionSet")) {
 		if eca.IsPermissionSetID(name) {
 			f := p.find("permission-set", "commaSeparatedPermissionSet")
-			f.Problem, f.Says, f.Fix = name+" is an ID, and the platform wants names", saysNoPermissionSet(name), "write the API name"
+			f.Problem, f.Says, f.Fix = name+" is an ID, but the platform requires names", saysNoPermissionSet(name), "write the API name"
 			all = append(all, f)
 		}
 	}
@@ -138,7 +138,7 @@ func (p *Policies) Alone() (all []finding.Finding) {
 			f.Problem, f.Fix = noUser, noUserFix
 			all = append(all, f)
 		case user == eca.UsernamePlaceholder && !p.Applied:
-			f.Problem, f.Fix = eca.UsernamePlaceholder+" is not filled in where sfp deploys the policies", `name a user, or set "applyPolicies": true in plugins.eca, which fills it in on scratch orgs`
+			f.Problem, f.Fix = eca.UsernamePlaceholder+" is not replaced when sfp deploys the policies", `name a user, or set "applyPolicies": true in plugins.eca, which fills it in on scratch orgs`
 			all = append(all, f)
 		}
 	}
@@ -149,19 +149,18 @@ func saysNoPermissionSet(name string) string {
 	return "We couldn't find permission sets called " + name
 }
 
-// Org is what an org has, and will have, of an app when its policies come.
+// Org is the state of an app on an org just before its policies arrive.
 type Org struct {
 	Facts  *access.Facts
 	Find   func(typ string) *metadata.Component // the app's component of a type, or nil
-	Wanted map[string]metadata.Fields           // what is brought to the org before, by type
-	// Granted says that permission sets grant the app before.
+	Wanted map[string]metadata.Fields           // fields written to the org before the policies, by type
+	// Granted reports that permission sets grant the app before the policies arrive.
 	Granted bool
-	// PermissionSetFile returns the file of the project that brings a permission set, "" for
-	// none.
+	// PermissionSetFile returns the project's file with a permission set, "" if none.
 	PermissionSetFile func(name string) string
 }
 
-// Org checks the policies against an org.
+// Org returns the findings for the policies on an org.
 func (p *Policies) Org(org Org) []finding.Finding {
 	c := &check{Policies: p, org: org}
 	c.runAsUser()
@@ -183,7 +182,8 @@ type check struct {
 	findings []finding.Finding
 }
 
-// report notes a finding; doubtful says that the platform may accept it.
+// report adds a finding. doubtful downgrades it to a warning, because the platform may accept
+// it.
 func (c *check) report(f finding.Finding, doubtful bool) {
 	if doubtful {
 		f.Level = finding.Warning
@@ -191,12 +191,12 @@ func (c *check) report(f finding.Finding, doubtful bool) {
 	c.findings = append(c.findings, f)
 }
 
-// refused notes that something could not be checked, and reports whether it was so.
+// refused reports whether the org refused the query of an object. If so, it adds a finding.
 func (c *check) refused(rule, field, object string) bool {
 	err := c.org.Facts.Refused(object)
 	if err != nil {
 		f := c.find(rule, field)
-		f.Problem, f.Fix = fmt.Sprintf("was not checked, because the org does not show its %s records (%v)", object, err), "let the user of this session see them"
+		f.Problem, f.Fix = fmt.Sprintf("was not checked, because the org refused the query of %s (%v)", object, err), "give the session's user access to these records"
 		c.report(f, true)
 	}
 	return err != nil
@@ -211,7 +211,7 @@ func (c *check) runAsUser() {
 	f := c.find("run-as-user", field)
 	f.Says = eca.SaysNoRunAsUser
 	if name == "" {
-		// Where eca applies the policies, the user whom the org has stays.
+		// If eca applies the policies, an existing user on the org stays.
 		existing := c.org.Find(eca.OAuthPolicies)
 		if c.Applied && (existing == nil || existing.Text(field) == "") {
 			f.Problem, f.Fix = noUser, noUserFix
@@ -224,22 +224,22 @@ func (c *check) runAsUser() {
 	}
 	switch found, ok := c.org.Facts.User(name); {
 	case !ok:
-		f.Problem, f.Fix = fmt.Sprintf("there is no user %s on this org", name), "name one that the org has, or create it first"
+		f.Problem, f.Fix = fmt.Sprintf("there is no user %s on this org", name), "name an existing user, or create it first"
 	case !found.IsActive:
-		f.Problem, f.Fix = fmt.Sprintf("the user %s is not active", name), "activate it, or name another one"
+		f.Problem, f.Fix = fmt.Sprintf("the user %s is inactive", name), "activate it, or name another one"
 	default:
 		return
 	}
 	c.report(f, false)
 }
 
-// profileID is what the ID of a profile looks like.
+// profileID matches the ID of a profile.
 var profileID = regexp.MustCompile(`^00e[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)
 
-// names checks a list of permission sets or profiles. The platform wants names, whatever its
-// documentation says of IDs. Whether it refuses a profile in the same words is not known, and
-// metadata has other names for some standard profiles than a query shows, so a profile is
-// doubtful where a permission set is certain.
+// names checks a list of permission sets or profiles. The platform requires names, although its
+// documentation allows IDs. An unknown permission set is an error. An unknown profile is only a
+// warning: whether the platform refuses it in the same words is not known, and some standard
+// profiles have other names in metadata than in queries.
 func (c *check) names(rule, field, object, what string, isID func(string) bool) {
 	sets := object == "PermissionSet"
 	find := func(name, problem, fix string) {
@@ -253,8 +253,8 @@ func (c *check) names(rule, field, object, what string, isID func(string) bool) 
 	asked := false
 	for _, name := range metadata.Items(c.Component.Text(field)) {
 		if isID(name) {
-			if !sets { // which Alone has not found
-				find(name, name+" is an ID, and the platform wants names", "write the API name")
+			if !sets { // Alone reports those of permission sets
+				find(name, name+" is an ID, but the platform requires names", "write the API name")
 			}
 			continue
 		}
@@ -271,10 +271,10 @@ func (c *check) names(rule, field, object, what string, isID func(string) bool) 
 		}
 		f := c.find(rule, field)
 		if file := c.org.PermissionSetFile(name); sets && file != "" {
-			f.Problem, f.Fix = fmt.Sprintf("there is no permission set %s on this org yet, and %s brings it", name, file), "make sure that it is deployed before the policies, or with them"
+			f.Problem, f.Fix = fmt.Sprintf("there is no permission set %s on this org yet, but %s adds it", name, file), "make sure that it is deployed before the policies, or with them"
 			c.report(f, true)
 		} else if similar := c.org.Facts.WithNamespace(name); sets && similar != "" {
-			f.Problem, f.Fix = fmt.Sprintf("the org has a permission set %s, and none called %s", similar, name), "write its name with the namespace, unless that is the org's own"
+			f.Problem, f.Fix = fmt.Sprintf("the org has a permission set %s, but none called %s", similar, name), "add the namespace to the name, unless it is the org's own"
 			c.report(f, true)
 		} else {
 			find(name, fmt.Sprintf("there are no %s called %s on this org", what, name), "deploy it before the policies, or correct the name")
@@ -282,37 +282,37 @@ func (c *check) names(rule, field, object, what string, isID func(string) bool) 
 	}
 }
 
-// recordName checks that the org has the app's policies under the file's name. An
-// app has one record of OAuth policies, and many orgs make it by themselves.
+// recordName checks that the org has the app's policies under the file's name. An app has one
+// OAuth policies record, and many orgs create it by themselves.
 func (c *check) recordName() {
 	existing := c.org.Find(eca.OAuthPolicies)
 	if existing == nil || strings.EqualFold(existing.FullName, c.Component.FullName) {
 		return
 	}
 	if c.First != nil && c.First.Component.FullName != c.Component.FullName && strings.EqualFold(existing.FullName, c.First.Component.FullName) {
-		return // which Source has found
+		return // Source reports this
 	}
 	name := existing.FullName + "." + eca.Lookup(eca.OAuthPolicies).Suffix + "-meta.xml"
 	f := c.find("record-name", "")
 	f.Problem, f.Says = fmt.Sprintf("the org has the policies of %s under the name %s", c.App, existing.FullName), duplicateOf(existing.FullName)
 	f.Fix = fmt.Sprintf(`rename the file to %s, or set "applyPolicies": true in plugins.eca and leave the file out with .forceignore`, name)
 	if c.Applied {
-		f.Fix = fmt.Sprintf("eca has them under the org's name; leave the file out with .forceignore, or rename it to %s", name)
+		f.Fix = fmt.Sprintf("eca writes them under the org's name; leave the file out with .forceignore, or rename it to %s", name)
 	}
 	if !c.Applied || c.Package != "" {
-		c.report(f, c.Applied || c.Package == "") // of a directory that was given, nobody knows what becomes of it
+		c.report(f, c.Applied || c.Package == "") // whether a given directory is deployed is unknown
 	}
 }
 
-// switches checks that what the policies build on is on. The flows are not looked at: what
-// the policies need of them is switched on before, see eca.Settings.Wanted.
+// switches checks that the app and its OAuth plugin are on. It ignores the flows, because those
+// that the policies need are switched on first, see eca.Settings.Wanted.
 func (c *check) switches() {
 	plugins := c.org.Find(eca.PluginPolicies)
 	if plugins == nil {
 		return
 	}
 	for _, name := range []string{"isOauthPluginEnabled", "isEnabled"} {
-		// The deployment may bring plugin policies that switch it on along with these.
+		// The same deployment may bring plugin policies that switch it on.
 		on := !c.Applied && slices.ContainsFunc(c.Plugins, func(own *metadata.Component) bool {
 			return strings.EqualFold(eca.App(own), c.App) && eca.Bool(own, name)
 		})
@@ -322,12 +322,12 @@ func (c *check) switches() {
 		f := c.find("oauth-off", "")
 		f.Problem, f.Says = fmt.Sprintf("%s is false in %s on this org", name, plugins.FullName), eca.SaysNoOAuth
 		f.Fix = fmt.Sprintf("state pluginPolicies.%s in plugins.eca to switch it on", name)
-		c.report(f, name == "isEnabled") // what the platform says of an app that is off as a whole is not known
+		c.report(f, name == "isEnabled") // how the platform treats a disabled app is not known
 	}
 }
 
-// jwtSession checks that an app whose policies bound the sessions of JWT-based tokens issues
-// such tokens.
+// jwtSession checks that an app whose policies limit sessions of JWT-based tokens issues such
+// tokens.
 func (c *check) jwtSession() {
 	const field, switched = "namedUserJwtSessionTimeoutType", "isNamedUserJwtEnabled"
 	global := c.org.Find(eca.GlobalOAuthSettings)
@@ -346,7 +346,7 @@ func (c *check) jwtSession() {
 	}
 }
 
-// nobody checks that somebody is authorised where only those may use the app.
+// nobody checks that someone is authorised if the policies require it.
 func (c *check) nobody() {
 	const rule, field = "nobody-granted", "permittedUsersPolicyType"
 	listed := func(field string) bool { return len(metadata.Items(c.Component.Text(field))) > 0 }
@@ -362,13 +362,13 @@ func (c *check) nobody() {
 		return
 	}
 	f := c.find(rule, field)
-	f.Problem = "lets only pre-authorised users in, and nobody is: no permission set grants the app, and the policies name neither permission sets nor profiles"
+	f.Problem = "admits only pre-authorised users, but nobody is: no permission set grants the app, and the policies name neither permission sets nor profiles"
 	f.Fix = `name permission sets in "permissionSets" of the app in plugins.eca, or in commaSeparatedPermissionSet`
 	c.report(f, true)
 }
 
-// Section returns the rules that an org is needed for. Those about single elements, and
-// run-as-user, are lint's as well.
+// Section returns the rules that need an org. lint shares run-as-user and the rules about
+// single elements.
 func Section() finding.Section {
 	return finding.Section{
 		Title: "Preflight: policies and the org that they are for",
@@ -382,14 +382,14 @@ func Section() finding.Section {
 					"file, or set `applyPolicies`, and eca finds the record under any name."},
 			{ID: "permission-set", Level: finding.Error, But: "a warning where the project brings the permission set",
 				Summary: "The policies name a permission set that the org does not have.",
-				Text:    "The platform says `We couldn't find permission sets called …`. IDs are refused as well, whatever its\ndocumentation says."},
+				Text:    "The platform says `We couldn't find permission sets called …`. It refuses IDs too, although its\ndocumentation allows them."},
 			{ID: "profile", Level: finding.Warning, Summary: "The policies name a profile that the org does not have."},
 			{ID: "oauth-off", Level: finding.Error, But: "a warning where the app is off as a whole",
 				Summary: "The OAuth plugin of the app is off on this org, so it cannot have OAuth policies."},
-			{ID: "jwt-session", Level: finding.Error, Summary: "The policies limit sessions of JWT-based tokens, and the app issues none."},
+			{ID: "jwt-session", Level: finding.Error, Summary: "The policies limit sessions of JWT-based tokens, but the app issues none."},
 			{ID: "nobody-granted", Level: finding.Warning,
-				Summary: "Only pre-authorised users may use the app, and nobody is.",
-				Text:    "The policies deploy, and then every login is refused. Name permission sets in `permissionSets` of the app,\nor in the policies."},
+				Summary: "Only pre-authorised users may use the app, but nobody is.",
+				Text:    "The policies deploy, but every login is then refused. Name permission sets in `permissionSets` of the app,\nor in the policies."},
 		},
 	}
 }

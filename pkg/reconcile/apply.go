@@ -11,27 +11,28 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Outcome is what became of one component. Its action and changes are those that were
-// carried out: where the org changed meanwhile, they are other ones than in the plan.
+// Outcome is the result for one component. Action and Changes are those that were carried out.
+// They differ from the plan's if the org changed in between.
 type Outcome struct {
 	Step
 
-	// Done says that the component was written, and the org accepted it and shows it so.
+	// Done reports that the component was written, and that the org accepted it and shows it as
+	// sent.
 	Done bool
 
-	// Uncertain says that the component was sent and no answer came, so that nobody knows
-	// whether the org acted. The next run finds out.
+	// Uncertain reports that the component was sent without an answer, so the org may or may
+	// not have acted. The next run finds out.
 	Uncertain bool
 
-	// Forced are fields that the org keeps as they are whatever is sent; Withheld are
-	// those that it does not show, so that they are sent again at every run.
+	// Forced are fields that the org keeps as they are, whatever is sent. Withheld are fields
+	// that the org does not show, so every run sends them again.
 	Forced, Withheld []metadata.Change
 }
 
 // OK reports whether the org has the component as wanted.
 func (o Outcome) OK() bool { return o.Err == nil && (o.Done || o.Action == Unchanged) }
 
-// Run is the carrying out of a plan.
+// Run carries out a plan.
 type Run struct {
 	state *State
 	wants []*Want
@@ -43,12 +44,12 @@ type Run struct {
 // work is one component of a run.
 type work struct {
 	Outcome
-	component *metadata.Component // to be written
-	fresh     bool                // compared with what was read right before
-	due       bool                // subject to the Apply that is under way
+	component *metadata.Component // the component to write
+	fresh     bool                // compared with a read just before the write
+	due       bool                // the current Apply may write it
 }
 
-// Start returns a run of the plan, which has done nothing yet.
+// Start returns a run of the plan that has not written anything yet.
 func (p *Plan) Start() *Run {
 	r := &Run{state: p.state, wants: p.wants, byOf: make(map[*Want]*work), level: make(map[*Want]int)}
 	for _, step := range p.Steps {
@@ -60,7 +61,7 @@ func (p *Plan) Start() *Run {
 	return r
 }
 
-// Outcomes returns what became of each component so far, in the order of the plan's steps.
+// Outcomes returns the result so far for each component, in the order of the plan's steps.
 func (r *Run) Outcomes() []Outcome {
 	all := make([]Outcome, len(r.work))
 	for i, w := range r.work {
@@ -69,21 +70,21 @@ func (r *Run) Outcomes() []Outcome {
 	return all
 }
 
-// Of returns what became of one component so far.
+// Of returns the result so far for one component.
 func (r *Run) Of(want *Want) Outcome { return r.byOf[want].Outcome }
 
-// Find returns the component of the org that a want is about as it was seen last, or nil.
+// Find returns the org's component for a want, as last read, or nil.
 func (r *Run) Find(want *Want) *metadata.Component { return r.state.Find(want) }
 
-// Apply writes the components that differ and for which due holds, nil being for all: in the
-// order of After, many components in one call, those of one type and level together. It
-// compares with what the org shows afterwards.
+// Apply writes the components that differ and for which due returns true; nil means all. It
+// follows the order of After, and sends components of one type and level together, many per
+// call. Then it reads back what it wrote.
 //
-// If the org refuses a component, what comes after it stops there; others continue, and the
+// If the org refuses a component, the components after it stop there; others continue, and the
 // reason is in the Outcome. The error is what ended the run as a whole.
 //
-// After a transient failure, the org is asked what it has before anything is sent again: a
-// write whose answer was lost may have been carried out.
+// After a transient failure, Apply reads what the org has before it sends anything again,
+// because a write with a lost answer may have succeeded.
 func (r *Run) Apply(ctx context.Context, due func(*Want) bool) error {
 	for _, w := range r.work {
 		w.due = due == nil || due(w.Want)
@@ -99,13 +100,12 @@ func (r *Run) Apply(ctx context.Context, due func(*Want) bool) error {
 		return r.once(ctx)
 	})
 	if _, refused := errors.AsType[*mdapi.ComponentError](err); refused {
-		return nil // the component has it
+		return nil // reported in the component's Outcome
 	}
 	return err
 }
 
-// refresh reads what the org has of everything that was to be written, and plans anew what
-// is still to be done.
+// refresh reads all components that were to be written, and plans the rest of the work again.
 func (r *Run) refresh(ctx context.Context) error {
 	read := make(names)
 	for _, w := range r.work {
@@ -119,10 +119,10 @@ func (r *Run) refresh(ctx context.Context) error {
 	return r.confirm(ctx, read)
 }
 
-// once writes what is pending, level by level.
+// once writes the pending components, level by level.
 func (r *Run) once(ctx context.Context) error {
-	// One turn does it. Each further one is for components that turned out to exist under
-	// another name, which each component does once at most.
+	// One turn is usually enough. Further turns are for components that exist under another
+	// name, which happens at most once per component.
 	for turn := 0; turn <= len(r.work) && r.pending(-1) != nil; turn++ {
 		read := make(names)
 		for level := 0; level <= r.levels(); level++ {
@@ -149,13 +149,13 @@ func (r *Run) once(ctx context.Context) error {
 		}
 	}
 	for _, w := range r.pending(-1) {
-		w.Err = errors.New("the org keeps showing something else than it says; run it again when nobody else changes it")
+		w.Err = errors.New("the org's answers contradict each other; run it again when nobody else changes the org")
 	}
 	return nil
 }
 
-// made adds to what is read the components that the platform may have made by itself
-// meanwhile.
+// made adds to read the components that the platform may have created by itself in the
+// meantime.
 func (r *Run) made(read names) names {
 	for _, want := range r.wants {
 		if want.Made && r.state.Find(want) == nil && !r.stopped(want) {
@@ -173,7 +173,7 @@ func (r *Run) levels() (highest int) {
 	return highest
 }
 
-// levelOf returns how many components have to be there one after another before a want.
+// levelOf returns the number of components that must exist, one after another, before a want.
 func (r *Run) levelOf(want *Want) int {
 	level, known := r.level[want]
 	if !known {
@@ -185,7 +185,7 @@ func (r *Run) levelOf(want *Want) int {
 	return level
 }
 
-// ready reports whether the org has what comes before a want.
+// ready reports whether the org has all components that a want depends on.
 func (r *Run) ready(want *Want) bool {
 	return !slices.ContainsFunc(want.After, func(before *Want) bool {
 		if w := r.byOf[before]; w != nil {
@@ -195,8 +195,8 @@ func (r *Run) ready(want *Want) bool {
 	})
 }
 
-// pending returns the components of a level that are to be written next, of -1 those of all
-// levels that are not as wanted and could be.
+// pending returns the components of a level to write next, or for level -1 all unfinished
+// components that can still be written.
 func (r *Run) pending(level int) (all []*work) {
 	for _, w := range r.work {
 		if w.due && w.Err == nil && w.Action != Unchanged && !w.Done && (level < 0 && !r.stopped(w.Want) || level == r.levelOf(w.Want) && r.ready(w.Want)) {
@@ -206,7 +206,7 @@ func (r *Run) pending(level int) (all []*work) {
 	return all
 }
 
-// stopped reports whether something that comes before a want has failed, or is not due.
+// stopped reports whether a component that a want depends on has failed or is not due.
 func (r *Run) stopped(want *Want) bool {
 	return slices.ContainsFunc(want.After, func(before *Want) bool {
 		w := r.byOf[before]
@@ -214,7 +214,7 @@ func (r *Run) stopped(want *Want) bool {
 	})
 }
 
-// write sends components, type by type, and notes which names are to be read back.
+// write sends components, type by type, and adds to read the names to read back.
 func (r *Run) write(ctx context.Context, all []*work, read names) error {
 	for len(all) > 0 {
 		typ := all[0].Want.Type
@@ -254,9 +254,9 @@ func (r *Run) writeType(ctx context.Context, typ string, all []*work, read names
 			if w.duplicate() == nil {
 				continue
 			}
-			// The component exists under another name: the org makes some by itself, and
-			// another run may have been faster. Then what comes before and after it may
-			// exist as well.
+			// The component exists under another name: the org creates some by itself, or
+			// another run was faster. Then the components it depends on, and those that depend
+			// on it, may exist as well.
 			for _, other := range r.related(w.Want) {
 				read.add(other.Type.Name, other.Names...)
 			}
@@ -273,7 +273,7 @@ func (r *Run) writeType(ctx context.Context, typ string, all []*work, read names
 	return err
 }
 
-// related returns the wants that come before or after one, it among them.
+// related returns a want with all wants that it depends on or that depend on it.
 func (r *Run) related(want *Want) []*Want {
 	before := func(a, b *Want) bool {
 		var reach func(w *Want) bool
@@ -289,7 +289,7 @@ func (r *Run) related(want *Want) []*Want {
 	return all
 }
 
-// refusal makes one error of all reasons for which the org refused a component.
+// refusal joins all reasons for which the org refused a component.
 func refusal(reasons []*mdapi.ComponentError) error {
 	first := *reasons[0]
 	for _, more := range reasons[1:] {
@@ -298,8 +298,8 @@ func refusal(reasons []*mdapi.ComponentError) error {
 	return &first
 }
 
-// duplicate returns why the org refused to make the component, where the reason is that it
-// has it already, or nil.
+// duplicate returns the error of a component that the org refused to create because it exists
+// under another name, or nil.
 func (w *work) duplicate() *mdapi.ComponentError {
 	if refused, ok := errors.AsType[*mdapi.ComponentError](w.Err); ok && w.Action == Create && refused.IsDuplicate() {
 		return refused
@@ -307,14 +307,14 @@ func (w *work) duplicate() *mdapi.ComponentError {
 	return nil
 }
 
-// confirm reads components and compares again: what was written has to be as it was sent,
-// and what was not written yet is planned anew.
+// confirm reads components and compares again. Written components must be as sent; the others
+// are planned again.
 func (r *Run) confirm(ctx context.Context, read names) error {
 	if len(read) == 0 {
 		return nil
 	}
 	if err := r.state.load(ctx, read); err != nil {
-		return fmt.Errorf("reading back what was written: %w", err)
+		return fmt.Errorf("reading back the written components: %w", err)
 	}
 	for _, w := range r.work {
 		switch {
@@ -328,7 +328,7 @@ func (r *Run) confirm(ctx context.Context, read names) error {
 			now := r.state.compare(w.Want)
 			kept := func(change metadata.Change) bool { return !change.Forced && !change.Withheld }
 			if w.Uncertain && now.Action != Create && !slices.ContainsFunc(now.Changes, kept) {
-				w.Done, w.Uncertain = true, false // the org had acted, and the answer was lost
+				w.Done, w.Uncertain = true, false // the org had acted, only its answer was lost
 				w.Err = r.mismatch(w)
 				continue
 			}
@@ -343,7 +343,7 @@ func (w *work) replan(now draft, fresh bool) {
 	w.component, w.fresh = now.component, fresh
 }
 
-// mismatch compares a component that was written with what the org shows.
+// mismatch returns an error if the org shows a written component other than as sent.
 func (r *Run) mismatch(w *work) error {
 	existing := r.state.Find(w.Want)
 	if existing == nil {

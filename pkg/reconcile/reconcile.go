@@ -1,16 +1,15 @@
-// Package reconcile brings metadata components of any type to an org: it reads what the org
-// has, plans what differs, writes that in the order in which the components depend on one
-// another, and reads it back.
+// Package reconcile brings metadata components of any type to an org. It reads what the org
+// has, plans the differences, writes them in dependency order, and reads them back.
 //
 //	state, err := reconcile.Read(ctx, client, wants)  // what the org has
-//	plan := state.Plan(nil)                           // what differs; it never changes
+//	plan := state.Plan(nil)                           // the differences; immutable
 //	run := plan.Start()
 //	err = run.Apply(ctx, nil)                         // write, confirm
-//	for _, outcome := range run.Outcomes() { … }      // what became of each
+//	for _, outcome := range run.Outcomes() { … }      // result of each component
 //
-// A run against an org that is as wanted writes nothing; one that died is finished by the
-// next; two at once end in the state of one. The platform replaces a whole record by what is
-// sent, so a component that exists is written with all that it had, known here or not.
+// A run against an up-to-date org writes nothing. The next run finishes an interrupted one. Two
+// runs at once end in the state of one of them. The platform replaces whole records, so an
+// existing component is sent with all its fields, including unknown ones.
 package reconcile
 
 import (
@@ -21,42 +20,42 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// Want is a component that an org is to have.
+// Want is a component that the org should have.
 type Want struct {
-	// Type is the component's type. It is never nil.
+	// Type is the component's type. It must not be nil.
 	Type *metadata.Type
 
-	// Names are the usual names of the component. A new one gets the first that is free.
-	// Components that exist are looked for under all of them, and under whatever the org
-	// lists of the type.
+	// Names are the component's usual names. A new component gets the first free one. Existing
+	// components are looked up under all of them, and under the names that the org lists for
+	// the type.
 	Names []string
 
-	// Is reports whether a component of the org is the one that is meant; nil is for one
-	// of the usual names. Of several the one with the most usual name counts.
+	// Is reports whether a component of the org is the wanted one; nil matches the usual names.
+	// If several match, the one with the earliest of Names wins.
 	Is func(*metadata.Component) bool
 
-	// Fields are what the component is to have. Fields that they say nothing of stay as
-	// they are. Defaults are for a new component, below Fields.
+	// Fields are the wanted fields; all others stay as they are. Defaults are additional fields
+	// of a new component; Fields take precedence.
 	Fields, Defaults metadata.Fields
 
-	// After are the components that must be there before. The platform refuses a component
-	// without them, so where they are not there, it is not either.
+	// After are the components that must exist first. The platform refuses a component without
+	// them, so without them it cannot exist.
 	After []*Want
 
-	// Made says that the platform may make the component by itself along with one of
-	// After. It is looked for again before it is created, and what was written before it is
-	// confirmed before it is changed.
+	// Made allows for a component that the platform may create by itself together with one of
+	// After. It is looked up again before it is created, and the writes before it are confirmed
+	// before it is changed.
 	Made bool
 
-	// Trusted spares reading back what was compared with the org right before it was
-	// written: that the org accepts it is enough.
+	// Trusted skips the read-back of a component that was compared with the org just before the
+	// write. The org's acceptance is then enough.
 	Trusted bool
 
-	// ReadOnly says that the component is only looked for.
+	// ReadOnly means that the component is looked up but never written.
 	ReadOnly bool
 
-	// Check, where it is not nil, says what is wrong with the component as the org shows it
-	// after it was written.
+	// Check, if not nil, returns an error if the component that the org shows after the write
+	// is wrong.
 	Check func(*metadata.Component) error
 }
 
@@ -67,7 +66,7 @@ func (w *Want) is(c *metadata.Component) bool {
 	return contains(w.Names, c.FullName)
 }
 
-// Action is what is done to a component.
+// Action is the operation on a component.
 type Action string
 
 // The actions.
@@ -77,24 +76,24 @@ const (
 	Unchanged Action = "unchanged"
 )
 
-// Step is what a plan is going to do to one component.
+// Step is the planned operation on one component.
 type Step struct {
 	Want     *Want
 	FullName string
 	Action   Action
 	Changes  []metadata.Change // the fields that differ
-	Err      error             // why nothing can be done
+	Err      error             // why the component cannot be written
 }
 
-// Plan is what separates an org from what is wanted of it. It does not change.
+// Plan is the difference between an org and the wants. It is immutable.
 type Plan struct {
-	Steps []Step // in the order of the wants that are to be written
+	Steps []Step // for the wants that are not ReadOnly, in their order
 
 	state *State
 	wants []*Want
 }
 
-// Pending reports how many components the plan would write.
+// Pending returns the number of components that the plan would write.
 func (p *Plan) Pending() (n int) {
 	for _, s := range p.Steps {
 		if s.Action != Unchanged {
@@ -104,8 +103,8 @@ func (p *Plan) Pending() (n int) {
 	return n
 }
 
-// Plan compares what the org was seen to have with what is wanted, as far as keep holds, nil
-// being for all. Nothing is sent.
+// Plan compares the org's state with the wants for which keep returns true; nil means all. It
+// sends nothing.
 func (s *State) Plan(keep func(*Want) bool) *Plan {
 	p := &Plan{state: s}
 	for _, w := range s.wants {
@@ -120,14 +119,14 @@ func (s *State) Plan(keep func(*Want) bool) *Plan {
 	return p
 }
 
-// draft is a step with the component that it writes.
+// draft is a step with the component to write.
 type draft struct {
 	Step
 	component *metadata.Component
 }
 
-// compare plans one component. Defaults are for creation only: of a component that exists,
-// only the stated fields count.
+// compare plans one component. Defaults apply only to a new component; for an existing one only
+// the stated fields count.
 func (s *State) compare(w *Want) draft {
 	if existing := s.Find(w); existing != nil {
 		component, changes := w.Type.Overlay(existing, w.Fields)
@@ -140,7 +139,7 @@ func (s *State) compare(w *Want) draft {
 	d := draft{Step: Step{Want: w, FullName: s.free(w), Action: Create}}
 	if d.FullName == "" {
 		d.FullName = w.Names[0]
-		d.Err = errors.New("other components have all the names that it could have")
+		d.Err = errors.New("all its possible names are taken by other components")
 		return d
 	}
 	d.component = metadata.New(w.Type.Name, d.FullName, w.Fields.Over(w.Defaults))
@@ -148,15 +147,15 @@ func (s *State) compare(w *Want) draft {
 	return d
 }
 
-// MismatchError says that the org accepted a component and yet shows other
-// values than those that were sent.
+// MismatchError reports that the org accepted a component but shows other values than those
+// sent.
 type MismatchError struct {
-	Changes []metadata.Change // empty where the component is not there at all
+	Changes []metadata.Change // empty if the component does not exist
 }
 
 func (e *MismatchError) Error() string {
 	if len(e.Changes) == 0 {
-		return "the org accepted it, and does not have it"
+		return "the org accepted it, but does not have it"
 	}
 	var fields []string
 	for _, c := range e.Changes {

@@ -13,27 +13,27 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// State is what an org was seen to have of what is wanted. Salesforce names are
-// case-insensitive, so lookups fold case.
+// State is what an org has of the wants. Salesforce names are case-insensitive, so lookups fold
+// case.
 type State struct {
 	client *mdapi.Client
 	wants  []*Want
 
 	mu     sync.Mutex
 	found  map[string][]*metadata.Component // by type
-	read   map[string]map[string]bool       // which names of a type were asked for, folded
-	listed map[string][]string              // what the org lists of a type
+	read   map[string]map[string]bool       // names already read, by type, folded
+	listed map[string][]string              // names that the org lists, by type
 }
 
-// maxListed bounds the components of a type that are looked through.
+// maxListed bounds the components that the org may list for a type.
 const maxListed = 5000
 
-// Read reads what an org has of what is wanted, in as few rounds of requests as it takes.
+// Read reads what an org has of the wants, in as few rounds of requests as possible.
 //
-// The first round lists all types and reads, by their usual names, what comes after nothing.
-// What comes after that can only be there where that is, so that of an empty org nothing is
-// left to read. Otherwise the second round completes the picture for components with usual
-// names; further ones are for names that nobody would expect.
+// The first round lists all types, and reads the wants without dependencies by their usual
+// names. If those do not exist, nothing that depends on them does, so an empty org needs no
+// second round. Otherwise the second round reads the other components with usual names, and
+// further rounds read those with unusual names.
 func Read(ctx context.Context, client *mdapi.Client, wants []*Want) (*State, error) {
 	s := &State{
 		client: client, wants: wants,
@@ -55,7 +55,7 @@ func Read(ctx context.Context, client *mdapi.Client, wants []*Want) (*State, err
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	// Each round reads names that were not read before, so this ends.
+	// This ends, because each round reads names not read before.
 	for missing := s.missing(); len(missing) > 0; missing = s.missing() {
 		if err := s.load(ctx, missing); err != nil {
 			return nil, err
@@ -64,7 +64,7 @@ func Read(ctx context.Context, client *mdapi.Client, wants []*Want) (*State, err
 	return s, nil
 }
 
-// names are names of components by type.
+// names are component names by type.
 type names map[string][]string
 
 func (n names) add(typ string, more ...string) {
@@ -87,7 +87,7 @@ func contains(all []string, name string) bool {
 	return slices.ContainsFunc(all, func(other string) bool { return strings.EqualFold(other, name) })
 }
 
-// Find returns the component of the org that a want is about, or nil.
+// Find returns the org's component for a want, or nil.
 func (s *State) Find(w *Want) *metadata.Component {
 	var own []*metadata.Component
 	for _, c := range s.found[w.Type.Name] {
@@ -106,7 +106,7 @@ func (s *State) Find(w *Want) *metadata.Component {
 	return nil
 }
 
-// free returns the first usual name that no component is known to have, or "".
+// free returns the first usual name that no known component has, or "".
 func (s *State) free(w *Want) string {
 	for _, name := range w.Names {
 		if !slices.ContainsFunc(s.found[w.Type.Name], func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, name) }) {
@@ -116,8 +116,8 @@ func (s *State) free(w *Want) string {
 	return ""
 }
 
-// load reads components of several types in parallel. What was read before under the same
-// names is replaced.
+// load reads components of several types in parallel. It replaces earlier results for the same
+// names.
 func (s *State) load(ctx context.Context, all names) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for typ, names := range all {
@@ -146,13 +146,13 @@ func (s *State) forget(typ, name string) {
 	s.found[typ] = slices.DeleteFunc(s.found[typ], func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, name) })
 }
 
-// accept notes a component that the org reports to have as it was sent.
+// accept records a component that the org accepted as sent.
 func (s *State) accept(c *metadata.Component) {
 	s.forget(c.Type, c.FullName)
 	s.found[c.Type] = append(s.found[c.Type], c)
 }
 
-// list asks what the org lists of the types.
+// list reads what the org lists for the types.
 func (s *State) list(ctx context.Context, types names) error {
 	var all []string
 	for typ := range types {
@@ -169,8 +169,8 @@ func (s *State) list(ctx context.Context, types names) error {
 	return err
 }
 
-// rooted reports whether the org has what comes first of all before a want, so that it may
-// have the want as well.
+// rooted reports whether the org has the components at the root of a want's dependencies, so
+// that it may have the want as well.
 func (s *State) rooted(w *Want) bool {
 	if len(w.After) == 0 {
 		return s.Find(w) != nil
@@ -178,7 +178,7 @@ func (s *State) rooted(w *Want) bool {
 	return !slices.ContainsFunc(w.After, func(before *Want) bool { return !s.rooted(before) })
 }
 
-// missing returns the names that are to be read next.
+// missing returns the names to read next.
 func (s *State) missing() names {
 	all := make(names)
 	for _, w := range s.wants {
@@ -200,7 +200,7 @@ func (s *State) missing() names {
 			all.add(typ, usual...) // an empty list proves nothing
 		}
 	}
-	// A call costs the same with as many names as it can carry.
+	// A call costs the same for any number of names up to its limit, so fill it up.
 	for typ, names := range all {
 		for _, name := range s.listed[typ] {
 			if len(names)%mdapi.MaxComponents == 0 {

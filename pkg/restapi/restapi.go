@@ -1,9 +1,8 @@
-// Package restapi calls the REST API of one Salesforce org: its resources by verb and path,
-// SOQL queries, the creation of records, and what the org says of itself and of the session.
+// Package restapi calls the REST API of one Salesforce org: resources by method and path, SOQL
+// queries, record creation, and facts about the org and the session.
 //
-// A Client is a salesforce.Conn and no more. An error that the API answered is a
-// *salesforce.Error. What reads is retried as the Conn has it; what changes something is
-// sent once.
+// A Client adds nothing to a salesforce.Conn but the shape of requests and answers. An error
+// that the API returned is a *salesforce.Error. The Conn retries reads. Writes are sent once.
 package restapi
 
 import (
@@ -19,14 +18,13 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Client calls the REST API of one org. It holds no state and may be used by
-// several goroutines.
+// Client calls the REST API of one org. It is safe for concurrent use.
 type Client struct{ Conn *salesforce.Conn }
 
-// Do calls a resource. A path that begins with a slash is one of the instance, like
-// /services/oauth2/userinfo; any other is relative to the resources of the Conn's API
-// version. in is sent as JSON, nil for no body; out is what the answer's JSON is decoded
-// into, nil where none is wanted. An answer without a body, like 204, leaves out as it is.
+// Do calls a resource. A path with a leading slash is relative to the instance, like
+// /services/oauth2/userinfo; any other is relative to the resources of the Conn's API version.
+// Do sends in as JSON, unless it is nil, and decodes the answer's JSON into out, unless it is
+// nil. An answer without a body, like 204, leaves out unchanged.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	if !strings.HasPrefix(path, "/") {
 		path = "/services/data/v" + c.Conn.APIVersion().String() + "/" + path
@@ -45,7 +43,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	return c.Conn.Do(ctx, request, func(answer *salesforce.Response) error { return decode(answer, out) })
 }
 
-// decode reads an answer, or the error that the REST API put in its place.
+// decode reads an answer, or the error that the REST API returned instead.
 func decode(answer *salesforce.Response, out any) error {
 	if err := answer.CheckMarks(",{", "JSON objects and members"); err != nil {
 		return err
@@ -72,18 +70,18 @@ func decode(answer *salesforce.Response, out any) error {
 	}
 }
 
-// UserInfo is whose session it is.
+// UserInfo identifies the user and the org of a session.
 type UserInfo struct {
 	UserID   string `json:"user_id"`
 	Username string `json:"preferred_username"`
 	OrgID    string `json:"organization_id"`
 }
 
-// badToken is what userinfo answers, with HTTP 403 and as plain text, where it does not
-// accept the token. Its source is Salesforce's documentation of the endpoint.
+// badToken is the plain-text body with which userinfo refuses a token, together with HTTP 403.
+// Source: Salesforce's documentation of the endpoint.
 const badToken = "Bad_OAuth_Token"
 
-// UserInfo asks the org whose session this is. It is one request.
+// UserInfo returns the user of the session. It takes one request.
 func (c *Client) UserInfo(ctx context.Context) (UserInfo, error) {
 	var info UserInfo
 	request := salesforce.Request{Method: http.MethodGet, Path: "/services/oauth2/userinfo", Header: http.Header{"Accept": {"application/json"}}, Authorize: true, Idempotent: true}
@@ -94,19 +92,19 @@ func (c *Client) UserInfo(ctx context.Context) (UserInfo, error) {
 		return decode(answer, &info)
 	})
 	if err == nil && (info.Username == "" || info.OrgID == "") {
-		err = errors.New("the org does not say whose session this is")
+		err = errors.New("the org's userinfo has no user name or no org ID")
 	}
 	return info, err
 }
 
-// Organization is what the org says of itself.
+// Organization is the org's record of itself.
 type Organization struct {
 	ID                  string `json:"Id"`
 	IsSandbox           bool   `json:"IsSandbox"` // scratch orgs are sandboxes too
 	TrialExpirationDate string `json:"TrialExpirationDate"`
 }
 
-// Kind returns the kind of the org. A scratch org is a sandbox that expires.
+// Kind returns the org's kind. A scratch org is a sandbox with an expiration date.
 func (o Organization) Kind() salesforce.Kind {
 	switch {
 	case o.IsSandbox && o.TrialExpirationDate != "":
@@ -117,9 +115,8 @@ func (o Organization) Kind() salesforce.Kind {
 	return salesforce.Production
 }
 
-// Organization asks the org for its facts. It is one request. An answer that
-// does not say whether the org is a sandbox is an error, because environments are
-// chosen by that.
+// Organization returns the org's record of itself. It takes one request. An answer without
+// IsSandbox is an error, because the environment depends on it.
 func (c *Client) Organization(ctx context.Context) (Organization, error) {
 	records, err := Query[struct {
 		Organization
@@ -129,21 +126,20 @@ func (c *Client) Organization(ctx context.Context) (Organization, error) {
 		return Organization{}, err
 	}
 	if len(records) != 1 || records[0].ID == "" || records[0].IsSandbox == nil {
-		return Organization{}, errors.New("the query for the Organization did not return the one record that every org has")
+		return Organization{}, errors.New("the query of Organization did not return exactly one complete record")
 	}
 	org := records[0].Organization
 	org.IsSandbox = *records[0].IsSandbox
 	return org, nil
 }
 
-// Bounds of one query. A page of the platform's holds up to 2000 records.
+// Bounds of one query. A page of the platform has up to 2000 records.
 const (
 	maxPages   = 100
 	maxRecords = 200_000
 )
 
-// Query runs a SOQL query and decodes its records, following the platform's
-// pages until it has them all. One page is one request.
+// Query runs a SOQL query and decodes its records. It fetches all pages, with one request each.
 func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, error) {
 	var records []Record
 	next := "query?q=" + url.QueryEscape(soql)
@@ -157,24 +153,24 @@ func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, e
 			return nil, fmt.Errorf("query: %w", err)
 		}
 		if records = append(records, page.Records...); len(records) > maxRecords {
-			return nil, fmt.Errorf("query: the org answered more than %d records", maxRecords)
+			return nil, fmt.Errorf("query: the org returned more than %d records", maxRecords)
 		}
 		if page.Done {
 			return records, nil
 		}
 		if page.NextRecordsURL == "" || page.NextRecordsURL == next {
-			return nil, errors.New("query: the org's answer is not complete and does not say where the rest is")
+			return nil, errors.New("query: the org's answer is incomplete, without a URL of the next page")
 		}
 		if next = page.NextRecordsURL; !strings.HasPrefix(next, "/") {
-			return nil, errors.New("query: the org refers to another place than a path of its own")
+			return nil, errors.New("query: the org's URL of the next page is not a path")
 		}
 	}
-	return nil, fmt.Errorf("query: the org answered more than %d pages", maxPages)
+	return nil, fmt.Errorf("query: the org returned more than %d pages", maxPages)
 }
 
-// QueryIn runs a SOQL query once for each bunch of values, such as 'a', 'b', that
-// its one %s, inside IN (…), is to stand for, and returns all records. Values are
-// escaped here. Without values it asks nothing.
+// QueryIn runs a SOQL query with a list of values such as 'a', 'b' for its one %s, inside IN
+// (…), and returns all records. It escapes the values, and splits them over several queries if
+// needed. Without values it sends nothing.
 func QueryIn[Record any](ctx context.Context, c *Client, soql string, values []string) ([]Record, error) {
 	var all []Record
 	for bunch := range slices.Chunk(values, maxIn) {
@@ -191,17 +187,17 @@ func QueryIn[Record any](ctx context.Context, c *Client, soql string, values []s
 	return all, nil
 }
 
-// maxIn bounds the values of one query, which travels in a URL. The platform's
-// bound on a URL is 16 KB, and usernames have up to 80 characters.
+// maxIn bounds the values of one query, which is part of a URL. The platform limits a URL to 16
+// KB, and usernames have up to 80 characters.
 const maxIn = 100
 
 var soqlEscapes = strings.NewReplacer(`\`, `\\`, `'`, `\'`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
 
-// Quote writes a string as a literal of SOQL.
+// Quote returns a string as a SOQL literal.
 func Quote(s string) string { return "'" + soqlEscapes.Replace(s) + "'" }
 
-// Create makes a record of an object and returns its ID. Where the org refuses
-// it, the error is a *salesforce.Error.
+// Create creates a record of an object and returns its ID. If the org refuses it, the error is
+// a *salesforce.Error.
 func (c *Client) Create(ctx context.Context, object string, fields map[string]any) (id string, err error) {
 	var created struct {
 		ID      string `json:"id"`
@@ -211,7 +207,7 @@ func (c *Client) Create(ctx context.Context, object string, fields map[string]an
 		return "", err
 	}
 	if !created.Success || created.ID == "" {
-		return "", fmt.Errorf("the org answered the creation of a %s with neither an ID nor an error", object)
+		return "", fmt.Errorf("the org returned neither an ID nor an error for the new %s", object)
 	}
 	return created.ID, nil
 }

@@ -1,16 +1,15 @@
-// Package salesforce is the way to one Salesforce org: where it is, which API version it
-// is spoken to in, where tokens come from, and what happens to a call that fails.
+// Package salesforce connects to one Salesforce org: instance URL, API version, access tokens,
+// retries and errors.
 //
-// A Conn is a value to fill in. The clients of single APIs (mdapi, restapi) are made of
-// one and add nothing but the shape of their requests and answers:
+// A Conn is a struct to fill in. The clients of single APIs (mdapi, restapi) wrap a Conn and
+// add only the shape of their requests and answers:
 //
 //	conn := &salesforce.Conn{InstanceURL: "https://acme.my.salesforce.com", Tokens: tokens}
 //	results, err := (&mdapi.Client{Conn: conn}).List(ctx, "ExternalClientApplication")
 //
-// An error says what it is by type: *Error where the platform answered one, *StatusError
-// where something else answered in its place, *NetworkError where nobody did. What a
-// caller decides on is asked with IsTransient, IsUncertain and IsSessionExpired, which
-// work for errors of every package here.
+// The type of an error says where it comes from: *Error from the platform, *StatusError from
+// something that answered in its place, *NetworkError if nothing answered. IsTransient,
+// IsUncertain and IsSessionExpired classify errors of all packages of this module.
 package salesforce
 
 import (
@@ -29,70 +28,68 @@ import (
 	"github.com/ecakit/ecakit/pkg/apiversion"
 )
 
-// Conn is a connection to one org. Its fields are not changed once it is in use. It may
-// be used by several goroutines.
+// Conn is a connection to one org. It is safe for concurrent use; its fields must not change
+// once it is in use.
 type Conn struct {
-	// InstanceURL is the org's My Domain URL, like https://acme.my.salesforce.com. A
-	// token is sent nowhere else, and only over https, or over http to this machine's
-	// loopback.
+	// InstanceURL is the org's My Domain URL, like https://acme.my.salesforce.com. Tokens are
+	// sent only there, and only over https, or over http to this machine's loopback.
 	InstanceURL string
 
-	// Version is the API version of all calls; 0 is apiversion.Latest.
+	// Version is the API version of all calls; 0 means apiversion.Latest.
 	Version apiversion.Version
 
-	// Tokens gives the access token of each call. A Renewer is asked once for a fresh
-	// token where the org does not accept the session, and the call is repeated.
+	// Tokens returns the access token for each call. If it is a Renewer and the org refuses the
+	// session, the call is repeated once with a renewed token.
 	Tokens oauth2.TokenSource
 
-	// HTTPClient sends the requests; nil is one that keeps connections open and gives
-	// up on dead ones. Redirects are never followed, whatever it says, because they
-	// would carry the token elsewhere.
+	// HTTPClient sends the requests; nil means a client that keeps connections open and drops
+	// dead ones. Redirects are never followed, whatever the client's setting, because they
+	// would send the token elsewhere.
 	HTTPClient *http.Client
 
-	// Timeout bounds each attempt of a call, from the dial to the last byte of the
-	// answer; 0 is DefaultTimeout. An attempt that it ends is a transient failure. The
-	// call as a whole is bounded by its context.
+	// Timeout bounds each attempt of a call, from dialling to the last byte of the answer; 0
+	// means DefaultTimeout. A timeout is a transient failure. The context bounds the call as a
+	// whole.
 	Timeout time.Duration
 
-	// Retry retries transient failures; nil tries once. It is one budget for all
-	// calls of the Conn.
+	// Retry retries transient failures, within one budget for all calls of the Conn; nil tries
+	// once.
 	Retry *Retry
 }
 
-// DefaultTimeout is how long one attempt of a call may take where a Conn says nothing
-// else. The platform ends a synchronous call after two minutes, from its documentation of
-// API request limits.
+// DefaultTimeout bounds one attempt of a call if Conn.Timeout is 0. The platform ends a
+// synchronous call after two minutes (source: its documentation of API request limits).
 const DefaultTimeout = 2 * time.Minute
 
-// Renewer is a source of tokens that can replace one that the org no longer accepts.
+// Renewer is a token source that can replace a token that the org no longer accepts.
 type Renewer interface {
 	oauth2.TokenSource
-	// Renew returns another token than the stale one. It is called by several
-	// goroutines at once where several calls were refused.
+	// Renew returns a token other than the stale one. Several goroutines may call it at once,
+	// after several refused calls.
 	Renew(ctx context.Context, stale *oauth2.Token) (*oauth2.Token, error)
 }
 
 // Request is one call of an org's HTTP APIs.
 type Request struct {
-	Name   string // what errors call it, like upsertMetadata; "" for nothing
+	Name   string // prefix of errors, like upsertMetadata; "" for none
 	Method string
-	Path   string // on the instance, absolute, with its query
+	Path   string // absolute path on the instance, with the query
 	Header http.Header
 
-	// Authorize puts the token into the Authorization header. SOAP has it in the body.
+	// Authorize sends the token in the Authorization header. SOAP has it in the body.
 	Authorize bool
 
-	// Body makes the body, of which the token can be part; nil is none. It is called
-	// once for each attempt.
+	// Body returns the body, which may contain the token; nil means no body. It is called for
+	// each attempt.
 	Body func(token Secret) ([]byte, error)
 
-	// Idempotent says that making the call twice is making it once, so that it is
-	// retried after transient failures. Other calls are sent once, since an answer that
-	// was lost does not tell whether the org has acted: see IsUncertain and Retry.Do.
+	// Idempotent reports that the call may be repeated, so transient failures are retried.
+	// Other calls are sent once, because a lost answer does not tell whether the org has acted:
+	// see IsUncertain and Retry.Do.
 	Idempotent bool
 }
 
-// named puts the name of the call before an error.
+// named prefixes an error with the name of the call.
 func (r Request) named(err error) error {
 	if r.Name == "" {
 		return err
@@ -102,15 +99,15 @@ func (r Request) named(err error) error {
 
 // Response is the answer of an org.
 type Response struct {
-	Host   string // who answered
+	Host   string // the host that answered
 	Status int    // the HTTP status
 	Header http.Header
-	Body   []byte // at most MaxAnswer bytes; a token of the session in it is taken out
+	Body   []byte // at most MaxAnswer bytes, with the session's token masked
 
 	mask masker
 }
 
-// APIVersion returns the version of the Conn's calls.
+// APIVersion returns the API version of the Conn's calls.
 func (c *Conn) APIVersion() apiversion.Version {
 	if c == nil || c.Version == 0 {
 		return apiversion.Latest
@@ -118,13 +115,13 @@ func (c *Conn) APIVersion() apiversion.Version {
 	return c.Version
 }
 
-// Do makes a call and has its answer decoded. What decode returns is the call's error: if
-// it is one of an expired session, the call is made once more with a renewed token, and
-// if it is transient, an idempotent call is retried. Redirects, and answers over
-// MaxAnswer, are errors before that.
+// Do makes a call and passes the answer to decode, whose error becomes the call's error. If the
+// session has expired, Do repeats the call once with a renewed token. If the error is transient
+// and the call is idempotent, Do retries it. Redirects and answers over MaxAnswer bytes fail
+// without decode.
 func (c *Conn) Do(ctx context.Context, r Request, decode func(*Response) error) error {
 	if c == nil {
-		return errors.New("there is no connection to an org")
+		return errors.New("no connection to an org")
 	}
 	if !r.Idempotent {
 		return c.attempt(ctx, r, decode)
@@ -132,8 +129,8 @@ func (c *Conn) Do(ctx context.Context, r Request, decode func(*Response) error) 
 	return c.Retry.Do(ctx, func() error { return c.attempt(ctx, r, decode) })
 }
 
-// attempt makes a call once, and again where the session can be renewed. The org has not
-// acted on a call whose session it refuses.
+// attempt makes a call once, and again if the session has expired and can be renewed. Repeating
+// is safe, because the org has not acted on a call whose session it refuses.
 func (c *Conn) attempt(ctx context.Context, r Request, decode func(*Response) error) error {
 	token, err := c.token()
 	if err != nil {
@@ -156,7 +153,7 @@ func (c *Conn) attempt(ctx context.Context, r Request, decode func(*Response) er
 
 func (c *Conn) token() (*oauth2.Token, error) {
 	if c.Tokens == nil {
-		return nil, errors.New("the connection has no source of access tokens")
+		return nil, errors.New("the connection has no token source")
 	}
 	token, err := c.Tokens.Token()
 	if err != nil {
@@ -167,15 +164,15 @@ func (c *Conn) token() (*oauth2.Token, error) {
 
 func usable(token *oauth2.Token) (*oauth2.Token, error) {
 	if token == nil || token.AccessToken == "" {
-		return nil, errors.New("the source of access tokens has none")
+		return nil, errors.New("the token source returned no access token")
 	}
 	return token, nil
 }
 
-// exchange sends a request with a token and decodes what comes back.
+// exchange sends a request with a token and decodes the answer.
 func (c *Conn) exchange(ctx context.Context, r Request, token *oauth2.Token, decode func(*Response) error) error {
 	if err := ctx.Err(); err != nil {
-		return err // and nothing is sent
+		return err // before sending anything
 	}
 	secret := NewSecret(token.AccessToken)
 	req, err := c.request(r, secret)
@@ -195,16 +192,16 @@ func (c *Conn) exchange(ctx context.Context, r Request, token *oauth2.Token, dec
 	defer resp.Body.Close()
 	answer := &Response{Host: req.URL.Host, Status: resp.StatusCode, Header: resp.Header, mask: masker{secret}}
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
-		return r.named(&StatusError{answer.Host, resp.StatusCode, "a redirect, which is not followed because it would carry the token elsewhere; use the org's own My Domain URL"})
+		return r.named(&StatusError{answer.Host, resp.StatusCode, "a redirect, which would send the token elsewhere; use the org's own My Domain URL"})
 	}
 	answer.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
 	if err != nil {
-		return r.named(c.failed(ctx, own, req, secret, err, "broke off its answer"))
+		return r.named(c.failed(ctx, own, req, secret, err, "ended its answer early"))
 	}
 	if len(answer.Body) > MaxAnswer {
 		return r.named(&StatusError{answer.Host, resp.StatusCode, fmt.Sprintf("more than %d MiB", MaxAnswer>>20)})
 	}
-	// No answer needs the token, and what holds it could end up in an output.
+	// Mask the token in every answer: no caller needs it, and it could reach an output.
 	answer.Body = bytes.ReplaceAll(answer.Body, []byte(token.AccessToken), []byte("(token)"))
 	return asked(decode(answer), answer)
 }
@@ -217,7 +214,7 @@ func (c *Conn) request(r Request, token Secret) (*http.Request, error) {
 	}
 	ref, err := url.Parse(r.Path)
 	if err != nil || ref.Host != "" || ref.Scheme != "" || ref.User != nil {
-		return nil, errors.New("the org refers to another place than a path of its own")
+		return nil, errors.New("the request's path is not a path of the instance")
 	}
 	var body []byte
 	if r.Body != nil {
@@ -246,11 +243,12 @@ func (c *Conn) send(req *http.Request) (*http.Response, error) {
 	return WithoutRedirects(client).Do(req)
 }
 
-// failed words an error of the network. Who ended the call is asked of its contexts, since
-// net/http reports the end of either of them, and time-outs of its own, in the same way.
+// failed returns the NetworkError for a failed request. It takes the cause from the contexts,
+// because net/http reports a cancelled call, the end of either context and its own timeouts
+// alike.
 func (c *Conn) failed(ctx, own context.Context, req *http.Request, token Secret, err error, what string) error {
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
-		err = urlErr.Err // the URL around it says nothing that the host doesn't
+		err = urlErr.Err // the URL adds nothing to the host
 	}
 	if ctx.Err() == nil && own.Err() != nil {
 		err = context.Cause(own)
@@ -263,19 +261,19 @@ func (c *Conn) failed(ctx, own context.Context, req *http.Request, token Secret,
 	return failure
 }
 
-// timeoutError says that an attempt took longer than it may.
+// timeoutError reports that an attempt exceeded its time limit.
 type timeoutError struct{ limit time.Duration }
 
 func (e *timeoutError) Error() string { return fmt.Sprintf("no answer within %s", e.limit) }
 
 func (e *timeoutError) Timeout() bool { return true }
 
-// idleConnections is how many connections are kept open to an org, which is more than
-// most runs have requests under way at once.
+// idleConnections is the number of idle connections kept per org. Most runs have fewer
+// concurrent requests.
 const idleConnections = 16
 
-// NewTransport returns a transport as a Conn without an HTTPClient uses one: that of
-// net/http, with as many idle connections as a run has requests under way at once.
+// NewTransport returns the transport that a Conn without an HTTPClient uses: that of net/http
+// with more idle connections per host.
 func NewTransport() *http.Transport {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = idleConnections

@@ -243,12 +243,12 @@ func TestTokensStayWithTheInstance(t *testing.T) {
 		}
 	}
 	for url, want := range map[string]string{
-		"http://example.com":           "https only",
-		"http://127.0.0.1.example.com": "https only",
-		"ftp://127.0.0.1":              "https only",
+		"http://example.com":           "must be https",
+		"http://127.0.0.1.example.com": "must be https",
+		"ftp://127.0.0.1":              "must be https",
 		"https://a:b@example.com":      "more than a scheme and the host",
 		"https://example.com/x":        "more than a scheme and the host",
-		"https://example.com:99999":    "a port that does not exist",
+		"https://example.com:99999":    "an invalid port",
 		"":                             "not a URL",
 	} {
 		c.InstanceURL = url

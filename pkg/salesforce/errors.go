@@ -13,38 +13,38 @@ import (
 	"time"
 )
 
-// IsTransient reports whether the same call may well succeed soon: a connection that was
-// cut, a server that is busy, a record that somebody else has locked. An error that has a
-// method Transient() bool answers for itself and what it wraps.
+// IsTransient reports whether a retry may succeed soon: after a dropped connection, from a busy
+// server, or on a locked record. An error with a method Transient() bool decides for itself and
+// all it wraps.
 func IsTransient(err error) bool {
 	var is interface{ Transient() bool }
 	return errors.As(err, &is) && is.Transient()
 }
 
-// IsUncertain reports whether nobody can tell if the org has acted on a call that failed.
-// An error that has a method Uncertain() bool answers for itself and what it wraps.
+// IsUncertain reports whether the org may have acted on a failed call. An error with a method
+// Uncertain() bool decides for itself and all it wraps.
 func IsUncertain(err error) bool {
 	var is interface{ Uncertain() bool }
 	return errors.As(err, &is) && is.Uncertain()
 }
 
-// IsSessionExpired reports whether the org does not accept the access token: it expired,
-// was revoked, or belongs to another org. An error that has a method SessionExpired() bool
-// answers for itself and what it wraps.
+// IsSessionExpired reports whether the org refused the access token: it expired, was revoked,
+// or belongs to another org. An error with a method SessionExpired() bool decides for itself
+// and all it wraps.
 func IsSessionExpired(err error) bool {
 	var is interface{ SessionExpired() bool }
 	return errors.As(err, &is) && is.SessionExpired()
 }
 
-// Error is an error that the platform answered a call with. Nothing of the call was done
-// then, unless it is uncertain.
+// Error is an error that the platform returned for a call. The call had no effect, unless
+// Uncertain reports true.
 type Error struct {
-	Operation string // the call, like upsertMetadata; "" where the caller says it
+	Operation string // the call, like upsertMetadata; "" if the caller adds it
 	Code      string // the platform's code, like INVALID_SESSION_ID
-	Message   string // in the platform's words
-	Status    int    // the HTTP status, which is 500 for a SOAP fault
+	Message   string // the platform's message
+	Status    int    // the HTTP status; 500 for a SOAP fault
 
-	// Acted says that the org may have acted before it gave up, whatever the code is.
+	// Acted reports that the org may have acted before it failed, whatever the code.
 	Acted bool
 }
 
@@ -58,19 +58,19 @@ func (e *Error) Error() string {
 	return strings.Join(parts, ": ")
 }
 
-// SessionExpired reports whether the org does not accept the access token. SOAP says so
-// by INVALID_SESSION_ID, and REST by HTTP 401 as well.
+// SessionExpired reports whether the org refused the access token. SOAP reports
+// INVALID_SESSION_ID, REST also HTTP 401.
 func (e *Error) SessionExpired() bool {
 	return e.Code == "INVALID_SESSION_ID" || e.Status == http.StatusUnauthorized
 }
 
-// Uncertain reports whether the org may have acted before it gave up.
+// Uncertain reports whether the org may have acted before it failed.
 func (e *Error) Uncertain() bool {
 	return e.Acted || isBusy(e.Status) || e.Code == "SERVER_UNAVAILABLE" || e.Code == "REQUEST_RUNNING_TOO_LONG"
 }
 
-// Transient reports whether the same call may well succeed soon. The daily limit of calls
-// (REQUEST_LIMIT_EXCEEDED) does not pass, whatever status it comes with.
+// Transient reports whether a retry may succeed soon. The daily limit of calls
+// (REQUEST_LIMIT_EXCEEDED) is not transient, whatever its status.
 func (e *Error) Transient() bool {
 	switch e.Code {
 	case "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG":
@@ -81,8 +81,7 @@ func (e *Error) Transient() bool {
 	return isBusy(e.Status)
 }
 
-// isBusy reports whether an HTTP status says that somebody is busy, be it the org or what
-// stands before it.
+// isBusy reports whether an HTTP status means that the org, or a proxy before it, is busy.
 func isBusy(status int) bool {
 	switch status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -91,8 +90,8 @@ func isBusy(status int) bool {
 	return false
 }
 
-// StatusError is an answer that is not what the API defines: a status without a body that
-// belongs to it, the page of a proxy, a redirect.
+// StatusError is an answer that the API does not define: a status without its body, a proxy's
+// page, a redirect.
 type StatusError struct {
 	Host   string
 	Status int    // the HTTP status
@@ -103,31 +102,30 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s answered HTTP %d %s: %s", e.Host, e.Status, http.StatusText(e.Status), e.What)
 }
 
-// SessionExpired reports whether the org, or what stands before it, does not accept the
-// session.
+// SessionExpired reports whether the org, or a proxy before it, refused the session.
 func (e *StatusError) SessionExpired() bool { return e.Status == http.StatusUnauthorized }
 
-// Uncertain reports whether the org may have acted although the answer is none.
+// Uncertain reports whether the org may have acted although the answer is invalid.
 func (e *StatusError) Uncertain() bool {
 	return e.Status >= 500 || e.Status == http.StatusOK || e.Status == http.StatusTooManyRequests
 }
 
-// Transient reports whether what stands before the org had no answer of it.
+// Transient reports whether a proxy before the org got no answer from it.
 func (e *StatusError) Transient() bool { return isBusy(e.Status) }
 
-// NetworkError is why no answer came. Its text is masked; what it wraps can be looked for
-// and must not be printed.
+// NetworkError reports why there was no answer. Its text is masked. The wrapped error is for
+// errors.Is and errors.As, and must not be printed.
 type NetworkError struct {
-	Host string // who was called
-	Err  error  // of net, net/http or crypto/tls, or that of the call's context
+	Host string // the host that was called
+	Err  error  // from net, net/http or crypto/tls, or the context's error
 
 	message   string
 	transient bool
 	uncertain bool
 }
 
-// NewNetworkError returns the error for a host that did not answer, and why. It says
-// whether that may pass and whether anything was sent, as far as the cause tells.
+// NewNetworkError returns the error for a host that did not answer. The cause decides whether
+// it is transient, and whether the request may have been sent.
 func NewNetworkError(host string, cause error) *NetworkError {
 	return &NetworkError{
 		Host: host, Err: cause, message: masker{}.message(fmt.Sprintf("%s did not answer: %v", host, cause)),
@@ -137,19 +135,18 @@ func NewNetworkError(host string, cause error) *NetworkError {
 
 func (e *NetworkError) Error() string { return e.message }
 
-// Unwrap returns the cause.
+// Unwrap returns e.Err.
 func (e *NetworkError) Unwrap() error { return e.Err }
 
-// Uncertain reports whether the org may have acted although no answer came. A connection
-// that never was tells that it has not.
+// Uncertain reports whether the org may have acted. If the connection failed, it has not.
 func (e *NetworkError) Uncertain() bool { return e.uncertain }
 
-// Transient reports whether the network may be better soon.
+// Transient reports whether the network may recover soon.
 func (e *NetworkError) Transient() bool { return e.transient }
 
-// isTransientNetwork reports whether an error of the network may pass: a connection that
-// was cut, refused or timed out. A host or address that does not exist, a certificate that
-// is not trusted, and a call that somebody has cancelled stay as they are.
+// isTransientNetwork reports whether a network error is temporary: a connection that was cut,
+// refused or timed out. An unknown host or address, an untrusted certificate and a cancelled
+// call are not.
 func isTransientNetwork(err error) bool {
 	var (
 		name    *net.DNSError
@@ -159,7 +156,7 @@ func isTransientNetwork(err error) bool {
 	)
 	switch {
 	case errors.Is(err, context.Canceled), errors.As(err, &address), errors.As(err, &op) && op.Op == "remote error":
-		return false // the last is an alert of TLS, for which crypto/tls has no exported type
+		return false // "remote error" is a TLS alert; crypto/tls exports no type for it
 	case errors.As(err, &name):
 		return !name.IsNotFound
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -176,14 +173,14 @@ func isTransientNetwork(err error) bool {
 	return false
 }
 
-// neverSent reports whether an error shows that the request did not reach anybody.
+// neverSent reports whether an error proves that the request was not sent.
 func neverSent(err error) bool {
 	var op *net.OpError
 	var certificate *tls.CertificateVerificationError
 	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &certificate)
 }
 
-// askedError is a transient error with how long its sender wants to be left alone.
+// askedError is a transient error with the wait that its sender requested.
 type askedError struct {
 	error
 	wait time.Duration
@@ -191,8 +188,8 @@ type askedError struct {
 
 func (e *askedError) Unwrap() error { return e.error }
 
-// asked adds what an answer's Retry-After says (RFC 9110, section 10.2.3) to an error that
-// is transient.
+// asked adds the wait of an answer's Retry-After (RFC 9110, section 10.2.3) to a transient
+// error.
 func asked(err error, answer *Response) error {
 	if !IsTransient(err) || answer.Status != http.StatusTooManyRequests && answer.Status != http.StatusServiceUnavailable {
 		return err
@@ -210,8 +207,7 @@ func asked(err error, answer *Response) error {
 	return &askedError{err, wait}
 }
 
-// retryAfter returns how long the sender of an error wants to be left alone, 0 where it
-// did not say.
+// retryAfter returns the wait that the sender of an error requested, 0 if none.
 func retryAfter(err error) time.Duration {
 	if with, ok := errors.AsType[*askedError](err); ok {
 		return with.wait

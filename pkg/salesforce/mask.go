@@ -9,17 +9,17 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
-// MaxAnswer is the most bytes of an answer that are read, after decompression. The answers
-// of the calls here hold kilobytes.
+// MaxAnswer is the maximum size of an answer in bytes, after decompression. Real answers have
+// kilobytes.
 const MaxAnswer = 4 << 20
 
-// MaxMarks is the most XML tags and attributes, or JSON objects and members, that an
-// answer may have. Each takes some hundred bytes when parsed, whatever its size in the
-// answer. A query's page of 2000 records has some ten thousand.
+// MaxMarks is the maximum number of XML tags and attributes, or JSON objects and members, in an
+// answer. Each takes some hundred bytes in memory, whatever its size in the answer. A query
+// page of 2000 records has some ten thousand.
 const MaxMarks = 250_000
 
-// CheckMarks returns an error where the body holds more than MaxMarks of the characters
-// that each stand for something to be parsed; what names that.
+// CheckMarks returns an error if the body contains more than MaxMarks of the characters. Each
+// of them stands for one parsed item; what names the items.
 func (r *Response) CheckMarks(characters, what string) error {
 	n := 0
 	for _, b := range r.Body {
@@ -33,19 +33,19 @@ func (r *Response) CheckMarks(characters, what string) error {
 	return nil
 }
 
-// Mask makes a message that the org wrote fit to be shown: the session's token and what
-// looks like a consumer secret or a private key are taken out, consumer keys are
-// shortened, and so is a message of unusual length.
+// Mask makes a message from the org safe to show. It replaces the session's token and anything
+// that looks like a consumer secret or a private key, and shortens consumer keys and overlong
+// messages.
 func (r *Response) Mask(message string) string { return r.mask.message(message) }
 
-// masker takes secrets out of foreign text. It is the second line: what is known to be a
-// secret is a Secret.
+// masker removes secrets from foreign text. It is the second line of defence: values known to
+// be secret are of type Secret.
 type masker struct{ token Secret }
 
-// maxMessage is the most bytes of a foreign message that are passed on.
+// maxMessage is the maximum length of a foreign message in bytes.
 const maxMessage = 2000
 
-// What secrets look like that an org could put into a message.
+// Patterns of secrets that an org could put into a message.
 var (
 	consumerKey    = regexp.MustCompile(`3MVG9[\w.]{12,}`)
 	consumerSecret = regexp.MustCompile(`\b[0-9A-Fa-f]{64}\b`)

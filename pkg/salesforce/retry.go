@@ -8,36 +8,36 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// Retry keeps retrying transient failures, within one budget that all who share the Retry
-// draw on. The zero value retries nothing. It may be used by several goroutines.
+// Retry retries transient failures within one budget, shared by all users of the Retry. The
+// zero value retries nothing. It is safe for concurrent use.
 type Retry struct {
-	// Budget bounds the time spent waiting between attempts, of all calls together;
-	// waits that overlap count once. The context of a call bounds it as well.
+	// Budget bounds the total time spent waiting between attempts, over all calls; overlapping
+	// waits count once. A call's context bounds it too.
 	Budget time.Duration
 
-	// First is about how long the first wait of a call takes; 0 is half a second. Waits
-	// grow from there, up to about 15 seconds, and are random, so that many runs that
-	// one fault has met do not come back together.
+	// First is the approximate length of a call's first wait; 0 means half a second. Waits grow
+	// up to about 15 seconds. They are random, so that many runs hit by one fault do not all
+	// come back at once.
 	First time.Duration
 
-	// Notify, where it is not nil, is told of each failure that is going to be retried,
-	// and of the wait before that. It may be called by several goroutines at once.
+	// Notify, if not nil, is called before each retry with the failure and the wait. Several
+	// goroutines may call it at once.
 	Notify func(err error, wait time.Duration)
 
 	mu    sync.Mutex
 	spent time.Duration
-	until time.Time // when the last wait ends that was granted
+	until time.Time // end of the last granted wait
 }
 
-// maxWait bounds a single wait that nobody has asked for.
+// maxWait bounds a single wait, unless the org requested a longer one.
 const maxWait = 15 * time.Second
 
-// Do makes a call, and makes it again for as long as it fails transiently (IsTransient)
-// and the budget lasts. It returns the error of the last attempt. A call that changes
-// something has to find out first what the attempt before it has done.
+// Do makes a call, and repeats it while it fails transiently (IsTransient) and the budget
+// lasts. It returns the error of the last attempt. A call that changes something must first
+// find out what the previous attempt did.
 //
-// Where an org says how long to wait (Retry-After), that is waited for; if the budget or
-// the context does not allow it, the failure is returned at once.
+// If the org requests a wait (Retry-After), Do waits that long. If the budget or the context
+// does not allow it, Do returns the failure at once.
 func (r *Retry) Do(ctx context.Context, call func() error) error {
 	if r == nil || r.Budget <= 0 {
 		return call()
@@ -56,12 +56,12 @@ func (r *Retry) Do(ctx context.Context, call func() error) error {
 		}
 	}))
 	if err != nil && waits.failure != nil {
-		return waits.failure // rather than that the context ended, which the caller knows
+		return waits.failure // more useful than the context's error
 	}
 	return err
 }
 
-// schedule says how long to wait before the next attempt of a call.
+// schedule computes the wait before the next attempt of a call.
 type schedule struct {
 	ctx     context.Context
 	retry   *Retry
@@ -69,7 +69,7 @@ type schedule struct {
 	failure error // of the last attempt
 }
 
-// Reset is called by backoff before the first attempt.
+// Reset implements backoff.BackOff.
 func (s *schedule) Reset() { s.growing.Reset() }
 
 // NextBackOff returns the next wait, or backoff.Stop.
@@ -88,15 +88,15 @@ func (s *schedule) NextBackOff() time.Duration {
 	return s.retry.take(wait, asked > 0)
 }
 
-// take takes a wait out of the budget, or what is left of the budget where the wait need
-// not be whole, or returns backoff.Stop.
+// take deducts a wait from the budget and returns it. If the budget is too small, it returns
+// the rest of the budget, or backoff.Stop if the wait must be whole.
 func (r *Retry) take(wait time.Duration, whole bool) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
 	from := now
 	if r.until.After(now) {
-		from = r.until // until then, another call waits anyway
+		from = r.until // another call waits until then anyway
 	}
 	most := from.Sub(now) + r.Budget - r.spent
 	if most <= 0 || whole && wait > most {

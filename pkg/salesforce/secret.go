@@ -7,21 +7,20 @@ import (
 	"log/slog"
 )
 
-// Secret is a token, a consumer secret or a private key. It shows itself as ‹secret› in
-// every way of printing, logging and encoding; Reveal is the one way to what it holds. The
-// zero Secret holds "".
+// Secret is a token, a consumer secret or a private key. Printing, logging and encoding show
+// ‹secret›; only Reveal returns the value. The zero Secret holds "".
 //
-// Secrets are compared with Equal; == tells only whether two are copies of one another.
+// Compare Secrets with Equal; == only tells whether one is a copy of the other.
 type Secret struct {
-	// Behind a pointer, because fmt prints unexported fields of what holds a Secret
-	// without asking the Secret.
+	// A pointer, because fmt prints unexported fields of an enclosing struct without calling
+	// the Secret's methods.
 	held *string
 }
 
-// redacted is what is shown of any Secret.
+// redacted replaces any Secret.
 const redacted = "‹secret›"
 
-// NewSecret returns a Secret that holds a text.
+// NewSecret returns a Secret that holds text.
 func NewSecret(text string) Secret {
 	if text == "" {
 		return Secret{}
@@ -29,7 +28,7 @@ func NewSecret(text string) Secret {
 	return Secret{&text}
 }
 
-// Reveal returns what the Secret holds. Each call is a place where it may leave.
+// Reveal returns the value. Each call is a place where the secret may leak.
 func (s Secret) Reveal() string {
 	if s.held == nil {
 		return ""
@@ -37,10 +36,10 @@ func (s Secret) Reveal() string {
 	return *s.held
 }
 
-// IsZero reports whether the Secret holds "". It makes omitzero leave it out of JSON.
+// IsZero reports whether the Secret holds "". With omitzero, encoding/json omits such a Secret.
 func (s Secret) IsZero() bool { return s.held == nil }
 
-// Equal reports whether two Secrets hold the same, in constant time.
+// Equal reports whether two Secrets hold the same value, in constant time.
 func (s Secret) Equal(other Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }
@@ -60,7 +59,7 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText makes JSON, XML and other encodings write ‹secret›.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// UnmarshalText reads a Secret, so that it is one from the moment it is decoded.
+// UnmarshalText sets the Secret to text, so that decoded values are secret at once.
 func (s *Secret) UnmarshalText(text []byte) error {
 	*s = NewSecret(string(text))
 	return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
-// TokenRefusal is what the token endpoint of a host answers where it gives no token.
+// TokenRefusal is a token endpoint's error answer.
 type TokenRefusal struct {
 	Host        string
 	Code        string // like invalid_grant
@@ -22,9 +22,9 @@ func (e *TokenRefusal) Error() string {
 	return fmt.Sprintf("%s answered %s: %s", e.Host, e.Code, e.Description)
 }
 
-// TokenError turns an error of golang.org/x/oauth2, which holds the whole answer, into one that
-// can be shown: a *TokenRefusal, a *StatusError or a *NetworkError. login is the URL of the host
-// that was asked. The answer of a host that is busy counts as such whatever it says.
+// TokenError converts an error of golang.org/x/oauth2, which contains the whole answer, into
+// one that is safe to show: a *TokenRefusal, a *StatusError or a *NetworkError. login is the
+// URL of the token endpoint's host. A busy host's answer is a *StatusError, whatever its body.
 func TokenError(login string, err error) error {
 	host := login
 	if u, parseErr := url.Parse(login); parseErr == nil {
@@ -44,5 +44,5 @@ func TokenError(login string, err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return NewNetworkError(host, failed.Err)
 	}
-	return fmt.Errorf("a token cannot be had from %s", host)
+	return fmt.Errorf("cannot get a token from %s", host)
 }

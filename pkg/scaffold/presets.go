@@ -6,26 +6,26 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
-// Preset is what an app is used for, and what settings and policies that needs.
+// Preset is a use of an app, with the settings and policies that it needs.
 type Preset struct {
 	Name    string
-	Summary string          // what it is for, for people
+	Summary string          // the use, for people
 	Scopes  []string        // OAuth scopes
 	Global  map[string]bool // switches of the global OAuth settings
 
-	// PreAuthorised lets only pre-authorised users in, so that a permission set has to grant
-	// the app.
+	// PreAuthorised admits only pre-authorised users, so a permission set must grant the app.
 	PreAuthorised bool
-	// Callbacks says that the callback URLs are the client's, and have to be named.
+	// Callbacks reports that the client has its own callback URLs, which Config must name.
 	Callbacks bool
-	// Certificate says that the client signs with the key of a certificate.
+	// Certificate reports that the client signs with a private key, so the app needs its
+	// certificate.
 	Certificate bool
-	// RefreshTokenDays is how long a refresh token lives, 0 for a year.
+	// RefreshTokenDays is the lifetime of a refresh token in days; 0 means a year.
 	RefreshTokenDays int
 }
 
-// Presets returns the presets. Salesforce's documentation of the flows, and an integrator's
-// experience, are their source.
+// Presets returns the presets. Sources: Salesforce's documentation of the flows, and an
+// integrator's experience.
 func Presets() []Preset { return presets }
 
 var presets = []Preset{
@@ -47,10 +47,10 @@ var presets = []Preset{
 		PreAuthorised: true, Callbacks: true},
 }
 
-// plain is what an app is set up for where no preset is chosen.
+// plain applies if no preset is chosen.
 var plain = Preset{Scopes: []string{"Api", "RefreshToken"}}
 
-// preset returns the preset of the configuration.
+// preset returns the configuration's preset, or an error for an unknown name.
 func (c Config) preset() (Preset, error) {
 	if c.Preset == "" {
 		return plain, nil
@@ -65,7 +65,7 @@ func (c Config) preset() (Preset, error) {
 	return Preset{}, fmt.Errorf("there is no preset %s%s", c.Preset, words.DidYouMean(c.Preset, names))
 }
 
-// Clients are the callback URLs of MCP clients, by name, as their documentation has them.
+// clients are the callback URLs of MCP clients, by name. Source: the clients' documentation.
 var clients = map[string][]string{
 	"claude":  {"https://claude.ai/api/mcp/auth_callback"},
 	"cursor":  {"http://localhost:8787/callback", "cursor://anysphere.cursor-mcp/oauth/callback"},
@@ -76,7 +76,7 @@ var clients = map[string][]string{
 func ClientCallbacks(client string) ([]string, error) {
 	urls, ok := clients[client]
 	if !ok {
-		return nil, fmt.Errorf("the callback URLs of %s are not known, only those of claude, cursor and postman; give them themselves", client)
+		return nil, fmt.Errorf("the callback URLs of %s are not known, only those of claude, cursor and postman; give the URLs instead", client)
 	}
 	return urls, nil
 }

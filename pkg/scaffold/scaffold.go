@@ -1,7 +1,6 @@
-// Package scaffold sets an External Client App up in an sfp project: the app's
-// header in a source package with the script that bootstraps its OAuth, an
-// aliasfied package with the policies of each environment, and both packages and
-// the app's settings in sfdx-project.json.
+// Package scaffold adds a new External Client App to an sfp project: the app's header in a
+// source package with the bootstrap script, an aliasfied package with each environment's
+// policies, and the packages and settings in sfdx-project.json.
 package scaffold
 
 import (
@@ -29,85 +28,84 @@ import (
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-// Config says what app is set up, and where.
+// Config describes the new app and its place in the project.
 type Config struct {
 	App          string // the header's fullName
-	Label        string // "" is the app's name with spaces for underscores
-	ContactEmail string // which every header needs
+	Label        string // "" means the app's name with spaces for underscores
+	ContactEmail string // required in every header
 
-	// Definition and Policies are the directories of the two packages, relative to
-	// the project; the last element is the package's name. "" puts eca-definition
-	// and eca-policies beside the project's first package. A package that is there
-	// already is added to.
+	// Definition and Policies are the directories of the two packages, relative to the project.
+	// The last path element is the package's name. "" means eca-definition and eca-policies
+	// beside the project's first package. Existing packages are extended.
 	Definition, Policies string
 
-	// Environments get a folder of their own in the policies' package, beside
-	// default.
+	// Environments get their own folders in the policies package, beside default.
 	Environments []Environment
 
-	Scopes       []string // OAuth scopes, by their names in metadata; none are the preset's, or Api and RefreshToken
-	CallbackURLs []string // none is the org's own domain
+	// Scopes are OAuth scopes, by their metadata names; none means the preset's, or Api and
+	// RefreshToken.
+	Scopes       []string
+	CallbackURLs []string // none means the org's own domain
 
 	// Preset is the use that settings and policies are written for: the name of one of
 	// Presets, "" for none in particular.
 	Preset string
 
-	// PermissionSets grant the app; those that the project does not have are made, empty.
+	// PermissionSets grant the app. Those that the project lacks are created, empty.
 	PermissionSets []string
 
-	// Certificate is the certificate of a key pair that JWT bearer signs with, in PEM. nil is
-	// none.
+	// Certificate is the PEM certificate of the key pair for JWT bearer; nil means none.
 	Certificate []byte
 }
 
-// Environment is an org, or several, with policies of its own.
+// Environment is one or several orgs with their own policies.
 type Environment struct {
-	Alias string // sf's alias of the org, which is the folder's name
-	// RunAsUser is the user whom the client credentials flow runs as. "" leaves
-	// that flow off.
+	Alias string // the org's alias in sf, used as the folder's name
+	// RunAsUser is the user that the client credentials flow runs as. "" leaves the flow off.
 	RunAsUser string
 }
 
-// File is a file that setting up writes.
+// File is a file for Write.
 type File struct {
 	Path    string // relative to the project, with slashes
 	Content []byte
 	Mode    fs.FileMode
-	// Replaces says that the file is there and changed: the project file.
+	// Replaces reports that the file exists and is changed. It is true for the project file
+	// only.
 	Replaces bool
 
-	before []byte // what it held
+	before []byte // its previous content
 }
 
-// script is where the script is put that sfp runs after the definition.
+// script is the path of the script that sfp runs after deploying the definition.
 const script = "scripts/bootstrap-eca-oauth.sh"
 
-// developerName is what the platform allows as the name of an app.
+// developerName matches the app names that the platform allows.
 var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
 
-// folderName is what an alias may be, so that it is one folder and survives sfp's
-// command line, which quotes nothing.
+// folderName matches aliases that are a single folder name and survive sfp's command line,
+// which sfp does not quote.
 var folderName = regexp.MustCompile(`^[A-Za-z0-9][\w.@+-]*$`)
 
-// username is what a Salesforce username looks like: the form of an e-mail address.
+// username matches Salesforce usernames, which have the form of an e-mail address.
 var username = regexp.MustCompile(`^[^@\s,;=<>"]+@[^@\s,;=<>"]+$`)
 
-// packagePath is what a package's directory may be, for the same reason.
+// packagePath matches package directories that survive sfp's command line.
 var packagePath = regexp.MustCompile(`^[\w.@+-]+(/[\w.@+-]+)*$`)
 
 var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
 
-// Check reports what is wrong with the configuration as such.
+// Check returns an error if the configuration is invalid in itself.
 func (c Config) Check() error {
 	switch {
 	case c.App == "":
-		return errors.New("the app has no name")
+		return errors.New("the app needs a name")
 	case len(c.App) > 80 || !developerName.MatchString(c.App):
-		return fmt.Errorf("%q cannot be the name of an app: letters, digits and single underscores, a letter first", c.App)
+		return fmt.Errorf("%q is not a valid app name; use letters, digits and single underscores, starting with a letter", c.App)
 	case strings.ContainsFunc(c.Label+c.ContactEmail, unicode.IsControl):
-		return errors.New("label and address cannot hold control characters or line breaks")
+		return errors.New("label and address must not contain control characters or line breaks")
 	case !strings.Contains(c.ContactEmail, "@"):
-		return fmt.Errorf("%q is not an e-mail address, and the app needs that of a contact", c.ContactEmail)
+		return fmt.Errorf("%q is not an e-mail address; give that of the app's contact", c.ContactEmail)
 	}
 	preset, err := c.preset()
 	if err != nil {
@@ -115,13 +113,13 @@ func (c Config) Check() error {
 	}
 	switch {
 	case preset.PreAuthorised && len(c.PermissionSets) == 0:
-		return fmt.Errorf("the preset %s lets only pre-authorised users in, and needs the name of a permission set that grants the app", preset.Name)
+		return fmt.Errorf("the preset %s admits only pre-authorised users; name a permission set that grants the app", preset.Name)
 	case preset.Callbacks && len(c.CallbackURLs) == 0:
-		return fmt.Errorf("the preset %s needs a callback URL", preset.Name)
+		return fmt.Errorf("the preset %s needs a callback URL; give one", preset.Name)
 	}
 	for _, name := range c.PermissionSets {
 		if len(name) > 80 || !developerName.MatchString(name) {
-			return fmt.Errorf("%q cannot be the name of a permission set", name)
+			return fmt.Errorf("%q is not a valid permission set name", name)
 		}
 	}
 	if c.Certificate != nil {
@@ -133,11 +131,11 @@ func (c Config) Check() error {
 	for _, e := range c.Environments {
 		switch {
 		case strings.EqualFold(e.Alias, sfp.DefaultFolder):
-			return errors.New("the environment default is made anyway, with client credentials off")
+			return errors.New("the environment default is always created, with client credentials off; leave it out")
 		case !folderName.MatchString(e.Alias) || eca.Types().IsFolder(e.Alias):
-			return fmt.Errorf("%q cannot be the name of an environment's folder", e.Alias)
+			return fmt.Errorf("%q is not a valid folder name for an environment", e.Alias)
 		case seen[strings.ToLower(e.Alias)]:
-			return fmt.Errorf("the environment %s is there twice", e.Alias)
+			return fmt.Errorf("the environment %s is given twice", e.Alias)
 		case e.RunAsUser != "" && !username.MatchString(e.RunAsUser):
 			return fmt.Errorf("%q is not a Salesforce username", e.RunAsUser)
 		}
@@ -146,13 +144,13 @@ func (c Config) Check() error {
 	for _, url := range c.CallbackURLs {
 		for _, name := range placeholder.FindAllString(url, -1) {
 			if name != "{orgDomainUrl}" && name != "{alias}" {
-				return fmt.Errorf("the callback URL %s has the placeholder %s; there are {orgDomainUrl} and {alias}", url, name)
+				return fmt.Errorf("the callback URL %s has the unknown placeholder %s; use {orgDomainUrl} or {alias}", url, name)
 			}
 		}
 	}
 	for _, dir := range []string{c.Definition, c.Policies} {
 		if dir != "" && (!packagePath.MatchString(dir) || !fs.ValidPath(dir) || dir == ".") {
-			return fmt.Errorf("%q cannot be the directory of a package: a path relative to the project and inside it, without spaces", dir)
+			return fmt.Errorf("%q is not a valid package directory; give a path inside the project, relative to it and without spaces", dir)
 		}
 	}
 	if preset.Certificate && c.Certificate == nil {
@@ -161,18 +159,17 @@ func (c Config) Check() error {
 	return nil
 }
 
-// ErrNoCertificate says that the preset needs a certificate, and nothing else is wrong.
+// ErrNoCertificate reports that the preset needs a certificate, and that nothing else is wrong.
 var ErrNoCertificate = errors.New("the preset needs a certificate")
 
-// New returns the files that set the app up in the project that holds fsys, in the
-// order in which they are to be written: the project file last, so that the
-// project is never without a file that it names. Nothing is overwritten but the
-// project file, and of that nothing is changed; what is in the way is an error.
+// New returns the files that add the app to the project in fsys, in the order to write them.
+// The project file comes last, so it never names files that do not exist. Existing files stay
+// unchanged, except that the project file gets additions. A file in the way is an error.
 func New(fsys fs.FS, config Config) ([]File, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	// All that follows is about one reading of the file: another run may change it.
+	// Read the file once: another run may change it meanwhile.
 	data, err := fs.ReadFile(fsys, sfp.ProjectFile)
 	if err != nil {
 		return nil, err
@@ -183,14 +180,14 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	}
 	for app := range project.Settings.Apps {
 		if strings.EqualFold(app, config.App) {
-			return nil, fmt.Errorf("%s has settings of %s already; init sets up new apps: for another environment, copy a folder of the policies", sfp.ProjectFile, app)
+			return nil, fmt.Errorf("%s already has settings of %s, and init adds new apps only; for another environment, copy a folder of the policies", sfp.ProjectFile, app)
 		}
 	}
 	if v := project.SourceAPIVersion; v != 0 && v < eca.MinVersion {
-		return nil, fmt.Errorf("%s: sourceApiVersion is %s, and External Client Apps with policies need %s", sfp.ProjectFile, v, eca.MinVersion)
+		return nil, fmt.Errorf("%s: sourceApiVersion is %s, but External Client Apps with policies need %s", sfp.ProjectFile, v, eca.MinVersion)
 	}
 	if info, err := fs.Lstat(fsys, sfp.ProjectFile); err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o200 == 0 {
-		return nil, fmt.Errorf("%s is a link or write-protected, and has to be changed", sfp.ProjectFile)
+		return nil, fmt.Errorf("%s is a link or write-protected; make it a regular, writable file", sfp.ProjectFile)
 	}
 	beside := "."
 	if len(project.Packages) > 0 {
@@ -214,7 +211,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	for _, p := range project.Packages {
 		for _, f := range source.Components(p.Path, eca.Header) {
 			if strings.EqualFold(f.Name, config.App) {
-				return nil, fmt.Errorf("%s is a header of %s already, and nothing is overwritten; init sets up new apps", f.File, config.App)
+				return nil, fmt.Errorf("%s is already a header of %s; init adds new apps only, and overwrites nothing", f.File, config.App)
 			}
 		}
 	}
@@ -268,9 +265,9 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		}
 		files = append(files, File{Path: script, Content: content, Mode: 0o755})
 	} else if content, err := fs.ReadFile(fsys, script); err != nil {
-		return nil, fmt.Errorf("%s cannot be made: something in its path is not a directory of the project", script)
+		return nil, fmt.Errorf("cannot create %s: its path contains something other than a directory of the project", script)
 	} else if !eca.CallsHook(content) {
-		return nil, fmt.Errorf("%s is there already, and is not the script that calls eca; nothing is overwritten", script)
+		return nil, fmt.Errorf("%s already exists but does not call eca; init overwrites nothing", script)
 	}
 	var inTheWay []string
 	for i := range files {
@@ -280,11 +277,11 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		if _, err := fs.Lstat(fsys, files[i].Path); err == nil {
 			inTheWay = append(inTheWay, files[i].Path)
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s cannot be made: something in its path is not a directory of the project", files[i].Path)
+			return nil, fmt.Errorf("cannot create %s: its path contains something other than a directory of the project", files[i].Path)
 		}
 	}
 	if len(inTheWay) > 0 {
-		return nil, fmt.Errorf("%s is there already, and nothing is overwritten", strings.Join(inTheWay, ", "))
+		return nil, fmt.Errorf("%s already exists; init overwrites nothing", strings.Join(inTheWay, ", "))
 	}
 	edited, err := editProject(fsys, data, packages, config, preset)
 	if err != nil {
@@ -296,7 +293,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 // certificateFile is the path of the app's certificate below the definition's directory.
 func certificateFile(app string) string { return "certs/" + app + ".crt" }
 
-// hasPermissionSet reports whether the project brings a permission set.
+// hasPermissionSet reports whether the project has a permission set.
 func hasPermissionSet(source *eca.Source, project *eca.Project, name string) bool {
 	file := strings.ToLower(name) + ".permissionset-meta.xml"
 	for _, p := range project.Packages {
@@ -307,7 +304,7 @@ func hasPermissionSet(source *eca.Source, project *eca.Project, name string) boo
 	return false
 }
 
-// permissionSet returns the file of an empty permission set, which the app is granted to.
+// permissionSet returns the file of an empty permission set, which will grant the app.
 func permissionSet(dir, name string) File {
 	content := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
 <PermissionSet xmlns="%s">
@@ -354,16 +351,16 @@ type folder struct {
 	dir string
 }
 
-// existingFolders returns the folders that the app needs policies in: default, those
-// of the configuration, and those that other apps have already, because an org gets
-// its own folder and nothing else. For the same reason a new folder gets what default
-// has of other apps.
+// existingFolders returns the folders that need the app's policies: default, those of the
+// configuration, and existing folders with policies of other apps, because an org gets only its
+// own folder. For the same reason, others are copies of default's policies of other apps for
+// the new folders.
 func existingFolders(fsys fs.FS, source *eca.Source, config Config) (folders []folder, others []File, err error) {
 	info, err := fs.Stat(fsys, config.Policies)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
-		return nil, nil, fmt.Errorf("%s cannot be read: it is not a directory of the project", config.Policies)
+		return nil, nil, fmt.Errorf("cannot read %s: it is not a directory of the project", config.Policies)
 	}
-	there := make(map[string]string) // directories by alias
+	there := make(map[string]string) // existing folders by alias
 	var inDefault []string           // policies
 	byFile := source.EnvironmentFolders(sfp.Package{Path: config.Policies, Aliasfy: true}, eca.Layout())
 	for _, f := range source.Components(config.Policies, eca.OAuthPolicies) {
@@ -372,11 +369,11 @@ func existingFolders(fsys fs.FS, source *eca.Source, config Config) (folders []f
 			continue
 		}
 		if strings.EqualFold(f.App(), config.App) {
-			return nil, nil, fmt.Errorf("%s holds policies of %s, and an app has one record of them; nothing is overwritten", file, f.App())
+			return nil, nil, fmt.Errorf("%s already has policies of %s; init overwrites nothing", file, f.App())
 		}
 		alias := path.Base(dir)
 		if other := there[alias]; other != "" && other != dir {
-			return nil, nil, fmt.Errorf("%s and %s are both named %s, and sfp takes one of them only; name them by the orgs' aliases, and put what belongs to one org below one folder", other, dir, alias)
+			return nil, nil, fmt.Errorf("%s and %s are both named %s, and sfp deploys only one of them; name the folders after the orgs' aliases, with one folder per org", other, dir, alias)
 		}
 		if there[alias] = dir; alias == sfp.DefaultFolder {
 			inDefault = append(inDefault, file)
@@ -388,7 +385,7 @@ func existingFolders(fsys fs.FS, source *eca.Source, config Config) (folders []f
 	for _, e := range config.Environments {
 		for _, alias := range slices.Sorted(maps.Keys(there)) {
 			if alias != e.Alias && strings.EqualFold(alias, e.Alias) {
-				return nil, nil, fmt.Errorf("the environment %s would differ from %s by case alone, and case counts to sfp", e.Alias, there[alias])
+				return nil, nil, fmt.Errorf("the environment %s differs from %s by case alone, but sfp is case-sensitive; use the existing spelling", e.Alias, there[alias])
 			}
 		}
 		dir := there[e.Alias]
@@ -397,7 +394,7 @@ func existingFolders(fsys fs.FS, source *eca.Source, config Config) (folders []f
 			for _, file := range inDefault {
 				content, err := fs.ReadFile(fsys, file)
 				if err != nil {
-					return nil, nil, fmt.Errorf("%s cannot be read", file)
+					return nil, nil, fmt.Errorf("cannot read %s", file)
 				}
 				others = append(others, File{Path: path.Join(dir, strings.TrimPrefix(file, fallback)), Content: content})
 			}
@@ -411,36 +408,36 @@ func existingFolders(fsys fs.FS, source *eca.Source, config Config) (folders []f
 	return folders, others, reachable(source, config.Policies, folders)
 }
 
-// reachable reports a folder that sfp would not take for its alias, or that would be
-// deployed along with another one.
+// reachable returns an error if sfp would not choose a folder for its alias, or would deploy it
+// together with another one.
 func reachable(source *eca.Source, root string, folders []folder) error {
-	var dirs [][]string // below root, there or to be made, by their elements
+	var dirs [][]string // existing and new directories below root, split into path elements
 	for _, dir := range source.Dirs(root) {
 		dirs = append(dirs, strings.Split(dir, "/"))
 	}
 	for _, f := range folders {
 		dirs = append(dirs, strings.Split(f.dir, "/"))
 	}
-	slices.SortFunc(dirs, slices.Compare) // as sfp walks them
+	slices.SortFunc(dirs, slices.Compare) // sfp's walk order
 	for _, f := range folders {
 		first := slices.IndexFunc(dirs, func(dir []string) bool { return dir[len(dir)-1] == f.Alias })
 		if taken := path.Join(dirs[first]...); taken != f.dir {
-			return fmt.Errorf("sfp would take %s for %s, and not %s; rename that directory first", taken, f.Alias, f.dir)
+			return fmt.Errorf("sfp would deploy %s to %s instead of %s; rename that directory first", taken, f.Alias, f.dir)
 		}
 		for _, other := range folders {
 			if strings.HasPrefix(other.dir, f.dir+"/") {
-				return fmt.Errorf("%s holds the folder of another environment, %s, and all of it is deployed to %s; choose another name", f.dir, other.dir, f.Alias)
+				return fmt.Errorf("%s contains the folder of another environment, %s, and sfp deploys all of it to %s; choose another name", f.dir, other.dir, f.Alias)
 			}
 		}
 	}
 	return nil
 }
 
-// newPackages returns those of the two packages that the project does not have.
+// newPackages returns those of the two packages that the project lacks.
 func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sfp.NewPackage, err error) {
 	inside := func(a, b string) bool { return strings.HasPrefix(a+"/", b+"/") }
 	if inside(config.Definition, config.Policies) || inside(config.Policies, config.Definition) || path.Base(config.Definition) == path.Base(config.Policies) {
-		return nil, fmt.Errorf("%s and %s cannot be the two packages: neither may be in the other, and their names must differ", config.Definition, config.Policies)
+		return nil, fmt.Errorf("%s and %s cannot be the two packages; use different names, and do not nest them", config.Definition, config.Policies)
 	}
 	hasDefault := slices.ContainsFunc(project.Packages, func(p sfp.Package) bool { return p.Default })
 	definition, policies := -1, -1
@@ -454,12 +451,12 @@ func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sf
 			p := project.Packages[there]
 			switch {
 			case p.Name == "":
-				return nil, fmt.Errorf("the directory %s is in %s already, and is not a package of sfp", wanted.Path, sfp.ProjectFile)
+				return nil, fmt.Errorf("the directory %s is listed in %s without a package name; add one, or choose another directory", wanted.Path, sfp.ProjectFile)
 			case p.Aliasfy != wanted.Aliasfy:
-				return nil, fmt.Errorf("the package %s is there already, and is to be aliasfied for policies only", p.Name)
+				return nil, fmt.Errorf("the package %s already exists; the policies package must be aliasfied, and the definition package must not be", p.Name)
 			case wanted.PostDeploymentScript != "" && path.Clean(p.Script) != script:
 				if content, err := fs.ReadFile(fsys, path.Clean(p.Script)); err != nil || !eca.CallsHook(content) {
-					return nil, fmt.Errorf(`the package %s is there already, and its "postDeploymentScript" does not call eca`, p.Name)
+					return nil, fmt.Errorf(`the package %s already exists, but its "postDeploymentScript" does not call eca`, p.Name)
 				}
 			}
 		}
@@ -470,10 +467,10 @@ func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sf
 		}
 		for _, p := range project.Packages {
 			if there < 0 && p.Path == "." {
-				return nil, fmt.Errorf("the package %s is the whole project, so that there is no room for others; give it a directory first", p.Name)
+				return nil, fmt.Errorf("the package %s covers the whole project; give it a directory first", p.Name)
 			}
 			if there < 0 && (p.Name == wanted.Package || inside(wanted.Path, p.Path) || inside(p.Path, wanted.Path)) {
-				return nil, fmt.Errorf("the project has the package %s in %s, which is in the way of %s; choose other directories", p.Name, p.Path, wanted.Path)
+				return nil, fmt.Errorf("the package %s in %s conflicts with %s; choose other directories", p.Name, p.Path, wanted.Path)
 			}
 		}
 		if there < 0 {
@@ -481,7 +478,7 @@ func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sf
 		}
 	}
 	if policies >= 0 && definition < 0 || policies >= 0 && policies < definition {
-		return nil, fmt.Errorf("the package of %s comes before that of %s in %s, and has to be deployed after it", config.Policies, config.Definition, sfp.ProjectFile)
+		return nil, fmt.Errorf("the policies package %s must come after the definition package %s in %s; change their order, or choose another directory", config.Policies, config.Definition, sfp.ProjectFile)
 	}
 	return packages, nil
 }
@@ -525,7 +522,7 @@ func editProject(fsys fs.FS, data []byte, packages []sfp.NewPackage, config Conf
 	return File{Path: sfp.ProjectFile, Content: edited, Mode: info.Mode().Perm(), Replaces: true, before: data}, err
 }
 
-// sourceFile returns the file of a component in a directory of source.
+// sourceFile returns a component's file below a package directory.
 func sourceFile(dir, typ, fullName string, fields metadata.Fields) (File, error) {
 	t := eca.Lookup(typ)
 	var b bytes.Buffer
@@ -533,16 +530,16 @@ func sourceFile(dir, typ, fullName string, fields metadata.Fields) (File, error)
 	return File{Path: path.Join(dir, t.Folder, fullName+"."+t.Suffix+"-meta.xml"), Content: b.Bytes()}, err
 }
 
-// Write writes the files below a project's directory, new ones only where there is
-// none. Where one cannot be written, or somebody else has changed the project file
-// meanwhile, those before it are removed again.
+// Write writes the files below a project's directory. New files must not exist yet. If a file
+// cannot be written, or the project file has changed since New, Write removes the files it
+// created.
 func Write(dir string, files []File) (err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	var made []string // files, and directories before what is in them
+	var made []string // created files and directories, outer ones first
 	defer func() {
 		if err != nil {
 			for _, name := range slices.Backward(made) {
@@ -553,10 +550,10 @@ func Write(dir string, files []File) (err error) {
 	for _, f := range files {
 		name := filepath.FromSlash(f.Path)
 		if f.Replaces {
-			// In place, so that owner and mode stay, and locked against others like this.
+			// Write in place to keep owner and mode, under a lock against other runs.
 			err := lockedfile.Transform(filepath.Join(dir, name), func(now []byte) ([]byte, error) {
 				if !bytes.Equal(now, f.before) {
-					return nil, errors.New("somebody else has changed it meanwhile; try again")
+					return nil, errors.New("the file has changed meanwhile; try again")
 				}
 				return f.Content, nil
 			})
@@ -569,23 +566,23 @@ func Write(dir string, files []File) (err error) {
 			if err := root.Mkdir(filepath.FromSlash(dir), 0o755); err == nil {
 				made = append(made, filepath.FromSlash(dir))
 			} else if !errors.Is(err, fs.ErrExist) {
-				return fmt.Errorf("%s cannot be made: %w", dir, err)
+				return fmt.Errorf("cannot create %s: %w", dir, err)
 			}
 		}
 		file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.Mode)
 		if err != nil {
-			return fmt.Errorf("%s cannot be written: %w", f.Path, err)
+			return fmt.Errorf("cannot write %s: %w", f.Path, err)
 		}
 		made = append(made, name)
 		_, err = file.Write(f.Content)
 		if err := errors.Join(err, file.Close()); err != nil {
-			return fmt.Errorf("%s cannot be written: %w", f.Path, err)
+			return fmt.Errorf("cannot write %s: %w", f.Path, err)
 		}
 	}
 	return nil
 }
 
-// ancestors returns the directories that a file is in, the outermost first.
+// ancestors returns the directories above a file, outermost first.
 func ancestors(file string) (dirs []string) {
 	for dir := path.Dir(file); dir != "."; dir = path.Dir(dir) {
 		dirs = append(dirs, dir)

@@ -110,7 +110,7 @@ func TestProjectKeepsWhatItHad(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := scaffold.New(os.DirFS(dir), config("ERP")); err == nil || !strings.Contains(err.Error(), "core/externalClientApps/Erp.eca-meta.xml is a header of ERP already") {
+	if _, err := scaffold.New(os.DirFS(dir), config("ERP")); err == nil || !strings.Contains(err.Error(), "core/externalClientApps/Erp.eca-meta.xml is already a header of ERP") {
 		t.Errorf("got %v, want that there is such a header", err)
 	}
 	c := config("App")
@@ -148,13 +148,13 @@ func TestNewAppJoinsThePoliciesThatAreThere(t *testing.T) {
 		"nested":             {[]string{"default", "sandboxes/uat", "sandboxes/sit"}, "", []string{"default", "sandboxes/sit", "sandboxes/uat"}, ""},
 		"no environments":    {[]string{""}, "", []string{"default"}, ""},
 		"below the package":  {[]string{"env/default", "env/uat"}, "sit", []string{"env/default", "env/sit", "env/uat"}, ""},
-		"another case":       {[]string{"default", "uat"}, "UAT", nil, "would differ from eca-policies/uat by case alone"},
+		"another case":       {[]string{"default", "uat"}, "UAT", nil, "differs from eca-policies/uat by case alone"},
 		"one nested":         {[]string{"default", "envs/uat"}, "uat", []string{"default", "envs/uat"}, ""},
 		"apps":               {[]string{"uat/Erp", "prod/Erp"}, "sit", []string{"default", "prod", "sit", "uat"}, ""},
 		"grouped by app":     {[]string{"Old/default", "Old/uat", "Crm/default", "Crm/uat"}, "", nil, "are both named"},
-		"a name of folders":  {[]string{"default", "sandboxes/uat", "sandboxes/sit"}, "sandboxes", nil, "holds the folder of another environment"},
-		"before default":     {[]string{"a/main/default", "b/main/default"}, "", nil, "sfp would take eca-policies/a/main/default for default"},
-		"the app's own file": {[]string{"default"}, "", nil, "holds policies of Old"},
+		"a name of folders":  {[]string{"default", "sandboxes/uat", "sandboxes/sit"}, "sandboxes", nil, "contains the folder of another environment"},
+		"before default":     {[]string{"a/main/default", "b/main/default"}, "", nil, "sfp would deploy eca-policies/a/main/default to default"},
+		"the app's own file": {[]string{"default"}, "", nil, "already has policies of Old"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()

@@ -9,28 +9,28 @@ import (
 	"strings"
 )
 
-// DefaultFolder is the folder of an aliasfied package that serves orgs without
-// one of their own.
+// DefaultFolder is the folder of an aliasfied package for orgs that have no folder of their
+// own.
 const DefaultFolder = "default"
 
-// AliasError says that an aliasfied package has no folder for an org. sfp fails
-// the package's deployment with the same words.
+// AliasError reports an aliasfied package without a folder for an org. sfp fails the package's
+// deployment with the same words.
 type AliasError struct {
 	Package string
-	Alias   string // or the username, where the org has no alias
+	Alias   string // the username if the org has no alias
 }
 
 func (e *AliasError) Error() string {
 	return fmt.Sprintf("Aliasfied package '%s' does not have an alias with '%s' or 'default' directory", e.Package, e.Alias)
 }
 
-// ResolveAlias returns the folder of an aliasfied package that sfp deploys to the
-// org with that alias: the first directory, depth first and in directory order, anywhere below
-// the package's own whose name is the alias, case and all; where there is none, the first one
-// named default, if the org is a sandbox or the package is in merge mode.
+// ResolveAlias returns the folder of an aliasfied package that sfp deploys to the org with that
+// alias. It searches all directories below the package, depth first in directory order, for one
+// whose name equals the alias, including case. If there is none, and the org is a sandbox or
+// the package is in merge mode, it takes the first directory named default.
 //
-// sandbox says whether the org is one; scratch orgs are. Where no folder serves, the error
-// is an *AliasError.
+// sandbox must be true for scratch orgs too. If no folder is found, the error is an
+// *AliasError.
 func (t *Tree) ResolveAlias(p Package, alias string, sandbox bool) (string, error) {
 	if err := t.Err(p.Path); err != nil {
 		return "", err
@@ -46,9 +46,9 @@ func (t *Tree) ResolveAlias(p Package, alias string, sandbox bool) (string, erro
 }
 
 // DeployedFolders returns the folders of a package whose files sfp deploys to an org: the
-// package's directory, or of an aliasfied package the folder that ResolveAlias finds. In merge
-// mode default stands behind it: sfp build merges its files into each folder that does not have
-// them.
+// package's directory, or for an aliasfied package the folder from ResolveAlias. In merge mode
+// it adds the folder default, because sfp build copies into each folder the files of default
+// that the folder lacks.
 func (t *Tree) DeployedFolders(p Package, alias string, sandbox bool) ([]string, error) {
 	if !p.Aliasfy {
 		return []string{p.Path}, nil
@@ -73,20 +73,19 @@ func (t *Tree) folder(root, name string) string {
 	return ""
 }
 
-// Layout tells what of a project's files matters to whoever asks for the folders of its
-// environments.
+// Layout says which files and directories of a project EnvironmentFolders looks at.
 type Layout struct {
-	IsComponent func(file string) bool // a file that is deployed
-	IsFolder    func(name string) bool // the usual name of a directory of such files
+	IsComponent func(file string) bool // whether the file is deployed
+	IsFolder    func(name string) bool // whether source usually keeps such files in a directory of that name
 }
 
-// EnvironmentFolders guesses which folders of an aliasfied package are named like the
-// aliases of orgs: by each file of a component in the package, the folder that it is
-// in, "" for none. Which folders those are, only the orgs' aliases tell for certain.
+// EnvironmentFolders guesses which folders of an aliasfied package are named after org aliases.
+// It maps each component file of the package to its environment's folder, or to "" if it has
+// none. Only the orgs' aliases could tell for certain.
 //
-// Where there is a folder default, the others are taken to be those in which files lie
-// as they lie in default. Elsewhere they are the ones above the usual layouts of
-// source (main/default, and the types' folders), or the first ones below the package.
+// If the package has a folder default, the other environments are the folders with the same
+// layout as default. Otherwise they are the folders above a usual source layout (main/default,
+// the types' folders), or the top-level folders of the package.
 func (t *Tree) EnvironmentFolders(p Package, layout Layout) map[string]string {
 	folders := make(map[string]string)
 	fallback := "" // the folder default
@@ -101,14 +100,14 @@ func (t *Tree) EnvironmentFolders(p Package, layout Layout) map[string]string {
 			folders[file] = ""
 		}
 	}
-	var layouts []string // the directories of files in default, relative to it
+	var layouts []string // directories of component files, relative to default
 	for file := range folders {
 		if rest, inside := strings.CutPrefix(path.Dir(file)+"/", fallback+"/"); fallback != "" && inside {
 			folders[file] = fallback
 			layouts = append(layouts, rest)
 		}
 	}
-	slices.SortFunc(layouts, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // the longest first
+	slices.SortFunc(layouts, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // longest first
 	layouts = slices.Compact(layouts)
 	for file, folder := range folders {
 		if folder != "" {
@@ -128,13 +127,13 @@ func (t *Tree) EnvironmentFolders(p Package, layout Layout) map[string]string {
 		}
 	}
 	if len(layouts) == 0 {
-		named := make(map[string]int) // how many folders have a name
+		named := make(map[string]int) // number of folders by name
 		for _, folder := range slices.Compact(slices.Sorted(maps.Values(folders))) {
 			named[path.Base(folder)]++
 		}
 		for file, folder := range folders {
 			if above := path.Dir(folder); named[path.Base(folder)] > 1 && above != p.Path && folder != "" {
-				folders[file] = above // an app's folder, which several environments have
+				folders[file] = above // several environments have it: an app's folder
 			}
 		}
 	}
@@ -142,7 +141,7 @@ func (t *Tree) EnvironmentFolders(p Package, layout Layout) map[string]string {
 	for file, folder := range folders {
 		for _, above := range known {
 			if above != "" && strings.HasPrefix(folder, above+"/") {
-				folders[file] = above // all of which is deployed
+				folders[file] = above // sfp deploys the whole outer folder
 				break
 			}
 		}
@@ -150,8 +149,8 @@ func (t *Tree) EnvironmentFolders(p Package, layout Layout) map[string]string {
 	return folders
 }
 
-// aboveLayout returns the folder above a usual layout of source that a file is in, or
-// the first one below the package.
+// aboveLayout returns the folder above the usual source layout that contains the file, or the
+// package's top-level folder that contains it.
 func aboveLayout(p Package, file string, layout Layout) string {
 	elements := strings.Split(strings.TrimPrefix(path.Dir(file)+"/", p.Path+"/"), "/")
 	elements = elements[:len(elements)-1]

@@ -23,36 +23,35 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/files"
 )
 
-// Artifact is a package as sfp build left it in a zip file, or as npm packed it
-// again for sfp publish. As an fs.FS it is the artifact's source directory: the
-// project file, the package's directory, and manifests.
+// Artifact is a package in the zip file that sfp build wrote, or in the tgz file that npm
+// packed for sfp publish. As an fs.FS it is the artifact's source directory: the project file,
+// the package's directory and the manifests.
 type Artifact struct {
 	fs.FS
 	Package string
 	Version string // like 1.0.0-1
 	File    string // the path of the zip or tgz file
 
-	zip io.Closer // nil where the artifact is in memory
+	zip io.Closer // nil for an artifact in memory
 }
 
 var artifactName = regexp.MustCompile(`^(.+)_sfpowerscripts_artifact[_-](.+)\.(zip|tgz)$`)
 
-// OpenDir opens a directory as a file system that leads nowhere else, by no ".."
-// and no link, and whose files are regular ones of bearable size: what is read of a
-// project, and where an artifact was unpacked.
+// OpenDir opens the directory of a project, or of an unpacked artifact, as a file system. File
+// access is confined to the directory: ".." and symlinks cannot leave it. Only regular files of
+// limited size can be read.
 func OpenDir(dir string) (fs.FS, error) { return files.Dir(dir) }
 
-// Bounds of an artifact. Those of large projects hold some ten thousand files.
+// Bounds of an artifact. Artifacts of large projects hold some ten thousand files.
 const (
 	maxEntries  = 200_000
-	maxElements = 1_000_000 // of all names together
-	maxNames    = 32 << 20  // in bytes, of all names together
-	maxDepth    = 64        // in directories
-	maxUnpacked = 512 << 20 // in bytes, of a tgz file, which is read from end to end
-	maxKept     = 64 << 20  // in bytes, of what is kept of it
+	maxElements = 1_000_000 // path elements of all names
+	maxNames    = 32 << 20  // bytes of all names
+	maxDepth    = 64        // directories
+	maxUnpacked = 512 << 20 // bytes of an unpacked tgz file
+	maxKept     = 64 << 20  // bytes kept in memory from a tgz file
 )
 
-// Close closes the artifact's file.
 func (a *Artifact) Close() error {
 	if a.zip == nil {
 		return nil
@@ -60,17 +59,17 @@ func (a *Artifact) Close() error {
 	return a.zip.Close()
 }
 
-// OpenArtifact opens an artifact's file, whose name tells package and version. An
-// error names the file and what is wrong with it.
+// OpenArtifact opens an artifact's file. Package and version come from the file's name. Errors
+// name the file.
 //
-// A tgz file has no directory, so it is read from end to end, up to 512 MiB, and its
-// files are kept in memory: those that matter by their name, the project files and the
-// .forceignore with their content, all others empty. Its name may begin with an npm scope,
-// so the package is the one that its metadata name.
+// A tgz file has no index, so OpenArtifact reads it from end to end, up to 512 MiB unpacked,
+// and keeps its file names in memory. It keeps the content only of project files, .forceignore
+// files and files for which matters returns true; other files appear empty. An npm scope may
+// precede the package in a tgz file's name, so the package comes from the artifact's metadata.
 func OpenArtifact(file string, matters func(name string) bool) (*Artifact, error) {
 	match := artifactName.FindStringSubmatch(filepath.Base(file))
 	if match == nil {
-		return nil, fmt.Errorf("%s is not named like an artifact of sfp build", file)
+		return nil, fmt.Errorf("%s is not named like an artifact of sfp build; expected PACKAGE_sfpowerscripts_artifact_VERSION.zip", file)
 	}
 	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("the artifact %s is not a regular file", file)
@@ -93,7 +92,7 @@ func OpenArtifact(file string, matters func(name string) bool) (*Artifact, error
 		if errors.As(err, &pathErr) {
 			err = pathErr.Err
 		}
-		return nil, fmt.Errorf("the artifact %s cannot be opened: %w", file, err)
+		return nil, fmt.Errorf("cannot open the artifact %s: %w", file, err)
 	}
 	fail := func(format string, args ...any) (*Artifact, error) {
 		a.Close()
@@ -107,11 +106,11 @@ func OpenArtifact(file string, matters func(name string) bool) (*Artifact, error
 	}
 	root := path.Join(top, "source")
 	if info, err := fs.Stat(reader, root); err != nil || !info.IsDir() {
-		return fail("holds no %s", root)
+		return fail("has no directory %s", root)
 	}
 	if match[3] == "tgz" {
 		if a.Package = packageIn(reader, path.Join(top, artifactMetadata)); a.Package == "" {
-			return fail("does not tell its package in %s/%s", top, artifactMetadata)
+			return fail("has no package_name in %s/%s", top, artifactMetadata)
 		}
 	}
 	if a.FS, err = fs.Sub(reader, root); err != nil {
@@ -120,13 +119,13 @@ func OpenArtifact(file string, matters func(name string) bool) (*Artifact, error
 	return a, nil
 }
 
-// npmTop is the directory that npm packs everything into.
+// npmTop is the top directory of every npm package.
 const npmTop = "package"
 
-// artifactMetadata is where sfp build says what an artifact is.
+// artifactMetadata is the file in which sfp build describes the artifact.
 const artifactMetadata = "artifact_metadata.json"
 
-// packageIn returns the package that an artifact's metadata name, "" for none.
+// packageIn returns the package named in an artifact's metadata, "" if none.
 func packageIn(fsys fs.FS, name string) string {
 	file, err := fsys.Open(name)
 	if err != nil {
@@ -142,10 +141,10 @@ func packageIn(fsys fs.FS, name string) string {
 	return about.Package
 }
 
-// nameBound bounds the names in an artifact, of which a file system makes directories.
+// nameBound bounds the names in an artifact, from which zip.Reader builds directories.
 type nameBound struct{ entries, elements, bytes int }
 
-var errTooMuch = fmt.Errorf("has more than %d entries, or names that are deeper than %d directories or too much in all", maxEntries, maxDepth)
+var errTooMuch = fmt.Errorf("has more than %d entries, a path deeper than %d directories, or too many bytes of names", maxEntries, maxDepth)
 
 func (b *nameBound) exceeded(name string) bool {
 	depth := strings.Count(name, "/")
@@ -155,8 +154,8 @@ func (b *nameBound) exceeded(name string) bool {
 	return depth > maxDepth || b.entries > maxEntries || b.elements > maxElements || b.bytes > maxNames
 }
 
-// unpack reads a tgz file and packs its regular files as a zip file in memory,
-// because that is a file system. It reads up to max bytes and keeps up to maxKept.
+// unpack reads a tgz file and repacks its regular files as a zip file in memory, because
+// zip.Reader is an fs.FS. It reads up to max bytes and keeps up to maxKept.
 func unpack(file string, matters func(name string) bool, max, maxKept int64) (*zip.Reader, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -169,7 +168,7 @@ func unpack(file string, matters func(name string) bool, max, maxKept int64) (*z
 	}
 	stream := &io.LimitedReader{R: decompressed, N: max}
 	entries := tar.NewReader(stream)
-	contents := make(map[string][]byte) // a name that is there twice is the last one, as tar has it
+	contents := make(map[string][]byte) // of duplicate names the last wins, as in tar
 	kept := int64(0)
 	var names nameBound
 	for {
@@ -177,7 +176,7 @@ func unpack(file string, matters func(name string) bool, max, maxKept int64) (*z
 		if err == io.EOF && stream.N > 0 {
 			break
 		}
-		tooLarge := fmt.Errorf("it has more than %d MiB, or %d MiB that matter", max>>20, maxKept>>20)
+		tooLarge := fmt.Errorf("it has more than %d MiB unpacked, or more than %d MiB of relevant files", max>>20, maxKept>>20)
 		if stream.N <= 0 {
 			return nil, tooLarge
 		}
@@ -193,7 +192,7 @@ func unpack(file string, matters func(name string) bool, max, maxKept int64) (*z
 		}
 		contents[name] = nil
 		if isOwn(name) || matters(name) {
-			// The size that a sparse file states costs nothing, so it counts before it is read.
+			// A sparse file can state a huge size at no cost, so check the size before reading.
 			if kept += entry.Size; kept > maxKept {
 				return nil, tooLarge
 			}
@@ -219,7 +218,7 @@ func unpack(file string, matters func(name string) bool, max, maxKept int64) (*z
 	return zip.NewReader(bytes.NewReader(packed.Bytes()), int64(packed.Len()))
 }
 
-// isOwn reports whether a file in an artifact is one that this package reads.
+// isOwn reports whether this package itself reads the file.
 func isOwn(name string) bool {
 	switch path.Base(name) {
 	case artifactMetadata, IgnoreFile, path.Base(ProjectFile), path.Base(OriginalProjectFile):
@@ -228,13 +227,13 @@ func isOwn(name string) bool {
 	return false
 }
 
-// FindArtifacts returns the files in a directory and below it that may be artifacts
-// of the packages, by package, the latest version first, which is what sfp install
-// takes. Of a tgz file only its metadata tell the package for certain, because the
-// name of another one can end in the same way. A directory that does not exist holds
-// none.
+// FindArtifacts returns the files in or below a directory that may be artifacts of the
+// packages, by package. The latest version comes first, because sfp install takes that one. A
+// tgz file is only a candidate: another package's name can end the same way, and only the
+// artifact's metadata tells them apart. A directory that does not exist yields no files and no
+// error.
 func FindArtifacts(dir string, packages []Package) (map[string][]string, error) {
-	// sfp follows a link to the directory, and walking one would not.
+	// sfp follows a symlink to the directory; WalkDir would not.
 	if target, err := filepath.EvalSymlinks(dir); err == nil && target != filepath.Clean(dir) {
 		dir = target
 	}
@@ -264,9 +263,8 @@ func FindArtifacts(dir string, packages []Package) (map[string][]string, error) 
 	return found, err
 }
 
-// mayBe reports whether an artifact's file is named after a package. The name that
-// sfp publishes to npm is in lower case, and npm puts the scope before it:
-// SCOPE-PACKAGE.
+// mayBe reports whether an artifact's file name fits a package. sfp publishes to npm under the
+// lower-case name, and npm puts the scope before it: SCOPE-PACKAGE.
 func mayBe(pkg, name string, tgz bool) bool {
 	lower := strings.ToLower(pkg)
 	return pkg == name || tgz && (name == lower || strings.HasSuffix(name, "-"+lower))

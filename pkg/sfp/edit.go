@@ -11,7 +11,7 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// NewPackage is a package to be added to a project file.
+// NewPackage is an entry for AddToProject to add to packageDirectories.
 type NewPackage struct {
 	Path                 string `json:"path"`
 	Package              string `json:"package"`
@@ -22,14 +22,12 @@ type NewPackage struct {
 	PostDeploymentScript string `json:"postDeploymentScript,omitempty"`
 }
 
-// AddToProject adds packages to the end of packageDirectories, in this order, and an entry
-// to the settings of a plugin, by the names of the objects that lead to it below plugins,
-// and returns the new content. All that was there stays as it was written, byte for byte;
-// what is added follows the indentation and the line ends around it. settings is marshalled
-// as JSON.
+// AddToProject returns the project file with packages appended to packageDirectories, in order,
+// and with settings, marshalled as JSON, stored below plugins. entry is the path of object
+// names that leads there. Existing content stays byte for byte; additions follow its
+// indentation and line ends.
 //
-// The content must be that of a project file as ParseProject reads it. An entry that is
-// there already is an error.
+// The content must be valid for ParseProject. It is an error if the entry exists.
 func AddToProject(data []byte, packages []NewPackage, entry []string, settings any) ([]byte, error) {
 	before, err := ParseProject(data)
 	if err != nil {
@@ -50,7 +48,7 @@ func AddToProject(data []byte, packages []NewPackage, entry []string, settings a
 	}
 	object, ok := root.Value.(*hujson.Object)
 	if !ok {
-		return nil, errors.New("is not a project file: it holds no object")
+		return nil, errors.New("is not a project file: it must hold a JSON object")
 	}
 	e.unit = "  "
 	if len(object.Members) > 0 {
@@ -71,7 +69,7 @@ func AddToProject(data []byte, packages []NewPackage, entry []string, settings a
 			e.addElements(list, array, packages)
 		}
 	}
-	// The settings go as deep as there are objects to hold them.
+	// Descend through the objects that exist, and create the rest.
 	at, names := top, append([]string{"plugins"}, entry...)
 	for i, name := range names {
 		next := e.member(at, name)
@@ -84,7 +82,7 @@ func AddToProject(data []byte, packages []NewPackage, entry []string, settings a
 			break
 		}
 		if i == len(names)-1 {
-			return nil, fmt.Errorf("%s: is there already", strings.Join(names, "."))
+			return nil, fmt.Errorf("%s: already exists", strings.Join(names, "."))
 		}
 		if _, ok := next.value.Value.(*hujson.Object); !ok {
 			return nil, fmt.Errorf("%s: must be an object", strings.Join(names[:i+1], "."))
@@ -100,12 +98,12 @@ func AddToProject(data []byte, packages []NewPackage, entry []string, settings a
 		return nil, err
 	}
 	if !has(p.Plugins, entry) || len(p.Packages) != len(before.Packages)+len(packages) {
-		return nil, errors.New("has packageDirectories, or plugins, in another spelling as well; leave one of them")
+		return nil, errors.New("has packageDirectories or plugins in two spellings; keep one of them")
 	}
 	return result, nil
 }
 
-// has reports whether objects of JSON lead to an entry.
+// has reports whether a path of JSON object names leads to an entry.
 func has(object map[string]json.RawMessage, entry []string) bool {
 	for i, name := range entry {
 		value, ok := object[name]
@@ -128,7 +126,7 @@ type edit struct {
 	err           error
 }
 
-// insertion replaces what is between two offsets.
+// insertion replaces the bytes between two offsets.
 type insertion struct {
 	from, to int
 	text     string
@@ -137,19 +135,18 @@ type insertion struct {
 // place is a composite value of the document.
 type place struct {
 	value     *hujson.Value
-	indent    string // of the line that it begins in
-	multiline bool   // its parts are to stand on lines of their own
+	indent    string // of the line on which the value begins
+	multiline bool   // each part goes on its own line
 }
 
-// indentation returns what follows the last line end of some white space, and
-// whether it has a line end at all.
+// indentation returns the white space after the last line end, and whether there is a line end.
 func indentation(extra hujson.Extra) (string, bool) {
 	i := bytes.LastIndexByte(extra, '\n')
 	return string(extra[i+1:]), i >= 0
 }
 
-// isMultiline reports whether the parts of an object or array stand on lines of
-// their own; otherwise says so of one without parts.
+// isMultiline reports whether the parts of an object or array stand on separate lines. An empty
+// one yields otherwise.
 func isMultiline(value hujson.ValueTrimmed, otherwise bool) bool {
 	var first hujson.Extra
 	switch v := value.(type) {
@@ -168,8 +165,8 @@ func isMultiline(value hujson.ValueTrimmed, otherwise bool) bool {
 	return ok
 }
 
-// member finds a member of an object. Its value is nil where there is none. A
-// member that is there twice is an error: JSON counts the last, as a rule.
+// member finds a member of an object. Its value is nil if there is none. A duplicate is an
+// error, because most JSON parsers silently take the last one.
 func (e *edit) member(at place, name string) (member place) {
 	for i := range at.value.Value.(*hujson.Object).Members {
 		m := &at.value.Value.(*hujson.Object).Members[i]
@@ -180,7 +177,7 @@ func (e *edit) member(at place, name string) (member place) {
 			}
 			found.multiline = isMultiline(m.Value.Value, at.multiline)
 			if member.value != nil {
-				e.err = fmt.Errorf("%s is there twice; leave one of them", name)
+				e.err = fmt.Errorf("%s is there twice; keep one of them", name)
 			}
 			member = found
 		}
@@ -221,7 +218,7 @@ func (e *edit) addElements(at place, array *hujson.Array, packages []NewPackage)
 	e.insert(at, last, indent, texts)
 }
 
-// insert adds parts behind the last one, or to a composite without any.
+// insert adds parts after the last one, or to an empty object or array.
 func (e *edit) insert(at place, last *hujson.Value, indent string, texts []string) {
 	space := ""
 	switch {

@@ -83,7 +83,7 @@ func TestAddToProject(t *testing.T) {
 		})
 	}
 	for content, want := range map[string]string{
-		`{"plugins": {"eca": {"apps": {"App": {}}}}}`: "plugins.eca.apps.App: is there already",
+		`{"plugins": {"eca": {"apps": {"App": {}}}}}`: "plugins.eca.apps.App: already exists",
 		`{"plugins": []}`:            "plugins must be",
 		`{"packageDirectories": {}}`: "packageDirectories must be",
 		`[]`:                         "is not a project file",

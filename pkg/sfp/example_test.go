@@ -34,5 +34,5 @@ func ExampleParseInvocation() {
 	fmt.Println(err)
 	// Output:
 	// eca-definition uat <nil>
-	// sfp hands over PACKAGE USERNAME ALIAS SOURCE PACKAGE_DIRECTORY after a package, or SCRATCH_ORG_USERNAME HUB_USERNAME STATUS for a pool, and this call has 1 arguments
+	// sfp passes PACKAGE USERNAME ALIAS SOURCE PACKAGE_DIRECTORY after a package, or SCRATCH_ORG_USERNAME HUB_USERNAME STATUS for a pool, but this call has 1 arguments
 }

@@ -11,36 +11,34 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-// IgnoreFile lists what sf leaves out of a deployment, in the syntax of a
-// .gitignore file. sfp build puts it into the artifact.
+// IgnoreFile names the file that lists what sf leaves out of a deployment, in .gitignore
+// syntax. sfp build copies it into the artifact.
 const IgnoreFile = ".forceignore"
 
-// Ignore tells which files of a project, or of an artifact, sf leaves out of a
-// deployment. The nil value leaves nothing out.
+// Ignore holds the rules of one .forceignore. The nil value ignores nothing.
 type Ignore struct {
-	dir   string // that the file is in, which its rules are relative to
+	dir   string // the file's directory; rules are relative to it
 	rules []ignoreRule
 }
 
 type ignoreRule struct {
 	pattern string // in lower case
-	dirs    bool   // for directories alone
-	include bool   // takes files in again
+	dirs    bool   // matches directories only
+	include bool   // re-includes files ("!")
 }
 
-// sf leaves these out wherever there is a .forceignore, says its
-// source-deploy-retrieve.
+// sf adds these rules to every .forceignore (source: its source-deploy-retrieve).
 const ignoredAnyway = "**/*.dup\n**/.*\n**/package2-descriptor.json\n**/package2-manifest.json\n"
 
-// Bounds of a .forceignore, which has some hundred lines in a large project. One that
-// is beyond them counts for nothing.
+// Bounds of a .forceignore. That of a large project has some hundred lines. A file beyond the
+// bounds is not applied.
 const (
 	maxIgnore      = 1 << 20 // bytes
 	maxIgnoreRules = 5000
 )
 
-// readIgnore reads the .forceignore in a directory, nil where there is none. problem says why
-// one that is there counts for nothing.
+// readIgnore reads the .forceignore of a directory. It returns nil if there is none, and a
+// problem if there is one that cannot be applied.
 func readIgnore(fsys fs.FS, dir string) (ignore *Ignore, problem string) {
 	file, err := fsys.Open(path.Join(dir, IgnoreFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -77,9 +75,9 @@ func parseIgnore(dir, text string) *Ignore {
 	return ignore
 }
 
-// parseIgnoreRule reads a line. gitignore(5) says what its characters mean.
+// parseIgnoreRule parses one line. The syntax is that of gitignore(5).
 func parseIgnoreRule(line string) (rule ignoreRule, ok bool) {
-	// A blank behind a slash puts the slash in the middle, to sf.
+	// A blank after a trailing slash makes sf treat the slash as a middle one.
 	anchored := strings.Contains(strings.TrimSuffix(line, "/"), "/")
 	for strings.HasSuffix(line, " ") && !strings.HasSuffix(line, `\ `) || strings.HasSuffix(line, "\t") {
 		line = line[:len(line)-1]
@@ -97,17 +95,16 @@ func parseIgnoreRule(line string) (rule ignoreRule, ok bool) {
 		return rule, false
 	}
 	if strings.HasSuffix(line, "/**") && !rule.dirs {
-		line += "/*" // what is in a directory, and not the directory
+		line += "/*" // the directory's contents, not the directory itself
 	}
-	// Braces mean nothing here, but they do in doublestar.
+	// Braces are literal in .forceignore but special in doublestar.
 	line = strings.NewReplacer(`\{`, `\{`, `\}`, `\}`, `{`, `\{`, `}`, `\}`).Replace(line)
-	rule.pattern = strings.ToLower(line) // sf does not tell upper case from lower here
+	rule.pattern = strings.ToLower(line) // sf ignores case here
 	return rule, doublestar.ValidatePattern(rule.pattern)
 }
 
-// Ignores reports whether sf leaves a file out, whose name is relative to the
-// project's directory, as an fs.FS has it. What is in a directory that is left out
-// is left out as well.
+// Ignores reports whether sf leaves out a file. The name is a slash-separated path relative to
+// the project's directory. A file in an ignored directory is ignored too.
 func (i *Ignore) Ignores(name string) bool {
 	if i == nil {
 		return false

@@ -14,25 +14,25 @@ import (
 	"github.com/ecakit/ecakit/pkg/apiversion"
 )
 
-// ProjectFile is the name of a Salesforce project's file.
+// ProjectFile is the name of a Salesforce DX project's file.
 const ProjectFile = "sfdx-project.json"
 
-// OriginalProjectFile is where an artifact keeps the whole project file that it
-// was built from. The ProjectFile beside it is cut down to the one package.
+// OriginalProjectFile is the artifact's copy of the project file it was built from. The
+// artifact's ProjectFile holds only the one package.
 const OriginalProjectFile = "manifests/sfdx-project.json.ori"
 
-// Project is what a project file says, as far as sfp goes by it.
+// Project is the part of a project file that sfp and this package use.
 type Project struct {
 	File             string // the file's path, for messages
 	Packages         []Package
-	SourceAPIVersion apiversion.Version // 0 where the file has none
+	SourceAPIVersion apiversion.Version // 0 if the file has none
 
-	// Plugins are the settings of tools other than sfp, by the tool's name. sfp keeps them in
-	// the artifact.
+	// Plugins are the settings of other tools, by the tool's name. sfp copies them to the
+	// artifact.
 	Plugins map[string]json.RawMessage
 
-	// Replaces says that sf replaces texts in source files when it deploys them:
-	// "replacements".
+	// Replaces reports whether the file has "replacements": sf then replaces texts in source
+	// files on deployment.
 	Replaces bool
 }
 
@@ -40,14 +40,14 @@ type Project struct {
 type Package struct {
 	Name      string // "" for a directory that is not a package
 	Path      string // cleaned, with slashes, relative to the project
-	Type      string // sfp's: source, unlocked, data, …; "" where the file has none
-	Aliasfy   bool   // the org's alias chooses a folder, see ResolveAlias
-	MergeMode bool   // sfp pro's merge mode of aliasfy
-	Default   bool   // the one that sf puts new source into
-	Script    string // postDeploymentScript, as the file has it
+	Type      string // sfp's type: source, unlocked, data, …; "" if the file has none
+	Aliasfy   bool   // the org's alias selects a folder, see ResolveAlias
+	MergeMode bool   // merge mode of aliasfy, in sfp pro
+	Default   bool   // sf puts new source here
+	Script    string // postDeploymentScript, verbatim
 }
 
-// ProjectError says what is wrong with a project file.
+// ProjectError reports an invalid or unreadable project file.
 type ProjectError struct {
 	File string
 	Err  error
@@ -55,7 +55,7 @@ type ProjectError struct {
 
 func (e *ProjectError) Error() string { return e.File + ": " + e.Err.Error() }
 
-// Unwrap returns the cause.
+// Unwrap returns e.Err.
 func (e *ProjectError) Unwrap() error { return e.Err }
 
 // Package returns the project's package of that name, or nil.
@@ -68,7 +68,7 @@ func (p *Project) Package(name string) *Package {
 	return nil
 }
 
-// ReadProject reads a project file. An error is a *ProjectError.
+// ReadProject reads the project file of that name. An error is a *ProjectError.
 func ReadProject(fsys fs.FS, name string) (*Project, error) {
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
@@ -109,7 +109,7 @@ func ParseProject(data []byte) (*Project, error) {
 	for i, d := range file.PackageDirectories {
 		dir := path.Clean(strings.ReplaceAll(d.Path, `\`, "/"))
 		if !fs.ValidPath(dir) {
-			return nil, fmt.Errorf("packageDirectories[%d].path: %q leads out of the project", i, d.Path)
+			return nil, fmt.Errorf("packageDirectories[%d].path: %q is outside the project", i, d.Path)
 		}
 		p.Packages = append(p.Packages, Package{
 			Name: d.Package, Path: dir, Type: d.Type,
@@ -126,8 +126,8 @@ func ParseProject(data []byte) (*Project, error) {
 	return p, nil
 }
 
-// aliasfy is true, false, or an object for sfp pro's merge mode, which turns the
-// alias rule on as well.
+// aliasfy is true, false, or an object for sfp pro's merge mode. An object turns the alias rule
+// on too.
 type aliasfy struct{ on, merge bool }
 
 func (a *aliasfy) UnmarshalJSON(data []byte) error {
@@ -144,7 +144,7 @@ func (a *aliasfy) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// jsonError says where a document stops being JSON, by line and column.
+// jsonError adds the line and column to an error of encoding/json.
 func jsonError(data []byte, err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
@@ -158,7 +158,7 @@ func jsonError(data []byte, err error) error {
 	case errors.As(err, &kind):
 		offset = int(kind.Offset)
 		want := map[reflect.Kind]string{reflect.Slice: "an array", reflect.Struct: "an object", reflect.Map: "an object", reflect.Bool: "true or false", reflect.String: "a string"}[kind.Type.Kind()]
-		err = fmt.Errorf("%s must be %s, not the JSON %s", cmp.Or(kind.Field, "it"), cmp.Or(want, kind.Type.String()), kind.Value)
+		err = fmt.Errorf("%s must be %s, not a JSON %s", cmp.Or(kind.Field, "it"), cmp.Or(want, kind.Type.String()), kind.Value)
 	}
 	if offset < 0 || offset > len(data) {
 		return fmt.Errorf("is not a project file: %w", err)

@@ -58,11 +58,11 @@ func TestParseInvocationErrors(t *testing.T) {
 		{nil, nil, "no arguments and no SFP_… variables"},
 		{[]string{"a"}, nil, "this call has 1 arguments"},
 		{[]string{"a", "b@x", "c", "d"}, nil, "this call has 4 arguments"},
-		{[]string{"p", "a@x", "uat", "/my", "path/source", "src"}, nil, "sfp quotes nothing"},
+		{[]string{"p", "a@x", "uat", "/my", "path/source", "src"}, nil, "sfp does not quote arguments"},
 		{[]string{"p", "a@x", "uat", "", "src"}, nil, "the source directory is missing"},
 		{[]string{"p", "uat", "uat", "s", "src"}, nil, `the username is "uat", which is not a Salesforce username`},
 		{[]string{"a@x", "hub@x", "maybe"}, nil, `the deployment status is "maybe"`},
-		{[]string{"p", "a@x", "u\nat", "s", "src"}, nil, "the alias holds a line break"},
+		{[]string{"p", "a@x", "u\nat", "s", "src"}, nil, "the alias contains a line break"},
 		{nil, map[string]string{EnvPackage: "p", EnvSource: "s", EnvPackageDirectory: "d"}, EnvUsername + " is missing"},
 		{nil, map[string]string{EnvPackage: "p", EnvUsername: "a@x", EnvPackageDirectory: "d"}, EnvSource + " is missing"},
 	} {
@@ -197,8 +197,8 @@ func TestParseProjectErrors(t *testing.T) {
 		{"[]", "is not a project file"},
 		{"{\n  \"packageDirectories\": [,]\n}", "line 2, column"},
 		{`{"packageDirectories": 7}`, "packageDirectories must be a"},
-		{`{"packageDirectories": [{"path": "../elsewhere"}]}`, "leads out of the project"},
-		{`{"packageDirectories": [{"path": "/etc"}]}`, "leads out of the project"},
+		{`{"packageDirectories": [{"path": "../elsewhere"}]}`, "is outside the project"},
+		{`{"packageDirectories": [{"path": "/etc"}]}`, "is outside the project"},
 		{`{"sourceApiVersion": "latest"}`, `sourceApiVersion: "latest" is not an API version`},
 		{`{"packageDirectories": [{"path": "a", "aliasfy": "yes"}]}`, "aliasfy must be"},
 		{"{\n// a comment\n}", "line 2, column 1: JSON has no comments"},
@@ -413,25 +413,25 @@ func TestArtifactsOfNPM(t *testing.T) {
 
 	file := filepath.Join(dir, "p_sfpowerscripts_artifact-1.0.0-1.tgz")
 	writeTarball(t, file, regular("package/source/x", ""))
-	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "does not tell its package in package/artifact_metadata.json") {
-		t.Errorf("got %v, want %q", err, "does not tell its package in package/artifact_metadata.json")
+	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "has no package_name in package/artifact_metadata.json") {
+		t.Errorf("got %v, want %q", err, "has no package_name in package/artifact_metadata.json")
 	}
 	writeTarball(t, file, metadata)
-	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "holds no package/source") {
-		t.Errorf("got %v, want %q", err, "holds no package/source")
+	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "has no directory package/source") {
+		t.Errorf("got %v, want %q", err, "has no directory package/source")
 	}
 	if err := os.WriteFile(file, []byte("no gzip"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
-		t.Errorf("got %v, want %q", err, "cannot be opened")
+	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "cannot open the artifact") {
+		t.Errorf("got %v, want %q", err, "cannot open the artifact")
 	}
 	const max, maxKept = 4 << 20, 2 << 20
 	zeros := strings.Repeat("\x00", max/4)
 	for want, entries := range map[string][]tar.Header{
-		"it has more than 4 MiB": {metadata, regular("1", zeros), regular("2", zeros), regular("3", zeros), regular("4", zeros), regular("5", "")},
-		"or 2 MiB that matter":   {metadata, regular("package/1"+policies, zeros), regular("package/2"+policies, zeros+"x")},
-		"it has more than 200000 entries, or names that are deeper than": {metadata, regular(strings.Repeat("x/", maxDepth+1)+"x", "")},
+		"it has more than 4 MiB":                              {metadata, regular("1", zeros), regular("2", zeros), regular("3", zeros), regular("4", zeros), regular("5", "")},
+		"or more than 2 MiB of relevant files":                {metadata, regular("package/1"+policies, zeros), regular("package/2"+policies, zeros+"x")},
+		"it has more than 200000 entries, a path deeper than": {metadata, regular(strings.Repeat("x/", maxDepth+1)+"x", "")},
 	} {
 		writeTarball(t, file, entries...)
 		if _, err := unpack(file, isPolicies, max, maxKept); err == nil || !strings.Contains(err.Error(), want) {
@@ -447,12 +447,12 @@ func TestArtifactErrors(t *testing.T) {
 	if err := os.WriteFile(file, []byte("no zip"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "cannot be opened") {
-		t.Errorf("got %v, want %q", err, "cannot be opened")
+	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "cannot open the artifact") {
+		t.Errorf("got %v, want %q", err, "cannot open the artifact")
 	}
 	writeZip(t, file, map[string]string{"elsewhere/x": ""})
-	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "holds no p_sfpowerscripts_artifact/source") {
-		t.Errorf("got %v, want %q", err, "holds no p_sfpowerscripts_artifact/source")
+	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "has no directory p_sfpowerscripts_artifact/source") {
+		t.Errorf("got %v, want %q", err, "has no directory p_sfpowerscripts_artifact/source")
 	}
 	if _, err := OpenArtifact(filepath.Join(dir, "x.zip"), nothing); err == nil || !strings.Contains(err.Error(), "not named like an artifact") {
 		t.Errorf("got %v, want %q", err, "not named like an artifact")

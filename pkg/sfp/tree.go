@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// Tree is what some directories of a project, or of an artifact, hold. It was listed once, so
-// that what is asked of it later reads nothing: it serves any number of orgs, and goroutines.
+// Tree is a listing of directories of a project or an artifact. After List it reads no more
+// files, and any number of goroutines may use it.
 type Tree struct {
-	dirs, files []string // each in the order of a walk: depth first, by name
+	dirs, files []string // in walk order: depth first, by name
 	spans       map[string]span
-	ignores     map[string]*Ignore // by the directory that the file is in
+	ignores     map[string]*Ignore // by the .forceignore file's directory
 	unreadable  []*fs.PathError
 	problems    []string
 }
 
-// span is where the directories and files below a directory are in a Tree's lists.
+// span is the range of a directory's contents in a Tree's lists.
 type span struct{ dirs, endDirs, files, endFiles int }
 
-// List lists directories of fsys and what is below them. Links are not followed. One that does
-// not exist holds nothing; what cannot be read is told by Err.
+// List lists directories of fsys recursively, without following symlinks. A directory that does
+// not exist is empty. Err reports what could not be read.
 func List(fsys fs.FS, dirs ...string) *Tree {
 	t := &Tree{spans: make(map[string]span), ignores: make(map[string]*Ignore)}
 	for _, dir := range dirs {
@@ -29,7 +29,7 @@ func List(fsys fs.FS, dirs ...string) *Tree {
 		if _, listed := t.spans[dir]; !listed {
 			t.list(fsys, dir, true)
 		}
-		// A .forceignore above counts as well.
+		// A .forceignore in a parent directory applies too.
 		for above := dir; above != "."; {
 			above = path.Dir(above)
 			t.readIgnore(fsys, above)
@@ -73,24 +73,23 @@ func (t *Tree) readIgnore(fsys fs.FS, dir string) {
 		t.ignores[dir] = ignore
 	}
 	if problem != "" {
-		t.problems = append(t.problems, path.Join(dir, IgnoreFile)+" "+problem+", so nothing is left out of a deployment")
+		t.problems = append(t.problems, path.Join(dir, IgnoreFile)+" "+problem+"; it is not applied, so nothing is left out of a deployment")
 	}
 }
 
-// Dirs returns the directories below one of those that were listed, in the order in which sfp
-// walks them.
+// Dirs returns the directories below a listed directory, in the order in which sfp walks them.
 func (t *Tree) Dirs(below string) []string {
 	s := t.spans[below]
 	return t.dirs[s.dirs:s.endDirs:s.endDirs]
 }
 
-// Files returns the files below a directory, in the same order; links are among them.
+// Files returns the files below a listed directory, including symlinks, in the same order.
 func (t *Tree) Files(below string) []string {
 	s := t.spans[below]
 	return t.files[s.files:s.endFiles:s.endFiles]
 }
 
-// Err returns why something below a directory could not be listed, or nil.
+// Err returns the first error of listing a directory's contents, or nil.
 func (t *Tree) Err(below string) error {
 	for _, err := range t.unreadable {
 		if below == "." || err.Path == below || strings.HasPrefix(err.Path, below+"/") {
@@ -108,13 +107,13 @@ func (t *Tree) Unreadable() (dirs []string) {
 	return dirs
 }
 
-// Problems returns what a person should know of the .forceignore files, each in one sentence
-// without its full stop.
+// Problems returns the problems with .forceignore files, each as a sentence without its full
+// stop.
 func (t *Tree) Problems() []string { return t.problems }
 
-// Ignore returns what .forceignore leaves out of the deployment of a directory: the first one
-// in it or above it counts, says sf's source-deploy-retrieve. Nothing is left out where there
-// is none, or none that can be read, as sf has it.
+// Ignore returns the rules that apply to the deployment of a directory: those of the first
+// .forceignore in it or above it (source: sf's source-deploy-retrieve). Without a readable file
+// it ignores nothing, as sf does.
 func (t *Tree) Ignore(dir string) *Ignore {
 	for {
 		if ignore, there := t.ignores[dir]; there || dir == "." {

@@ -8,8 +8,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 )
 
-// The objects in which an org keeps who may use an app: what a permission set
-// grants, and who has it.
+// The objects that record access to an app: what a permission set grants, and who has it.
 const (
 	accessObject     = "SetupEntityAccess"
 	assignmentObject = "PermissionSetAssignment"
@@ -34,7 +33,7 @@ func duplicate(id string) *restError {
 	return &restError{http.StatusBadRequest, "DUPLICATE_VALUE", "duplicate value found: duplicates value on record with id: " + id}
 }
 
-// grant makes a permission set grant an app.
+// grant records that a permission set grants an app.
 func (o *Org) grant(fields map[string]string) (any, *restError) {
 	parent, entity := fields["ParentId"], fields["SetupEntityId"]
 	isApp := slices.ContainsFunc(o.all(eca.Header), func(rec *record) bool { return rec.id == entity })
@@ -51,7 +50,7 @@ func (o *Org) grant(fields map[string]string) (any, *restError) {
 	return created(id), nil
 }
 
-// assign gives a user a permission set.
+// assign records that a user has a permission set.
 func (o *Org) assign(fields map[string]string) (any, *restError) {
 	assignee, set := fields["AssigneeId"], fields["PermissionSetId"]
 	active := false

@@ -7,16 +7,15 @@ import (
 	"time"
 )
 
-// The Apex API, of which the org answers executeAnonymous: any code compiles and
-// does nothing, but takes one more of the org's latencies for each callout
-// (Http().send) in it. It is there so that the time that clients take for it can be
-// measured.
+// The Apex API, of which the org implements only executeAnonymous. Any code compiles and does
+// nothing, but takes the org's latency once more for each callout (Http().send) in it. Tests
+// use it to measure the time that clients spend on callouts.
 const (
 	apexPath      = "/services/Soap/s/"
 	apexNamespace = "http://soap.sforce.com/2006/08/apex"
 )
 
-// maxCallouts is the platform's bound on the callouts of a transaction.
+// maxCallouts is the platform's limit on callouts per transaction.
 const maxCallouts = 100
 
 func (o *Org) serveApex(w http.ResponseWriter, body []byte) {

@@ -14,26 +14,24 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// DeployFailure is a component that a deploy was refused for.
+// DeployFailure reports a component that made a deploy fail.
 type DeployFailure struct {
 	File     string // relative to the deployed directory
 	Type     string
 	FullName string
-	Problem  string // in the platform's words
+	Problem  string // the platform's message
 }
 
 func (f DeployFailure) Error() string { return f.File + ": " + f.Problem }
 
-// Deploy deploys the source files of External Client Apps in a directory and
-// below it, as sfp and the Salesforce CLI do through the Metadata API's deploy.
-// Files that it does not know are passed over. It deploys all or nothing: an
-// error joins a DeployFailure for each component that the org refuses, in the
-// platform's words.
+// Deploy deploys the source files of External Client Apps in and below a directory, as sfp and
+// the Salesforce CLI do with the Metadata API's deploy. It ignores other files, and deploys all
+// or nothing. An error joins a DeployFailure for each component that the org refuses.
 //
-// A deploy is stricter than an upsert: global OAuth settings of Packaged apps are refused
-// on scratch orgs, and OAuth settings without an oauthLink break the app's OAuth plugin for
-// good, unless the app has global OAuth settings or they come in the same deploy: the
-// platform makes the link then.
+// A deploy is stricter than an upsert. Scratch orgs refuse global OAuth settings of Packaged
+// apps. OAuth settings without an oauthLink break the app's OAuth plugin for good, unless the
+// app has global OAuth settings or the same deploy brings them: then the platform makes the
+// link.
 func (o *Org) Deploy(fsys fs.FS, dir string) error {
 	files, failures, err := o.collect(fsys, dir, "-meta.xml", o.config.Version)
 	if err != nil {
@@ -51,13 +49,13 @@ func (o *Org) Deploy(fsys fs.FS, dir string) error {
 
 // deployFile is one component of a deploy.
 type deployFile struct {
-	path    string // relative to what is deployed
+	path    string // relative to the deployed directory
 	rec     *record
-	created bool // after the deploy
+	created bool // whether the deploy creates it
 }
 
-// collect reads the components below a directory. Their files end in the types'
-// suffixes and in ending, which is "-meta.xml" in source and "" in a deploy's zip.
+// collect reads the components below a directory. File names end in the type's suffix plus
+// ending, which is "-meta.xml" in source and "" in a deploy's zip.
 func (o *Org) collect(fsys fs.FS, dir, ending string, version apiversion.Version) (files []*deployFile, failures []DeployFailure, err error) {
 	err = fs.WalkDir(fsys, dir, func(p string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -77,7 +75,7 @@ func (o *Org) collect(fsys fs.FS, dir, ending string, version apiversion.Version
 		files = append(files, &deployFile{path: relative, rec: rec})
 		return nil
 	})
-	// The platform brings components in the order of their dependencies.
+	// The platform deploys components in dependency order.
 	rank := func(typ string) int {
 		return slices.IndexFunc(eca.Types(), func(t *metadata.Type) bool { return t.Name == typ })
 	}
@@ -85,10 +83,10 @@ func (o *Org) collect(fsys fs.FS, dir, ending string, version apiversion.Version
 	return files, failures, err
 }
 
-// deployFiles brings components by way of a deploy, all or none.
+// deployFiles deploys components, all or none.
 func (o *Org) deployFiles(files []*deployFile, version apiversion.Version, checkOnly bool) (failures []DeployFailure) {
 	before, broken := o.snapshot(), maps.Clone(o.broken)
-	own := make(map[string]bool) // apps whose global settings come along, in lower case
+	own := make(map[string]bool) // apps with global settings in this deploy, in lower case
 	for _, f := range files {
 		if f.rec.typ == eca.GlobalOAuthSettings {
 			own[strings.ToLower(f.rec.app())] = true
@@ -106,7 +104,7 @@ func (o *Org) deployFiles(files []*deployFile, version apiversion.Version, check
 	return failures
 }
 
-// problem is what a deploy says of an error.
+// problem returns a deploy's message for an error.
 func problem(err error) string {
 	if refused := new(failed); errors.As(err, &refused) {
 		return refused.message
@@ -114,8 +112,7 @@ func problem(err error) string {
 	return err.Error()
 }
 
-// deploy brings one component by way of a deploy that brings along the global settings of
-// some apps of their own.
+// deploy deploys one component. own are the apps with global settings in the same deploy.
 func (o *Org) deploy(rec *record, own map[string]bool, version apiversion.Version) error {
 	app := strings.ToLower(rec.app())
 	switch rec.typ {
@@ -127,7 +124,7 @@ func (o *Org) deploy(rec *record, own map[string]bool, version apiversion.Versio
 		}
 	case eca.OAuthSettings:
 		if rec.text("oauthLink") == "" && !own[app] && o.of(eca.GlobalOAuthSettings, app) == nil {
-			// The deploy itself goes through, and everything after it fails.
+			// The deploy itself succeeds, and everything after it fails.
 			defer func() { o.broken[app] = true }()
 		}
 	}
@@ -142,7 +139,7 @@ func (o *Org) snapshot() map[string]map[string]*record {
 	return copied
 }
 
-// typeOf tells the type of a file by its suffix.
+// typeOf returns the type and fullName of a file by its suffix.
 func typeOf(name, ending string) (*metadata.Type, string) {
 	for _, typ := range eca.Types() {
 		if fullName, ok := strings.CutSuffix(path.Base(name), "."+typ.Suffix+ending); ok {
@@ -167,8 +164,8 @@ func readSource(fsys fs.FS, name string, typ *metadata.Type, version apiversion.
 	return decodeRecord(inWSDLOrder(root), typ.Name, version)
 }
 
-// inWSDLOrder sorts a source file's elements: unlike a SOAP request, a file may
-// have them in any order.
+// inWSDLOrder sorts a source file's elements: unlike in a SOAP request, they may have any
+// order.
 func inWSDLOrder(n *node) *node {
 	slices.SortStableFunc(n.children, func(a, b *node) int {
 		if (a.name.Local == "fullName") != (b.name.Local == "fullName") {
@@ -182,15 +179,14 @@ func inWSDLOrder(n *node) *node {
 	return n
 }
 
-// Component is a component that the org holds, as far as a test wants to look at
-// it without a client.
+// Component is a copy of a component of the org, for tests.
 type Component struct {
 	Type, FullName string
 	Fields         map[string]string // the simple fields
 	Secret         string            // the consumer secret, of global OAuth settings
 }
 
-// Components returns what the org holds of a type, by name.
+// Components returns the org's components of a type, by name.
 func (o *Org) Components(typ string) []Component {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -20,8 +20,8 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// deployJob is a deploy that the org has taken. It is done at once: what a client
-// polls for is there with the first look.
+// deployJob is a deploy that the org has accepted. It finishes at once, so the first poll
+// returns the result.
 type deployJob struct {
 	id        string
 	started   time.Time
@@ -30,15 +30,15 @@ type deployJob struct {
 	failures  []DeployFailure
 }
 
-// Bounds of a deploy's zip. The platform takes 39 MB and 10,000 files.
+// Bounds of a deploy's zip. The platform accepts 39 MB and 10,000 files.
 const (
 	maxZipFiles = 10000
 	maxZipFile  = 1 << 20
-	maxZipTotal = 32 << 20 // of all files, which real ones of External Client Apps do not come near
+	maxZipTotal = 32 << 20 // all files; real External Client Apps are far smaller
 )
 
-// takeDeploy deploys a zip in the Metadata API's format: below a root directory
-// or none, folders of types, and package.xml.
+// takeDeploy deploys a zip in the Metadata API's format: package.xml and folders of types,
+// optionally below a root directory.
 func (o *Org) takeDeploy(zipped []byte, version apiversion.Version, checkOnly bool) (*deployJob, error) {
 	reader, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
 	if err != nil {
@@ -71,7 +71,7 @@ func (o *Org) takeDeploy(zipped []byte, version apiversion.Version, checkOnly bo
 	job.failures = append(job.failures, o.deployFiles(files, version, checkOnly || len(job.failures) > 0)...)
 	if len(job.failures) == 0 && !checkOnly {
 		for _, d := range deletions {
-			o.delete(d.typ, d.fullName) // what is not there draws a warning at most
+			o.delete(d.typ, d.fullName) // a missing component causes a warning at most
 		}
 	}
 	o.deploys[job.id] = job
@@ -81,8 +81,8 @@ func (o *Org) takeDeploy(zipped []byte, version apiversion.Version, checkOnly bo
 // deletion is a component that a deploy deletes.
 type deletion struct{ typ, fullName string }
 
-// destructive reads the manifests of deletions, destructiveChanges.xml and those
-// that are to come before or after the rest. All are carried out after it.
+// destructive reads the manifests of deletions: destructiveChanges.xml and its variants for
+// before and after the deploy. All are carried out after it.
 func destructive(zipped *zip.Reader) (all []deletion, err error) {
 	for _, f := range zipped.File {
 		if !strings.HasPrefix(path.Base(f.Name), "destructiveChanges") {
@@ -136,10 +136,10 @@ func (o *Org) deployStatusSOAP(c call) (string, error) {
 	return b.String() + "</result>", nil
 }
 
-// named is a field of a result, in the order in which the WSDL has them.
+// named is a field of a result. Results have WSDL order.
 type named struct {
 	name  string
-	value any // string, bool, int, []named, or [][]named for a repeated one
+	value any // string, bool, int, []named, or [][]named if repeated
 }
 
 func writeXMLValue(b *strings.Builder, name string, v any) {
@@ -177,7 +177,7 @@ func jsonValue(v any) any {
 	return v
 }
 
-// result is the DeployResult of a job.
+// result returns the DeployResult of a job.
 func (j *deployJob) result(details bool) []named {
 	status := "Succeeded"
 	if len(j.failures) > 0 {
@@ -220,7 +220,7 @@ func (j *deployJob) failed(f *deployFile) bool {
 	return false
 }
 
-// message is a DeployMessage.
+// message returns a DeployMessage.
 func (j *deployJob) message(file, typ, fullName string, created bool, problem string) []named {
 	m := []named{
 		{"changed", problem == ""}, {"componentType", typ}, {"created", created}, {"createdDate", j.started.UTC().Format(time.RFC3339)},
@@ -232,8 +232,8 @@ func (j *deployJob) message(file, typ, fullName string, created bool, problem st
 	return append(m, named{"success", problem == ""})
 }
 
-// deployREST answers the REST form of deploys: POST metadata/deployRequest with a
-// multipart body, and GET metadata/deployRequest/ID.
+// deployREST answers the REST calls for deploys: POST metadata/deployRequest with a multipart
+// body, and GET metadata/deployRequest/ID.
 func (o *Org) deployREST(r *http.Request, key string, body []byte, version apiversion.Version) (any, *restError) {
 	resource, id, _ := strings.Cut(key, "/")
 	if resource != "deployRequest" {

@@ -8,12 +8,11 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// What Salesforce's documentation says of versions and defaults stands here once more and is
-// not taken from the table of pkg/eca, so that an error there shows where a client meets the
+// These tables repeat what Salesforce's documentation says of versions and defaults. They are
+// independent of the table in pkg/eca, so that an error there shows when a client meets the
 // org. A test compares the two.
 
-// trueByDefault are the booleans that are true where they are not sent, by type. All others
-// are false.
+// trueByDefault are the booleans with a default of true, by type. All others default to false.
 var trueByDefault = map[string]map[string]bool{
 	eca.GlobalOAuthSettings: {
 		"isPkceRequired": true, "isSecretRequiredForRefreshToken": true,
@@ -33,8 +32,8 @@ var typeSince = map[string]apiversion.Version{
 	eca.OrgSettings:           59,
 }
 
-// fieldSince is the first API version that has a field, by type, for the fields that came
-// later than their type or whose documentation says so.
+// fieldSince is the first API version of a field, by type, for fields that are newer than their
+// type or documented with a version.
 var fieldSince = map[string]map[string]apiversion.Version{
 	eca.OAuthSettings: {
 		"areAttributesIncludedInAssetToken": 61, "areCustomPermsIncludedInAssetToken": 61,
@@ -61,7 +60,7 @@ var fieldSince = map[string]map[string]apiversion.Version{
 	},
 }
 
-// typeAt returns the type of that name, or nil where an API version does not have it.
+// typeAt returns the type of that name, or nil if an API version does not have it.
 func typeAt(name string, version apiversion.Version) *metadata.Type {
 	if typeSince[name] > version {
 		return nil
@@ -69,7 +68,7 @@ func typeAt(name string, version apiversion.Version) *metadata.Type {
 	return eca.Lookup(name)
 }
 
-// setDefaults gives the fields that were not sent their defaults.
+// setDefaults sets the fields that were not sent to their defaults.
 func setDefaults(rec *record) {
 	for _, ft := range eca.Lookup(rec.typ).Fields {
 		if ft.Kind == metadata.Boolean && !ft.Deprecated && rec.text(ft.Name) == "" {

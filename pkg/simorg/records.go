@@ -17,7 +17,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// record is a component as the org keeps it.
+// record is a component in the org.
 type record struct {
 	typ, fullName string
 	id            string
@@ -65,8 +65,7 @@ func (r *record) app() string {
 	return r.text("externalClientApplication")
 }
 
-// find returns a record by its name. The platform's names differ by more than
-// case.
+// find returns a record by its name. Salesforce names are case-insensitive.
 func (o *Org) find(typ, fullName string) *record { return o.records[typ][strings.ToLower(fullName)] }
 
 // all returns the records of a type, by name.
@@ -74,7 +73,7 @@ func (o *Org) all(typ string) []*record {
 	return slices.SortedFunc(maps.Values(o.records[typ]), func(a, b *record) int { return cmp.Compare(a.fullName, b.fullName) })
 }
 
-// of returns the record of a type that belongs to an app, or nil.
+// of returns an app's record of a type, or nil.
 func (o *Org) of(typ, app string) *record {
 	for _, rec := range o.all(typ) {
 		if strings.EqualFold(rec.app(), app) {
@@ -94,9 +93,8 @@ func (o *Org) store(rec *record) {
 	o.records[rec.typ][strings.ToLower(rec.fullName)] = rec
 }
 
-// decodeRecord reads a component as strictly as the platform does: elements in
-// the WSDL's order, none that the API version does not know, values of their
-// kind.
+// decodeRecord reads a component as strictly as the platform: elements in WSDL order, known to
+// the API version, with values of the right kind.
 func decodeRecord(n *node, typeName string, version apiversion.Version) (*record, error) {
 	typ := typeAt(typeName, version)
 	if typ == nil {
@@ -121,7 +119,7 @@ func decodeRecord(n *node, typeName string, version apiversion.Version) (*record
 
 func decodeFields(nodes []*node, in string, types []metadata.FieldType, version apiversion.Version) ([]value, error) {
 	var values []value
-	at := 0 // the first type that may come next
+	at := 0 // index of the first field that may come next
 	for _, n := range nodes {
 		i := slices.IndexFunc(types, func(ft metadata.FieldType) bool { return ft.Name == n.name.Local })
 		if i < at || n.name.Space != metadata.Namespace || fieldSince[in][types[i].Name] > version || types[i].Deprecated && version >= apiversion.Latest {
@@ -155,7 +153,7 @@ func decodeFields(nodes []*node, in string, types []metadata.FieldType, version 
 	return values, nil
 }
 
-// normalize checks the text of a simple field and writes it as the org shows it.
+// normalize checks the text of a simple field and converts it to the org's form.
 func normalize(v *value, ft metadata.FieldType) error {
 	text := strings.TrimSpace(v.text)
 	switch ft.Kind {
@@ -183,7 +181,7 @@ func normalize(v *value, ft metadata.FieldType) error {
 	return nil
 }
 
-// encode writes a record as readMetadata returns it.
+// encode encodes a record as readMetadata returns it.
 func (o *Org) encode(rec *record, typ *metadata.Type, version apiversion.Version) string {
 	var b strings.Builder
 	b.WriteString(`<records xsi:type="` + typ.Name + `">` + element("fullName", rec.fullName))
@@ -204,11 +202,11 @@ func (o *Org) encode(rec *record, typ *metadata.Type, version apiversion.Version
 	return b.String() + "</records>"
 }
 
-// write writes a certificate in the form. A text that is none stays as it is.
+// write converts a certificate to the form. Other text stays as it is.
 func (form CertificateForm) write(text string) string {
 	raw := []byte(text)
 	if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err == nil {
-		raw = decoded // the body of PEM, or the whole
+		raw = decoded // base64 of the DER bytes or of the whole PEM
 	}
 	block, _ := pem.Decode(raw)
 	if block == nil {

@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// maxRequest bounds a request's body. The platform's own bound for deploys is
-// 39 MB of zip, which base64 makes a third larger.
+// maxRequest bounds a request's body in bytes. The platform's limit for deploys is 39 MB of
+// zip, plus a third for base64.
 const maxRequest = 64 << 20
 
-// Request is one request that the org got.
+// Request is one request to the org.
 type Request struct {
 	Method    string
-	Path      string   // with the query
+	Path      string   // including the query
 	Operation string   // the SOAP call, like upsertMetadata; "" for REST
-	Type      string   // the metadata type that the call is about, where it is one
-	FullNames []string // the components that it names
+	Type      string   // the metadata type, if the call has a single one
+	FullNames []string // the named components
 	Body      []byte
-	Status    int // the HTTP status of the answer, 0 where the connection was cut
+	Status    int // the HTTP status of the answer, 0 if the connection was cut
 
 	Started, Ended time.Time
 }
@@ -38,25 +38,23 @@ func (r Request) Writes() bool {
 	return true
 }
 
-// Requests returns the requests that the org has answered, in the order in which
-// it did.
+// Requests returns the answered requests, in the order of their answers.
 func (o *Org) Requests() []Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.requests)
 }
 
-// ForgetRequests empties the record of requests.
+// ForgetRequests clears the recorded requests.
 func (o *Org) ForgetRequests() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.requests = nil
 }
 
-// Sequential returns how many of the requests had to wait for one another: the
-// most that can be chosen such that each began after the one before it had
-// ended. Requests that were under way together count once. The org needs some
-// latency for this to mean anything.
+// Sequential returns the length of the longest chain of requests in which each began after the
+// one before it ended. Concurrent requests count once. The result is meaningful only if the org
+// has some latency.
 func Sequential(requests []Request) int {
 	byEnd := slices.SortedFunc(slices.Values(requests), func(a, b Request) int { return cmp.Compare(a.Ended.UnixNano(), b.Ended.UnixNano()) })
 	n := 0
@@ -70,38 +68,35 @@ func Sequential(requests []Request) int {
 	return n
 }
 
-// Fault is something that goes wrong at a request. The first injected fault that
-// fits a request happens to it, once.
+// Fault is a fault for one request. The first injected fault that fits a request is applied to
+// it and removed.
 type Fault struct {
-	// Fits chooses the request; nil chooses the next one. It must not call the org.
+	// Fits selects the request; nil selects the next one. It must not call the org.
 	Fits func(Request) bool
 
-	// After lets the org act before the fault happens, so that only the answer is
-	// lost.
+	// After lets the org act first, so only the answer is lost.
 	After bool
 
-	// Delay holds the answer back for this long beyond the org's latency, or until
-	// the client gives up.
+	// Delay delays the answer beyond the org's latency, or until the client gives up.
 	Delay time.Duration
 
-	// Drop cuts the connection without an answer.
+	// Drop closes the connection without an answer.
 	Drop bool
 
-	// Truncate sends this many bytes of the answer and cuts the connection then.
-	// 0 sends it all.
+	// Truncate closes the connection after this many bytes of the answer; 0 sends it all.
 	Truncate int
 
-	// Refuse is a code like UNABLE_TO_LOCK_ROW with which the org refuses the first
-	// component of a writing SOAP call, while it takes the others. "" refuses none.
+	// Refuse is a code like UNABLE_TO_LOCK_ROW. The org refuses the first component of a
+	// writing SOAP call with it, and accepts the others. "" refuses none.
 	Refuse string
 
-	// Status, Header and Body replace the answer, where Status is not 0.
+	// Status, Header and Body replace the answer if Status is not 0.
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// SOAPFault returns a fault that answers with a SOAP fault of this code, like
+// SOAPFault returns a Fault that answers with a SOAP fault of this code, like
 // SERVER_UNAVAILABLE.
 func SOAPFault(code, message string) Fault {
 	recorder := newRecorder()
@@ -128,7 +123,7 @@ func (o *Org) takeFault(r Request) *Fault {
 	return nil
 }
 
-// record lets serve answer a request, and remembers it.
+// record answers a request with serve, applies faults and records the request.
 func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(w http.ResponseWriter, body []byte, refuse string)) {
 	entry := Request{Method: r.Method, Path: r.URL.RequestURI(), Started: time.Now()}
 	body, err := readBody(r)
@@ -195,7 +190,7 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(w http.R
 	w.Write(content)
 }
 
-// recorder keeps an answer until it is to be sent.
+// recorder buffers an answer.
 type recorder struct {
 	status int
 	header http.Header

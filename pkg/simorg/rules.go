@@ -11,7 +11,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 )
 
-// failed is why the org refuses a component.
+// failed reports why the org refused a component.
 type failed struct {
 	code, message string
 	fields        []string
@@ -23,7 +23,7 @@ func refuse(code, format string, args ...any) error {
 	return &failed{code: code, message: fmt.Sprintf(format, args...)}
 }
 
-// The platform's own words.
+// Messages of the platform, verbatim.
 const (
 	noOAuthSettings     = "The external client app configured in your global OAuth Settings doesn't have a valid OAuth settings configuration."
 	oauthSettingsAbsent = "The OAuth settings are missing for this external client app."
@@ -35,19 +35,18 @@ const (
 	foreignOAuthLink    = "There was a problem with the OAuth link. The app either isn't available on this instance or you don't have access to it."
 )
 
-// invalid is the code of refusals whose code is not known from anywhere.
+// invalid is the code of refusals whose real code is unknown.
 const invalid = "INVALID_FIELD"
 
 func notFound(typ, fullName string) error {
 	return refuse("INVALID_CROSS_REFERENCE_KEY", "no %s named %s found", typ, fullName) // assumed wording
 }
 
-// developerName is what an app may be called. Names of satellite components were
-// seen that are freer.
+// developerName matches valid app names. Names of satellite components with other characters
+// were seen.
 var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
 
-// put creates or replaces a record, as an upsert does: fields that are left out
-// go back to their defaults.
+// put creates or replaces a record like an upsert: omitted fields are reset to their defaults.
 func (o *Org) put(rec *record, version apiversion.Version) error {
 	if rec.fullName == "" {
 		return refuse("REQUIRED_FIELD_MISSING", "Required field is missing: fullName")
@@ -112,22 +111,22 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 	return nil
 }
 
-// checkSatellite applies what holds for every component that belongs to an app.
+// checkSatellite applies the rules for all components that belong to an app.
 func (o *Org) checkSatellite(rec *record) error {
 	app := rec.app()
 	if o.find(eca.Header, app) == nil {
 		return refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id: %s", app)
 	}
 	if o.broken[strings.ToLower(app)] && rec.typ != eca.PluginPolicies {
-		// The null-link state, which only deleting the components mends. That new OAuth
-		// settings meet the one text and everything else the other is assumed.
+		// The null-link state, which only deleting the components repairs. That new OAuth
+		// settings get one message and everything else the other is assumed.
 		if rec.typ == eca.OAuthSettings && o.find(rec.typ, rec.fullName) == nil {
 			return refuse("UNKNOWN_EXCEPTION", duplicateEntity)
 		}
 		return refuse("UNKNOWN_EXCEPTION", brokenOAuthLink)
 	}
-	// An app has one record of each type. The platform's words are known for OAuth
-	// policies; that the other types say the same is assumed.
+	// An app has one record of each type. The message is known for OAuth policies; for the
+	// other types it is assumed.
 	if other := o.of(rec.typ, app); other != nil && !strings.EqualFold(other.fullName, rec.fullName) {
 		link := "ExternalClientApplicationId"
 		if rec.typ == eca.OAuthPolicies {
@@ -169,8 +168,8 @@ func (o *Org) checkGlobalSettings(rec, existing *record) error {
 			rec.secret = existing.secret
 		}
 	}
-	// A consumer key that is sent is accepted and ignored. What becomes of a secret is not
-	// known; this org refuses it.
+	// A consumer key that is sent is accepted and ignored. How the platform treats a secret is
+	// not known; this org refuses it.
 	if rec.text("consumerSecret") != "" {
 		return refuse(invalid, "The consumer secret can't be set") // assumed
 	}
@@ -215,7 +214,7 @@ func (o *Org) checkOAuthPolicies(rec *record) error {
 	return nil
 }
 
-// makePolicies creates the policy records that many orgs make by themselves.
+// makePolicies creates the policy records that many orgs create by themselves.
 func (o *Org) makePolicies(app string) {
 	name := app + "_defaultPolicy"
 	if o.of(eca.PluginPolicies, app) == nil {
@@ -238,8 +237,8 @@ func (o *Org) makePolicies(app string) {
 	}
 }
 
-// delete removes a record. With an app go all components that belong to it, and
-// with the OAuth settings the damage of a bad deploy.
+// delete removes a record. Deleting an app also deletes its components. Deleting the OAuth
+// settings also repairs the damage of a bad deploy.
 func (o *Org) delete(typ, fullName string) error {
 	rec := o.find(typ, fullName)
 	if rec == nil {

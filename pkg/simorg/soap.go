@@ -26,12 +26,12 @@ type node struct {
 	name     xml.Name
 	attrs    []xml.Attr
 	text     string
-	gathered []byte // the text while it is read
+	gathered []byte // the text so far
 	parent   *node
 	children []*node
 }
 
-// Bounds of a request: its depth, and its elements and attributes.
+// Bounds of a request: nesting depth, and number of elements and attributes.
 const (
 	maxNesting  = 64
 	maxElements = 100_000
@@ -94,8 +94,7 @@ func (n *node) value(local string) string {
 	return ""
 }
 
-// xsiType returns the type that xsi:type names, "" where it is of another
-// namespace than the Metadata API's.
+// xsiType returns the type in xsi:type, "" if it is not in the Metadata API's namespace.
 func (n *node) xsiType() string {
 	for _, a := range n.attrs {
 		if a.Name.Space != metadata.InstanceNamespace || a.Name.Local != "type" {
@@ -112,8 +111,8 @@ func (n *node) xsiType() string {
 	return ""
 }
 
-// namespace returns what a prefix stands for at this place, "" being that of the
-// default namespace.
+// namespace returns the namespace bound to a prefix at this element; "" is the default
+// namespace.
 func (n *node) namespace(prefix string) string {
 	for ; n != nil; n = n.parent {
 		for _, a := range n.attrs {
@@ -125,14 +124,14 @@ func (n *node) namespace(prefix string) string {
 	return ""
 }
 
-// call is one SOAP call taken apart.
+// call is one parsed SOAP call.
 type call struct {
 	session   string
 	operation *node
 	version   apiversion.Version
 }
 
-// parseCall takes a SOAP request apart.
+// parseCall parses a SOAP request.
 func parseCall(path string, body []byte) (call, error) {
 	version, err := apiversion.Parse(strings.Trim(strings.TrimPrefix(path, soapPath), "/"))
 	if err != nil {
@@ -154,7 +153,7 @@ func parseCall(path string, body []byte) (call, error) {
 	return c, nil
 }
 
-// describe says what a request is about, for its record.
+// describe returns the operation, type and components of a request, for its record.
 func describe(path string, body []byte) (operation, typ string, fullNames []string) {
 	if !strings.HasPrefix(path, soapPath) {
 		return "", "", nil
@@ -176,13 +175,13 @@ func describe(path string, body []byte) (operation, typ string, fullNames []stri
 	return c.operation.name.Local, typ, fullNames
 }
 
-// soapError is a SOAP fault in the making.
+// soapError is an error to send as a SOAP fault.
 type soapError struct{ code, message string }
 
 func (e *soapError) Error() string { return e.message }
 
-// badRequest is the fault for a request that does not follow the WSDL. The
-// code is assumed: the platform's facts only say that such a request is a fault.
+// badRequest returns the fault for a request that violates the WSDL. Its code is assumed: known
+// facts only say that such a request causes a fault.
 func badRequest(format string, args ...any) error {
 	return &soapError{"soapenv:Client", fmt.Sprintf(format, args...)}
 }
@@ -198,7 +197,7 @@ func (o *Org) serveSOAP(w http.ResponseWriter, r *http.Request, body []byte, ref
 	writeXML(w, http.StatusOK, answer)
 }
 
-// soap answers one call, under the org's lock.
+// soap answers one call. It holds the org's lock.
 func (o *Org) soap(r *http.Request, body []byte, refuse string) (string, error) {
 	if r.Method != http.MethodPost {
 		return "", badRequest("The HTTP method must be POST")
@@ -244,8 +243,8 @@ func (o *Org) soap(r *http.Request, body []byte, refuse string) (string, error) 
 	return fmt.Sprintf(`<%sResponse xmlns="%s">%s</%[1]sResponse>`, name, metadata.Namespace, content), nil
 }
 
-// write answers a call that writes components. A code to refuse with is for the
-// first of them.
+// write answers a call that writes components. If refusal is not "", the first component is
+// refused with that code.
 func (o *Org) write(c call, refusal string) (string, error) {
 	var records []*record
 	for _, n := range c.operation.children {
@@ -299,7 +298,7 @@ func checkCount(n, most int) error {
 	return nil
 }
 
-// result writes what SaveResult, UpsertResult and DeleteResult share.
+// result encodes the common part of SaveResult, UpsertResult and DeleteResult.
 func result(fullName string, err error) string {
 	failure := ""
 	var f *failed
@@ -342,7 +341,7 @@ func (o *Org) remove(c call) (string, error) {
 	return b.String(), nil
 }
 
-// namesOf reads the request of readMetadata and deleteMetadata.
+// namesOf reads the arguments of readMetadata and deleteMetadata.
 func namesOf(c call) (*metadata.Type, []string, error) {
 	var names []string
 	for i, n := range c.operation.children {
@@ -417,7 +416,7 @@ func unknownType(name string) error {
 	return &soapError{"sf:INVALID_TYPE", fmt.Sprintf("INVALID_TYPE: This type of metadata is not available for this organization: %s", name)} // assumed wording
 }
 
-// element writes an element with text.
+// element encodes an element with text.
 func element(name, text string) string {
 	var b strings.Builder
 	b.WriteString("<" + name + ">")

@@ -1,5 +1,5 @@
-// Package files reads files that somebody else wrote: regular ones only, because a
-// pipe or a device may never end, and only up to a bound.
+// Package files reads untrusted files safely: regular files only, because a pipe or a device
+// may never end, and only up to a maximum size.
 package files
 
 import (
@@ -10,10 +10,10 @@ import (
 	"os"
 )
 
-// ErrIrregular says that a name leads to no regular file.
+// ErrIrregular reports a name that is not a regular file.
 var ErrIrregular = errors.New("is not a regular file")
 
-// Read returns the content of a file of up to max bytes.
+// Read returns the content of a regular file of up to max bytes.
 func Read(name string, max int64) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -48,11 +48,11 @@ func readAll(name string, from io.Reader, max int64) ([]byte, error) {
 	return data, err
 }
 
-// MaxFile is the most that ReadFile of a Dir reads.
+// MaxFile is the maximum size in bytes of a file that ReadFile of a Dir reads.
 const MaxFile = 16 << 20
 
-// Dir returns a directory as a file system that leads nowhere else, by no ".." and
-// no link, whose files are regular ones and directories, and read up to MaxFile.
+// Dir returns a directory as a file system. Access is confined to it: ".." and symlinks cannot
+// leave it. Only directories and regular files of up to MaxFile bytes can be read.
 func Dir(name string) (fs.FS, error) {
 	root, err := os.OpenRoot(name)
 	if err != nil {
@@ -66,7 +66,7 @@ type dir struct {
 	fs   fs.FS
 }
 
-// Open opens a file or directory.
+// Open implements fs.FS.
 func (d dir) Open(name string) (fs.File, error) {
 	if info, err := fs.Stat(d.fs, name); err == nil && !info.IsDir() {
 		if err := check(name, info); err != nil {
@@ -76,7 +76,7 @@ func (d dir) Open(name string) (fs.File, error) {
 	return d.fs.Open(name)
 }
 
-// ReadFile reads a file.
+// ReadFile implements fs.ReadFileFS.
 func (d dir) ReadFile(name string) ([]byte, error) {
 	file, err := d.Open(name)
 	if err != nil {
@@ -86,14 +86,14 @@ func (d dir) ReadFile(name string) ([]byte, error) {
 	return readAll(name, file, MaxFile)
 }
 
-// ReadDir reads a directory, in the order of names.
+// ReadDir implements fs.ReadDirFS.
 func (d dir) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(d.fs, name) }
 
-// Stat describes what a name leads to.
+// Stat implements fs.StatFS. It follows symlinks.
 func (d dir) Stat(name string) (fs.FileInfo, error) { return fs.Stat(d.fs, name) }
 
-// Lstat describes a name itself.
+// Lstat implements fs.ReadLinkFS. It does not follow symlinks.
 func (d dir) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(d.fs, name) }
 
-// ReadLink returns where a link leads.
+// ReadLink returns the target of a symlink.
 func (d dir) ReadLink(name string) (string, error) { return fs.ReadLink(d.fs, name) }

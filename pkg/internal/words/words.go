@@ -1,4 +1,4 @@
-// Package words writes names and values for messages to people.
+// Package words formats names and values for messages to people.
 package words
 
 import (
@@ -8,10 +8,10 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// maxShown is the most of a value that Clip shows, in bytes.
+// maxShown is the maximum length in bytes of a text that Clip leaves whole.
 const maxShown = 1000
 
-// Clip cuts a text that is too long to be shown.
+// Clip truncates a text that is too long to show.
 func Clip(s string) string {
 	if len(s) > maxShown {
 		return strings.ToValidUTF8(s[:maxShown], "") + "…"
@@ -19,8 +19,8 @@ func Clip(s string) string {
 	return s
 }
 
-// ShortKey shortens a consumer key to what tells it from others without allowing its
-// use: a few characters from both ends.
+// ShortKey shortens a consumer key to a few characters from both ends: enough to identify it,
+// too few to use it.
 func ShortKey(key string) string {
 	if len(key) < 16 {
 		return "…"
@@ -28,8 +28,8 @@ func ShortKey(key string) string {
 	return key[:5] + "…" + key[len(key)-3:]
 }
 
-// DidYouMean returns "; did you mean NAME?" for the known name that a mistyped one is
-// closest to, or "" where none is close.
+// DidYouMean returns "; did you mean NAME?" with the known name most similar to a mistyped one,
+// or "" if none is similar.
 func DidYouMean(name string, known []string) string {
 	if similar := Similar(name, known); similar != "" {
 		return "; did you mean " + similar + "?"
@@ -37,11 +37,11 @@ func DidYouMean(name string, known []string) string {
 	return ""
 }
 
-// Similar returns the known name that a mistyped one is closest to, or else the only
-// one that begins with it, or "".
+// Similar returns the known name most similar to a mistyped one, else the only one with it as a
+// prefix, or "".
 func Similar(name string, known []string) string {
 	if len(name) > 100 {
-		return "" // no name is so long
+		return "" // no name is this long
 	}
 	best, distance := "", 1+len(name)/3
 	var longer []string
@@ -62,11 +62,11 @@ func Similar(name string, known []string) string {
 	return best
 }
 
-// accessToken is what an access token looks like.
+// accessToken matches an access token.
 var accessToken = regexp.MustCompile(`00D\w+!\S+`)
 
-// Foreign makes a message that somebody else wrote fit to be passed on: on one
-// line, of bearable length, and without tokens.
+// Foreign makes an untrusted message safe to show: on one line, at most 300 bytes, without
+// access tokens.
 func Foreign(message string) string {
 	message = accessToken.ReplaceAllString(strings.Join(strings.Fields(message), " "), "(token)")
 	if len(message) > 300 {

@@ -1,5 +1,4 @@
-// Package xmltree reads XML documents as trees of elements. It is the one place that knows
-// which library parses them.
+// Package xmltree reads XML documents as trees of elements. It hides the parsing library.
 package xmltree
 
 import (
@@ -12,17 +11,18 @@ import (
 	"github.com/antchfx/xmlquery"
 )
 
-// Node is an element. A nil one has no name, no text and no children.
+// Node is an element. A nil Node has no name, no text and no children.
 type Node struct{ node *xmlquery.Node }
 
-// Parse returns the one element of a document that all others are in.
+// Parse returns the root element of a document. A document without exactly one root element is
+// an error.
 func Parse(data []byte) (*Node, error) {
 	doc, err := xmlquery.ParseWithOptions(bytes.NewReader(data), xmlquery.ParserOptions{WithLineNumbers: true})
 	if err != nil {
 		return nil, fmt.Errorf("is not well-formed XML: %w", err)
 	}
-	// xmlquery hangs it below the XML declaration in some documents and beside it in others,
-	// and accepts several, so all of the tree's top is looked at.
+	// xmlquery puts the root element below the XML declaration in some documents and beside it
+	// in others, and accepts several, so search the whole top of the tree.
 	var root *Node
 	var walk func(n *xmlquery.Node) error
 	walk = func(n *xmlquery.Node) error {
@@ -49,7 +49,7 @@ func Parse(data []byte) (*Node, error) {
 		return nil, err
 	}
 	if root == nil {
-		return nil, errors.New("holds no XML element")
+		return nil, errors.New("has no XML element")
 	}
 	return root, nil
 }
@@ -70,10 +70,10 @@ func (n *Node) Space() string {
 	return n.node.NamespaceURI
 }
 
-// Line returns the line on which the element begins, from 1 on.
+// Line returns the line on which the element begins, counted from 1.
 func (n *Node) Line() int { return n.node.LineNumber }
 
-// Attr returns an attribute of a namespace, "" where there is none.
+// Attr returns an attribute's value by namespace and name, "" if there is none.
 func (n *Node) Attr(space, name string) string {
 	if n == nil {
 		return ""
@@ -86,7 +86,7 @@ func (n *Node) Attr(space, name string) string {
 	return ""
 }
 
-// Children yields the elements right inside.
+// Children yields the child elements.
 func (n *Node) Children() iter.Seq[*Node] {
 	return func(yield func(*Node) bool) {
 		if n == nil {
@@ -100,7 +100,7 @@ func (n *Node) Children() iter.Seq[*Node] {
 	}
 }
 
-// Named yields the elements of a name right inside, whatever their namespace.
+// Named yields the child elements with a local name, in any namespace.
 func (n *Node) Named(name string) iter.Seq[*Node] {
 	return func(yield func(*Node) bool) {
 		for c := range n.Children() {
@@ -111,7 +111,7 @@ func (n *Node) Named(name string) iter.Seq[*Node] {
 	}
 }
 
-// Child returns the first element of a name right inside, nil where there is none.
+// Child returns the first child element with a local name, or nil.
 func (n *Node) Child(name string) *Node {
 	for c := range n.Named(name) {
 		return c
@@ -119,8 +119,8 @@ func (n *Node) Child(name string) *Node {
 	return nil
 }
 
-// Text returns the text right inside, white space and all. What is further down does not count,
-// so that the depth of a document costs nothing.
+// Text returns the element's own text, with its white space. It skips nested elements, so the
+// cost does not depend on their depth.
 func (n *Node) Text() string {
 	if n == nil {
 		return ""

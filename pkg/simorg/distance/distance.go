@@ -1,6 +1,5 @@
-// Package distance puts a server far away: in front of one on this machine it plays a
-// network on which every packet takes its time, so that handshakes of TCP and TLS cost
-// what they cost to an org.
+// Package distance simulates a distant server: a proxy that delays every packet to a local
+// server, so TCP and TLS handshakes take as long as to a real org.
 package distance
 
 import (
@@ -11,7 +10,7 @@ import (
 	"time"
 )
 
-// Proxy forwards connections to a server on this machine, with a round-trip time.
+// Proxy forwards connections to a local server with a simulated round-trip time.
 type Proxy struct {
 	target    string
 	roundTrip time.Duration
@@ -22,7 +21,7 @@ type Proxy struct {
 	conns []net.Conn
 }
 
-// Listen starts a proxy on the loopback for a server at an address. Close ends it.
+// Listen starts a proxy on the loopback for the server at target. Close stops it.
 func Listen(target string, roundTrip time.Duration) (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -33,13 +32,13 @@ func Listen(target string, roundTrip time.Duration) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr returns the address at which the server is far away.
+// Addr returns the proxy's address.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Connections returns how many connections were opened so far.
+// Connections returns the number of connections opened so far.
 func (p *Proxy) Connections() int { return int(p.accepted.Load()) }
 
-// Close ends the proxy and all its connections.
+// Close stops the proxy and closes all its connections.
 func (p *Proxy) Close() {
 	p.listener.Close()
 	p.mu.Lock()
@@ -56,8 +55,8 @@ func (p *Proxy) serve() {
 			return
 		}
 		p.accepted.Add(1)
-		// The kernel has done the handshake of TCP at once. On a network the client
-		// would send its first byte a round trip later.
+		// The kernel has already completed the TCP handshake. On a real network the client
+		// could send its first byte only one round trip later.
 		open := time.Now().Add(p.roundTrip)
 		server, err := net.Dial("tcp", p.target)
 		if err != nil {
@@ -72,13 +71,13 @@ func (p *Proxy) serve() {
 	}
 }
 
-// packet is what was read at once, and when it arrives.
+// packet is the data of one read, with its arrival time.
 type packet struct {
 	data    []byte
 	arrives time.Time
 }
 
-// carry copies one direction of a connection. Nothing leaves before the connection is open.
+// carry copies one direction of a connection. It sends nothing before the connection is open.
 func (p *Proxy) carry(to, from net.Conn, open time.Time) {
 	packets := make(chan packet, 1024)
 	go func() {
