@@ -109,7 +109,7 @@ func (c *credentialsCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	sink, err := c.sink(e, c.several(orgs))
+	sink, err := c.sink(e, orgs, c.several(orgs))
 	if err != nil {
 		return nil, err
 	}

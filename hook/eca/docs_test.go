@@ -37,8 +37,6 @@ var documents = []string{"README.md", "hook/README.md", "pkg/README.md", "pkg/ec
 // TestDocumentedCommands runs each command line of the documents, in their order, in a project
 // and with orgs as they are written for.
 func TestDocumentedCommands(t *testing.T) {
-	dir := t.TempDir()
-	t.Chdir(dir)
 	home := t.TempDir()
 	write := func(name, content string) {
 		t.Helper()
@@ -49,24 +47,40 @@ func TestDocumentedCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("sfdx-project.json", `{"packageDirectories": [{"path": "src/core", "package": "core", "versionNumber": "1.0.0.NEXT", "type": "source", "default": true}], "sourceApiVersion": "65.0"}`)
-	write("src/core/.keep", "")
-	write("orgs.txt", "uat\nsit\n")
+	project := func() { // a fresh one, and the working directory
+		t.Helper()
+		t.Chdir(t.TempDir())
+		write("sfdx-project.json", `{"packageDirectories": [{"path": "src/core", "package": "core", "versionNumber": "1.0.0.NEXT", "type": "source", "default": true}], "sourceApiVersion": "65.0"}`)
+		write("src/core/.keep", "")
+		write("orgs.txt", "uat\nsit\n")
+	}
+	project()
 	orgs := make(map[string]*simorg.Server)
 	for alias, config := range map[string]simorg.Config{
 		"uat": {Username: "admin@example.com.uat"}, "sit": {Username: "admin@example.com.sit"}, "dev": {Username: "admin@example.com.dev", Kind: simorg.Scratch},
 	} {
 		config.Users = []simorg.User{{Username: "integration@example.com.uat"}}
+		config.PermissionSets = []string{"Assistant_Users"}
 		orgs[alias] = simorg.Start(config)
 		t.Cleanup(orgs[alias].Close)
 		logIn(t, home, orgs[alias], config.Username, alias, config.Kind == simorg.Scratch)
 	}
-	var deployed sync.Once
+	deployed := new(sync.Once)
 	commands := 0
-	for _, document := range documents {
+	for i, document := range documents {
+		if i > 0 { // the others go on with the README's app
+			project()
+			if code, _, stderr := execute(t, home, "init", "--app", "MyApp", "--contact-email", "you@example.com", "--env", "uat=integration@example.com.uat"); code != exitDone {
+				t.Fatal(stderr)
+			}
+		}
 		for _, b := range blocks(t, document) {
 			if b.language != "sh" {
 				continue
+			}
+			if strings.HasPrefix(b.text, "eca init ") { // an app of its own
+				project()
+				deployed = new(sync.Once)
 			}
 			for line := range strings.Lines(b.text) {
 				line, _, _ = strings.Cut(line, " #")

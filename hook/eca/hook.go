@@ -167,7 +167,7 @@ func (e *env) handOver(ctx context.Context, traffic *traffic, org string, conn *
 }
 
 func (e *env) handOverOne(ctx context.Context, traffic *traffic, client *consumer.Client, org string, app *bootstrap.AppReport) error {
-	sink, err := (&secretFlags{Command: app.HandOver}).sink(e, true)
+	sink, err := (&secretFlags{Command: app.HandOver}).sink(e, []string{org}, true)
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 	}
 	var sink *sink
 	if !c.Status && !(c.Abort && len(c.Command) == 0 && c.Output == "" && !c.Show) {
-		if sink, err = c.sink(e, several); err != nil {
+		if sink, err = c.sink(e, orgs, several); err != nil {
 			return nil, err
 		}
 	}

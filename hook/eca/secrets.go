@@ -91,16 +91,17 @@ func quoteEnv(value string) string {
 type sink struct {
 	*secretFlags
 	e          *env
-	several    bool // orgs
+	orgs       []string
+	several    bool // documents are told apart by their org
 	recipients []age.Recipient
 
-	mu  sync.Mutex
-	all bytes.Buffer
+	mu   sync.Mutex
+	kept map[string][]byte // what is to be written, by org
 }
 
 // sink checks the flags before anything is read.
-func (f *secretFlags) sink(e *env, several bool) (*sink, error) {
-	s := &sink{secretFlags: f, e: e, several: several}
+func (f *secretFlags) sink(e *env, orgs []string, several bool) (*sink, error) {
+	s := &sink{secretFlags: f, e: e, orgs: orgs, several: several, kept: make(map[string][]byte)}
 	for _, text := range f.AgeRecipient {
 		recipient, err := parseRecipient(text)
 		if err != nil {
@@ -188,7 +189,7 @@ func (s *sink) take(ctx context.Context, c *credentials) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.all.Write(text)
+	s.kept[c.org] = text
 	return nil
 }
 
@@ -196,14 +197,17 @@ func (s *sink) take(ctx context.Context, c *credentials) error {
 func (s *sink) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.Command) > 0 || s.all.Len() == 0 {
+	var all []byte
+	for _, org := range s.orgs {
+		all = append(all, s.kept[org]...)
+	}
+	if len(all) == 0 {
 		return nil
 	}
-	data, err := s.encrypt(s.all.Bytes())
+	data, err := s.encrypt(all)
 	if err != nil {
 		return fmt.Errorf("the credentials cannot be encrypted: %w", err)
 	}
-	s.all.Reset()
 	if s.Output == "" {
 		if _, err := s.e.secrets.Write(data); err != nil {
 			return errors.New("standard output cannot be written")

@@ -39,7 +39,7 @@ func world(home string, out io.Writer) *env {
 }
 
 // bootstrapped returns an org with the sample app, and a home that is logged in to it as uat.
-func bootstrapped(t *testing.T, settings string) (org *simorg.Server, home string) {
+func bootstrapped(t *testing.T, settings string, latency ...time.Duration) (org *simorg.Server, home string) {
 	t.Helper()
 	project := filepath.Join(t.TempDir(), "project")
 	if err := os.CopyFS(project, ecakit.Sample); err != nil {
@@ -63,7 +63,11 @@ func bootstrapped(t *testing.T, settings string) (org *simorg.Server, home strin
 			t.Fatal(err)
 		}
 	}
-	org = simorg.Start(simorg.Config{Username: "admin@example.com.uat", SecretsInREST: true, Users: []simorg.User{{Username: "integration@example.com.uat"}}})
+	config := simorg.Config{Username: "admin@example.com.uat", SecretsInREST: true, Users: []simorg.User{{Username: "integration@example.com.uat"}}}
+	if len(latency) > 0 {
+		config.Latency = latency[0]
+	}
+	org = simorg.Start(config)
 	t.Cleanup(org.Close)
 	if err := org.Deploy(ecakit.Sample, "testdata/eca-definition"); err != nil {
 		t.Fatal(err)
@@ -255,4 +259,26 @@ func (l *lines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.all.String()
+}
+
+// TestRoundsOfCredentials bounds how many requests follow one another, which is what a distant
+// org makes somebody wait for.
+func TestRoundsOfCredentials(t *testing.T) {
+	org, home := bootstrapped(t, "", 20*time.Millisecond)
+	for _, test := range []struct {
+		args   []string
+		rounds int
+	}{
+		{[]string{"credentials", "--output", filepath.Join(t.TempDir(), "creds.json")}, 3},
+		{[]string{"verify"}, 5},
+		{[]string{"rotate", "--output", filepath.Join(t.TempDir(), "creds.json")}, 9},
+	} {
+		before := len(org.Requests())
+		if code, stdout, stderr := execute(t, home, append(test.args, "-o", "uat", "--app", sampleApp)...); code != exitDone {
+			t.Fatalf("%v: %s%s", test.args, stdout, stderr)
+		}
+		if n := simorg.Sequential(org.Requests()[before:]); n > test.rounds {
+			t.Errorf("%s takes %d rounds of requests, want %d at most", test.args[0], n, test.rounds)
+		}
+	}
 }

@@ -154,6 +154,10 @@ func TestWhatKeepsCredentialsFromBeingRead(t *testing.T) {
 			e, ok := errors.AsType[*AccessError](err)
 			return ok && e.Setting
 		}},
+		{"the setting is off, and keys are shown", simorg.Config{KeysAlways: true}, "App", nil, func(err error) bool {
+			e, ok := errors.AsType[*AccessError](err)
+			return ok && e.Setting
+		}},
 		{"no right, as 403", on(simorg.Config{NoSecretRight: 403}), "App", nil, func(err error) bool {
 			e, ok := errors.AsType[*AccessError](err)
 			return ok && !e.Setting

@@ -64,6 +64,7 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	l.checkPolicies()
 	l.checkFolders()
 	l.checkApps()
+	l.checkHandOver()
 	for _, at := range project.Settings.OldKeys() {
 		l.add("settings", finding.Warning, sfp.ProjectFile, at, at+" is now called pluginPolicies", "rename it")
 	}

@@ -1,8 +1,11 @@
 package lint
 
 import (
+	"bytes"
 	"crypto/x509"
 	"fmt"
+	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -70,5 +73,38 @@ func (l *linter) checkUse(app string, wanted map[string]metadata.Fields) {
 		note("certificate-expires", finding.Error, at, fmt.Sprintf("the certificate of %s has expired on %s", app, certificate.NotAfter.Format(time.DateOnly)), "replace it, and run eca bootstrap")
 	case left < expirySoon:
 		note("certificate-expires", finding.Warning, at, fmt.Sprintf("the certificate of %s expires on %s", app, certificate.NotAfter.Format(time.DateOnly)), "replace it, and run eca bootstrap")
+	}
+}
+
+// checkHandOver looks for source that keeps the org from showing the secrets that handOver needs.
+func (l *linter) checkHandOver() {
+	var apps []string
+	for name, app := range l.project.Settings.Apps {
+		stated := app.HandOver != nil
+		for _, environment := range app.Environments {
+			stated = stated || environment.HandOver != nil
+		}
+		if stated {
+			apps = append(apps, name)
+		}
+	}
+	if len(apps) == 0 {
+		return
+	}
+	slices.Sort(apps)
+	const field = "enableClientSecretInRestApiAccess"
+	for _, p := range l.project.Packages {
+		for _, file := range l.source.Files(p.Path) {
+			if path.Base(file) != eca.OrgSettingsName+".settings-meta.xml" {
+				continue
+			}
+			data, err := fs.ReadFile(l.fsys, file)
+			if err != nil {
+				continue
+			}
+			if c, err := metadata.Parse(bytes.NewReader(data)); err == nil && strings.TrimSpace(c.Text(field)) != "true" {
+				l.add("hand-over-locked", finding.Warning, file, field, fmt.Sprintf("does not switch %s on, which handOver of %s needs", field, strings.Join(apps, ", ")), "set it to true")
+			}
+		}
 	}
 }

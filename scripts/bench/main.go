@@ -24,11 +24,12 @@ import (
 )
 
 var (
-	eca     = flag.String("eca", "", "the eca binary")
-	sf      = flag.String("sf", "", "the sf command, empty to leave the comparison with it out")
-	repeats = flag.Int("repeats", 5, "how often each thing is measured; the median counts")
-	only    = flag.String("only", "", "tables to print, by name: start, process, latencies, wire, apps, fleets; empty for all")
-	sizes   = flag.String("fleets", "1,10,100,500", "numbers of orgs")
+	eca        = flag.String("eca", "", "the eca binary")
+	sf         = flag.String("sf", "", "the sf command, empty to leave the comparison with it out")
+	repeats    = flag.Int("repeats", 5, "how often each thing is measured; the median counts")
+	only       = flag.String("only", "", "tables to print, by name: start, process, latencies, wire, apps, fleets, credentials; empty for all")
+	secretOrgs = flag.Int("secret-orgs", 500, "number of orgs whose credentials are read")
+	sizes      = flag.String("fleets", "1,10,100,500", "numbers of orgs")
 )
 
 const latency = 100 * time.Millisecond
@@ -140,6 +141,7 @@ func main() {
 		{"wire", func() { wire(dir, project) }},
 		{"apps", func() { apps(dir, home) }},
 		{"fleets", func() { fleets(dir, project) }},
+		{"credentials", func() { credentials(dir, project) }},
 	} {
 		if *only == "" || slices.Contains(strings.Split(*only, ","), table.name) {
 			table.print()
@@ -323,6 +325,37 @@ func fleets(dir, project string) {
 	fmt.Printf("| %d | %d | %.1f s | %.1f | %.2f | %.2f s | %s | - |\n", count(large), n, c.wall.Seconds(), float64(n)/c.wall.Seconds(), share, c.cpu.Seconds(), mb(c.memory))
 }
 
+// credentials measures reading and proving the credentials of many orgs.
+func credentials(dir, project string) {
+	home := filepath.Join(dir, "credentials")
+	orgs, list := fleetOf(home, project, *secretOrgs, simorg.Config{Latency: latency, SecretsInREST: true})
+	env := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true"}
+	if c := exec.Command(*eca, "bootstrap", "--apply-policies", "--policies", filepath.Join(project, "testdata/eca-policies/uat"), "--orgs", list, project); true {
+		if out, err := withEnv(c, env).CombinedOutput(); err != nil {
+			log.Fatalf("%v: %s", err, out)
+		}
+	}
+	fmt.Printf("\n| on %d orgs, %d at a time, %s of latency | rounds | wall | orgs a second | over the ideal | CPU | peak memory |\n|---|---|---|---|---|---|---|\n", *secretOrgs, fleetJobs, latency)
+	for _, args := range [][]string{
+		{"credentials", "--output", filepath.Join(home, "all.json")}, {"verify"}, {"rotate", "--", "true"},
+	} {
+		for _, o := range orgs {
+			o.ForgetRequests()
+		}
+		args = append([]string{args[0], "--orgs", list, "--jobs", fmt.Sprint(fleetJobs), "--app", "ErpConnector"}, args[1:]...)
+		c := run(withEnv(exec.Command(*eca, args...), env))
+		rounds := simorg.Sequential(orgs[0].Requests())
+		for _, o := range orgs {
+			rounds = min(rounds, simorg.Sequential(o.Requests()))
+		}
+		ideal := time.Duration((*secretOrgs+fleetJobs-1)/fleetJobs*rounds) * latency
+		fmt.Printf("| `eca %s` | %d | %.1f s | %.1f | %.2f | %.2f s | %s |\n", args[0], rounds, c.wall.Seconds(), float64(*secretOrgs)/c.wall.Seconds(), float64(ideal)/float64(c.wall), c.cpu.Seconds(), mb(c.memory))
+	}
+	for _, o := range orgs {
+		o.Close()
+	}
+}
+
 // count returns how many files a project has.
 func count(project string) (n int) {
 	filepath.WalkDir(project, func(_ string, entry fs.DirEntry, err error) error {
@@ -337,16 +370,16 @@ func count(project string) (n int) {
 // fleetJobs is how many orgs of a fleet are worked on at once.
 const fleetJobs = 16
 
-// fleet bootstraps n new orgs. share is what the ideal would take of the time that it took.
-func fleet(home, project string, n int) (c cost, share float64) {
+// fleetOf starts n orgs with the app's header, logs sf's store in home in to them, and returns the
+// file that lists them.
+func fleetOf(home, project string, n int, config simorg.Config) (orgs []*simorg.Server, list string) {
 	store := filepath.Join(home, ".sfdx")
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		log.Fatal(err)
 	}
-	var orgs []*simorg.Server
 	var names []string
 	for i := range n {
-		o := org(simorg.Config{Latency: latency}, project)
+		o := org(config, project)
 		name := fmt.Sprintf("user%03d@example.com", i)
 		login, err := json.Marshal(map[string]any{"username": name, "orgId": o.ID(), "instanceUrl": o.URL, "accessToken": o.AccessToken(), "isSandbox": true, "isScratch": false, "instanceApiVersion": "65.0"})
 		if err != nil {
@@ -357,10 +390,16 @@ func fleet(home, project string, n int) (c cost, share float64) {
 		}
 		orgs, names = append(orgs, o), append(names, name)
 	}
-	list := filepath.Join(home, "orgs")
+	list = filepath.Join(home, "orgs")
 	if err := os.WriteFile(list, []byte(strings.Join(names, "\n")), 0o600); err != nil {
 		log.Fatal(err)
 	}
+	return orgs, list
+}
+
+// fleet bootstraps n new orgs. share is what the ideal would take of the time that it took.
+func fleet(home, project string, n int) (c cost, share float64) {
+	orgs, list := fleetOf(home, project, n, simorg.Config{Latency: latency})
 	c = run(withEnv(exec.Command(*eca, "bootstrap", "--orgs", list, "--jobs", fmt.Sprint(fleetJobs), project), []string{"HOME=" + home, "SF_USE_GENERIC_UNIX_KEYCHAIN=true"}))
 	rounds := simorg.Sequential(orgs[0].Requests())
 	for _, o := range orgs {
