@@ -1,5 +1,10 @@
 package metadata
 
+import (
+	"slices"
+	"strings"
+)
+
 // Fields are the wanted values of a component's fields, by name. A repeated field has several
 // values; an empty list clears the field. Fields without an entry stay as they are.
 type Fields map[string][]Field
@@ -76,6 +81,9 @@ func (t *Type) Overlay(c *Component, stated Fields) (*Component, []Change) {
 		if ft.Kind == Struct && !ft.Repeated {
 			to = overlayStruct(ft, from, to)
 		}
+		if ft.Kind == Struct && ft.Repeated && len(ft.Keys) > 0 {
+			to = overlayValues(ft, from, to)
+		}
 		if ft.same(from, to) {
 			continue
 		}
@@ -129,6 +137,34 @@ func overlayStruct(ft *FieldType, from, to []Field) []Field {
 		base[f.Name] = append(base[f.Name], f)
 	}
 	return []Field{{Name: ft.Name, Fields: New("", "", parts.Over(base)).Fields}}
+}
+
+// overlayValues lays the stated values of a repeated structure over the present ones with the
+// same keys, and keeps the others.
+func overlayValues(ft *FieldType, from, to []Field) []Field {
+	key := func(f Field) string {
+		var texts []string
+		for _, name := range ft.Keys {
+			text := ""
+			for _, part := range f.Fields {
+				if part.Name == name {
+					text = strings.ToLower(strings.TrimSpace(part.Text))
+				}
+			}
+			texts = append(texts, text)
+		}
+		return strings.Join(texts, "\x00")
+	}
+	all := slices.Clone(from)
+	for _, stated := range to {
+		i := slices.IndexFunc(all, func(present Field) bool { return key(present) == key(stated) })
+		if i < 0 {
+			all = append(all, stated)
+			continue
+		}
+		all[i] = overlayStruct(ft, all[i:i+1], []Field{stated})[0]
+	}
+	return all
 }
 
 func first(values []Field) Field {

@@ -48,6 +48,10 @@ type FieldType struct {
 	Required bool        // the WSDL requires it
 	Repeated bool        // may occur several times
 
+	// Keys are the fields of a Repeated Struct that tell its values apart. Stating some values
+	// then leaves the others as they are; without Keys, what is stated replaces all values.
+	Keys []string
+
 	// Since is the first API version with the field, if Salesforce's documentation says so; 0
 	// stands for Type.Since.
 	Since apiversion.Version

@@ -194,7 +194,7 @@ func (s *State) missing() names {
 		switch {
 		case len(inList) > 0:
 			all.add(typ, inList...)
-		case len(listed) > 0:
+		case len(listed) > 0 && w.Is != nil:
 			all.add(typ, append(usual, listed...)...)
 		case len(usual) > 0 && s.rooted(w):
 			all.add(typ, usual...) // an empty list proves nothing
