@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,8 +107,8 @@ func TestRotationKilledAnywhereIsContinued(t *testing.T) {
 				for at := 0; ; at++ {
 					s := start(t, config)
 					u := &user{pair: s.pair()}
-					n := 0
-					fault.Fits = func(simorg.Request) bool { n++; return n == at+1 }
+					var n atomic.Int64
+					fault.Fits = func(simorg.Request) bool { return n.Add(1) == int64(at+1) }
 					s.Inject(fault)
 					staged := make(map[string]bool)
 					run := func() error {
@@ -119,7 +120,7 @@ func TestRotationKilledAnywhereIsContinued(t *testing.T) {
 						return err
 					}
 					err := run()
-					if n <= at {
+					if n.Load() <= int64(at) {
 						if err != nil {
 							t.Fatalf("without a fault got %v", err)
 						}

@@ -37,7 +37,7 @@ func duplicate(id string) *restError {
 func (o *Org) grant(fields map[string]string) (any, *restError) {
 	parent, entity := fields["ParentId"], fields["SetupEntityId"]
 	isApp := slices.ContainsFunc(o.all(eca.Header), func(rec *record) bool { return rec.id == entity })
-	if !isApp || !o.hasPermissionSet(parent) {
+	if !isApp && !o.isPrincipal(entity) || !o.hasPermissionSet(parent) {
 		return nil, invalidReference
 	}
 	for _, r := range o.access {
@@ -46,7 +46,7 @@ func (o *Org) grant(fields map[string]string) (any, *restError) {
 		}
 	}
 	id := o.nextID("0J0")
-	o.access = append(o.access, row{"id": id, "parentid": parent, "setupentityid": entity, "setupentitytype": eca.Header})
+	o.access = append(o.access, row{"id": id, "parentid": parent, "setupentityid": entity, "setupentitytype": map[bool]string{true: eca.Header, false: "NamedCredentialPrincipal"}[isApp]}) // the latter name is assumed
 	return created(id), nil
 }
 

@@ -77,7 +77,7 @@ func (o *Org) collect(fsys fs.FS, dir, ending string, version apiversion.Version
 	})
 	// The platform deploys components in dependency order.
 	rank := func(typ string) int {
-		return slices.IndexFunc(eca.Types(), func(t *metadata.Type) bool { return t.Name == typ })
+		return slices.IndexFunc(types(), func(t *metadata.Type) bool { return t.Name == typ })
 	}
 	slices.SortStableFunc(files, func(a, b *deployFile) int { return rank(a.rec.typ) - rank(b.rec.typ) })
 	return files, failures, err
@@ -141,7 +141,7 @@ func (o *Org) snapshot() map[string]map[string]*record {
 
 // typeOf returns the type and fullName of a file by its suffix.
 func typeOf(name, ending string) (*metadata.Type, string) {
-	for _, typ := range eca.Types() {
+	for _, typ := range types() {
 		if fullName, ok := strings.CutSuffix(path.Base(name), "."+typ.Suffix+ending); ok {
 			return typ, fullName
 		}

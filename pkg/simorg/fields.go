@@ -1,10 +1,12 @@
 package simorg
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/internal/credtypes"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -30,6 +32,9 @@ var typeSince = map[string]apiversion.Version{
 	eca.OAuthSecuritySettings: 59, // assumed
 	eca.RemoteSiteSetting:     19,
 	eca.OrgSettings:           59,
+
+	credtypes.ExternalCredential: 56,
+	credtypes.NamedCredential:    33,
 }
 
 // fieldSince is the first API version of a field, by type, for fields that are newer than their
@@ -60,17 +65,27 @@ var fieldSince = map[string]map[string]apiversion.Version{
 	},
 }
 
+// types returns all types that can be deployed, in the order of a deploy.
+func types() metadata.Schema { return slices.Concat(eca.Types(), credtypes.Types()) }
+
+func lookup(name string) *metadata.Type {
+	if t := credtypes.Lookup(name); t != nil {
+		return t
+	}
+	return eca.Lookup(name)
+}
+
 // typeAt returns the type of that name, or nil if an API version does not have it.
 func typeAt(name string, version apiversion.Version) *metadata.Type {
 	if typeSince[name] > version {
 		return nil
 	}
-	return eca.Lookup(name)
+	return lookup(name)
 }
 
 // setDefaults sets the fields that were not sent to their defaults.
 func setDefaults(rec *record) {
-	for _, ft := range eca.Lookup(rec.typ).Fields {
+	for _, ft := range lookup(rec.typ).Fields {
 		if ft.Kind == metadata.Boolean && !ft.Deprecated && rec.text(ft.Name) == "" {
 			rec.set(ft.Name, strconv.FormatBool(trueByDefault[rec.typ][ft.Name]))
 		}

@@ -83,6 +83,8 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 		return o.sobject(r.Method, key, body)
 	case resource == "metadata":
 		return o.deployREST(r, key, body, version)
+	case resource == "named-credentials":
+		return o.namedCredentials(r, key, body, version)
 	case resource == "apps":
 		return o.consumers(r, key, body, version)
 	}
@@ -271,6 +273,8 @@ func (o *Org) table(object string) ([]row, bool) {
 		rows = o.access
 	case strings.ToLower(assignmentObject):
 		rows = o.assignments
+	case "objectpermissions":
+		rows = o.objectPermissions
 	case "permissionsetgroup":
 		// None: sfp asks whether any is still being recalculated.
 	case strings.ToLower(artifactObject):
@@ -346,6 +350,8 @@ func (o *Org) sobject(method, key string, body []byte) (any, *restError) {
 			return o.grant(fields)
 		}
 		return o.assign(fields)
+	case strings.EqualFold(object, "ObjectPermissions") && (method == http.MethodPost && id == "" || method == http.MethodPatch && id != ""):
+		return o.permitObject(id, body)
 	case object == artifactObject && (method == http.MethodPost && id == "" || method == http.MethodPatch && id != ""):
 		var fields map[string]any
 		if err := json.Unmarshal(body, &fields); err != nil {

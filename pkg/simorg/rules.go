@@ -9,6 +9,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/internal/credtypes"
 )
 
 // failed reports why the org refused a component.
@@ -54,7 +55,7 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 	if rec.typ == eca.Header && !developerName.MatchString(rec.fullName) {
 		return refuse("INVALID_FIELD", "The name %s can only contain alphanumeric characters and underscores, must begin with a letter, and must not end with an underscore", rec.fullName) // assumed wording
 	}
-	typ := eca.Lookup(rec.typ)
+	typ := lookup(rec.typ)
 	for _, ft := range typ.Fields {
 		if ft.Required && rec.text(ft.Name) == "" {
 			return refuse("REQUIRED_FIELD_MISSING", "Required field is missing: %s", ft.Name)
@@ -87,6 +88,10 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 		err = o.checkGlobalSettings(rec, existing)
 	case eca.OAuthPolicies:
 		err = o.checkOAuthPolicies(rec)
+	case credtypes.ExternalCredential:
+		err = o.checkExternalCredential(rec)
+	case credtypes.NamedCredential:
+		err = o.checkNamedCredential(rec)
 	}
 	if err != nil {
 		return err
@@ -259,6 +264,8 @@ func (o *Org) delete(typ, fullName string) error {
 		}
 	case eca.OAuthSettings:
 		delete(o.broken, strings.ToLower(app))
+	case credtypes.ExternalCredential:
+		o.forgetSecrets(rec.fullName, nil)
 	}
 	return nil
 }

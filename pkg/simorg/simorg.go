@@ -106,6 +106,11 @@ type Config struct {
 	// have and whose documentation does not name it.
 	NoCreatedDate bool
 
+	// NothingStored answers 404 where no secret of a principal is stored, and not empty
+	// credentials; HideClientID leaves the client ID out of what is answered of a stored one.
+	// Which of these orgs do is not certain.
+	NothingStored, HideClientID bool
+
 	// Propagation is how long the token endpoint does not know a new consumer.
 	Propagation time.Duration
 
@@ -170,6 +175,10 @@ type Org struct {
 
 	access, assignments []row // who may use an app
 
+	objectPermissions []row
+	stored            map[string]*storedCredential // by external credential and principal, in lower case
+	principals        map[string]string            // IDs of principals, by the same key
+
 	grants    map[string]grant     // what is known of an access token, where it is not the administrator's own
 	staged    map[string]*pair     // by the consumer's ID
 	made      map[string]time.Time // when each consumer was made, by the app's name in lower case
@@ -197,9 +206,10 @@ func New(config Config) *Org {
 		sessions: make(map[string]time.Time),
 		deploys:  make(map[string]*deployJob),
 		grants:   make(map[string]grant),
-		staged:   make(map[string]*pair),
-		made:     make(map[string]time.Time),
-		codes:    make(map[string]code),
+		stored:   make(map[string]*storedCredential), principals: make(map[string]string),
+		staged: make(map[string]*pair),
+		made:   make(map[string]time.Time),
+		codes:  make(map[string]code),
 	}
 	o.token = o.newSession()
 	settings := &record{typ: eca.OrgSettings, fullName: eca.OrgSettingsName}

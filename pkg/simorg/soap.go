@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-	"github.com/ecakit/ecakit/pkg/eca"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
@@ -401,7 +400,7 @@ func (o *Org) listType(typ *metadata.Type) string {
 func (o *Org) describeMetadata() string {
 	var b strings.Builder
 	b.WriteString("<result>")
-	for _, typ := range eca.Types() {
+	for _, typ := range types() {
 		b.WriteString("<metadataObjects>" + element("directoryName", typ.Folder) + element("inFolder", "false") + element("metaFile", "false") +
 			element("suffix", typ.Suffix) + element("xmlName", typ.Name) + "</metadataObjects>")
 	}

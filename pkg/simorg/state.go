@@ -24,9 +24,13 @@ type savedState struct {
 	Broken    []string             `json:"broken,omitempty"`
 	Artifacts []row                `json:"artifacts,omitempty"`
 
-	Grants map[string]grant     `json:"grants,omitempty"`
-	Staged map[string]*pair     `json:"staged,omitempty"`
-	Made   map[string]time.Time `json:"made,omitempty"`
+	Grants map[string]grant `json:"grants,omitempty"`
+
+	ObjectPermissions []row                        `json:"objectPermissions,omitempty"`
+	Stored            map[string]*storedCredential `json:"stored,omitempty"`
+	Principals        map[string]string            `json:"principals,omitempty"`
+	Staged            map[string]*pair             `json:"staged,omitempty"`
+	Made              map[string]time.Time         `json:"made,omitempty"`
 
 	Access      []row `json:"access,omitempty"`
 	Assignments []row `json:"assignments,omitempty"`
@@ -51,8 +55,8 @@ type savedValue struct {
 func (o *Org) Save(w io.Writer) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := savedState{Org: o.id, Kind: o.config.Kind, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts, Access: o.access, Assignments: o.assignments, Grants: o.grants, Staged: o.staged, Made: o.made}
-	for _, typ := range append(slices.Clone(eca.Types()), eca.Lookup(eca.OrgSettings)) {
+	s := savedState{Org: o.id, Kind: o.config.Kind, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts, Access: o.access, Assignments: o.assignments, Grants: o.grants, Staged: o.staged, Made: o.made, ObjectPermissions: o.objectPermissions, Stored: o.stored, Principals: o.principals}
+	for _, typ := range append(types(), eca.Lookup(eca.OrgSettings)) {
 		for _, rec := range o.all(typ.Name) {
 			s.Records = append(s.Records, savedRecord{rec.typ, rec.fullName, rec.id, saveValues(rec.fields), rec.secret})
 		}
@@ -80,7 +84,7 @@ func (o *Org) Load(r io.Reader) error {
 		return fmt.Errorf("this is the state of a %s org, not of a %s one", s.Kind, o.config.Kind)
 	}
 	for _, saved := range s.Records {
-		if eca.Lookup(saved.Type) == nil {
+		if lookup(saved.Type) == nil {
 			return fmt.Errorf("this state holds %s, which no simulated org has", saved.Type)
 		}
 	}
@@ -90,6 +94,11 @@ func (o *Org) Load(r io.Reader) error {
 	o.access, o.assignments = s.Access, s.Assignments
 	clear(o.grants)
 	maps.Copy(o.grants, s.Grants)
+	o.objectPermissions = s.ObjectPermissions
+	clear(o.stored)
+	maps.Copy(o.stored, s.Stored)
+	clear(o.principals)
+	maps.Copy(o.principals, s.Principals)
 	clear(o.staged)
 	maps.Copy(o.staged, s.Staged)
 	clear(o.made)
