@@ -118,7 +118,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "sent": sent,
 			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "held": held, "apps": makeApps, "artifact": makeArtifact, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
-			"handed": handed, "setting": setting, "mode": mode, "assign": assign,
+			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout,
 		},
 	})
 }
@@ -460,4 +460,16 @@ func assign(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	_, err := rest.Create(context.Background(), "PermissionSetAssignment", map[string]any{"AssigneeId": ids[0], "PermissionSetId": ids[1]})
 	ts.Check(err)
+}
+
+// callout NAME USER [WORDS]: Apex of the user calls a named credential of the org, which works; or
+// with "!", is refused with these words.
+func callout(ts *testscript.TestScript, neg bool, args []string) {
+	err := ts.Value(stageKey{}).(*stage).org(ts).Callout(args[0], args[1])
+	switch {
+	case !neg:
+		ts.Check(err)
+	case err == nil || len(args) > 2 && !strings.Contains(err.Error(), args[2]):
+		ts.Fatalf("the callout says %v", err)
+	}
 }

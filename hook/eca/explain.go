@@ -7,6 +7,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -86,6 +87,8 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 		return `switch on "Allow access to External Client App consumer secrets via REST API" in Setup (External Client App Settings; in metadata ExternalClientAppSettings.enableClientSecretInRestApiAccess), or let eca credentials do so for the reading with --enable-access`
 	case locked != nil:
 		return "give the user the permissions External Client App Developer and View Client Secret (ExternalClientAppDeveloper, ViewClientSecret)"
+	case errors.As(err, new(*credential.ConflictError)):
+		return "choose another name, or take it over with --replace"
 	case errors.As(err, new(*consumer.NoSecretError)):
 		return "the org has let secrets be read only just now: try again in a minute"
 	case errors.As(err, new(*consumer.OwnSessionError)):

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -123,6 +124,11 @@ func bootstrapOrg(ctx context.Context, e *env, traffic *traffic, flags *callFlag
 	report, err := bootstrap.Run(ctx, conn, source, options)
 	if err == nil {
 		err = e.handOver(ctx, traffic, org, conn, report)
+	}
+	if links := linksOf(source.Settings(), options.Alias, true); err == nil && len(links) > 0 {
+		// What logs the org in elsewhere comes last, and from another org.
+		providers := &providers{e: e, flags: flags, access: new(accessFlags)}
+		_, err = providers.connect(ctx, traffic, org, conn, links, credential.Options{PlanOnly: options.PlanOnly})
 	}
 	preflight, only := errors.AsType[*bootstrap.PreflightError](err)
 	switch {

@@ -99,6 +99,7 @@ func TestJSONOfEachCommand(t *testing.T) {
 		{golden: "bootstrap-several", args: "bootstrap -o uat --all-scratch --jobs 1 project"},
 		{golden: "credentials", args: "credentials -o uat --app ErpConnector --output creds.json", consumer: true},
 		{golden: "credentials-several", args: "credentials -o uat --all-scratch --app ErpConnector --output creds.json", consumer: true},
+		{golden: "connect", args: "connect --from uat -o scratch@example.com --app ErpConnector --named-credential Erp", consumer: true},
 		{golden: "verify", args: "verify -o uat --app ErpConnector", consumer: true},
 		{golden: "rotate", args: "rotate -o uat --app ErpConnector --output creds.json", consumer: true},
 		{golden: "simulate", args: "simulate --username admin@example.com", noOrg: true},
@@ -110,7 +111,7 @@ func TestJSONOfEachCommand(t *testing.T) {
 			} else if !test.noOrg {
 				logIn(t, home, sandbox(t), "admin@example.com.uat", "uat", false)
 			}
-			if strings.HasSuffix(test.golden, "-several") {
+			if strings.HasSuffix(test.golden, "-several") || test.golden == "connect" {
 				empty := simorg.Start(simorg.Config{Kind: simorg.Scratch, SecretsInREST: true, Username: "scratch@example.com"}) // without the app's header
 				t.Cleanup(empty.Close)
 				logIn(t, home, empty, "scratch@example.com", "", true)

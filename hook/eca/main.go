@@ -42,6 +42,7 @@ type cli struct {
 	Credentials credentialsCmd   `cmd:"" help:"Read an app's key and secret, and hand them over."`
 	Verify      verifyCmd        `cmd:"" help:"Prove that a login by an app works, and explain why it does not."`
 	Rotate      rotateCmd        `cmd:"" help:"Replace an app's key and secret by new ones, without a gap."`
+	Connect     connectCmd       `cmd:"" help:"Let orgs call another one: credentials, access and the secret."`
 	Init        initCmd          `cmd:"" help:"Set an app up in an sfp project: header, policies, script, settings."`
 	Lint        lintCmd          `cmd:"" help:"Check a project for what External Client Apps require of source, without an org."`
 	Demo        demoCmd          `cmd:"" help:"Show the whole story on a simulated org, without Salesforce."`

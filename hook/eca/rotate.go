@@ -4,23 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 type rotateCmd struct {
-	appFlags    `embed:""`
-	orgFlags    `embed:""`
-	callFlags   `embed:""`
-	accessFlags `embed:""`
-	RevokeOld   bool          `name:"revoke-old" help:"End the old pair as soon as the new one is the main one. Otherwise it logs in for 30 days more."`
-	Status      bool          `help:"Show the pairs of the app and how long they are good for, and change nothing."`
-	Abort       bool          `help:"Forget a pair that is staged. The credentials that are handed over are those of the main pair, for whoever has got the staged one."`
-	Wait        time.Duration `default:"5m" help:"Keep asking for this long while the org does not know the new pair yet."`
-	secretFlags `embed:""`
+	appFlags        `embed:""`
+	orgFlags        `embed:""`
+	callFlags       `embed:""`
+	accessFlags     `embed:""`
+	RevokeOld       bool          `name:"revoke-old" help:"End the old pair as soon as the new one is the main one. Otherwise it logs in for 30 days more."`
+	Connect         []string      `sep:"none" placeholder:"ORG" help:"Org that calls this one and gets the new pair before it becomes the main one; can be repeated."`
+	NamedCredential string        `name:"named-credential" placeholder:"NAME" help:"Named credential of the orgs of --connect. Otherwise the connections of plugins.eca."`
+	Status          bool          `help:"Show the pairs of the app and how long they are good for, and change nothing."`
+	Abort           bool          `help:"Forget a pair that is staged. The credentials that are handed over are those of the main pair, for whoever has got the staged one."`
+	Wait            time.Duration `default:"5m" help:"Keep asking for this long while the org does not know the new pair yet."`
+	secretFlags     `embed:""`
 }
 
 func (rotateCmd) Help() string {
@@ -60,11 +65,17 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 		return nil, err
 	}
 	several := c.several(orgs)
+	if len(c.Connect) > 0 && (several || c.Status || c.Abort) {
+		return nil, usageError{errors.New("--connect goes with the rotation on one org")}
+	}
+	if c.NamedCredential != "" && len(c.Connect) == 0 {
+		return nil, usageError{errors.New("--named-credential goes with --connect")}
+	}
 	if several && !c.Status && len(c.Command) == 0 {
 		return nil, usageError{errors.New("a rotation on several orgs hands each pair over before it goes on: name a command after --")}
 	}
 	var sink *sink
-	if !c.Status && !(c.Abort && len(c.Command) == 0 && c.Output == "" && !c.Show) {
+	if !c.Status && !((c.Abort || len(c.Connect) > 0) && len(c.Command) == 0 && c.Output == "" && !c.Show) {
 		if sink, err = c.sink(e, orgs, several); err != nil {
 			return nil, err
 		}
@@ -82,18 +93,25 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 		},
 		do: func(ctx context.Context, org string, traffic *traffic) (*rotateReport, error) {
 			return onOrg(ctx, e, traffic, &c.callFlags, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*rotateReport, error) {
+				feeds, err := c.feeds(org, app)
+				if err != nil {
+					return nil, err
+				}
 				handOver := func(ctx context.Context, pair consumer.Pair) error {
+					if err := c.feed(ctx, e, traffic, feeds, provided{conn.InstanceURL, pair}); err != nil || sink == nil {
+						return err
+					}
 					err := sink.take(ctx, &credentials{org: org, app: app, baseURL: conn.InstanceURL, pair: pair})
 					if err == nil {
 						err = sink.close()
 					}
 					return err
 				}
-				if sink == nil {
+				if sink == nil && len(c.Connect) == 0 {
 					handOver = nil
 				}
 				var r *rotateReport
-				_, err := c.during(ctx, &consumer.Client{Conn: conn}, traffic, func() (err error) {
+				_, err = c.during(ctx, &consumer.Client{Conn: conn}, traffic, func() (err error) {
 					switch {
 					case c.Status:
 						r, err = c.status(ctx, traffic, app, conn)
@@ -166,4 +184,39 @@ func (c *rotateCmd) abort(ctx context.Context, traffic *traffic, app string, con
 		traffic.line("handed the main pair over, and forgot the staged one")
 	}
 	return r, err
+}
+
+// feeds returns the connections of each org of --connect to an app of an org.
+func (c *rotateCmd) feeds(org, app string) (map[string][]link, error) {
+	all := make(map[string][]link)
+	for _, caller := range c.Connect {
+		all[caller] = []link{{app: app, from: org, Connection: credential.Connection{NamedCredential: c.NamedCredential}}}
+		if c.NamedCredential != "" {
+			continue
+		}
+		settings, err := settingsHere()
+		if err != nil {
+			return nil, err
+		}
+		all[caller] = slices.DeleteFunc(linksOf(settings, caller, false), func(l link) bool { return l.from != org || !strings.EqualFold(l.app, app) })
+		if len(all[caller]) == 0 {
+			return nil, usageError{fmt.Errorf("plugins.eca of the project here declares no connection from %s to %s of %s; name it with --named-credential", caller, app, org)}
+		}
+	}
+	return all, nil
+}
+
+// feed gives a pair to the orgs of --connect, which call this one.
+func (c *rotateCmd) feed(ctx context.Context, e *env, traffic *traffic, feeds map[string][]link, given provided) error {
+	for _, caller := range c.Connect {
+		line := newTraffic(c.Verbose, func(text string) { traffic.line(caller + ": " + text) })
+		_, err := onOrg(ctx, e, line, &c.callFlags, caller, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*connectReport, error) {
+			p := &providers{e: e, given: &given}
+			return p.connect(ctx, line, caller, conn, feeds[caller], credential.Options{})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -164,6 +164,9 @@ func packageNames(p *sfp.Project) []string {
 	return names
 }
 
+// Settings returns what the project wants of its apps and connections.
+func (s *Source) Settings() eca.Settings { return s.project.Settings }
+
 // File returns the path of the project file, for messages.
 func (s *Source) File() string { return s.name(s.project.File) }
 

@@ -31,6 +31,10 @@ const defaultEnvironment = sfp.DefaultFolder
 type Settings struct {
 	Apps map[string]AppSettings // by the app's name, the header's fullName
 
+	// Connections are how orgs call others, by the name of the named credential:
+	// "connections".
+	Connections map[string]ConnectionSettings
+
 	// Preflight is what becomes of findings about the environment's policies:
 	// "preflight", PreflightFail where the project says nothing.
 	Preflight Preflight
@@ -80,6 +84,18 @@ type AppSettings struct {
 	Environments map[string]AppSettings
 
 	oldPolicies bool // the plugin policies stand under "policies"
+}
+
+// ConnectionSettings is how an org calls another one, by the app that logs it in there.
+type ConnectionSettings struct {
+	App                string            // on the org that is called: "app"
+	From               map[string]string // the org that is called, by the alias of the one that calls: "from"
+	ExternalCredential string            // "externalCredential", "" for the connection's name
+	Principal          string            // "principal"
+	PermissionSets     []string          // whose users may call: "permissionSets"
+	Certificate        string            // for JWT bearer: "certificate" of the org that calls
+	Username           string            // whom JWTs log in as: "username"
+	OnInstall          bool              // the hook makes it, too: "onInstall"
 }
 
 // HandOver is a command that gets an app's key and secret, on its standard input and in its
@@ -239,7 +255,7 @@ func parseSettings(data []byte) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
-	eca, err := object(settingsPath, value, "apps", "preflight", "applyPolicies")
+	eca, err := object(settingsPath, value, "apps", "connections", "preflight", "applyPolicies")
 	if err != nil {
 		return Settings{}, err
 	}
@@ -255,6 +271,11 @@ func parseSettings(data []byte) (Settings, error) {
 		return Settings{}, err
 	} else if apply != nil {
 		settings.ApplyPolicies = *apply
+	}
+	if value, ok := eca["connections"]; ok {
+		if settings.Connections, err = parseConnections(settingsPath+".connections", value); err != nil {
+			return Settings{}, err
+		}
 	}
 	if _, ok := eca["apps"]; !ok {
 		return settings, nil
@@ -364,6 +385,61 @@ func parseAppSettings(at string, value any, more ...string) (AppSettings, map[st
 		}
 	}
 	return app, entry, nil
+}
+
+func parseConnections(at string, value any) (map[string]ConnectionSettings, error) {
+	all, err := object(at, value)
+	if err != nil {
+		return nil, err
+	}
+	connections := make(map[string]ConnectionSettings, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		at := at + "." + name
+		entry, err := object(at, all[name], "app", "from", "externalCredential", "principal", "permissionSets", "certificate", "username", "onInstall")
+		if err != nil {
+			return nil, err
+		}
+		c := ConnectionSettings{From: make(map[string]string)}
+		wrong := func(key, what string) (map[string]ConnectionSettings, error) {
+			return nil, &metadata.SettingError{Path: at + "." + key, Err: errors.New(what)}
+		}
+		texts := map[string]*string{"app": &c.App, "externalCredential": &c.ExternalCredential, "principal": &c.Principal, "certificate": &c.Certificate, "username": &c.Username}
+		for _, key := range slices.Sorted(maps.Keys(texts)) {
+			if text, ok := entry[key]; ok {
+				if *texts[key], ok = text.(string); !ok || *texts[key] == "" {
+					return wrong(key, "must be a text")
+				}
+			}
+		}
+		from, err := object(at+".from", entry["from"])
+		if err != nil || len(from) == 0 {
+			return wrong("from", "must be an object: the org that is called, by the alias of the one that calls")
+		}
+		for _, alias := range slices.Sorted(maps.Keys(from)) {
+			text, _ := from[alias].(string)
+			if text == "" {
+				return wrong("from."+alias, "must be the alias of an org")
+			}
+			c.From[alias] = text
+		}
+		if value, ok := entry["permissionSets"]; ok {
+			if c.PermissionSets, err = permissionSets(at+".permissionSets", value); err != nil {
+				return nil, err
+			}
+		}
+		onInstall, err := boolean(at, entry, "onInstall")
+		switch {
+		case err != nil:
+			return nil, err
+		case c.App == "":
+			return wrong("app", "is missing: the app on the org that is called")
+		case (c.Certificate == "") != (c.Username == ""):
+			return wrong("certificate", "goes with username, for JWT bearer")
+		}
+		c.OnInstall = onInstall != nil && *onInstall
+		connections[name] = c
+	}
+	return connections, nil
 }
 
 func parseHandOver(at string, value any) (*HandOver, error) {
