@@ -1,0 +1,237 @@
+package credential
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/credtypes"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// What a callout says, as the platform words it.
+const (
+	saysNoAccess     = `We couldn't access the credential(s). You might not have the required permissions, or the external credential might not exist.`
+	saysNoRead       = "You don't have read permissions on the User External Credential object"
+	saysUnconfigured = "The external credential isn't fully configured."
+	saysScope        = "Unable to fetch the OAuth token. Error: invalid_request. Error description: scope parameter not supported."
+	saysTokenURL     = "The expired credentials couldn't be refreshed. Try again later."
+)
+
+// Examination is what a callout of a named credential would meet.
+type Examination struct {
+	NamedCredential    string `json:"namedCredential"`
+	ExternalCredential string `json:"externalCredential,omitempty"`
+	Endpoint           string `json:"endpoint,omitempty"`
+	TokenURL           string `json:"tokenUrl,omitempty"`
+	Variant            string `json:"variant,omitempty"`
+	Principal          string `json:"principal,omitempty"`
+	Status             string `json:"status,omitempty"` // of the principal: Configured, NotConfigured or Unknown
+	// ClientID is the key that is stored, "" where the org does not tell.
+	ClientID string `json:"-"`
+	// Callers are the permission sets whose users may use the principal, each with how many
+	// users have it.
+	Callers  []Caller          `json:"callers,omitempty"`
+	Findings []finding.Finding `json:"findings,omitempty"`
+}
+
+// Caller is a permission set that may use a principal.
+type Caller struct {
+	PermissionSet string `json:"permissionSet"`
+	Users         int    `json:"users"`
+	Reads         bool   `json:"reads"` // UserExternalCredential
+}
+
+func (x *Examination) find(level finding.Level, rule, component, problem, says, fix string) {
+	x.Findings = append(x.Findings, finding.Finding{Rule: rule, Level: level, File: component, Problem: problem, Says: says, Fix: fix})
+}
+
+// Examine looks at what a callout of a named credential would meet, setting by setting. What is
+// wrong is a finding, not an error.
+func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examination, error) {
+	x := &Examination{NamedCredential: name}
+	client := &mdapi.Client{Conn: conn}
+	found, err := client.Read(ctx, credtypes.NamedCredential, name)
+	if err != nil {
+		return nil, err
+	}
+	at := credtypes.NamedCredential + " " + name
+	if len(found) == 0 {
+		x.find(finding.Error, "no-named-credential", at, "the org has no such named credential", "", "make it with eca connect")
+		return x, nil
+	}
+	named := found[0]
+	x.NamedCredential = named.FullName
+	if kind := named.Text("namedCredentialType"); kind != "SecuredEndpoint" {
+		x.find(finding.Error, "legacy-credential", at, fmt.Sprintf("its type is %s, which has no external credential", kind), "", "make one of the type SecuredEndpoint with eca connect")
+		return x, nil
+	}
+	if named.Text("calloutStatus") == "Disabled" {
+		x.find(finding.Error, "callouts-disabled", at, "calloutStatus is Disabled", "", "enable it for callouts")
+	}
+	if named.Text("generateAuthorizationHeader") == "false" {
+		x.find(finding.Warning, "no-authorization-header", at, "generateAuthorizationHeader is false, so no token is sent", "", "set it to true")
+	}
+	for _, f := range parameters(named, namedParameters, "Url") {
+		x.Endpoint = part(f, "parameterValue")
+	}
+	for _, f := range parameters(named, namedParameters, "Authentication") {
+		x.ExternalCredential = part(f, "externalCredential")
+	}
+	if x.ExternalCredential == "" {
+		x.find(finding.Error, "no-external-credential", at, "names no external credential", saysNoAccess, "name one in its Authentication parameter")
+		return x, nil
+	}
+	if found, err = client.Read(ctx, credtypes.ExternalCredential, x.ExternalCredential); err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		x.find(finding.Error, "no-external-credential", at, fmt.Sprintf("names the external credential %s, which the org does not have", x.ExternalCredential), saysNoAccess, "make it with eca connect")
+		return x, nil
+	}
+	x.external(found[0])
+	if x.Principal == "" {
+		return x, nil
+	}
+	return x, x.principal(ctx, conn)
+}
+
+// external looks at the external credential by itself.
+func (x *Examination) external(c *metadata.Component) {
+	at := credtypes.ExternalCredential + " " + c.FullName
+	for _, f := range parameters(c, externalParameters, "AuthProtocolVariant") {
+		x.Variant = part(f, "parameterValue")
+	}
+	for _, f := range parameters(c, externalParameters, "AuthProviderUrl") {
+		x.TokenURL = part(f, "parameterValue")
+	}
+	for _, f := range parameters(c, externalParameters, "AuthParameter") {
+		if strings.EqualFold(part(f, "parameterName"), "Scope") {
+			x.find(finding.Error, "scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses", saysScope, "remove the parameter Scope")
+		}
+	}
+	switch token, err := url.Parse(x.TokenURL); {
+	case x.Variant == "":
+		x.find(finding.Error, "no-variant", at, "has no AuthProtocolVariant", saysUnconfigured, "make it anew with eca connect --replace")
+	case x.TokenURL == "" || err != nil:
+		x.find(finding.Error, "token-url", at, "has no token URL", saysTokenURL, "set AuthProviderUrl to /services/oauth2/token of the called org's own domain")
+	case token.Hostname() == "login.salesforce.com" || token.Hostname() == "test.salesforce.com":
+		x.find(finding.Error, "token-url", at, fmt.Sprintf("its token URL %s is the login host, which does not serve the flow", x.TokenURL), saysTokenURL, "use the called org's own domain")
+	case !strings.HasSuffix(token.Path, "/services/oauth2/token"):
+		x.find(finding.Warning, "token-url", at, fmt.Sprintf("its token URL %s does not end in /services/oauth2/token", x.TokenURL), saysTokenURL, "correct it, unless the called server is not Salesforce")
+	default:
+		if endpoint, err := url.Parse(x.Endpoint); err == nil && endpoint.Host != token.Host {
+			x.find(finding.Warning, "token-url", at, fmt.Sprintf("fetches tokens from %s, and the endpoint is %s", token.Host, endpoint.Host), "", "use the own domain of one org for both")
+		}
+	}
+	principals := parameters(c, externalParameters, "NamedPrincipal")
+	if len(principals) == 0 {
+		x.find(finding.Error, "no-principal", at, "has no named principal", saysNoAccess, "add one with eca connect")
+		return
+	}
+	x.Principal = part(principals[0], "parameterName")
+}
+
+// principal looks at the secret of the principal, and at who may use it.
+func (x *Examination) principal(ctx context.Context, conn *salesforce.Conn) error {
+	rest := &restapi.Client{Conn: conn}
+	at := credtypes.ExternalCredential + " " + x.ExternalCredential
+	var answer struct {
+		Principals []struct {
+			ID                   string `json:"id"`
+			PrincipalName        string `json:"principalName"`
+			AuthenticationStatus string `json:"authenticationStatus"`
+		} `json:"principals"`
+	}
+	w := &worker{Connection: Connection{ExternalCredential: x.ExternalCredential, Principal: x.Principal}, conn: conn}
+	has := new(seen)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return rest.Do(groupCtx, http.MethodGet, "named-credentials/external-credentials/"+url.PathEscape(x.ExternalCredential), nil, &answer)
+	})
+	group.Go(func() error { return w.lookStored(groupCtx, has) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	x.ClientID = has.clientID
+	id := ""
+	for _, p := range answer.Principals {
+		if strings.EqualFold(p.PrincipalName, x.Principal) {
+			id, x.Status = p.ID, p.AuthenticationStatus
+		}
+	}
+	if x.Status != "Configured" {
+		x.find(finding.Error, "not-configured", at, fmt.Sprintf("the principal %s is %s: its secret is not stored, as after a sandbox refresh", x.Principal, x.Status), saysUnconfigured, "store it with eca connect")
+	}
+	return x.callers(ctx, rest, at, id)
+}
+
+func (x *Examination) callers(ctx context.Context, rest *restapi.Client, at, id string) error {
+	type entity struct{ ParentID string }
+	entities, err := restapi.QueryIn[entity](ctx, rest, "SELECT ParentId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)", []string{id})
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, e := range entities {
+		ids = append(ids, e.ParentID)
+	}
+	type named struct {
+		ID   string `json:"Id"`
+		Name string
+	}
+	type permission struct {
+		ParentID        string `json:"ParentId"`
+		PermissionsRead bool
+	}
+	type assignment struct{ PermissionSetID string }
+	var sets []named
+	var permissions []permission
+	var assignments []assignment
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		sets, err = restapi.QueryIn[named](groupCtx, rest, "SELECT Id, Name FROM PermissionSet WHERE Id IN (%s)", ids)
+		return err
+	})
+	group.Go(func() (err error) {
+		permissions, err = restapi.QueryIn[permission](groupCtx, rest, "SELECT ParentId, PermissionsRead FROM ObjectPermissions WHERE SobjectType = 'UserExternalCredential' AND ParentId IN (%s)", ids)
+		return err
+	})
+	group.Go(func() (err error) {
+		assignments, err = restapi.QueryIn[assignment](groupCtx, rest, "SELECT PermissionSetId FROM PermissionSetAssignment WHERE PermissionSetId IN (%s)", ids)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, set := range sets {
+		caller := Caller{PermissionSet: set.Name}
+		for _, p := range permissions {
+			caller.Reads = caller.Reads || p.ParentID == set.ID && p.PermissionsRead
+		}
+		for _, a := range assignments {
+			if a.PermissionSetID == set.ID {
+				caller.Users++
+			}
+		}
+		x.Callers = append(x.Callers, caller)
+		if !caller.Reads {
+			x.find(finding.Warning, "no-read", "PermissionSet "+set.Name, "its users may use the principal, but not read UserExternalCredential, unless another permission set lets them", saysNoRead, "give it Read on UserExternalCredential, as eca connect --permission-set does")
+		}
+		if caller.Users == 0 {
+			x.find(finding.Warning, "no-caller", "PermissionSet "+set.Name, "nobody has it", saysNoAccess, "assign it to the users whose Apex calls")
+		}
+	}
+	if len(x.Callers) == 0 {
+		x.find(finding.Error, "no-access", at, fmt.Sprintf("no permission set may use the principal %s", x.Principal), saysNoAccess, "name one with eca connect --permission-set")
+	}
+	return nil
+}

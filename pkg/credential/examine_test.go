@@ -1,0 +1,90 @@
+package credential
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/credtypes"
+	"github.com/ecakit/ecakit/pkg/simorg"
+)
+
+func TestExamineForetellsTheCallout(t *testing.T) {
+	t.Parallel()
+	to, pair := provider(t)
+	token := to.URL + "/services/oauth2/token"
+	ec := func(parameters string) string {
+		return `<authenticationProtocol>Oauth</authenticationProtocol>` + parameters + `<label>Crm</label>`
+	}
+	p := func(typ, name, value string) string {
+		text := `<externalCredentialParameters><parameterGroup>DefaultGroup</parameterGroup><parameterName>` + name + `</parameterName><parameterType>` + typ + `</parameterType>`
+		if value != "" {
+			text += `<parameterValue>` + value + `</parameterValue>`
+		}
+		return text + `</externalCredentialParameters>`
+	}
+	variant, at, principal := p("AuthProtocolVariant", "Oauth", "ClientCredentialsClientSecret"), p("AuthProviderUrl", "U", token), p("NamedPrincipal", "Integration", "")
+	for _, test := range []struct {
+		name   string
+		change func(from *simorg.Server)
+		rule   string // of the first error, "" for none
+		works  bool
+	}{
+		{"sound", func(*simorg.Server) {}, "", true},
+		{"a scope", func(from *simorg.Server) {
+			upsert(t, from, credtypes.ExternalCredential, "Crm", ec(p("AuthParameter", "Scope", "api")+variant+at+principal))
+		}, "scope-against-salesforce", false},
+		{"the login host", func(from *simorg.Server) {
+			upsert(t, from, credtypes.ExternalCredential, "Crm", ec(variant+p("AuthProviderUrl", "U", "https://login.salesforce.com/services/oauth2/token")+principal))
+		}, "token-url", false},
+		{"no principal", func(from *simorg.Server) {
+			upsert(t, from, credtypes.ExternalCredential, "Crm", ec(variant+at))
+		}, "no-principal", false},
+		{"another principal, without a secret", func(from *simorg.Server) {
+			upsert(t, from, credtypes.ExternalCredential, "Crm", ec(variant+at+p("NamedPrincipal", "Other", "")))
+		}, "not-configured", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			from := calling(t, simorg.Config{})
+			if _, err := Connect(t.Context(), connTo(from), connection(to), pair(), Options{}); err != nil {
+				t.Fatal(err)
+			}
+			test.change(from)
+			x, err := Examine(t.Context(), connTo(from), "Crm")
+			if err != nil {
+				t.Fatal(err)
+			}
+			rule, says := "", ""
+			for _, f := range x.Findings {
+				if f.Level == finding.Error && rule == "" {
+					rule, says = f.Rule, f.Says
+				}
+			}
+			if rule != test.rule {
+				t.Errorf("found %v, want %q first", x.Findings, test.rule)
+			}
+			err = from.Callout("Crm", caller)
+			if (err == nil) != test.works {
+				t.Errorf("the callout says %v", err)
+			}
+			if test.rule == "scope-against-salesforce" && !strings.Contains(err.Error(), says) {
+				t.Errorf("the callout says %v, foretold was %q", err, says)
+			}
+			if test.works && (x.Status != "Configured" || x.ClientID != pair().Key || len(x.Callers) != 1 || x.Callers[0].Users != 1 || !x.Callers[0].Reads) {
+				t.Errorf("got %+v", x)
+			}
+		})
+	}
+	from := calling(t, simorg.Config{})
+	if x, err := Examine(t.Context(), connTo(from), "Nothing"); err != nil || len(x.Findings) != 1 || x.Findings[0].Rule != "no-named-credential" {
+		t.Errorf("of nothing got %+v, %v", x, err)
+	}
+	open := connection(to)
+	open.PermissionSets = nil
+	if _, err := Connect(t.Context(), connTo(from), open, pair(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if x, err := Examine(t.Context(), connTo(from), "Crm"); err != nil || len(x.Findings) != 1 || x.Findings[0].Rule != "no-access" {
+		t.Errorf("without access got %+v, %v", x, err)
+	}
+}
