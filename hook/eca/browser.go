@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -67,9 +68,9 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, client *consumer.Client,
 			return nil, err
 		}
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", callback.Port()))
+	listeners, err := listen(callback)
 	if err != nil {
-		return nil, fmt.Errorf("the callback URL %s cannot be served: %w", callback, errors.Unwrap(err))
+		return nil, err
 	}
 	state, verifier := oauth2.GenerateVerifier(), oauth2.GenerateVerifier()
 	type answer struct {
@@ -90,7 +91,7 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, client *consumer.Client,
 		got := answer{code: q.Get("code")}
 		text := "The login has come back to eca. This window can be closed."
 		if refused := q.Get("error"); refused != "" || got.code == "" {
-			got.err = &salesforce.TokenRefusal{Host: "the org", Code: oneLine(refused), Description: oneLine(q.Get("error_description"))}
+			got.err = &salesforce.TokenRefusal{Host: "the org", Code: oneLine(salesforce.MaskSecrets(refused)), Description: oneLine(salesforce.MaskSecrets(q.Get("error_description")))}
 			text = "The org has refused the login; eca tells why."
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -101,7 +102,9 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, client *consumer.Client,
 		default: // a second answer counts for nothing
 		}
 	})}
-	go server.Serve(listener)
+	for _, listener := range listeners {
+		go server.Serve(listener)
+	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
@@ -126,6 +129,32 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, client *consumer.Client,
 		}
 		return consumer.Code(conn.InstanceURL, pair, callback.String(), got.code, verifier), nil
 	}
+}
+
+// listen listens where a callback URL leads to. localhost is both loopbacks: on one that somebody
+// else has, he would get the code.
+func listen(callback *url.URL) (all []net.Listener, err error) {
+	hosts := []string{callback.Hostname()}
+	if hosts[0] == "localhost" {
+		hosts = []string{"127.0.0.1", "::1"}
+	}
+	for _, host := range hosts {
+		listener, listenErr := net.Listen("tcp", net.JoinHostPort(host, callback.Port()))
+		switch {
+		case listenErr == nil:
+			all = append(all, listener)
+		case len(all) > 0 && !errors.Is(listenErr, syscall.EADDRINUSE):
+			// This machine has no such loopback.
+		default:
+			err = fmt.Errorf("the callback URL %s cannot be served here: port %s is in use", callback, callback.Port())
+		}
+	}
+	if err != nil {
+		for _, listener := range all {
+			listener.Close()
+		}
+	}
+	return all, err
 }
 
 // openBrowser opens a page in the user's browser.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,6 +37,12 @@ func (f *accessFlags) during(ctx context.Context, client *consumer.Client, traff
 		return false, err
 	}
 	err = do()
+	if locked, ok := errors.AsType[*consumer.AccessError](err); ok && locked.Setting && ctx.Err() == nil {
+		// Another run has switched it off again meanwhile.
+		if restore, err = enableAccess(ctx, client, traffic); err == nil {
+			err = do()
+		}
+	}
 	if restore == nil {
 		return false, err
 	}
@@ -44,7 +51,7 @@ func (f *accessFlags) during(ctx context.Context, client *consumer.Client, traff
 	case err == nil:
 		err = failed
 	default:
-		traffic.line("warning: " + failed.Error())
+		err = fmt.Errorf("%w; and %w", err, failed)
 	}
 	return true, err
 }
@@ -123,7 +130,7 @@ func (c *credentialsCmd) run(ctx context.Context, e *env) (result, error) {
 		},
 	})
 	// A file is written whole or not at all; on standard output each document is whole.
-	if err == nil || c.Output == "" {
+	if err == nil || c.Output == nil {
 		if closeErr := sink.close(); err == nil {
 			err = closeErr
 		}
@@ -179,7 +186,9 @@ func enableAccess(ctx context.Context, client *consumer.Client, traffic *traffic
 	}
 	if err := client.SetAccess(ctx, true); err != nil {
 		if salesforce.IsUncertain(err) || ctx.Err() != nil {
-			restore() // it may be on
+			if failed := restore(); failed != nil { // it may be on
+				err = fmt.Errorf("%w; and %w", err, failed)
+			}
 		}
 		return nil, err
 	}

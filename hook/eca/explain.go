@@ -84,7 +84,7 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	case missing != nil:
 		return "correct --app, or deploy the app's header to this org first"
 	case locked != nil && locked.Setting:
-		return `switch on "Allow access to External Client App consumer secrets via REST API" in Setup (External Client App Settings; in metadata ExternalClientAppSettings.enableClientSecretInRestApiAccess), or let eca credentials do so for the reading with --enable-access`
+		return `switch on "Allow access to External Client App consumer secrets via REST API" in Setup (External Client App Settings; in metadata ExternalClientAppSettings.enableClientSecretInRestApiAccess), or let eca do so for the reading with --enable-access`
 	case locked != nil:
 		return "give the user the permissions External Client App Developer and View Client Secret (ExternalClientAppDeveloper, ViewClientSecret)"
 	case errors.As(err, new(*credential.ConflictError)):

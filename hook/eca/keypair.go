@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -53,16 +54,8 @@ func (c *initCmd) keyPair(e *env, root string, config *scaffold.Config) (file st
 		}
 		file = filepath.Join(e.home, ".config", "eca", config.App+".key")
 	}
-	abs, err := filepath.Abs(file)
-	if err != nil {
+	if err := outside(file, root); err != nil {
 		return "", key, err
-	}
-	project, err := filepath.Abs(root)
-	if err != nil {
-		return "", key, err
-	}
-	if rel, err := filepath.Rel(project, abs); err == nil && filepath.IsLocal(rel) {
-		return "", key, fmt.Errorf("--key: %s is inside the project, and a private key must not get into a repository; choose a file elsewhere", file)
 	}
 	if _, err := os.Lstat(file); err == nil {
 		return "", key, fmt.Errorf("--key: %s is there already, and nothing is overwritten; give its certificate with --certificate", file)
@@ -91,6 +84,40 @@ func (c *initCmd) keyPair(e *env, root string, config *scaffold.Config) (file st
 		return "", key, err
 	}
 	return file, salesforce.NewSecret(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))), nil
+}
+
+// outside makes sure that a file is neither in the project nor in a git work tree, wherever links
+// lead. Its directory need not be there yet.
+func outside(file, root string) error {
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	for {
+		resolved, err := filepath.EvalSymlinks(dir)
+		if err == nil {
+			dir = resolved
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return fmt.Errorf("--key: where %s is cannot be told", file)
+		}
+		dir = filepath.Dir(dir)
+	}
+	project, err := filepath.Abs(root)
+	if err == nil {
+		project, err = filepath.EvalSymlinks(project)
+	}
+	if err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(project, dir); err == nil && filepath.IsLocal(rel) {
+		return fmt.Errorf("--key: %s is inside the project, and a private key must not get into a repository; choose a file elsewhere", file)
+	}
+	if tree, _, err := repository(dir); err != nil || tree != "" {
+		return fmt.Errorf("--key: %s is in a git repository, where a private key must not get; choose a file elsewhere", file)
+	}
+	return nil
 }
 
 // writeKey writes a private key to a new file that its owner alone can read.

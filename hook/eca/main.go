@@ -73,6 +73,8 @@ type env struct {
 	getenv         func(string) string
 	home           string // the user's home directory, "" where there is none
 
+	noCommand bool // the command line ends with --, and no command follows
+
 	store func() *orgauth.Store // sf's, one for the whole process
 }
 
@@ -133,6 +135,7 @@ func run(ctx context.Context, args []string, e *env) (code int) {
 		return e.finish("", nil, usageError{fmt.Errorf("%w; see: %s", err, hint)})
 	}
 	e.json = c.JSON
+	e.noCommand = args[len(args)-1] == "--" // which an unset variable of a pipeline leaves
 	name, _, _ := strings.Cut(parsed.Command(), " ")
 	result, err := parsed.Selected().Target.Addr().Interface().(command).run(ctx, e)
 	return e.finish(name, result, err)

@@ -74,8 +74,15 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 	if several && !c.Status && len(c.Command) == 0 {
 		return nil, usageError{errors.New("a rotation on several orgs hands each pair over before it goes on: name a command after --")}
 	}
+	given := len(c.Command) > 0 || c.Output != nil || c.Show || len(c.AgeRecipient) > 0 || e.noCommand
+	if c.Status && given {
+		return nil, usageError{errors.New("--status hands nothing over: leave out the command, --output, --show and --age-recipient")}
+	}
+	if c.RevokeOld && len(c.Command) == 0 && c.Output == nil && len(c.Connect) == 0 {
+		return nil, usageError{errors.New("--revoke-old ends the old pair at once, so whoever uses it has to have the new one: name a command after --, --output or --connect")}
+	}
 	var sink *sink
-	if !c.Status && !((c.Abort || len(c.Connect) > 0) && len(c.Command) == 0 && c.Output == "" && !c.Show) {
+	if !c.Status && (given || !c.Abort && len(c.Connect) == 0) {
 		if sink, err = c.sink(e, orgs, several); err != nil {
 			return nil, err
 		}

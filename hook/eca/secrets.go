@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,7 +35,7 @@ import (
 type secretFlags struct {
 	Format       string   `enum:"json,env" default:"json" help:"json, or env: lines like ECA_CLIENT_ID=…, for a dotenv file."`
 	Show         bool     `help:"Print secrets on a terminal."`
-	Output       string   `placeholder:"FILE" help:"File that the credentials are written to, with mode 0600; whole or not at all, and never over a file that git tracks."`
+	Output       *string  `placeholder:"FILE" help:"File that the credentials are written to, with mode 0600; whole or not at all, and never over a file that git tracks."`
 	AgeRecipient []string `name:"age-recipient" sep:"none" placeholder:"RECIPIENT" help:"Encrypt what is written, for this age or SSH public key; can be repeated."`
 	Command      []string `arg:"" optional:"" name:"command" help:"After --: a command that gets the credentials as JSON on standard input, and as ECA_BASE_URL, ECA_CLIENT_ID, ECA_CLIENT_SECRET, ECA_ORG and ECA_APP in its environment; once for each org."`
 }
@@ -105,12 +106,16 @@ func (f *secretFlags) sink(e *env, orgs []string, several bool) (*sink, error) {
 	for _, text := range f.AgeRecipient {
 		recipient, err := parseRecipient(text)
 		if err != nil {
-			return nil, usageError{fmt.Errorf("--age-recipient: %s is neither an age nor an SSH public key", text)}
+			return nil, usageError{errors.New("--age-recipient: that is neither an age nor an SSH public key")}
 		}
 		s.recipients = append(s.recipients, recipient)
 	}
 	switch {
-	case len(f.Command) > 0 && (f.Output != "" || len(f.AgeRecipient) > 0 || f.Show):
+	case f.Output != nil && *f.Output == "": // which an unset variable of a pipeline leaves
+		return nil, usageError{errors.New("--output names no file")}
+	case e.noCommand:
+		return nil, usageError{errors.New("no command follows --")}
+	case len(f.Command) > 0 && (f.Output != nil || len(f.AgeRecipient) > 0 || f.Show):
 		return nil, usageError{errors.New("a command gets the credentials itself: leave out --output, --show and --age-recipient")}
 	case len(f.Command) > 0:
 		if _, err := exec.LookPath(f.Command[0]); err != nil {
@@ -119,8 +124,8 @@ func (f *secretFlags) sink(e *env, orgs []string, several bool) (*sink, error) {
 		return s, nil
 	case several && f.Format == "env":
 		return nil, usageError{errors.New("--format env is for one org: several would overwrite one another")}
-	case f.Output != "":
-		return s, s.checkOutput()
+	case f.Output != nil:
+		return s, checkOutput("--output", *f.Output)
 	case e.json:
 		return nil, usageError{errors.New("with --json, standard output carries the report: name --output FILE or -- COMMAND for the credentials")}
 	case e.stdoutTerminal && !f.Show && len(s.recipients) == 0:
@@ -142,40 +147,71 @@ func parseRecipient(text string) (age.Recipient, error) {
 	return recipients[0], nil
 }
 
-// checkOutput makes sure that the file can be written, and is none that git tracks.
-func (s *sink) checkOutput() error {
-	info, err := os.Lstat(s.Output)
-	if err == nil && !info.Mode().IsRegular() {
-		return usageError{fmt.Errorf("--output: %s is not a regular file", s.Output)}
+// checkOutput makes sure that a file for a secret can be written, and is none that git tracks.
+func checkOutput(flag, name string) error {
+	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
+		return usageError{fmt.Errorf("%s: %s is not a regular file", flag, name)}
 	}
-	dir := filepath.Dir(s.Output)
+	dir := filepath.Dir(name)
 	probe, err := os.CreateTemp(dir, ".eca-*")
 	if err != nil {
-		return usageError{fmt.Errorf("--output: files cannot be made in %s", dir)}
+		return usageError{fmt.Errorf("%s: files cannot be made in %s", flag, dir)}
 	}
 	probe.Close()
 	os.Remove(probe.Name())
-	inRepository := false
-	for above, err := filepath.Abs(dir); err == nil; above = filepath.Dir(above) {
-		if _, statErr := os.Stat(filepath.Join(above, ".git")); statErr == nil {
-			inRepository = true
+	return checkTracked(flag, name)
+}
+
+// repository returns the git work tree that a directory is in, links resolved, "" for none.
+// inside says that the directory is git's own.
+func repository(dir string) (root string, inside bool, err error) {
+	if dir, err = filepath.Abs(dir); err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return "", false, err
+	}
+	for above := dir; ; above = filepath.Dir(above) {
+		if strings.EqualFold(filepath.Base(above), ".git") {
+			return above, true, nil
+		}
+		if _, err := os.Lstat(filepath.Join(above, ".git")); err == nil {
+			return above, false, nil
 		}
 		if above == filepath.Dir(above) {
-			break
+			return "", false, nil
 		}
 	}
-	if !inRepository {
+}
+
+// checkTracked makes sure that git does not track a file, or cannot: whatever else git says, the
+// file may get into a repository.
+func checkTracked(flag, name string) error {
+	root, inside, err := repository(filepath.Dir(name))
+	switch {
+	case err != nil:
+		return usageError{fmt.Errorf("%s: where %s is cannot be told: %w", flag, name, err)}
+	case inside:
+		return usageError{fmt.Errorf("%s: %s is among git's own files; choose another file", flag, name)}
+	case root == "":
 		return nil
 	}
-	tracked := exec.Command("git", "-C", dir, "ls-files", "--error-unmatch", "--", filepath.Base(s.Output))
-	err = tracked.Run()
-	if err == nil {
-		return usageError{fmt.Errorf("--output: git tracks %s, and a secret must not get into a repository; choose another file", s.Output)}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(name))
+	if err != nil {
+		return usageError{fmt.Errorf("%s: where %s is cannot be told: %w", flag, name, err)}
 	}
-	if !errors.As(err, new(*exec.ExitError)) {
-		return usageError{fmt.Errorf("--output: %s is in a git repository, and whether git tracks it cannot be told without git; choose a file elsewhere", s.Output)}
+	// Upper and lower case are the same file on some systems.
+	list := exec.Command("git", "-C", dir, "ls-files", "--error-unmatch", "--", ":(icase,literal)"+filepath.Base(name))
+	list.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "GIT_") })
+	err = list.Run()
+	exit, ended := errors.AsType[*exec.ExitError](err)
+	switch {
+	case err == nil:
+		return usageError{fmt.Errorf("%s: git tracks %s, and a secret must not get into a repository; choose another file", flag, name)}
+	case ended && exit.ExitCode() == 1:
+		return nil // git knows no such file
 	}
-	return nil
+	return usageError{fmt.Errorf("%s: %s is in a git repository, and git cannot tell whether it tracks it; choose a file elsewhere", flag, name)}
 }
 
 // take hands the credentials of one org over to the command, or keeps them for close.
@@ -208,22 +244,25 @@ func (s *sink) close() error {
 	if err != nil {
 		return fmt.Errorf("the credentials cannot be encrypted: %w", err)
 	}
-	if s.Output == "" {
+	if s.Output == nil {
 		if _, err := s.e.secrets.Write(data); err != nil {
 			return errors.New("standard output cannot be written")
 		}
 		return nil
 	}
-	file, err := os.CreateTemp(filepath.Dir(s.Output), ".eca-*") // with mode 0600
+	if err := checkTracked("--output", *s.Output); err != nil {
+		return err // it may have been added meanwhile
+	}
+	file, err := os.CreateTemp(filepath.Dir(*s.Output), ".eca-*") // with mode 0600
 	if err != nil {
-		return fmt.Errorf("%s cannot be written: %w", s.Output, err)
+		return fmt.Errorf("%s cannot be written: %w", *s.Output, err)
 	}
 	defer os.Remove(file.Name())
 	_, err = file.Write(data)
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return fmt.Errorf("%s cannot be written: %w", s.Output, err)
+		return fmt.Errorf("%s cannot be written: %w", *s.Output, err)
 	}
-	return os.Rename(file.Name(), s.Output)
+	return os.Rename(file.Name(), *s.Output)
 }
 
 func (s *sink) encrypt(text []byte) ([]byte, error) {
@@ -265,7 +304,10 @@ func (s *sink) run(ctx context.Context, c *credentials) error {
 	}
 	cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...)
 	cmd.Stdin = bytes.NewReader(document)
-	cmd.Env = append(os.Environ(), "ECA_BASE_URL="+c.baseURL, "ECA_CLIENT_ID="+c.pair.Key, "ECA_ORG="+c.org, "ECA_APP="+c.app)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { // of another app
+		return strings.HasPrefix(variable, "ECA_CLIENT_") || strings.HasPrefix(variable, "ECA_BASE_URL=")
+	})
+	cmd.Env = append(cmd.Env, "ECA_BASE_URL="+c.baseURL, "ECA_CLIENT_ID="+c.pair.Key, "ECA_ORG="+c.org, "ECA_APP="+c.app)
 	if !c.keyOnly {
 		cmd.Env = append(cmd.Env, "ECA_CLIENT_SECRET="+c.pair.Secret.Reveal())
 	}

@@ -96,6 +96,9 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 	if c.Browser && c.several(orgs) {
 		return nil, usageError{errors.New("--browser logs in to one org")}
 	}
+	if c.Browser && e.json {
+		return nil, usageError{errors.New("--browser prints the page to open, and --json leaves no room for it")}
+	}
 	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, orgs, fleetWork[*verifyReport]{
 		column: "LOGGED IN AS", cell: func(r *verifyReport) string {
 			if r.Login == nil {

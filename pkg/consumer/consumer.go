@@ -44,6 +44,14 @@ type Pair struct {
 // ShortKey returns the key as it may be shown: enough of it to tell keys apart.
 func (p Pair) ShortKey() string { return words.ShortKey(p.Key) }
 
+// check refuses a pair that could break out of where it is written.
+func (p Pair) check() error {
+	if strings.ContainsFunc(p.Key+p.Secret.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("the org answered a key or secret with characters that none has")
+	}
+	return nil
+}
+
 // Consumer is the consumer of an app on one org.
 type Consumer struct {
 	App   string    // the app's name
@@ -320,7 +328,7 @@ func (c *Client) pair(ctx context.Context, of *Consumer) (Pair, error) {
 			return Pair{}, err
 		}
 		if !answer.Secret.IsZero() && answer.Key != "" {
-			return Pair(answer), nil
+			return Pair(answer), Pair(answer).check()
 		}
 		if attempt == len(secretWaits) {
 			return Pair{}, &NoSecretError{of.App}
@@ -368,6 +376,11 @@ func (c *Client) settings(ctx context.Context) (*metadata.Component, error) {
 // SetAccess lets the org's REST API read consumer secrets, or no longer. Other settings stay as
 // they are.
 func (c *Client) SetAccess(ctx context.Context, on bool) error {
+	// Setting a value twice does no harm, so an answer that was lost is no reason to stop.
+	return c.Conn.Retry.Do(ctx, func() error { return c.setAccess(ctx, on) })
+}
+
+func (c *Client) setAccess(ctx context.Context, on bool) error {
 	settings, err := c.settings(ctx)
 	if err != nil {
 		return err

@@ -12,15 +12,16 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Rotation replaces the pair of a consumer by a new one: it stages a pair, hands it over, proves
-// that it logs in, makes it the main pair, and proves that again. Nothing is kept but by the org,
+// Rotation replaces the pair of a consumer by a new one: it stages a pair, proves that it logs
+// in, hands it over, makes it the main pair, and proves that again. Nothing is kept but by the org,
 // so a run that died is continued by the next one, whatever step it had reached: the pair that is
 // staged logs in from the start, and the old one for 30 days more.
 type Rotation struct {
 	Client *Client
 
-	// HandOver gives the new pair to whoever logs in with it. It is called again by a run that
-	// continues one that died. Where it fails, the pair stays staged.
+	// HandOver gives a pair that logs in to whoever uses it: the new one, or after an earlier
+	// rotation the main one. It is called again by a run that continues one that died. Where
+	// it fails, nothing is swapped and nothing ended.
 	HandOver func(ctx context.Context, pair Pair) error
 
 	// Wait is how long the token endpoint is asked again while it does not know the new pair.
@@ -105,8 +106,19 @@ func (r *Rotation) step(format string, args ...any) {
 	}
 }
 
+// StateError says that the pair beside the main one is in a state that is not known, so that
+// nothing is done to it.
+type StateError struct {
+	App   string
+	State State
+}
+
+func (e *StateError) Error() string {
+	return fmt.Sprintf("the pair beside the main one of %s is in the state %q, which is not known, so it is left alone", e.App, string(e.State))
+}
+
 // Run rotates the pair of an app's consumer, or continues a rotation. Where an earlier rotation's
-// old pair is still there, it only proves that the main pair logs in, and ends the old one where
+// old pair is still there, it proves and hands over the main pair, and ends the old one where
 // RevokeOld says so.
 func (r *Rotation) Run(ctx context.Context, app string) (*Outcome, error) {
 	s, err := r.Client.Status(ctx, app)
@@ -116,28 +128,58 @@ func (r *Rotation) Run(ctx context.Context, app string) (*Outcome, error) {
 	if err := r.notOwn(ctx, s); err != nil {
 		return nil, err
 	}
-	if s.Beside != nil && s.Beside.State == Rotated {
-		r.step("rotated before; the old pair logs in until %s", s.Beside.Expires.Format(time.DateOnly))
-		return r.finish(ctx, &Outcome{App: s.Consumer.App, Key: s.Main.Key}, s)
+	if s.Beside != nil {
+		switch s.Beside.State {
+		case Active, Expired:
+		case Rotated:
+			return r.again(ctx, s)
+		default:
+			return nil, &StateError{s.Consumer.App, s.Beside.State}
+		}
 	}
 	staged, err := r.stage(ctx, s)
 	if err != nil {
 		return nil, err
 	}
+	revoke, err := r.proveStaged(ctx, s, &staged)
+	if err != nil {
+		return nil, fmt.Errorf("the new pair is staged, but does not log in: %w", err)
+	}
+	r.step("the new pair logs in")
 	if err := r.HandOver(ctx, staged.Pair); err != nil {
+		if revoke != nil {
+			revoke()
+		}
 		return nil, &HandOverError{s.Consumer.App, err}
 	}
 	r.step("handed over")
-	revoke, err := r.prove(ctx, staged.Pair, true)
-	if err != nil {
-		return nil, fmt.Errorf("the new pair is staged and handed over, but does not log in: %w", err)
-	}
 	if err := r.swap(ctx, s, staged, revoke); err != nil {
 		return nil, err
 	}
 	s.Main = staged.Pair
-	r.step("the new pair is the main one")
-	return r.finish(ctx, &Outcome{App: s.Consumer.App, Rotated: true, Key: staged.Key}, s)
+	o := &Outcome{App: s.Consumer.App, Key: staged.Key, Expires: time.Now().Add(oldLife)}
+	if err := r.confirm(ctx, s, o); err != nil {
+		return o, err
+	}
+	o.Rotated = true
+	r.step("the new pair is the main one, and logs in")
+	return o, r.end(ctx, s, o)
+}
+
+// again is a run after a rotation whose old pair has not expired yet.
+func (r *Rotation) again(ctx context.Context, s *Status) (*Outcome, error) {
+	r.step("rotated before; the old pair logs in until %s", s.Beside.Expires.Format(time.DateOnly))
+	o := &Outcome{App: s.Consumer.App, Key: s.Main.Key, OldKey: s.Beside.Key, Expires: s.Beside.Expires}
+	if err := r.confirm(ctx, s, o); err != nil {
+		return o, err
+	}
+	r.step("the main pair logs in")
+	// Whoever rotated may have told nobody.
+	if err := r.HandOver(ctx, s.Main); err != nil {
+		return o, fmt.Errorf("the main pair was not handed over, so the old one stays: %w", err)
+	}
+	r.step("handed over the main pair")
+	return o, r.end(ctx, s, o)
 }
 
 // notOwn makes sure that the session was not given to the consumer.
@@ -155,12 +197,12 @@ func (r *Rotation) notOwn(ctx context.Context, s *Status) error {
 	return ctx.Err()
 }
 
-// stage returns the pair that is staged, or stages one.
+// stage returns the pair that is staged, or stages one. Its secret is there.
 func (r *Rotation) stage(ctx context.Context, s *Status) (*Staged, error) {
 	beside := s.Beside
 	if beside != nil && beside.State == Active {
 		r.step("a new pair is staged already")
-		return beside, nil
+		return r.Client.whole(ctx, s.Consumer, beside)
 	}
 	if beside != nil { // expired
 		if err := r.Client.Discard(ctx, s.Consumer, beside); err != nil && !isGone(err) {
@@ -177,7 +219,66 @@ func (r *Rotation) stage(ctx context.Context, s *Status) (*Staged, error) {
 		staged = there
 	}
 	r.step("staged a new pair")
+	return r.Client.whole(ctx, s.Consumer, staged)
+}
+
+// whole returns a staged pair with its secret, which is missing for a while after the org's
+// setting was switched on.
+func (c *Client) whole(ctx context.Context, of *Consumer, staged *Staged) (*Staged, error) {
+	for _, pause := range secretWaits {
+		if staged.Key != "" && !staged.Secret.IsZero() {
+			return staged, nil
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return nil, err
+		}
+		again, err := c.Staged(ctx, of)
+		if err != nil {
+			return nil, err
+		}
+		if again != nil {
+			staged = again
+		}
+	}
+	if staged.Key == "" || staged.Secret.IsZero() {
+		return nil, &NoSecretError{of.App}
+	}
 	return staged, nil
+}
+
+// proveStaged proves that the staged pair logs in. At the same time it looks whether it is still
+// the one that is staged: two runs at once may have staged one each, and where the second replaces
+// the first, both go on with that.
+func (r *Rotation) proveStaged(ctx context.Context, s *Status, staged **Staged) (revoke func(), err error) {
+	for range 3 {
+		var now *Staged
+		group, groupCtx := errgroup.WithContext(ctx)
+		group.Go(func() (err error) {
+			now, err = r.Client.Staged(groupCtx, s.Consumer)
+			return err
+		})
+		var proofErr error
+		group.Go(func() error {
+			revoke, proofErr = r.prove(groupCtx, (*staged).Pair, true)
+			return nil
+		})
+		if err := group.Wait(); err != nil {
+			if revoke != nil {
+				revoke()
+			}
+			return nil, err
+		}
+		if now == nil || now.State != Active || now.Key == (*staged).Key {
+			return revoke, proofErr // swapped meanwhile, or still there
+		}
+		if revoke != nil {
+			revoke()
+		}
+		if *staged, err = r.Client.whole(ctx, s.Consumer, now); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errors.New("somebody else stages one pair after another")
 }
 
 func isGone(err error) bool {
@@ -221,40 +322,58 @@ func (r *Rotation) swap(ctx context.Context, s *Status, staged *Staged, revoke f
 	if now, lookErr := r.Client.pair(ctx, s.Consumer); lookErr == nil && now.Key == staged.Key {
 		return nil
 	}
-	return fmt.Errorf("the new pair is staged and handed over, but did not become the main one: %w", err)
+	return fmt.Errorf("the new pair is staged and handed over, but did not become the main one; run the same again: %w", err)
 }
 
-// finish proves that the main pair logs in, and ends the old one where that is wanted. What is
-// beside the main pair is looked up again, because the swap may have changed its ID.
-func (r *Rotation) finish(ctx context.Context, o *Outcome, s *Status) (*Outcome, error) {
-	revoke, err := r.prove(ctx, s.Main, false)
-	if revoke != nil {
-		defer revoke()
+// confirm proves that the main pair logs in, and that it is the main one.
+func (r *Rotation) confirm(ctx context.Context, s *Status, o *Outcome) error {
+	var now Pair
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		now, err = r.Client.pair(groupCtx, s.Consumer)
+		return err
+	})
+	group.Go(func() error {
+		revoke, err := r.prove(groupCtx, s.Main, false)
+		if revoke != nil {
+			revoke()
+		}
+		if err != nil {
+			return fmt.Errorf("the main pair does not log in: %w", err)
+		}
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return err
 	}
-	if err != nil {
-		return o, fmt.Errorf("the pair is rotated, but does not log in: %w", err)
+	if now.Key != s.Main.Key {
+		return fmt.Errorf("the org accepted the new pair of %s as the main one, and has another; run the same again", s.Consumer.App)
 	}
 	o.Verified = true
-	r.step("the main pair logs in")
+	return nil
+}
+
+// end ends the old pair where that is wanted. What is beside the main pair is looked up again,
+// because the swap may have changed its ID.
+func (r *Rotation) end(ctx context.Context, s *Status, o *Outcome) error {
 	if !r.RevokeOld {
-		if s.Beside != nil && s.Beside.State == Rotated {
-			o.OldKey, o.Expires = s.Beside.Key, s.Beside.Expires
-		} else if o.Rotated {
-			o.Expires = time.Now().Add(oldLife)
-		}
-		return o, nil
+		return nil
 	}
 	old, err := r.Client.Staged(ctx, s.Consumer)
 	if err != nil {
-		return o, err
+		return err
 	}
-	if old != nil && old.State != Active {
+	if old != nil {
+		if old.State != Rotated && old.State != Expired || old.Key == s.Main.Key {
+			return &StateError{s.Consumer.App, old.State}
+		}
 		if err := r.Client.Discard(ctx, s.Consumer, old); err != nil && !isGone(err) {
-			return o, err
+			return err
 		}
 	}
+	o.OldKey, o.Expires = "", time.Time{}
 	r.step("the old pair logs in no more")
-	return o, nil
+	return nil
 }
 
 // oldLife is how long the old pair logs in after a rotation, by Salesforce's documentation.
@@ -272,13 +391,25 @@ func (c *Client) Abort(ctx context.Context, app string, handOver func(ctx contex
 			return false, fmt.Errorf("the main pair was not handed over, so the staged one stays: %w", err)
 		}
 	}
-	if err := c.Discard(ctx, s.Consumer, s.Beside); err != nil && !isGone(err) {
+	// Another run may have gone on with it meanwhile, and made it the main one.
+	now, err := c.Staged(ctx, s.Consumer)
+	if err != nil {
 		return false, err
 	}
-	return true, nil
+	if now != nil && now.State == Active && now.Key == s.Beside.Key {
+		if err := c.Discard(ctx, s.Consumer, now); err != nil && !isGone(err) {
+			return false, err
+		}
+		return true, nil
+	}
+	main, err := c.pair(ctx, s.Consumer)
+	if err == nil && handOver != nil && main.Key != s.Main.Key {
+		err = handOver(ctx, main)
+	}
+	return false, err
 }
 
-// Wait calls try again, at growing intervals up to half a minute, as long as an org refuses a
+// wait calls try again, at growing intervals up to half a minute, as long as an org refuses a
 // login because it does not know the consumer yet, and for up to a time.
 func wait(ctx context.Context, most time.Duration, step func(string), try func() error) error {
 	end := time.Now().Add(most)

@@ -76,7 +76,7 @@ func TestRotationEndsWithTheNewPairEverywhere(t *testing.T) {
 				if revoke {
 					return // there is no trace of the rotation, so another one begins
 				}
-				if err != nil || again.Rotated || !again.Verified || again.OldKey != old.Key || time.Until(again.Expires) < 29*24*time.Hour || u.got != 1 {
+				if err != nil || again.Rotated || !again.Verified || again.OldKey != old.Key || time.Until(again.Expires) < 29*24*time.Hour || u.got != 2 || u.pair.Key != o.Key {
 					t.Errorf("the second run gives %+v, %v, handed over %d times", again, err, u.got)
 				}
 				if after := s.Pairs("App"); fmt.Sprint(after) != fmt.Sprint(before) {

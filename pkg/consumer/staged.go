@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -51,7 +52,13 @@ func (a *stagedAnswer) staged() *Staged {
 	if p.ID == "" {
 		return nil
 	}
-	return &Staged{Pair: Pair{p.Key, p.Secret}, ID: p.ID, State: State(p.State), Created: date(p.CreatedDate), Expires: date(p.ExpirationDate)}
+	state := State(p.State)
+	for _, known := range []State{Active, Rotated, Expired} {
+		if strings.EqualFold(p.State, string(known)) {
+			state = known
+		}
+	}
+	return &Staged{Pair: Pair{p.Key, p.Secret}, ID: p.ID, State: state, Created: date(p.CreatedDate), Expires: date(p.ExpirationDate)}
 }
 
 // date reads a date in one of the forms that the platform writes.
@@ -91,7 +98,7 @@ func (c *Client) Stage(ctx context.Context, of *Consumer) (*Staged, error) {
 		return nil, err
 	}
 	staged := answer.staged()
-	if staged == nil || staged.Key == "" || staged.Secret.IsZero() {
+	if staged == nil {
 		return nil, errors.New("the org answered the staging of a pair without the pair")
 	}
 	return staged, nil

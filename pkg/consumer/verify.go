@@ -1,9 +1,11 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -29,13 +31,15 @@ type Login struct {
 
 	// token asks for a token. The context carries the HTTP client.
 	token func(ctx context.Context) (*oauth2.Token, error)
+	// sent are the secrets that it sends, which an answer may repeat.
+	sent []salesforce.Secret
 }
 
 func tokenURL(base string) string { return strings.TrimSuffix(base, "/") + "/services/oauth2/token" }
 
 // ClientCredentials returns the login by the client credentials flow.
 func ClientCredentials(baseURL string, pair Pair) *Login {
-	return &Login{BaseURL: baseURL, Flow: "client credentials", token: func(ctx context.Context) (*oauth2.Token, error) {
+	return &Login{BaseURL: baseURL, Flow: "client credentials", sent: []salesforce.Secret{pair.Secret}, token: func(ctx context.Context) (*oauth2.Token, error) {
 		// No scope: the platform refuses the parameter.
 		config := &clientcredentials.Config{ClientID: pair.Key, ClientSecret: pair.Secret.Reveal(), TokenURL: tokenURL(baseURL), AuthStyle: oauth2.AuthStyleInParams}
 		return config.Token(ctx)
@@ -61,7 +65,7 @@ func JWT(baseURL, consumerKey string, key salesforce.Secret, username string) *L
 // Code returns the login with an authorization code that the app was given on a redirect URL.
 // pair's secret is "" for a public client.
 func Code(baseURL string, pair Pair, redirectURL, code, verifier string) *Login {
-	return &Login{BaseURL: baseURL, Flow: "authorization code", token: func(ctx context.Context) (*oauth2.Token, error) {
+	return &Login{BaseURL: baseURL, Flow: "authorization code", sent: []salesforce.Secret{pair.Secret, salesforce.NewSecret(code), salesforce.NewSecret(verifier)}, token: func(ctx context.Context) (*oauth2.Token, error) {
 		return codeConfig(baseURL, pair, redirectURL).Exchange(ctx, code, oauth2.VerifierOption(verifier))
 	}}
 }
@@ -116,7 +120,7 @@ func (l *Login) open(ctx context.Context, client *http.Client, ask bool) (proof 
 	var granted *oauth2.Token
 	err = l.Retry.Do(ctx, func() (err error) {
 		if granted, err = l.token(context.WithValue(ctx, oauth2.HTTPClient, client)); err != nil {
-			return salesforce.TokenError(l.BaseURL, err)
+			return l.masked(salesforce.TokenError(l.BaseURL, err))
 		}
 		return nil
 	})
@@ -131,11 +135,16 @@ func (l *Login) open(ctx context.Context, client *http.Client, ask bool) (proof 
 		return nil, nil, errors.New("the token endpoint answered without a token")
 	}
 	proof = &Proof{Flow: l.Flow}
+	got := append([]salesforce.Secret{token, salesforce.NewSecret(granted.RefreshToken)}, l.sent...)
 	if scope, ok := granted.Extra("scope").(string); ok {
-		proof.Scopes = strings.Fields(scope)
+		proof.Scopes = strings.Fields(salesforce.MaskSecrets(scope, got...))
 	}
 	revoke = func() {
-		if err := l.revoke(ctx, client, token); err != nil {
+		err := l.revoke(ctx, client, token)
+		if refresh := salesforce.NewSecret(granted.RefreshToken); !refresh.IsZero() {
+			err = cmp.Or(err, l.revoke(ctx, client, refresh)) // which the access token's end does not end
+		}
+		if err != nil {
 			proof.RevokeError = err.Error()
 		} else {
 			proof.Revoked = true
@@ -149,8 +158,22 @@ func (l *Login) open(ctx context.Context, client *http.Client, ask bool) (proof 
 		Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token.Reveal()}),
 	}
 	info, err := (&restapi.Client{Conn: conn}).UserInfo(ctx)
-	proof.Username, proof.UserID, proof.OrgID = info.Username, info.UserID, info.OrgID
+	for into, text := range map[*string]string{&proof.Username: info.Username, &proof.UserID: info.UserID, &proof.OrgID: info.OrgID} {
+		*into = salesforce.MaskSecrets(text, got...)
+	}
 	return proof, revoke, err
+}
+
+// masked takes what was sent out of what a refusal says, and leaves nothing of an answer that is
+// not one: HTTP libraries quote what they cannot read.
+func (l *Login) masked(err error) error {
+	if refused, ok := errors.AsType[*salesforce.TokenRefusal](err); ok {
+		return &salesforce.TokenRefusal{Host: refused.Host, Code: salesforce.MaskSecrets(refused.Code, l.sent...), Description: salesforce.MaskSecrets(refused.Description, l.sent...)}
+	}
+	if failed, ok := errors.AsType[*salesforce.NetworkError](err); ok && strings.Contains(failed.Error(), "malformed") {
+		return fmt.Errorf("%s answered with something that is not HTTP", failed.Host)
+	}
+	return err
 }
 
 // revokeTime is how long a token is still revoked for when its run was interrupted.

@@ -38,6 +38,16 @@ func (r *Response) CheckMarks(characters, what string) error {
 // messages.
 func (r *Response) Mask(message string) string { return r.mask.message(message) }
 
+// MaskSecrets makes a foreign message safe to show, as Response.Mask does, where other secrets
+// than the session's token may be in it.
+func MaskSecrets(message string, secrets ...Secret) string {
+	message = masker{}.message(message)
+	for _, secret := range secrets {
+		message = masker{secret}.message(message)
+	}
+	return message
+}
+
 // masker removes secrets from foreign text. It is the second line of defence: values known to
 // be secret are of type Secret.
 type masker struct{ token Secret }
@@ -49,6 +59,7 @@ const maxMessage = 2000
 var (
 	consumerKey    = regexp.MustCompile(`3MVG9[\w.]{12,}`)
 	consumerSecret = regexp.MustCompile(`\b[0-9A-Fa-f]{64}\b`)
+	accessToken    = regexp.MustCompile(`\b00D\w{3,}![\w.]+`)
 	privateKey     = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
 )
 
@@ -58,6 +69,7 @@ func (m masker) message(message string) string {
 			message = strings.ReplaceAll(message, form, "(token)")
 		}
 	}
+	message = accessToken.ReplaceAllString(message, "(token)")
 	message = privateKey.ReplaceAllString(message, "(private key)")
 	message = consumerSecret.ReplaceAllString(message, "(secret)")
 	message = consumerKey.ReplaceAllStringFunc(message, words.ShortKey)

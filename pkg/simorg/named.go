@@ -268,6 +268,11 @@ func (o *Org) Stored(external, principal string) (clientID, clientSecret string)
 	return "", ""
 }
 
+// calloutError is the platform's text.
+type calloutError string
+
+func (e calloutError) Error() string { return string(e) }
+
 // Callout is what Apex meets that calls callout:NAME as a user: it fetches a token from where the
 // external credential says. The error is the platform's. It stands for a callout, whose answer
 // does not matter.
@@ -279,7 +284,7 @@ func (o *Org) Callout(named, username string) error {
 	client := &http.Client{Timeout: 10 * time.Second}
 	resp, err := client.PostForm(tokenURL, form)
 	if err != nil {
-		return fmt.Errorf("The expired credentials couldn't be refreshed. Try again later.")
+		return calloutError("The expired credentials couldn't be refreshed. Try again later.")
 	}
 	defer resp.Body.Close()
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
@@ -291,9 +296,9 @@ func (o *Org) Callout(named, username string) error {
 		Description string `json:"error_description"`
 	}
 	if json.Unmarshal(data, &refused) != nil || refused.Error == "" {
-		return fmt.Errorf("The expired credentials couldn't be refreshed. Try again later.")
+		return calloutError("The expired credentials couldn't be refreshed. Try again later.")
 	}
-	return fmt.Errorf("Unable to fetch the OAuth token. Error: %s. Error description: %s.", refused.Error, refused.Description)
+	return calloutError(fmt.Sprintf("Unable to fetch the OAuth token. Error: %s. Error description: %s.", refused.Error, refused.Description))
 }
 
 func (o *Org) prepareCallout(named, username string) (tokenURL string, form url.Values, err error) {
@@ -301,11 +306,11 @@ func (o *Org) prepareCallout(named, username string) (tokenURL string, form url.
 	defer o.mu.Unlock()
 	rec := o.find(credtypes.NamedCredential, named)
 	if rec == nil {
-		return "", nil, fmt.Errorf("The callout couldn't access the endpoint. The named credential \"%s\" might not exist.", named) // assumed
+		return "", nil, calloutError(fmt.Sprintf("The callout couldn't access the endpoint. The named credential \"%s\" might not exist.", named)) // assumed
 	}
 	externalName := firstOf(parameters(rec, "namedCredentialParameters"), "Authentication").credential
 	external := o.find(credtypes.ExternalCredential, externalName)
-	noAccess := fmt.Errorf("We couldn't access the credential(s). You might not have the required permissions, or the external credential \"%s\" might not exist.", externalName)
+	noAccess := calloutError(fmt.Sprintf("We couldn't access the credential(s). You might not have the required permissions, or the external credential \"%s\" might not exist.", externalName))
 	user := o.userIndex(username)
 	if external == nil || user < 0 {
 		return "", nil, noAccess
@@ -332,9 +337,9 @@ func (o *Org) prepareCallout(named, username string) (tokenURL string, form url.
 	case !has:
 		return "", nil, noAccess
 	case !reads:
-		return "", nil, fmt.Errorf("You don't have read permissions on the User External Credential object")
+		return "", nil, calloutError("You don't have read permissions on the User External Credential object")
 	case stored == nil:
-		return "", nil, fmt.Errorf("The external credential isn't fully configured.")
+		return "", nil, calloutError("The external credential isn't fully configured.")
 	}
 	form = url.Values{"grant_type": {"client_credentials"}, "client_id": {stored.ClientID}, "client_secret": {stored.ClientSecret}}
 	if scope := firstOf(all, "AuthParameter"); strings.EqualFold(scope.name, "Scope") {

@@ -183,6 +183,7 @@ type Org struct {
 	staged    map[string]*pair     // by the consumer's ID
 	made      map[string]time.Time // when each consumer was made, by the app's name in lower case
 	unsecured int                  // how many readings come without the secret yet
+	refresh   map[string]bool      // refresh tokens
 	codes     map[string]code      // of the authorization code flow
 }
 
@@ -209,7 +210,7 @@ func New(config Config) *Org {
 		stored:   make(map[string]*storedCredential), principals: make(map[string]string),
 		staged: make(map[string]*pair),
 		made:   make(map[string]time.Time),
-		codes:  make(map[string]code),
+		codes:  make(map[string]code), refresh: make(map[string]bool),
 	}
 	o.token = o.newSession()
 	settings := &record{typ: eca.OrgSettings, fullName: eca.OrgSettingsName}

@@ -68,6 +68,10 @@ func (o *Org) serveOAuth(w http.ResponseWriter, r *http.Request, body []byte) {
 		writeOAuth(w, http.StatusOK, answer)
 	case oauthPath + "revoke":
 		token := form.Get("token")
+		if o.refresh[token] {
+			delete(o.refresh, token)
+			return
+		}
 		if !o.accepts(token) {
 			writeTokenError(w, &tokenError{"unsupported_token_type", "invalid token: " + token})
 			return
@@ -131,6 +135,7 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 		g, failure = o.byCode(id, secret, form)
 		if failure == nil && strings.Contains(g.Scope, "refresh_token") {
 			more["refresh_token"] = "5Aep" + random(40)
+			o.refresh[more["refresh_token"]] = true
 		}
 	default:
 		failure = notTheGrantType
