@@ -27,11 +27,17 @@ type verifyCmd struct {
 	JWTKey      string        `name:"jwt-key" placeholder:"FILE" help:"Log in by JWT bearer with this RSA private key (PEM, PKCS#1 or PKCS#8). - reads standard input, for the output of a command."`
 	Username    string        `placeholder:"USER" help:"User to log in as by JWT bearer."`
 	Browser     bool          `help:"Log in by authorization code with PKCE, in a browser on this machine. The app needs a callback URL on localhost."`
+	Connection  string        `placeholder:"NAME" help:"Look at a named credential of the orgs instead, and say what a callout would meet."`
+	From        string        `placeholder:"PROVIDER" help:"With --connection: org that is called, whose app the stored credentials are tried with. Otherwise the one that plugins.eca names."`
 	Wait        time.Duration `placeholder:"30m" help:"Keep asking for this long while the org does not know the consumer yet. Without it, only consumers younger than half an hour are waited for."`
 }
 
 func (verifyCmd) Help() string {
-	return `Gets a token by client credentials, or by JWT bearer with --jwt-key and --username, or in a browser with --browser; asks the org whom the token is for; and revokes it whatever happens. Says whether that is the run-as user of the policies, which scopes the token has, and what is behind a refusal.`
+	return `Gets a token by client credentials, or by JWT bearer with --jwt-key and --username, or in a browser with --browser; asks the org whom the token is for; and revokes it whatever happens. Says whether that is the run-as user of the policies, which scopes the token has, and what is behind a refusal.
+
+With --connection, looks at how the orgs call another one: named and external credential, principal, permission sets and who has them, and the login on the org that is called.
+
+eca verify --connection Crm --from crm-uat --app MyApp -o uat`
 }
 
 // verifyReport is what --json says of a login to one org. It holds no secret.
@@ -85,11 +91,17 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 			return nil, usageError{fmt.Errorf("--jwt-key: %w", err)}
 		}
 	}
-	app, err := c.app()
+	orgs, err := e.orgs(&c.orgFlags)
 	if err != nil {
 		return nil, err
 	}
-	orgs, err := e.orgs(&c.orgFlags)
+	if c.Connection != "" {
+		return c.examine(ctx, e, orgs)
+	}
+	if c.From != "" {
+		return nil, usageError{errors.New("--from goes with --connection")}
+	}
+	app, err := c.app()
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package credential
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -80,14 +81,9 @@ func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examinat
 	if named.Text("generateAuthorizationHeader") == "false" {
 		x.find(finding.Warning, "no-authorization-header", at, "generateAuthorizationHeader is false, so no token is sent", "", "set it to true")
 	}
-	for _, f := range parameters(named, namedParameters, "Url") {
-		x.Endpoint = part(f, "parameterValue")
-	}
-	for _, f := range parameters(named, namedParameters, "Authentication") {
-		x.ExternalCredential = part(f, "externalCredential")
-	}
+	x.Endpoint, x.ExternalCredential = value(named, namedParameters, "Url"), External(named)
 	if x.ExternalCredential == "" {
-		x.find(finding.Error, "no-external-credential", at, "names no external credential", saysNoAccess, "name one in its Authentication parameter")
+		x.add(at, Check(named)...)
 		return x, nil
 	}
 	if found, err = client.Read(ctx, credtypes.ExternalCredential, x.ExternalCredential); err != nil {
@@ -97,39 +93,31 @@ func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examinat
 		x.find(finding.Error, "no-external-credential", at, fmt.Sprintf("names the external credential %s, which the org does not have", x.ExternalCredential), saysNoAccess, "make it with eca connect")
 		return x, nil
 	}
-	x.external(found[0])
+	external := found[0]
+	x.Variant, x.TokenURL = value(external, externalParameters, "AuthProtocolVariant"), value(external, externalParameters, "AuthProviderUrl")
+	x.add(credtypes.ExternalCredential+" "+external.FullName, Check(external)...)
+	x.add(at, CheckPair(named, external)...)
+	x.external(external)
 	if x.Principal == "" {
 		return x, nil
 	}
 	return x, x.principal(ctx, conn)
 }
 
-// external looks at the external credential by itself.
+// add adds findings about a component.
+func (x *Examination) add(component string, all ...finding.Finding) {
+	for _, f := range all {
+		f.File = component
+		x.Findings = append(x.Findings, f)
+	}
+}
+
+// external looks at who logs in by an external credential.
 func (x *Examination) external(c *metadata.Component) {
 	at := credtypes.ExternalCredential + " " + c.FullName
-	for _, f := range parameters(c, externalParameters, "AuthProtocolVariant") {
-		x.Variant = part(f, "parameterValue")
-	}
-	for _, f := range parameters(c, externalParameters, "AuthProviderUrl") {
-		x.TokenURL = part(f, "parameterValue")
-	}
-	for _, f := range parameters(c, externalParameters, "AuthParameter") {
-		if strings.EqualFold(part(f, "parameterName"), "Scope") {
-			x.find(finding.Error, "scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses", saysScope, "remove the parameter Scope")
-		}
-	}
-	switch token, err := url.Parse(x.TokenURL); {
-	case x.Variant == "":
-		x.find(finding.Error, "no-variant", at, "has no AuthProtocolVariant", saysUnconfigured, "make it anew with eca connect --replace")
-	case x.TokenURL == "" || err != nil:
-		x.find(finding.Error, "token-url", at, "has no token URL", saysTokenURL, "set AuthProviderUrl to /services/oauth2/token of the called org's own domain")
-	case token.Hostname() == "login.salesforce.com" || token.Hostname() == "test.salesforce.com":
-		x.find(finding.Error, "token-url", at, fmt.Sprintf("its token URL %s is the login host, which does not serve the flow", x.TokenURL), saysTokenURL, "use the called org's own domain")
-	case !strings.HasSuffix(token.Path, "/services/oauth2/token"):
-		x.find(finding.Warning, "token-url", at, fmt.Sprintf("its token URL %s does not end in /services/oauth2/token", x.TokenURL), saysTokenURL, "correct it, unless the called server is not Salesforce")
-	default:
-		if endpoint, err := url.Parse(x.Endpoint); err == nil && endpoint.Host != token.Host {
-			x.find(finding.Warning, "token-url", at, fmt.Sprintf("fetches tokens from %s, and the endpoint is %s", token.Host, endpoint.Host), "", "use the own domain of one org for both")
+	for _, f := range parameters(c, externalParameters, "JwtBodyClaim") {
+		if part(f, "parameterName") == "iss" {
+			json.Unmarshal([]byte(part(f, "parameterValue")), &x.ClientID) // otherwise it stays unknown
 		}
 	}
 	principals := parameters(c, externalParameters, "NamedPrincipal")
@@ -161,7 +149,9 @@ func (x *Examination) principal(ctx context.Context, conn *salesforce.Conn) erro
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	x.ClientID = has.clientID
+	if has.clientID != "" {
+		x.ClientID = has.clientID
+	}
 	id := ""
 	for _, p := range answer.Principals {
 		if strings.EqualFold(p.PrincipalName, x.Principal) {

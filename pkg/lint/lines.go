@@ -69,7 +69,15 @@ func (f *lines) element(at string) int {
 		return n.Line()
 	}
 	for _, name := range strings.Split(at, ".") {
-		child := n.Child(name)
+		name, index, _ := strings.Cut(name, "[") // parameters[2] is the third of that name
+		number, _ := strconv.Atoi(strings.TrimSuffix(index, "]"))
+		var child *xmltree.Node
+		for each := range n.Named(name) {
+			if child = each; number == 0 {
+				break
+			}
+			number--
+		}
 		if child == nil {
 			break // report a missing element at its parent
 		}

@@ -65,6 +65,7 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	l.checkFolders()
 	l.checkApps()
 	l.checkHandOver()
+	l.checkCredentials()
 	for _, at := range project.Settings.OldKeys() {
 		l.add("settings", finding.Warning, sfp.ProjectFile, at, at+" is now called pluginPolicies", "rename it")
 	}
@@ -89,15 +90,16 @@ func (l *linter) all(under string) (findings []finding.Finding) {
 
 // linter is one run over a project.
 type linter struct {
-	fsys       fs.FS
-	project    *eca.Project
-	source     *eca.Source
-	components []component
-	ignored    []component     // components that .forceignore leaves out of the deployment
-	broken     []brokenFile    // ignored policies that cannot be parsed
-	malformed  map[string]bool // apps whose header cannot be parsed or is not deployed, folded
-	lines      map[string]*lines
-	findings   []found
+	fsys        fs.FS
+	project     *eca.Project
+	source      *eca.Source
+	components  []component
+	credentials []component     // external and named ones
+	ignored     []component     // components that .forceignore leaves out of the deployment
+	broken      []brokenFile    // ignored policies that cannot be parsed
+	malformed   map[string]bool // apps whose header cannot be parsed or is not deployed, folded
+	lines       map[string]*lines
+	findings    []found
 }
 
 // found is a finding with the package it concerns, if it is in the project file.
@@ -221,6 +223,7 @@ func (l *linter) read(index int, p *sfp.Package) {
 			continue
 		}
 		l.checkContent(file, data)
+		l.readCredential(file, p, ignore.Ignores(file))
 		if !isComponent {
 			continue
 		}

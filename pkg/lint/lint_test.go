@@ -115,6 +115,33 @@ func (f files) fs() fs.FS {
 	return fsys
 }
 
+const (
+	ec       = "src/def/externalCredentials/Crm.externalCredential-meta.xml"
+	nc       = "src/def/namedCredentials/Crm.namedCredential-meta.xml"
+	tokenURL = "https://crm.my.salesforce.com/services/oauth2/token"
+)
+
+func parameter(typ, name, value string) string {
+	return "\n<externalCredentialParameters><parameterName>" + name + "</parameterName><parameterType>" + typ + "</parameterType><parameterValue>" + value + "</parameterValue></externalCredentialParameters>"
+}
+
+func external(parameters string) string {
+	return xml("ExternalCredential", "<authenticationProtocol>Oauth</authenticationProtocol><label>Crm</label>"+parameters)
+}
+
+// credentials are a sound pair of credentials, without the parameter of a type.
+func credentials(without string) files {
+	parameters := ""
+	for _, p := range [][2]string{{"AuthProtocolVariant", "ClientCredentialsClientSecret"}, {"AuthProviderUrl", tokenURL}, {"NamedPrincipal", "1"}} {
+		if p[0] != without {
+			parameters += parameter(p[0], p[0], p[1])
+		}
+	}
+	return files{ec: external(parameters), nc: xml("NamedCredential", "<label>Crm</label><namedCredentialType>SecuredEndpoint</namedCredentialType>"+
+		"<namedCredentialParameters><parameterName>Url</parameterName><parameterType>Url</parameterType><parameterValue>https://crm.my.salesforce.com</parameterValue></namedCredentialParameters>"+
+		"<namedCredentialParameters><externalCredential>Crm</externalCredential><parameterName>E</parameterName><parameterType>Authentication</parameterType></namedCredentialParameters>")}
+}
+
 const privateKey = "-----BEGIN " + "PRIVATE KEY-----\nMIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYw"
 
 // TestRules breaks the rules one at a time. Every rule is broken at least once.
@@ -145,6 +172,28 @@ func TestRules(t *testing.T) {
 			"package-order error sfdx-project.json:1 the package pol with OAuth policies of App comes before def"}},
 		{"a whole app with secrets", whole().with(files{wholeGlobal: xml("ExtlClntAppGlobalOauthSettings", "<certificate>LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t</certificate>\n<consumerKey>k</consumerKey>\n<consumerSecret>topsecret</consumerSecret><externalClientApplication>App</externalClientApplication><isRefreshTokenRotationEnabled>true</isRefreshTokenRotationEnabled>")}), []string{
 			"secret-in-source error " + wholeGlobal + ":2 private key", "secret-in-source error " + wholeGlobal + ":3 consumer key", "secret-in-source error " + wholeGlobal + ":4 secret"}},
+		{"credentials", sound().with(credentials("")), nil},
+		{"credentials of an Auth. Provider", sound().with(credentials("").with(files{ec: strings.ReplaceAll(credentials("AuthProtocolVariant")[ec], "AuthProviderUrl", "AuthProvider")})), nil},
+		{"a scope against Salesforce", sound().with(credentials("").with(files{ec: external(parameter("AuthProtocolVariant", "Oauth", "ClientCredentialsClientSecret") + parameter("AuthProviderUrl", "Url", tokenURL) + parameter("AuthParameter", "scope", "api"))})), []string{
+			"scope-against-salesforce error " + ec + ":5 refuses"}},
+		{"the login host", sound().with(credentials("").with(files{ec: strings.Replace(credentials("")[ec], "crm.my.salesforce.com", "login.salesforce.com", 1)})), []string{"token-url error " + ec + ":4 login host"}},
+		{"a token URL without a host", sound().with(credentials("").with(files{ec: strings.Replace(credentials("")[ec], "https://", "", 1)})), []string{"token-url error " + ec + ":4 is no URL"}},
+		{"a token URL that is replaced", sound().with(credentials("").with(files{ec: strings.Replace(credentials("")[ec], "https://", "", 1),
+			"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), "{", `{"replacements": [{"filename": "x"}],`, 1)})), []string{"token-url warning " + ec + ":4 is no URL"}},
+		{"two orgs", sound().with(credentials("").with(files{nc: strings.Replace(credentials("")[nc], "crm.my", "erp.my", 1)})), []string{"token-url warning " + nc + ":2 fetches tokens from crm.my.salesforce.com"}},
+		{"a claim that is no JSON", sound().with(credentials("").with(files{ec: external(parameter("AuthProtocolVariant", "Oauth", "JwtBearer") + parameter("AuthProviderUrl", "Url", tokenURL) +
+			parameter("JwtBodyClaim", "iss", `"3MVG9"`) + parameter("JwtBodyClaim", "aud", "https://login.salesforce.com"))})), []string{"claim-json error " + ec + ":6 quotation marks"}},
+		{"no variant", sound().with(credentials("AuthProtocolVariant")), []string{"credential-protocol warning " + ec + ":3 AuthProtocolVariant"}},
+		{"no token URL", sound().with(credentials("AuthProviderUrl")), []string{"credential-protocol error " + ec + ":3 AuthProviderUrl"}},
+		{"a protocol that is not supported", sound().with(credentials("").with(files{ec: strings.Replace(credentials("")[ec], ">Oauth</authenticationProtocol", ">JwtExchange</authenticationProtocol", 1)})), []string{"credential-protocol error " + ec + ":2 JwtExchange"}},
+		{"a variant as an element", sound().with(credentials("").with(files{ec: external(parameter("AuthProtocolVariant", "Oauth", "JwtBearer") + parameter("AuthProviderUrl", "Url", tokenURL) +
+			"<authenticationProtocolVariant>JwtBearer</authenticationProtocolVariant>")})), []string{"unknown-element error " + ec + ":4 no such element"}},
+		{"a named credential of another project", sound().with(credentials("").with(files{ec: ""})), []string{"no-external-credential warning " + nc + ":2 Crm"}},
+		{"a named credential of nothing", sound().with(credentials("").with(files{nc: xml("NamedCredential", "<label>Crm</label><namedCredentialType>SecuredEndpoint</namedCredentialType>")})), []string{"no-external-credential error " + nc + ":0 names no external credential"}},
+		{"a token in a named credential", sound().with(credentials("").with(files{nc: xml("NamedCredential", "<label>Old</label>\n<oauthToken>topsecret</oauthToken>")})), []string{"secret-in-source error " + nc + ":3 secret"}},
+		{"a token that is not deployed", sound().with(credentials("").with(files{nc: xml("NamedCredential", "<label>Old</label><oauthToken>topsecret</oauthToken><nonsense/>"), ".forceignore": "**/namedCredentials"})), []string{"secret-in-source error " + nc + ":2 secret"}},
+		{"a credential that is no XML", sound().with(credentials("").with(files{ec: "<"})), []string{"malformed error " + ec + ":1 ", "no-external-credential warning " + nc + ":2 "}},
+		{"a credential in another folder", sound().with(credentials("").with(files{ec: "", "src/def/namedCredentials/Crm.externalCredential-meta.xml": credentials("")[ec]})), []string{"wrong-folder warning src/def/namedCredentials/Crm.externalCredential-meta.xml:0 externalCredentials"}},
 		{"a whole app that resets policies", whole().with(files{wholePolicies: policies("App", "<refreshTokenPolicyType>Zero</refreshTokenPolicyType>")}), []string{
 			"resets-on-deploy warning " + wholePolicies + ":1 leaves out ipRelaxationPolicyType, permittedUsersPolicyType, requiredSessionLevel"}},
 		{"a whole app with a user", whole().with(files{wholePolicies: policies("App", strict+"\n"+runAs+flow)}), []string{"user-of-one-org warning " + wholePolicies + ":3 a@example.com"}},

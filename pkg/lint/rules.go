@@ -1,17 +1,22 @@
 package lint
 
 import (
+	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/preflight"
 )
 
-// Rules returns all rules in the order of RULES.md: those of Sections, then those of the
+// Rules returns all rules in the order of RULES.md: those of Sections, of credentials, and of the
 // preflight.
-func Rules() []finding.Rule { return finding.All(append(Sections(), preflight.Section())) }
+func Rules() []finding.Rule { return finding.All(sections()) }
+
+func sections() []finding.Section {
+	return append(Sections(), credential.Section(), preflight.Section())
+}
 
 // Document returns the content of RULES.md.
 func Document() string {
-	return finding.Document("The rules of `eca lint`", intro, append(Sections(), preflight.Section()))
+	return finding.Document("The rules of `eca lint`", intro, sections())
 }
 
 const intro = `Each rule shows the level of most of its findings. An *error* means that the

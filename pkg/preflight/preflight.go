@@ -67,16 +67,25 @@ func PreAuthorisedOnly(policies *metadata.Component) bool {
 	return strings.TrimSpace(policies.Text("permittedUsersPolicyType")) == "AdminApprovedPreAuthorized"
 }
 
-// Fields returns the problems with the fields of a component of any type in an API version; 0
+// Fields returns the problems with the fields of a component of an app in an API version; 0
 // accepts fields of all versions.
-func Fields(c *metadata.Component, v apiversion.Version) (all []finding.Finding) {
+func Fields(c *metadata.Component, v apiversion.Version) []finding.Finding {
+	all := FieldsOf(eca.Lookup(c.Type), c, v)
+	for i := range all {
+		all[i].App = eca.App(c)
+	}
+	return all
+}
+
+// FieldsOf is Fields for a component of any type, of no app.
+func FieldsOf(typ *metadata.Type, c *metadata.Component, v apiversion.Version) (all []finding.Finding) {
 	rules := map[metadata.ProblemKind]string{
 		metadata.UnknownField: "unknown-element", metadata.DeprecatedField: "unknown-element", metadata.NewerField: "newer-than-project",
 		metadata.RepeatedField: "repeated-element", metadata.MissingField: "missing-element", metadata.SecretValue: "secret-in-source",
 		metadata.WrongValue: "wrong-value",
 	}
-	for _, p := range eca.Problems(c, v) {
-		f := finding.Finding{Rule: rules[p.Kind], Level: finding.Error, App: eca.App(c), Field: p.Field, Problem: p.Err.Error(), Says: p.Says, Fix: p.Fix}
+	for _, p := range typ.Problems(c, v) {
+		f := finding.Finding{Rule: rules[p.Kind], Level: finding.Error, Field: p.Field, Problem: p.Err.Error(), Says: p.Says, Fix: p.Fix}
 		later := v > apiversion.Latest && (p.Kind == metadata.UnknownField || p.Kind == metadata.WrongValue) // a version newer than the table may have it
 		if later || p.Kind == metadata.DeprecatedField || p.Kind == metadata.NewerField {
 			f.Level = finding.Warning

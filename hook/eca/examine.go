@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/credential"
+	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// connectionReport is what --json says of a connection. It holds no secret.
+type connectionReport struct {
+	*credential.Examination
+	ConsumerKey string `json:"consumerKey,omitempty"` // that is stored, shortened; "" where the org does not tell
+	// Provider is the org that is called, "" where nothing names it.
+	Provider string `json:"provider,omitempty"`
+	// Login is that with the pair that is stored.
+	Login *consumer.Proof `json:"login,omitempty"`
+}
+
+// examine says what a callout of a named credential would meet on the orgs.
+func (c *verifyCmd) examine(ctx context.Context, e *env, orgs []string) (result, error) {
+	if c.JWTKey != "" || c.Browser || c.Wait != 0 {
+		return nil, usageError{errors.New("--connection looks at what an org has: leave out --jwt-key, --browser and --wait")}
+	}
+	var declared map[string]string // the org that is called, by the alias of the one that calls
+	app := c.App
+	if c.From == "" {
+		if settings, err := settingsHere(); err == nil {
+			declared = settings.Connections[c.Connection].From
+			if app == "" {
+				app = settings.Connections[c.Connection].App
+			}
+		}
+	} else {
+		var err error
+		if app, err = c.app(); err != nil {
+			return nil, err
+		}
+	}
+	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, orgs, fleetWork[*connectionReport]{
+		column: "PRINCIPAL", cell: func(r *connectionReport) string { return r.Status },
+		ended: func(r *connectionReport) string { return ", " + plural(len(r.Findings), "warning") },
+		do: func(ctx context.Context, org string, traffic *traffic) (*connectionReport, error) {
+			r, from := &connectionReport{}, c.From
+			_, err := onOrg(ctx, e, traffic, &c.callFlags, org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (struct{}, error) {
+				if from == "" {
+					from = declared[session.Alias]
+				}
+				var err error
+				r.Examination, err = credential.Examine(ctx, conn, c.Connection)
+				return struct{}{}, err
+			})
+			if err != nil {
+				return nil, err
+			}
+			if r.ClientID != "" {
+				r.ConsumerKey = consumer.Pair{Key: r.ClientID}.ShortKey()
+			}
+			if from != "" && r.ExternalCredential != "" {
+				r.Provider = from
+				if err := c.provider(ctx, e, traffic, r, app); err != nil {
+					if c.From != "" || ctx.Err() != nil {
+						return r, err
+					}
+					r.warn("provider", "the org that is called cannot be asked: "+oneLine(err.Error()), "log in to it, and see that its credentials can be read")
+				}
+			}
+			if err := r.tell(traffic); err != nil {
+				return r, &orgError{org, err}
+			}
+			return r, nil
+		},
+	})
+}
+
+func (r *connectionReport) find(level finding.Level, rule, problem, says, fix string) {
+	r.Findings = append(r.Findings, finding.Finding{Rule: rule, Level: level, File: "ExternalCredential " + r.ExternalCredential, Problem: problem, Says: says, Fix: fix})
+}
+
+func (r *connectionReport) warn(rule, problem, fix string) {
+	r.find(finding.Warning, rule, problem, "", fix)
+}
+
+// provider compares what is stored with the app on the org that is called, and logs in with it.
+func (c *verifyCmd) provider(ctx context.Context, e *env, traffic *traffic, r *connectionReport, app string) error {
+	_, err := onOrg(ctx, e, newTraffic(c.Verbose, func(line string) { traffic.line(r.Provider + ": " + line) }), &c.callFlags, r.Provider,
+		func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (struct{}, error) {
+			if at := conn.InstanceURL + "/services/oauth2/token"; r.TokenURL != "" && !strings.EqualFold(r.TokenURL, at) {
+				r.find(finding.Error, "other-org", fmt.Sprintf("fetches tokens from %s, and %s is at %s", r.TokenURL, r.Provider, at), "", "eca connect --from "+r.Provider+" --replace")
+				return struct{}{}, nil
+			}
+			client := &consumer.Client{Conn: conn}
+			if r.Variant == "JwtBearer" { // whose private key is on the org that calls
+				key, err := client.Key(ctx, app)
+				if err == nil && r.ClientID != "" && r.ClientID != key {
+					r.otherKey(app)
+				}
+				return struct{}{}, err
+			}
+			var status *consumer.Status
+			_, err := c.during(ctx, client, traffic, func() (err error) {
+				status, err = client.Status(ctx, app)
+				return err
+			})
+			if err != nil {
+				return struct{}{}, err
+			}
+			pair := status.Main
+			if beside := status.Beside; r.ClientID != "" && r.ClientID != pair.Key {
+				switch {
+				case beside == nil || r.ClientID != beside.Key:
+					r.otherKey(app)
+					return struct{}{}, nil
+				case beside.State == consumer.Rotated:
+					r.warn("old-key", fmt.Sprintf("the pair that is stored was rotated, and logs in until %s", beside.Expires.Format(time.DateOnly)), "store the new one with eca connect --from "+r.Provider)
+				}
+				pair = beside.Pair
+			}
+			login := consumer.ClientCredentials(conn.InstanceURL, pair)
+			login.Retry = conn.Retry
+			r.Login, err = login.Verify(ctx, conn.HTTPClient)
+			if why, known := consumer.Explain(err); known {
+				more := client.Diagnose(ctx, why, consumer.Attempt{App: status.Consumer.App, Made: status.Consumer.Made})
+				if more == "" {
+					more = why.Fix
+				}
+				refused, _ := errors.AsType[*salesforce.TokenRefusal](err)
+				r.find(finding.Error, "login-refused", fmt.Sprintf("%s refuses the login: %s", r.Provider, why.Means), refused.Description, more)
+				err = nil
+			}
+			return struct{}{}, err
+		})
+	return err
+}
+
+func (r *connectionReport) otherKey(app string) {
+	r.find(finding.Error, "other-key", fmt.Sprintf("the key that is stored, %s, is not that of %s on %s", r.ConsumerKey, app, r.Provider), "", "store the new one with eca connect --from "+r.Provider)
+}
+
+// tell prints what a callout would meet, and returns an error where it would fail.
+func (r *connectionReport) tell(traffic *traffic) error {
+	x := r.Examination
+	if x.Endpoint != "" {
+		traffic.line(fmt.Sprintf("%s calls %s, by the external credential %s", x.NamedCredential, x.Endpoint, x.ExternalCredential))
+	}
+	if x.TokenURL != "" {
+		traffic.line(fmt.Sprintf("tokens from %s, %s", x.TokenURL, x.Variant))
+	}
+	if x.Principal != "" {
+		key := ""
+		if r.ConsumerKey != "" {
+			key = ", consumer key " + r.ConsumerKey
+		}
+		traffic.line(fmt.Sprintf("principal %s, %s%s", x.Principal, x.Status, key))
+	}
+	for _, caller := range x.Callers {
+		traffic.line(fmt.Sprintf("permission set %s, %s", caller.PermissionSet, plural(caller.Users, "user")))
+	}
+	if r.Login != nil {
+		traffic.line(fmt.Sprintf("on %s, the login is %s, scopes %s", r.Provider, r.Login.Username, strings.Join(r.Login.Scopes, " ")))
+		if !r.Login.Revoked {
+			traffic.line("warning: the token could not be revoked: " + r.Login.RevokeError)
+		}
+	}
+	first := ""
+	for _, f := range r.Findings {
+		message := f.Place() + ": " + f.Message()
+		if f.Level == finding.Error && first == "" {
+			first = message
+			continue // the error says it
+		}
+		traffic.line(string(f.Level) + ": " + message)
+	}
+	if n := finding.Count(r.Findings, finding.Error); n > 1 {
+		return fmt.Errorf("a callout of %s would fail for %d reasons; the first: %s", x.NamedCredential, n, first)
+	} else if n == 1 {
+		return fmt.Errorf("a callout of %s would fail: %s", x.NamedCredential, first)
+	}
+	return nil
+}

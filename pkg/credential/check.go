@@ -1,0 +1,145 @@
+package credential
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/credtypes"
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+// Section returns the rules about External and Named Credentials that need no org.
+func Section() finding.Section {
+	return finding.Section{
+		Title: "External and Named Credentials",
+		Intro: "These are about credentials for OAuth that say themselves where tokens come from, not about those with an\nAuth. Provider.",
+		Rules: []finding.Rule{
+			{ID: "scope-against-salesforce", Level: finding.Error,
+				Summary: "An external credential sends a scope to Salesforce's token endpoint.",
+				Text:    "The endpoint refuses it, and every callout fails: `scope parameter not supported`. The app's own scopes hold."},
+			{ID: "token-url", Level: finding.Error, But: "a warning where token and endpoint are of two orgs",
+				Summary: "An external credential fetches tokens from the login host, or from nowhere.",
+				Text: "Client credentials are served by the org's own domain alone. Elsewhere a callout ends with `The expired\n" +
+					"credentials couldn't be refreshed. Try again later.`"},
+			{ID: "claim-json", Level: finding.Error,
+				Summary: "The value of a JWT's claim or header is not JSON.",
+				Text:    "A text stands in quotation marks: `\"https://login.salesforce.com\"`, not `https://login.salesforce.com`."},
+			{ID: "credential-protocol", Level: finding.Error, But: "a warning where nothing says by which flow",
+				Summary: "An external credential has a protocol that the platform does not support, or lacks a parameter that its protocol requires.",
+				Text:    "The variant is a parameter of the type AuthProtocolVariant, and no element `authenticationProtocolVariant`."},
+			{ID: "no-external-credential", Level: finding.Warning, But: "an error where it names none",
+				Summary: "A named credential names an external credential that the project does not have."},
+		},
+	}
+}
+
+// Check returns what is wrong with an external or a named credential by itself. Fields of
+// findings are dotted paths, with the number of the parameter from 0 on; their file is not set.
+func Check(c *metadata.Component) []finding.Finding {
+	switch c.Type {
+	case credtypes.ExternalCredential:
+		return checkExternal(c)
+	case credtypes.NamedCredential:
+		if c.Text("namedCredentialType") == "SecuredEndpoint" && External(c) == "" {
+			return []finding.Finding{{Rule: "no-external-credential", Level: finding.Error, Problem: "names no external credential", Says: saysNoAccess, Fix: "name one in its Authentication parameter"}}
+		}
+	}
+	return nil
+}
+
+// CheckPair returns what is wrong with a named credential together with the external one that it
+// names.
+func CheckPair(named, external *metadata.Component) []finding.Finding {
+	endpoint, err := url.Parse(value(named, namedParameters, "Url"))
+	token, tokenErr := url.Parse(value(external, externalParameters, "AuthProviderUrl"))
+	if err != nil || tokenErr != nil || !isSalesforce(token) || isLoginHost(token) || endpoint.Host == "" || token.Host == "" || strings.EqualFold(endpoint.Host, token.Host) {
+		return nil
+	}
+	return []finding.Finding{{Rule: "token-url", Level: finding.Warning, Field: namedParameters, Problem: fmt.Sprintf("calls %s, and %s fetches tokens from %s", endpoint.Host, external.FullName, token.Host), Fix: "use the own domain of one org for both"}}
+}
+
+// External returns the name of the external credential that a named credential uses, "" where it
+// names none.
+func External(named *metadata.Component) string {
+	for _, f := range parameters(named, namedParameters, "Authentication") {
+		return part(f, "externalCredential")
+	}
+	return ""
+}
+
+// value returns the value of the first parameter of a type.
+func value(c *metadata.Component, field, typ string) string {
+	for _, f := range parameters(c, field, typ) {
+		return part(f, "parameterValue")
+	}
+	return ""
+}
+
+// isSalesforce reports whether a token URL is one of Salesforce's.
+func isSalesforce(u *url.URL) bool { return strings.HasSuffix(u.Path, "/services/oauth2/token") }
+
+func isLoginHost(u *url.URL) bool {
+	host := strings.ToLower(u.Hostname())
+	return host == "login.salesforce.com" || host == "test.salesforce.com"
+}
+
+// elsewhere reports whether something else than parameters says where tokens come from.
+func elsewhere(c *metadata.Component) bool {
+	return len(parameters(c, externalParameters, "AuthProvider"))+len(parameters(c, externalParameters, "ExternalAuthIdentityProvider")) > 0
+}
+
+func checkExternal(c *metadata.Component) (all []finding.Finding) {
+	find := func(rule, field, problem, says, fix string) {
+		all = append(all, finding.Finding{Rule: rule, Level: finding.Error, Field: field, Problem: problem, Says: says, Fix: fix})
+	}
+	protocol := c.Text("authenticationProtocol")
+	if protocol == "JwtExchange" {
+		find("credential-protocol", "authenticationProtocol", "external credentials do not support JwtExchange", `External Credentials don't support the "JwtExchange" authentication protocol`, "write Oauth, with a parameter AuthProtocolVariant of the value JwtBearer")
+	}
+	if protocol != "Oauth" || elsewhere(c) {
+		return all
+	}
+	variant, tokenURL := value(c, externalParameters, "AuthProtocolVariant"), value(c, externalParameters, "AuthProviderUrl")
+	says := fmt.Sprintf(`The authentication protocol "Oauth %s" requires the following external credential parameter types: AuthProtocolVariant, AuthProviderUrl.`, variant)
+	switch {
+	case variant == "":
+		find("credential-protocol", externalParameters, "has neither a parameter AuthProtocolVariant nor an Auth. Provider", "", "add AuthProtocolVariant with the value ClientCredentialsClientSecret or JwtBearer")
+		all[len(all)-1].Level = finding.Warning // it may deploy
+	case len(parameters(c, externalParameters, "AuthProviderUrl")) == 0:
+		find("credential-protocol", externalParameters, "has no parameter AuthProviderUrl", says, "add one with the token URL, like https://acme.my.salesforce.com/services/oauth2/token")
+	}
+	token, err := url.Parse(tokenURL)
+	if err != nil {
+		token = new(url.URL)
+	}
+	number := -1
+	for _, f := range c.Fields {
+		if f.Name != externalParameters {
+			continue
+		}
+		number++
+		at := fmt.Sprintf("%s[%d].parameterValue", externalParameters, number)
+		text := part(f, "parameterValue")
+		switch name := part(f, "parameterName"); part(f, "parameterType") {
+		case "AuthProviderUrl":
+			switch {
+			case err != nil || token.Host == "":
+				find("token-url", at, "is no URL", saysTokenURL, "write the token URL of the org that is called, like https://acme.my.salesforce.com/services/oauth2/token")
+			case isLoginHost(token):
+				find("token-url", at, text+" is the login host, which does not serve the flow", saysTokenURL, "use the own domain of the org that is called")
+			}
+		case "AuthParameter":
+			if strings.EqualFold(name, "Scope") && isSalesforce(token) {
+				find("scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses", saysScope, "remove the parameter "+name)
+			}
+		case "JwtBodyClaim", "JwtHeaderClaim":
+			if !json.Valid([]byte(text)) && !strings.Contains(text, "{!") {
+				find("claim-json", at, fmt.Sprintf("the value of %s is not JSON", name), fmt.Sprintf("The JWT %s claim has invalid JSON syntax", name), "put it in quotation marks")
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,77 @@
+package lint
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/credential"
+	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/credtypes"
+	"github.com/ecakit/ecakit/pkg/preflight"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// readCredential reads a file that by its name holds an external or a named credential.
+func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) {
+	typ, _ := credtypes.Types().OfFile(file)
+	if typ == nil {
+		return
+	}
+	c, err := credtypes.Types().ReadFile(l.fsys, file)
+	found := component{Component: c, file: file, pkg: p}
+	switch {
+	case err != nil && !ignored:
+		l.addMalformed(file, err)
+	case err == nil:
+		for _, f := range preflight.FieldsOf(typ, c, l.project.SourceAPIVersion) {
+			if !ignored || f.Rule == "secret-in-source" {
+				l.addCredential(found, f)
+			}
+		}
+	}
+	if err == nil && !ignored {
+		l.credentials = append(l.credentials, found)
+	}
+}
+
+// addCredential adds a finding about a credential. What replacements may still change is no more
+// than a warning.
+func (l *linter) addCredential(c component, f finding.Finding) {
+	if l.project.Replaces && f.Rule != "secret-in-source" {
+		f.Level = finding.Warning
+	}
+	l.addFinding(c, f)
+}
+
+// checkCredentials checks external and named credentials.
+func (l *linter) checkCredentials() {
+	for _, c := range l.credentials {
+		if typ := credtypes.Lookup(c.Type); path.Base(path.Dir(c.file)) != typ.Folder && credtypes.Types().IsFolder(path.Base(path.Dir(c.file))) {
+			l.add("wrong-folder", finding.Warning, c.file, "", fmt.Sprintf("%s is in the folder of another type, %s", c.Type, path.Base(path.Dir(c.file))), "move it to "+typ.Folder)
+		}
+		for _, f := range credential.Check(c.Component) {
+			l.addCredential(c, f)
+		}
+		name := credential.External(c.Component)
+		if c.Type != credtypes.NamedCredential || name == "" {
+			continue
+		}
+		known := false
+		for _, external := range l.credentials {
+			if external.Type != credtypes.ExternalCredential || !strings.EqualFold(external.FullName, name) {
+				continue
+			}
+			known = true
+			// An environment's credentials are of one org each.
+			if external.pkg == c.pkg && path.Dir(path.Dir(external.file)) == path.Dir(path.Dir(c.file)) {
+				for _, f := range credential.CheckPair(c.Component, external.Component) {
+					l.addCredential(c, f)
+				}
+			}
+		}
+		if !known {
+			l.addCredential(c, finding.Finding{Rule: "no-external-credential", Level: finding.Warning, Field: "namedCredentialParameters", Problem: fmt.Sprintf("names the external credential %s, which the project does not have", name), Fix: "add it, or make sure that the org has it first"})
+		}
+	}
+}
