@@ -357,6 +357,26 @@ else
 	echo "  skipped: sops cannot be had"
 fi
 
+step "one org calls another: both credentials deployed by the real sf, the rest by eca connect"
+mkdir -p "$work/calls/src/core"
+printf '{ "packageDirectories": [{ "path": "src/core", "default": true }], "sourceApiVersion": "65.0" }\n' >"$work/calls/sfdx-project.json"
+serve sit --username admin@example.com.sit --user integration@example.com.uat --permission-set Callers
+login sit sit
+(cd "$work/calls" && eca connect --from uat -o sit --app ErpConnector --enable-access --named-credential Erp --permission-set Callers) >"$work/connect.log" 2>&1 || fail "eca connect"
+(cd "$work/calls" && sf project retrieve start --metadata ExternalCredential:Erp --metadata NamedCredential:Erp -o sit) >"$work/retrieve.log" 2>&1 || fail "the real sf retrieves both credentials"
+(cd "$work/calls" && eca lint) >"$work/lint.log" 2>&1 || fail "eca lint of what sf retrieved"
+has "$work/lint.log" "0 errors, 0 warnings" "what eca connect made is source that passes lint"
+serve sit2 --username admin@example.com.sit2 --user integration@example.com.uat --permission-set Callers
+login sit2 sit2
+(cd "$work/calls" && sf project deploy start --source-dir src/core -o sit2) >"$work/deploy.log" 2>&1 || fail "the real sf deploys both credentials"
+if (cd "$work/calls" && eca verify --connection Erp -o sit2) >"$work/verify.log" 2>&1; then fail "a connection without a secret"; fi
+has "$work/verify.log" "its secret is not stored" "the deployed credentials lack the secret"
+(cd "$work/calls" && eca connect --from uat -o sit2 --app ErpConnector --enable-access --named-credential Erp --permission-set Callers) >"$work/connect.log" 2>&1 || fail "eca connect"
+has "$work/connect.log" "= ExternalCredential Erp unchanged" "eca connect leaves what sf deployed"
+has "$work/connect.log" "+ secret of Integration stored" "and stores the secret"
+(cd "$work/calls" && sf project deploy start --source-dir src/core/main/default/namedCredentials -o sit2 && eca verify --connection Erp --from uat --app ErpConnector --enable-access -o sit2) >"$work/verify.log" 2>&1 || fail "eca verify --connection: $(cat "$work/verify.log")"
+has "$work/verify.log" "on uat, the login is integration@example.com.uat" "and the stored pair logs in"
+
 step "pools: the command line that sfp prepare composes, for two scratch orgs at once"
 hub=admin@example.com.prod
 for pool in pool1 pool2; do

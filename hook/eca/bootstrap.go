@@ -78,6 +78,7 @@ func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (
 		}
 		return one, pending, err
 	}
+	called := newProviders(e, &f.callFlags)
 	all, err := onFleet(ctx, e, &f.orgFlags, &f.callFlags, orgs, fleetWork[*bootstrap.Report]{
 		column: "CHANGES", remarks: (*ui).remarks,
 		there: func(r *bootstrap.Report) bool { return r != nil },
@@ -93,7 +94,7 @@ func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (
 			}
 		},
 		do: func(ctx context.Context, org string, traffic *traffic) (*bootstrap.Report, error) {
-			session, report, err := bootstrapOrg(ctx, e, traffic, &f.callFlags, org, source, options, nil)
+			session, report, err := bootstrapOrg(ctx, e, traffic, &f.callFlags, called, org, source, options, nil)
 			if session != nil && session.Renewed() != "" {
 				traffic.line("the session had expired and was renewed " + session.Renewed())
 			}

@@ -172,6 +172,10 @@ type providers struct {
 	pairs map[string]func() (provided, error) // by org, app and whether the secret is needed
 }
 
+func newProviders(e *env, flags *callFlags) *providers {
+	return &providers{e: e, flags: flags, access: new(accessFlags)}
+}
+
 // provided is what a provider gives.
 type provided struct {
 	baseURL string

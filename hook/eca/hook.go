@@ -84,7 +84,7 @@ func (r *bootstrapResult) execute(ctx context.Context, e *env, flags *callFlags,
 	outliveReader()
 	e.verbose = flags.Verbose
 	traffic := newTraffic(flags.Verbose, func(line string) { e.line("  %s", line) })
-	session, report, err := bootstrapOrg(ctx, e, traffic, flags, org, source, options, func(report *bootstrap.Report, session *orgauth.Session) {
+	session, report, err := bootstrapOrg(ctx, e, traffic, flags, newProviders(e, flags), org, source, options, func(report *bootstrap.Report, session *orgauth.Session) {
 		e.together(func(u *ui) { u.header(report, session.TokenGiven) })
 	})
 	r.Report, r.Requests, r.Retries = report, traffic.count(), traffic.retried()
@@ -102,9 +102,9 @@ func (r *bootstrapResult) execute(ctx context.Context, e *env, flags *callFlags,
 }
 
 // bootstrapOrg runs a bootstrap, or only its plan, on an org. The session is nil where
-// there is none. started, where it is not nil, is told as by bootstrap.Options. The error
-// names the org.
-func bootstrapOrg(ctx context.Context, e *env, traffic *traffic, flags *callFlags, org string, source *bootstrap.Source, options bootstrap.Options, started func(*bootstrap.Report, *orgauth.Session)) (*orgauth.Session, *bootstrap.Report, error) {
+// there is none. started, where it is not nil, is told as by bootstrap.Options. called are
+// the orgs that connections of plugins.eca lead to. The error names the org.
+func bootstrapOrg(ctx context.Context, e *env, traffic *traffic, flags *callFlags, called *providers, org string, source *bootstrap.Source, options bootstrap.Options, started func(*bootstrap.Report, *orgauth.Session)) (*orgauth.Session, *bootstrap.Report, error) {
 	timeout := fmt.Errorf("not done after %s (--timeout)", flags.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, flags.Timeout, timeout)
 	defer cancel()
@@ -127,8 +127,12 @@ func bootstrapOrg(ctx context.Context, e *env, traffic *traffic, flags *callFlag
 	}
 	if links := linksOf(source.Settings(), options.Alias, true); err == nil && len(links) > 0 {
 		// What logs the org in elsewhere comes last, and from another org.
-		providers := &providers{e: e, flags: flags, access: new(accessFlags)}
-		_, err = providers.connect(ctx, traffic, org, conn, links, credential.Options{PlanOnly: options.PlanOnly})
+		var connected *connectReport
+		connected, err = called.connect(ctx, traffic, org, conn, links, credential.Options{PlanOnly: options.PlanOnly})
+		for _, one := range connected.Connections {
+			report.Changed += one.Changed
+			report.Pending += one.Pending
+		}
 	}
 	preflight, only := errors.AsType[*bootstrap.PreflightError](err)
 	switch {

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
@@ -88,6 +89,54 @@ func TestDeployBySOAP(t *testing.T) {
 	}
 	if status, answer := call(org, "checkDeployStatus", `<asyncProcessId>0Af0</asyncProcessId>`); status != 500 {
 		t.Errorf("got HTTP %d %s, want HTTP 500", status, answer)
+	}
+}
+
+func TestRetrieve(t *testing.T) {
+	t.Parallel()
+	org := simorg.Start(simorg.Config{})
+	defer org.Close()
+	upsert(org, eca.Header, header)
+	types := func(member string) string {
+		return "<unpackaged><types><members>" + member + "</members><name>ExternalClientApplication</name></types></unpackaged>"
+	}
+	between := func(text, before, after string) string {
+		_, text, _ = strings.Cut(text, before)
+		text, _, _ = strings.Cut(text, after)
+		return text
+	}
+	for _, test := range []struct{ name, content, problem string }{
+		{"by name", "<retrieveRequest>" + types("App") + "</retrieveRequest>", ""},
+		{"all, as jsforce calls it", "<request>" + types("*") + "</request>", ""},
+		{"what is not there", "<retrieveRequest>" + types("Other") + "</retrieveRequest>", "Entity of type &#39;ExternalClientApplication&#39; named &#39;Other&#39; cannot be found"},
+	} {
+		_, answer := call(org, "retrieve", test.content)
+		poll := "<asyncProcessId>" + between(answer, "<id>", "</id>") + "</asyncProcessId>"
+		_, answer = call(org, "checkRetrieveStatus", poll)
+		if got := between(answer, "<problem>", "</problem>"); got != test.problem {
+			t.Errorf("%s: got the problem %q, want %q", test.name, got, test.problem)
+		}
+		data, err := base64.StdEncoding.DecodeString(between(answer, "<zipFile>", "</zipFile>"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		zipped, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			t.Fatalf("%s: %v in %s", test.name, err, answer)
+		}
+		if _, err := fs.Stat(zipped, "unpackaged/package.xml"); err != nil {
+			t.Error(test.name, err)
+		}
+		content, err := fs.ReadFile(zipped, "unpackaged/externalClientApps/App.eca")
+		if is := err == nil; is != (test.problem == "") || is && !strings.Contains(string(content), "<label>App</label></ExternalClientApplication>") {
+			t.Errorf("%s: got %s, %v", test.name, content, err)
+		}
+		if status, _ := call(org, "checkRetrieveStatus", poll); status != 500 {
+			t.Errorf("%s: a result is given twice", test.name)
+		}
+	}
+	if status, answer := call(org, "retrieve", "<retrieveRequest/>"); status != 500 || !strings.Contains(answer, "unpackaged") {
+		t.Errorf("without a manifest got HTTP %d %s", status, answer)
 	}
 }
 

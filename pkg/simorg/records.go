@@ -183,8 +183,11 @@ func normalize(v *value, ft metadata.FieldType) error {
 
 // encode encodes a record as readMetadata returns it.
 func (o *Org) encode(rec *record, typ *metadata.Type, version apiversion.Version) string {
+	return `<records xsi:type="` + typ.Name + `">` + element("fullName", rec.fullName) + o.encodeFields(rec, typ, version) + "</records>"
+}
+
+func (o *Org) encodeFields(rec *record, typ *metadata.Type, version apiversion.Version) string {
 	var b strings.Builder
-	b.WriteString(`<records xsi:type="` + typ.Name + `">` + element("fullName", rec.fullName))
 	for _, ft := range typ.Fields {
 		if fieldSince[typ.Name][ft.Name] > version || ft.Secret || ft.Deprecated || ft.Withheld && o.config.WithholdCertificate {
 			continue
@@ -199,7 +202,7 @@ func (o *Org) encode(rec *record, typ *metadata.Type, version apiversion.Version
 			b.WriteString(encodeValue(v))
 		}
 	}
-	return b.String() + "</records>"
+	return b.String()
 }
 
 // write converts a certificate to the form. Other text stays as it is.

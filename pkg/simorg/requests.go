@@ -32,7 +32,7 @@ func (r Request) Writes() bool {
 	switch r.Operation {
 	case "":
 		return r.Method != http.MethodGet
-	case "readMetadata", "listMetadata", "describeMetadata", "checkDeployStatus":
+	case "readMetadata", "listMetadata", "describeMetadata", "checkDeployStatus", "retrieve", "checkRetrieveStatus":
 		return false
 	}
 	return true

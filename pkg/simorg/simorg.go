@@ -169,6 +169,7 @@ type Org struct {
 	broken    map[string]bool               // apps whose OAuth plugin is beyond repair, in lower case
 	artifacts []row                         // sfp's records of what it has installed
 	deploys   map[string]*deployJob
+	retrieves map[string]string // answers, by ID
 	serial    int
 	requests  []Request
 	faults    []*Fault
@@ -200,14 +201,15 @@ func New(config Config) *Org {
 	}
 	config.Users = append([]User{{Username: config.Username}}, config.Users...)
 	o := &Org{
-		config:   config,
-		id:       "00D" + random(6) + "AAA",
-		records:  make(map[string]map[string]*record),
-		broken:   make(map[string]bool),
-		sessions: make(map[string]time.Time),
-		deploys:  make(map[string]*deployJob),
-		grants:   make(map[string]grant),
-		stored:   make(map[string]*storedCredential), principals: make(map[string]string),
+		config:    config,
+		id:        "00D" + random(6) + "AAA",
+		records:   make(map[string]map[string]*record),
+		broken:    make(map[string]bool),
+		sessions:  make(map[string]time.Time),
+		deploys:   make(map[string]*deployJob),
+		retrieves: make(map[string]string),
+		grants:    make(map[string]grant),
+		stored:    make(map[string]*storedCredential), principals: make(map[string]string),
 		staged: make(map[string]*pair),
 		made:   make(map[string]time.Time),
 		codes:  make(map[string]code), refresh: make(map[string]bool),

@@ -233,6 +233,10 @@ func (o *Org) soap(r *http.Request, body []byte, refuse string) (string, error) 
 		content, err = o.deploySOAP(c)
 	case "checkDeployStatus":
 		content, err = o.deployStatusSOAP(c)
+	case "retrieve":
+		content, err = o.retrieveSOAP(c)
+	case "checkRetrieveStatus":
+		content, err = o.retrieveStatusSOAP(c)
 	default:
 		return "", badRequest("No operation available for request {%s}%s", metadata.Namespace, name)
 	}
