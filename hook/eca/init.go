@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/scaffold"
 )
 
@@ -28,6 +30,7 @@ type initCmd struct {
 	Days          int      `default:"365" help:"How long the certificate that ci makes is valid."`
 	Definition    string   `placeholder:"DIR" help:"Directory of the package with the header, whose name is its last element. Otherwise eca-definition beside the first package."`
 	Policies      string   `placeholder:"DIR" help:"Directory of the package with the policies. Otherwise eca-policies beside the first package."`
+	Connection    string   `placeholder:"NAME" help:"Write a named credential and its external credential instead, by which the orgs of --env call another: --env ALIAS=PROVIDER, both logged in to with sf. The secret is in neither; eca connect stores it."`
 	DryRun        bool     `name:"dry-run" help:"Say what would be written, and write nothing."`
 	Path          string   `arg:"" optional:"" default:"." help:"The sfp project."`
 }
@@ -58,6 +61,9 @@ func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 	project, err := openDir(root)
 	if err != nil {
 		return nil, err
+	}
+	if c.Connection != "" {
+		return c.connection(ctx, e, root, project)
 	}
 	config := scaffold.Config{
 		App: c.App, Label: c.Label, ContactEmail: c.Email, Definition: c.Definition, Policies: c.Policies, Scopes: c.Scope, CallbackURLs: c.CallbackURL,
@@ -119,11 +125,23 @@ func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 		}
 	}
 	r := &initResult{App: config.App, DryRun: c.DryRun, Key: keyFile}
-	what := "wrote"
-	if c.DryRun {
-		what = "would write"
+	r.wrote(e, config.App, files)
+	if keyFile != "" {
+		e.line("  + %s, the private key: keep it out of every repository", keyFile)
 	}
-	e.line("eca: %s for %s", what, config.App)
+	if !c.DryRun {
+		e.line("eca: done. Look at the policies, commit, and run sfp build and sfp install; eca lint checks the project.")
+	}
+	return r, nil
+}
+
+// wrote tells which files were written, or would be.
+func (r *initResult) wrote(e *env, what string, files []scaffold.File) {
+	verb := "wrote"
+	if r.DryRun {
+		verb = "would write"
+	}
+	e.line("eca: %s for %s", verb, what)
 	for _, f := range files {
 		r.Files = append(r.Files, f.Path)
 		sign := "+"
@@ -132,11 +150,44 @@ func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 		}
 		e.line("  %s %s", sign, f.Path)
 	}
-	if keyFile != "" {
-		e.line("  + %s, the private key: keep it out of every repository", keyFile)
+}
+
+// connection writes the source of a connection.
+func (c *initCmd) connection(ctx context.Context, e *env, root string, project fs.FS) (result, error) {
+	if c.App == "" {
+		return nil, usageError{errors.New("--connection needs --app, the app on the org that is called")}
+	}
+	if c.Email != "" || c.Label != "" || c.Preset != "" || c.JWT || c.Definition != "" || c.Policies != "" || len(c.Scope)+len(c.CallbackURL)+len(c.Client) > 0 || c.Certificate != "" || c.Key != "" {
+		return nil, usageError{errors.New("--connection writes no app: it goes with --app, --env, --permission-set and --dry-run alone")}
+	}
+	config := scaffold.ConnectionConfig{App: c.App, Connection: credential.Connection{NamedCredential: c.Connection, PermissionSets: c.PermissionSet}}
+	for _, env := range c.Env {
+		alias, from, _ := strings.Cut(env, "=")
+		if from == "" {
+			return nil, usageError{fmt.Errorf("--env %s: name the org that it calls, as in --env %s=PROVIDER", env, alias)}
+		}
+		session, err := e.store().Session(ctx, from)
+		if err != nil {
+			return nil, err
+		}
+		config.Environments = append(config.Environments, scaffold.Calls{Alias: alias, From: from, URL: session.InstanceURL})
+	}
+	if len(config.Environments) == 0 {
+		return nil, usageError{errors.New("--connection needs --env ALIAS=PROVIDER: the org that calls, and the one that it calls")}
+	}
+	files, err := scaffold.NewConnection(project, config)
+	if err != nil {
+		return nil, err
 	}
 	if !c.DryRun {
-		e.line("eca: done. Look at the policies, commit, and run sfp build and sfp install; eca lint checks the project.")
+		if err := scaffold.Write(root, files); err != nil {
+			return nil, err
+		}
+	}
+	r := &initResult{App: c.App, DryRun: c.DryRun}
+	r.wrote(e, "the connection "+c.Connection, files)
+	if !c.DryRun {
+		e.line("eca: done. Commit, run sfp build and sfp install, and then eca connect, which stores the secret.")
 	}
 	return r, nil
 }

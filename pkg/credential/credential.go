@@ -204,6 +204,32 @@ func (c Connection) named(existing *metadata.Component) metadata.Fields {
 	return fields
 }
 
+// defaults returns the fields of new credentials that are left alone on existing ones.
+func (c Connection) defaults() (external, named metadata.Fields) {
+	external = make(metadata.Fields)
+	external.Set("label", c.Label)
+	named = external.Over(nil)
+	for _, f := range [][2]string{{"namedCredentialType", "SecuredEndpoint"}, {"generateAuthorizationHeader", "true"}, {"allowMergeFieldsInBody", "false"}, {"allowMergeFieldsInHeader", "false"}} {
+		named.Set(f[0], f[1])
+	}
+	return external, named
+}
+
+// Components returns the external and the named credential of a connection as Connect makes them
+// on an org that has neither. They hold no secret; those of JWT bearer hold no consumer key either,
+// without which they are not complete.
+func (c Connection) Components() ([]*metadata.Component, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	c = c.complete()
+	external, named := c.defaults()
+	return []*metadata.Component{
+		metadata.New(credtypes.ExternalCredential, c.ExternalCredential, c.external(nil, "").Over(external)),
+		metadata.New(credtypes.NamedCredential, c.NamedCredential, c.named(nil).Over(named)),
+	}, nil
+}
+
 // Difference is something in which an org's credential is for something else.
 type Difference struct {
 	Component string `json:"component"` // its type and name
@@ -373,12 +399,7 @@ func (w *worker) look(ctx context.Context) (*seen, error) {
 }
 
 func (w *worker) components(ctx context.Context, r *Report, has *seen, o Options) error {
-	defaults := make(metadata.Fields)
-	defaults.Set("label", w.Label)
-	named := defaults.Over(nil)
-	for _, f := range [][2]string{{"namedCredentialType", "SecuredEndpoint"}, {"generateAuthorizationHeader", "true"}, {"allowMergeFieldsInBody", "false"}, {"allowMergeFieldsInHeader", "false"}} {
-		named.Set(f[0], f[1])
-	}
+	defaults, named := w.defaults()
 	external := &reconcile.Want{Type: credtypes.Lookup(credtypes.ExternalCredential), Names: []string{w.ExternalCredential}, Fields: w.external(has.external, w.pair.Key), Defaults: defaults}
 	wants := []*reconcile.Want{external, {
 		Type: credtypes.Lookup(credtypes.NamedCredential), Names: []string{w.NamedCredential}, Fields: w.named(has.named), Defaults: named, After: []*reconcile.Want{external},

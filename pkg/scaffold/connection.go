@@ -1,0 +1,152 @@
+package scaffold
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/credential"
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/internal/credtypes"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// ConnectionConfig describes how orgs call another one, as source: an aliasfied package with
+// External and Named Credential of each environment. The secret is in neither; eca connect stores
+// it.
+type ConnectionConfig struct {
+	// Connection is without what differs by environment: ProviderURL. It has no Certificate,
+	// because the source of JWT bearer would hold a consumer key, which each org makes anew.
+	Connection credential.Connection
+
+	App string // on the org that is called
+
+	// Dir is the directory of the package, whose name is its last element. "" is
+	// eca-connections beside the project's first package. An existing package is extended.
+	Dir string
+
+	// Environments are the orgs that call.
+	Environments []Calls
+}
+
+// Calls says which org one environment calls.
+type Calls struct {
+	Alias string // of the org that calls, used as the folder's name
+	From  string // the alias of the org that is called
+	URL   string // the own domain of the org that is called
+}
+
+// connectionSettings is an entry of connections in plugins.eca.
+type connectionSettings struct {
+	App                string            `json:"app"`
+	From               map[string]string `json:"from"`
+	ExternalCredential string            `json:"externalCredential,omitempty"`
+	Principal          string            `json:"principal,omitempty"`
+	PermissionSets     []string          `json:"permissionSets,omitempty"`
+}
+
+// NewConnection returns the files that add a connection to the project in fsys, for Write.
+func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
+	name := config.Connection.NamedCredential
+	switch {
+	case config.App == "" || len(config.App) > 80 || !developerName.MatchString(config.App):
+		return nil, fmt.Errorf("%q is not a valid app name; use letters, digits and single underscores, starting with a letter", config.App)
+	case config.Connection.Certificate != "":
+		return nil, errors.New("the source of a connection by JWT bearer would hold the consumer key of one org; let eca connect make it")
+	case len(config.Environments) == 0:
+		return nil, errors.New("the connection needs an environment")
+	case config.Dir != "" && (!packagePath.MatchString(config.Dir) || !fs.ValidPath(config.Dir) || config.Dir == "."):
+		return nil, fmt.Errorf("%q is not a valid package directory; give a path inside the project, relative to it and without spaces", config.Dir)
+	}
+	data, err := fs.ReadFile(fsys, sfp.ProjectFile)
+	if err != nil {
+		return nil, err
+	}
+	project, err := eca.ParseProject(data)
+	if err != nil {
+		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
+	}
+	if _, ok := project.Settings.Connections[name]; ok {
+		return nil, fmt.Errorf("%s already has the connection %s; init overwrites nothing", sfp.ProjectFile, name)
+	}
+	info, err := fs.Lstat(fsys, sfp.ProjectFile)
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o200 == 0 {
+		return nil, fmt.Errorf("%s is a link or write-protected; make it a regular, writable file", sfp.ProjectFile)
+	}
+	if config.Dir == "" {
+		beside := "."
+		if len(project.Packages) > 0 {
+			beside = path.Dir(project.Packages[0].Path)
+		}
+		config.Dir = path.Join(beside, "eca-connections")
+	}
+	packages, err := connectionPackage(project, config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	settings := connectionSettings{
+		App: config.App, From: make(map[string]string), ExternalCredential: config.Connection.ExternalCredential,
+		Principal: config.Connection.Principal, PermissionSets: config.Connection.PermissionSets,
+	}
+	var files []File
+	for _, env := range config.Environments {
+		switch {
+		case !folderName.MatchString(env.Alias) || credtypes.Types().IsFolder(env.Alias):
+			return nil, fmt.Errorf("%q is not a valid folder name for an environment", env.Alias)
+		case settings.From[env.Alias] != "":
+			return nil, fmt.Errorf("the environment %s is given twice", env.Alias)
+		case env.From == "":
+			return nil, fmt.Errorf("the environment %s needs the alias of the org that it calls", env.Alias)
+		}
+		settings.From[env.Alias] = env.From
+		connection := config.Connection
+		connection.ProviderURL = env.URL
+		components, err := connection.Components()
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range components {
+			typ := credtypes.Lookup(c.Type)
+			file := File{Path: path.Join(config.Dir, env.Alias, typ.Folder, c.FullName+"."+typ.Suffix+"-meta.xml"), Mode: 0o644}
+			if _, err := fs.Lstat(fsys, file.Path); err == nil {
+				return nil, fmt.Errorf("%s already exists; init overwrites nothing", file.Path)
+			} else if !errors.Is(err, fs.ErrNotExist) {
+				return nil, fmt.Errorf("cannot create %s: its path contains something other than a directory of the project", file.Path)
+			}
+			var content bytes.Buffer
+			if err := metadata.WriteSource(&content, c); err != nil {
+				return nil, err
+			}
+			file.Content = content.Bytes()
+			files = append(files, file)
+		}
+	}
+	edited, err := sfp.AddToProject(data, packages, []string{"eca", "connections", name}, settings)
+	if err != nil {
+		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
+	}
+	return append(files, File{Path: sfp.ProjectFile, Content: edited, Mode: info.Mode().Perm(), Replaces: true, before: data}), nil
+}
+
+// connectionPackage returns the package of a connection where the project lacks it.
+func connectionPackage(project *eca.Project, dir string) ([]sfp.NewPackage, error) {
+	inside := func(a, b string) bool { return strings.HasPrefix(a+"/", b+"/") }
+	for _, p := range project.Packages {
+		switch {
+		case p.Path == dir && (p.Name == "" || !p.Aliasfy):
+			return nil, fmt.Errorf("%s is in %s, and not as an aliasfied package with a name; choose another directory", dir, sfp.ProjectFile)
+		case p.Path == dir:
+			return nil, nil
+		case p.Path == "." || p.Name == path.Base(dir) || inside(dir, p.Path) || inside(p.Path, dir):
+			return nil, fmt.Errorf("the package %s in %s conflicts with %s; choose another directory", cmp.Or(p.Name, p.Path), p.Path, dir)
+		}
+	}
+	hasDefault := slices.ContainsFunc(project.Packages, func(p sfp.Package) bool { return p.Default })
+	return []sfp.NewPackage{{Path: dir, Package: path.Base(dir), VersionNumber: "1.0.0.NEXT", Type: "source", Aliasfy: true, Default: !hasDefault}}, nil
+}
