@@ -1,7 +1,7 @@
 // Package ecakit takes care of Salesforce External Client Apps, org by org. The library is
-// below pkg; its front door is bootstrap:
+// below pkg; its front door is wanted and bootstrap:
 //
-//	source, err := bootstrap.Load(bootstrap.Location{Project: os.DirFS("."), Package: "eca-definition"})
+//	source, err := wanted.Load(wanted.Location{Project: os.DirFS("."), Package: "eca-definition"})
 //	conn := &salesforce.Conn{InstanceURL: "https://acme.my.salesforce.com", Tokens: tokens}
 //	report, err := bootstrap.Run(ctx, conn, source, bootstrap.Options{Alias: "prod"})
 //

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/sfp"
+	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
 // bootstrapFlags are what bootstrap and plan are told alike.
@@ -113,7 +114,7 @@ func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (
 }
 
 // load reads the project, package or artifact that the flags name.
-func (f *bootstrapFlags) load() (*bootstrap.Source, error) {
+func (f *bootstrapFlags) load() (*wanted.Source, error) {
 	root, rel, err := findProject(f.Path)
 	if err != nil {
 		return nil, err
@@ -126,7 +127,7 @@ func (f *bootstrapFlags) load() (*bootstrap.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	location := bootstrap.Location{
+	location := wanted.Location{
 		Project: project, Dir: root, Policies: f.Policies, Artifacts: artifacts, Sibling: project,
 	}
 	if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(sfp.OriginalProjectFile))); err == nil {
@@ -146,5 +147,5 @@ func (f *bootstrapFlags) load() (*bootstrap.Source, error) {
 		}
 		location.Package = p.Packages[i].Name
 	}
-	return bootstrap.Load(location)
+	return wanted.Load(location)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
+	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
 // orgError is an error that came up while an org was called.
@@ -72,7 +73,7 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	var answer *salesforce.Error
 	var noFolder *sfp.AliasError
 	var network *salesforce.NetworkError
-	policies, _ := errors.AsType[*bootstrap.PoliciesError](err)
+	policies, _ := errors.AsType[*wanted.PoliciesError](err)
 	missing, _ := errors.AsType[*consumer.NotFoundError](err)
 	locked, _ := errors.AsType[*consumer.AccessError](err)
 	staged, _ := errors.AsType[*consumer.HandOverError](err)

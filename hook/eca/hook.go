@@ -12,6 +12,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
+	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
 type hookCmd struct {
@@ -65,7 +66,7 @@ func (c *hookCmd) into(ctx context.Context, e *env, r *bootstrapResult) error {
 	if err != nil {
 		return err
 	}
-	source, err := bootstrap.Load(bootstrap.Location{
+	source, err := wanted.Load(wanted.Location{
 		Project: project, Dir: dir,
 		Package: invocation.Package, PackageDirectory: invocation.PackageDirectory,
 		Policies: c.Policies, Artifacts: artifacts, Sibling: siblingProject(),
@@ -80,7 +81,7 @@ func (c *hookCmd) into(ctx context.Context, e *env, r *bootstrapResult) error {
 
 // execute runs a bootstrap, or only its plan, on an org and prints it. The
 // options are completed here.
-func (r *bootstrapResult) execute(ctx context.Context, e *env, flags *callFlags, org string, source *bootstrap.Source, options bootstrap.Options) error {
+func (r *bootstrapResult) execute(ctx context.Context, e *env, flags *callFlags, org string, source *wanted.Source, options bootstrap.Options) error {
 	outliveReader()
 	e.verbose = flags.Verbose
 	traffic := newTraffic(flags.Verbose, func(line string) { e.line("  %s", line) })
@@ -104,7 +105,7 @@ func (r *bootstrapResult) execute(ctx context.Context, e *env, flags *callFlags,
 // bootstrapOrg runs a bootstrap, or only its plan, on an org. The session is nil where
 // there is none. started, where it is not nil, is told as by bootstrap.Options. called are
 // the orgs that connections of plugins.eca lead to. The error names the org.
-func bootstrapOrg(ctx context.Context, e *env, traffic *traffic, flags *callFlags, called *providers, org string, source *bootstrap.Source, options bootstrap.Options, started func(*bootstrap.Report, *orgauth.Session)) (*orgauth.Session, *bootstrap.Report, error) {
+func bootstrapOrg(ctx context.Context, e *env, traffic *traffic, flags *callFlags, called *providers, org string, source *wanted.Source, options bootstrap.Options, started func(*bootstrap.Report, *orgauth.Session)) (*orgauth.Session, *bootstrap.Report, error) {
 	timeout := fmt.Errorf("not done after %s (--timeout)", flags.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, flags.Timeout, timeout)
 	defer cancel()

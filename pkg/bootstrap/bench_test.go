@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
 // BenchmarkFirstRun bootstraps packages of some apps on new orgs that answer at
@@ -75,7 +75,7 @@ func BenchmarkLoad(b *testing.B) {
 			location := ofFiles(b, n)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := bootstrap.Load(location); err != nil {
+				if _, err := wanted.Load(location); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -86,11 +86,11 @@ func BenchmarkLoad(b *testing.B) {
 func BenchmarkResolve(b *testing.B) {
 	for _, n := range []int{0, 40_000} {
 		b.Run(fmt.Sprintf("files=%d", n), func(b *testing.B) {
-			source, err := bootstrap.Load(ofFiles(b, n))
+			source, err := wanted.Load(ofFiles(b, n))
 			if err != nil {
 				b.Fatal(err)
 			}
-			target := bootstrap.Target{Username: "admin@example.com", Alias: "uat", Kind: salesforce.Sandbox, DomainURL: "https://example.my.salesforce.com", Version: apiversion.Latest}
+			target := wanted.Target{Username: "admin@example.com", Alias: "uat", Kind: salesforce.Sandbox, DomainURL: "https://example.my.salesforce.com", Version: apiversion.Latest}
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := source.Resolve(target); err != nil {
@@ -102,7 +102,7 @@ func BenchmarkResolve(b *testing.B) {
 }
 
 // ofFiles writes a project that has so many files besides those of an app.
-func ofFiles(b *testing.B, n int) bootstrap.Location {
+func ofFiles(b *testing.B, n int) wanted.Location {
 	dir := b.TempDir()
 	if err := os.CopyFS(dir, simple().with(policies("uat", "MyApp", "")).fs()); err != nil {
 		b.Fatal(err)
@@ -117,5 +117,5 @@ func ofFiles(b *testing.B, n int) bootstrap.Location {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return bootstrap.Location{Project: project, Dir: dir}
+	return wanted.Location{Project: project, Dir: dir}
 }

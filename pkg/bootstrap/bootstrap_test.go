@@ -29,6 +29,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/wanted"
 
 	"golang.org/x/oauth2"
 
@@ -101,7 +102,7 @@ func startOrg(t testing.TB, config simorg.Config) *org {
 
 func (o *org) options(p project, pkg string) (*attempt, error) {
 	o.t.Helper()
-	source, err := bootstrap.Load(bootstrap.Location{Project: p.fs(), Dir: ".", Package: pkg, Sibling: p.fs()})
+	source, err := wanted.Load(wanted.Location{Project: p.fs(), Dir: ".", Package: pkg, Sibling: p.fs()})
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func (o *org) options(p project, pkg string) (*attempt, error) {
 type attempt struct {
 	bootstrap.Options
 	Conn   *salesforce.Conn
-	Source *bootstrap.Source
+	Source *wanted.Source
 }
 
 func (a *attempt) run(ctx context.Context) (*bootstrap.Report, error) {
@@ -189,7 +190,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	source, err := bootstrap.Load(bootstrap.Location{Project: files, Package: "def"})
+	source, err := wanted.Load(wanted.Location{Project: files, Package: "def"})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -637,7 +638,7 @@ func TestWarnings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if options.Source, err = bootstrap.Load(bootstrap.Location{Project: p.fs(), Package: "def", Artifacts: dir}); err != nil {
+	if options.Source, err = wanted.Load(wanted.Location{Project: p.fs(), Package: "def", Artifacts: dir}); err != nil {
 		t.Fatal(err)
 	}
 	options.PlanOnly = true

@@ -16,19 +16,20 @@ import (
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
 // engine works on the apps of one org.
 type engine struct {
 	conn  *salesforce.Conn
-	apps  []*App
+	apps  []*wanted.App
 	names access.Names
 
 	state  *reconcile.State
 	run    *reconcile.Run
 	facts  *access.Facts
-	grants map[*App][]*access.Grant
-	absent map[*App]bool // apps without a header on the org
+	grants map[*wanted.App][]*access.Grant
+	absent map[*wanted.App]bool // apps without a header on the org
 }
 
 func (e *engine) metadata() *mdapi.Client { return &mdapi.Client{Conn: e.conn} }
@@ -40,13 +41,13 @@ func (e *engine) rest() *restapi.Client { return &restapi.Client{Conn: e.conn} }
 func (e *engine) gather(ctx context.Context, headers bool) error {
 	var wants []*reconcile.Want
 	for _, app := range e.apps {
-		for _, typ := range append(slices.Clone(types), eca.OAuthPolicies) {
-			if want := app.wants[typ]; want != nil {
+		for _, typ := range append(wanted.Types(), eca.OAuthPolicies) {
+			if want := app.Wants[typ]; want != nil {
 				wants = append(wants, want)
 			}
 		}
 	}
-	e.names = references(e.apps)
+	e.names = wanted.References(e.apps)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		e.state, err = reconcile.Read(groupCtx, e.metadata(), wants)
@@ -66,13 +67,13 @@ func (e *engine) gather(ctx context.Context, headers bool) error {
 }
 
 // withoutHeader returns, for each app, whether its header is missing on the org.
-func (e *engine) withoutHeader(ctx context.Context, apps []*App) (map[*App]bool, error) {
+func (e *engine) withoutHeader(ctx context.Context, apps []*wanted.App) (map[*wanted.App]bool, error) {
 	var names []string
 	for _, app := range apps {
 		names = append(names, app.Name)
 	}
 	found, err := e.metadata().Read(ctx, eca.Header, names...)
-	absent := make(map[*App]bool)
+	absent := make(map[*wanted.App]bool)
 	for _, app := range apps {
 		absent[app] = !slices.ContainsFunc(found, func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, app.Name) })
 	}
@@ -81,22 +82,22 @@ func (e *engine) withoutHeader(ctx context.Context, apps []*App) (map[*App]bool,
 
 // start plans the work for the apps that are not absent.
 func (e *engine) start() {
-	e.apps = slices.DeleteFunc(slices.Clone(e.apps), func(app *App) bool { return e.absent[app] })
-	wanted := make(map[*reconcile.Want]bool)
-	e.grants = make(map[*App][]*access.Grant)
+	e.apps = slices.DeleteFunc(slices.Clone(e.apps), func(app *wanted.App) bool { return e.absent[app] })
+	due := make(map[*reconcile.Want]bool)
+	e.grants = make(map[*wanted.App][]*access.Grant)
 	for _, app := range e.apps {
-		for _, want := range app.wants {
-			wanted[want] = true
+		for _, want := range app.Wants {
+			due[want] = true
 		}
-		e.grants[app] = e.facts.Grants(app.Name, app.PermissionSets, app.assignee())
+		e.grants[app] = e.facts.Grants(app.Name, app.PermissionSets, app.Assignee())
 	}
-	e.run = e.state.Plan(func(w *reconcile.Want) bool { return wanted[w] }).Start()
+	e.run = e.state.Plan(func(w *reconcile.Want) bool { return due[w] }).Start()
 }
 
 // apply writes the differences: first consumers and plugin policies, then the grants of apps
 // with a consumer, then OAuth policies, so that policies for pre-authorised users lock nobody
 // out. hold excludes an app's OAuth policies.
-func (e *engine) apply(ctx context.Context, hold func(*App) bool) error {
+func (e *engine) apply(ctx context.Context, hold func(*wanted.App) bool) error {
 	isPolicies := func(w *reconcile.Want) bool { return w.Type.Name == eca.OAuthPolicies }
 	if err := e.run.Apply(ctx, func(w *reconcile.Want) bool { return !isPolicies(w) }); err != nil {
 		return err
@@ -107,7 +108,7 @@ func (e *engine) apply(ctx context.Context, hold func(*App) bool) error {
 	due := make(map[*reconcile.Want]bool)
 	for _, app := range e.apps {
 		missing := slices.ContainsFunc(e.grants[app], func(g *access.Grant) bool { return !g.There && !g.Done })
-		due[app.wants[eca.OAuthPolicies]] = !missing && !hold(app)
+		due[app.Wants[eca.OAuthPolicies]] = !missing && !hold(app)
 	}
 	return e.run.Apply(ctx, func(w *reconcile.Want) bool { return isPolicies(w) && due[w] })
 }
@@ -124,16 +125,16 @@ func (e *engine) grant(ctx context.Context) error {
 				return err
 			}
 			for _, app := range e.apps {
-				if err := facts.Update(e.grants[app], facts.Grants(app.Name, app.PermissionSets, app.assignee())); err != nil {
+				if err := facts.Update(e.grants[app], facts.Grants(app.Name, app.PermissionSets, app.Assignee())); err != nil {
 					return err // never send again without a fresh look
 				}
 			}
 		}
 		first = false
-		if err := access.Make(ctx, e.rest(), e.due(func(app *App, g *access.Grant) bool { return g.User == "" })); err != nil {
+		if err := access.Make(ctx, e.rest(), e.due(func(app *wanted.App, g *access.Grant) bool { return g.User == "" })); err != nil {
 			return err
 		}
-		return access.Make(ctx, e.rest(), e.due(func(app *App, g *access.Grant) bool {
+		return access.Make(ctx, e.rest(), e.due(func(app *wanted.App, g *access.Grant) bool {
 			return g.User != "" && slices.ContainsFunc(e.grants[app], func(of *access.Grant) bool {
 				return of.User == "" && of.PermissionSet == g.PermissionSet && of.OK()
 			})
@@ -143,9 +144,9 @@ func (e *engine) grant(ctx context.Context) error {
 
 // due returns the grants for which is returns true, of apps that have their consumer and their
 // OAuth plugin.
-func (e *engine) due(is func(*App, *access.Grant) bool) (all []*access.Grant) {
+func (e *engine) due(is func(*wanted.App, *access.Grant) bool) (all []*access.Grant) {
 	for _, app := range e.apps {
-		ready := !slices.ContainsFunc(types, func(typ string) bool { return !e.run.Of(app.wants[typ]).OK() })
+		ready := !slices.ContainsFunc(wanted.Types(), func(typ string) bool { return !e.run.Of(app.Wants[typ]).OK() })
 		for _, g := range e.grants[app] {
 			if ready && is(app, g) {
 				all = append(all, g)
@@ -156,17 +157,17 @@ func (e *engine) due(is func(*App, *access.Grant) bool) (all []*access.Grant) {
 }
 
 // find returns the app's component of a type as last read, or nil.
-func (e *engine) find(app *App, typ string) *metadata.Component {
-	if want := app.wants[typ]; want != nil {
+func (e *engine) find(app *wanted.App, typ string) *metadata.Component {
+	if want := app.Wants[typ]; want != nil {
 		return e.state.Find(want)
 	}
 	return nil
 }
 
 // outcomes returns the outcomes of the app's components, in the order of types.
-func (e *engine) outcomes(app *App) (all []reconcile.Outcome) {
-	for _, typ := range append(slices.Clone(types), eca.OAuthPolicies) {
-		if want := app.wants[typ]; want != nil && !want.ReadOnly {
+func (e *engine) outcomes(app *wanted.App) (all []reconcile.Outcome) {
+	for _, typ := range append(wanted.Types(), eca.OAuthPolicies) {
+		if want := app.Wants[typ]; want != nil && !want.ReadOnly {
 			all = append(all, e.run.Of(want))
 		}
 	}
@@ -175,13 +176,13 @@ func (e *engine) outcomes(app *App) (all []reconcile.Outcome) {
 
 // warnings returns what the run cannot fix but people should know, without duplicates.
 // unsettled reports that the next run will write again.
-func (e *engine) warnings(app *App) (all []string, unsettled bool) {
+func (e *engine) warnings(app *wanted.App) (all []string, unsettled bool) {
 	warn := func(format string, args ...any) {
 		if text := fmt.Sprintf(format, args...); !slices.Contains(all, text) {
 			all = append(all, text)
 		}
 	}
-	for _, text := range app.contradictions() {
+	for _, text := range app.Contradictions() {
 		warn("%s", text)
 		unsettled = true
 	}
@@ -208,7 +209,7 @@ func (e *engine) warnings(app *App) (all []string, unsettled bool) {
 				continue
 			}
 			where := "state pluginPolicies." + name + " in plugins.eca"
-			if app.source[eca.PluginPolicies] != nil {
+			if slices.Contains(app.Source(), eca.PluginPolicies) {
 				where = "state it in the app's source"
 			}
 			warn("the app is switched off on this org (%s is false in %s); %s to switch it on", name, policies.FullName, where)
@@ -252,15 +253,4 @@ func (e *engine) failures(err error) error {
 		}
 	}
 	return errors.Join(all...)
-}
-
-// assignee returns the user who should have the app's permission sets: the client credentials
-// user of the environment's policies, if the settings ask for it, or "".
-func (a *App) assignee() string {
-	for _, file := range a.policies {
-		if a.AssignToRunAsUser && eca.Bool(file.Component, "isClientCredentialsFlowEnabled") {
-			return strings.TrimSpace(file.Text("clientCredentialsFlowUser"))
-		}
-	}
-	return ""
 }

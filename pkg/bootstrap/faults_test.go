@@ -24,6 +24,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
 // everything is a project that uses all calls of a run: two apps, settings,
@@ -361,7 +362,7 @@ func TestOrgThatGoesAway(t *testing.T) {
 		if err := org.Deploy(p.fs(), "src/def"); err != nil {
 			t.Fatal(err)
 		}
-		source, err := bootstrap.Load(bootstrap.Location{Project: p.fs(), Package: "def", Sibling: p.fs()})
+		source, err := wanted.Load(wanted.Location{Project: p.fs(), Package: "def", Sibling: p.fs()})
 		if err != nil {
 			t.Fatal(err)
 		}

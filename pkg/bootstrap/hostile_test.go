@@ -17,6 +17,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
 const envelope = `<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>%s</soapenv:Body></soapenv:Envelope>`
@@ -69,7 +70,7 @@ func TestHostileAnswers(t *testing.T) {
 			}))
 			defer server.Close()
 			p := simple().with(policies("default", "MyApp", runAs("run@example.com")))
-			source, err := bootstrap.Load(bootstrap.Location{Project: p.fs(), Dir: ".", Sibling: p.fs()})
+			source, err := wanted.Load(wanted.Location{Project: p.fs(), Dir: ".", Sibling: p.fs()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,7 +3,6 @@ package bootstrap_test
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"slices"
 	"strings"
@@ -679,47 +678,4 @@ func TestGrantsComeLate(t *testing.T) {
 		t.Error("got success, want an error")
 	}
 	o.one(eca.PluginPolicies)
-}
-
-// counted counts what is opened in it.
-type counted struct {
-	fs.FS
-	opened *int
-}
-
-func (c counted) Open(name string) (fs.File, error) {
-	*c.opened++
-	return c.FS.Open(name)
-}
-
-func TestResolveReadsNothing(t *testing.T) {
-	t.Parallel()
-	opened := 0
-	forms, _ := newCertificate(t)
-	p := settings(`"MyApp": {"globalOauthSettings": {"certificate": {"file": "app.crt"}}}`).with(header("MyApp")).with(policies("uat", "MyApp", "")).with(policies("default", "MyApp", ""))
-	p["src/def/app.crt"] = forms["PEM"]
-	p[".forceignore"] = strings.Repeat("a\n", 6000)
-	fsys := counted{p.fs(), &opened}
-	for _, pkg := range []string{"", "def"} {
-		source, err := bootstrap.Load(bootstrap.Location{Project: fsys, Package: pkg, Sibling: fsys})
-		if err != nil {
-			t.Fatal(err)
-		}
-		opened = 0
-		for _, alias := range []string{"uat", "prod"} {
-			resolved, err := source.Resolve(bootstrap.Target{Username: "a@example.com", Alias: alias, Kind: salesforce.Sandbox, DomainURL: "https://example.my.salesforce.com", Version: 65})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(resolved.Policies) != 1 || len(resolved.Apps) != 1 {
-				t.Errorf("%s: resolved %+v, want an app with policies", alias, resolved)
-			}
-			if want := ".forceignore has more than 5000 rules; it is not applied, so nothing is left out of a deployment"; !slices.Contains(resolved.Warnings, want) {
-				t.Errorf("%s: warnings %q, want %q", alias, resolved.Warnings, want)
-			}
-		}
-		if opened != 0 {
-			t.Errorf("Resolve opened %d files or directories, want none", opened)
-		}
-	}
 }

@@ -1,7 +1,6 @@
 package bootstrap
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -9,6 +8,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/wanted"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
@@ -16,10 +16,10 @@ import (
 // Report is the result of a run, for people and for programs. It contains no secrets, and
 // consumer keys only in short form.
 type Report struct {
-	Package  string      `json:"package,omitempty"` // "" for all packages of a project
-	Org      OrgReport   `json:"org"`
-	Policies []Policies  `json:"policies"` // where the environment's policies were found
-	Apps     []AppReport `json:"apps"`
+	Package  string            `json:"package,omitempty"` // "" for all packages of a project
+	Org      OrgReport         `json:"org"`
+	Policies []wanted.Policies `json:"policies"` // where the environment's policies were found
+	Apps     []AppReport       `json:"apps"`
 	// Preflight is how findings are treated. Findings are the problems with the policies that
 	// sfp deploys next, or that the run applied.
 	Preflight eca.Preflight     `json:"preflight"`
@@ -80,21 +80,23 @@ type ComponentReport struct {
 	Error     string `json:"error,omitempty"`
 }
 
-func newReport(conn *salesforce.Conn, source *Source, options Options, kind salesforce.Kind, resolved *Resolved) *Report {
+func newReport(conn *salesforce.Conn, source *wanted.Source, options Options, kind salesforce.Kind, resolved *wanted.Resolved) *Report {
 	r := &Report{
-		Package: source.location.Package,
+		Package: source.Package(),
 		Org: OrgReport{
 			Alias: options.Alias, Username: options.Username, ID: options.OrgID,
 			InstanceURL: conn.InstanceURL, Kind: kind, APIVersion: conn.Version.String(),
 		},
-		Policies: append([]Policies{}, resolved.Policies...),
+		Policies: append([]wanted.Policies{}, resolved.Policies...),
 		Apps:     []AppReport{}, Preflight: resolved.Preflight,
 		PlanOnly: options.PlanOnly, Warnings: resolved.Warnings,
 	}
 	for _, app := range resolved.Apps {
-		r.Apps = append(r.Apps, AppReport{Name: app.Name, Environment: app.Environment, Source: slices.Sorted(maps.Keys(app.source))})
+		r.Apps = append(r.Apps, AppReport{Name: app.Name, Environment: app.Environment, Source: app.Source()})
 	}
-	r.Apps = append(r.Apps, resolved.Skipped...)
+	for _, app := range resolved.Skipped {
+		r.Apps = append(r.Apps, AppReport{Name: app.Name, DistributionState: app.DistributionState})
+	}
 	return r
 }
 
@@ -114,7 +116,7 @@ func (r *Report) add(e *engine) {
 			r.count(into, ComponentReport{Type: o.Want.Type.Name, FullName: o.FullName, Action: o.Action, Changes: o.Changes, Done: o.OK(), Uncertain: o.Uncertain}, o.Err)
 		}
 		if h := app.HandOver; h != nil {
-			global := e.run.Of(app.wants[eca.GlobalOAuthSettings])
+			global := e.run.Of(app.Wants[eca.GlobalOAuthSettings])
 			if h.Always || global.Action == reconcile.Create && (r.PlanOnly || global.OK()) {
 				into.HandOver = h.Command
 			}

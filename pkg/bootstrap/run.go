@@ -12,6 +12,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
 // Options configure Run and describe the org. The zero value bootstraps the OAuth settings of
@@ -57,7 +58,7 @@ type Options struct {
 //
 // If the platform is certain to refuse the environment's policies, the error is or joins a
 // *PreflightError. If the source alone shows it, Run sends nothing.
-func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Options) (*Report, error) {
+func Run(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, options Options) (*Report, error) {
 	if conn == nil || source == nil {
 		return nil, errors.New("a bootstrap needs a connection to an org and a source")
 	}
@@ -77,7 +78,7 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Opt
 		}
 		kind = facts.Kind()
 	}
-	target := Target{
+	target := wanted.Target{
 		Username: options.Username, Alias: options.Alias, Kind: kind,
 		DomainURL: conn.InstanceURL, Version: conn.Version,
 		ApplyPolicies: options.ApplyPolicies, Undeployed: options.Pool,
@@ -116,11 +117,11 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Opt
 		err = e.plan(ctx)
 	case resolved.Preflight == eca.PreflightFail:
 		doomed := e.inOrg(target, source)
-		err = e.apply(ctx, func(app *App) bool {
+		err = e.apply(ctx, func(app *wanted.App) bool {
 			return slices.ContainsFunc(doomed, func(f finding.Finding) bool { return f.Level == finding.Error && f.App == app.Name })
 		})
 	default:
-		err = e.apply(ctx, func(*App) bool { return false })
+		err = e.apply(ctx, func(*wanted.App) bool { return false })
 	}
 	err = e.failures(err)
 	report.Findings = append(report.Findings, e.inOrg(target, source)...)
@@ -132,11 +133,11 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *Source, options Opt
 }
 
 // sound returns an error if the source alone shows that the policies cannot work.
-func sound(report *Report, apps []*App, target Target, source *Source, preflight eca.Preflight) error {
+func sound(report *Report, apps []*wanted.App, target wanted.Target, source *wanted.Source, preflight eca.Preflight) error {
 	report.Findings = inSource(apps, target, source)
 	for _, app := range apps {
-		if app.wrong != nil {
-			return app.wrong
+		if app.Wrong != nil {
+			return app.Wrong
 		}
 	}
 	if preflight == eca.PreflightFail && !report.PlanOnly {
@@ -148,9 +149,9 @@ func sound(report *Report, apps []*App, target Target, source *Source, preflight
 // plan completes a plan: it marks apps as absent whose components are new and whose header is
 // missing.
 func (e *engine) plan(ctx context.Context) (err error) {
-	var fresh []*App
+	var fresh []*wanted.App
 	for _, app := range e.apps {
-		if e.run.Of(app.wants[eca.OAuthSettings]).Action == reconcile.Create {
+		if e.run.Of(app.Wants[eca.OAuthSettings]).Action == reconcile.Create {
 			fresh = append(fresh, app)
 		}
 	}

@@ -1,4 +1,4 @@
-package bootstrap
+package wanted
 
 import (
 	"cmp"
@@ -166,6 +166,9 @@ func packageNames(p *sfp.Project) []string {
 
 // Settings returns what the project wants of its apps and connections.
 func (s *Source) Settings() eca.Settings { return s.project.Settings }
+
+// Package returns the one package whose apps are meant, "" for all packages of the project.
+func (s *Source) Package() string { return s.location.Package }
 
 // File returns the path of the project file, for messages.
 func (s *Source) File() string { return s.name(s.project.File) }

@@ -1,4 +1,4 @@
-package bootstrap
+package wanted
 
 import (
 	"errors"
@@ -265,9 +265,9 @@ func (p searched) read(folders []string, headers []header, applies bool) (Polici
 	return found, nil
 }
 
-// permissionSetFile returns the file of the project or of an artifact with a permission set, ""
+// PermissionSetFile returns the file of the project or of an artifact with a permission set, ""
 // if none.
-func (s *Source) permissionSetFile(name string) string {
+func (s *Source) PermissionSetFile(name string) string {
 	return s.permissionSets[strings.ToLower(name)]
 }
 

@@ -1,4 +1,4 @@
-package bootstrap
+package wanted
 
 import (
 	"cmp"
@@ -69,10 +69,16 @@ func (t Target) similar(in place, p sfp.Package, used string) {
 	}
 }
 
+// Skipped is an app that gets its OAuth from its package.
+type Skipped struct {
+	Name              string
+	DistributionState string // not Local
+}
+
 // Resolved is the wanted state of an org.
 type Resolved struct {
 	Apps     []*App
-	Skipped  []AppReport // apps that are not Local
+	Skipped  []Skipped // apps that are not Local
 	Policies []Policies
 	Warnings []string
 
@@ -103,7 +109,7 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 		if h.Local() {
 			local = append(local, h)
 		} else {
-			resolved.Skipped = append(resolved.Skipped, AppReport{Name: h.FullName, DistributionState: h.distributionState()})
+			resolved.Skipped = append(resolved.Skipped, Skipped{h.FullName, h.distributionState()})
 		}
 	}
 	if err := s.checkNames(headers, target.warn); err != nil {
@@ -176,7 +182,7 @@ func (s *Source) wanted(h header, policies []Policies, target Target) (*App, err
 	if app.Wanted, err = s.project.Settings.Wanted(app.Name, org, files, s.certificates[certificatesOf(h.Package, app.Name)]); err != nil {
 		return nil, &sfp.ProjectError{File: s.name(s.project.File), Err: err}
 	}
-	app.wrong = s.applied(app, apply, target)
+	app.Wrong = s.applied(app, apply, target)
 	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != eca.PreflightOff && (apply || !target.Undeployed)
 	for name := range s.project.Settings.Apps[h.FullName].Environments {
 		if name != settings.Environment && strings.EqualFold(name, target.Alias) {
