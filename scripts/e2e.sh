@@ -377,6 +377,14 @@ has "$work/connect.log" "+ secret of Integration stored" "and stores the secret"
 (cd "$work/calls" && sf project deploy start --source-dir src/core/main/default/namedCredentials -o sit2 && eca verify --connection Erp --from uat --app ErpConnector --enable-access -o sit2) >"$work/verify.log" 2>&1 || fail "eca verify --connection: $(cat "$work/verify.log")"
 has "$work/verify.log" "on uat, the login is integration@example.com.uat" "and the stored pair logs in"
 
+step "a sandbox is refreshed: nothing of the apps is left, and one recipe brings it back"
+serve refreshed --username admin@example.com.uat --user integration@example.com.uat
+login refreshed uat
+(cd "$work/sample" && "$repo/scripts/refresh-sandbox.sh" uat) >"$work/refresh.log" 2>&1 || fail "the recipe for a refreshed sandbox: $(cat "$work/refresh.log")"
+has "$work/refresh.log" "ExternalClientApplication" "the header is back"
+has "$work/refresh.log" "logged in by client credentials as integration@example.com.uat" "and the login works"
+login uat uat
+
 step "pools: the command line that sfp prepare composes, for two scratch orgs at once"
 hub=admin@example.com.prod
 for pool in pool1 pool2; do

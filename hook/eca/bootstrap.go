@@ -17,6 +17,7 @@ type bootstrapFlags struct {
 	orgFlags    `embed:""`
 	policyFlags `embed:""`
 	callFlags   `embed:""`
+	Headers     bool   `help:"Also bring the apps' headers, which sfp deploys otherwise: with --apply-policies, a refreshed sandbox has all apps again."`
 	Path        string `arg:"" optional:"" default:"." help:"Project, package directory, or an artifact's source directory."`
 }
 
@@ -67,7 +68,7 @@ func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (
 	if err != nil {
 		return nil, 0, err
 	}
-	options := bootstrap.Options{ApplyPolicies: f.ApplyPolicies, PlanOnly: planOnly}
+	options := bootstrap.Options{ApplyPolicies: f.ApplyPolicies, Headers: f.Headers, PlanOnly: planOnly}
 	orgs, err := e.orgs(&f.orgFlags)
 	if err != nil {
 		return nil, 0, err

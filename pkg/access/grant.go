@@ -57,7 +57,7 @@ func (f *Facts) Grants(app string, permissionSets []string, runAs string) []*Gra
 		case known && appID == "":
 			g.Err = fmt.Errorf("the org has several apps called %s; grant the right one in Setup", app)
 		case !known:
-			g.Err = fmt.Errorf("the header of %s is not on this org; deploy it first", app)
+			g.Err = &NoAppError{app}
 		}
 		g.There = f.has[appID][f.sets[fold(name)]]
 		all = append(all, g)
@@ -82,6 +82,13 @@ func (f *Facts) Grants(app string, permissionSets []string, runAs string) []*Gra
 		all = append(all, g)
 	}
 	return all
+}
+
+// NoAppError reports that an app to grant is not on the org.
+type NoAppError struct{ App string }
+
+func (e *NoAppError) Error() string {
+	return fmt.Sprintf("the header of %s is not on this org; deploy it first", e.App)
 }
 
 func (f *Facts) noSet(name string) error {

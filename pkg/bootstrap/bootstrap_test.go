@@ -93,6 +93,7 @@ type org struct {
 	kind  salesforce.Kind
 
 	client *http.Client // nil for the usual one
+	bare   bool         // runs bring the headers, and nobody else does
 }
 
 func startOrg(t testing.TB, config simorg.Config) *org {
@@ -111,7 +112,7 @@ func (o *org) options(p project, pkg string) (*attempt, error) {
 	return &attempt{
 		Conn:    conn,
 		Source:  source,
-		Options: bootstrap.Options{Alias: o.alias, Kind: o.kind},
+		Options: bootstrap.Options{Alias: o.alias, Kind: o.kind, Headers: o.bare},
 	}, nil
 }
 
@@ -138,11 +139,20 @@ func (o *org) run(p project) (*bootstrap.Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.deployHeaders(p)
+	o.ForgetRequests()
+	return options.run(o.t.Context())
+}
+
+// deployHeaders does what sfp does before a run.
+func (o *org) deployHeaders(p project) {
+	o.t.Helper()
+	if o.bare {
+		return
+	}
 	if err := o.Deploy(p.fs(), "src/def"); err != nil {
 		o.t.Fatal(err)
 	}
-	o.ForgetRequests()
-	return options.run(o.t.Context())
 }
 
 func (o *org) mustRun(p project) *bootstrap.Report {

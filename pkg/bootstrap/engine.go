@@ -41,7 +41,7 @@ func (e *engine) rest() *restapi.Client { return &restapi.Client{Conn: e.conn} }
 func (e *engine) gather(ctx context.Context, headers bool) error {
 	var wants []*reconcile.Want
 	for _, app := range e.apps {
-		for _, typ := range append(wanted.Types(), eca.OAuthPolicies) {
+		for _, typ := range wanted.Order() {
 			if want := app.Wants[typ]; want != nil {
 				wants = append(wants, want)
 			}
@@ -102,6 +102,9 @@ func (e *engine) apply(ctx context.Context, hold func(*wanted.App) bool) error {
 	if err := e.run.Apply(ctx, func(w *reconcile.Want) bool { return !isPolicies(w) }); err != nil {
 		return err
 	}
+	if err := e.lookAgain(ctx); err != nil {
+		return err
+	}
 	if err := e.grant(ctx); err != nil {
 		return err
 	}
@@ -111,6 +114,36 @@ func (e *engine) apply(ctx context.Context, hold func(*wanted.App) bool) error {
 		due[app.Wants[eca.OAuthPolicies]] = !missing && !hold(app)
 	}
 	return e.run.Apply(ctx, func(w *reconcile.Want) bool { return isPolicies(w) && due[w] })
+}
+
+// unseen reports whether the run wants the app's header, and the org had no such app when its
+// grants were looked up.
+func (e *engine) unseen(app *wanted.App) bool {
+	return app.Wants[eca.Header] != nil && slices.ContainsFunc(e.grants[app], lacksApp)
+}
+
+func lacksApp(g *access.Grant) bool {
+	_, ok := errors.AsType[*access.NoAppError](g.Err)
+	return ok
+}
+
+// lookAgain looks up what the grants of apps refer to whose header has come to the org meanwhile.
+func (e *engine) lookAgain(ctx context.Context) error {
+	is := func(app *wanted.App) bool { return e.unseen(app) && e.run.Of(app.Wants[eca.Header]).OK() }
+	if !slices.ContainsFunc(e.apps, is) {
+		return nil
+	}
+	return e.conn.Retry.Do(ctx, func() (err error) {
+		if e.facts, err = access.Look(ctx, e.rest(), e.names); err != nil {
+			return err
+		}
+		for _, app := range e.apps {
+			if is(app) {
+				e.grants[app] = e.facts.Grants(app.Name, app.PermissionSets, app.Assignee())
+			}
+		}
+		return nil
+	})
 }
 
 // grant creates the missing grants: first those of apps with a consumer, then the assignments
@@ -166,7 +199,7 @@ func (e *engine) find(app *wanted.App, typ string) *metadata.Component {
 
 // outcomes returns the outcomes of the app's components, in the order of types.
 func (e *engine) outcomes(app *wanted.App) (all []reconcile.Outcome) {
-	for _, typ := range append(wanted.Types(), eca.OAuthPolicies) {
+	for _, typ := range wanted.Order() {
 		if want := app.Wants[typ]; want != nil && !want.ReadOnly {
 			all = append(all, e.run.Of(want))
 		}

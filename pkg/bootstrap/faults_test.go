@@ -30,7 +30,7 @@ import (
 // everything is a project that uses all calls of a run: two apps, settings,
 // policies that are applied, permission sets that are granted and assigned.
 func everything() project {
-	return applied(settings(`"One": {"permissionSets": ["Erp_Integration"], "assignToRunAsUser": true, "globalOauthSettings": {"isDeviceFlowEnabled": true}}`).
+	return applied(settings(`"One": {"permissionSets": ["Erp_Integration"], "assignToRunAsUser": true, "remoteSiteSetting": true, "globalOauthSettings": {"isDeviceFlowEnabled": true}}`).
 		with(header("One")).with(header("Two")).
 		with(policies("uat", "One", runAs("run@example.com")+"<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>")).
 		with(policies("uat", "Two", "<refreshTokenPolicyType>Zero</refreshTokenPolicyType>")))
@@ -43,8 +43,10 @@ func picture(o *org) string {
 		for _, c := range o.Components(t.Name) {
 			delete(c.Fields, "consumerKey")
 			delete(c.Fields, "oauthLink")
-			if c.Fields["callbackUrl"] == o.URL {
-				c.Fields["callbackUrl"] = "(the org)"
+			for _, field := range []string{"callbackUrl", "url"} {
+				if c.Fields[field] == o.URL {
+					c.Fields[field] = "(the org)"
+				}
 			}
 			fmt.Fprintln(&b, t.Name, c.FullName, c.Fields)
 		}
@@ -65,12 +67,10 @@ func disturbed(t *testing.T, config simorg.Config) *org {
 func (o *org) prepared(p project) *attempt {
 	o.t.Helper()
 	options, err := o.options(p, "def")
-	if err == nil {
-		err = o.Deploy(p.fs(), "src/def")
-	}
 	if err != nil {
 		o.t.Fatal(err)
 	}
+	o.deployHeaders(p)
 	return options
 }
 
@@ -152,11 +152,15 @@ func breakages() []breakage {
 func TestEveryFaultEverywhere(t *testing.T) {
 	t.Parallel()
 	tried := 0
-	for _, auto := range []bool{false, true} {
+	for _, variant := range []struct {
+		name       string
+		auto, bare bool
+	}{{"as usual", false, false}, {"auto policies", true, false}, {"with the headers", false, true}} {
 		config := people
-		config.AutoPolicies = auto
+		config.AutoPolicies = variant.auto
 		p := everything()
 		undisturbed := startOrg(t, config)
+		undisturbed.bare = variant.bare
 		undisturbed.mustRun(p)
 		want, requests := picture(undisturbed), len(undisturbed.Requests())
 
@@ -169,15 +173,18 @@ func TestEveryFaultEverywhere(t *testing.T) {
 					}
 				}
 			}
-			t.Run(fmt.Sprintf("%s, auto policies %v", b.name, auto), func(t *testing.T) {
+			t.Run(b.name+", "+variant.name, func(t *testing.T) {
 				t.Parallel()
 				for _, d := range cases {
 					if b.cuts() {
-						d.check(t, disturbed(t, config), p, want)
+						o := disturbed(t, config)
+						o.bare = variant.bare
+						d.check(t, o, p, want)
 						continue
 					}
 					synctest.Test(t, func(t *testing.T) {
 						o := clockedOrg(t, config)
+						o.bare = variant.bare
 						d.check(t, o, p, want)
 					})
 				}
@@ -434,11 +441,15 @@ func TestPatienceIsBounded(t *testing.T) {
 // for different ones, with an org that locks now and then.
 func TestAtOnce(t *testing.T) {
 	t.Parallel()
-	for _, auto := range []bool{false, true} {
+	for _, variant := range []struct {
+		name       string
+		auto, bare bool
+	}{{"as usual", false, false}, {"auto policies", true, false}, {"with the headers", false, true}} {
 		config := people
-		config.AutoPolicies = auto
+		config.AutoPolicies = variant.auto
 		p := everything()
 		undisturbed := startOrg(t, config)
+		undisturbed.bare = variant.bare
 		undisturbed.mustRun(p)
 		want := picture(undisturbed)
 		rounds := 40
@@ -447,9 +458,8 @@ func TestAtOnce(t *testing.T) {
 		}
 		for round := range rounds {
 			o := disturbed(t, config)
-			if err := o.Deploy(p.fs(), "src/def"); err != nil {
-				t.Fatal(err)
-			}
+			o.bare = variant.bare
+			o.deployHeaders(p)
 			for n := range 3 {
 				seen := -1
 				o.Inject(simorg.Fault{Refuse: "UNABLE_TO_LOCK_ROW", Fits: func(r simorg.Request) bool {
@@ -485,20 +495,20 @@ func TestAtOnce(t *testing.T) {
 						mu.Unlock()
 					}
 					if err != nil {
-						t.Errorf("auto %v, round %d: one of several at once ended with %v", auto, round, err)
+						t.Errorf("%s, round %d: one of several at once ended with %v", variant.name, round, err)
 					}
 				})
 			}
 			wg.Wait()
 			if got := picture(o); got != want {
-				t.Errorf("auto %v, round %d: the org has\n%swant\n%s", auto, round, got, want)
+				t.Errorf("%s, round %d: the org has\n%swant\n%s", variant.name, round, got, want)
 			}
 			slices.Sort(seen)
 			if n := len(slices.Compact(seen)); n != 2 {
-				t.Errorf("auto %v, round %d: %d consumers were seen", auto, round, n)
+				t.Errorf("%s, round %d: %d consumers were seen", variant.name, round, n)
 			}
 			if report := o.mustRun(p); touched(report) > 0 {
-				t.Errorf("auto %v, round %d: a further run did %s", auto, round, actions(report))
+				t.Errorf("%s, round %d: a further run did %s", variant.name, round, actions(report))
 			}
 		}
 	}

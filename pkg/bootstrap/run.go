@@ -38,6 +38,9 @@ type Options struct {
 	// says. Otherwise sfp deploys them next.
 	ApplyPolicies bool
 
+	// Headers brings the apps' headers as well, which sfp deploys otherwise.
+	Headers bool
+
 	// Pool declares the org a scratch org of a pool. Nobody deploys policies after the run. An
 	// app without a header on the org is skipped, because a pool need not install every
 	// package.
@@ -81,7 +84,7 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, opti
 	target := wanted.Target{
 		Username: options.Username, Alias: options.Alias, Kind: kind,
 		DomainURL: conn.InstanceURL, Version: conn.Version,
-		ApplyPolicies: options.ApplyPolicies, Undeployed: options.Pool,
+		ApplyPolicies: options.ApplyPolicies, Headers: options.Headers, Undeployed: options.Pool,
 	}
 	resolved, err := source.Resolve(target)
 	if err != nil {
@@ -151,7 +154,12 @@ func sound(report *Report, apps []*wanted.App, target wanted.Target, source *wan
 func (e *engine) plan(ctx context.Context) (err error) {
 	var fresh []*wanted.App
 	for _, app := range e.apps {
-		if e.run.Of(app.Wants[eca.OAuthSettings]).Action == reconcile.Create {
+		for _, g := range e.grants[app] {
+			if app.Wants[eca.Header] != nil && lacksApp(g) {
+				g.Err = nil // by then it is there
+			}
+		}
+		if app.Wants[eca.Header] == nil && e.run.Of(app.Wants[eca.OAuthSettings]).Action == reconcile.Create {
 			fresh = append(fresh, app)
 		}
 	}

@@ -75,6 +75,10 @@ type AppSettings struct {
 	// "assignToRunAsUser". nil stands for no.
 	AssignToRunAsUser *bool
 
+	// RemoteSiteSetting says that the org's own domain is a remote site, for Apex that calls it:
+	// "remoteSiteSetting". nil stands for no.
+	RemoteSiteSetting *bool
+
 	// HandOver is the command that gets the app's credentials after a bootstrap: "handOver".
 	// nil hands over nothing.
 	HandOver *HandOver
@@ -169,6 +173,7 @@ func (s Settings) For(app, alias string, sandbox bool) Effective {
 	}
 	environment.ApplyPolicies = cmp.Or(environment.ApplyPolicies, a.ApplyPolicies)
 	environment.AssignToRunAsUser = cmp.Or(environment.AssignToRunAsUser, a.AssignToRunAsUser)
+	environment.RemoteSiteSetting = cmp.Or(environment.RemoteSiteSetting, a.RemoteSiteSetting)
 	environment.HandOver = cmp.Or(environment.HandOver, a.HandOver)
 	environment.OAuthSettings = environment.OAuthSettings.Over(a.OAuthSettings)
 	environment.GlobalOAuthSettings = environment.GlobalOAuthSettings.Over(a.GlobalOAuthSettings)
@@ -347,7 +352,7 @@ func parseAppSettings(at string, value any, more ...string) (AppSettings, map[st
 		{"pluginPolicies", PluginPolicies, &app.PluginPolicies},
 		{"policies", PluginPolicies, &app.PluginPolicies},
 	}
-	keys := append(more, "applyPolicies", "permissionSets", "assignToRunAsUser", "handOver")
+	keys := append(more, "applyPolicies", "permissionSets", "assignToRunAsUser", "remoteSiteSetting", "handOver")
 	for _, part := range parts {
 		keys = append(keys, part.key)
 	}
@@ -369,6 +374,9 @@ func parseAppSettings(at string, value any, more ...string) (AppSettings, map[st
 		}
 	}
 	if app.ApplyPolicies, err = boolean(at, entry, "applyPolicies"); err != nil {
+		return app, nil, err
+	}
+	if app.RemoteSiteSetting, err = boolean(at, entry, "remoteSiteSetting"); err != nil {
 		return app, nil, err
 	}
 	if app.AssignToRunAsUser, err = boolean(at, entry, "assignToRunAsUser"); err != nil {

@@ -31,6 +31,8 @@ type Target struct {
 	Version apiversion.Version
 	// ApplyPolicies includes the OAuth policies in the wanted state, whatever the project says.
 	ApplyPolicies bool
+	// Headers includes the apps' headers in the wanted state. Otherwise sfp deploys them first.
+	Headers bool
 	// Undeployed reports that nobody deploys the policies after the run.
 	Undeployed bool
 
@@ -189,6 +191,13 @@ func (s *Source) wanted(h header, policies []Policies, target Target) (*App, err
 			target.warn(fmt.Sprintf("%s: plugins.eca.apps.%s.environments.%s is not used for the alias %s, because names are case-sensitive", s.name(s.project.File), h.FullName, name, target.Alias))
 		}
 	}
+	if target.Headers {
+		app.header = h.Component
+		if s.project.Replaces {
+			target.warn(fmt.Sprintf("%s has replacements, but eca does not make them in the headers that it brings; only sf does, on deployment", s.name(s.project.File)))
+		}
+	}
+	app.remote = settings.RemoteSiteSetting != nil && *settings.RemoteSiteSetting
 	app.plan(target.DomainURL)
 	return app, nil
 }
