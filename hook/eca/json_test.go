@@ -67,6 +67,12 @@ func TestJSONOfEachCommand(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(broken, "testdata/eca-policies/uat/extlClntAppOauthPolicies/ErpConnector_oauthPlcy.ecaOauthPlcy-meta.xml"), bytes.ReplaceAll(data, []byte("label>"), []byte("lable>")), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(dir, "old"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "old/Old.connectedApp-meta.xml"), []byte(`<ConnectedApp><contactEmail>a@example.com</contactEmail><label>Old</label><mobileStartUrl>https://example.com</mobileStartUrl><oauthConfig><isPkceRequired>true</isPkceRequired><scopes>Api</scopes></oauthConfig></ConnectedApp>`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(dir)
 	sandbox := func(t *testing.T) *simorg.Server {
 		org := simorg.Start(simorg.Config{Username: "admin@example.com.uat", Users: []simorg.User{{Username: "integration@example.com.uat"}}})
@@ -89,6 +95,7 @@ func TestJSONOfEachCommand(t *testing.T) {
 		{golden: "lint", args: "lint broken", noOrg: true},
 		{golden: "lint-explain", args: "lint --explain wrong-folder", noOrg: true},
 		{golden: "init", args: "init --app Other --contact-email a@example.com --definition testdata/other --policies testdata/other-policies --dry-run project", noOrg: true},
+		{golden: "migrate", args: "migrate old --project project --definition testdata/old --policies testdata/old-policies --env uat", noOrg: true},
 		{golden: "demo", args: "demo", noOrg: true},
 		{golden: "hook", args: "hook eca-definition admin@example.com.uat uat project testdata/eca-definition"},
 		{golden: "hook-skipped", args: "hook admin@example.com.uat hub@example.com failed", noOrg: true},

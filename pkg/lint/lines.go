@@ -68,22 +68,7 @@ func (f *lines) element(at string) int {
 	if at == n.Name() {
 		return n.Line()
 	}
-	for _, name := range strings.Split(at, ".") {
-		name, index, _ := strings.Cut(name, "[") // parameters[2] is the third of that name
-		number, _ := strconv.Atoi(strings.TrimSuffix(index, "]"))
-		var child *xmltree.Node
-		for each := range n.Named(name) {
-			if child = each; number == 0 {
-				break
-			}
-			number--
-		}
-		if child == nil {
-			break // report a missing element at its parent
-		}
-		n = child
-	}
-	return n.Line()
+	return n.At(at).Line()
 }
 
 // member returns the value at a path like plugins.eca.apps.App or list[2].key. Names may

@@ -63,6 +63,50 @@ func (t *Type) ParseSettings(path string, value any) (Fields, error) {
 	return stated, nil
 }
 
+// Settings returns fields as the JSON object that ParseSettings reads: what it decodes to, with
+// lists as arrays. It leaves out fields that ParseSettings refuses.
+func (t *Type) Settings(fields Fields) map[string]any {
+	object := make(map[string]any, len(fields))
+	for name, values := range fields {
+		ft := t.Field(name)
+		if ft == nil || len(values) == 0 || ft.Unsettable != "" || ft.Action || ft.Platform {
+			continue
+		}
+		object[name] = ft.toJSON(values)
+	}
+	return object
+}
+
+func (ft *FieldType) toJSON(values []Field) any {
+	structure := func(f Field) map[string]any {
+		object := make(map[string]any, len(f.Fields))
+		for _, part := range f.Fields {
+			if nt := findField(ft.Fields, part.Name); nt != nil {
+				object[part.Name] = nt.toJSON([]Field{part})
+			}
+		}
+		return object
+	}
+	text := strings.TrimSpace(values[0].Text)
+	switch {
+	case ft.Kind == Struct && ft.Repeated:
+		list := make([]any, 0, len(values))
+		for _, f := range values {
+			list = append(list, structure(f))
+		}
+		return list
+	case ft.Kind == Struct:
+		return structure(values[0])
+	case ft.Kind == Boolean:
+		return text == "true"
+	case ft.Kind == Int:
+		return json.Number(text)
+	case ft.List != "":
+		return ft.items(text)
+	}
+	return text
+}
+
 // CheckVersion returns an error for the first stated field or OAuth scope that the API version
 // does not have. The platform answers such a field with a fault that fails the whole call. For
 // versions beyond apiversion.Latest, the org checks the scopes. The error names the field.

@@ -54,6 +54,10 @@ type Config struct {
 	// PermissionSets grant the app. Those that the project lacks are created, empty.
 	PermissionSets []string
 
+	// Fields are what the app states besides, by type: of the header, of its OAuth policies in
+	// every environment, and of its settings, which they replace.
+	Fields map[string]metadata.Fields
+
 	// Certificate is the PEM certificate of the key pair for JWT bearer; nil means none.
 	Certificate []byte
 }
@@ -224,7 +228,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if label == "" {
 		label = strings.ReplaceAll(config.App, "_", " ")
 	}
-	fields := make(metadata.Fields)
+	fields := config.Fields[eca.Header].Over(nil)
 	fields.Set("contactEmail", config.ContactEmail)
 	fields.Set("distributionState", "Local")
 	fields.Set("isProtected", "false")
@@ -338,6 +342,15 @@ func policies(config Config, preset Preset, label string, e folder) (File, error
 		{"requiredSessionLevel", "STANDARD"},
 	} {
 		fields.Set(f[0], f[1])
+	}
+	if stated := config.Fields[eca.OAuthPolicies]; stated != nil {
+		if stated.Has("refreshTokenPolicyType") {
+			delete(fields, "refreshTokenValidityPeriod")
+			delete(fields, "refreshTokenValidityUnit")
+		}
+		flow := fields["isClientCredentialsFlowEnabled"]
+		fields = stated.Over(fields)
+		fields["isClientCredentialsFlowEnabled"] = flow
 	}
 	if e.RunAsUser != "" {
 		fields.Set("clientCredentialsFlowUser", e.RunAsUser)
@@ -485,10 +498,9 @@ func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sf
 
 // appSettings is the app's entry in plugins.eca.
 type appSettings struct {
-	OAuthSettings struct {
-		Scopes []string `json:"commaSeparatedOauthScopes"`
-	} `json:"oauthSettings"`
+	OAuthSettings       map[string]any `json:"oauthSettings"`
 	GlobalOAuthSettings map[string]any `json:"globalOauthSettings"`
+	PluginPolicies      map[string]any `json:"pluginPolicies,omitempty"`
 	PermissionSets      []string       `json:"permissionSets,omitempty"`
 	AssignToRunAsUser   bool           `json:"assignToRunAsUser,omitempty"`
 }
@@ -498,22 +510,30 @@ func editProject(fsys fs.FS, data []byte, packages []sfp.NewPackage, config Conf
 	if err != nil {
 		return File{}, err
 	}
-	settings := appSettings{GlobalOAuthSettings: make(map[string]any), PermissionSets: config.PermissionSets}
-	if settings.OAuthSettings.Scopes = config.Scopes; len(config.Scopes) == 0 {
-		settings.OAuthSettings.Scopes = preset.Scopes
+	scopes := config.Scopes
+	if len(scopes) == 0 {
+		scopes = preset.Scopes
 	}
-	settings.GlobalOAuthSettings["callbackUrl"] = config.CallbackURLs
-	if len(config.CallbackURLs) == 0 {
-		settings.GlobalOAuthSettings["callbackUrl"] = []string{"{orgDomainUrl}/services/oauth2/success"}
+	callbacks := config.CallbackURLs
+	if len(callbacks) == 0 {
+		callbacks = []string{"{orgDomainUrl}/services/oauth2/success"}
+	}
+	settings := appSettings{
+		OAuthSettings:       map[string]any{"commaSeparatedOauthScopes": scopes},
+		GlobalOAuthSettings: map[string]any{"callbackUrl": callbacks},
+		PluginPolicies:      eca.Lookup(eca.PluginPolicies).Settings(config.Fields[eca.PluginPolicies]),
+		PermissionSets:      config.PermissionSets,
 	}
 	for field, on := range preset.Global {
 		settings.GlobalOAuthSettings[field] = on
 	}
+	maps.Copy(settings.OAuthSettings, eca.Lookup(eca.OAuthSettings).Settings(config.Fields[eca.OAuthSettings]))
+	maps.Copy(settings.GlobalOAuthSettings, eca.Lookup(eca.GlobalOAuthSettings).Settings(config.Fields[eca.GlobalOAuthSettings]))
 	if config.Certificate != nil {
 		settings.GlobalOAuthSettings["certificate"] = map[string]string{"file": certificateFile(config.App)}
 	}
 	settings.AssignToRunAsUser = len(config.PermissionSets) > 0 && slices.ContainsFunc(config.Environments, func(e Environment) bool { return e.RunAsUser != "" })
-	for _, scope := range settings.OAuthSettings.Scopes {
+	for _, scope := range scopes {
 		if !slices.Contains(eca.Scopes(), scope) {
 			return File{}, fmt.Errorf("there is no OAuth scope %q%s", scope, words.DidYouMean(scope, eca.Scopes()))
 		}

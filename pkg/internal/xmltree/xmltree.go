@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 
 	"github.com/antchfx/xmlquery"
@@ -117,6 +118,28 @@ func (n *Node) Child(name string) *Node {
 		return c
 	}
 	return nil
+}
+
+// At returns the element at a path of names below n, like a.b[2].c, in which a number counts the
+// elements of that name from 0 on. Of a path that leads nowhere, it returns the deepest element
+// that is there.
+func (n *Node) At(path string) *Node {
+	for name := range strings.SplitSeq(path, ".") {
+		name, index, _ := strings.Cut(name, "[")
+		number, _ := strconv.Atoi(strings.TrimSuffix(index, "]"))
+		var child *Node
+		for each := range n.Named(name) {
+			if child = each; number == 0 {
+				break
+			}
+			number--
+		}
+		if child == nil {
+			break
+		}
+		n = child
+	}
+	return n
 }
 
 // Text returns the element's own text, with its white space. It skips nested elements, so the

@@ -1,0 +1,245 @@
+// Package connectedapp turns Connected Apps into what a project states of External Client Apps.
+//
+//	app, err := connectedapp.Read(os.DirFS("."), "connectedApps/Erp.connectedApp-meta.xml")
+//	files, err := scaffold.New(project, app.Config())
+//
+// Nothing is dropped silently: what cannot be carried is a finding, with its line and what to do
+// instead. The pairing of fields is by name and Salesforce's documentation.
+//
+// Key and secret are not carried, because each org makes a consumer of its own. Where they have to
+// stay, "Migrate to External Client App" in Setup comes first.
+package connectedapp
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/xmltree"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/scaffold"
+)
+
+// Suffix is how the names of source files end.
+const Suffix = ".connectedApp-meta.xml"
+
+// App is what a Connected App becomes.
+type App struct {
+	Name string
+
+	// Fields are those of the External Client App's components, by type.
+	Fields map[string]metadata.Fields
+
+	// RunAsUser is the user that client credentials run as, "" if none.
+	RunAsUser string
+
+	// PermissionSets grant the app.
+	PermissionSets []string
+
+	// Findings are what could not be carried as it is, sorted by line.
+	Findings []finding.Finding
+
+	file string
+	root *xmltree.Node
+}
+
+// maxFile bounds a source file in bytes.
+const maxFile = 4 << 20
+
+// Read reads a Connected App's source file. An error is a *metadata.SourceError.
+func Read(fsys fs.FS, name string) (*App, error) {
+	fail := func(err error) (*App, error) { return nil, &metadata.SourceError{Path: name, Err: err} }
+	full, ok := strings.CutSuffix(path.Base(name), Suffix)
+	if !ok || full == "" {
+		return fail(fmt.Errorf("is not a source file of a Connected App, which ends in %s", Suffix))
+	}
+	info, err := fs.Stat(fsys, name)
+	if err != nil || !info.Mode().IsRegular() {
+		return fail(errors.New("cannot be read as a file"))
+	}
+	if info.Size() > maxFile {
+		return fail(errors.New("is larger than 4 MiB"))
+	}
+	data, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return fail(errors.New("cannot be read"))
+	}
+	root, err := xmltree.Parse(data)
+	if err != nil {
+		return fail(err)
+	}
+	if root.Name() != "ConnectedApp" {
+		return fail(fmt.Errorf("holds %s, not a ConnectedApp", root.Name()))
+	}
+	c, err := metadata.FromNode(root)
+	if err != nil {
+		return fail(err)
+	}
+	a := &App{Name: full, Fields: make(map[string]metadata.Fields), file: name, root: root}
+	for _, typ := range []string{eca.Header, eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies, eca.OAuthPolicies} {
+		a.Fields[typ] = make(metadata.Fields)
+	}
+	a.convert(c)
+	a.Findings = finding.Sort(a.Findings)
+	return a, nil
+}
+
+// convert carries the fields, in their order.
+func (a *App) convert(c *metadata.Component) {
+	a.each("", c.Fields)
+	if len(c.Fields) > 0 && !a.has(c, "oauthConfig") {
+		a.find("no-oauth", finding.Warning, "", "has no oauthConfig, so it is not an OAuth app", "keep it as it is; SAML and Canvas apps are made in Setup")
+	}
+	global, policies := a.Fields[eca.GlobalOAuthSettings], a.Fields[eca.OAuthPolicies]
+	if !global.Has("isPkceRequired") && a.has(c, "oauthConfig") {
+		global.Set("isPkceRequired", "false") // what a Connected App has without it
+	}
+	if global.IsFalse("isPkceRequired") {
+		a.find("pkce-off", finding.Warning, "oauthConfig.isPkceRequired", "PKCE is not required, as in the Connected App", "set it to true once all clients send a code challenge; some orgs require it whatever is sent")
+	}
+	if start := a.text(c, "startUrl"); start != "" {
+		a.Fields[eca.PluginPolicies].Set("startPage", "Custom")
+	}
+	if !policies.Has("permittedUsersPolicyType") && a.has(c, "oauthConfig") {
+		policies.Set("permittedUsersPolicyType", "AllSelfAuthorized") // what a Connected App has without it
+	}
+	if !policies.Has("refreshTokenPolicyType") && a.has(c, "oauthConfig") {
+		a.find("refresh-token-policy", finding.Warning, "oauthConfig", "the source states no refreshTokenPolicy, as where policies were never saved; refresh tokens of the new app live for 365 days", "look at the app's policies in Setup, and correct refreshTokenPolicyType")
+	}
+	if a.RunAsUser != "" && !global.Has("isClientCredentialsFlowEnabled") {
+		a.find("run-as-user", finding.Warning, "oauthConfig.oauthClientCredentialUser", "the app has a user for client credentials, and the flow is off", "leave it out, or switch the flow on")
+	}
+}
+
+func (a *App) has(c *metadata.Component, name string) bool {
+	return slices.ContainsFunc(c.Fields, func(f metadata.Field) bool { return f.Name == name })
+}
+
+func (a *App) text(c *metadata.Component, name string) string { return strings.TrimSpace(c.Text(name)) }
+
+// each carries fields at a path.
+func (a *App) each(at string, fields []metadata.Field) {
+	seen := make(map[string]int)
+	for _, f := range fields {
+		where := f.Name
+		if at != "" {
+			where = at + "." + f.Name
+		}
+		rule, known := rules[where]
+		place := fmt.Sprintf("%s[%d]", where, seen[f.Name])
+		seen[f.Name]++
+		text := strings.TrimSpace(f.Text)
+		switch {
+		case !known:
+			a.find("unknown-element", finding.Warning, place, "is no element of a Connected App", "remove it")
+		case rule.each:
+			a.each(where, f.Fields)
+		case rule.structure != nil:
+			a.structure(place, rule, f)
+		case rule.lost != "":
+			if text != "" || len(f.Fields) > 0 {
+				a.find("not-carried", rule.level(), place, rule.lost, rule.fix)
+			}
+		case rule.own != nil:
+			rule.own(a, place, text)
+		case text != "":
+			if rule.values != nil {
+				value, ok := rule.values[strings.ToLower(text)]
+				if !ok {
+					a.wrong(place, text)
+					continue
+				}
+				text = value
+			}
+			for _, to := range rule.to {
+				a.set(place, to, text)
+			}
+		}
+	}
+}
+
+// set states a field, unless its type does not allow the value.
+func (a *App) set(place string, to target, text string) {
+	ft := eca.Lookup(to.typ).Field(to.field)
+	if ft.Kind == metadata.Enum && !slices.Contains(ft.Values, text) {
+		i := slices.IndexFunc(ft.Values, func(v string) bool { return strings.EqualFold(v, text) })
+		if i < 0 {
+			a.wrong(place, text)
+			return
+		}
+		text = ft.Values[i]
+	}
+	fields := a.Fields[to.typ]
+	if ft.List != "" && fields.Has(to.field) { // one of several
+		separator := ft.List
+		if separator == "," {
+			separator = ", "
+		}
+		text = fields[to.field][0].Text + separator + text
+	}
+	fields.Set(to.field, text)
+}
+
+// structure carries a structure whose fields have other names.
+func (a *App) structure(place string, rule rule, f metadata.Field) {
+	made := metadata.Field{Name: rule.to[0].field}
+	for _, part := range f.Fields {
+		name, ok := rule.structure[part.Name]
+		if !ok {
+			a.find("unknown-element", finding.Warning, place+"."+part.Name, "is no element of a Connected App", "remove it")
+			continue
+		}
+		if text := strings.TrimSpace(part.Text); text != "" {
+			made.Fields = append(made.Fields, metadata.Field{Name: name, Text: text})
+		}
+	}
+	made.Fields = metadata.InOrder(made.Fields)
+	fields := a.Fields[rule.to[0].typ]
+	fields[made.Name] = append(fields[made.Name], made)
+}
+
+func (a *App) wrong(place, text string) {
+	a.find("wrong-value", finding.Error, place, fmt.Sprintf("%q has no counterpart", clip(text)), "correct it, or leave it out")
+}
+
+// find records a finding about the element at a path, or the app as a whole.
+func (a *App) find(rule string, level finding.Level, place, problem, fix string) {
+	line := a.root.Line()
+	if place != "" {
+		line = a.root.At(place).Line()
+	}
+	a.Findings = append(a.Findings, finding.Finding{Rule: rule, Level: level, App: a.Name, File: a.file, Line: line, Field: strings.ReplaceAll(place, "[0]", ""), Problem: problem, Fix: fix})
+}
+
+func clip(text string) string {
+	if len(text) > 60 {
+		return text[:60] + "…"
+	}
+	return text
+}
+
+// Config returns what scaffold writes of the app. Its environments are not set.
+func (a *App) Config() scaffold.Config {
+	header := a.Fields[eca.Header]
+	text := func(name string) string {
+		if values := header[name]; len(values) > 0 {
+			return values[0].Text
+		}
+		return ""
+	}
+	config := scaffold.Config{App: a.Name, Label: text("label"), ContactEmail: text("contactEmail"), PermissionSets: a.PermissionSets, Fields: make(map[string]metadata.Fields)}
+	for typ, fields := range a.Fields {
+		fields = fields.Over(nil)
+		if values := fields["certificate"]; typ == eca.GlobalOAuthSettings && len(values) == 1 {
+			config.Certificate = []byte(values[0].Text)
+			delete(fields, "certificate")
+		}
+		config.Fields[typ] = fields
+	}
+	return config
+}

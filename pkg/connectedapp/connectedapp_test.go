@@ -1,0 +1,241 @@
+package connectedapp
+
+import (
+	"encoding/pem"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/antchfx/xmlquery"
+
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
+
+const file = "connectedApps/Erp.connectedApp-meta.xml"
+
+func read(t testing.TB, body string) *App {
+	t.Helper()
+	a, err := Read(source(body), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func source(body string) fstest.MapFS {
+	return fstest.MapFS{file: {Data: []byte("<ConnectedApp xmlns=\"http://soap.sforce.com/2006/04/metadata\">\n" + body + "\n</ConnectedApp>")}}
+}
+
+// TestEveryElementIsCarriedOrReported holds the table against the type in the WSDL's schema.
+func TestEveryElementIsCarriedOrReported(t *testing.T) {
+	t.Parallel()
+	f, err := os.Open(filepath.Join("..", "..", "..", "shared", "schema", "metadata.xsd"))
+	if err != nil {
+		t.Skip("the WSDL's schema is not at hand: ", err)
+	}
+	defer f.Close()
+	doc, err := xmlquery.Parse(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	var walk func(typ, at string)
+	walk = func(typ, at string) {
+		for _, e := range xmlquery.Find(doc, "//xsd:complexType[@name='"+typ+"']//xsd:element") {
+			name := e.SelectAttr("name")
+			if name == "fullName" {
+				continue
+			}
+			where := name
+			if at != "" {
+				where = at + "." + name
+			}
+			seen++
+			rule, ok := rules[where]
+			_, inner, _ := strings.Cut(e.SelectAttr("type"), ":")
+			switch {
+			case !ok:
+				t.Errorf("%s is neither carried nor reported", where)
+			case rule.each:
+				walk(inner, where)
+			case rule.structure != nil:
+				for _, part := range xmlquery.Find(doc, "//xsd:complexType[@name='"+inner+"']//xsd:element") {
+					if rule.structure[part.SelectAttr("name")] == "" {
+						t.Errorf("%s.%s is neither carried nor reported", where, part.SelectAttr("name"))
+					}
+				}
+			}
+		}
+	}
+	walk("ConnectedApp", "")
+	if seen < 50 {
+		t.Errorf("only %d elements were looked at", seen)
+	}
+}
+
+// TestTargetsExist: each field that the table carries to is one of its type.
+func TestTargetsExist(t *testing.T) {
+	t.Parallel()
+	for from, rule := range rules {
+		for _, to := range rule.to {
+			ft := eca.Lookup(to.typ).Field(to.field)
+			if ft == nil || ft.Platform || ft.Deprecated {
+				t.Errorf("%s goes to %s.%s, which nobody can state", from, to.typ, to.field)
+				continue
+			}
+			for _, part := range rule.structure {
+				if !strings.Contains(fmt.Sprint(ft.Fields), part) {
+					t.Errorf("%s goes to %s, which has no %s", from, to.field, part)
+				}
+			}
+			for _, value := range rule.values {
+				if ft.Kind == metadata.Enum && !strings.Contains(fmt.Sprint(ft.Values), value) {
+					t.Errorf("%s becomes %s of %s, which it cannot be", from, value, to.field)
+				}
+			}
+		}
+		if rule.lost != "" && rule.fix == "" {
+			t.Errorf("%s is lost, and nothing says what to do", from)
+		}
+	}
+}
+
+func TestFieldsAreCarried(t *testing.T) {
+	t.Parallel()
+	oauth := func(body string) string { return "<oauthConfig>" + body + "</oauthConfig>" }
+	policy := func(body string) string { return "<oauthPolicy>" + body + "</oauthPolicy>" }
+	for _, test := range []struct {
+		body string
+		typ  string
+		want string // NAME=TEXT, comma by comma
+	}{
+		{"<label>Erp</label><contactPhone>1</contactPhone><infoUrl>https://a</infoUrl>", header, "label=Erp,contactPhone=1,infoUrl=https://a"},
+		{"<startUrl>https://a</startUrl>", plugin, "startUrl=https://a,startPage=Custom"},
+		{oauth("<isAdminApproved>true</isAdminApproved>"), policies, "permittedUsersPolicyType=AdminApprovedPreAuthorized"},
+		{oauth("<isAdminApproved>false</isAdminApproved>"), policies, "permittedUsersPolicyType=AllSelfAuthorized"},
+		{oauth(""), policies, "permittedUsersPolicyType=AllSelfAuthorized"},
+		{oauth(""), global, "isPkceRequired=false"},
+		{oauth("<isPkceRequired>true</isPkceRequired>"), global, "isPkceRequired=true"},
+		{oauth("<isCodeCredentialEnabled>true</isCodeCredentialEnabled><isCodeCredentialPostOnly>true</isCodeCredentialPostOnly>"), global, "isCodeCredFlowEnabled=true,isCodeCredPostOnly=true"},
+		{oauth("<isClientCredentialEnabled>true</isClientCredentialEnabled>"), global, "isClientCredentialsFlowEnabled=true"},
+		{oauth("<scopes>Api</scopes><scopes>SFAP</scopes><scopes>mcp</scopes>"), settings, "commaSeparatedOauthScopes=Api; SFApiPlatform; MCP"},
+		{oauth("<callbackUrl>https://a\nhttps://b</callbackUrl>"), global, "callbackUrl=https://a\nhttps://b"},
+		{oauth("<singleLogoutUrl>https://a</singleLogoutUrl>"), settings, "singleLogoutUrl=https://a"},
+		{oauth("<assetTokenConfig><assetAudiences>a</assetAudiences><assetValidityPeriod>5</assetValidityPeriod></assetTokenConfig>"), settings, "assetTokenAudiences=a,assetTokenValidity=5"},
+		{policy("<ipRelaxation>bypass_2FACTOR</ipRelaxation>"), policies, "ipRelaxationPolicyType=Bypass_2factor"},
+		{policy("<refreshTokenPolicy>infinite</refreshTokenPolicy>"), policies, "refreshTokenPolicyType=Infinite"},
+		{policy("<refreshTokenPolicy>ZERO</refreshTokenPolicy>"), policies, "refreshTokenPolicyType=Zero"},
+		{policy("<refreshTokenPolicy>specific_lifetime:2:HOURS</refreshTokenPolicy>"), policies, "refreshTokenPolicyType=SpecificLifetime,refreshTokenValidityPeriod=2,refreshTokenValidityUnit=Hours"},
+		{policy("<refreshTokenPolicy>Specific_Inactivity:3:months</refreshTokenPolicy>"), policies, "refreshTokenPolicyType=SpecificInactivity,refreshTokenValidityPeriod=3,refreshTokenValidityUnit=Months"},
+		{policy("<singleLogoutUrl>https://a</singleLogoutUrl><isTokenExchangeFlowEnabled>true</isTokenExchangeFlowEnabled>"), policies, "singleLogoutUrl=https://a,isTokenExchangeFlowEnabled=true"},
+		{"<sessionPolicy><policyAction>block</policyAction><sessionLevel>HIGH_ASSURANCE</sessionLevel><sessionTimeout>30</sessionTimeout></sessionPolicy>", policies, "policyAction=Block,requiredSessionLevel=HIGH_ASSURANCE,sessionTimeoutInMinutes=30"},
+		{"<permissionSetName>A</permissionSetName><permissionSetName>B</permissionSetName>", policies, "commaSeparatedPermissionSet=A; B"},
+	} {
+		a := read(t, test.body)
+		for _, want := range strings.Split(strings.ReplaceAll(test.want, "; ", "\x00"), ",") {
+			name, text, _ := strings.Cut(strings.ReplaceAll(want, "\x00", ", "), "=")
+			if values := a.Fields[test.typ][name]; len(values) != 1 || values[0].Text != text {
+				t.Errorf("%s: %s is %v, want %q", test.body, name, values, text)
+			}
+		}
+		if finding.Count(a.Findings, finding.Error) > 0 {
+			t.Errorf("%s: %v", test.body, a.Findings)
+		}
+	}
+	a := read(t, "<attributes><formula>f</formula><key>k</key></attributes><attributes><formula>g</formula><key>l</key></attributes><ipRanges><start>1</start><end>2</end><description>d</description></ipRanges>"+
+		oauth("<idTokenConfig><idTokenIncludeCustomPerms>true</idTokenIncludeCustomPerms><idTokenValidity>5</idTokenValidity></idTokenConfig>"))
+	got := fmt.Sprint(a.Fields[settings]["customAttributes"], a.Fields[settings]["trustedIpRanges"], a.Fields[global]["idTokenConfig"])
+	if want := "[{customAttributes  [{formula f []} {key k []}]} {customAttributes  [{formula g []} {key l []}]}] [{trustedIpRanges  [{description d []} {endIpAddress 2 []} {startIpAddress 1 []}]}] [{idTokenConfig  [{idTokenIncludeCustomPermissions true []} {idTokenValidityInMinutes 5 []}]}]"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestWhatIsLostIsSaid(t *testing.T) {
+	t.Parallel()
+	key := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE " + "KEY", Bytes: []byte("topsecret")}))
+	for _, test := range []struct{ body, want string }{
+		{"<samlConfig>\n<acsUrl>https://a</acsUrl></samlConfig>", "2: error: samlConfig: SAML is not carried"},
+		{"<canvasConfig><canvasUrl>https://a</canvasUrl></canvasConfig>", "2: error: canvasConfig: Canvas is not carried"},
+		{"\n<mobileStartUrl>https://a</mobileStartUrl>", "3: error: mobileStartUrl: "},
+		{"<mobileAppConfig><version>1</version></mobileAppConfig>", "mobileAppConfig: "},
+		{"<nonsense>1</nonsense>", "2: warning: nonsense: is no element of a Connected App"},
+		{"<profileName>Admin</profileName>", "profileName: the platform has been seen to ignore profiles"},
+		{"<plugin>Handler</plugin>", "plugin: the class Handler extends Auth.ConnectedAppPlugin"},
+		{"<oauthConfig><consumerSecret>topsecret</consumerSecret></oauthConfig>", "error: oauthConfig.consumerSecret: a secret is in the source"},
+		{"<oauthConfig><consumerKey>topsecret</consumerKey></oauthConfig>", "warning: oauthConfig.consumerKey: the key stays with the Connected App"},
+		{"<oauthConfig><certificate>MyCertificate</certificate></oauthConfig>", "error: oauthConfig.certificate: is no certificate"},
+		{"<oauthConfig><certificate>" + key + "</certificate></oauthConfig>", "error: oauthConfig.certificate: is no certificate"},
+		{"<oauthConfig><scopes>Api</scopes>\n<scopes>Nonsense</scopes></oauthConfig>", `3: error: oauthConfig.scopes[1]: "Nonsense" has no counterpart`},
+		{"<oauthConfig><oauthClientCredentialUser>a@example.com</oauthClientCredentialUser></oauthConfig>", "the app has a user for client credentials, and the flow is off"},
+		{"<oauthConfig></oauthConfig>", "warning: oauthConfig.isPkceRequired: PKCE is not required"},
+		{"<oauthPolicy>\n<refreshTokenPolicy>specific_lifetime:5</refreshTokenPolicy></oauthPolicy>", `3: error: oauthPolicy.refreshTokenPolicy: "specific_lifetime:5" has no counterpart`},
+		{"<oauthPolicy><refreshTokenPolicy>specific_lifetime:0:DAYS</refreshTokenPolicy></oauthPolicy>", "error: oauthPolicy.refreshTokenPolicy: "},
+		{"<oauthPolicy><ipRelaxation>SOMETIMES</ipRelaxation></oauthPolicy>", "error: oauthPolicy.ipRelaxation: "},
+		{"<sessionPolicy><sessionLevel>MIDDLE</sessionLevel></sessionPolicy>", "error: sessionPolicy.sessionLevel: "},
+		{"<label>a</label>", "warning: has no oauthConfig"},
+	} {
+		a := read(t, test.body)
+		text := ""
+		for _, f := range a.Findings {
+			text += f.String() + "\n"
+			if f.Fix == "" || f.Line == 0 {
+				t.Errorf("%s: a finding without a line or what to do: %v", test.body, f)
+			}
+		}
+		if !strings.Contains(text, test.want) || strings.Contains(text, "topsecret") {
+			t.Errorf("%s: found\n%swant %q", test.body, text, test.want)
+		}
+		if fmt.Sprint(a.Fields) != strings.ReplaceAll(fmt.Sprint(a.Fields), "topsecret", "") {
+			t.Errorf("%s: a secret is carried", test.body)
+		}
+	}
+}
+
+func TestFilesThatAreNone(t *testing.T) {
+	t.Parallel()
+	for name, fsys := range map[string]fstest.MapFS{
+		"another type":   {file: {Data: []byte("<Other/>")}},
+		"no XML":         {file: {Data: []byte("<")}},
+		"text":           {file: {Data: []byte("<ConnectedApp>text</ConnectedApp>")}},
+		"too large":      {file: {Data: make([]byte, maxFile+1)}},
+		"not there":      {},
+		"it is a folder": {file + "/x": {}},
+	} {
+		if a, err := Read(fsys, file); err == nil {
+			t.Errorf("%s: read %v", name, a)
+		}
+	}
+	if _, err := Read(fstest.MapFS{"a.xml": {}}, "a.xml"); err == nil {
+		t.Error("read a.xml")
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add("<oauthConfig><scopes>Api</scopes></oauthConfig><attributes><key>k</key></attributes>")
+	f.Add("<oauthPolicy><refreshTokenPolicy>a:b:c</refreshTokenPolicy></oauthPolicy>")
+	f.Fuzz(func(t *testing.T, body string) {
+		if a, err := Read(source(body), file); err == nil {
+			a.Config()
+		}
+	})
+}
+
+func Example() {
+	app, err := Read(source("<contactEmail>a@example.com</contactEmail><label>Erp</label><oauthConfig><isAdminApproved>true</isAdminApproved><isPkceRequired>true</isPkceRequired><scopes>Api</scopes></oauthConfig><oauthPolicy><refreshTokenPolicy>zero</refreshTokenPolicy></oauthPolicy>\n<mobileStartUrl>https://erp.example.com/m</mobileStartUrl>"), file)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(app.Name, app.Fields[eca.OAuthPolicies]["permittedUsersPolicyType"][0].Text)
+	for _, f := range app.Findings {
+		fmt.Println(f.Line, f.Field, f.Level)
+	}
+	// Output:
+	// Erp AdminApprovedPreAuthorized
+	// 3 mobileStartUrl error
+}
