@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 type migrateCmd struct {
 	Env        []string `sep:"none" placeholder:"ALIAS[=USERNAME]" help:"An org with policies of its own, by its alias, and the user that client credentials run as there. Without a user, that of the Connected App. Can be repeated."`
+	Email      string   `name:"contact-email" placeholder:"ADDRESS" help:"The contact of apps whose source names none."`
 	Write      bool     `help:"Write the files into the project. Otherwise they are only shown. Nothing is overwritten."`
 	Project    string   `placeholder:"DIR" default:"." help:"The sfp project. Otherwise that of the working directory."`
 	Definition string   `placeholder:"DIR" help:"Directory of the package with the headers. Otherwise eca-definition beside the first package."`
@@ -129,6 +131,9 @@ func (c *migrateCmd) migrate(e *env, root, file string) (one migratedApp) {
 	one.App, one.Findings = app.Name, app.Findings
 	config := app.Config()
 	config.Definition, config.Policies = c.Definition, c.Policies
+	if config.ContactEmail = cmp.Or(config.ContactEmail, c.Email); config.ContactEmail == "" {
+		return fail(errors.New("the source names no contact, which an External Client App needs; give one with --contact-email"))
+	}
 	for _, env := range c.Env {
 		alias, user, _ := strings.Cut(env, "=")
 		if user == "" {
