@@ -20,7 +20,7 @@ type initCmd struct {
 	Email         string   `name:"contact-email" placeholder:"ADDRESS" help:"The app's contact, which Salesforce wants."`
 	Env           []string `sep:"none" placeholder:"ALIAS[=USERNAME]" help:"An org with policies of its own, by its alias, and the user that client credentials run as there. Without a user that flow stays off. Can be repeated. Folders that are there already get the app's policies as well, with that flow off."`
 	Scope         []string `placeholder:"SCOPE" help:"OAuth scopes. Otherwise Api and RefreshToken."`
-	CallbackURL   []string `sep:"none" name:"callback-url" placeholder:"URL" help:"Callback URLs. Otherwise the org's own success page."`
+	CallbackURL   []string `sep:"none" name:"callback-url" aliases:"callback" placeholder:"URL" help:"Callback URLs. Otherwise the org's own success page."`
 	Preset        string   `enum:",server,ci,web,spa,mcp" default:"" help:"What the app is for: server (client credentials), ci (JWT bearer, for sf org login jwt), web (authorization code), spa (public client), mcp (AI clients)."`
 	JWT           bool     `name:"jwt" help:"The same as --preset ci."`
 	Client        []string `placeholder:"CLIENT" help:"MCP clients whose callback URLs are added: claude, cursor, postman."`
