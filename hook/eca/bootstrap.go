@@ -80,7 +80,7 @@ func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (
 		}
 		return one, pending, err
 	}
-	called := newProviders(e, &f.callFlags)
+	called := newProviders(e, &f.callFlags, planOnly)
 	all, err := onFleet(ctx, e, &f.orgFlags, &f.callFlags, orgs, fleetWork[*bootstrap.Report]{
 		column: "CHANGES", remarks: (*ui).remarks,
 		there: func(r *bootstrap.Report) bool { return r != nil },

@@ -67,7 +67,7 @@ func (c *connectCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	providers := &providers{e: e, flags: &c.callFlags, access: &c.accessFlags}
+	providers := &providers{e: e, flags: &c.callFlags, access: &c.accessFlags, plan: c.DryRun}
 	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, orgs, fleetWork[*connectReport]{
 		column: "CHANGES", cell: func(r *connectReport) string { return fmt.Sprint(r.changes(c.DryRun)) },
 		ended: func(r *connectReport) string { return ", " + plural(r.changes(c.DryRun), "change") },
@@ -124,6 +124,11 @@ func (c *connectCmd) links() (func(alias string) []link, error) {
 		NamedCredential: c.NamedCredential, ExternalCredential: c.ExternalCredential, Principal: c.Principal,
 		Certificate: c.Certificate, Username: c.Username, PermissionSets: c.PermissionSet,
 	}}
+	check := one.Connection
+	check.ProviderURL = "https://example.my.salesforce.com" // which is not known yet
+	if err := check.Check(); err != nil {
+		return nil, usageError{err}
+	}
 	return func(string) []link { return []link{one} }, nil
 }
 
@@ -167,13 +172,14 @@ type providers struct {
 	flags  *callFlags
 	access *accessFlags
 	given  *provided // the one that is known already, nil to ask the provider
+	plan   bool      // nothing is written, so no secret is needed
 
 	mu    sync.Mutex
 	pairs map[string]func() (provided, error) // by org, app and whether the secret is needed
 }
 
-func newProviders(e *env, flags *callFlags) *providers {
-	return &providers{e: e, flags: flags, access: new(accessFlags)}
+func newProviders(e *env, flags *callFlags, plan bool) *providers {
+	return &providers{e: e, flags: flags, access: new(accessFlags), plan: plan}
 }
 
 // provided is what a provider gives.
@@ -191,7 +197,8 @@ func (p *providers) get(ctx context.Context, traffic *traffic, l link) (provided
 		return provided{}, fmt.Errorf("SF_ACCESS_TOKEN is for one org, and the connection %s needs %s as well; unset it, and log in to both with sf", l.NamedCredential, l.from)
 	}
 	p.mu.Lock()
-	key := strings.Join([]string{l.from, strings.ToLower(l.app), l.Certificate}, "\x00")
+	keyOnly := l.Certificate != "" || p.plan
+	key := strings.Join([]string{l.from, strings.ToLower(l.app), fmt.Sprint(keyOnly)}, "\x00")
 	if p.pairs == nil {
 		p.pairs = make(map[string]func() (provided, error))
 	}
@@ -202,7 +209,7 @@ func (p *providers) get(ctx context.Context, traffic *traffic, l link) (provided
 				func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (given provided, err error) {
 					client := &consumer.Client{Conn: conn}
 					given.baseURL = conn.InstanceURL
-					if l.Certificate != "" {
+					if keyOnly {
 						given.pair.Key, err = client.Key(ctx, l.app)
 						return given, err
 					}

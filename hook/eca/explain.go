@@ -77,6 +77,14 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	missing, _ := errors.AsType[*consumer.NotFoundError](err)
 	locked, _ := errors.AsType[*consumer.AccessError](err)
 	staged, _ := errors.AsType[*consumer.HandOverError](err)
+	if unconnected, ok := errors.AsType[*notConnectedError](err); ok {
+		switch {
+		case locked != nil && locked.Setting:
+			return fmt.Sprintf("switch that on there (ExternalClientAppSettings.enableClientSecretInRestApiAccess), or make the connections with: eca connect -o %s --enable-access", unconnected.org)
+		case errors.As(err, new(*credential.ConflictError)):
+			return fmt.Sprintf("choose another name, or take it over with: eca connect -o %s --replace", unconnected.org)
+		}
+	}
 	switch {
 	case missing != nil && missing.IsThere:
 		return "run eca bootstrap, which makes it"

@@ -85,7 +85,7 @@ func (r *bootstrapResult) execute(ctx context.Context, e *env, flags *callFlags,
 	outliveReader()
 	e.verbose = flags.Verbose
 	traffic := newTraffic(flags.Verbose, func(line string) { e.line("  %s", line) })
-	session, report, err := bootstrapOrg(ctx, e, traffic, flags, newProviders(e, flags), org, source, options, func(report *bootstrap.Report, session *orgauth.Session) {
+	session, report, err := bootstrapOrg(ctx, e, traffic, flags, newProviders(e, flags, options.PlanOnly), org, source, options, func(report *bootstrap.Report, session *orgauth.Session) {
 		e.together(func(u *ui) { u.header(report, session.TokenGiven) })
 	})
 	r.Report, r.Requests, r.Retries = report, traffic.count(), traffic.retried()
@@ -134,6 +134,9 @@ func bootstrapOrg(ctx context.Context, e *env, traffic *traffic, flags *callFlag
 			report.Changed += one.Changed
 			report.Pending += one.Pending
 		}
+		if err != nil {
+			err = &notConnectedError{org, err}
+		}
 	}
 	preflight, only := errors.AsType[*bootstrap.PreflightError](err)
 	switch {
@@ -154,6 +157,16 @@ func bootstrapOrg(ctx context.Context, e *env, traffic *traffic, flags *callFlag
 	}
 	return session, report, err
 }
+
+// notConnectedError says that a connection of plugins.eca was not made, after all else was done.
+type notConnectedError struct {
+	org string
+	err error
+}
+
+func (e *notConnectedError) Error() string { return e.err.Error() }
+
+func (e *notConnectedError) Unwrap() error { return e.err }
 
 // handOver gives the credentials of apps to the commands of their settings, after everything else
 // is done. Of a plan, it warns where they could not be read.

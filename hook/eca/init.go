@@ -166,6 +166,9 @@ func (c *initCmd) connection(ctx context.Context, e *env, root string, project f
 		if from == "" {
 			return nil, usageError{fmt.Errorf("--env %s: name the org that it calls, as in --env %s=PROVIDER", env, alias)}
 		}
+		if strings.EqualFold(alias, from) {
+			return nil, usageError{fmt.Errorf("--env %s: an org does not call itself by a connection", env)}
+		}
 		session, err := e.store().Session(ctx, from)
 		if err != nil {
 			return nil, err
@@ -187,7 +190,7 @@ func (c *initCmd) connection(ctx context.Context, e *env, root string, project f
 	r := &initResult{App: c.App, DryRun: c.DryRun}
 	r.wrote(e, "the connection "+c.Connection, files)
 	if !c.DryRun {
-		e.line("eca: done. Commit, run sfp build and sfp install, and then eca connect, which stores the secret.")
+		e.line("eca: done. Commit, run sfp build and sfp install on these orgs, and then eca connect, which stores the secret. On other orgs sfp finds no folder in the package, and fails: leave it out there.")
 	}
 	return r, nil
 }

@@ -64,8 +64,12 @@ func (c *migrateCmd) run(_ context.Context, e *env) (result, error) {
 	e.line("eca: where key and secret have to stay, use Migrate to External Client App in Setup first; here, each org makes new ones")
 	r := &migrateResult{Apps: []migratedApp{}, Written: c.Write}
 	failed, first := 0, ""
+	seen := make(map[string]string) // files by the app's name, folded
 	for _, file := range files {
-		one := c.migrate(e, root, file)
+		name := strings.ToLower(filepath.Base(file))
+		other := seen[name]
+		seen[name] = file
+		one := c.migrate(e, root, file, other)
 		r.Apps = append(r.Apps, one)
 		if one.Error != "" {
 			if failed++; first == "" {
@@ -110,12 +114,16 @@ func connectedApps(paths []string) (files []string, err error) {
 }
 
 // migrate shows what becomes of one Connected App, and writes it where that is wanted.
-func (c *migrateCmd) migrate(e *env, root, file string) (one migratedApp) {
+// other is a file with an app of the same name, "" if there is none.
+func (c *migrateCmd) migrate(e *env, root, file, other string) (one migratedApp) {
 	one.File = filepath.ToSlash(file)
 	fail := func(err error) migratedApp {
 		one.Error = oneLine(fmt.Sprintf("%s: %v", one.File, err))
 		e.line("  ! %s", one.Error)
 		return one
+	}
+	if other != "" {
+		return fail(fmt.Errorf("%s is of the same name, and names differ by more than case; leave one of them out", filepath.ToSlash(other)))
 	}
 	dir, err := os.OpenRoot(filepath.Dir(file))
 	if err != nil {
@@ -144,6 +152,11 @@ func (c *migrateCmd) migrate(e *env, root, file string) (one migratedApp) {
 	for i := range one.Findings {
 		one.Findings[i].File = one.File
 	}
+	if wrong := app.Wrong(); wrong != nil {
+		one.Error = oneLine(wrong.Place() + ": " + wrong.Message())
+		e.line("  ! %s", one.Error)
+		return one
+	}
 	project, err := openDir(root)
 	if err != nil {
 		return fail(err)
@@ -163,6 +176,9 @@ func (c *migrateCmd) migrate(e *env, root, file string) (one migratedApp) {
 			sign = "~"
 		}
 		e.line("  %s %s", sign, f.Path)
+	}
+	if len(app.PermissionSets) > 0 {
+		e.line("  the orgs need the permission sets before: %s", strings.Join(app.PermissionSets, ", "))
 	}
 	if app.RunAsUser != "" && len(c.Env) == 0 {
 		e.line("  client credentials run as %s: name the org with --env ALIAS, and its policies say so", app.RunAsUser)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,6 +105,7 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 				if err != nil {
 					return nil, err
 				}
+				client := &consumer.Client{Conn: conn}
 				handOver := func(ctx context.Context, pair consumer.Pair) error {
 					if err := c.feed(ctx, e, traffic, feeds, provided{conn.InstanceURL, pair}); err != nil || sink == nil {
 						return err
@@ -118,7 +120,13 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 					handOver = nil
 				}
 				var r *rotateReport
-				_, err = c.during(ctx, &consumer.Client{Conn: conn}, traffic, func() (err error) {
+				_, err = c.during(ctx, client, traffic, func() (err error) {
+					if len(feeds) > 0 {
+						// Before anything is staged.
+						if err := c.lookAtCallers(ctx, e, traffic, feeds, client, app); err != nil {
+							return err
+						}
+					}
 					switch {
 					case c.Status:
 						r, err = c.status(ctx, traffic, app, conn)
@@ -211,6 +219,63 @@ func (c *rotateCmd) feeds(org, app string) (map[string][]link, error) {
 		}
 	}
 	return all, nil
+}
+
+// lookAtCallers looks at the orgs of --connect, and completes their connections: by what a named
+// credential has that is only named, and by all principals that hold a pair of the app.
+func (c *rotateCmd) lookAtCallers(ctx context.Context, e *env, traffic *traffic, feeds map[string][]link, client *consumer.Client, app string) error {
+	status, err := client.Status(ctx, app)
+	if err != nil {
+		return err
+	}
+	keys := []string{status.Main.Key}
+	if status.Beside != nil {
+		keys = append(keys, status.Beside.Key)
+	}
+	for _, caller := range c.Connect {
+		line := newTraffic(c.Verbose, func(text string) { traffic.line(caller + ": " + text) })
+		_, err := onOrg(ctx, e, line, &c.callFlags, caller, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (struct{}, error) {
+			var more []link
+			for i := range feeds[caller] {
+				l := &feeds[caller][i]
+				x, err := credential.Examine(ctx, conn, l.NamedCredential)
+				if err != nil {
+					return struct{}{}, err
+				}
+				if c.NamedCredential != "" {
+					switch {
+					case x.Principal == "":
+						return struct{}{}, fmt.Errorf("it has no named credential %s that logs in as a named principal; make it with eca connect, or correct the name", c.NamedCredential)
+					case x.Variant == "JwtBearer":
+						return struct{}{}, fmt.Errorf("%s logs in by JWT bearer: declare it in connections of plugins.eca, with its certificate and user, and leave --named-credential out", c.NamedCredential)
+					}
+					l.ExternalCredential, l.Principal = x.ExternalCredential, x.Principal
+				}
+				for _, key := range keys {
+					holders, err := credential.Holders(ctx, conn, x.ExternalCredential, x.Principals, key)
+					if err != nil {
+						return struct{}{}, err
+					}
+					for _, principal := range holders {
+						is := func(other link) bool {
+							return strings.EqualFold(other.NamedCredential, l.NamedCredential) && strings.EqualFold(cmp.Or(other.Principal, credential.DefaultPrincipal), principal)
+						}
+						if l.Certificate == "" && !slices.ContainsFunc(feeds[caller], is) && !slices.ContainsFunc(more, is) {
+							another := *l
+							another.Principal, another.PermissionSets = principal, nil
+							more = append(more, another)
+						}
+					}
+				}
+			}
+			feeds[caller] = append(feeds[caller], more...)
+			return struct{}{}, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // feed gives a pair to the orgs of --connect, which call this one.

@@ -93,7 +93,7 @@ func Read(fsys fs.FS, name string) (*App, error) {
 func (a *App) convert(c *metadata.Component) {
 	a.each("", c.Fields)
 	if len(c.Fields) > 0 && !a.has(c, "oauthConfig") {
-		a.find("no-oauth", finding.Warning, "", "has no oauthConfig, so it is not an OAuth app", "keep it as it is; SAML and Canvas apps are made in Setup")
+		a.find("no-oauth", finding.Error, "", "has no oauthConfig, so it is not an OAuth app", "keep it as it is; SAML and Canvas apps are made in Setup")
 	}
 	global, policies := a.Fields[eca.GlobalOAuthSettings], a.Fields[eca.OAuthPolicies]
 	if !global.Has("isPkceRequired") && a.has(c, "oauthConfig") {
@@ -108,8 +108,11 @@ func (a *App) convert(c *metadata.Component) {
 	if !policies.Has("permittedUsersPolicyType") && a.has(c, "oauthConfig") {
 		policies.Set("permittedUsersPolicyType", "AllSelfAuthorized") // what a Connected App has without it
 	}
-	if !policies.Has("refreshTokenPolicyType") && a.has(c, "oauthConfig") {
+	if !policies.Has("refreshTokenPolicyType") && a.has(c, "oauthConfig") && a.root.At("oauthPolicy.refreshTokenPolicy").Name() != "refreshTokenPolicy" {
 		a.find("refresh-token-policy", finding.Warning, "oauthConfig", "the source states no refreshTokenPolicy, as where policies were never saved; refresh tokens of the new app live for 365 days", "look at the app's policies in Setup, and correct refreshTokenPolicyType")
+	}
+	if values := global["isClientCredentialsFlowEnabled"]; a.RunAsUser == "" && len(values) == 1 && values[0].Text == "true" {
+		a.find("run-as-user", finding.Warning, "oauthConfig.isClientCredentialEnabled", "the flow is on, and the source names no user that it runs as", "name one for each org, as in --env prod=USER; without one the flow stays off there")
 	}
 	if a.RunAsUser != "" && !global.Has("isClientCredentialsFlowEnabled") {
 		a.find("run-as-user", finding.Warning, "oauthConfig.oauthClientCredentialUser", "the app has a user for client credentials, and the flow is off", "leave it out, or switch the flow on")
@@ -223,6 +226,17 @@ func clip(text string) string {
 	return text
 }
 
+// Wrong returns the first finding for which the result would not be what the source wants, nil
+// if there is none: a value without a counterpart, or no OAuth at all.
+func (a *App) Wrong() *finding.Finding {
+	for i := range a.Findings {
+		if f := &a.Findings[i]; f.Level == finding.Error && (f.Rule == "wrong-value" || f.Rule == "no-oauth") {
+			return f
+		}
+	}
+	return nil
+}
+
 // Config returns what scaffold writes of the app. Its environments are not set.
 func (a *App) Config() scaffold.Config {
 	header := a.Fields[eca.Header]
@@ -232,7 +246,7 @@ func (a *App) Config() scaffold.Config {
 		}
 		return ""
 	}
-	config := scaffold.Config{App: a.Name, Label: text("label"), ContactEmail: text("contactEmail"), PermissionSets: a.PermissionSets, Fields: make(map[string]metadata.Fields)}
+	config := scaffold.Config{App: a.Name, Label: text("label"), ContactEmail: text("contactEmail"), PermissionSets: a.PermissionSets, SetsElsewhere: true, Fields: make(map[string]metadata.Fields)}
 	for typ, fields := range a.Fields {
 		fields = fields.Over(nil)
 		if values := fields["certificate"]; typ == eca.GlobalOAuthSettings && len(values) == 1 {

@@ -1,6 +1,7 @@
 package connectedapp
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -99,6 +100,8 @@ func init() {
 		"oauthConfig.certificate": {own: func(a *App, place, text string) {
 			switch _, err := metadata.CertificatePEM(metadata.CertificateDER(text)); {
 			case text == "":
+			case metadata.CheckSecret(text) != nil:
+				a.find("secret-in-source", finding.Error, place, "a private key is in the source", "remove it, and replace the key pair, because the repository's history contains it; state its certificate alone")
 			case err != nil:
 				a.find("not-carried", finding.Error, place, "is no certificate, but perhaps the name of one", "state the certificate in globalOauthSettings.certificate of plugins.eca")
 			default:
@@ -121,6 +124,9 @@ func init() {
 			}
 			for _, scope := range eca.Scopes() {
 				if strings.EqualFold(scope, text) {
+					if values := a.Fields[settings]["commaSeparatedOauthScopes"]; len(values) > 0 && slices.Contains(metadata.Items(values[0].Text), scope) {
+						return
+					}
 					a.set(place, target{settings, "commaSeparatedOauthScopes"}, scope)
 					return
 				}
@@ -184,7 +190,7 @@ func refreshTokenPolicy(a *App, place, text string) {
 	case strings.HasPrefix(typ, "Specific") && len(parts) == 3 && units[parts[2]] != "":
 		if n, err := strconv.Atoi(parts[1]); err == nil && n > 0 {
 			set("refreshTokenPolicyType", typ)
-			set("refreshTokenValidityPeriod", parts[1])
+			set("refreshTokenValidityPeriod", strconv.Itoa(n))
 			set("refreshTokenValidityUnit", units[parts[2]])
 			return
 		}

@@ -3,6 +3,7 @@ package credential
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 
@@ -21,7 +22,7 @@ func Section() finding.Section {
 				Summary: "An external credential sends a scope to Salesforce's token endpoint.",
 				Text:    "The endpoint refuses it, and every callout fails: `scope parameter not supported`. The app's own scopes hold."},
 			{ID: "token-url", Level: finding.Error, But: "a warning where token and endpoint are of two orgs",
-				Summary: "An external credential fetches tokens from the login host, or from nowhere.",
+				Summary: "An external credential fetches tokens from the login host, by http, or from nowhere.",
 				Text: "Client credentials are served by the org's own domain alone. Elsewhere a callout ends with `The expired\n" +
 					"credentials couldn't be refreshed. Try again later.`"},
 			{ID: "claim-json", Level: finding.Error,
@@ -86,6 +87,11 @@ func isLoginHost(u *url.URL) bool {
 	return host == "login.salesforce.com" || host == "test.salesforce.com"
 }
 
+func isLoopback(u *url.URL) bool {
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
 // elsewhere reports whether something else than parameters says where tokens come from.
 func elsewhere(c *metadata.Component) bool {
 	return len(parameters(c, externalParameters, "AuthProvider"))+len(parameters(c, externalParameters, "ExternalAuthIdentityProvider")) > 0
@@ -128,12 +134,17 @@ func checkExternal(c *metadata.Component) (all []finding.Finding) {
 			switch {
 			case err != nil || token.Host == "":
 				find("token-url", at, "is no URL", saysTokenURL, "write the token URL of the org that is called, like https://acme.my.salesforce.com/services/oauth2/token")
+			case token.Scheme == "http" && !isLoopback(token):
+				find("token-url", at, "sends the secret in the clear, by http", "", "use https")
 			case isLoginHost(token):
 				find("token-url", at, text+" is the login host, which does not serve the flow", saysTokenURL, "use the own domain of the org that is called")
 			}
 		case "AuthParameter":
 			if strings.EqualFold(name, "Scope") && isSalesforce(token) {
 				find("scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses", saysScope, "remove the parameter "+name)
+			}
+			if name := strings.ToLower(name); (strings.Contains(name, "secret") || strings.Contains(name, "password")) && text != "" && !strings.Contains(text, "{!") {
+				find("secret-in-source", at, "holds a secret, by its name", "", "remove it, and replace the secret, because the repository's history contains it; eca connect stores the new one")
 			}
 		case "JwtBodyClaim", "JwtHeaderClaim":
 			if !json.Valid([]byte(text)) && !strings.Contains(text, "{!") {

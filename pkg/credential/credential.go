@@ -51,13 +51,16 @@ type Connection struct {
 	PermissionSets []string
 }
 
+// DefaultPrincipal is the name of a principal that nobody named.
+const DefaultPrincipal = "Integration"
+
 // complete fills in what is left out.
 func (c Connection) complete() Connection {
 	if c.ExternalCredential == "" {
 		c.ExternalCredential = c.NamedCredential
 	}
 	if c.Principal == "" {
-		c.Principal = "Integration"
+		c.Principal = DefaultPrincipal
 	}
 	if c.Label == "" {
 		c.Label = strings.ReplaceAll(c.NamedCredential, "_", " ")
@@ -145,6 +148,17 @@ func parameters(c *metadata.Component, field, typ string) (found []metadata.Fiel
 		}
 	}
 	return found
+}
+
+// issuer returns the consumer key by which an external credential signs JWTs, "" where it does
+// not.
+func issuer(c *metadata.Component) (key string) {
+	for _, f := range parameters(c, externalParameters, "JwtBodyClaim") {
+		if part(f, "parameterName") == "iss" {
+			json.Unmarshal([]byte(part(f, "parameterValue")), &key) // otherwise it is unknown
+		}
+	}
+	return key
 }
 
 // external returns the wanted fields of the external credential. Parameters of which there is one
@@ -339,6 +353,7 @@ type AccessReport struct {
 // seen is what the org has.
 type seen struct {
 	external, named *metadata.Component
+	sets            []permissionSet
 	stored          bool
 	clientID        string // "" where nothing is stored, or the org does not tell
 }
@@ -375,7 +390,7 @@ func Connect(ctx context.Context, conn *salesforce.Conn, c Connection, pair cons
 	if err := w.secret(ctx, r, has, o); err != nil {
 		return r, err
 	}
-	return r, w.access(ctx, r, o)
+	return r, w.access(ctx, r, has, o)
 }
 
 // look reads what the org has under the names.
@@ -383,6 +398,12 @@ func (w *worker) look(ctx context.Context) (*seen, error) {
 	has := new(seen)
 	client := &mdapi.Client{Conn: w.conn}
 	group, ctx := errgroup.WithContext(ctx)
+	if len(w.PermissionSets) > 0 {
+		group.Go(func() (err error) {
+			has.sets, err = restapi.QueryIn[permissionSet](ctx, w.rest(), "SELECT Id, Name FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)", w.PermissionSets)
+			return err
+		})
+	}
 	read := func(typ, name string, into **metadata.Component) {
 		group.Go(func() error {
 			found, err := client.Read(ctx, typ, name)
@@ -395,7 +416,39 @@ func (w *worker) look(ctx context.Context) (*seen, error) {
 	read(credtypes.ExternalCredential, w.ExternalCredential, &has.external)
 	read(credtypes.NamedCredential, w.NamedCredential, &has.named)
 	group.Go(func() error { return w.lookStored(ctx, has) })
-	return has, group.Wait()
+	if err := group.Wait(); err != nil {
+		return has, err
+	}
+	for _, name := range w.PermissionSets {
+		if has.set(name) == "" {
+			return has, &NoPermissionSetError{name}
+		}
+	}
+	return has, nil
+}
+
+// permissionSet is a record of the org.
+type permissionSet struct {
+	ID   string `json:"Id"`
+	Name string
+}
+
+// set returns the ID of a permission set, "" where the org has none of that name.
+func (s *seen) set(name string) string {
+	for _, set := range s.sets {
+		if strings.EqualFold(set.Name, name) {
+			return set.ID
+		}
+	}
+	return ""
+}
+
+// NoPermissionSetError says that the org lacks a permission set that is to call. Nothing was
+// written.
+type NoPermissionSetError struct{ Name string }
+
+func (e *NoPermissionSetError) Error() string {
+	return fmt.Sprintf("there is no permission set %s on this org", e.Name)
 }
 
 func (w *worker) components(ctx context.Context, r *Report, has *seen, o Options) error {
@@ -414,7 +467,16 @@ func (w *worker) components(ctx context.Context, r *Report, has *seen, o Options
 	}
 	var failed error
 	for _, outcome := range run.Outcomes() {
-		c := ComponentReport{Type: outcome.Want.Type.Name, FullName: outcome.FullName, Action: outcome.Action, Changes: outcome.Changes, Done: outcome.OK()}
+		c := ComponentReport{Type: outcome.Want.Type.Name, FullName: outcome.FullName, Action: outcome.Action, Done: outcome.OK()}
+		for _, change := range outcome.Changes {
+			for _, key := range []string{issuer(has.external), w.pair.Key} {
+				if key != "" {
+					short := consumer.Pair{Key: key}.ShortKey()
+					change.From, change.To = strings.ReplaceAll(change.From, key, short), strings.ReplaceAll(change.To, key, short)
+				}
+			}
+			c.Changes = append(c.Changes, change)
+		}
 		if outcome.Err != nil {
 			c.Error = outcome.Err.Error()
 			if failed == nil {
@@ -526,7 +588,7 @@ func (w *worker) secret(ctx context.Context, r *Report, has *seen, o Options) er
 
 // access lets the permission sets use the principal, and read what the platform keeps of users'
 // credentials.
-func (w *worker) access(ctx context.Context, r *Report, o Options) error {
+func (w *worker) access(ctx context.Context, r *Report, has *seen, o Options) error {
 	var principals struct {
 		Principals []struct {
 			ID                   string `json:"id"`
@@ -550,16 +612,8 @@ func (w *worker) access(ctx context.Context, r *Report, o Options) error {
 	if id == "" && !o.PlanOnly {
 		return fmt.Errorf("the org does not show the principal %s of %s", w.Principal, w.ExternalCredential)
 	}
-	type named struct {
-		ID   string `json:"Id"`
-		Name string
-	}
-	sets, err := restapi.QueryIn[named](ctx, w.rest(), "SELECT Id, Name FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)", w.PermissionSets)
-	if err != nil {
-		return err
-	}
 	var ids []string
-	for _, set := range sets {
+	for _, set := range has.sets {
 		ids = append(ids, set.ID)
 	}
 	type entity struct{ ParentID, SetupEntityID string }
@@ -577,11 +631,7 @@ func (w *worker) access(ctx context.Context, r *Report, o Options) error {
 		return err
 	}
 	for _, name := range w.PermissionSets {
-		i := slices.IndexFunc(sets, func(s named) bool { return strings.EqualFold(s.Name, name) })
-		if i < 0 {
-			return fmt.Errorf("there is no permission set %s on this org", name)
-		}
-		set := sets[i].ID
+		set := has.set(name)
 		uses := id != "" && slices.ContainsFunc(entities, func(e entity) bool { return e.ParentID == set && e.SetupEntityID == id })
 		err := w.make(r, o, name, "SetupEntityAccess", uses, func() error {
 			_, err := w.rest().Create(ctx, "SetupEntityAccess", map[string]any{"ParentId": set, "SetupEntityId": id})

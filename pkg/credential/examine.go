@@ -2,10 +2,10 @@ package credential
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -35,7 +35,9 @@ type Examination struct {
 	TokenURL           string `json:"tokenUrl,omitempty"`
 	Variant            string `json:"variant,omitempty"`
 	Principal          string `json:"principal,omitempty"`
-	Status             string `json:"status,omitempty"` // of the principal: Configured, NotConfigured or Unknown
+	// Principals are all named principals; the rest is about the first one, Principal.
+	Principals []string `json:"principals,omitempty"`
+	Status     string   `json:"status,omitempty"` // of the principal: Configured, NotConfigured or Unknown
 	// ClientID is the key that is stored, "" where the org does not tell.
 	ClientID string `json:"-"`
 	// Callers are the permission sets whose users may use the principal, each with how many
@@ -115,17 +117,16 @@ func (x *Examination) add(component string, all ...finding.Finding) {
 // external looks at who logs in by an external credential.
 func (x *Examination) external(c *metadata.Component) {
 	at := credtypes.ExternalCredential + " " + c.FullName
-	for _, f := range parameters(c, externalParameters, "JwtBodyClaim") {
-		if part(f, "parameterName") == "iss" {
-			json.Unmarshal([]byte(part(f, "parameterValue")), &x.ClientID) // otherwise it stays unknown
-		}
-	}
+	x.ClientID = issuer(c)
 	principals := parameters(c, externalParameters, "NamedPrincipal")
 	if len(principals) == 0 {
 		x.find(finding.Error, "no-principal", at, "has no named principal", saysNoAccess, "add one with eca connect")
 		return
 	}
-	x.Principal = part(principals[0], "parameterName")
+	for _, p := range principals {
+		x.Principals = append(x.Principals, part(p, "parameterName"))
+	}
+	x.Principal = x.Principals[0]
 }
 
 // principal looks at the secret of the principal, and at who may use it.
@@ -160,6 +161,11 @@ func (x *Examination) principal(ctx context.Context, conn *salesforce.Conn) erro
 	}
 	if x.Status != "Configured" {
 		x.find(finding.Error, "not-configured", at, fmt.Sprintf("the principal %s is %s: its secret is not stored, as after a sandbox refresh", x.Principal, x.Status), saysUnconfigured, "store it with eca connect")
+	}
+	for _, p := range answer.Principals {
+		if p.AuthenticationStatus != "Configured" && slices.ContainsFunc(x.Principals[1:], func(name string) bool { return strings.EqualFold(name, p.PrincipalName) }) {
+			x.find(finding.Warning, "not-configured", at, fmt.Sprintf("the principal %s is %s", p.PrincipalName, p.AuthenticationStatus), saysUnconfigured, "store its secret with eca connect --principal "+p.PrincipalName)
+		}
 	}
 	return x.callers(ctx, rest, at, id)
 }
@@ -224,4 +230,20 @@ func (x *Examination) callers(ctx context.Context, rest *restapi.Client, at, id 
 		x.find(finding.Error, "no-access", at, fmt.Sprintf("no permission set may use the principal %s", x.Principal), saysNoAccess, "name one with eca connect --permission-set")
 	}
 	return nil
+}
+
+// Holders returns the named principals of an external credential for which the org stores a
+// consumer key, among the given ones. Where the org does not tell keys, there are none.
+func Holders(ctx context.Context, conn *salesforce.Conn, external string, principals []string, key string) (holders []string, err error) {
+	for _, name := range principals {
+		w := &worker{Connection: Connection{ExternalCredential: external, Principal: name}, conn: conn}
+		has := new(seen)
+		if err := w.lookStored(ctx, has); err != nil {
+			return nil, err
+		}
+		if has.clientID != "" && has.clientID == key {
+			holders = append(holders, name)
+		}
+	}
+	return holders, nil
 }

@@ -76,6 +76,15 @@ func TestExamineForetellsTheCallout(t *testing.T) {
 		})
 	}
 	from := calling(t, simorg.Config{})
+	other := calling(t, simorg.Config{})
+	two := ec(variant + at + principal + strings.Replace(p("NamedPrincipal", "Other", ""), "DefaultGroup", "Other", 1))
+	if _, err := Connect(t.Context(), connTo(other), connection(to), pair(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	upsert(t, other, credtypes.ExternalCredential, "Crm", two)
+	if x, err := Examine(t.Context(), connTo(other), "Crm"); err != nil || len(x.Principals) != 2 || len(x.Findings) != 1 || !strings.Contains(x.Findings[0].Problem, "Other is NotConfigured") {
+		t.Errorf("of two principals got %+v, %v", x, err)
+	}
 	if x, err := Examine(t.Context(), connTo(from), "Nothing"); err != nil || len(x.Findings) != 1 || x.Findings[0].Rule != "no-named-credential" {
 		t.Errorf("of nothing got %+v, %v", x, err)
 	}

@@ -53,6 +53,8 @@ type Config struct {
 
 	// PermissionSets grant the app. Those that the project lacks are created, empty.
 	PermissionSets []string
+	// SetsElsewhere says that the permission sets are on the orgs, so that none is created.
+	SetsElsewhere bool
 
 	// Fields are what the app states besides, by type: of the header, of its OAuth policies in
 	// every environment, and of its settings, which they replace.
@@ -258,7 +260,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		files = append(files, File{Path: path.Join(config.Definition, certificateFile(config.App)), Content: []byte(text + "\n")})
 	}
 	for _, name := range config.PermissionSets {
-		if !hasPermissionSet(source, project, name) {
+		if !config.SetsElsewhere && !hasPermissionSet(source, project, name) {
 			files = append(files, permissionSet(config.Definition, name))
 		}
 	}
