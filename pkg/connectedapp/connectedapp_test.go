@@ -206,7 +206,7 @@ func TestFilesThatAreNone(t *testing.T) {
 		"another type":   {file: {Data: []byte("<Other/>")}},
 		"no XML":         {file: {Data: []byte("<")}},
 		"text":           {file: {Data: []byte("<ConnectedApp>text</ConnectedApp>")}},
-		"too large":      {file: {Data: make([]byte, maxFile+1)}},
+		"too large":      source(strings.Repeat(" ", maxFile)),
 		"not there":      {},
 		"it is a folder": {file + "/x": {}},
 	} {
