@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -117,6 +118,9 @@ func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (
 // load reads the project, package or artifact that the flags name.
 func (f *bootstrapFlags) load() (*wanted.Source, error) {
 	root, rel, err := findProject(f.Path)
+	if _, missing := os.Stat(f.Path); missing != nil && !strings.ContainsAny(f.Path, `/\`) {
+		return nil, usageError{fmt.Errorf("%s is not a directory; if it is an org, write -o %s", f.Path, f.Path)}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -114,7 +114,7 @@ func (f *secretFlags) sink(e *env, orgs []string, several bool) (*sink, error) {
 	case f.Output != nil && *f.Output == "": // which an unset variable of a pipeline leaves
 		return nil, usageError{errors.New("--output names no file")}
 	case e.noCommand:
-		return nil, usageError{errors.New("no command follows --")}
+		return nil, usageError{errors.New("no command follows --; name one, or leave -- out")}
 	case len(f.Command) > 0 && (f.Output != nil || len(f.AgeRecipient) > 0 || f.Show):
 		return nil, usageError{errors.New("a command gets the credentials itself: leave out --output, --show and --age-recipient")}
 	case len(f.Command) > 0:
