@@ -142,14 +142,20 @@ func (r *initResult) wrote(e *env, what string, files []scaffold.File) {
 		verb = "would write"
 	}
 	e.line("eca: %s for %s", verb, what)
+	r.Files = listFiles(e, files)
+}
+
+// listFiles prints files, new ones and changed ones, and returns their paths.
+func listFiles(e *env, files []scaffold.File) (paths []string) {
 	for _, f := range files {
-		r.Files = append(r.Files, f.Path)
 		sign := "+"
 		if f.Replaces {
 			sign = "~"
 		}
 		e.line("  %s %s", sign, f.Path)
+		paths = append(paths, f.Path)
 	}
+	return paths
 }
 
 // connection writes the source of a connection.

@@ -169,14 +169,7 @@ func (c *migrateCmd) migrate(e *env, root, file, other string) (one migratedApp)
 		return fail(err)
 	}
 	e.line("%s, from %s", app.Name, one.File)
-	for _, f := range written {
-		one.Files = append(one.Files, f.Path)
-		sign := "+"
-		if f.Replaces {
-			sign = "~"
-		}
-		e.line("  %s %s", sign, f.Path)
-	}
+	one.Files = listFiles(e, written)
 	if len(app.PermissionSets) > 0 {
 		e.line("  the orgs need the permission sets before: %s", strings.Join(app.PermissionSets, ", "))
 	}
