@@ -64,29 +64,17 @@ func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
 	case config.Dir != "" && (!packagePath.MatchString(config.Dir) || !fs.ValidPath(config.Dir) || config.Dir == "."):
 		return nil, fmt.Errorf("%q is not a valid package directory; give a path inside the project, relative to it and without spaces", config.Dir)
 	}
-	data, err := fs.ReadFile(fsys, sfp.ProjectFile)
+	target, err := readProject(fsys)
 	if err != nil {
 		return nil, err
 	}
-	project, err := eca.ParseProject(data)
-	if err != nil {
-		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
-	}
-	if _, ok := project.Settings.Connections[name]; ok {
+	if _, ok := target.Settings.Connections[name]; ok {
 		return nil, fmt.Errorf("%s already has the connection %s; init overwrites nothing", sfp.ProjectFile, name)
 	}
-	info, err := fs.Lstat(fsys, sfp.ProjectFile)
-	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o200 == 0 {
-		return nil, fmt.Errorf("%s is a link or write-protected; make it a regular, writable file", sfp.ProjectFile)
-	}
 	if config.Dir == "" {
-		beside := "."
-		if len(project.Packages) > 0 {
-			beside = path.Dir(project.Packages[0].Path)
-		}
-		config.Dir = path.Join(beside, "eca-connections")
+		config.Dir = target.beside("eca-connections")
 	}
-	packages, err := connectionPackage(project, config.Dir)
+	packages, err := connectionPackage(target.Project, config.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +115,11 @@ func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
 			files = append(files, file)
 		}
 	}
-	edited, err := sfp.AddToProject(data, packages, []string{"eca", "connections", name}, settings)
+	edited, err := target.edit(packages, []string{"eca", "connections", name}, settings)
 	if err != nil {
-		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
+		return nil, err
 	}
-	return append(files, File{Path: sfp.ProjectFile, Content: edited, Mode: info.Mode().Perm(), Replaces: true, before: data}), nil
+	return append(files, edited), nil
 }
 
 // connectionPackage returns the package of a connection where the project lacks it.

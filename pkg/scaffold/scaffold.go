@@ -175,15 +175,11 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	// Read the file once: another run may change it meanwhile.
-	data, err := fs.ReadFile(fsys, sfp.ProjectFile)
+	target, err := readProject(fsys)
 	if err != nil {
 		return nil, err
 	}
-	project, err := eca.ParseProject(data)
-	if err != nil {
-		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
-	}
+	project := target.Project
 	for app := range project.Settings.Apps {
 		if strings.EqualFold(app, config.App) {
 			return nil, fmt.Errorf("%s already has settings of %s, and init adds new apps only; for another environment, copy a folder of the policies", sfp.ProjectFile, app)
@@ -192,18 +188,11 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if v := project.SourceAPIVersion; v != 0 && v < eca.MinVersion {
 		return nil, fmt.Errorf("%s: sourceApiVersion is %s, but External Client Apps with policies need %s", sfp.ProjectFile, v, eca.MinVersion)
 	}
-	if info, err := fs.Lstat(fsys, sfp.ProjectFile); err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o200 == 0 {
-		return nil, fmt.Errorf("%s is a link or write-protected; make it a regular, writable file", sfp.ProjectFile)
-	}
-	beside := "."
-	if len(project.Packages) > 0 {
-		beside = path.Dir(project.Packages[0].Path)
-	}
 	if config.Definition == "" {
-		config.Definition = path.Join(beside, "eca-definition")
+		config.Definition = target.beside("eca-definition")
 	}
 	if config.Policies == "" {
-		config.Policies = path.Join(beside, "eca-policies")
+		config.Policies = target.beside("eca-policies")
 	}
 	packages, err := newPackages(fsys, project, config)
 	if err != nil {
@@ -289,11 +278,55 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if len(inTheWay) > 0 {
 		return nil, fmt.Errorf("%s already exists; init overwrites nothing", strings.Join(inTheWay, ", "))
 	}
-	edited, err := editProject(fsys, data, packages, config, preset)
+	settings, err := settingsOf(config, preset)
 	if err != nil {
 		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}
+	edited, err := target.edit(packages, []string{"eca", "apps", config.App}, settings)
+	if err != nil {
+		return nil, err
+	}
 	return append(files, edited), nil
+}
+
+// target is the project that files are added to.
+type target struct {
+	*eca.Project
+	data []byte      // of its file, read once: another run may change it meanwhile
+	mode fs.FileMode // of its file
+}
+
+func readProject(fsys fs.FS) (*target, error) {
+	data, err := fs.ReadFile(fsys, sfp.ProjectFile)
+	if err != nil {
+		return nil, err
+	}
+	project, err := eca.ParseProject(data)
+	if err != nil {
+		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
+	}
+	info, err := fs.Lstat(fsys, sfp.ProjectFile)
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o200 == 0 {
+		return nil, fmt.Errorf("%s is a link or write-protected; make it a regular, writable file", sfp.ProjectFile)
+	}
+	return &target{project, data, info.Mode().Perm()}, nil
+}
+
+// beside returns a directory beside the project's first package.
+func (t *target) beside(name string) string {
+	if len(t.Packages) == 0 {
+		return name
+	}
+	return path.Join(path.Dir(t.Packages[0].Path), name)
+}
+
+// edit returns the project file with packages and an entry of plugins added.
+func (t *target) edit(packages []sfp.NewPackage, entry []string, settings any) (File, error) {
+	edited, err := sfp.AddToProject(t.data, packages, entry, settings)
+	if err != nil {
+		return File{}, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
+	}
+	return File{Path: sfp.ProjectFile, Content: edited, Mode: t.mode, Replaces: true, before: t.data}, nil
 }
 
 // certificateFile is the path of the app's certificate below the definition's directory.
@@ -507,11 +540,8 @@ type appSettings struct {
 	AssignToRunAsUser   bool           `json:"assignToRunAsUser,omitempty"`
 }
 
-func editProject(fsys fs.FS, data []byte, packages []sfp.NewPackage, config Config, preset Preset) (File, error) {
-	info, err := fs.Stat(fsys, sfp.ProjectFile)
-	if err != nil {
-		return File{}, err
-	}
+// settingsOf returns the app's entry in plugins.eca.
+func settingsOf(config Config, preset Preset) (settings appSettings, err error) {
 	scopes := config.Scopes
 	if len(scopes) == 0 {
 		scopes = preset.Scopes
@@ -520,7 +550,7 @@ func editProject(fsys fs.FS, data []byte, packages []sfp.NewPackage, config Conf
 	if len(callbacks) == 0 {
 		callbacks = []string{"{orgDomainUrl}/services/oauth2/success"}
 	}
-	settings := appSettings{
+	settings = appSettings{
 		OAuthSettings:       map[string]any{"commaSeparatedOauthScopes": scopes},
 		GlobalOAuthSettings: map[string]any{"callbackUrl": callbacks},
 		PluginPolicies:      eca.Lookup(eca.PluginPolicies).Settings(config.Fields[eca.PluginPolicies]),
@@ -537,11 +567,10 @@ func editProject(fsys fs.FS, data []byte, packages []sfp.NewPackage, config Conf
 	settings.AssignToRunAsUser = len(config.PermissionSets) > 0 && slices.ContainsFunc(config.Environments, func(e Environment) bool { return e.RunAsUser != "" })
 	for _, scope := range scopes {
 		if !slices.Contains(eca.Scopes(), scope) {
-			return File{}, fmt.Errorf("there is no OAuth scope %q%s", scope, words.DidYouMean(scope, eca.Scopes()))
+			return settings, fmt.Errorf("there is no OAuth scope %q%s", scope, words.DidYouMean(scope, eca.Scopes()))
 		}
 	}
-	edited, err := sfp.AddToProject(data, packages, []string{"eca", "apps", config.App}, settings)
-	return File{Path: sfp.ProjectFile, Content: edited, Mode: info.Mode().Perm(), Replaces: true, before: data}, err
+	return settings, nil
 }
 
 // sourceFile returns a component's file below a package directory.
