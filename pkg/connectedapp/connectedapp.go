@@ -20,6 +20,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/internal/xmltree"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/scaffold"
@@ -89,26 +90,25 @@ func Read(fsys fs.FS, name string) (*App, error) {
 	return a, nil
 }
 
-// convert carries the fields, in their order.
+// convert carries the fields, and then what a Connected App has where its source says nothing.
 func (a *App) convert(c *metadata.Component) {
 	a.each("", c.Fields)
-	if len(c.Fields) > 0 && !a.has(c, "oauthConfig") {
+	if !slices.ContainsFunc(c.Fields, func(f metadata.Field) bool { return f.Name == "oauthConfig" }) {
 		a.find("no-oauth", finding.Error, "", "has no oauthConfig, so it is not an OAuth app", "keep it as it is; SAML and Canvas apps are made in Setup")
+		return
 	}
 	global, policies := a.Fields[eca.GlobalOAuthSettings], a.Fields[eca.OAuthPolicies]
-	if !global.Has("isPkceRequired") && a.has(c, "oauthConfig") {
-		global.Set("isPkceRequired", "false") // what a Connected App has without it
+	if !global.Has("isPkceRequired") {
+		global.Set("isPkceRequired", "false")
 	}
 	if global.IsFalse("isPkceRequired") {
 		a.find("pkce-off", finding.Warning, "oauthConfig.isPkceRequired", "PKCE is not required, as in the Connected App", "set it to true once all clients send a code challenge; some orgs require it whatever is sent")
 	}
-	if start := a.text(c, "startUrl"); start != "" {
-		a.Fields[eca.PluginPolicies].Set("startPage", "Custom")
+	if !policies.Has("permittedUsersPolicyType") {
+		policies.Set("permittedUsersPolicyType", "AllSelfAuthorized")
 	}
-	if !policies.Has("permittedUsersPolicyType") && a.has(c, "oauthConfig") {
-		policies.Set("permittedUsersPolicyType", "AllSelfAuthorized") // what a Connected App has without it
-	}
-	if !policies.Has("refreshTokenPolicyType") && a.has(c, "oauthConfig") && a.root.At("oauthPolicy.refreshTokenPolicy").Name() != "refreshTokenPolicy" {
+	// A policy that is stated and wrong has its own finding.
+	if a.root.At("oauthPolicy.refreshTokenPolicy").Name() != "refreshTokenPolicy" {
 		a.find("refresh-token-policy", finding.Warning, "oauthConfig", "the source states no refreshTokenPolicy, as where policies were never saved; refresh tokens of the new app live for 365 days", "look at the app's policies in Setup, and correct refreshTokenPolicyType")
 	}
 	if values := global["isClientCredentialsFlowEnabled"]; a.RunAsUser == "" && len(values) == 1 && values[0].Text == "true" {
@@ -118,12 +118,6 @@ func (a *App) convert(c *metadata.Component) {
 		a.find("run-as-user", finding.Warning, "oauthConfig.oauthClientCredentialUser", "the app has a user for client credentials, and the flow is off", "leave it out, or switch the flow on")
 	}
 }
-
-func (a *App) has(c *metadata.Component, name string) bool {
-	return slices.ContainsFunc(c.Fields, func(f metadata.Field) bool { return f.Name == name })
-}
-
-func (a *App) text(c *metadata.Component, name string) string { return strings.TrimSpace(c.Text(name)) }
 
 // each carries fields at a path.
 func (a *App) each(at string, fields []metadata.Field) {
@@ -207,7 +201,7 @@ func (a *App) structure(place string, rule rule, f metadata.Field) {
 }
 
 func (a *App) wrong(place, text string) {
-	a.find("wrong-value", finding.Error, place, fmt.Sprintf("%q has no counterpart", clip(text)), "correct it, or leave it out")
+	a.find("wrong-value", finding.Error, place, fmt.Sprintf("%q has no counterpart", words.Clip(text)), "correct it, or leave it out")
 }
 
 // find records a finding about the element at a path, or the app as a whole.
@@ -217,13 +211,6 @@ func (a *App) find(rule string, level finding.Level, place, problem, fix string)
 		line = a.root.At(place).Line()
 	}
 	a.Findings = append(a.Findings, finding.Finding{Rule: rule, Level: level, App: a.Name, File: a.file, Line: line, Field: strings.ReplaceAll(place, "[0]", ""), Problem: problem, Fix: fix})
-}
-
-func clip(text string) string {
-	if len(text) > 60 {
-		return text[:60] + "…"
-	}
-	return text
 }
 
 // Wrong returns the first finding for which the result would not be what the source wants, nil

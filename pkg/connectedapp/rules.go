@@ -7,6 +7,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -59,7 +60,8 @@ const (
 	mobile = "is for a mobile app that the org distributes, which External Client Apps do not have"
 )
 
-// rules is the table of all elements, by path.
+// rules is the table of all elements, by path. It is made by init, because its functions lead
+// back to it.
 var rules map[string]rule
 
 func init() {
@@ -71,9 +73,14 @@ func init() {
 		"logoUrl":      to(header, "logoUrl"),
 		"iconUrl":      to(header, "iconUrl"),
 		"infoUrl":      to(header, "infoUrl"),
-		"startUrl":     to(plugin, "startUrl"),
-		"attributes":   {to: []target{{settings, "customAttributes"}}, structure: map[string]string{"key": "key", "formula": "formula"}},
-		"ipRanges":     {to: []target{{settings, "trustedIpRanges"}}, structure: map[string]string{"start": "startIpAddress", "end": "endIpAddress", "description": "description"}},
+		"startUrl": {own: func(a *App, place, text string) {
+			if text != "" {
+				a.set(place, target{plugin, "startUrl"}, text)
+				a.set(place, target{plugin, "startPage"}, "Custom") // the kind of start page that has a URL
+			}
+		}},
+		"attributes": {to: []target{{settings, "customAttributes"}}, structure: map[string]string{"key": "key", "formula": "formula"}},
+		"ipRanges":   {to: []target{{settings, "trustedIpRanges"}}, structure: map[string]string{"start": "startIpAddress", "end": "endIpAddress", "description": "description"}},
 		"permissionSetName": {own: func(a *App, place, text string) {
 			if text != "" {
 				a.PermissionSets = append(a.PermissionSets, text)
@@ -89,7 +96,7 @@ func init() {
 		"plugin": {own: func(a *App, place, text string) {
 			if text != "" {
 				a.set(place, target{policies, "apexHandler"}, text)
-				a.find("apex-handler", finding.Warning, place, "the class "+clip(text)+" extends Auth.ConnectedAppPlugin, and has to extend Auth.ExternalClientAppOauthHandler", "rewrite the class before the policies are deployed")
+				a.find("apex-handler", finding.Warning, place, "the class "+words.Clip(text)+" extends Auth.ConnectedAppPlugin, and has to extend Auth.ExternalClientAppOauthHandler", "rewrite the class before the policies are deployed")
 			}
 		}},
 		"pluginExecutionUser": to(policies, "executeHandlerAs"),
