@@ -144,7 +144,7 @@ func checkExternal(c *metadata.Component) (all []finding.Finding) {
 				find("scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses", saysScope, "remove the parameter "+name)
 			}
 			if name := strings.ToLower(name); (strings.Contains(name, "secret") || strings.Contains(name, "password")) && text != "" && !strings.Contains(text, "{!") {
-				find("secret-in-source", at, "holds a secret, by its name", "", "remove it, and replace the secret, because the repository's history contains it; eca connect stores the new one")
+				find("secret-in-source", at, "holds a secret, by its name", "", "remove it, and replace the secret, because whoever reads the metadata has it; eca connect stores the new one")
 			}
 		case "JwtBodyClaim", "JwtHeaderClaim":
 			if !json.Valid([]byte(text)) && !strings.Contains(text, "{!") {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/internal/credtypes"
+	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/reconcile"
@@ -471,7 +472,7 @@ func (w *worker) components(ctx context.Context, r *Report, has *seen, o Options
 		for _, change := range outcome.Changes {
 			for _, key := range []string{issuer(has.external), w.pair.Key} {
 				if key != "" {
-					short := consumer.Pair{Key: key}.ShortKey()
+					short := words.ShortKey(key)
 					change.From, change.To = strings.ReplaceAll(change.From, key, short), strings.ReplaceAll(change.To, key, short)
 				}
 			}
@@ -586,24 +587,33 @@ func (w *worker) secret(ctx context.Context, r *Report, has *seen, o Options) er
 	return nil
 }
 
+// principal is what an org tells of a principal.
+type principal struct {
+	ID     string `json:"id"`
+	Name   string `json:"principalName"`
+	Status string `json:"authenticationStatus"`
+}
+
+// principals returns the principals of the external credential.
+func (w *worker) principals(ctx context.Context) ([]principal, error) {
+	var answer struct {
+		Principals []principal `json:"principals"`
+	}
+	err := w.rest().Do(ctx, http.MethodGet, "named-credentials/external-credentials/"+url.PathEscape(w.ExternalCredential), nil, &answer)
+	return answer.Principals, err
+}
+
 // access lets the permission sets use the principal, and read what the platform keeps of users'
 // credentials.
 func (w *worker) access(ctx context.Context, r *Report, has *seen, o Options) error {
-	var principals struct {
-		Principals []struct {
-			ID                   string `json:"id"`
-			PrincipalName        string `json:"principalName"`
-			AuthenticationStatus string `json:"authenticationStatus"`
-		} `json:"principals"`
-	}
-	err := w.rest().Do(ctx, http.MethodGet, "named-credentials/external-credentials/"+url.PathEscape(w.ExternalCredential), nil, &principals)
+	principals, err := w.principals(ctx)
 	if err != nil && !(o.PlanOnly && isNotFound(err)) {
 		return err
 	}
 	id := ""
-	for _, p := range principals.Principals {
-		if strings.EqualFold(p.PrincipalName, w.Principal) {
-			id, r.Status = p.ID, p.AuthenticationStatus
+	for _, p := range principals {
+		if strings.EqualFold(p.Name, w.Principal) {
+			id, r.Status = p.ID, p.Status
 		}
 	}
 	if len(w.PermissionSets) == 0 {

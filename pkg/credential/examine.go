@@ -3,8 +3,6 @@ package credential
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -133,18 +131,13 @@ func (x *Examination) external(c *metadata.Component) {
 func (x *Examination) principal(ctx context.Context, conn *salesforce.Conn) error {
 	rest := &restapi.Client{Conn: conn}
 	at := credtypes.ExternalCredential + " " + x.ExternalCredential
-	var answer struct {
-		Principals []struct {
-			ID                   string `json:"id"`
-			PrincipalName        string `json:"principalName"`
-			AuthenticationStatus string `json:"authenticationStatus"`
-		} `json:"principals"`
-	}
+	var principals []principal
 	w := &worker{Connection: Connection{ExternalCredential: x.ExternalCredential, Principal: x.Principal}, conn: conn}
 	has := new(seen)
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		return rest.Do(groupCtx, http.MethodGet, "named-credentials/external-credentials/"+url.PathEscape(x.ExternalCredential), nil, &answer)
+	group.Go(func() (err error) {
+		principals, err = w.principals(groupCtx)
+		return err
 	})
 	group.Go(func() error { return w.lookStored(groupCtx, has) })
 	if err := group.Wait(); err != nil {
@@ -154,17 +147,17 @@ func (x *Examination) principal(ctx context.Context, conn *salesforce.Conn) erro
 		x.ClientID = has.clientID
 	}
 	id := ""
-	for _, p := range answer.Principals {
-		if strings.EqualFold(p.PrincipalName, x.Principal) {
-			id, x.Status = p.ID, p.AuthenticationStatus
+	for _, p := range principals {
+		if strings.EqualFold(p.Name, x.Principal) {
+			id, x.Status = p.ID, p.Status
 		}
 	}
 	if x.Status != "Configured" {
 		x.find(finding.Error, "not-configured", at, fmt.Sprintf("the principal %s is %s: its secret is not stored, as after a sandbox refresh", x.Principal, x.Status), saysUnconfigured, "store it with eca connect")
 	}
-	for _, p := range answer.Principals {
-		if p.AuthenticationStatus != "Configured" && slices.ContainsFunc(x.Principals[1:], func(name string) bool { return strings.EqualFold(name, p.PrincipalName) }) {
-			x.find(finding.Warning, "not-configured", at, fmt.Sprintf("the principal %s is %s", p.PrincipalName, p.AuthenticationStatus), saysUnconfigured, "store its secret with eca connect --principal "+p.PrincipalName)
+	for _, p := range principals {
+		if p.Status != "Configured" && slices.ContainsFunc(x.Principals[1:], func(name string) bool { return strings.EqualFold(name, p.Name) }) {
+			x.find(finding.Warning, "not-configured", at, fmt.Sprintf("the principal %s is %s", p.Name, p.Status), saysUnconfigured, "store its secret with eca connect --principal "+p.Name)
 		}
 	}
 	return x.callers(ctx, rest, at, id)
