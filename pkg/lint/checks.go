@@ -53,15 +53,20 @@ func (l *linter) checkContent(file string, data []byte) {
 // checkFiles checks each component by itself.
 func (l *linter) checkFiles() {
 	for _, c := range l.components {
-		t := eca.Lookup(c.Type)
-		if folder := path.Base(path.Dir(c.file)); folder != t.Folder && eca.Types().IsFolder(folder) {
-			l.add("wrong-folder", finding.Warning, c.file, "", fmt.Sprintf("%s is in the folder of another type, %s", c.Type, folder), "move it to "+t.Folder)
-		}
+		l.checkFolder(c, eca.Types())
 		l.checkSecrets(c)
 		l.checkFields(c)
 		if c.Type != eca.Header && c.Type != eca.RemoteSiteSetting {
 			l.checkApp(c)
 		}
+	}
+}
+
+// checkFolder checks that a component is not in the folder of another one of types.
+func (l *linter) checkFolder(c component, types metadata.Schema) {
+	typ, folder := types.Lookup(c.Type), path.Base(path.Dir(c.file))
+	if folder != typ.Folder && types.IsFolder(folder) {
+		l.add("wrong-folder", finding.Warning, c.file, "", fmt.Sprintf("%s is in the folder of another type, %s", c.Type, folder), "move it to "+typ.Folder)
 	}
 }
 

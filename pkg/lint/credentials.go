@@ -47,9 +47,7 @@ func (l *linter) addCredential(c component, f finding.Finding) {
 // checkCredentials checks external and named credentials.
 func (l *linter) checkCredentials() {
 	for _, c := range l.credentials {
-		if typ := credtypes.Lookup(c.Type); path.Base(path.Dir(c.file)) != typ.Folder && credtypes.Types().IsFolder(path.Base(path.Dir(c.file))) {
-			l.add("wrong-folder", finding.Warning, c.file, "", fmt.Sprintf("%s is in the folder of another type, %s", c.Type, path.Base(path.Dir(c.file))), "move it to "+typ.Folder)
-		}
+		l.checkFolder(c, credtypes.Types())
 		for _, f := range credential.Check(c.Component) {
 			l.addCredential(c, f)
 		}
