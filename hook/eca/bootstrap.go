@@ -81,7 +81,7 @@ func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (
 		}
 		return one, pending, err
 	}
-	called := newProviders(e, &f.callFlags, planOnly)
+	called := &providers{e: e, flags: &f.callFlags, access: new(accessFlags)}
 	all, err := onFleet(ctx, e, &f.orgFlags, &f.callFlags, orgs, fleetWork[*bootstrap.Report]{
 		column: "CHANGES", remarks: (*ui).remarks,
 		there: func(r *bootstrap.Report) bool { return r != nil },

@@ -67,7 +67,7 @@ func (c *connectCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	providers := &providers{e: e, flags: &c.callFlags, access: &c.accessFlags, plan: c.DryRun}
+	providers := &providers{e: e, flags: &c.callFlags, access: &c.accessFlags}
 	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, orgs, fleetWork[*connectReport]{
 		column: "CHANGES", cell: func(r *connectReport) string { return fmt.Sprint(r.changes(c.DryRun)) },
 		ended: func(r *connectReport) string { return ", " + plural(r.changes(c.DryRun), "change") },
@@ -172,14 +172,9 @@ type providers struct {
 	flags  *callFlags
 	access *accessFlags
 	given  *provided // the one that is known already, nil to ask the provider
-	plan   bool      // nothing is written, so no secret is needed
 
 	mu    sync.Mutex
 	pairs map[string]func() (provided, error) // by org, app and whether the secret is needed
-}
-
-func newProviders(e *env, flags *callFlags, plan bool) *providers {
-	return &providers{e: e, flags: flags, access: new(accessFlags), plan: plan}
 }
 
 // provided is what a provider gives.
@@ -188,8 +183,8 @@ type provided struct {
 	pair    consumer.Pair
 }
 
-// get returns the pair of an app on an org, and the org's own domain.
-func (p *providers) get(ctx context.Context, traffic *traffic, l link) (provided, error) {
+// get returns the pair of an app on an org, or its key alone, and the org's own domain.
+func (p *providers) get(ctx context.Context, traffic *traffic, l link, keyOnly bool) (provided, error) {
 	if p.given != nil {
 		return *p.given, nil
 	}
@@ -197,7 +192,6 @@ func (p *providers) get(ctx context.Context, traffic *traffic, l link) (provided
 		return provided{}, fmt.Errorf("SF_ACCESS_TOKEN is for one org, and the connection %s needs %s as well; unset it, and log in to both with sf", l.NamedCredential, l.from)
 	}
 	p.mu.Lock()
-	keyOnly := l.Certificate != "" || p.plan
 	key := strings.Join([]string{l.from, strings.ToLower(l.app), fmt.Sprint(keyOnly)}, "\x00")
 	if p.pairs == nil {
 		p.pairs = make(map[string]func() (provided, error))
@@ -236,7 +230,7 @@ func (p *providers) connect(ctx context.Context, traffic *traffic, org string, c
 		traffic.line("no connection is declared for it")
 	}
 	for _, l := range links {
-		given, err := p.get(ctx, traffic, l)
+		given, err := p.get(ctx, traffic, l, l.Certificate != "" || o.PlanOnly) // a plan compares keys
 		if err != nil {
 			return r, err
 		}

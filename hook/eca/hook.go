@@ -85,7 +85,7 @@ func (r *bootstrapResult) execute(ctx context.Context, e *env, flags *callFlags,
 	outliveReader()
 	e.verbose = flags.Verbose
 	traffic := newTraffic(flags.Verbose, func(line string) { e.line("  %s", line) })
-	session, report, err := bootstrapOrg(ctx, e, traffic, flags, newProviders(e, flags, options.PlanOnly), org, source, options, func(report *bootstrap.Report, session *orgauth.Session) {
+	session, report, err := bootstrapOrg(ctx, e, traffic, flags, &providers{e: e, flags: flags, access: new(accessFlags)}, org, source, options, func(report *bootstrap.Report, session *orgauth.Session) {
 		e.together(func(u *ui) { u.header(report, session.TokenGiven) })
 	})
 	r.Report, r.Requests, r.Retries = report, traffic.count(), traffic.retried()
