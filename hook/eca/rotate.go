@@ -251,20 +251,18 @@ func (c *rotateCmd) lookAtCallers(ctx context.Context, e *env, traffic *traffic,
 					}
 					l.ExternalCredential, l.Principal = x.ExternalCredential, x.Principal
 				}
-				for _, key := range keys {
-					holders, err := credential.Holders(ctx, conn, x.ExternalCredential, x.Principals, key)
-					if err != nil {
-						return struct{}{}, err
+				holders, err := credential.Holders(ctx, conn, x.ExternalCredential, x.Principals, keys...)
+				if err != nil {
+					return struct{}{}, err
+				}
+				for _, principal := range holders {
+					is := func(other link) bool {
+						return strings.EqualFold(other.NamedCredential, l.NamedCredential) && strings.EqualFold(cmp.Or(other.Principal, credential.DefaultPrincipal), principal)
 					}
-					for _, principal := range holders {
-						is := func(other link) bool {
-							return strings.EqualFold(other.NamedCredential, l.NamedCredential) && strings.EqualFold(cmp.Or(other.Principal, credential.DefaultPrincipal), principal)
-						}
-						if l.Certificate == "" && !slices.ContainsFunc(feeds[caller], is) && !slices.ContainsFunc(more, is) {
-							another := *l
-							another.Principal, another.PermissionSets = principal, nil
-							more = append(more, another)
-						}
+					if l.Certificate == "" && !slices.ContainsFunc(feeds[caller], is) {
+						another := *l
+						another.Principal, another.PermissionSets = principal, nil
+						more = append(more, another)
 					}
 				}
 			}

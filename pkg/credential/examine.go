@@ -225,16 +225,16 @@ func (x *Examination) callers(ctx context.Context, rest *restapi.Client, at, id 
 	return nil
 }
 
-// Holders returns the named principals of an external credential for which the org stores a
-// consumer key, among the given ones. Where the org does not tell keys, there are none.
-func Holders(ctx context.Context, conn *salesforce.Conn, external string, principals []string, key string) (holders []string, err error) {
+// Holders returns those of an external credential's named principals for which the org stores one
+// of some consumer keys. Where the org does not tell keys, there are none.
+func Holders(ctx context.Context, conn *salesforce.Conn, external string, principals []string, keys ...string) (holders []string, err error) {
 	for _, name := range principals {
 		w := &worker{Connection: Connection{ExternalCredential: external, Principal: name}, conn: conn}
 		has := new(seen)
 		if err := w.lookStored(ctx, has); err != nil {
 			return nil, err
 		}
-		if has.clientID != "" && has.clientID == key {
+		if has.clientID != "" && slices.Contains(keys, has.clientID) {
 			holders = append(holders, name)
 		}
 	}
