@@ -33,6 +33,7 @@ type simulateCmd struct {
 	State           string            `placeholder:"FILE" help:"File that the org is kept in between runs. It holds the org's sessions and secrets."`
 	Requests        string            `placeholder:"FILE" help:"File to which a line is appended for each request, without headers and bodies."`
 	Deploy          []string          `placeholder:"DIR" help:"Directory with source that is deployed before the org is served, such as the package with an app's header."`
+	Fill            []string          `placeholder:"DIR" help:"Directory with what the org has from before: source of Connected Apps, and JSON files with records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}."`
 	AutoPolicies    bool              `help:"Make both policy records of an app with its consumer, as many orgs do."`
 }
 
@@ -156,6 +157,15 @@ func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
 		}
 		if err != nil {
 			return nil, usageError{fmt.Errorf("--state: %s cannot be written: files cannot be made in %s", c.State, filepath.Dir(c.State))}
+		}
+	}
+	for _, dir := range c.Fill {
+		source, err := openDir(dir)
+		if err == nil {
+			err = org.Fill(source, ".")
+		}
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--fill: %s: %w", dir, err)}
 		}
 	}
 	for _, dir := range c.Deploy {

@@ -222,8 +222,8 @@ func TestQueries(t *testing.T) {
 		"SELECT Username FROM User WHERE Username IN ('b@example.com', 'x') AND IsActive = true LIMIT 5": `"totalSize":1`,
 		"SELECT Username FROM User WHERE IsActive != false ORDER BY Username LIMIT 1":                    `"totalSize":1`,
 		"SELECT Username FROM User WHERE Nope = 1":                                                       "INVALID_FIELD",
-		"SELECT Username FROM User WHERE Username = 'a' OR Username = 'b'":                               "MALFORMED_QUERY",
-		"SELECT Username FROM User WHERE Username LIKE 'b'":                                              "MALFORMED_QUERY",
+		"SELECT Username FROM User WHERE Username LIKE 'b%' OR Username = 'c@example.com'":               `"totalSize":2`,
+		"SELECT Username FROM User HAVING Username = 'b'":                                                "MALFORMED_QUERY",
 		"SELECT Id, MasterLabel FROM PermissionSetGroup WHERE Status IN ('Updating', 'Outdated')":        "",
 		"SELECT Id FROM ScratchOrgInfo limit 1":                                                          "INVALID_TYPE",
 	} {

@@ -66,9 +66,14 @@ var fieldSince = map[string]map[string]apiversion.Version{
 }
 
 // types returns all types that can be deployed, in the order of a deploy.
-func types() metadata.Schema { return slices.Concat(eca.Types(), credtypes.Types()) }
+func types() metadata.Schema {
+	return append(slices.Concat(eca.Types(), credtypes.Types()), connectedAppType)
+}
 
 func lookup(name string) *metadata.Type {
+	if name == connectedApp {
+		return connectedAppType
+	}
 	if t := credtypes.Lookup(name); t != nil {
 		return t
 	}

@@ -101,6 +101,10 @@ func decodeRecord(n *node, typeName string, version apiversion.Version) (*record
 		return nil, unknownType(typeName)
 	}
 	rec := &record{typ: typ.Name}
+	if typ == connectedAppType {
+		rec.fullName, rec.fields = n.value("fullName"), plainValues(n)
+		return rec, nil
+	}
 	children := n.children
 	if len(children) > 0 && children[0].name == (xml.Name{Space: metadata.Namespace, Local: "fullName"}) {
 		if nested := children[0].children; len(nested) > 0 {
@@ -188,6 +192,11 @@ func (o *Org) encode(rec *record, typ *metadata.Type, version apiversion.Version
 
 func (o *Org) encodeFields(rec *record, typ *metadata.Type, version apiversion.Version) string {
 	var b strings.Builder
+	if typ == connectedAppType {
+		for _, v := range rec.fields {
+			b.WriteString(encodeValue(v))
+		}
+	}
 	for _, ft := range typ.Fields {
 		if fieldSince[typ.Name][ft.Name] > version || ft.Secret || ft.Deprecated || ft.Withheld && o.config.WithholdCertificate {
 			continue

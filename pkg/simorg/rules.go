@@ -55,6 +55,15 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 	if rec.typ == eca.Header && !developerName.MatchString(rec.fullName) {
 		return refuse("INVALID_FIELD", "The name %s can only contain alphanumeric characters and underscores, must begin with a letter, and must not end with an underscore", rec.fullName) // assumed wording
 	}
+	if rec.typ == connectedApp {
+		existing := o.find(rec.typ, rec.fullName)
+		if existing == nil {
+			return refuse("INVALID_OPERATION", noConnectedApps) // the code is assumed
+		}
+		rec.id = existing.id
+		o.putConnectedApp(rec, existing.at("oauthConfig", "consumerKey"))
+		return nil
+	}
 	typ := lookup(rec.typ)
 	for _, ft := range typ.Fields {
 		if ft.Required && rec.text(ft.Name) == "" {

@@ -111,6 +111,16 @@ type Config struct {
 	// Which of these orgs do is not certain.
 	NothingStored, HideClientID bool
 
+	// WithoutObjects are objects that the org lacks, as older orgs do, and WithoutFields fields
+	// that its sessions cannot see, like "OauthToken.UseCount".
+	WithoutObjects, WithoutFields []string
+
+	// PageSize is how many records a query answers at once; 0 is 2,000.
+	PageSize int
+
+	// UnreadableApps are Connected Apps of other vendors, which are listed but cannot be read.
+	UnreadableApps []string
+
 	// Propagation is how long the token endpoint does not know a new consumer.
 	Propagation time.Duration
 
@@ -122,6 +132,7 @@ type Config struct {
 	Users          []User
 	PermissionSets []string // names
 	Profiles       []string // names
+	ModifyAllData  []string // the permission sets and profiles that let their users modify all data
 
 	// Log, where it is not nil, is told of every request when it is answered. It is
 	// called by one goroutine at a time, and must not call the org.
@@ -153,6 +164,7 @@ const (
 type User struct {
 	Username string
 	Inactive bool
+	Profile  string // its name; "" is Standard User
 }
 
 // Org is a simulated org. It is an http.Handler, and safe for several
@@ -177,6 +189,8 @@ type Org struct {
 	access, assignments []row // who may use an app
 
 	objectPermissions []row
+	filled            map[string][]row             // by object: what Fill brought, and logins since
+	cursors           map[string]cursor            // answers that are read page by page
 	stored            map[string]*storedCredential // by external credential and principal, in lower case
 	principals        map[string]string            // IDs of principals, by the same key
 
@@ -212,7 +226,8 @@ func New(config Config) *Org {
 		stored:    make(map[string]*storedCredential), principals: make(map[string]string),
 		staged: make(map[string]*pair),
 		made:   make(map[string]time.Time),
-		codes:  make(map[string]code), refresh: make(map[string]bool),
+		filled: make(map[string][]row), cursors: make(map[string]cursor),
+		codes: make(map[string]code), refresh: make(map[string]bool),
 	}
 	o.token = o.newSession()
 	settings := &record{typ: eca.OrgSettings, fullName: eca.OrgSettingsName}

@@ -323,7 +323,9 @@ func (o *Org) read(c call) (string, error) {
 	var b strings.Builder
 	b.WriteString("<result>")
 	for _, name := range names {
-		if rec := o.find(typ.Name, name); rec != nil {
+		if rec := o.find(typ.Name, name); rec != nil && typ == connectedAppType && slices.Contains(o.config.UnreadableApps, rec.fullName) {
+			return "", &soapError{"sf:UNKNOWN_EXCEPTION", "UNKNOWN_EXCEPTION: Load of metadata from db failed"} // that it fails the whole call, and the code, is assumed
+		} else if rec != nil {
 			b.WriteString(o.encode(rec, typ, c.version))
 		} else {
 			b.WriteString(`<records xsi:nil="true"/>`)

@@ -32,6 +32,8 @@ type savedState struct {
 	Staged            map[string]*pair             `json:"staged,omitempty"`
 	Made              map[string]time.Time         `json:"made,omitempty"`
 
+	Filled map[string][]row `json:"filled,omitempty"`
+
 	Access      []row `json:"access,omitempty"`
 	Assignments []row `json:"assignments,omitempty"`
 }
@@ -55,7 +57,7 @@ type savedValue struct {
 func (o *Org) Save(w io.Writer) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := savedState{Org: o.id, Kind: o.config.Kind, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts, Access: o.access, Assignments: o.assignments, Grants: o.grants, Staged: o.staged, Made: o.made, ObjectPermissions: o.objectPermissions, Stored: o.stored, Principals: o.principals}
+	s := savedState{Org: o.id, Kind: o.config.Kind, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts, Access: o.access, Assignments: o.assignments, Grants: o.grants, Staged: o.staged, Made: o.made, ObjectPermissions: o.objectPermissions, Stored: o.stored, Principals: o.principals, Filled: o.filled}
 	for _, typ := range append(types(), eca.Lookup(eca.OrgSettings)) {
 		for _, rec := range o.all(typ.Name) {
 			s.Records = append(s.Records, savedRecord{rec.typ, rec.fullName, rec.id, saveValues(rec.fields), rec.secret})
@@ -97,6 +99,12 @@ func (o *Org) Load(r io.Reader) error {
 	o.objectPermissions = s.ObjectPermissions
 	clear(o.stored)
 	maps.Copy(o.stored, s.Stored)
+	clear(o.filled)
+	for name, rows := range s.Filled {
+		for _, r := range rows {
+			o.filled[name] = append(o.filled[name], lower(r)) // which knows parents again
+		}
+	}
 	clear(o.principals)
 	maps.Copy(o.principals, s.Principals)
 	clear(o.staged)

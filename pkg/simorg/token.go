@@ -68,8 +68,9 @@ func (o *Org) serveOAuth(w http.ResponseWriter, r *http.Request, body []byte) {
 		writeOAuth(w, http.StatusOK, answer)
 	case oauthPath + "revoke":
 		token := form.Get("token")
-		if o.refresh[token] {
-			delete(o.refresh, token)
+		known := o.refresh[token]
+		delete(o.refresh, token)
+		if o.forget(func(r row) bool { return token != "" && r["deletetoken"] == token }) || known {
 			return
 		}
 		if !o.accepts(token) {
@@ -117,6 +118,7 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 	}
 	var g grant
 	var failure *tokenError
+	var flow any // LoginHistory's LoginSubType; that of JWT bearer is not known
 	more := make(map[string]string)
 	switch form.Get("grant_type") {
 	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
@@ -128,10 +130,12 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 		if form.Has("scope") {
 			return nil, &tokenError{"invalid_request", "scope parameter not supported"}
 		}
+		flow = "OauthClientCredentials"
 		g, failure = o.byClientCredentials(id, secret)
 		more["signature"] = base64.StdEncoding.EncodeToString([]byte(random(32)))
 		more["issued_at"] = fmt.Sprint(time.Now().UnixMilli())
 	case "authorization_code":
+		flow = "OauthWebServer"
 		g, failure = o.byCode(id, secret, form)
 		if failure == nil && strings.Contains(g.Scope, "refresh_token") {
 			more["refresh_token"] = "5Aep" + random(40)
@@ -145,6 +149,9 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 	}
 	token := o.newSession()
 	o.grants[token] = g
+	if app, _, unknown := o.client(g.Client); unknown == nil {
+		o.logIn(app, g.User, flow, more["refresh_token"])
+	}
 	more["access_token"], more["token_type"], more["scope"], more["instance_url"] = token, "Bearer", g.Scope, o.url
 	more["id"] = "https://login.salesforce.com/id/" + o.id + "/" + fmt.Sprint(o.user(g.User)["id"])
 	return more, nil

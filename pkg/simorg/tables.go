@@ -1,0 +1,448 @@
+package simorg
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/simorg/internal/soql"
+)
+
+// row is a record of a standard or custom object, by field in lower case.
+type row = soql.Row
+
+// object is an object that can be queried.
+type object struct {
+	name         string
+	columns      string // separated by blanks; "" takes every field
+	unfilterable string
+	rows         func(*Org) []row // nil for objects of which there are only records that Fill brought
+}
+
+// objects are all objects that can be queried, with the columns that Salesforce documents or that
+// code queries which runs against real orgs.
+var objects = []object{
+	{"Organization", "Id Name IsSandbox TrialExpirationDate OrganizationType InstanceName NamespacePrefix", "", func(o *Org) []row { return []row{o.organization()} }},
+	{"ExternalClientApplication", "Id DeveloperName MasterLabel NamespacePrefix ContactEmail DistributionState ManagedType OrgScopedExternalApp Version CreatedDate LastModifiedDate CreatedById", "", (*Org).headerRows},
+	{"ExtlClntAppOauthPlcyCnfg", "Id ExternalClientApplicationId PermittedUsersPolicyType RefreshTokenPolicyType RefreshTokenValidityPeriod RefreshTokenValidityUnit IpRelaxationPolicyType SessionTimeoutInMinutes RequiredSessionLevel PolicyAction IsClientCredentialsFlowEnabled ClientCredentialsFlowUser IsTokenExchangeFlowEnabled IsGuestCodeCredFlowEnabled IsNamedUserJwtEnabled GuestJwtTimeout NamedUserJwtTimeout", "", (*Org).policyRows},
+	{"ExtlClntAppPlcyCnfg", "Id ExternalClientApplicationId IsEnabled OauthPluginStatus SamlPluginStatus StartPage StartUrl", "", (*Org).pluginRows},
+	{"ExtlClntAppOauthSettings", "Id ExternalClientApplicationId OauthLink CreatedDate " + strings.Join(slices.Sorted(maps.Values(scopeColumns)), " "), "", (*Org).settingsRows},
+	{"ConnectedApplication", "Id Name CreatedDate LastModifiedDate OptionsAllowAdminApprovedUsersOnly OptionsRefreshTokenValidityMetric RefreshTokenValidityPeriod MobileSessionTimeout PinLength StartUrl OptionsHasSessionLevelPolicy OptionsIsInternal", "", (*Org).connectedRows},
+	{"OauthToken", "Id AppName AppMenuItemId UserId User.Username UseCount LastUsedDate CreatedDate DeleteToken", "", nil},
+	{"AppMenuItem", "Id ApplicationId IsUsingAdminAuthorization Label Name Type", "", nil},
+	{"LoginHistory", "Id UserId Application LoginTime LoginType LoginSubType Status SourceIp", "Application Status", nil},
+	{"User", "Id Username Name Email IsActive ProfileId Profile.Name", "", (*Org).userRows},
+	{"PermissionSet", "Id Name Label IsOwnedByProfile NamespacePrefix PermissionsModifyAllData", "", (*Org).permissionSetRows},
+	{"Profile", "Id Name", "", (*Org).profileRows},
+	{accessObject, "Id ParentId SetupEntityId SetupEntityType Parent.Name Parent.IsOwnedByProfile Parent.Profile.Name", "", (*Org).accessRows},
+	{assignmentObject, "Id AssigneeId Assignee.Username Assignee.IsActive PermissionSetId PermissionSet.Name PermissionSet.PermissionsModifyAllData", "", (*Org).assignmentRows},
+	{"ObjectPermissions", "Id ParentId SobjectType PermissionsRead", "", func(o *Org) []row { return o.objectPermissions }},
+	{"PermissionSetGroup", "", "", nil}, // of which sfp asks whether any is still being recalculated
+	{"SourceMember", "", "", nil},       // in which scratch orgs track for sf what has changed; this org does not
+	{artifactObject, "", "", func(o *Org) []row { return o.artifacts }},
+}
+
+// scopeColumns are the columns of ExtlClntAppOauthSettings that say whether an app has a scope.
+var scopeColumns = map[string]string{
+	"Full": "OauthScopesFULL", "Api": "OauthScopesAPI", "Web": "OauthScopesWEB", "RefreshToken": "OauthScopesREFRESH_TOKEN", "Basic": "OauthScopesSSO",
+	"CustomApplications": "OauthScopesVF", "OpenID": "OauthScopesOPENID", "OfflineAccess": "OauthScopesOFFLINE_ACCESS", "Chatter": "OauthScopesCHATTER_REST_API", "MCP": "OauthScopesMCP_API",
+}
+
+// table returns an object as a query sees it.
+func (o *Org) table(name string) (soql.Table, bool) {
+	for _, known := range objects {
+		if !strings.EqualFold(known.name, name) {
+			continue
+		}
+		if slices.Contains(o.config.WithoutObjects, known.name) {
+			break
+		}
+		table := soql.Table{Name: known.name, Unfilterable: strings.Fields(known.unfilterable)}
+		if known.columns != "" {
+			table.Columns = slices.DeleteFunc(strings.Fields(known.columns), func(c string) bool {
+				return slices.Contains(o.config.WithoutFields, known.name+"."+c) || o.config.NoCreatedDate && known.name == "ExtlClntAppOauthSettings" && c == "CreatedDate"
+			})
+		}
+		if known.rows != nil {
+			table.Rows = known.rows(o)
+		}
+		table.Rows = append(slices.Clip(table.Rows), o.filled[known.name]...)
+		return table, true
+	}
+	return soql.Table{}, false
+}
+
+func (o *Org) headerRows() (rows []row) {
+	for _, rec := range o.all(eca.Header) {
+		managed := any(nil)
+		if rec.text("distributionState") == "Packaged" {
+			managed = "Unlocked"
+		}
+		rows = append(rows, row{
+			"id": rec.id, "developername": rec.fullName, "masterlabel": rec.text("label"), "distributionstate": rec.text("distributionState"), "namespaceprefix": nil,
+			"contactemail": rec.text("contactEmail"), "managedtype": managed, "orgscopedexternalapp": orNil(rec.text("orgScopedExternalApp")), "version": nil,
+			"createddate": o.madeAt(rec.fullName), "lastmodifieddate": o.madeAt(rec.fullName), "createdbyid": o.user(0)["id"],
+		})
+	}
+	return rows
+}
+
+func orNil(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
+}
+
+// madeAt returns when an app's consumer was made, or now where it has none.
+func (o *Org) madeAt(app string) string {
+	made, ok := o.made[strings.ToLower(app)]
+	if !ok {
+		made = time.Now()
+	}
+	return made.UTC().Format(soql.TimeLayout)
+}
+
+func (o *Org) policyRows() (rows []row) {
+	for _, rec := range o.all(eca.OAuthPolicies) {
+		header := o.find(eca.Header, rec.app())
+		if header == nil {
+			continue
+		}
+		r := row{
+			"id": rec.id, "externalclientapplicationid": header.id, "isclientcredentialsflowenabled": rec.isTrue("isClientCredentialsFlowEnabled"),
+			"clientcredentialsflowuser": o.userID(rec.text("clientCredentialsFlowUser")), "istokenexchangeflowenabled": rec.isTrue("isTokenExchangeFlowEnabled"),
+			"isguestcodecredflowenabled": rec.isTrue("isGuestCodeCredFlowEnabled"), "isnameduserjwtenabled": rec.isTrue("isNamedUserJwtEnabled"),
+		}
+		for _, field := range []string{"permittedUsersPolicyType", "refreshTokenPolicyType", "refreshTokenValidityPeriod", "refreshTokenValidityUnit", "ipRelaxationPolicyType", "sessionTimeoutInMinutes", "requiredSessionLevel", "policyAction", "guestJwtTimeout", "namedUserJwtTimeout"} {
+			r[strings.ToLower(field)] = orNil(rec.text(field))
+			if n := 0; strings.HasSuffix(field, "Period") || strings.HasSuffix(field, "Minutes") {
+				if _, err := fmt.Sscan(rec.text(field), &n); err == nil {
+					r[strings.ToLower(field)] = n
+				}
+			}
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// pluginRows writes the status of plugins as Enabled and Disabled, which is assumed.
+func (o *Org) pluginRows() (rows []row) {
+	status := map[bool]string{true: "Enabled", false: "Disabled"}
+	for _, rec := range o.all(eca.PluginPolicies) {
+		if header := o.find(eca.Header, rec.app()); header != nil {
+			rows = append(rows, row{
+				"id": rec.id, "externalclientapplicationid": header.id, "isenabled": rec.isTrue("isEnabled"), "oauthpluginstatus": status[rec.isTrue("isOauthPluginEnabled")],
+				"samlpluginstatus": status[rec.isTrue("isSamlPluginEnabled")], "startpage": orNil(rec.text("startPage")), "starturl": orNil(rec.text("startUrl")),
+			})
+		}
+	}
+	return rows
+}
+
+func (o *Org) settingsRows() (rows []row) {
+	for _, rec := range o.all(eca.OAuthSettings) {
+		header := o.find(eca.Header, rec.app())
+		if header == nil {
+			continue
+		}
+		r := row{"id": rec.id, "externalclientapplicationid": header.id, "oauthlink": orNil(rec.text("oauthLink")), "createddate": o.madeAt(rec.app())}
+		for scope, column := range scopeColumns {
+			r[strings.ToLower(column)] = slices.Contains(items(rec.text("commaSeparatedOauthScopes")), scope)
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+func (o *Org) userRows() (rows []row) {
+	for i := range o.config.Users {
+		rows = append(rows, o.user(i))
+	}
+	return rows
+}
+
+func (o *Org) permissionSetRows() (rows []row) {
+	for i, name := range o.config.PermissionSets {
+		rows = append(rows, row{"id": permissionSetID(i), "name": name, "label": name, "isownedbyprofile": false, "namespaceprefix": nil, "permissionsmodifyalldata": slices.Contains(o.config.ModifyAllData, name)})
+	}
+	return rows
+}
+
+func (o *Org) profileRows() (rows []row) {
+	for i, name := range o.config.Profiles {
+		rows = append(rows, row{"id": fmt.Sprintf("00e%012dAAA", i+1), "name": name})
+	}
+	return rows
+}
+
+// by returns the row with an ID, nil where there is none.
+func by(rows []row, id any) any {
+	for _, r := range rows {
+		if r["id"] == id {
+			return r
+		}
+	}
+	return nil
+}
+
+func (o *Org) accessRows() (rows []row) {
+	sets := o.permissionSetRows()
+	for _, r := range o.access {
+		r = maps.Clone(r)
+		r["parent"] = by(sets, r["parentid"])
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// assignmentRows has, like the platform, each user's profile among the permission sets.
+func (o *Org) assignmentRows() (rows []row) {
+	sets, users := o.permissionSetRows(), o.userRows()
+	for _, r := range o.assignments {
+		r = maps.Clone(r)
+		r["permissionset"], r["assignee"] = by(sets, r["permissionsetid"]), by(users, r["assigneeid"])
+		rows = append(rows, r)
+	}
+	for i, user := range users {
+		if profile := o.config.Users[i].Profile; profile != "" {
+			id := fmt.Sprintf("0PS9%011dAAA", i+1)
+			rows = append(rows, row{"id": fmt.Sprintf("0Pa9%011dAAA", i+1), "assigneeid": user["id"], "assignee": user, "permissionsetid": id, "permissionset": row{
+				"id": id, "name": "X" + id, "isownedbyprofile": true, "permissionsmodifyalldata": slices.Contains(o.config.ModifyAllData, profile),
+			}})
+		}
+	}
+	return rows
+}
+
+// userID returns the ID of a user, nil where there is none.
+func (o *Org) userID(username string) any {
+	if i := o.userIndex(username); i >= 0 {
+		return o.user(i)["id"]
+	}
+	return nil
+}
+
+func (o *Org) userIndex(username string) int {
+	return slices.IndexFunc(o.config.Users, func(u User) bool { return strings.EqualFold(u.Username, strings.TrimSpace(username)) })
+}
+
+func (o *Org) user(i int) row {
+	user := o.config.Users[i]
+	return row{
+		"id": fmt.Sprintf("005%012dAAA", i+1), "username": user.Username, "isactive": !user.Inactive,
+		"name": user.Username, "email": user.Username, "profile": row{"name": cmp.Or(user.Profile, "Standard User")},
+	}
+}
+
+func (o *Org) organization() row {
+	org := row{
+		"id": o.id, "name": "Simulated", "issandbox": o.config.Kind != Production, "trialexpirationdate": nil,
+		"organizationtype": "Enterprise Edition", "instancename": "SIM1", "namespaceprefix": nil,
+	}
+	if o.config.Kind == Scratch {
+		org["trialexpirationdate"] = "2099-12-31T00:00:00.000+0000"
+	}
+	return org
+}
+
+// logIn notes in LoginHistory that an app let a user in, and with a refresh token in OauthToken.
+func (o *Org) logIn(app string, user int, subtype any, refresh string) {
+	label, now := app, time.Now().UTC().Format(soql.TimeLayout)
+	if header := o.find(eca.Header, app); header != nil {
+		label = header.text("label")
+	}
+	id := o.user(user)["id"]
+	o.filled["LoginHistory"] = append(o.filled["LoginHistory"], row{
+		"id": o.nextID("0Ya"), "userid": id, "application": label, "logintime": now, "logintype": "Remote Access 2.0", "loginsubtype": subtype, "status": "Success", "sourceip": "127.0.0.1",
+	})
+	if refresh != "" {
+		o.filled["OauthToken"] = append(o.filled["OauthToken"], row{
+			"id": nil, "appname": label, "appmenuitemid": nil, "userid": id, "user": o.user(user), "usecount": 1, "lastuseddate": now, "createddate": now, "deletetoken": refresh,
+		})
+	}
+}
+
+// forget revokes the tokens of OauthToken that is holds for, and reports whether there were any.
+func (o *Org) forget(is func(row) bool) bool {
+	before := len(o.filled["OauthToken"])
+	o.filled["OauthToken"] = slices.DeleteFunc(o.filled["OauthToken"], is)
+	return len(o.filled["OauthToken"]) < before
+}
+
+// tokenPages is how many rows OauthToken answers at once, and maxTokens in all.
+const (
+	tokenPage = 500
+	maxTokens = 2500
+)
+
+// query answers a SOQL query, or with columns only what columns its records have.
+func (o *Org) query(q string, columns bool, base string) (any, *restError) {
+	refused := func(err error) (any, *restError) {
+		refusal := new(soql.Error)
+		errors.As(err, &refusal)
+		return nil, &restError{400, refusal.Code, refusal.Message}
+	}
+	parsed, err := soql.Parse(q)
+	if err != nil {
+		return refused(err)
+	}
+	table, ok := o.table(parsed.Object)
+	if !ok {
+		return nil, &restError{400, "INVALID_TYPE", fmt.Sprintf("sObject type '%s' is not supported.", parsed.Object)}
+	}
+	result, err := parsed.Run(table, time.Now())
+	if err != nil {
+		return refused(err)
+	}
+	if columns {
+		list := []map[string]any{}
+		for _, field := range parsed.Fields() {
+			list = append(list, map[string]any{"columnName": field, "displayName": field, "aggregate": false, "apexType": "String", "booleanType": false, "numberType": false, "textType": true, "updatable": false, "custom": false, "foreignKeyName": nil, "joinColumns": []any{}})
+		}
+		return map[string]any{"columnMetadata": list, "entityName": parsed.Object, "groupBy": result.Grouped, "idSelected": true, "keyPrefix": ""}, nil
+	}
+	page := cmp.Or(o.config.PageSize, 2000)
+	if result.Grouped && len(result.Records) > page {
+		return nil, &restError{400, "EXCEEDED_ID_LIMIT", "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"}
+	}
+	if table.Name == "OauthToken" && !result.Grouped {
+		page = min(page, tokenPage)
+		result.Records = result.Records[:min(maxTokens, len(result.Records))]
+		result.Total = len(result.Records)
+	}
+	if result.Records == nil {
+		result.Records = []map[string]any{}
+	}
+	id := ""
+	if len(result.Records) > page {
+		id = o.nextID("01g")
+		o.cursors[id] = cursor{result.Records, page}
+	}
+	return o.page(result.Records, 0, page, base, id), nil
+}
+
+// cursor is a query's answer that is read page by page.
+type cursor struct {
+	records []map[string]any
+	page    int
+}
+
+func (o *Org) page(records []map[string]any, from, size int, base, id string) any {
+	to := min(from+size, len(records))
+	answer := map[string]any{"totalSize": len(records), "done": to == len(records), "records": records[from:to]}
+	if to < len(records) {
+		answer["nextRecordsUrl"] = fmt.Sprintf("%s/%s-%d", base, id, to)
+	}
+	return answer
+}
+
+// more answers the further pages of a query.
+func (o *Org) more(locator, base string) (any, *restError) {
+	id, at, _ := strings.Cut(locator, "-")
+	from := 0
+	c, ok := o.cursors[id]
+	if _, err := fmt.Sscan(at, &from); err != nil || !ok || from < 0 || from >= len(c.records) {
+		return nil, &restError{400, "INVALID_QUERY_LOCATOR", "invalid query locator"}
+	}
+	if from+c.page >= len(c.records) {
+		delete(o.cursors, id)
+	}
+	return o.page(c.records, from, c.page, base, id), nil
+}
+
+// Fill adds what an org has from before: records of the objects that can be queried, from JSON
+// files below a directory, and Connected Apps, from their source files. A JSON file holds records
+// by object, in the way that the REST API answers them:
+//
+//	{"OauthToken": [{"AppName": "Dataloader", "UseCount": 7, "User": {"Username": "ann@example.com"}}]}
+//
+// Fields that a record does not state are null. An error names the file.
+func (o *Org) Fill(fsys fs.FS, dir string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return fs.WalkDir(fsys, dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		switch full, connected := strings.CutSuffix(path.Base(name), connectedAppSuffix+"-meta.xml"); {
+		case connected:
+			err = o.fillConnectedApp(fsys, name, full)
+		case strings.HasSuffix(name, ".json"):
+			err = o.fillRecords(fsys, name)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+func (o *Org) fillRecords(fsys fs.FS, name string) error {
+	data, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return err
+	}
+	var records map[string][]map[string]any
+	if err := json.Unmarshal(data, &records); err != nil {
+		return fmt.Errorf("is not records by object: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(records)) {
+		i := slices.IndexFunc(objects, func(known object) bool { return strings.EqualFold(known.name, name) })
+		if i < 0 {
+			return fmt.Errorf("%s is no object of a simulated org", name)
+		}
+		known := objects[i]
+		for _, record := range records[name] {
+			r := lower(record)
+			if err := checkColumns(known, "", r); err != nil {
+				return err
+			}
+			o.filled[known.name] = append(o.filled[known.name], r)
+		}
+	}
+	return nil
+}
+
+// checkColumns refuses fields that an object lacks, so that a slip of the pen does not pass as
+// null.
+func checkColumns(known object, at string, r row) error {
+	if known.columns == "" {
+		return nil
+	}
+	for _, field := range slices.Sorted(maps.Keys(r)) {
+		if parent, ok := r[field].(row); ok {
+			if err := checkColumns(known, at+field+".", parent); err != nil {
+				return err
+			}
+		} else if !slices.ContainsFunc(strings.Fields(known.columns), func(c string) bool { return strings.EqualFold(c, at+field) }) {
+			return fmt.Errorf("%s has no field %s", known.name, at+field)
+		}
+	}
+	return nil
+}
+
+// lower returns a record with its fields in lower case, and without what the REST API says about
+// its type.
+func lower(record map[string]any) row {
+	r := make(row)
+	for name, v := range record {
+		if parent, ok := v.(map[string]any); ok {
+			if strings.EqualFold(name, "attributes") {
+				continue
+			}
+			v = lower(parent)
+		}
+		r[strings.ToLower(name)] = v
+	}
+	return r
+}
