@@ -116,7 +116,7 @@ func TestScripts(t *testing.T) {
 			return os.Mkdir(home, 0o700)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "sent": sent,
+			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "fill": fill, "sent": sent,
 			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "held": held, "apps": makeApps, "artifact": makeArtifact, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
 			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout,
 		},
@@ -248,6 +248,11 @@ func deploy(ts *testscript.TestScript, neg bool, args []string) {
 	case !neg:
 		ts.Check(err)
 	}
+}
+
+// fill DIR: gives the org what it has from before: Connected Apps, and records.
+func fill(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(ts.Value(stageKey{}).(*stage).org(ts).Fill(os.DirFS(ts.MkAbs(args[0])), "."))
 }
 
 // sent [writes] N: the org got exactly N requests since it was last told to

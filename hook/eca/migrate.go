@@ -9,9 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/ecakit/ecakit/pkg/connectedapp"
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/scaffold"
 )
 
@@ -22,15 +26,24 @@ type migrateCmd struct {
 	Project    string   `placeholder:"DIR" default:"." help:"The sfp project. Otherwise that of the working directory."`
 	Definition string   `placeholder:"DIR" help:"Directory of the package with the headers. Otherwise eca-definition beside the first package."`
 	Policies   string   `placeholder:"DIR" help:"Directory of the package with the policies. Otherwise eca-policies beside the first package."`
-	Paths      []string `arg:"" name:"path" help:"Source files of Connected Apps, or directories that have some."`
+	Paths      []string `arg:"" optional:"" name:"path" help:"Source files of Connected Apps, or directories that have some."`
+
+	TargetOrg string   `short:"o" group:"Apps of an org:" placeholder:"ORG" help:"Alias or username of an org, to read Connected Apps from it instead of from files."`
+	App       []string `sep:"none" group:"Apps of an org:" placeholder:"NAME" help:"API name of a Connected App of the org. Can be repeated."`
+	All       bool     `group:"Apps of an org:" help:"All Connected Apps of the org that can be read."`
+	Status    bool     `group:"Apps of an org:" help:"Show who still uses the Connected Apps that an External Client App of the same name has taken the place of, and who uses that."`
+	RevokeOld bool     `name:"revoke-old-tokens" group:"Apps of an org:" help:"Count the tokens of the Connected App --app, and with --yes revoke them: who has not moved is cut off."`
+	Yes       bool     `group:"Apps of an org:" help:"Do revoke them."`
+
+	callFlags `embed:""`
 }
 
 func (migrateCmd) Help() string {
-	return `Turns Connected Apps into what eca init writes: header, OAuth policies for default and each environment, and settings in plugins.eca of the project in the working directory. What cannot be carried is reported with its line and what to do instead.
+	return `Turns Connected Apps into what eca init writes: header, OAuth policies for default and each environment, SAML policies and canvas settings beside them, and settings in plugins.eca of the project in the working directory. What cannot be carried is reported with its line and what to do instead.
 
 Each org makes a new consumer, so everybody who logs in gets a new key and secret. Where both have to stay, use "Migrate to External Client App" in Setup first: it keeps them, on one org, and eca takes over from there.
 
-Shows by default; --write writes.`
+Shows by default; --write writes. With --status -o ORG it shows afterwards how far the cut-over is.`
 }
 
 // migrateResult is what --json says of a migration.
@@ -38,38 +51,67 @@ type migrateResult struct {
 	outcome
 	Apps    []migratedApp `json:"apps"`
 	Written bool          `json:"written"`
+	Org     string        `json:"org,omitempty"`    // that the apps were read from
+	Unread  []string      `json:"unread,omitempty"` // what the org lists and does not show
 }
 
 // migratedApp is what became of one Connected App.
 type migratedApp struct {
 	App      string            `json:"app"`
-	File     string            `json:"file"`            // of the Connected App
+	File     string            `json:"file,omitempty"`  // of the Connected App
 	Files    []string          `json:"files,omitempty"` // that are written, or would be
 	Findings []finding.Finding `json:"findings,omitempty"`
 	Error    string            `json:"error,omitempty"` // why it is not written
 }
 
-func (c *migrateCmd) run(_ context.Context, e *env) (result, error) {
-	files, err := connectedApps(c.Paths)
-	if err != nil {
+// check refuses flags that do not go together.
+func (c *migrateCmd) check() error {
+	asked := 0
+	for _, flag := range []bool{c.Status, c.RevokeOld, len(c.Paths) > 0} {
+		if flag {
+			asked++
+		}
+	}
+	switch {
+	case asked > 1:
+		return usageError{errors.New("--status, --revoke-old-tokens and paths exclude one another")}
+	case c.Yes && !c.RevokeOld:
+		return usageError{errors.New("--yes belongs to --revoke-old-tokens")}
+	case c.RevokeOld && len(c.App) != 1:
+		return usageError{errors.New("--revoke-old-tokens is for one app: name it with --app")}
+	case len(c.Paths) > 0 && (c.TargetOrg != "" || c.All || len(c.App) > 0):
+		return usageError{errors.New("give either paths, or -o with --app or --all")}
+	case c.Write && (c.Status || c.RevokeOld):
+		return usageError{errors.New("--write does not go with --status and --revoke-old-tokens, which write no files")}
+	case asked == 0 && c.All == (len(c.App) > 0):
+		return usageError{errors.New("name what to migrate: source files, or -o ORG with --app NAME or --all")}
+	}
+	return c.callFlags.check()
+}
+
+func (c *migrateCmd) run(ctx context.Context, e *env) (result, error) {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if len(files) == 0 {
-		return nil, usageError{fmt.Errorf("no Connected App is at %s: their files end in %s", strings.Join(c.Paths, ", "), connectedapp.Suffix)}
+	e.verbose = c.Verbose
+	if c.Status || c.RevokeOld {
+		return c.cutOver(ctx, e)
 	}
 	root, _, err := findProject(c.Project)
 	if err != nil {
 		return nil, err
 	}
-	e.line("eca: where key and secret have to stay, use Migrate to External Client App in Setup first; here, each org makes new ones")
 	r := &migrateResult{Apps: []migratedApp{}, Written: c.Write}
+	sources, err := c.sources(ctx, e, r)
+	if err != nil {
+		return nil, err
+	}
+	e.line("eca: where key and secret have to stay, use Migrate to External Client App in Setup first; here, each org makes new ones")
 	failed, first := 0, ""
-	seen := make(map[string]string) // files by the app's name, folded
-	for _, file := range files {
-		name := strings.ToLower(filepath.Base(file))
-		other := seen[name]
-		seen[name] = file
-		one := c.migrate(e, root, file, other)
+	seen := make(map[string]string) // places by the app's name, folded
+	for _, source := range sources {
+		one := c.migrate(e, root, source, seen[strings.ToLower(source.name)])
+		seen[strings.ToLower(source.name)] = source.place
 		r.Apps = append(r.Apps, one)
 		if one.Error != "" {
 			if failed++; first == "" {
@@ -77,17 +119,108 @@ func (c *migrateCmd) run(_ context.Context, e *env) (result, error) {
 			}
 		}
 	}
+	for _, unread := range r.Unread {
+		e.line("  ! %s", oneLine(unread))
+	}
 	switch {
 	case failed == 1:
 		return r, errors.New(first)
 	case failed > 1:
-		return r, fmt.Errorf("%d of %s cannot be written; the first: %s", failed, plural(len(files), "app"), first)
+		return r, fmt.Errorf("%d of %s cannot be written; the first: %s", failed, plural(len(sources), "app"), first)
 	case c.Write:
 		e.line("eca: done. Look at the findings and at the policies, then install; eca lint checks the project.")
 	default:
 		e.line("eca: nothing was written; --write writes")
 	}
 	return r, nil
+}
+
+// connectedSource is a Connected App that is to be migrated.
+type connectedSource struct {
+	name  string // of the app, as far as it is known before it is read
+	place string // for people: its file, or its name and org
+	file  string // "" for an app of an org
+	read  func() (*connectedapp.App, error)
+}
+
+// sources finds what to migrate: in files, or on the org.
+func (c *migrateCmd) sources(ctx context.Context, e *env, r *migrateResult) (all []connectedSource, err error) {
+	if len(c.Paths) == 0 {
+		return c.ofOrg(ctx, e, r)
+	}
+	files, err := connectedApps(c.Paths)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, usageError{fmt.Errorf("no Connected App is at %s: their files end in %s", strings.Join(c.Paths, ", "), connectedapp.Suffix)}
+	}
+	for _, file := range files {
+		place := filepath.ToSlash(file)
+		all = append(all, connectedSource{strings.TrimSuffix(filepath.Base(file), connectedapp.Suffix), place, place, func() (*connectedapp.App, error) {
+			dir, err := os.OpenRoot(filepath.Dir(file))
+			if err != nil {
+				return nil, errors.New("cannot be read")
+			}
+			defer dir.Close()
+			app, err := connectedapp.Read(dir.FS(), filepath.Base(file))
+			if wrong, ok := errors.AsType[*metadata.SourceError](err); ok {
+				err = wrong.Err
+			}
+			return app, err
+		}})
+	}
+	return all, nil
+}
+
+// org returns the org that the flags name.
+func (c *migrateCmd) org(e *env) (string, error) {
+	flags := orgFlags{Jobs: 1}
+	if c.TargetOrg != "" {
+		flags.TargetOrg = []string{c.TargetOrg}
+	}
+	orgs, err := e.orgs(&flags)
+	if err != nil {
+		return "", err
+	}
+	return orgs[0], nil
+}
+
+// onConnected does something with the Connected Apps of the org.
+func onConnected[T any](ctx context.Context, e *env, c *migrateCmd, do func(ctx context.Context, client *connectedapp.Client) (T, error)) (org string, traffic *traffic, result T, err error) {
+	if org, err = c.org(e); err != nil {
+		return org, nil, result, err
+	}
+	traffic = newTraffic(c.Verbose, func(line string) { e.line("  %s", line) })
+	result, err = onOrg(ctx, e, traffic, &c.callFlags, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (T, error) {
+		return do(ctx, &connectedapp.Client{Conn: conn})
+	})
+	return org, traffic, result, err
+}
+
+// ofOrg reads the Connected Apps of the org.
+func (c *migrateCmd) ofOrg(ctx context.Context, e *env, r *migrateResult) (all []connectedSource, err error) {
+	org, _, apps, err := onConnected(ctx, e, c, func(ctx context.Context, client *connectedapp.Client) ([]*connectedapp.App, error) {
+		apps, unread, err := client.Read(ctx, c.App...)
+		for _, u := range unread {
+			r.Unread = append(r.Unread, u.Error())
+		}
+		return apps, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.Org = org
+	if len(apps) == 0 {
+		if len(r.Unread) > 0 {
+			return nil, fmt.Errorf("%s: %s", org, r.Unread[0])
+		}
+		return nil, fmt.Errorf("%s has no Connected App of its own", org)
+	}
+	for _, app := range apps {
+		all = append(all, connectedSource{name: app.Name, place: app.Name + " of " + org, read: func() (*connectedapp.App, error) { return app, nil }})
+	}
+	return all, nil
 }
 
 // connectedApps returns the source files at some paths.
@@ -114,33 +247,26 @@ func connectedApps(paths []string) (files []string, err error) {
 }
 
 // migrate shows what becomes of one Connected App, and writes it where that is wanted.
-// other is a file with an app of the same name, "" if there is none.
-func (c *migrateCmd) migrate(e *env, root, file, other string) (one migratedApp) {
-	one.File = filepath.ToSlash(file)
-	fail := func(err error) migratedApp {
-		one.Error = oneLine(fmt.Sprintf("%s: %v", one.File, err))
+// other is where an app of the same name is, "" if there is none.
+func (c *migrateCmd) migrate(e *env, root string, source connectedSource, other string) (one migratedApp) {
+	one.File = source.file
+	fail := func(format string, args ...any) migratedApp {
+		one.Error = oneLine(fmt.Sprintf(format, args...))
 		e.line("  ! %s", one.Error)
 		return one
 	}
 	if other != "" {
-		return fail(fmt.Errorf("%s is of the same name, and names differ by more than case; leave one of them out", filepath.ToSlash(other)))
+		return fail("%s: %s is of the same name, and names differ by more than case; leave one of them out", source.place, other)
 	}
-	dir, err := os.OpenRoot(filepath.Dir(file))
+	app, err := source.read()
 	if err != nil {
-		return fail(errors.New("cannot be read"))
-	}
-	defer dir.Close()
-	app, err := connectedapp.Read(dir.FS(), filepath.Base(file))
-	if err != nil {
-		one.Error = oneLine(filepath.ToSlash(filepath.Join(filepath.Dir(file), err.Error())))
-		e.line("  ! %s", one.Error)
-		return one
+		return fail("%s: %v", source.place, err)
 	}
 	one.App, one.Findings = app.Name, app.Findings
 	config := app.Config()
 	config.Definition, config.Policies = c.Definition, c.Policies
 	if config.ContactEmail = cmp.Or(config.ContactEmail, c.Email); config.ContactEmail == "" {
-		return fail(errors.New("the source names no contact, which an External Client App needs; give one with --contact-email"))
+		return fail("%s: the source names no contact, which an External Client App needs; give one with --contact-email", source.place)
 	}
 	for _, env := range c.Env {
 		alias, user, _ := strings.Cut(env, "=")
@@ -153,22 +279,20 @@ func (c *migrateCmd) migrate(e *env, root, file, other string) (one migratedApp)
 		one.Findings[i].File = one.File
 	}
 	if wrong := app.Wrong(); wrong != nil {
-		one.Error = oneLine(wrong.Place() + ": " + wrong.Message())
-		e.line("  ! %s", one.Error)
-		return one
+		return fail("%s: %s", cmp.Or(wrong.Place(), source.place), wrong.Message())
 	}
 	project, err := openDir(root)
 	if err != nil {
-		return fail(err)
+		return fail("%s: %v", source.place, err)
 	}
 	written, err := scaffold.New(project, config)
 	if err == nil && c.Write {
 		err = scaffold.Write(root, written)
 	}
 	if err != nil {
-		return fail(err)
+		return fail("%s: %v", source.place, err)
 	}
-	e.line("%s, from %s", app.Name, one.File)
+	e.line("%s, from %s", app.Name, source.place)
 	one.Files = listFiles(e, written)
 	if len(app.PermissionSets) > 0 {
 		e.line("  the orgs need the permission sets before: %s", strings.Join(app.PermissionSets, ", "))
@@ -182,4 +306,131 @@ func (c *migrateCmd) migrate(e *env, root, file, other string) (one migratedApp)
 		}
 	})
 	return one
+}
+
+// cutOverResult is what --json says of --status and --revoke-old-tokens.
+type cutOverResult struct {
+	outcome
+	calls
+	Org     string       `json:"org"`
+	Apps    []cutOverApp `json:"apps"`
+	Unseen  []string     `json:"unseen,omitempty"`  // what the session may not see, or the org does not have
+	Revoked *int         `json:"revoked,omitempty"` // how many tokens of the old app were revoked
+	Left    int          `json:"left,omitempty"`    // how many are of the old or the new app, which the org does not tell
+}
+
+// cutOverApp is how far one app is.
+type cutOverApp struct {
+	App      string             `json:"app"`
+	New      bool               `json:"new"`      // whether the org has the External Client App
+	Consumer bool               `json:"consumer"` // and its consumer
+	OldUses  []connectedapp.Use `json:"oldUses,omitempty"`
+	NewUses  []connectedapp.Use `json:"newUses,omitempty"`
+	Either   []connectedapp.Use `json:"eitherUses,omitempty"` // of which the org does not tell which app they are of
+}
+
+// cutOver shows who uses which app, or revokes the tokens of an old one.
+func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
+	if c.RevokeOld {
+		return c.revoke(ctx, e)
+	}
+	org, traffic, found, err := onConnected(ctx, e, c, func(ctx context.Context, client *connectedapp.Client) (*connectedapp.CutOver, error) {
+		return client.CutOver(ctx, c.App...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := &cutOverResult{calls: calls{traffic.count(), traffic.retried()}, Org: org, Apps: []cutOverApp{}, Unseen: found.Unseen}
+	waiting := 0
+	rows := []row{{cells: []string{"APP", "CONNECTED APP", "EXTERNAL CLIENT APP"}}}
+	for _, p := range found.Pairs {
+		r.Apps = append(r.Apps, cutOverApp{p.Name, p.HasNew, p.HasConsumer, p.Old, p.New, p.Either})
+		fresh := used(p.New)
+		switch {
+		case !p.HasNew:
+			fresh = "is not there"
+		case !p.HasConsumer:
+			fresh = "has no consumer: eca bootstrap"
+		case len(p.New) == 0:
+			fresh = "nobody has used it yet: eca verify proves a login"
+		}
+		var below []string
+		for _, u := range p.Old[:min(5, len(p.Old))] {
+			below = append(below, fmt.Sprintf("%s still uses the Connected App: %s", u.Username, useOf(u)))
+		}
+		if more := len(p.Old) - 5; more > 0 {
+			below = append(below, fmt.Sprintf("and %s more", plural(more, "user")))
+		}
+		if len(p.Either) > 0 {
+			below = append(below, fmt.Sprintf("%s: the org does not tell which of the two, because both have one label", used(p.Either)))
+		}
+		if len(p.Old) > 0 {
+			waiting++
+		}
+		rows = append(rows, row{cells: []string{p.Name, used(p.Old), fresh}, below: below})
+	}
+	switch {
+	case len(found.Pairs) == 0:
+		e.line("eca: %s has no Connected App with an External Client App of the same name", org)
+	case waiting == 0:
+		e.line("eca: %s: nobody uses the old ones of %s any more", org, plural(len(found.Pairs), "app"))
+	default:
+		e.line("eca: %s: the Connected Apps of %d of %s are still in use", org, waiting, plural(len(found.Pairs), "app"))
+	}
+	if len(rows) > 1 {
+		e.table(rows)
+	}
+	for _, why := range found.Unseen {
+		e.line("  ! not looked at: %s", oneLine(why))
+	}
+	return r, nil
+}
+
+// used sums uses up.
+func used(uses []connectedapp.Use) string {
+	if len(uses) == 0 {
+		return "not in use"
+	}
+	return fmt.Sprintf("%s, last %s", plural(len(uses), "user"), day(uses[0].Last()))
+}
+
+func useOf(u connectedapp.Use) string {
+	var parts []string
+	if u.Tokens > 0 {
+		parts = append(parts, fmt.Sprintf("%s, last used %s", plural(u.Tokens, "token"), day(u.LastUsed)))
+	}
+	if !u.LastLogin.IsZero() {
+		parts = append(parts, "last login "+day(u.LastLogin))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func day(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.Format(time.DateOnly)
+}
+
+// revoke ends the tokens of a Connected App, or counts them.
+func (c *migrateCmd) revoke(ctx context.Context, e *env) (result, error) {
+	org, traffic, done, err := onConnected(ctx, e, c, func(ctx context.Context, client *connectedapp.Client) (*connectedapp.Revocation, error) {
+		return client.RevokeOld(ctx, c.App[0], c.Yes)
+	})
+	if done == nil {
+		return nil, err
+	}
+	r := &cutOverResult{calls: calls{traffic.count(), traffic.retried()}, Org: org, Apps: []cutOverApp{}, Revoked: &done.Revoked, Left: done.Left}
+	if err != nil {
+		return r, err
+	}
+	if c.Yes {
+		e.line("eca: %s: revoked %d of %s of the Connected App %s", org, done.Revoked, plural(done.Tokens, "token"), done.App)
+	} else {
+		e.line("eca: %s: the Connected App %s has %s; nothing was revoked, --yes revokes", org, done.App, plural(done.Tokens, "token"))
+	}
+	if done.Left > 0 {
+		e.line("  ! %s: the org does not tell whether of the Connected App or the External Client App, because both have one label; Setup's OAuth usage page does", plural(done.Left, "more token"))
+	}
+	return r, nil
 }

@@ -45,8 +45,9 @@ type App struct {
 	// Findings are what could not be carried as it is, sorted by line.
 	Findings []finding.Finding
 
-	file string
-	root *xmltree.Node
+	file   string        // "" for an app of an org
+	root   *xmltree.Node // of the file, or nil
+	stated []metadata.Field
 }
 
 // maxFile bounds a source file in bytes.
@@ -81,20 +82,38 @@ func Read(fsys fs.FS, name string) (*App, error) {
 	if err != nil {
 		return fail(err)
 	}
-	a := &App{Name: full, Fields: make(map[string]metadata.Fields), file: name, root: root}
-	for _, typ := range []string{eca.Header, eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies, eca.OAuthPolicies} {
+	return convert(full, name, c, root), nil
+}
+
+// FromOrg turns a Connected App into an App, as readMetadata returns it. Its findings have no
+// file and no line.
+func FromOrg(c *metadata.Component) *App { return convert(c.FullName, "", c, nil) }
+
+func convert(fullName, file string, c *metadata.Component, root *xmltree.Node) *App {
+	a := &App{Name: fullName, Fields: make(map[string]metadata.Fields), file: file, root: root, stated: c.Fields}
+	for _, typ := range []string{header, settings, global, plugin, policies, saml, canvas} {
 		a.Fields[typ] = make(metadata.Fields)
 	}
-	a.convert(c)
+	a.convert()
 	a.Findings = finding.Sort(a.Findings)
-	return a, nil
+	return a
+}
+
+// has reports whether the app states an element, or one of a structure.
+func (a *App) has(name, inner string) bool {
+	return slices.ContainsFunc(a.stated, func(f metadata.Field) bool {
+		return f.Name == name && (inner == "" || slices.ContainsFunc(f.Fields, func(f metadata.Field) bool { return f.Name == inner }))
+	})
 }
 
 // convert carries the fields, and then what a Connected App has where its source says nothing.
-func (a *App) convert(c *metadata.Component) {
-	a.each("", c.Fields)
-	if !slices.ContainsFunc(c.Fields, func(f metadata.Field) bool { return f.Name == "oauthConfig" }) {
-		a.find("no-oauth", finding.Error, "", "has no oauthConfig, so it is not an OAuth app", "keep it as it is; SAML and Canvas apps are made in Setup")
+func (a *App) convert() {
+	a.each("", a.stated)
+	if !a.has("samlConfig", "") {
+		a.Fields[saml] = make(metadata.Fields) // custom attributes alone
+	}
+	if !a.has("oauthConfig", "") {
+		a.find("no-oauth", finding.Error, "", "has no oauthConfig, so it is not an OAuth app", "keep it as it is, or make an External Client App in Setup; eca is for apps with OAuth")
 		return
 	}
 	global, policies := a.Fields[eca.GlobalOAuthSettings], a.Fields[eca.OAuthPolicies]
@@ -108,7 +127,7 @@ func (a *App) convert(c *metadata.Component) {
 		policies.Set("permittedUsersPolicyType", "AllSelfAuthorized")
 	}
 	// A policy that is stated and wrong has its own finding.
-	if a.root.At("oauthPolicy.refreshTokenPolicy").Name() != "refreshTokenPolicy" {
+	if !a.has("oauthPolicy", "refreshTokenPolicy") {
 		a.find("refresh-token-policy", finding.Warning, "oauthConfig", "the source states no refreshTokenPolicy, as where policies were never saved; refresh tokens of the new app live for 365 days", "look at the app's policies in Setup, and correct refreshTokenPolicyType")
 	}
 	if values := global["isClientCredentialsFlowEnabled"]; a.RunAsUser == "" && len(values) == 1 && values[0].Text == "true" {
@@ -196,8 +215,9 @@ func (a *App) structure(place string, rule rule, f metadata.Field) {
 		}
 	}
 	made.Fields = metadata.InOrder(made.Fields)
-	fields := a.Fields[rule.to[0].typ]
-	fields[made.Name] = append(fields[made.Name], made)
+	for _, to := range rule.to {
+		a.Fields[to.typ][made.Name] = append(a.Fields[to.typ][made.Name], made)
+	}
 }
 
 func (a *App) wrong(place, text string) {
@@ -206,8 +226,8 @@ func (a *App) wrong(place, text string) {
 
 // find records a finding about the element at a path, or the app as a whole.
 func (a *App) find(rule string, level finding.Level, place, problem, fix string) {
-	line := a.root.Line()
-	if place != "" {
+	line := 0
+	if a.root != nil {
 		line = a.root.At(place).Line()
 	}
 	a.Findings = append(a.Findings, finding.Finding{Rule: rule, Level: level, App: a.Name, File: a.file, Line: line, Field: strings.ReplaceAll(place, "[0]", ""), Problem: problem, Fix: fix})
@@ -224,16 +244,20 @@ func (a *App) Wrong() *finding.Finding {
 	return nil
 }
 
+// Label is the app's name for people.
+func (a *App) Label() string { return a.header("label") }
+
+// header returns a field of the header as text, "" where it is not stated.
+func (a *App) header(name string) string {
+	if values := a.Fields[header][name]; len(values) > 0 {
+		return values[0].Text
+	}
+	return ""
+}
+
 // Config returns what scaffold writes of the app. Its environments are not set.
 func (a *App) Config() scaffold.Config {
-	header := a.Fields[eca.Header]
-	text := func(name string) string {
-		if values := header[name]; len(values) > 0 {
-			return values[0].Text
-		}
-		return ""
-	}
-	config := scaffold.Config{App: a.Name, Label: text("label"), ContactEmail: text("contactEmail"), PermissionSets: a.PermissionSets, SetsElsewhere: true, Fields: make(map[string]metadata.Fields)}
+	config := scaffold.Config{App: a.Name, Label: a.Label(), ContactEmail: a.header("contactEmail"), PermissionSets: a.PermissionSets, SetsElsewhere: true, Fields: make(map[string]metadata.Fields)}
 	for typ, fields := range a.Fields {
 		fields = fields.Over(nil)
 		if values := fields["certificate"]; typ == eca.GlobalOAuthSettings && len(values) == 1 {

@@ -134,6 +134,9 @@ func TestFieldsAreCarried(t *testing.T) {
 		{policy("<refreshTokenPolicy>Specific_Inactivity:3:months</refreshTokenPolicy>"), policies, "refreshTokenPolicyType=SpecificInactivity,refreshTokenValidityPeriod=3,refreshTokenValidityUnit=Months"},
 		{policy("<singleLogoutUrl>https://a</singleLogoutUrl><isTokenExchangeFlowEnabled>true</isTokenExchangeFlowEnabled>"), policies, "singleLogoutUrl=https://a,isTokenExchangeFlowEnabled=true"},
 		{"<sessionPolicy><policyAction>block</policyAction><sessionLevel>HIGH_ASSURANCE</sessionLevel><sessionTimeout>30</sessionTimeout></sessionPolicy>", policies, "policyAction=Block,requiredSessionLevel=HIGH_ASSURANCE,sessionTimeoutInMinutes=30"},
+		{"<samlConfig><acsUrl>https://a</acsUrl><certificate>MIIB</certificate><encryptionType>AES_256</encryptionType><entityUrl>e</entityUrl><issuer>i</issuer><samlIdpSLOBindingEnum>PostBinding</samlIdpSLOBindingEnum><samlNameIdFormat>Persistent</samlNameIdFormat></samlConfig>", saml, "acsUrl=https://a,certificate=MIIB,encryptionType=AES_256,entityUrl=e,issuer=i,singleLogoutBindingType=PostBinding,nameIdFormat=Persistent"},
+		{"<samlConfig><samlSigningAlgoType>SHA256</samlSigningAlgoType><samlSloUrl>https://b</samlSloUrl><samlSubjectCustomAttr>c</samlSubjectCustomAttr><samlSubjectType>CustomAttribute</samlSubjectType></samlConfig>", saml, "signingAlgorithmType=SHA256,singleLogoutUrl=https://b,subjectCustomAttribute=c,subjectType=CustomAttribute"},
+		{"<canvasConfig><accessMethod>Post</accessMethod><canvasUrl>https://a</canvasUrl><lifecycleClass>L</lifecycleClass><locations>Aura</locations><options>HideHeader</options><samlInitiationMethod>None</samlInitiationMethod></canvasConfig>", canvas, "accessMethod=Post,canvasUrl=https://a,lifeCycleHandler=L,canvasLocationOptions=Aura,canvasOptions=HideHeader,samlInitiationMethod=None"},
 		{"<permissionSetName>A</permissionSetName><permissionSetName>B</permissionSetName>", policies, "commaSeparatedPermissionSet=A; B"},
 	} {
 		a := read(t, test.body)
@@ -159,8 +162,11 @@ func TestWhatIsLostIsSaid(t *testing.T) {
 	t.Parallel()
 	key := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE " + "KEY", Bytes: []byte("topsecret")}))
 	for _, test := range []struct{ body, want string }{
-		{"<samlConfig>\n<acsUrl>https://a</acsUrl></samlConfig>", "2: error: samlConfig: SAML is not carried"},
-		{"<canvasConfig><canvasUrl>https://a</canvasUrl></canvasConfig>", "2: error: canvasConfig: Canvas is not carried"},
+		{"<samlConfig>\n<encryptionType>Triple_Des</encryptionType></samlConfig>", "3: error: samlConfig.encryptionType: External Client Apps do not encrypt with Triple DES"},
+		{"<samlConfig><certificate>" + key + "</certificate></samlConfig>", "error: samlConfig.certificate: a private key is in the source"},
+		{"<samlConfig><samlSubjectType>Nobody</samlSubjectType></samlConfig>", `error: samlConfig.samlSubjectType: "Nobody" has no counterpart`},
+		{"<canvasConfig><locations>Aura</locations>\n<locations>OpenCTI</locations></canvasConfig>", "3: error: canvasConfig.locations[1]: canvas apps of External Client Apps do not have OpenCTI"},
+		{"<canvas><canvasUrl>https://a</canvasUrl></canvas>", "2: error: canvas: is an old form of canvasConfig"},
 		{"\n<mobileStartUrl>https://a</mobileStartUrl>", "3: error: mobileStartUrl: "},
 		{"<mobileAppConfig><version>1</version></mobileAppConfig>", "mobileAppConfig: "},
 		{"<nonsense>1</nonsense>", "2: warning: nonsense: is no element of a Connected App"},

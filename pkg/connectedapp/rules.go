@@ -52,11 +52,11 @@ const (
 	global   = eca.GlobalOAuthSettings
 	plugin   = eca.PluginPolicies
 	policies = eca.OAuthPolicies
+	saml     = eca.SAMLPolicies
+	canvas   = eca.CanvasSettings
 )
 
 const (
-	saml   = "SAML is not carried"
-	canvas = "Canvas is not carried"
 	mobile = "is for a mobile app that the org distributes, which External Client Apps do not have"
 )
 
@@ -79,7 +79,7 @@ func init() {
 				a.set(place, target{plugin, "startPage"}, "Custom") // the kind of start page that has a URL
 			}
 		}},
-		"attributes": {to: []target{{settings, "customAttributes"}}, structure: map[string]string{"key": "key", "formula": "formula"}},
+		"attributes": {to: []target{{settings, "customAttributes"}, {saml, "customAttributes"}}, structure: map[string]string{"key": "key", "formula": "formula"}},
 		"ipRanges":   {to: []target{{settings, "trustedIpRanges"}}, structure: map[string]string{"start": "startIpAddress", "end": "endIpAddress", "description": "description"}},
 		"permissionSetName": {own: func(a *App, place, text string) {
 			if text != "" {
@@ -167,9 +167,35 @@ func init() {
 		"sessionPolicy.sessionLevel":   to(policies, "requiredSessionLevel"),
 		"sessionPolicy.sessionTimeout": to(policies, "sessionTimeoutInMinutes"),
 
-		"samlConfig":      lost(saml, "make ExtlClntAppSamlConfigurablePolicies in Setup, retrieve them, and deploy them with the OAuth policies"),
-		"canvasConfig":    lost(canvas, "make ExtlClntAppCanvasSettings in Setup (API 66.0), and retrieve them"),
-		"canvas":          lost(canvas, "make ExtlClntAppCanvasSettings in Setup (API 66.0), and retrieve them"),
+		"samlConfig":                       {each: true},
+		"samlConfig.acsUrl":                to(saml, "acsUrl"),
+		"samlConfig.certificate":           {own: samlCertificate("certificate")},
+		"samlConfig.encryptionCertificate": {own: samlCertificate("encryptionCertificate")},
+		"samlConfig.encryptionType": {own: func(a *App, place, text string) {
+			if strings.EqualFold(text, "Triple_Des") {
+				a.find("not-carried", finding.Error, place, "External Client Apps do not encrypt with Triple DES, so their assertions are not encrypted", "agree on AES with the service provider, and state AES_128 or AES_256 in the SAML policies")
+			} else if text != "" {
+				a.set(place, target{saml, "encryptionType"}, text)
+			}
+		}},
+		"samlConfig.entityUrl":             to(saml, "entityUrl"),
+		"samlConfig.issuer":                to(saml, "issuer"),
+		"samlConfig.samlIdpSLOBindingEnum": to(saml, "singleLogoutBindingType"),
+		"samlConfig.samlNameIdFormat":      to(saml, "nameIdFormat"),
+		"samlConfig.samlSigningAlgoType":   to(saml, "signingAlgorithmType"),
+		"samlConfig.samlSloUrl":            to(saml, "singleLogoutUrl"),
+		"samlConfig.samlSubjectCustomAttr": to(saml, "subjectCustomAttribute"),
+		"samlConfig.samlSubjectType":       to(saml, "subjectType"),
+
+		"canvasConfig":                      {each: true},
+		"canvasConfig.accessMethod":         to(canvas, "accessMethod"),
+		"canvasConfig.canvasUrl":            to(canvas, "canvasUrl"),
+		"canvasConfig.lifecycleClass":       to(canvas, "lifeCycleHandler"),
+		"canvasConfig.samlInitiationMethod": to(canvas, "samlInitiationMethod"),
+		"canvasConfig.options":              {own: canvasOption("canvasOptions", "HideShare", "HideHeader")},
+		"canvasConfig.locations":            {own: canvasOption("canvasLocationOptions", "Aura", "ChatterFeed", "MobileNav", "None", "PageLayout", "Publisher", "Visualforce")},
+		"canvas":                            lost("is an old form of canvasConfig, and is not carried", "retrieve the app anew, or state its fields as canvasConfig"),
+
 		"mobileAppConfig": lost(mobile, "distribute it by a store, or a device management"),
 	}
 	for _, name := range []string{
@@ -177,6 +203,36 @@ func init() {
 		"isSecretRequiredForRefreshToken", "isSecretRequiredForTokenExchange", "isTokenExchangeEnabled",
 	} {
 		rules["oauthConfig."+name] = to(global, name)
+	}
+}
+
+// samlCertificate carries a certificate of samlConfig.
+func samlCertificate(field string) func(a *App, place, text string) {
+	return func(a *App, place, text string) {
+		switch {
+		case text == "":
+		case metadata.CheckSecret(text) != nil:
+			a.find("secret-in-source", finding.Error, place, "a private key is in the source", "remove it, and replace the key pair, because the repository's history contains it; state its certificate alone")
+		default:
+			a.set(place, target{saml, field}, text)
+		}
+	}
+}
+
+// canvasOption carries one of several values. Those that the documentation of External Client
+// Apps does not name are left out, although the WSDL has them.
+func canvasOption(field string, documented ...string) func(a *App, place, text string) {
+	return func(a *App, place, text string) {
+		if text == "" {
+			return
+		}
+		i := slices.IndexFunc(documented, func(d string) bool { return strings.EqualFold(d, text) })
+		if i < 0 {
+			a.find("not-carried", finding.Error, place, "canvas apps of External Client Apps do not have "+words.Clip(text), "use "+strings.Join(documented, ", "))
+			return
+		}
+		fields := a.Fields[canvas]
+		fields[field] = append(fields[field], metadata.Field{Name: field, Text: documented[i]})
 	}
 }
 

@@ -184,21 +184,8 @@ const revokeTime = 10 * time.Second
 func (l *Login) revoke(ctx context.Context, client *http.Client, token salesforce.Secret) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTime)
 	defer cancel()
-	body := url.Values{"token": {token.Reveal()}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(l.BaseURL, "/")+"/services/oauth2/revoke", strings.NewReader(body))
-	if err != nil {
-		return errors.New("the request cannot be made")
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := client.Do(req)
-	if err != nil {
-		return errors.New("the org did not answer")
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return &salesforce.StatusError{Host: req.URL.Host, Status: resp.StatusCode, What: "not a confirmation that the token is revoked"}
-	}
-	return nil
+	conn := &salesforce.Conn{InstanceURL: l.BaseURL, HTTPClient: client, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token.Reveal()})}
+	return (&restapi.Client{Conn: conn}).Revoke(ctx, token)
 }
 
 // IsNotYetKnown reports whether an org refused a login in a way in which it refuses a consumer

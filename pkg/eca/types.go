@@ -25,6 +25,11 @@ const (
 	OrgSettings     = "ExternalClientAppSettings"
 	OrgSettingsName = "ExternalClientApp"
 
+	// SAMLPolicies and CanvasSettings belong to an app as well. They are plain source, which a
+	// deploy brings and nothing here writes to an org.
+	SAMLPolicies   = "ExtlClntAppSamlConfigurablePolicies"
+	CanvasSettings = "ExtlClntAppCanvasSettings"
+
 	// OAuthSecuritySettings belong to an app as well. The platform makes them; nothing
 	// here ever does.
 	OAuthSecuritySettings = "ExtlClntAppOauthSecuritySettings"
@@ -38,10 +43,57 @@ func Types() metadata.Schema { return types }
 // Lookup returns the description of a type by its name, or nil where the table does not
 // have it.
 func Lookup(name string) *metadata.Type {
-	if name == orgSettings.Name {
-		return orgSettings
+	if t := types.Lookup(name); t != nil {
+		return t
 	}
-	return types.Lookup(name)
+	return others.Lookup(name)
+}
+
+// SourceTypes returns the types that only a deploy brings. It must not be changed.
+func SourceTypes() metadata.Schema { return others[1:] }
+
+// others are none of Types: orgSettings because they are no part of an app, the rest because
+// nothing here brings them.
+var others = metadata.Schema{
+	orgSettings,
+	{
+		Name: SAMLPolicies, Folder: "extlClntAppSamlConfigurablePolicies", Suffix: "ecaSamlPlcy", Since: 59,
+		Fields: []metadata.FieldType{
+			{Name: "acsUrl", Required: true},
+			{Name: "certificate"},
+			{Name: "commaSeparatedPermissionSet", List: ","},
+			{Name: "commaSeparatedProfile", List: ","},
+			{Name: "customAttributes", Kind: metadata.Struct, Fields: []metadata.FieldType{
+				{Name: "formula", Required: true},
+				{Name: "key", Required: true},
+			}, Repeated: true},
+			{Name: "encryptionCertificate"},
+			{Name: "encryptionType", Kind: metadata.Enum, EnumName: "ExtlClntAppSamlEncryptType", Values: []string{"AES_128", "AES_256"}},
+			{Name: "entityUrl", Required: true},
+			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
+			{Name: "issuer"},
+			{Name: "label"},
+			{Name: "nameIdFormat", Kind: metadata.Enum, EnumName: "ExtlClntAppNameIdFormatType", Values: []string{"Unspecified", "EmailAddress", "Persistent", "Transient"}},
+			{Name: "signingAlgorithmType", Kind: metadata.Enum, EnumName: "ExtlClntAppSamlSignAlgoType", Values: []string{"SHA1", "SHA256"}},
+			{Name: "singleLogoutBindingType", Kind: metadata.Enum, EnumName: "ExtlClntAppSamlBindingType", Values: []string{"RedirectBinding", "PostBinding"}},
+			{Name: "singleLogoutUrl"},
+			{Name: "subjectCustomAttribute"},
+			{Name: "subjectType", Kind: metadata.Enum, EnumName: "ExtlClntAppSamlSubjectType", Values: []string{"Username", "FederationId", "UserId", "SpokeId", "CustomAttribute", "PersistentId"}},
+		},
+	},
+	{
+		Name: CanvasSettings, Folder: "extlClntAppCanvasSettings", Suffix: "ecaCanvas", Since: 66,
+		Fields: []metadata.FieldType{
+			{Name: "accessMethod", Kind: metadata.Enum, EnumName: "AccessMethod", Values: []string{"Get", "Post"}},
+			{Name: "canvasLocationOptions", Kind: metadata.Enum, EnumName: "CanvasLocationOptions", Values: []string{"None", "Chatter", "UserProfile", "Visualforce", "Aura", "Publisher", "ChatterFeed", "ServiceDesk", "OpenCTI", "AppLauncher", "MobileNav", "PageLayout"}, Repeated: true},
+			{Name: "canvasOptions", Kind: metadata.Enum, EnumName: "CanvasOptions", Values: []string{"HideShare", "HideHeader", "PersonalEnabled"}, Repeated: true},
+			{Name: "canvasUrl", Required: true},
+			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
+			{Name: "label"},
+			{Name: "lifeCycleHandler"},
+			{Name: "samlInitiationMethod", Kind: metadata.Enum, EnumName: "SamlInitiationMethod", Values: []string{"None", "IdpInitiated", "SpInitiated"}},
+		},
+	},
 }
 
 // orgSettings is no part of an app, and so none of Types.

@@ -44,7 +44,7 @@ func (l *linter) checkContent(file string, data []byte) {
 	if match == nil {
 		return
 	}
-	if t := eca.Lookup(string(match[1])); t != nil && t.Name != eca.RemoteSiteSetting && t.Name != eca.OrgSettings && bytes.Contains(data, []byte(metadata.Namespace)) {
+	if t := eca.Types().Lookup(string(match[1])); t != nil && t.Name != eca.RemoteSiteSetting && bytes.Contains(data, []byte(metadata.Namespace)) {
 		name, _, _ := strings.Cut(path.Base(file), ".")
 		l.add("wrong-suffix", finding.Error, file, t.Name, fmt.Sprintf("holds %s, but its name does not end in .%s-meta.xml, so it is not deployed", t.Name, t.Suffix), fmt.Sprintf("rename it to %s.%s-meta.xml", name, t.Suffix))
 	}

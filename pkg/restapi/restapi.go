@@ -97,6 +97,23 @@ func (c *Client) UserInfo(ctx context.Context) (UserInfo, error) {
 	return info, err
 }
 
+// Revoke ends an access token or a refresh token. It takes one request, which needs no session. An
+// error repeats nothing of the answer, which holds the token.
+func (c *Client) Revoke(ctx context.Context, token salesforce.Secret) error {
+	request := salesforce.Request{
+		Method: http.MethodPost, Path: "/services/oauth2/revoke", Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+		Body: func(salesforce.Secret) ([]byte, error) {
+			return []byte(url.Values{"token": {token.Reveal()}}.Encode()), nil
+		},
+	}
+	return c.Conn.Do(ctx, request, func(answer *salesforce.Response) error {
+		if answer.Status != http.StatusOK {
+			return &salesforce.StatusError{Host: answer.Host, Status: answer.Status, What: "not a confirmation that the token is revoked"}
+		}
+		return nil
+	})
+}
+
 // Organization is the org's record of itself.
 type Organization struct {
 	ID                  string `json:"Id"`

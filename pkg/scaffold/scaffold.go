@@ -56,8 +56,8 @@ type Config struct {
 	// SetsElsewhere says that the permission sets are on the orgs, so that none is created.
 	SetsElsewhere bool
 
-	// Fields are what the app states besides, by type: of the header, of its OAuth policies in
-	// every environment, and of its settings, which they replace.
+	// Fields are what the app states besides, by type: of the header, of its OAuth policies, SAML
+	// policies and canvas settings in every environment, and of its settings, which they replace.
 	Fields map[string]metadata.Fields
 
 	// Certificate is the PEM certificate of the key pair for JWT bearer; nil means none.
@@ -240,6 +240,17 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 			return nil, err
 		}
 		files = append(files, file)
+		for _, plugin := range plugins {
+			if fields := config.Fields[plugin.typ]; len(fields) > 0 {
+				fields = fields.Over(nil)
+				fields.Set("externalClientApplication", config.App)
+				fields.Set("label", label)
+				if file, err = sourceFile(f.dir, plugin.typ, config.App+plugin.ending, fields); err != nil {
+					return nil, err
+				}
+				files = append(files, file)
+			}
+		}
 	}
 	if config.Certificate != nil {
 		text, err := metadata.CertificatePEM(config.Certificate)
@@ -392,6 +403,10 @@ func policies(config Config, preset Preset, label string, e folder) (File, error
 	}
 	return sourceFile(e.dir, eca.OAuthPolicies, config.App+"_oauthPlcy", fields)
 }
+
+// plugins are the types that lie beside the OAuth policies, so that they come after the app's
+// consumer, and how their names end.
+var plugins = []struct{ typ, ending string }{{eca.SAMLPolicies, "_samlPlcy"}, {eca.CanvasSettings, "_canvas"}}
 
 // folder is an environment with its directory.
 type folder struct {

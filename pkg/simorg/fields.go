@@ -32,6 +32,8 @@ var typeSince = map[string]apiversion.Version{
 	eca.OAuthSecuritySettings: 59, // assumed
 	eca.RemoteSiteSetting:     19,
 	eca.OrgSettings:           59,
+	eca.SAMLPolicies:          59, // assumed
+	eca.CanvasSettings:        66,
 
 	credtypes.ExternalCredential: 56,
 	credtypes.NamedCredential:    33,
@@ -67,7 +69,7 @@ var fieldSince = map[string]map[string]apiversion.Version{
 
 // types returns all types that can be deployed, in the order of a deploy.
 func types() metadata.Schema {
-	return append(slices.Concat(eca.Types(), credtypes.Types()), connectedAppType)
+	return append(slices.Concat(eca.Types(), eca.SourceTypes(), credtypes.Types()), connectedAppType)
 }
 
 func lookup(name string) *metadata.Type {

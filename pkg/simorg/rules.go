@@ -84,7 +84,7 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 		}
 	}
 	switch rec.typ {
-	case eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies, eca.OAuthPolicies, eca.OAuthSecuritySettings:
+	case eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies, eca.OAuthPolicies, eca.OAuthSecuritySettings, eca.SAMLPolicies, eca.CanvasSettings:
 		if err := o.checkSatellite(rec); err != nil {
 			return err
 		}
@@ -264,7 +264,7 @@ func (o *Org) delete(typ, fullName string) error {
 	case eca.Header:
 		delete(o.broken, strings.ToLower(app))
 		o.access = slices.DeleteFunc(o.access, func(r row) bool { return r["setupentityid"] == rec.id })
-		for _, t := range eca.Types() {
+		for _, t := range slices.Concat(eca.Types(), eca.SourceTypes()) {
 			for _, other := range o.all(t.Name) {
 				if strings.EqualFold(other.app(), app) {
 					delete(o.records[t.Name], strings.ToLower(other.fullName))

@@ -26,7 +26,7 @@ type item struct {
 }
 
 type ordering struct {
-	field      string
+	item
 	descending bool
 	nullsLast  bool
 }
@@ -48,9 +48,7 @@ func (q *Query) fields() (names []string) {
 	}
 	names = append(names, q.groupBy...)
 	for _, o := range q.orderBy {
-		if !slices.ContainsFunc(q.items, func(i item) bool { return i.alias == o.field }) {
-			names = append(names, o.field)
-		}
+		names = append(names, o.field)
 	}
 	return names
 }
@@ -323,13 +321,19 @@ func (p *parser) query() *Query {
 	return q
 }
 
-func (p *parser) item() (i item) {
+// value parses a field, or a function of one.
+func (p *parser) value() (i item) {
 	i.field = p.name()
 	function := strings.ToUpper(i.field)
 	if slices.Contains([]string{"COUNT", "COUNT_DISTINCT", "MIN", "MAX"}, function) && p.accept("(") {
 		i.function, i.field = function, p.name()
 		p.expect(")")
 	}
+	return i
+}
+
+func (p *parser) item() item {
+	i := p.value()
 	if t := p.peek(); name.MatchString(t) && !slices.Contains(keywords, strings.ToUpper(t)) {
 		i.alias = p.name()
 	}
@@ -337,7 +341,7 @@ func (p *parser) item() (i item) {
 }
 
 func (p *parser) ordering() (o ordering) {
-	o.field = p.name()
+	o.item = p.value()
 	if p.accept("DESC") {
 		o.descending = true
 	} else {

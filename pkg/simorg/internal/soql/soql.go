@@ -68,7 +68,9 @@ func (q *Query) Run(table Table, now time.Time) (*Result, error) {
 	if q.grouped() {
 		return e.group(q, kept)
 	}
-	slices.SortStableFunc(kept, func(a, b Row) int { return q.order(func(f string) (any, any) { return value(a, f), value(b, f) }) })
+	slices.SortStableFunc(kept, func(a, b Row) int {
+		return q.order(func(i item) (any, any) { return value(a, i.field), value(b, i.field) })
+	})
 	kept = page(q, kept)
 	result := &Result{Total: len(kept), Records: []map[string]any{}}
 	for _, row := range kept {
@@ -118,33 +120,36 @@ func (e *evaluation) group(q *Query, rows []Row) (*Result, error) {
 	if len(q.groupBy) == 0 {
 		groups[""] = rows // one row, also of nothing
 	}
+	keys := slices.SortedStableFunc(slices.Values(slices.Sorted(maps.Keys(groups))), func(a, b string) int {
+		return q.order(func(i item) (any, any) { return i.of(groups[a]), i.of(groups[b]) })
+	})
 	var records []map[string]any
-	for _, key := range slices.Sorted(maps.Keys(groups)) {
+	for _, key := range page(q, keys) {
 		record := map[string]any{"attributes": map[string]string{"type": "AggregateResult"}}
 		unnamed := 0
 		for _, item := range q.items {
 			name := item.alias
-			if item.function == "" {
-				name = cmp.Or(name, item.field[strings.LastIndex(item.field, ".")+1:])
-				record[name] = value(groups[key][0], item.field)
-				continue
-			}
-			if name == "" {
+			switch {
+			case name != "":
+			case item.function == "":
+				name = item.field[strings.LastIndex(item.field, ".")+1:]
+			default:
 				name = "expr" + strconv.Itoa(unnamed)
 				unnamed++
 			}
-			record[name] = item.aggregate(groups[key])
+			record[name] = item.of(groups[key])
 		}
 		records = append(records, record)
 	}
-	slices.SortStableFunc(records, func(a, b map[string]any) int {
-		return q.order(func(f string) (any, any) {
-			name := f[strings.LastIndex(f, ".")+1:]
-			return a[name], b[name]
-		})
-	})
-	records = page(q, records)
 	return &Result{Total: len(records), Records: records, Grouped: true}, nil
+}
+
+// of returns the item of a group: a field by which it is grouped, or what its function computes.
+func (i item) of(rows []Row) any {
+	if i.function != "" {
+		return i.aggregate(rows)
+	}
+	return value(rows[0], i.field)
 }
 
 // aggregate computes the item's function over the rows of a group.
@@ -178,9 +183,9 @@ func (i item) aggregate(rows []Row) any {
 }
 
 // order compares two records by ORDER BY.
-func (q *Query) order(of func(field string) (any, any)) int {
+func (q *Query) order(of func(item) (any, any)) int {
 	for _, o := range q.orderBy {
-		a, b := of(o.field)
+		a, b := of(o.item)
 		var c int
 		switch {
 		case (a == nil) != (b == nil):

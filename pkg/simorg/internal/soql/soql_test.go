@@ -50,6 +50,7 @@ func TestRun(t *testing.T) {
 		"SELECT AppName, COUNT(Id) n, MAX(LastUsedDate) FROM OauthToken WHERE Used = true GROUP BY AppName":                `[{"AppName":"Loader","expr0":"2026-11-01T10:00:00.000+0000","n":1}]`,
 		"SELECT COUNT_DISTINCT(AppName), MIN(UseCount), COUNT(UseCount) FROM OauthToken":                                   `[{"expr0":2,"expr1":3,"expr2":2}]`,
 		"SELECT User.Username, COUNT(Id) n FROM OauthToken GROUP BY User.Username ORDER BY User.Username DESC NULLS FIRST": `[{"Username":null,"n":1},{"Username":"Ann@example.com","n":2}]`,
+		"SELECT UserId, COUNT(Id) n FROM OauthToken GROUP BY UserId ORDER BY COUNT(Id) DESC LIMIT 1":                       `[{"UserId":"005000000000001AAA","n":2}]`,
 		"SELECT COUNT(Id) FROM OauthToken WHERE AppName = 'nobody'":                                                        `[{"expr0":0}]`,
 	} {
 		q, err := Parse(query)
