@@ -135,7 +135,11 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	case salesforce.IsTransient(err):
 		return "this is usually temporary: run it again later, or raise --retry-for"
 	case strings.Contains(message, `"oauthLink" is null`), strings.Contains(message, "ak3tl_setup_entity_data"):
-		return fmt.Sprintf("the OAuth of %s is broken for good, as by a deployment of its OAuth settings without an oauthLink and without global OAuth settings: delete the app's components from the org, or the app, take those settings out of the project, and run again", app)
+		name := "NAME"
+		if failure != nil {
+			name = failure.App
+		}
+		return fmt.Sprintf("the OAuth of %s is broken for good, as by a deployment of its OAuth settings without an oauthLink and without global OAuth settings: take those settings out of the project, and let eca repair --app %s --yes make it anew", app, name)
 	}
 	return ""
 }

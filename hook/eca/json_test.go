@@ -109,6 +109,7 @@ func TestJSONOfEachCommand(t *testing.T) {
 		{golden: "connect", args: "connect --from uat -o scratch@example.com --app ErpConnector --named-credential Erp", consumer: true},
 		{golden: "verify-connection", args: "verify --connection Erp -o uat", consumer: true},
 		{golden: "migrate-status", args: "migrate --status -o uat", consumer: true},
+		{golden: "repair", args: "repair -o uat", consumer: true},
 		{golden: "verify", args: "verify -o uat --app ErpConnector", consumer: true},
 		{golden: "rotate", args: "rotate -o uat --app ErpConnector --output creds.json", consumer: true},
 		{golden: "simulate", args: "simulate --username admin@example.com", noOrg: true},

@@ -46,6 +46,21 @@ type Change struct {
 	Forced   bool `json:"forced,omitempty"`
 }
 
+// Sendable returns the fields of a component that can be sent: all that the table has, without
+// those that the platform makes and those that it no longer takes. A nil component has none.
+func (t *Type) Sendable(c *Component) Fields {
+	fields := make(Fields)
+	if c == nil {
+		return fields
+	}
+	for _, f := range c.Fields {
+		if ft := t.Field(f.Name); ft != nil && !ft.Platform && !ft.Deprecated {
+			fields[f.Name] = append(fields[f.Name], f)
+		}
+	}
+	return fields
+}
+
 // New returns a new component with the stated fields.
 func New(typ, fullName string, stated Fields) *Component {
 	c := &Component{Type: typ, FullName: fullName}

@@ -125,7 +125,13 @@ func (o *Org) deploy(rec *record, own map[string]bool, version apiversion.Versio
 	case eca.OAuthSettings:
 		if rec.text("oauthLink") == "" && !own[app] && o.of(eca.GlobalOAuthSettings, app) == nil {
 			// The deploy itself succeeds, and everything after it fails.
-			defer func() { o.broken[app] = true }()
+			// Its settings have no link from then on.
+			defer func() {
+				o.broken[app] = true
+				if settings := o.of(eca.OAuthSettings, app); settings != nil {
+					settings.drop("oauthLink")
+				}
+			}()
 		}
 	}
 	return o.put(rec, version)

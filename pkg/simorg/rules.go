@@ -91,6 +91,8 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 	}
 	var err error
 	switch rec.typ {
+	case eca.Header:
+		err = o.scopeHeader(rec)
 	case eca.OAuthSettings:
 		err = o.checkOAuthSettings(rec, existing)
 	case eca.GlobalOAuthSettings:
@@ -263,6 +265,7 @@ func (o *Org) delete(typ, fullName string) error {
 	switch typ {
 	case eca.Header:
 		delete(o.broken, strings.ToLower(app))
+		delete(o.sources, strings.ToLower(app))
 		o.access = slices.DeleteFunc(o.access, func(r row) bool { return r["setupentityid"] == rec.id })
 		for _, t := range slices.Concat(eca.Types(), eca.SourceTypes()) {
 			for _, other := range o.all(t.Name) {

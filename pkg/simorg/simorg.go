@@ -111,6 +111,13 @@ type Config struct {
 	// Which of these orgs do is not certain.
 	NothingStored, HideClientID bool
 
+	// DevHub makes a production org a Dev Hub.
+	DevHub bool
+
+	// RefreshBreaksPackaged makes Refresh take the OAuth of Packaged apps, which happens now and
+	// then.
+	RefreshBreaksPackaged bool
+
 	// WithoutObjects are objects that the org lacks, as older orgs do, and WithoutFields fields
 	// that its sessions cannot see, like "OauthToken.UseCount".
 	WithoutObjects, WithoutFields []string
@@ -194,6 +201,7 @@ type Org struct {
 	stored            map[string]*storedCredential // by external credential and principal, in lower case
 	principals        map[string]string            // IDs of principals, by the same key
 
+	sources   map[string]*Org      // where the consumers of installed apps are, by app in lower case
 	grants    map[string]grant     // what is known of an access token, where it is not the administrator's own
 	staged    map[string]*pair     // by the consumer's ID
 	made      map[string]time.Time // when each consumer was made, by the app's name in lower case
@@ -223,6 +231,7 @@ func New(config Config) *Org {
 		deploys:   make(map[string]*deployJob),
 		retrieves: make(map[string]string),
 		grants:    make(map[string]grant),
+		sources:   make(map[string]*Org),
 		stored:    make(map[string]*storedCredential), principals: make(map[string]string),
 		staged: make(map[string]*pair),
 		made:   make(map[string]time.Time),

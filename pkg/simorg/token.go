@@ -177,6 +177,9 @@ func (o *Org) client(key string) (app, secret string, failure *tokenError) {
 		}
 		return app, secret, nil
 	}
+	if app, secret := o.packagedClient(key); app != "" && o.on(app) {
+		return app, secret, nil
+	}
 	return "", "", unknownClient
 }
 
@@ -247,7 +250,7 @@ func (o *Org) byClientCredentials(key, secret string) (g grant, failure *tokenEr
 	if want != secret {
 		return g, wrongSecret
 	}
-	global, policies := o.of(eca.GlobalOAuthSettings, app), o.of(eca.OAuthPolicies, app)
+	global, policies := o.globalOf(app), o.of(eca.OAuthPolicies, app)
 	if !global.isTrue("isClientCredentialsFlowEnabled") || policies == nil || !policies.isTrue("isClientCredentialsFlowEnabled") {
 		return g, &tokenError{"invalid_grant", "client credentials flow not enabled"}
 	}
@@ -282,7 +285,7 @@ func (o *Org) byJWT(assertion string) (g grant, failure *tokenError) {
 		if app, _, failure = o.client(claims.Issuer); failure != nil {
 			return g, failure
 		}
-		if key = publicKey(o.of(eca.GlobalOAuthSettings, app).text("certificate")); key == nil {
+		if key = publicKey(o.globalOf(app).text("certificate")); key == nil {
 			return g, invalid
 		}
 	}
@@ -365,7 +368,7 @@ func (o *Org) authorize(w http.ResponseWriter, r *http.Request, form url.Values)
 		writeTokenError(w, failure)
 		return
 	}
-	global := o.of(eca.GlobalOAuthSettings, app)
+	global := o.globalOf(app)
 	redirect := q.Get("redirect_uri")
 	if !slices.Contains(strings.Split(global.text("callbackUrl"), "\n"), redirect) {
 		writeTokenError(w, &tokenError{"redirect_uri_mismatch", "redirect_uri must match configuration"})
@@ -415,7 +418,7 @@ func (o *Org) byCode(id, secret string, form url.Values) (g grant, failure *toke
 	if failure != nil {
 		return g, failure
 	}
-	if secret != want && (secret != "" || !o.of(eca.GlobalOAuthSettings, app).isTrue("isConsumerSecretOptional")) {
+	if secret != want && (secret != "" || !o.globalOf(app).isTrue("isConsumerSecretOptional")) {
 		return g, wrongSecret
 	}
 	c, known := o.codes[form.Get("code")]

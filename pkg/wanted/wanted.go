@@ -99,7 +99,7 @@ func (a *App) plan(orgDomainURL string) {
 		return stated
 	}
 	if a.header != nil {
-		fields := sendable(a.header)
+		fields := eca.Lookup(eca.Header).Sendable(a.header)
 		want := &reconcile.Want{Type: eca.Lookup(eca.Header), Names: []string{a.Name}, Fields: fields, Defaults: set("label", a.Label, "distributionState", "Local")}
 		a.Wants[eca.Header], before = want, []*reconcile.Want{want}
 	}
@@ -143,18 +143,7 @@ func (a *App) sourced(typ string) metadata.Fields {
 	if c == nil || a.replaced {
 		return make(metadata.Fields)
 	}
-	return sendable(c)
-}
-
-// sendable returns a component's fields without those that the platform generates.
-func sendable(c *metadata.Component) metadata.Fields {
-	stated := make(metadata.Fields)
-	for _, f := range c.Fields {
-		if ft := eca.Lookup(c.Type).Field(f.Name); ft != nil && !ft.Platform && !ft.Deprecated {
-			stated[f.Name] = append(stated[f.Name], f)
-		}
-	}
-	return stated
+	return eca.Lookup(typ).Sendable(c)
 }
 
 // Contradictions returns a warning for each field that plugins.eca and the app's source state

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/repair"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+type repairCmd struct {
+	App       []string `sep:"none" placeholder:"NAME" help:"API name of an app. Can be repeated. Otherwise all apps of the org."`
+	Yes       bool     `help:"Take the broken components of --app away and make them anew. The app gets another key and secret."`
+	orgFlags  `embed:""`
+	callFlags `embed:""`
+}
+
+func (repairCmd) Help() string {
+	return `Looks for apps whose OAuth is broken for good: settings without a link to a consumer, several components of a type, apps from a package that a sandbox refresh has left without OAuth. Explains each, and exits with 1 where it has found one.
+
+With --yes and --app NAME it takes the app's OAuth policies, global settings and settings away, in this order, and makes them anew with the fields that they had. The consumer is a new one, so whoever logs in by the app needs its new key and secret. Without --yes it changes nothing.`
+}
+
+// repairReport is what --json says of one org.
+type repairReport struct {
+	Found  []repair.Damage `json:"found"`
+	Mended *mendedApp      `json:"mended,omitempty"`
+}
+
+// mendedApp is what was done to an app.
+type mendedApp struct {
+	*repair.Mended
+	Key string `json:"consumerKey,omitempty"` // shortened
+}
+
+func (c *repairCmd) run(ctx context.Context, e *env) (result, error) {
+	if err := c.callFlags.check(); err != nil {
+		return nil, err
+	}
+	if c.Yes && len(c.App) != 1 {
+		return nil, usageError{errors.New("--yes is for one app: name it with --app")}
+	}
+	orgs, err := e.orgs(&c.orgFlags)
+	if err != nil {
+		return nil, err
+	}
+	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, orgs, fleetWork[*repairReport]{
+		column: "FOUND", cell: func(r *repairReport) string { return fmt.Sprint(len(r.Found)) },
+		ended: func(*repairReport) string { return "" },
+		do: func(ctx context.Context, org string, traffic *traffic) (*repairReport, error) {
+			return onOrg(ctx, e, traffic, &c.callFlags, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*repairReport, error) {
+				return c.repair(ctx, traffic, org, conn)
+			})
+		},
+	})
+}
+
+// repair looks at the apps of one org, and mends one of them.
+func (c *repairCmd) repair(ctx context.Context, traffic *traffic, org string, conn *salesforce.Conn) (*repairReport, error) {
+	found, err := repair.Look(ctx, conn, c.App...)
+	if err != nil {
+		return nil, err
+	}
+	r := &repairReport{Found: found}
+	if found == nil {
+		r.Found = []repair.Damage{}
+	}
+	for _, d := range found {
+		traffic.line(fmt.Sprintf("%s: %s (%s)", d.App, d.Why, d.Kind))
+		for _, component := range d.Components {
+			traffic.line("  " + component)
+		}
+		if !c.Yes {
+			traffic.line("  what to do: " + d.Fix)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		traffic.line("nothing is broken")
+		return r, nil
+	case !c.Yes:
+		hint := ""
+		if i := mendable(found); i >= 0 {
+			hint = fmt.Sprintf("; eca repair -o %s --app %s --yes mends the first, with a new key and secret", org, found[i].App)
+		}
+		return r, fmt.Errorf("the OAuth of %s is broken: %s%s", plural(len(found), "app"), names(found), hint)
+	}
+	mended, err := repair.Mend(ctx, conn, c.App[0], conn.InstanceURL)
+	if mended == nil {
+		return r, err
+	}
+	r.Mended = &mendedApp{Mended: mended, Key: consumer.Pair{Key: mended.ConsumerKey}.ShortKey()}
+	for _, component := range mended.Deleted {
+		traffic.line("- " + component)
+	}
+	for _, component := range mended.Made {
+		traffic.line("+ " + component)
+	}
+	if err != nil {
+		return r, err
+	}
+	if mended.NewConsumer {
+		traffic.line(fmt.Sprintf("%s has a new consumer, key %s: hand it over with eca credentials -o %s --app %s", mended.App, r.Mended.Key, org, mended.App))
+	}
+	if mended.Defaults {
+		traffic.line("its callback URLs and flows are defaults: eca bootstrap -o " + org + " brings what its project states")
+	}
+	return r, nil
+}
+
+// mendable returns the first that eca can mend, -1 for none.
+func mendable(found []repair.Damage) int {
+	for i, d := range found {
+		if d.Mendable {
+			return i
+		}
+	}
+	return -1
+}
+
+func names(found []repair.Damage) string {
+	var all []string
+	for _, d := range found {
+		all = append(all, d.App)
+	}
+	return strings.Join(all, ", ")
+}

@@ -1,0 +1,154 @@
+// Package inventory reads the External Client Apps of an org with their components, whatever
+// those are named.
+//
+//	apps, err := inventory.Read(ctx, conn, []string{eca.GlobalOAuthSettings})
+//
+// It takes at most three rounds of requests: the apps and the names that the org lists; the
+// components of these names; and those of usual names for apps of which the org listed none,
+// because an empty list is no proof for these types.
+package inventory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// App is an External Client App of an org.
+type App struct {
+	ID    string `json:"Id"`            // 0xI…
+	Name  string `json:"DeveloperName"` // the header's fullName
+	Label string `json:"MasterLabel"`
+
+	Namespace         string `json:"NamespacePrefix"` // of a managed app, "" for the org's own
+	DistributionState string // Local, Packaged, …
+	// OrgScopedExternalApp is ORGID:Name of the org that a Packaged app comes from, "" where
+	// there is none.
+	OrgScopedExternalApp string
+	CreatedDate          string // as the REST API writes it
+
+	// Components are the app's, by type: usually one of each.
+	Components map[string][]*metadata.Component `json:"-"`
+}
+
+// Component returns the app's component of a type, nil where it has none.
+func (a *App) Component(typ string) *metadata.Component {
+	if all := a.Components[typ]; len(all) > 0 {
+		return all[0]
+	}
+	return nil
+}
+
+// Packaged reports whether the app comes from a package, so that its consumer is on another org.
+func (a *App) Packaged() bool {
+	return a.DistributionState != "" && a.DistributionState != "Local"
+}
+
+// Apps returns the org's apps without their components, by name, in one request.
+func Apps(ctx context.Context, conn *salesforce.Conn) ([]*App, error) {
+	apps, err := restapi.Query[*App](ctx, &restapi.Client{Conn: conn}, "SELECT Id, DeveloperName, MasterLabel, NamespacePrefix, DistributionState, OrgScopedExternalApp, CreatedDate FROM ExternalClientApplication")
+	slices.SortFunc(apps, func(a, b *App) int { return cmp.Compare(a.Name, b.Name) })
+	return apps, err
+}
+
+// maxListed bounds the components that an org may list for a type.
+const maxListed = 20_000
+
+// Read returns the org's own apps with their components of some types, by name; with names, only
+// those apps. A name that the org lacks is missing in the result.
+func Read(ctx context.Context, conn *salesforce.Conn, types []string, names ...string) ([]*App, error) {
+	client := &mdapi.Client{Conn: conn}
+	var apps []*App
+	var listed []mdapi.FileProperties
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { apps, err = Apps(groupCtx, conn); return err })
+	group.Go(func() (err error) { listed, err = client.List(groupCtx, types...); return err })
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	apps = slices.DeleteFunc(apps, func(a *App) bool {
+		return a.Namespace != "" || len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, a.Name) })
+	})
+	byName := make(map[string]*App)
+	for _, a := range apps {
+		a.Components = make(map[string][]*metadata.Component)
+		byName[strings.ToLower(a.Name)] = a
+	}
+	if len(apps) == 0 {
+		return nil, nil
+	}
+	wanted := make(map[string][]string)
+	for _, l := range listed {
+		if wanted[l.Type] = append(wanted[l.Type], l.FullName); len(wanted[l.Type]) > maxListed {
+			return nil, fmt.Errorf("the org lists more than %d %s", maxListed, l.Type)
+		}
+	}
+	read := make(map[string]map[string]bool)
+	for range 2 {
+		if err := load(ctx, client, wanted, read, byName); err != nil {
+			return nil, err
+		}
+		wanted = make(map[string][]string)
+		for _, typ := range types {
+			for _, a := range apps {
+				if len(a.Components[typ]) > 0 {
+					continue
+				}
+				for _, name := range eca.UsualNames(a.Name, typ) {
+					if !read[typ][strings.ToLower(name)] {
+						wanted[typ] = append(wanted[typ], name)
+					}
+				}
+			}
+		}
+	}
+	return apps, nil
+}
+
+// load reads components and gives them to their apps.
+func load(ctx context.Context, client *mdapi.Client, wanted map[string][]string, read map[string]map[string]bool, apps map[string]*App) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	got := make(map[string][]*metadata.Component)
+	results := make(chan []*metadata.Component, len(wanted))
+	for typ, names := range wanted {
+		if read[typ] == nil {
+			read[typ] = make(map[string]bool)
+		}
+		for _, name := range names {
+			read[typ][strings.ToLower(name)] = true
+		}
+		group.Go(func() error {
+			components, err := client.Read(groupCtx, typ, names...)
+			results <- components
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	close(results)
+	for components := range results {
+		for _, c := range components {
+			got[c.Type] = append(got[c.Type], c)
+		}
+	}
+	for typ, components := range got {
+		slices.SortFunc(components, func(a, b *metadata.Component) int { return cmp.Compare(a.FullName, b.FullName) })
+		for _, c := range components {
+			if a := apps[strings.ToLower(eca.App(c))]; a != nil {
+				a.Components[typ] = append(a.Components[typ], c)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,284 @@
+// Package repair finds External Client Apps whose OAuth is broken for good, says why, and makes
+// it anew.
+//
+//	found, err := repair.Look(ctx, conn)
+//	for _, d := range found { … }
+//	mended, err := repair.Mend(ctx, conn, "MyApp")
+package repair
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/inventory"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/reconcile"
+	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// Kind is a way in which an app is broken.
+type Kind string
+
+// The kinds.
+const (
+	// NullLink: the app's OAuth settings have no link to a consumer, as after a deployment of
+	// them without a link and without global OAuth settings. Every later write is refused with
+	// `Cannot invoke "String.split(String)" because "oauthLink" is null`, or with a duplicate key
+	// of ak3tl_setup_entity_data.
+	NullLink Kind = "null-link"
+	// NoConsumer: there are OAuth settings with the org's own link, and no global OAuth
+	// settings, so the app has no consumer. A run that died leaves this; nothing is broken.
+	NoConsumer Kind = "no-consumer"
+	// Duplicates: the app has several components of a type, of which it can have one.
+	Duplicates Kind = "duplicate-components"
+	// PackagedWithoutOAuth: an app from a package has no OAuth settings, or none with a link,
+	// which a sandbox refresh does now and then. Source: a known issue of Salesforce.
+	PackagedWithoutOAuth Kind = "packaged-without-oauth"
+)
+
+// Damage is what is wrong with one app.
+type Damage struct {
+	App  string `json:"app"`
+	Kind Kind   `json:"kind"`
+	// Components are those concerned, like "ExtlClntAppOauthSettings MyApp_oauth".
+	Components []string `json:"components,omitempty"`
+	Why        string   `json:"why"` // what it is, and what leads there
+	Fix        string   `json:"fix"` // what mends it
+	// Mendable says that Mend does so.
+	Mendable bool `json:"mendable"`
+}
+
+// types are the app's components that Mend makes anew, in the order in which they are made.
+var types = []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies, eca.OAuthPolicies}
+
+// Look returns what is wrong with the org's apps, by name; with names, with those alone. It
+// writes nothing.
+//
+// That an app has the broken state and nothing shows it is possible: the platform may hide a row
+// that a later write collides with. Then a bootstrap's error says so, see IsBroken.
+func Look(ctx context.Context, conn *salesforce.Conn, names ...string) ([]Damage, error) {
+	apps, err := inventory.Read(ctx, conn, types, names...)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(apps, func(a *inventory.App) bool { return strings.EqualFold(a.Name, name) }) {
+			return nil, &NoAppError{name}
+		}
+	}
+	var org restapi.Organization
+	var found []Damage
+	for _, app := range apps {
+		d := diagnose(app)
+		if d != nil && d.Kind == NoConsumer {
+			if org.ID == "" {
+				if org, err = (&restapi.Client{Conn: conn}).Organization(ctx); err != nil {
+					return nil, err
+				}
+			}
+			if link := app.Component(eca.OAuthSettings).Text("oauthLink"); !strings.HasPrefix(link, org.ID[:min(15, len(org.ID))]) {
+				continue // associated with another org's consumer, which is a way to share one
+			}
+		}
+		if d != nil {
+			found = append(found, *d)
+		}
+	}
+	return found, nil
+}
+
+// NoAppError reports that the org has no External Client App of its own of that name.
+type NoAppError struct{ App string }
+
+func (e *NoAppError) Error() string { return "the org has no External Client App " + e.App }
+
+// diagnose returns what is wrong with an app, nil for nothing.
+func diagnose(app *inventory.App) *Damage {
+	settings, global := app.Component(eca.OAuthSettings), app.Component(eca.GlobalOAuthSettings)
+	linked := settings != nil && strings.TrimSpace(settings.Text("oauthLink")) != ""
+	d := &Damage{App: app.Name}
+	for _, typ := range types {
+		all := app.Components[typ]
+		if len(all) > 1 && d.Kind == "" {
+			d.Kind, d.Mendable = Duplicates, true
+			for _, c := range all {
+				d.Components = append(d.Components, typ+" "+c.FullName)
+			}
+			d.Why = fmt.Sprintf("it has %d components of a type of which an app has one, so a write to either may be refused", len(all))
+			d.Fix = "eca takes the app's OAuth components away and makes one of each, with a new consumer"
+		}
+	}
+	switch {
+	case d.Kind != "":
+	case app.Packaged() && !linked:
+		d.Kind = PackagedWithoutOAuth
+		d.Why = "it comes from a package and has no link to its consumer; a sandbox refresh does that now and then"
+		d.Fix = "install the package version again; where that does not help, delete the app and install it anew"
+		if settings != nil {
+			d.Components = []string{eca.OAuthSettings + " " + settings.FullName}
+		}
+	case settings == nil:
+		return nil // not enabled yet
+	case !linked:
+		d.Kind, d.Mendable = NullLink, true
+		d.Components = []string{eca.OAuthSettings + " " + settings.FullName}
+		d.Why = "its OAuth settings have no link to a consumer, as after a deployment of them without an oauthLink and without global OAuth settings; the platform refuses every later write"
+		d.Fix = "eca takes the app's OAuth components away and makes them anew, with a new consumer; take the settings without a link out of the source, or a deployment breaks it again"
+	case global == nil:
+		d.Kind, d.Mendable = NoConsumer, true
+		d.Components = []string{eca.OAuthSettings + " " + settings.FullName}
+		d.Why = "it has OAuth settings and no global OAuth settings, so it has no consumer: a run died between the two"
+		d.Fix = "eca bootstrap completes it"
+	default:
+		return nil
+	}
+	return d
+}
+
+// IsBroken reports whether an org refused a component because its app is broken in a way that
+// only Mend ends. Source: the platform's sentences, seen by several teams.
+func IsBroken(err error) bool {
+	refused, ok := errors.AsType[*mdapi.ComponentError](err)
+	return ok && (strings.Contains(refused.Message, `"oauthLink" is null`) || strings.Contains(refused.Message, "ak3tl_setup_entity_data"))
+}
+
+// Mended is what Mend did.
+type Mended struct {
+	App     string   `json:"app"`
+	Deleted []string `json:"deleted,omitempty"` // in order, like "ExtlClntAppOauthSettings MyApp_oauth"
+	Made    []string `json:"made,omitempty"`
+	// NewConsumer says that the app has another key and secret than before.
+	NewConsumer bool   `json:"newConsumer"`
+	ConsumerKey string `json:"-"`
+	// Defaults says that the app had no readable global OAuth settings, so that those that it
+	// has now are defaults: what its project states comes with the next bootstrap.
+	Defaults bool `json:"defaults,omitempty"`
+}
+
+// remakeTime is how long an app is still made anew when its run is interrupted after its
+// components were taken away.
+const remakeTime = 2 * time.Minute
+
+// Mend takes the app's OAuth policies, global OAuth settings and OAuth settings away, in this
+// order, and makes them anew with the fields that they had. The consumer is a new one. Plugin
+// policies stay. An app that lacks its consumer alone is completed, and loses nothing.
+//
+// Once something is taken away, Mend goes on although ctx ends. callbackURL is the callback of
+// global settings that could not be read.
+func Mend(ctx context.Context, conn *salesforce.Conn, name, callbackURL string) (*Mended, error) {
+	client := &mdapi.Client{Conn: conn}
+	apps, err := inventory.Read(ctx, conn, types, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(apps) == 0 {
+		return nil, &NoAppError{name}
+	}
+	app := apps[0]
+	m := &Mended{App: app.Name, Defaults: app.Component(eca.GlobalOAuthSettings) == nil}
+	if app.Packaged() {
+		return m, fmt.Errorf("%s comes from a package, which brings its OAuth: install the package version again; where that does not help, delete the app and install it anew", app.Name)
+	}
+	if d := diagnose(app); d == nil || d.Kind != NoConsumer {
+		for _, typ := range []string{eca.OAuthPolicies, eca.GlobalOAuthSettings, eca.OAuthSettings} {
+			if err := take(ctx, client, app, typ, m); err != nil {
+				return m, err
+			}
+			if len(m.Deleted) > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), remakeTime)
+				defer cancel()
+			}
+		}
+	}
+	return m, remake(ctx, client, app, callbackURL, m)
+}
+
+// take deletes the app's components of a type.
+func take(ctx context.Context, client *mdapi.Client, app *inventory.App, typ string, m *Mended) error {
+	var names []string
+	for _, c := range app.Components[typ] {
+		names = append(names, c.FullName)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	results, err := client.Delete(ctx, typ, names...)
+	if err != nil {
+		return fmt.Errorf("%s cannot be deleted: %w", typ, err)
+	}
+	for _, r := range results {
+		if !r.Success && len(r.Errors) > 0 && r.Errors[0].Code != "INVALID_CROSS_REFERENCE_KEY" { // it is gone
+			return fmt.Errorf("%s %s cannot be deleted, so delete the app %s, deploy its header, and bootstrap it: %w", typ, r.FullName, app.Name, r.Errors[0])
+		}
+		m.Deleted = append(m.Deleted, typ+" "+r.FullName)
+	}
+	return nil
+}
+
+// remake makes what the app lacks, with the fields that it had.
+func remake(ctx context.Context, client *mdapi.Client, app *inventory.App, callbackURL string, m *Mended) error {
+	var wants []*reconcile.Want
+	var after []*reconcile.Want
+	for _, typ := range types {
+		had := app.Component(typ)
+		if had == nil && typ == eca.OAuthPolicies {
+			continue
+		}
+		want := &reconcile.Want{
+			Type: eca.Lookup(typ), Names: eca.UsualNames(app.Name, typ), After: after,
+			Is:       func(c *metadata.Component) bool { return strings.EqualFold(eca.App(c), app.Name) },
+			Fields:   eca.Lookup(typ).Sendable(had),
+			Defaults: make(metadata.Fields), Made: typ == eca.PluginPolicies || typ == eca.OAuthPolicies,
+		}
+		want.Defaults.Set("externalClientApplication", app.Name)
+		want.Defaults.Set("label", app.Label)
+		switch typ {
+		case eca.OAuthSettings:
+			want.Defaults.Set("commaSeparatedOauthScopes", "Api, RefreshToken")
+		case eca.GlobalOAuthSettings:
+			want.Defaults.Set("callbackUrl", callbackURL)
+		case eca.PluginPolicies:
+			want.Defaults.Set("isEnabled", "true")
+			want.Defaults.Set("isOauthPluginEnabled", "true")
+		}
+		if had != nil {
+			want.Names = append([]string{had.FullName}, want.Names...)
+		}
+		wants, after = append(wants, want), []*reconcile.Want{want}
+	}
+	state, err := reconcile.Read(ctx, client, wants)
+	if err != nil {
+		return m.after(err)
+	}
+	run := state.Plan(nil).Start()
+	err = run.Apply(ctx, nil)
+	for _, o := range run.Outcomes() {
+		if o.Action == reconcile.Create && o.OK() {
+			m.Made = append(m.Made, o.Want.Type.Name+" "+o.FullName)
+			m.NewConsumer = m.NewConsumer || o.Want.Type.Name == eca.GlobalOAuthSettings
+		}
+		if err == nil {
+			err = o.Err
+		}
+	}
+	if global := run.Find(wants[1]); global != nil {
+		m.ConsumerKey = global.Text("consumerKey")
+	}
+	return m.after(err)
+}
+
+// after says what is gone where making it anew failed.
+func (m *Mended) after(err error) error {
+	if err == nil || len(m.Deleted) == 0 {
+		return err
+	}
+	return fmt.Errorf("%s was taken away and could not be made anew; eca bootstrap makes it: %w", strings.Join(m.Deleted, ", "), err)
+}

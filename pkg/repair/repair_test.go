@@ -1,0 +1,259 @@
+package repair_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/repair"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/simorg"
+)
+
+const namespace = ` xmlns="` + metadata.Namespace + `"`
+
+func file(typ, body string) *fstest.MapFile {
+	return &fstest.MapFile{Data: []byte("<" + typ + namespace + ">" + body + "</" + typ + ">")}
+}
+
+func header(app, more string) fstest.MapFS {
+	return fstest.MapFS{app + ".eca-meta.xml": file(eca.Header, "<contactEmail>a@example.com</contactEmail>"+more+"<label>"+app+"</label>")}
+}
+
+func settings(app, more string) fstest.MapFS {
+	return fstest.MapFS{app + "_oauth.ecaOauth-meta.xml": file(eca.OAuthSettings, "<commaSeparatedOauthScopes>Api, RefreshToken, OpenID</commaSeparatedOauthScopes><externalClientApplication>"+app+"</externalClientApplication><label>"+app+"</label>"+more)}
+}
+
+func start(t *testing.T, config simorg.Config) (*simorg.Server, *salesforce.Conn) {
+	t.Helper()
+	org := simorg.Start(config)
+	t.Cleanup(org.Close)
+	return org, &salesforce.Conn{InstanceURL: org.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
+}
+
+func deploy(t *testing.T, org *simorg.Server, files ...fstest.MapFS) {
+	t.Helper()
+	for _, f := range files {
+		if err := org.Deploy(f, "."); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func upsert(t *testing.T, conn *salesforce.Conn, typ, name string, pairs ...string) {
+	t.Helper()
+	fields := make(metadata.Fields)
+	for i := 0; i < len(pairs); i += 2 {
+		fields.Set(pairs[i], pairs[i+1])
+	}
+	results, err := (&mdapi.Client{Conn: conn}).Upsert(context.Background(), []*metadata.Component{metadata.New(typ, name, fields)})
+	if err != nil || !results[0].Success {
+		t.Fatal(err, results)
+	}
+}
+
+// TestNullLink breaks an app in the way of the platform, finds it and mends it.
+func TestNullLink(t *testing.T) {
+	t.Parallel()
+	org, conn := start(t, simorg.Config{Latency: 20 * time.Millisecond})
+	deploy(t, org, header("Broken", ""), header("Sound", ""), header("Fresh", ""), settings("Broken", ""))
+	upsert(t, conn, eca.OAuthSettings, "Sound_oauth", "commaSeparatedOauthScopes", "Api", "externalClientApplication", "Sound", "label", "s")
+	upsert(t, conn, eca.GlobalOAuthSettings, "Sound_glbl", "callbackUrl", "https://a", "externalClientApplication", "Sound", "label", "s")
+	org.ForgetRequests()
+	found, err := repair.Look(t.Context(), conn)
+	if err != nil || len(found) != 1 || found[0].App != "Broken" || found[0].Kind != repair.NullLink || !found[0].Mendable || found[0].Components[0] != "ExtlClntAppOauthSettings Broken_oauth" {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	if n := simorg.Sequential(org.Requests()); n > 3 {
+		t.Errorf("looking took %d rounds", n)
+	}
+	for _, r := range org.Requests() {
+		if r.Writes() {
+			t.Errorf("looking wrote %s %s", r.Method, r.Path)
+		}
+	}
+	m, err := repair.Mend(t.Context(), conn, "broken", "https://callback.example.com")
+	if err != nil || !m.NewConsumer || !m.Defaults || m.ConsumerKey == "" || len(m.Deleted) != 1 || len(m.Made) != 3 {
+		t.Fatalf("mended %+v, %v", m, err)
+	}
+	if found, err = repair.Look(t.Context(), conn, "Broken"); err != nil || len(found) != 0 {
+		t.Errorf("afterwards: %+v, %v", found, err)
+	}
+	if c := org.Components(eca.OAuthSettings)[0]; c.Fields["commaSeparatedOauthScopes"] != "Api, RefreshToken, OpenID" || c.Fields["oauthLink"] == "" {
+		t.Errorf("the settings are %+v", c)
+	}
+	if _, err := repair.Look(t.Context(), conn, "Nobody"); !errors.As(err, new(*repair.NoAppError)) {
+		t.Errorf("an app that is not there: %v", err)
+	}
+}
+
+// TestIsBroken: what the org says to a bootstrap of a broken app.
+func TestIsBroken(t *testing.T) {
+	t.Parallel()
+	org, conn := start(t, simorg.Config{})
+	deploy(t, org, header("Broken", ""), settings("Broken", ""))
+	for _, name := range []string{"Broken_oauth", "Broken_other"} {
+		results, err := (&mdapi.Client{Conn: conn}).Upsert(t.Context(), []*metadata.Component{metadata.New(eca.OAuthSettings, name, metadata.Fields{"externalClientApplication": {{Name: "externalClientApplication", Text: "Broken"}}, "label": {{Name: "label", Text: "l"}}})})
+		if err != nil || len(results[0].Errors) == 0 || !repair.IsBroken(fmt.Errorf("wrapped: %w", results[0].Errors[0])) {
+			t.Errorf("%s: %v, %+v", name, err, results)
+		}
+	}
+	if repair.IsBroken(errors.New("oauthLink")) {
+		t.Error("any error counts as broken")
+	}
+}
+
+// TestFieldsSurvive: what an app had, policies among it, is there again.
+func TestFieldsSurvive(t *testing.T) {
+	t.Parallel()
+	for _, auto := range []bool{false, true} {
+		org, conn := start(t, simorg.Config{AutoPolicies: auto, PermissionSets: []string{"Users"}})
+		deploy(t, org, header("App", ""))
+		upsert(t, conn, eca.OAuthSettings, "AppOAuthSettings", "commaSeparatedOauthScopes", "Api", "externalClientApplication", "App", "label", "s")
+		upsert(t, conn, eca.GlobalOAuthSettings, "AppGlblOAuth", "callbackUrl", "https://a\nhttps://b", "externalClientApplication", "App", "isIntrospectAllTokens", "true", "label", "s")
+		if !auto {
+			upsert(t, conn, eca.PluginPolicies, "App_plcy", "externalClientApplication", "App", "isEnabled", "true", "isOauthPluginEnabled", "true", "isPushPluginEnabled", "false")
+		}
+		policies := "App_oauthPlcy"
+		if auto {
+			policies = "App_defaultPolicy"
+		}
+		upsert(t, conn, eca.OAuthPolicies, policies, "commaSeparatedPermissionSet", "Users", "externalClientApplication", "App", "ipRelaxationPolicyType", "Bypass", "permittedUsersPolicyType", "AdminApprovedPreAuthorized")
+		before := org.Components(eca.GlobalOAuthSettings)[0]
+		m, err := repair.Mend(t.Context(), conn, "App", "https://unused")
+		if err != nil || m.Defaults || !m.NewConsumer || len(m.Deleted) != 3 {
+			t.Fatalf("mended %+v, %v", m, err)
+		}
+		after := org.Components(eca.GlobalOAuthSettings)[0]
+		if after.Fields["consumerKey"] == before.Fields["consumerKey"] || after.Fields["callbackUrl"] != "https://a\nhttps://b" || after.Fields["isIntrospectAllTokens"] != "true" || after.FullName != before.FullName {
+			t.Errorf("global settings are %+v", after)
+		}
+		if p := org.Components(eca.OAuthPolicies); len(p) != 1 || p[0].Fields["ipRelaxationPolicyType"] != "Bypass" || p[0].Fields["commaSeparatedPermissionSet"] != "Users" || p[0].Fields["permittedUsersPolicyType"] != "AdminApprovedPreAuthorized" {
+			t.Errorf("policies are %+v", p)
+		}
+		if !auto && org.Components(eca.PluginPolicies)[0].Fields["isPushPluginEnabled"] != "false" {
+			t.Error("plugin policies were reset")
+		}
+	}
+}
+
+// TestNoConsumer completes an app and takes nothing away; one that is associated with another
+// org's consumer is sound.
+func TestNoConsumer(t *testing.T) {
+	t.Parallel()
+	org, conn := start(t, simorg.Config{})
+	deploy(t, org, header("Half", ""))
+	upsert(t, conn, eca.OAuthSettings, "Half_oauth", "commaSeparatedOauthScopes", "Api", "externalClientApplication", "Half", "label", "s")
+	link := org.Components(eca.OAuthSettings)[0].Fields["oauthLink"]
+	found, err := repair.Look(t.Context(), conn)
+	if err != nil || len(found) != 1 || found[0].Kind != repair.NoConsumer {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	m, err := repair.Mend(t.Context(), conn, "Half", "https://callback.example.com")
+	if err != nil || len(m.Deleted) != 0 || !m.NewConsumer || !m.Defaults {
+		t.Fatalf("mended %+v, %v", m, err)
+	}
+	if got := org.Components(eca.OAuthSettings)[0].Fields["oauthLink"]; got != link {
+		t.Errorf("the link is %s, not %s", got, link)
+	}
+}
+
+// TestPackaged: a refreshed sandbox whose packaged app has lost its OAuth, which only its package
+// brings back.
+func TestPackaged(t *testing.T) {
+	t.Parallel()
+	hub, _ := start(t, simorg.Config{Kind: simorg.Production, DevHub: true})
+	hubConn := &salesforce.Conn{InstanceURL: hub.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: hub.AccessToken()})}
+	deploy(t, hub, header("Shared", "<distributionState>Packaged</distributionState>"))
+	upsert(t, hubConn, eca.OAuthSettings, "Shared_oauth", "commaSeparatedOauthScopes", "Api", "externalClientApplication", "Shared", "label", "s")
+	upsert(t, hubConn, eca.GlobalOAuthSettings, "Shared_glbl", "callbackUrl", "https://a", "externalClientApplication", "Shared", "label", "s")
+	scoped := hub.Components(eca.Header)[0].Fields["orgScopedExternalApp"]
+	link := hub.Components(eca.OAuthSettings)[0].Fields["oauthLink"]
+	pack := header("Shared", "<distributionState>Packaged</distributionState><orgScopedExternalApp>"+scoped+"</orgScopedExternalApp>")
+	for name, content := range settings("Shared", "<oauthLink>"+link+"</oauthLink>") {
+		pack[name] = content
+	}
+	for _, breaks := range []bool{false, true} {
+		org, conn := start(t, simorg.Config{RefreshBreaksPackaged: breaks})
+		deploy(t, org, header("Local", ""))
+		if err := org.Install(hub.Org, pack, "."); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := repair.Look(t.Context(), conn); err != nil || len(found) != 0 {
+			t.Fatalf("before the refresh: %+v, %v", found, err)
+		}
+		org.Refresh()
+		found, err := repair.Look(t.Context(), conn)
+		if err != nil || (len(found) == 1) != breaks {
+			t.Fatalf("after the refresh: %+v, %v", found, err)
+		}
+		if breaks && (found[0].Kind != repair.PackagedWithoutOAuth || found[0].Mendable || !strings.Contains(found[0].Fix, "install the package version again")) {
+			t.Errorf("found %+v", found[0])
+		}
+		org.ForgetRequests()
+		if m, err := repair.Mend(t.Context(), conn, "Shared", "https://a"); err == nil || len(m.Deleted) > 0 {
+			t.Errorf("mended %+v, %v", m, err)
+		}
+		for _, r := range org.Requests() {
+			if r.Writes() {
+				t.Errorf("mending a packaged app wrote %s", r.Operation)
+			}
+		}
+	}
+}
+
+// TestDuplicates: two components of a type, which the org answers.
+func TestDuplicates(t *testing.T) {
+	t.Parallel()
+	org, conn := start(t, simorg.Config{})
+	deploy(t, org, header("App", ""))
+	record := func(name string) string {
+		return `<records xsi:type="ExtlClntAppOauthSettings"><fullName>` + name + `</fullName><externalClientApplication>App</externalClientApplication><label>l</label><oauthLink>` + org.ID() + `:888</oauthLink></records>`
+	}
+	org.Inject(simorg.Fault{
+		Fits:   func(r simorg.Request) bool { return r.Operation == "readMetadata" && r.Type == eca.OAuthSettings },
+		Status: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}},
+		Body: `<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><readMetadataResponse xmlns="` + metadata.Namespace + `"><result>` + record("App_oauth") + record("AppOAuthSettings") + `<records xsi:nil="true"/></result></readMetadataResponse></soapenv:Body></soapenv:Envelope>`,
+	})
+	found, err := repair.Look(t.Context(), conn)
+	if err != nil || len(found) != 1 || found[0].Kind != repair.Duplicates || len(found[0].Components) != 2 {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+}
+
+// TestInterrupted: once components are gone, the run goes on to make them anew; and where that
+// fails, it says what is gone.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	org, conn := start(t, simorg.Config{})
+	deploy(t, org, header("App", ""), settings("App", ""))
+	ctx, cancel := context.WithCancel(t.Context())
+	org.Inject(simorg.Fault{Fits: func(r simorg.Request) bool {
+		if r.Operation == "upsertMetadata" {
+			cancel() // the interrupt comes while things are made anew
+		}
+		return false
+	}})
+	m, err := repair.Mend(ctx, conn, "App", "https://a")
+	if err != nil || !m.NewConsumer || ctx.Err() == nil {
+		t.Errorf("interrupted: %+v, %v, %v", m, err, ctx.Err())
+	}
+
+	org, conn = start(t, simorg.Config{})
+	deploy(t, org, header("App", ""), settings("App", ""))
+	org.Inject(simorg.Fault{Refuse: "FIELD_INTEGRITY_EXCEPTION", Fits: func(r simorg.Request) bool { return r.Operation == "upsertMetadata" }})
+	m, err = repair.Mend(t.Context(), conn, "App", "https://a")
+	if err == nil || len(m.Deleted) != 1 || !strings.Contains(err.Error(), "ExtlClntAppOauthSettings App_oauth was taken away and could not be made anew; eca bootstrap makes it") {
+		t.Errorf("refused: %+v, %v", m, err)
+	}
+}
