@@ -377,6 +377,21 @@ has "$work/connect.log" "+ secret of Integration stored" "and stores the secret"
 (cd "$work/calls" && sf project deploy start --source-dir src/core/main/default/namedCredentials -o sit2 && eca verify --connection Erp --from uat --app ErpConnector --enable-access -o sit2) >"$work/verify.log" 2>&1 || fail "eca verify --connection: $(cat "$work/verify.log")"
 has "$work/verify.log" "on uat, the login is integration@example.com.uat" "and the stored pair logs in"
 
+step "one app for many orgs: a package that the real sf takes"
+mkdir -p "$work/shared/src/core"
+printf '{ "packageDirectories": [{ "path": "src/core", "package": "core", "versionNumber": "1.0.0.NEXT", "default": true }], "sourceApiVersion": "65.0" }\n' >"$work/shared/sfdx-project.json"
+serve hub --kind production --dev-hub --username admin@example.com.hub
+login hub hub
+(cd "$work/shared" && eca package -o hub --app Shared --create --contact-email a@example.com --preset server) >"$work/package.log" 2>&1 || fail "eca package: $(cat "$work/package.log")"
+(cd "$work/shared" && sf project convert source --source-dir src/eca-shared --output-dir "$work/converted") >"$work/convert.log" 2>&1 || fail "the real sf converts the package: $(cat "$work/convert.log")"
+has "$work/converted/package.xml" "<members>Shared_oauth</members>" "the real sf converts what eca package wrote"
+cp -r "$work/shared/src/eca-shared" "$work/shared.before"
+(cd "$work/shared" && sf project retrieve start --metadata ExternalClientApplication:Shared --metadata ExtlClntAppOauthSettings:Shared_oauth -o hub) >"$work/retrieve.log" 2>&1 || fail "the real sf retrieves the package: $(cat "$work/retrieve.log")"
+has "$work/shared/src/eca-shared/externalClientApps/Shared.eca-meta.xml" "<distributionState>Packaged<" "the real sf retrieves it over what is there"
+[ "$(find "$work/shared/src" -name '*.ecaOauth-meta.xml' | wc -l)" = 1 ] || fail "sf puts the retrieved settings elsewhere"
+(cd "$work/shared" && eca package -o hub --app Shared && eca lint) >"$work/package.log" 2>&1 || fail "eca package again: $(cat "$work/package.log")"
+has "$work/package.log" "0 errors" "and the project passes lint"
+
 step "a sandbox is refreshed: nothing of the apps is left, and one recipe brings it back"
 serve refreshed --username admin@example.com.uat --user integration@example.com.uat
 login refreshed uat

@@ -116,7 +116,7 @@ func TestScripts(t *testing.T) {
 			return os.Mkdir(home, 0o700)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "fill": fill, "sent": sent,
+			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "fill": fill, "install": install, "sent": sent,
 			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "held": held, "apps": makeApps, "artifact": makeArtifact, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
 			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout,
 		},
@@ -160,6 +160,8 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 			config.Latency = latency
 		case arg == "auto":
 			config.AutoPolicies = true
+		case arg == "devhub":
+			config.Kind, config.DevHub = simorg.Production, true
 		case arg == "secrets":
 			config.SecretsInREST = true
 		case strings.HasPrefix(arg, "propagation="):
@@ -253,6 +255,18 @@ func deploy(ts *testscript.TestScript, neg bool, args []string) {
 // fill DIR: gives the org what it has from before: Connected Apps, and records.
 func fill(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Value(stageKey{}).(*stage).org(ts).Fill(os.DirFS(ts.MkAbs(args[0])), "."))
+}
+
+// install DIR NUMBER: installs a package with apps whose consumers are on the org that was started
+// as the NUMBERth, from 0 on.
+func install(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value(stageKey{}).(*stage)
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	err = s.org(ts).Install(s.orgs[n].Org, os.DirFS(ts.MkAbs(args[0])), ".")
+	if neg != (err != nil) {
+		ts.Fatalf("installing says %v", err)
+	}
 }
 
 // sent [writes] N: the org got exactly N requests since it was last told to

@@ -98,6 +98,8 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 		return "give the user the permissions External Client App Developer and View Client Secret (ExternalClientAppDeveloper, ViewClientSecret)"
 	case errors.As(err, new(*credential.ConflictError)):
 		return "choose another name, or take it over with --replace"
+	case errors.As(err, new(*consumer.PackagedError)):
+		return "ask that org for them, with -o; eca verify takes it by --from"
 	case errors.As(err, new(*consumer.NoSecretError)):
 		return "the org has let secrets be read only just now: try again in a minute"
 	case errors.As(err, new(*consumer.OwnSessionError)):

@@ -88,6 +88,7 @@ func TestJSONOfEachCommand(t *testing.T) {
 		args     string
 		noOrg    bool
 		consumer bool // the app has one
+		hub      bool // the org is a Dev Hub
 		times    int  // how often it runs before it counts
 	}{
 		{golden: "version", args: "version", noOrg: true},
@@ -109,6 +110,7 @@ func TestJSONOfEachCommand(t *testing.T) {
 		{golden: "connect", args: "connect --from uat -o scratch@example.com --app ErpConnector --named-credential Erp", consumer: true},
 		{golden: "verify-connection", args: "verify --connection Erp -o uat", consumer: true},
 		{golden: "migrate-status", args: "migrate --status -o uat", consumer: true},
+		{golden: "package", args: "package -o hub --app Shared --create --contact-email a@example.com --dir testdata/shared project", hub: true},
 		{golden: "repair", args: "repair -o uat", consumer: true},
 		{golden: "verify", args: "verify -o uat --app ErpConnector", consumer: true},
 		{golden: "rotate", args: "rotate -o uat --app ErpConnector --output creds.json", consumer: true},
@@ -116,7 +118,11 @@ func TestJSONOfEachCommand(t *testing.T) {
 	} {
 		t.Run(test.golden, func(t *testing.T) {
 			home := t.TempDir()
-			if test.consumer {
+			if test.hub {
+				hub := simorg.Start(simorg.Config{Kind: simorg.Production, DevHub: true, Username: "admin@hub.example.com"})
+				t.Cleanup(hub.Close)
+				logIn(t, home, hub, "admin@hub.example.com", "hub", false)
+			} else if test.consumer {
 				_, home = bootstrapped(t, "")
 			} else if !test.noOrg {
 				logIn(t, home, sandbox(t), "admin@example.com.uat", "uat", false)

@@ -34,6 +34,7 @@ type simulateCmd struct {
 	Requests        string            `placeholder:"FILE" help:"File to which a line is appended for each request, without headers and bodies."`
 	Deploy          []string          `placeholder:"DIR" help:"Directory with source that is deployed before the org is served, such as the package with an app's header."`
 	Fill            []string          `placeholder:"DIR" help:"Directory with what the org has from before: source of Connected Apps, and JSON files with records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}."`
+	DevHub          bool              `help:"Make the org a Dev Hub, of --kind production."`
 	AutoPolicies    bool              `help:"Make both policy records of an app with its consumer, as many orgs do."`
 }
 
@@ -110,6 +111,9 @@ func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
 	if c.Port < 0 || c.Port > 65535 {
 		return nil, usageError{fmt.Errorf("--port must be between 0 and 65535, not %d", c.Port)}
 	}
+	if c.DevHub && c.Kind != string(simorg.Production) {
+		return nil, usageError{errors.New("--dev-hub goes with --kind production")}
+	}
 	var users []simorg.User
 	for _, username := range c.User {
 		users = append(users, simorg.User{Username: username})
@@ -139,7 +143,7 @@ func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
 		}
 	}
 	org := simorg.New(simorg.Config{
-		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies, Users: users,
+		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies, DevHub: c.DevHub, Users: users,
 		PermissionSets: c.PermissionSet, Profiles: c.Profile,
 		SessionLifetime: c.SessionLifetime, JWTClients: clients, Log: log, Unrecorded: true,
 	})

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
@@ -28,7 +29,7 @@ type verifyCmd struct {
 	Username    string        `placeholder:"USER" help:"User to log in as by JWT bearer."`
 	Browser     bool          `help:"Log in by authorization code with PKCE, in a browser on this machine. The app needs a callback URL on localhost."`
 	Connection  string        `placeholder:"NAME" help:"Look at a named credential of the orgs instead, and say what a callout would meet."`
-	From        string        `placeholder:"PROVIDER" help:"With --connection: org that is called, whose app the stored credentials are tried with. Otherwise the one that plugins.eca names."`
+	From        string        `placeholder:"PROVIDER" help:"Org that has the consumer: of an app from a package, the one where the package was made. With --connection: org that is called, whose app the stored credentials are tried with; otherwise the one that plugins.eca names."`
 	Wait        time.Duration `placeholder:"30m" help:"Keep asking for this long while the org does not know the consumer yet. Without it, only consumers younger than half an hour are waited for."`
 }
 
@@ -98,9 +99,10 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 	if c.Connection != "" {
 		return c.examine(ctx, e, orgs)
 	}
-	if c.From != "" {
-		return nil, usageError{errors.New("--from goes with --connection")}
+	if c.From != "" && (c.JWTKey != "" || c.Browser) {
+		return nil, usageError{errors.New("--from reads key and secret for client credentials; it goes with neither --jwt-key nor --browser")}
 	}
+	source := &providers{e: e, flags: &c.callFlags, access: &c.accessFlags}
 	app, err := c.app()
 	if err != nil {
 		return nil, err
@@ -122,8 +124,11 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 		do: func(ctx context.Context, org string, traffic *traffic) (*verifyReport, error) {
 			return onOrg(ctx, e, traffic, &c.callFlags, org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (*verifyReport, error) {
 				var r *verifyReport
+				if c.From != "" {
+					return c.verify(ctx, e, traffic, app, key, session, conn, source)
+				}
 				_, err := c.during(ctx, &consumer.Client{Conn: conn}, traffic, func() (err error) {
-					r, err = c.verify(ctx, e, traffic, app, key, session, conn)
+					r, err = c.verify(ctx, e, traffic, app, key, session, conn, nil)
 					return err
 				})
 				return r, err
@@ -157,8 +162,9 @@ func readKey(name string, stdin io.Reader) (salesforce.Secret, error) {
 	return key, nil
 }
 
-// verify logs in to one org.
-func (c *verifyCmd) verify(ctx context.Context, e *env, traffic *traffic, app string, key salesforce.Secret, session *orgauth.Session, conn *salesforce.Conn) (*verifyReport, error) {
+// verify logs in to one org. source gives key and secret where another org has them, otherwise it
+// is nil.
+func (c *verifyCmd) verify(ctx context.Context, e *env, traffic *traffic, app string, key salesforce.Secret, session *orgauth.Session, conn *salesforce.Conn, source *providers) (*verifyReport, error) {
 	client := &consumer.Client{Conn: conn}
 	r := &verifyReport{App: app, BaseURL: conn.InstanceURL}
 	attempt := consumer.Attempt{App: app, Username: c.Username, Key: key}
@@ -171,7 +177,12 @@ func (c *verifyCmd) verify(ctx context.Context, e *env, traffic *traffic, app st
 			return err
 		}
 		r.App, attempt.App, attempt.Made = found.App, found.App, found.Made
-		if key.IsZero() && !c.Browser {
+		switch {
+		case source != nil:
+			var given provided
+			given, err = source.get(groupCtx, traffic, link{Connection: credential.Connection{NamedCredential: found.App}, app: found.App, from: c.From}, false)
+			pair = given.pair
+		case key.IsZero() && !c.Browser:
 			pair, err = client.Credentials(groupCtx, found)
 		}
 		return err

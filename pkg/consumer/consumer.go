@@ -58,6 +58,11 @@ type Consumer struct {
 	AppID string    // 0xI…
 	ID    string    // 888…
 	Made  time.Time // when the app's OAuth settings were made, zero where the org does not tell
+
+	// Packaged says that the app can come from a package. Source is then the ID of the org that
+	// its link leads to, which has the consumer; on that org itself, the app is Packaged too.
+	Packaged bool
+	Source   string
 }
 
 // minVersion and minStaged are the API versions that have the resources.
@@ -87,6 +92,16 @@ func (e *NotFoundError) Error() string {
 		return fmt.Sprintf("the app %s has no OAuth consumer on this org", e.App)
 	}
 	return fmt.Sprintf("there is no External Client App %s on this org%s", e.App, words.DidYouMean(e.App, e.Similar))
+}
+
+// PackagedError says that an app comes from a package, so that its consumer is on another org.
+type PackagedError struct {
+	App    string
+	Source string // the ID of that org
+}
+
+func (e *PackagedError) Error() string {
+	return fmt.Sprintf("the app %s comes from a package, and its consumer is on the org %s, where the package was made", e.App, e.Source)
 }
 
 // SeveralError says that an app has several consumers, so that none can be chosen.
@@ -158,8 +173,8 @@ func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
 		return nil, fmt.Errorf("consumers can be read from API version %s on, not with %s", minVersion, v)
 	}
 	type named struct {
-		ID            string `json:"Id"`
-		DeveloperName string
+		ID                               string `json:"Id"`
+		DeveloperName, DistributionState string
 	}
 	type settings struct {
 		ExternalClientApplicationID string `json:"ExternalClientApplicationId"`
@@ -169,7 +184,7 @@ func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
 	var links []settings
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		apps, err = restapi.Query[named](groupCtx, c.rest(), "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE NamespacePrefix = null")
+		apps, err = restapi.Query[named](groupCtx, c.rest(), "SELECT Id, DeveloperName, DistributionState FROM ExternalClientApplication WHERE NamespacePrefix = null")
 		return err
 	})
 	group.Go(func() (err error) {
@@ -191,7 +206,7 @@ func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
 	var found *Consumer
 	for _, one := range apps {
 		if strings.EqualFold(one.DeveloperName, app) {
-			found = &Consumer{App: one.DeveloperName, AppID: one.ID}
+			found = &Consumer{App: one.DeveloperName, AppID: one.ID, Packaged: one.DistributionState != "" && one.DistributionState != "Local"}
 		}
 		missing.Similar = append(missing.Similar, one.DeveloperName)
 	}
@@ -200,7 +215,7 @@ func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
 	}
 	for _, one := range links {
 		if sameID(one.ExternalClientApplicationID, found.AppID) {
-			_, found.ID, _ = strings.Cut(one.OauthLink, ":")
+			found.Source, found.ID, _ = strings.Cut(one.OauthLink, ":")
 			found.Made = date(one.CreatedDate)
 		}
 	}
@@ -308,7 +323,11 @@ func (c *Client) Credentials(ctx context.Context, of *Consumer) (Pair, error) {
 		}
 		return err
 	})
-	if err := group.Wait(); err != nil {
+	err := group.Wait()
+	if missing := (*NotFoundError)(nil); of.Packaged && errors.As(err, &missing) {
+		return Pair{}, &PackagedError{App: of.App, Source: of.Source}
+	}
+	if err != nil {
 		return Pair{}, err
 	}
 	if pair.Key == "" || !sameID(listed.ID, of.ID) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -136,6 +137,17 @@ var scopes = []string{
 	"DataCloudUserClaims", "Eclair", "EinsteinGPT", "Email", "ForgotPassword", "Full", "Interaction", "Lightning",
 	"MCP", "OfflineAccess", "OpenID", "Pardot", "Phone", "Profile", "PwdlessLogin", "RefreshToken", "SCRT",
 	"SFApiPlatform", "UserRegistration", "Wave", "Web",
+}
+
+// CheckScope returns an error for what is no OAuth scope by its metadata name.
+func CheckScope(scope string) error {
+	if err := checkScope(scope); err != nil {
+		return err
+	}
+	if !slices.Contains(scopes, scope) {
+		return fmt.Errorf("there is no OAuth scope %q%s", scope, words.DidYouMean(scope, scopes))
+	}
+	return nil
 }
 
 // checkScope catches what people write instead of a scope's metadata name: other case, or

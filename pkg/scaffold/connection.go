@@ -124,17 +124,28 @@ func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
 
 // connectionPackage returns the package of a connection where the project lacks it.
 func connectionPackage(project *eca.Project, dir string) ([]sfp.NewPackage, error) {
-	inside := func(a, b string) bool { return strings.HasPrefix(a+"/", b+"/") }
 	for _, p := range project.Packages {
 		switch {
 		case p.Path == dir && (p.Name == "" || !p.Aliasfy):
 			return nil, fmt.Errorf("%s is in %s, and not as an aliasfied package with a name; choose another directory", dir, sfp.ProjectFile)
 		case p.Path == dir:
 			return nil, nil
-		case p.Path == "." || p.Name == path.Base(dir) || inside(dir, p.Path) || inside(p.Path, dir):
+		case conflicts(p, dir):
 			return nil, fmt.Errorf("the package %s in %s conflicts with %s; choose another directory", cmp.Or(p.Name, p.Path), p.Path, dir)
 		}
 	}
-	hasDefault := slices.ContainsFunc(project.Packages, func(p sfp.Package) bool { return p.Default })
-	return []sfp.NewPackage{{Path: dir, Package: path.Base(dir), VersionNumber: "1.0.0.NEXT", Type: "source", Aliasfy: true, Default: !hasDefault}}, nil
+	return []sfp.NewPackage{{Path: dir, Package: path.Base(dir), VersionNumber: "1.0.0.NEXT", Type: "source", Aliasfy: true, Default: !hasDefault(project)}}, nil
+}
+
+// conflicts reports whether a package leaves no room for another one in a directory.
+func conflicts(p sfp.Package, dir string) bool {
+	return p.Path == "." || p.Name == path.Base(dir) || inside(dir, p.Path) || inside(p.Path, dir)
+}
+
+// inside reports whether a directory is below another one, or the same.
+func inside(a, b string) bool { return strings.HasPrefix(a+"/", b+"/") }
+
+// hasDefault reports whether sf knows where to put new source.
+func hasDefault(project *eca.Project) bool {
+	return slices.ContainsFunc(project.Packages, func(p sfp.Package) bool { return p.Default })
 }

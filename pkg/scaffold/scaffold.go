@@ -19,7 +19,6 @@ import (
 	"unicode"
 
 	"github.com/ecakit/ecakit/pkg/eca"
-	"github.com/ecakit/ecakit/pkg/internal/words"
 
 	"github.com/rogpeppe/go-internal/lockedfile"
 
@@ -76,8 +75,8 @@ type File struct {
 	Path    string // relative to the project, with slashes
 	Content []byte
 	Mode    fs.FileMode
-	// Replaces reports that the file exists and is changed. It is true for the project file
-	// only.
+	// Replaces reports that the file exists and is changed. It is true for the project file, and
+	// for files of a package with an app of a Dev Hub.
 	Replaces bool
 
 	before []byte // its previous content
@@ -498,14 +497,12 @@ func reachable(source *eca.Source, root string, folders []folder) error {
 
 // newPackages returns those of the two packages that the project lacks.
 func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sfp.NewPackage, err error) {
-	inside := func(a, b string) bool { return strings.HasPrefix(a+"/", b+"/") }
 	if inside(config.Definition, config.Policies) || inside(config.Policies, config.Definition) || path.Base(config.Definition) == path.Base(config.Policies) {
 		return nil, fmt.Errorf("%s and %s cannot be the two packages; use different names, and do not nest them", config.Definition, config.Policies)
 	}
-	hasDefault := slices.ContainsFunc(project.Packages, func(p sfp.Package) bool { return p.Default })
 	definition, policies := -1, -1
 	for _, wanted := range []sfp.NewPackage{
-		{Path: config.Definition, PostDeploymentScript: script, Default: !hasDefault},
+		{Path: config.Definition, PostDeploymentScript: script, Default: !hasDefault(project)},
 		{Path: config.Policies, Aliasfy: true},
 	} {
 		wanted.Package, wanted.VersionNumber, wanted.Type = path.Base(wanted.Path), "1.0.0.NEXT", "source"
@@ -581,8 +578,8 @@ func settingsOf(config Config, preset Preset) (settings appSettings, err error) 
 	}
 	settings.AssignToRunAsUser = len(config.PermissionSets) > 0 && slices.ContainsFunc(config.Environments, func(e Environment) bool { return e.RunAsUser != "" })
 	for _, scope := range scopes {
-		if !slices.Contains(eca.Scopes(), scope) {
-			return settings, fmt.Errorf("there is no OAuth scope %q%s", scope, words.DidYouMean(scope, eca.Scopes()))
+		if err := eca.CheckScope(scope); err != nil {
+			return settings, err
 		}
 	}
 	return settings, nil

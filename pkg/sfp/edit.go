@@ -24,7 +24,7 @@ type NewPackage struct {
 
 // AddToProject returns the project file with packages appended to packageDirectories, in order,
 // and with settings, marshalled as JSON, stored below plugins. entry is the path of object
-// names that leads there. Existing content stays byte for byte; additions follow its
+// names that leads there; nil adds packages alone. Existing content stays byte for byte; additions follow its
 // indentation and line ends.
 //
 // The content must be valid for ParseProject. It is an error if the entry exists.
@@ -71,6 +71,9 @@ func AddToProject(data []byte, packages []NewPackage, entry []string, settings a
 	}
 	// Descend through the objects that exist, and create the rest.
 	at, names := top, append([]string{"plugins"}, entry...)
+	if entry == nil {
+		names = nil // packages alone
+	}
 	for i, name := range names {
 		next := e.member(at, name)
 		if next.value == nil {
@@ -97,7 +100,7 @@ func AddToProject(data []byte, packages []NewPackage, entry []string, settings a
 	if err != nil {
 		return nil, err
 	}
-	if !has(p.Plugins, entry) || len(p.Packages) != len(before.Packages)+len(packages) {
+	if entry != nil && !has(p.Plugins, entry) || len(p.Packages) != len(before.Packages)+len(packages) {
 		return nil, errors.New("has packageDirectories or plugins in two spellings; keep one of them")
 	}
 	return result, nil

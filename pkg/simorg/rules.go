@@ -202,11 +202,11 @@ func (o *Org) checkGlobalSettings(rec, existing *record) error {
 func (o *Org) checkOAuthPolicies(rec *record) error {
 	app := rec.app()
 	plugins := o.of(eca.PluginPolicies, app)
-	if o.of(eca.OAuthSettings, app) == nil || o.of(eca.GlobalOAuthSettings, app) == nil ||
+	if o.of(eca.OAuthSettings, app) == nil || o.globalOf(app) == nil ||
 		plugins == nil || !plugins.isTrue("isEnabled") || !plugins.isTrue("isOauthPluginEnabled") {
 		return refuse(invalid, oauthSettingsAbsent)
 	}
-	if global := o.of(eca.GlobalOAuthSettings, app); rec.text("namedUserJwtSessionTimeoutType") != "" && !global.isTrue("isNamedUserJwtEnabled") {
+	if global := o.globalOf(app); rec.text("namedUserJwtSessionTimeoutType") != "" && !global.isTrue("isNamedUserJwtEnabled") {
 		return refuse(invalid, invalidPlugin)
 	}
 	if rec.isTrue("isClientCredentialsFlowEnabled") {
