@@ -141,13 +141,10 @@ var scopes = []string{
 
 // CheckScope returns an error for what is no OAuth scope by its metadata name.
 func CheckScope(scope string) error {
-	if err := checkScope(scope); err != nil {
-		return err
+	if slices.Contains(scopes, scope) {
+		return nil
 	}
-	if !slices.Contains(scopes, scope) {
-		return fmt.Errorf("there is no OAuth scope %q%s", scope, words.DidYouMean(scope, scopes))
-	}
-	return nil
+	return fmt.Errorf("there is no OAuth scope %q%s", scope, words.DidYouMean(scope, scopes))
 }
 
 // checkScope catches what people write instead of a scope's metadata name: other case, or
