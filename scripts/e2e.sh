@@ -392,6 +392,21 @@ has "$work/shared/src/eca-shared/externalClientApps/Shared.eca-meta.xml" "<distr
 (cd "$work/shared" && eca package -o hub --app Shared && eca lint) >"$work/package.log" 2>&1 || fail "eca package again: $(cat "$work/package.log")"
 has "$work/package.log" "0 errors" "and the project passes lint"
 
+step "the objects that eca audit reads, by the real sf"
+serve audited --kind production --username admin@example.com.audited --user integration@example.com --fill "$repo/testdata/audit"
+login audited audited
+sf data query -q "SELECT AppName, COUNT(UserId) tokens FROM OauthToken WHERE AppName LIKE 'Data%' OR UseCount > 30 GROUP BY AppName ORDER BY AppName" -o audited --json >"$work/query.log" 2>&1 || fail "sf queries tokens: $(cat "$work/query.log")"
+has "$work/query.log" '"AppName": "Data Loader"' "the real sf counts tokens"
+sf data query -q "SELECT Name, OptionsAllowAdminApprovedUsersOnly FROM ConnectedApplication WHERE Name = 'Legacy ETL'" -o audited >"$work/query.log" 2>&1 || fail "sf queries Connected Apps: $(cat "$work/query.log")"
+has "$work/query.log" "Legacy ETL" "the real sf finds a Connected App"
+if (cd "$work" && eca audit -o audited --format html --output "$work/audit.html") >"$work/audit.log" 2>&1; then fail "eca audit finds nothing"; fi
+has "$work/audit.log" "3 of 5 Connected Apps let any user in" "eca audit says what counts first"
+mkdir -p "$work/moved"
+printf '{ "packageDirectories": [], "sourceApiVersion": "65.0" }\n' >"$work/moved/sfdx-project.json"
+(cd "$work/moved" && eca migrate -o audited --all --write && eca lint) >"$work/migrate.log" 2>&1 || fail "eca migrate: $(cat "$work/migrate.log")"
+has "$work/migrate.log" "0 errors" "all its Connected Apps become source that passes lint"
+(cd "$work/moved" && sf project convert source --source-dir eca-definition --output-dir "$work/moved.converted") >"$work/convert.log" 2>&1 || fail "the real sf converts what eca migrate wrote: $(cat "$work/convert.log")"
+
 step "a sandbox is refreshed: nothing of the apps is left, and one recipe brings it back"
 serve refreshed --username admin@example.com.uat --user integration@example.com.uat
 login refreshed uat

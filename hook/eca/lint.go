@@ -48,7 +48,7 @@ type ruleResult struct {
 func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 	e.json = e.json || c.Format != "text"
 	if c.Explain != "" {
-		return c.explain(e)
+		return explainRules(e, "lint", c.Explain, lint.Rules())
 	}
 	root, rel, err := findProject(c.Path)
 	if err != nil {
@@ -95,19 +95,20 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 	return all, nil
 }
 
-func (c *lintCmd) explain(e *env) (result, error) {
+// explainRules tells what a rule is about, or lists all.
+func explainRules(e *env, command, name string, rules []finding.Rule) (result, error) {
 	r := new(rulesResult)
-	for _, rule := range lint.Rules() {
-		if c.Explain == "all" || c.Explain == rule.ID {
+	for _, rule := range rules {
+		if name == "all" || name == rule.ID {
 			r.Rules = append(r.Rules, ruleResult{rule.ID, rule.Level, rule.Markdown()})
 		}
 	}
 	if len(r.Rules) == 0 {
-		return nil, usageError{fmt.Errorf("there is no rule %s; eca lint --explain all lists them", c.Explain)}
+		return nil, usageError{fmt.Errorf("there is no rule %s; eca %s --explain all lists them", name, command)}
 	}
 	e.together(func(u *ui) {
-		for _, rule := range lint.Rules() {
-			switch c.Explain {
+		for _, rule := range rules {
+			switch name {
 			case "all":
 				u.line("%s: %s", rule.ID, rule.Summary)
 			case rule.ID:

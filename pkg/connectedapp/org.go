@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -83,28 +85,47 @@ func (c *Client) Read(ctx context.Context, names ...string) (apps []*App, unread
 	return apps, unread, nil
 }
 
+// maxParallel is how many calls read at once.
+const maxParallel = 32
+
 // read returns a *metadata.Component, an error or nothing for each name.
 func (c *Client) read(ctx context.Context, names []string) (map[string]any, error) {
 	got := make(map[string]any)
+	var mu sync.Mutex
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(maxParallel)
 	for batch := range slices.Chunk(names, mdapi.MaxComponents) {
-		components, err := c.md().Read(ctx, typeName, batch...)
-		if refused := new(salesforce.Error); errors.As(err, &refused) && strings.Contains(refused.Message, "Load of metadata from db failed") {
-			for _, name := range batch {
-				one, err := c.md().Read(ctx, typeName, name)
-				switch {
-				case errors.As(err, &refused):
-					got[name] = error(refused)
-				case err != nil:
-					return nil, err
-				}
-				components = append(components, one...)
+		group.Go(func() error {
+			some, err := c.batch(groupCtx, batch)
+			mu.Lock()
+			defer mu.Unlock()
+			maps.Copy(got, some)
+			return err
+		})
+	}
+	return got, group.Wait()
+}
+
+// batch reads the names of one call.
+func (c *Client) batch(ctx context.Context, names []string) (map[string]any, error) {
+	got := make(map[string]any)
+	components, err := c.md().Read(ctx, typeName, names...)
+	if refused := new(salesforce.Error); errors.As(err, &refused) && strings.Contains(refused.Message, "Load of metadata from db failed") {
+		for _, name := range names {
+			one, err := c.md().Read(ctx, typeName, name)
+			switch {
+			case errors.As(err, &refused):
+				got[name] = error(refused)
+			case err != nil:
+				return nil, err
 			}
-		} else if err != nil {
-			return nil, err
+			components = append(components, one...)
 		}
-		for _, component := range components {
-			got[component.FullName] = component
-		}
+	} else if err != nil {
+		return nil, err
+	}
+	for _, component := range components {
+		got[component.FullName] = component
 	}
 	return got, nil
 }

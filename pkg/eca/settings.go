@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -34,6 +35,9 @@ type Settings struct {
 	// Connections are how orgs call others, by the name of the named credential:
 	// "connections".
 	Connections map[string]ConnectionSettings
+
+	// Audit tunes eca audit: "audit".
+	Audit AuditSettings
 
 	// Preflight is what becomes of findings about the environment's policies:
 	// "preflight", PreflightFail where the project says nothing.
@@ -100,6 +104,20 @@ type ConnectionSettings struct {
 	Certificate        string            // for JWT bearer: "certificate" of the org that calls
 	Username           string            // whom JWTs log in as: "username"
 	OnInstall          bool              // the hook makes it, too: "onInstall"
+}
+
+// AuditSettings say how the rules of an audit count in this project.
+type AuditSettings struct {
+	Rules  map[string]string // off, warning or error, by the rule's ID: "rules"
+	Accept []AcceptedFinding // "accept"
+}
+
+// AcceptedFinding is a finding of an audit that somebody has accepted.
+type AcceptedFinding struct {
+	App   string    // its name, or * for all: "app"
+	Rule  string    // "rule"
+	Until time.Time // the last day on which it counts: "until", as 2027-03-31
+	Why   string    // "why"
 }
 
 // HandOver is a command that gets an app's key and secret, on its standard input and in its
@@ -260,7 +278,7 @@ func parseSettings(data []byte) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
-	eca, err := object(settingsPath, value, "apps", "connections", "preflight", "applyPolicies")
+	eca, err := object(settingsPath, value, "apps", "audit", "connections", "preflight", "applyPolicies")
 	if err != nil {
 		return Settings{}, err
 	}
@@ -279,6 +297,11 @@ func parseSettings(data []byte) (Settings, error) {
 	}
 	if value, ok := eca["connections"]; ok {
 		if settings.Connections, err = parseConnections(settingsPath+".connections", value); err != nil {
+			return Settings{}, err
+		}
+	}
+	if value, ok := eca["audit"]; ok {
+		if settings.Audit, err = parseAudit(settingsPath+".audit", value); err != nil {
 			return Settings{}, err
 		}
 	}
@@ -448,6 +471,53 @@ func parseConnections(at string, value any) (map[string]ConnectionSettings, erro
 		connections[name] = c
 	}
 	return connections, nil
+}
+
+func parseAudit(at string, value any) (audit AuditSettings, err error) {
+	entry, err := object(at, value, "rules", "accept")
+	if err != nil {
+		return audit, err
+	}
+	wrong := func(key, what string) (AuditSettings, error) {
+		return AuditSettings{}, &metadata.SettingError{Path: at + "." + key, Err: errors.New(what)}
+	}
+	if rules, ok := entry["rules"]; ok {
+		levels, err := object(at+".rules", rules)
+		if err != nil {
+			return audit, err
+		}
+		audit.Rules = make(map[string]string, len(levels))
+		for _, rule := range slices.Sorted(maps.Keys(levels)) {
+			level, _ := levels[rule].(string)
+			if !slices.Contains([]string{"off", "warning", "error"}, level) {
+				return wrong("rules."+rule, `must be "off", "warning" or "error"`)
+			}
+			audit.Rules[rule] = level
+		}
+	}
+	list, ok := entry["accept"].([]any)
+	if _, stated := entry["accept"]; stated && !ok {
+		return wrong("accept", "must be an array of objects with app, rule, until and why")
+	}
+	for i, item := range list {
+		at := fmt.Sprintf("%s.accept[%d]", at, i)
+		accepted, err := object(at, item, "app", "rule", "until", "why")
+		if err != nil {
+			return audit, err
+		}
+		var a AcceptedFinding
+		var until string
+		for key, into := range map[string]*string{"app": &a.App, "rule": &a.Rule, "until": &until, "why": &a.Why} {
+			if *into, _ = accepted[key].(string); *into == "" {
+				return audit, &metadata.SettingError{Path: at, Err: errors.New("needs app, rule, until and why, each a text")}
+			}
+		}
+		if a.Until, err = time.Parse(time.DateOnly, until); err != nil {
+			return audit, &metadata.SettingError{Path: at + ".until", Err: errors.New("must be a day, like 2027-03-31")}
+		}
+		audit.Accept = append(audit.Accept, a)
+	}
+	return audit, nil
 }
 
 func parseHandOver(at string, value any) (*HandOver, error) {

@@ -129,3 +129,32 @@ func TestEnvironments(t *testing.T) {
 		t.Error("the app's own settings were changed")
 	}
 }
+
+// TestAuditSettings: what tunes an audit, and what is wrong with it.
+func TestAuditSettings(t *testing.T) {
+	t.Parallel()
+	parse := func(text string) (AuditSettings, error) {
+		p, err := ParseProject([]byte(`{"packageDirectories": [], "plugins": {"eca": {"audit": ` + text + `}}}`))
+		if err != nil {
+			return AuditSettings{}, err
+		}
+		return p.Settings.Audit, nil
+	}
+	audit, err := parse(`{"rules": {"drift": "off"}, "accept": [{"app": "*", "rule": "unused", "until": "2027-01-31", "why": "w"}]}`)
+	if err != nil || audit.Rules["drift"] != "off" || len(audit.Accept) != 1 || audit.Accept[0].Until.Day() != 31 {
+		t.Errorf("got %+v, %v", audit, err)
+	}
+	for text, want := range map[string]string{
+		`[]`:                           "plugins.eca.audit",
+		`{"rule": {}}`:                 "rule",
+		`{"rules": {"drift": "loud"}}`: `plugins.eca.audit.rules.drift: must be "off", "warning" or "error"`,
+		`{"accept": {}}`:               "plugins.eca.audit.accept: must be an array",
+		`{"accept": [{"app": "a", "rule": "b", "until": "2027-01-31"}]}`:             "plugins.eca.audit.accept[0]: needs app, rule, until and why",
+		`{"accept": [{"app": "a", "rule": "b", "until": "31.1.2027", "why": "c"}]}`:  "plugins.eca.audit.accept[0].until: must be a day",
+		`{"accept": [{"app": "a", "rule": "b", "until": "2027-01-31", "who": "c"}]}`: "who",
+	} {
+		if _, err := parse(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, not %s", text, err, want)
+		}
+	}
+}

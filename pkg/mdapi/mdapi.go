@@ -26,7 +26,7 @@ const (
 )
 
 // maxParallel bounds the concurrent calls of one Read or List.
-const maxParallel = 16
+const maxParallel = 32
 
 // Client calls the Metadata API of one org. It is safe for concurrent use.
 type Client struct {

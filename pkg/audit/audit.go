@@ -1,0 +1,285 @@
+// Package audit says what the OAuth apps of an org let in: Connected Apps and External Client Apps
+// in one view, rule by rule.
+//
+//	report, err := audit.Run(ctx, conn, audit.Options{})
+//	fmt.Println(report.Sentence())
+//	for _, f := range report.Findings { … }
+//
+// It never reads a token or a secret, and writes nothing. What the session may not see, or the org
+// does not have, is in Report.Unseen.
+package audit
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// Kind is what an app is.
+type Kind string
+
+// The kinds.
+const (
+	Connected    Kind = "Connected App"
+	External     Kind = "External Client App"
+	NotInstalled Kind = "not installed" // an app of another org that users of this one log in by
+)
+
+// Access is who may use an app.
+type Access string
+
+// The ways.
+const (
+	Everybody     Access = "everybody"      // every user may authorise himself
+	PreAuthorised Access = "pre-authorised" // only users whom a permission set or profile grants the app
+	Unknown       Access = ""
+)
+
+// App is one app of an org.
+type App struct {
+	Kind      Kind   `json:"kind"`
+	Name      string `json:"name"` // the API name, or the label where the org does not tell it
+	Label     string `json:"label"`
+	ID        string `json:"id,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Packaged  bool   `json:"packaged,omitempty"` // its consumer is on another org
+
+	Access   Access   `json:"access"`
+	Granted  []string `json:"granted,omitempty"`  // permission sets and profiles that grant it
+	Grantees int      `json:"grantees,omitempty"` // how many users have one of these permission sets
+	Flows    []string `json:"flows,omitempty"`    // what is switched on beside the authorization code
+	Scopes   []string `json:"scopes,omitempty"`   // by their metadata names
+	RunAs    *User    `json:"runAs,omitempty"`    // whom client credentials run as
+
+	RefreshToken   string   `json:"refreshToken,omitempty"` // how long refresh tokens live, like "90 Days"
+	IP             string   `json:"ip,omitempty"`           // the relaxation of IP ranges
+	Callbacks      []string `json:"callbacks,omitempty"`
+	PKCE           *bool    `json:"pkce,omitempty"`           // nil where the org does not tell
+	SecretOptional *bool    `json:"secretOptional,omitempty"` // likewise
+	On             *bool    `json:"on,omitempty"`             // the app and its OAuth plugin
+
+	CertificateExpires time.Time `json:"certificateExpires,omitzero"`
+	ConsumerMade       time.Time `json:"consumerMade,omitzero"`
+
+	Users    int       `json:"users"` // who have tokens
+	Tokens   int       `json:"tokens"`
+	LastUsed time.Time `json:"lastUsed,omitzero"` // by a token, or a login of the last six months
+	// LastPasswordLogin is when somebody last logged in by username and password.
+	LastPasswordLogin time.Time `json:"lastPasswordLogin,omitzero"`
+
+	// Lost is what would be lost by moving a Connected App, see connectedapp.
+	Lost []string `json:"lost,omitempty"`
+
+	refreshDays int  // 0 for unknown, -1 for never
+	opaque      bool // the org does not let its settings be read
+	created     time.Time
+}
+
+// User is whom client credentials run as.
+type User struct {
+	Username string `json:"username"`
+	Profile  string `json:"profile,omitempty"`
+	Inactive bool   `json:"inactive,omitempty"`
+	// Admin says that the user may modify all data, or has the profile System Administrator.
+	Admin bool `json:"admin,omitempty"`
+}
+
+// Options are what Run goes by. The zero value takes all rules as they are.
+type Options struct {
+	Now time.Time // the time that ages count to; zero is now
+
+	// Rules are levels by the rule's ID: "off", "warning" or "error".
+	Rules map[string]string
+	// Accept are findings that somebody has accepted, until a day.
+	Accept []Acceptance
+
+	// Declared are the External Client Apps that a project declares, nil without a project.
+	Declared []string
+	// Drift is what of an org's apps differs from the project, by the app's name.
+	Drift map[string][]string
+}
+
+// Acceptance says that a finding is as it should be.
+type Acceptance struct {
+	App   string    // its name, or "*"
+	Rule  string    // its ID
+	Until time.Time // the last day on which it counts
+	Why   string
+}
+
+// Report is what an org's apps let in.
+type Report struct {
+	OrgID string          `json:"orgId,omitempty"`
+	Kind  salesforce.Kind `json:"kind,omitempty"`
+	Apps  []*App          `json:"apps"` // by kind and name
+
+	Findings []Finding `json:"findings"`
+	// Accepted are findings that an acceptance covers, and Expired acceptances whose day is over.
+	Accepted []Accepted `json:"accepted,omitempty"`
+	Expired  []string   `json:"expired,omitempty"`
+
+	// Unseen is what the session may not see, or the org does not have, and why.
+	Unseen []string `json:"unseen,omitempty"`
+}
+
+// Finding is one thing that a rule has found about an app.
+type Finding struct {
+	finding.Finding
+	Kind Kind `json:"kind"` // of the app
+}
+
+// Accepted is a finding with the acceptance that covers it.
+type Accepted struct {
+	Finding
+	Until string `json:"until"` // the day
+	Why   string `json:"why"`
+}
+
+// Key tells findings of one org apart from run to run: by app, rule and what it is about.
+func (f Finding) Key() string {
+	return strings.Join([]string{string(f.Kind), strings.ToLower(f.App), f.Rule, f.Field}, "\x00")
+}
+
+// Sentence is the one that counts first: how many apps let any user in.
+func (r *Report) Sentence() string {
+	open, known := 0, 0
+	kind, counts := Connected, [2]int{}
+	for _, k := range []Kind{Connected, External} {
+		n, o := 0, 0
+		for _, a := range r.Apps {
+			if a.Kind == k && a.Access != Unknown {
+				n++
+				if a.Access == Everybody {
+					o++
+				}
+			}
+		}
+		if o > open || known == 0 && n > 0 {
+			kind = k
+			counts = [2]int{o, n}
+		}
+		open, known = max(open, o), known+n
+	}
+	if known == 0 {
+		return "the org tells of no app who may use it"
+	}
+	if counts[0] == 0 {
+		return fmt.Sprintf("none of %s lets any user in", apps(known, "app"))
+	}
+	verb := "let"
+	if counts[0] == 1 {
+		verb = "lets"
+	}
+	return fmt.Sprintf("%d of %s %s any user in", counts[0], apps(counts[1], string(kind)), verb)
+}
+
+func apps(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// Run reads an org and judges its apps. It takes at most four rounds of requests.
+func Run(ctx context.Context, conn *salesforce.Conn, o Options) (*Report, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	s, err := Read(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	return s.Judge(o)
+}
+
+// Read asks an org about its apps, in at most four rounds of requests. A refusal of the org is
+// noted in the report; an error is one of the connection.
+func Read(ctx context.Context, conn *salesforce.Conn) (*Survey, error) {
+	s := &Survey{conn: conn}
+	if err := s.read(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Judge applies the rules to what an org has told. It asks nothing.
+func (s *Survey) Judge(o Options) (*Report, error) {
+	if o.Now.IsZero() {
+		o.Now = time.Now()
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	r := &Report{OrgID: s.org.ID, Kind: s.org.Kind(), Apps: s.apps(), Unseen: s.unseen}
+	slices.SortFunc(r.Apps, func(a, b *App) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)))
+	})
+	o.judge(r, s)
+	return r, nil
+}
+
+// check refuses settings of rules that do not exist.
+func (o Options) check() error {
+	for id, level := range o.Rules {
+		if !slices.ContainsFunc(Rules(), func(r finding.Rule) bool { return r.ID == id }) {
+			return fmt.Errorf("there is no rule %s", id)
+		}
+		if !slices.Contains([]string{"off", string(finding.Warning), string(finding.Error)}, level) {
+			return fmt.Errorf("the rule %s cannot be %q, only off, warning or error", id, level)
+		}
+	}
+	return nil
+}
+
+// judge applies the rules.
+func (o Options) judge(r *Report, s *Survey) {
+	r.Findings = []Finding{}
+	for _, app := range r.Apps {
+		for _, rule := range rules {
+			level := string(rule.Level)
+			if set, ok := o.Rules[rule.ID]; ok {
+				level = set
+			}
+			if level == "off" {
+				continue
+			}
+			for _, f := range rule.check(subject{app, o, r.Kind, s}) {
+				if f.Level == "" || o.Rules[rule.ID] != "" {
+					f.Level = finding.Level(level)
+				}
+				f.Rule, f.App = rule.ID, app.Name
+				found := Finding{f, app.Kind}
+				i := slices.IndexFunc(o.Accept, func(a Acceptance) bool {
+					return a.Rule == rule.ID && (a.App == "*" || strings.EqualFold(a.App, app.Name))
+				})
+				if i >= 0 {
+					if day := o.Accept[i].Until; day.IsZero() || !o.Now.After(day.AddDate(0, 0, 1)) {
+						r.Accepted = append(r.Accepted, Accepted{found, day.Format(time.DateOnly), o.Accept[i].Why})
+						continue
+					}
+					r.Expired = append(r.Expired, fmt.Sprintf("the acceptance of %s for %s ended on %s (%s)", rule.ID, app.Name, o.Accept[i].Until.Format(time.DateOnly), o.Accept[i].Why))
+				}
+				r.Findings = append(r.Findings, found)
+			}
+		}
+	}
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Level, b.Level), cmp.Compare(a.Kind, b.Kind), cmp.Compare(strings.ToLower(a.App), strings.ToLower(b.App)))
+	})
+}
+
+// Count returns how many findings are of a level.
+func (r *Report) Count(level finding.Level) (n int) {
+	for _, f := range r.Findings {
+		if f.Level == level {
+			n++
+		}
+	}
+	return n
+}

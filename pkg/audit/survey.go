@@ -1,0 +1,575 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ecakit/ecakit/pkg/connectedapp"
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/inventory"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// Survey is what an org tells of its apps.
+type Survey struct {
+	conn *salesforce.Conn
+
+	mu     sync.Mutex
+	unseen []string
+	hidden map[string]bool // what of the org could not be seen, by the names of its sources
+
+	org       restapi.Organization
+	external  []*inventory.App
+	policies  []policyRow
+	plugins   []pluginRow
+	settings  []map[string]any
+	connected []connectedRow
+	sources   []*connectedapp.App // the Connected Apps that can be read
+	tokens    []tokenRow
+	menu      []menuRow
+	access    []accessRow
+	logins    []loginRow
+
+	assigned map[string]int      // users by permission set, by the ID's first 15 characters
+	users    map[string]userRow  // by ID and by username, folded
+	admins   map[string]bool     // likewise: who may modify all data
+	sets     map[string][]string // permission sets that policies name, by app, where nothing else grants
+}
+
+type (
+	policyRow struct {
+		App                                                        string `json:"ExternalClientApplicationId"`
+		PermittedUsersPolicyType, RefreshTokenPolicyType           string
+		RefreshTokenValidityPeriod                                 any
+		RefreshTokenValidityUnit, IpRelaxationPolicyType           string
+		IsClientCredentialsFlowEnabled, IsTokenExchangeFlowEnabled bool
+		IsGuestCodeCredFlowEnabled, IsNamedUserJwtEnabled          bool
+		ClientCredentialsFlowUser                                  string
+	}
+	pluginRow struct {
+		App               string `json:"ExternalClientApplicationId"`
+		IsEnabled         bool
+		OauthPluginStatus string
+	}
+	connectedRow struct {
+		ID                                 string `json:"Id"`
+		Name                               string
+		CreatedDate                        string
+		OptionsAllowAdminApprovedUsersOnly bool
+		RefreshTokenValidityPeriod         *int
+	}
+	tokenRow struct {
+		AppName, AppMenuItemID string
+		N, Users               int
+		Last                   string
+	}
+	menuRow   struct{ ID, ApplicationID string }
+	accessRow struct {
+		SetupEntityID, ParentID string
+		Parent                  struct {
+			Name             string
+			IsOwnedByProfile bool
+			Profile          struct{ Name string }
+		}
+	}
+	loginRow struct{ Application, LoginSubType, Last string }
+	userRow  struct {
+		ID, Username string
+		IsActive     bool
+		Profile      struct{ Name string }
+	}
+)
+
+// scopes are the columns of ExtlClntAppOauthSettings that say which scopes an app has, oldest
+// first. Source: code that runs against real orgs.
+var scopes = []struct{ column, name string }{
+	{"OauthScopesFULL", "Full"}, {"OauthScopesAPI", "Api"}, {"OauthScopesWEB", "Web"}, {"OauthScopesREFRESH_TOKEN", "RefreshToken"}, {"OauthScopesSSO", "Basic"}, {"OauthScopesVF", "CustomApplications"},
+	{"OauthScopesOPENID", "OpenID"}, {"OauthScopesOFFLINE_ACCESS", "OfflineAccess"}, {"OauthScopesCHATTER_REST_API", "Chatter"}, {"OauthScopesMCP_API", "MCP"},
+}
+
+// sure is how many of scopes every org has.
+const sure = 4
+
+// columns returns the first n columns of scopes.
+func columns(n int) string {
+	var all []string
+	for _, s := range scopes[:n] {
+		all = append(all, s.column)
+	}
+	return strings.Join(all, ", ")
+}
+
+// look runs a part of the survey. A refusal of the org is noted, not an error.
+func (s *Survey) look(what string, err error) error {
+	refused := new(salesforce.Error)
+	if err == nil || !errors.As(err, &refused) || salesforce.IsSessionExpired(err) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unseen = append(s.unseen, fmt.Sprintf("%s: %s: %s", what, refused.Code, refused.Message))
+	if s.hidden == nil {
+		s.hidden = make(map[string]bool)
+	}
+	s.hidden[what] = true
+	return nil
+}
+
+// The sources, as Report.Unseen names them.
+const (
+	fromApps      = "External Client Apps"
+	fromPolicies  = "their OAuth policies"
+	fromPlugins   = "their plugin policies"
+	fromSettings  = "their scopes"
+	fromConnected = "Connected Apps"
+	fromSources   = "settings of Connected Apps"
+	fromTokens    = "tokens"
+	fromMenu      = "the app menu"
+	fromAccess    = "who may use the apps"
+	fromLogins    = "logins"
+	fromUsers     = "users that client credentials run as"
+	fromAdmins    = "who may modify all data"
+	fromAssigned  = "who has the permission sets"
+)
+
+// query asks for records, and keeps them.
+func query[T any](ctx context.Context, s *Survey, what, soql string, into *[]T) error {
+	records, err := restapi.Query[T](ctx, &restapi.Client{Conn: s.conn}, soql)
+	*into = records
+	return s.look(what, err)
+}
+
+// read asks the org: first for everything that needs nothing else, then for what follows.
+func (s *Survey) read(parent context.Context) error {
+	group, ctx := errgroup.WithContext(parent)
+	run := func(do func() error) { group.Go(do) }
+	run(func() (err error) { s.org, err = (&restapi.Client{Conn: s.conn}).Organization(ctx); return err })
+	run(func() (err error) {
+		s.external, err = inventory.Read(ctx, s.conn, []string{eca.GlobalOAuthSettings})
+		return s.look(fromApps, err)
+	})
+	run(func() error {
+		return query(ctx, s, fromPlugins, "SELECT ExternalClientApplicationId, IsEnabled, OauthPluginStatus FROM ExtlClntAppPlcyCnfg", &s.plugins)
+	})
+	run(func() error {
+		of := func(n int) string {
+			return "SELECT ExternalClientApplicationId, CreatedDate, " + columns(n) + " FROM ExtlClntAppOauthSettings"
+		}
+		records, err := restapi.Query[map[string]any](ctx, &restapi.Client{Conn: s.conn}, of(len(scopes)))
+		if refused := new(salesforce.Error); errors.As(err, &refused) && refused.Code == "INVALID_FIELD" {
+			records, err = restapi.Query[map[string]any](ctx, &restapi.Client{Conn: s.conn}, strings.Replace(of(sure), "CreatedDate, ", "", 1)) // an older org
+		}
+		s.settings = records
+		return s.look(fromSettings, err)
+	})
+	run(func() error {
+		return query(ctx, s, fromConnected, "SELECT Id, Name, CreatedDate, OptionsAllowAdminApprovedUsersOnly, RefreshTokenValidityPeriod FROM ConnectedApplication", &s.connected)
+	})
+	run(func() error {
+		apps, unread, err := (&connectedapp.Client{Conn: s.conn}).Read(ctx)
+		s.sources = apps
+		s.mu.Lock()
+		for _, u := range unread {
+			s.unseen = append(s.unseen, u.Error())
+		}
+		s.mu.Unlock()
+		return s.look(fromSources, err)
+	})
+	run(func() error {
+		return query(ctx, s, fromTokens, "SELECT AppName, AppMenuItemId, COUNT(UserId) n, COUNT_DISTINCT(UserId) users, MAX(LastUsedDate) last FROM OauthToken GROUP BY AppName, AppMenuItemId", &s.tokens)
+	})
+	run(func() error { return query(ctx, s, fromMenu, "SELECT Id, ApplicationId FROM AppMenuItem", &s.menu) })
+	run(func() error {
+		return query(ctx, s, fromLogins, "SELECT Application, LoginSubType, MAX(LoginTime) last FROM LoginHistory GROUP BY Application, LoginSubType", &s.logins)
+	})
+	run(func() error {
+		err := query(ctx, s, fromAccess, "SELECT SetupEntityId, ParentId, Parent.Name, Parent.IsOwnedByProfile, Parent.Profile.Name FROM SetupEntityAccess WHERE SetupEntityType IN ('ExternalClientApplication', 'ConnectedApplication')", &s.access)
+		if err == nil {
+			err = s.readAssignments(ctx)
+		}
+		return err
+	})
+	run(func() error {
+		return query(ctx, s, fromPolicies, "SELECT ExternalClientApplicationId, PermittedUsersPolicyType, RefreshTokenPolicyType, RefreshTokenValidityPeriod, RefreshTokenValidityUnit, IpRelaxationPolicyType, IsClientCredentialsFlowEnabled, IsTokenExchangeFlowEnabled, IsGuestCodeCredFlowEnabled, IsNamedUserJwtEnabled, ClientCredentialsFlowUser FROM ExtlClntAppOauthPlcyCnfg", &s.policies)
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return s.follow(parent)
+}
+
+// readAssignments counts who has the permission sets that grant apps.
+func (s *Survey) readAssignments(ctx context.Context) error {
+	var ids []string
+	for _, a := range s.access {
+		if !a.Parent.IsOwnedByProfile {
+			ids = append(ids, a.ParentID)
+		}
+	}
+	slices.Sort(ids)
+	type count struct {
+		PermissionSetID string
+		N               int
+	}
+	counts, err := restapi.QueryIn[count](ctx, &restapi.Client{Conn: s.conn}, "SELECT PermissionSetId, COUNT(AssigneeId) n FROM PermissionSetAssignment WHERE PermissionSetId IN (%s) GROUP BY PermissionSetId", slices.Compact(ids))
+	s.assigned = make(map[string]int)
+	for _, c := range counts {
+		s.assigned[short(c.PermissionSetID)] = c.N
+	}
+	return s.look(fromAssigned, err)
+}
+
+// follow asks for the users that client credentials run as, and for the permission sets that the
+// policies of apps name which nothing else grants.
+func (s *Survey) follow(ctx context.Context) error {
+	var ids, names []string
+	for _, p := range s.policies {
+		if p.ClientCredentialsFlowUser != "" {
+			ids = append(ids, p.ClientCredentialsFlowUser)
+		}
+	}
+	for _, a := range s.sources {
+		if a.RunAsUser != "" {
+			names = append(names, a.RunAsUser)
+		}
+	}
+	s.users, s.admins = make(map[string]userRow), make(map[string]bool)
+	group, ctx := errgroup.WithContext(ctx)
+	for _, by := range []struct {
+		field  string
+		values []string
+	}{{"Id", ids}, {"Username", names}} {
+		slices.Sort(by.values)
+		values := slices.Compact(by.values)
+		group.Go(func() error {
+			users, err := restapi.QueryIn[userRow](ctx, &restapi.Client{Conn: s.conn}, "SELECT Id, Username, IsActive, Profile.Name FROM User WHERE "+by.field+" IN (%s)", values)
+			s.mu.Lock()
+			for _, u := range users {
+				s.users[short(u.ID)], s.users[strings.ToLower(u.Username)] = u, u
+			}
+			s.mu.Unlock()
+			return s.look(fromUsers, err)
+		})
+		group.Go(func() error {
+			type assignment struct {
+				AssigneeID string
+				Assignee   struct{ Username string }
+			}
+			admins, err := restapi.QueryIn[assignment](ctx, &restapi.Client{Conn: s.conn}, "SELECT AssigneeId, Assignee.Username FROM PermissionSetAssignment WHERE PermissionSet.PermissionsModifyAllData = true AND Assignee"+map[string]string{"Id": "Id", "Username": ".Username"}[by.field]+" IN (%s)", values)
+			s.mu.Lock()
+			for _, a := range admins {
+				s.admins[short(a.AssigneeID)], s.admins[strings.ToLower(a.Assignee.Username)] = true, true
+			}
+			s.mu.Unlock()
+			return s.look(fromAdmins, err)
+		})
+	}
+	group.Go(func() error { return s.readPolicies(ctx) })
+	return group.Wait()
+}
+
+// readPolicies reads which permission sets the OAuth policies name, of apps that admit only
+// pre-authorised users and that nothing grants.
+func (s *Survey) readPolicies(ctx context.Context) error {
+	granted := make(map[string]bool)
+	for _, a := range s.access {
+		granted[short(a.SetupEntityID)] = true
+	}
+	byApp := make(map[string]string)
+	var names []string
+	for _, p := range s.policies {
+		for _, a := range s.external {
+			if short(p.App) == short(a.ID) && p.PermittedUsersPolicyType == "AdminApprovedPreAuthorized" && !granted[short(a.ID)] {
+				names = append(names, eca.UsualNames(a.Name, eca.OAuthPolicies)...)
+				byApp[strings.ToLower(a.Name)] = a.ID
+			}
+		}
+	}
+	components, err := (&mdapi.Client{Conn: s.conn}).Read(ctx, eca.OAuthPolicies, names...)
+	s.sets = make(map[string][]string)
+	for _, c := range components {
+		id := short(byApp[strings.ToLower(eca.App(c))])
+		s.sets[id] = append(s.sets[id], append(metadata.Items(c.Text("commaSeparatedPermissionSet")), metadata.Items(c.Text("commaSeparatedProfile"))...)...)
+	}
+	return s.look(fromPolicies, err)
+}
+
+// short is the part of an ID that counts.
+func short(id string) string { return id[:min(15, len(id))] }
+
+// timeLayout is how the REST API writes a time.
+const timeLayout = "2006-01-02T15:04:05.000-0700"
+
+func moment(text string) time.Time {
+	t, err := time.Parse(timeLayout, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// apps puts together what the org tells.
+func (s *Survey) apps() (all []*App) {
+	for _, e := range s.external {
+		all = append(all, s.externalApp(e))
+	}
+	all = append(all, s.connectedApps()...)
+	for _, app := range all {
+		s.grant(app)
+	}
+	return append(all, s.use(all)...)
+}
+
+// externalApp is an External Client App.
+func (s *Survey) externalApp(e *inventory.App) *App {
+	a := &App{Kind: External, Name: e.Name, Label: e.Label, ID: e.ID, Packaged: e.Packaged(), created: moment(e.CreatedDate)}
+	for _, p := range s.policies {
+		if short(p.App) != short(e.ID) {
+			continue
+		}
+		a.Access = map[string]Access{"AllSelfAuthorized": Everybody, "AdminApprovedPreAuthorized": PreAuthorised}[p.PermittedUsersPolicyType]
+		a.IP = p.IpRelaxationPolicyType
+		a.refresh(p.RefreshTokenPolicyType, fmt.Sprint(p.RefreshTokenValidityPeriod), p.RefreshTokenValidityUnit)
+		for flow, on := range map[string]bool{"client credentials": p.IsClientCredentialsFlowEnabled, "token exchange": p.IsTokenExchangeFlowEnabled, "guest code and credentials": p.IsGuestCodeCredFlowEnabled} {
+			if on {
+				a.Flows = append(a.Flows, flow)
+			}
+		}
+		if p.IsClientCredentialsFlowEnabled && p.ClientCredentialsFlowUser != "" {
+			a.RunAs = s.runAs(short(p.ClientCredentialsFlowUser), p.ClientCredentialsFlowUser)
+		}
+	}
+	for _, p := range s.plugins {
+		if short(p.App) == short(e.ID) {
+			on := p.IsEnabled && !strings.EqualFold(p.OauthPluginStatus, "Disabled")
+			a.On = &on
+		}
+	}
+	for _, row := range s.settings {
+		id, _ := row["ExternalClientApplicationId"].(string)
+		if short(id) != short(e.ID) {
+			continue
+		}
+		made, _ := row["CreatedDate"].(string)
+		a.ConsumerMade = moment(made)
+		for _, scope := range scopes {
+			if row[scope.column] == true {
+				a.Scopes = append(a.Scopes, scope.name)
+			}
+		}
+	}
+	if global := e.Component(eca.GlobalOAuthSettings); global != nil {
+		a.globals(func(name string) string { return global.Text(name) }, func(name string) bool { return eca.Bool(global, name) })
+		if !eca.Bool(global, "isClientCredentialsFlowEnabled") {
+			a.Flows = slices.DeleteFunc(a.Flows, func(f string) bool { return f == "client credentials" })
+			a.RunAs = nil
+		}
+	} else {
+		a.opaque = true
+	}
+	slices.Sort(a.Flows)
+	return a
+}
+
+// globals takes what the global OAuth settings say.
+func (a *App) globals(text func(string) string, is func(string) bool) {
+	pkce, optional := is("isPkceRequired"), is("isConsumerSecretOptional")
+	a.PKCE, a.SecretOptional = &pkce, &optional
+	a.Callbacks = strings.Fields(text("callbackUrl"))
+	for flow, field := range map[string]string{"device": "isDeviceFlowEnabled", "code and credentials": "isCodeCredFlowEnabled"} {
+		if is(field) {
+			a.Flows = append(a.Flows, flow)
+		}
+	}
+	if certificate, err := x509.ParseCertificate(metadata.CertificateDER(text("certificate"))); err == nil {
+		a.CertificateExpires = certificate.NotAfter.UTC()
+		a.Flows = append(a.Flows, "JWT bearer")
+	}
+}
+
+// refresh says how long refresh tokens live.
+func (a *App) refresh(policy, period, unit string) {
+	switch policy {
+	case "Infinite":
+		a.RefreshToken, a.refreshDays = "forever", -1
+	case "Zero":
+		a.RefreshToken = "not at all"
+	case "SpecificLifetime", "SpecificInactivity":
+		n, err := strconv.ParseFloat(period, 64)
+		if err != nil {
+			return
+		}
+		a.RefreshToken = fmt.Sprintf("%g %s", n, strings.ToLower(unit))
+		if policy == "SpecificInactivity" {
+			a.RefreshToken += " without use"
+		}
+		a.refreshDays = max(1, int(n*map[string]float64{"Hours": 1.0 / 24, "Days": 1, "Months": 30}[unit]))
+	}
+}
+
+// runAs looks a user up.
+func (s *Survey) runAs(key, shown string) *User {
+	u, ok := s.users[key]
+	if !ok {
+		return &User{Username: shown}
+	}
+	return &User{Username: u.Username, Profile: u.Profile.Name, Inactive: !u.IsActive, Admin: s.admins[key] || u.Profile.Name == "System Administrator"}
+}
+
+// connectedApps are the Connected Apps, by their records and, where they can be read, their
+// settings. Both are paired by the label, which is all that the records tell.
+func (s *Survey) connectedApps() (all []*App) {
+	taken := make(map[*connectedapp.App]bool)
+	for _, row := range s.connected {
+		a := &App{Kind: Connected, Name: row.Name, Label: row.Name, ID: row.ID, created: moment(row.CreatedDate), ConsumerMade: moment(row.CreatedDate), Access: Everybody, opaque: true}
+		if row.OptionsAllowAdminApprovedUsersOnly {
+			a.Access = PreAuthorised
+		}
+		for _, source := range s.sources {
+			if !taken[source] && strings.EqualFold(source.Label(), row.Name) {
+				taken[source] = true
+				s.settingsOf(a, source)
+				break
+			}
+		}
+		all = append(all, a)
+	}
+	for _, source := range s.sources {
+		if !taken[source] {
+			a := &App{Kind: Connected, Label: source.Label()}
+			s.settingsOf(a, source)
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// settingsOf takes what a Connected App's settings say, in the fields of an External Client App
+// that it would become.
+func (s *Survey) settingsOf(a *App, source *connectedapp.App) {
+	a.Name, a.opaque = source.Name, false
+	field := func(typ, name string) string {
+		if values := source.Fields[typ][name]; len(values) > 0 {
+			return values[0].Text
+		}
+		return ""
+	}
+	global := func(name string) string { return field(eca.GlobalOAuthSettings, name) }
+	policy := func(name string) string { return field(eca.OAuthPolicies, name) }
+	a.Access = map[string]Access{"AllSelfAuthorized": Everybody, "AdminApprovedPreAuthorized": PreAuthorised}[policy("permittedUsersPolicyType")]
+	a.globals(global, func(name string) bool { return global(name) == "true" })
+	a.Scopes = metadata.Items(field(eca.OAuthSettings, "commaSeparatedOauthScopes"))
+	a.IP = policy("ipRelaxationPolicyType")
+	a.refresh(policy("refreshTokenPolicyType"), policy("refreshTokenValidityPeriod"), policy("refreshTokenValidityUnit"))
+	if global("isClientCredentialsFlowEnabled") == "true" {
+		a.Flows = append(a.Flows, "client credentials")
+		if source.RunAsUser != "" {
+			a.RunAs = s.runAs(strings.ToLower(source.RunAsUser), source.RunAsUser)
+		}
+	}
+	a.Granted = append(a.Granted, source.PermissionSets...)
+	slices.Sort(a.Flows)
+	for _, f := range source.Findings {
+		if f.Level == finding.Error {
+			a.Lost = append(a.Lost, cmp.Or(f.Field, f.Rule)+": "+f.Problem)
+		}
+	}
+}
+
+// grant notes what grants an app.
+func (s *Survey) grant(app *App) {
+	for _, a := range s.access {
+		if app.ID == "" || short(a.SetupEntityID) != short(app.ID) {
+			continue
+		}
+		name := a.Parent.Name
+		if a.Parent.IsOwnedByProfile {
+			name = "profile " + a.Parent.Profile.Name
+			app.Grantees++ // profiles always have users
+		}
+		app.Granted = append(app.Granted, name)
+		app.Grantees += s.assigned[short(a.ParentID)]
+	}
+	app.Granted = append(app.Granted, s.sets[short(app.ID)]...)
+	slices.Sort(app.Granted)
+	app.Granted = slices.Compact(app.Granted)
+}
+
+// use notes tokens and logins, and returns the apps that they are of and the org does not have.
+func (s *Survey) use(apps []*App) (others []*App) {
+	menu := make(map[string]string)
+	for _, m := range s.menu {
+		menu[short(m.ID)] = short(m.ApplicationID)
+	}
+	byLabel := make(map[string]*App)
+	owners := func(label, id string) (of []*App) {
+		for _, a := range apps {
+			if id != "" && a.ID != "" && id == short(a.ID) {
+				return []*App{a}
+			}
+			if strings.EqualFold(label, a.Label) || a.Kind == External && strings.EqualFold(label, a.Name) {
+				of = append(of, a)
+			}
+		}
+		return of
+	}
+	other := func(label string) *App {
+		if byLabel[label] == nil {
+			byLabel[label] = &App{Kind: NotInstalled, Name: label, Label: label, opaque: true}
+			others = append(others, byLabel[label])
+		}
+		return byLabel[label]
+	}
+	for _, t := range s.tokens {
+		of := owners(t.AppName, menu[short(t.AppMenuItemID)])
+		if len(of) == 0 {
+			of = []*App{other(t.AppName)}
+		}
+		for _, a := range of {
+			a.Tokens += t.N
+			a.Users = max(a.Users, t.Users)
+			a.used(moment(t.Last))
+		}
+	}
+	for _, l := range s.logins {
+		of := owners(l.Application, "")
+		if len(of) == 0 {
+			if l.LoginSubType != passwordLogin {
+				continue // a browser, say
+			}
+			of = []*App{other(l.Application)}
+		}
+		for _, a := range of {
+			last := moment(l.Last)
+			a.used(last)
+			if l.LoginSubType == passwordLogin && last.After(a.LastPasswordLogin) {
+				a.LastPasswordLogin = last
+			}
+		}
+	}
+	return others
+}
+
+// passwordLogin is how LoginHistory names the username-password flow. Source: the documentation
+// of LoginSubType.
+const passwordLogin = "OauthUsernamePassword"
+
+func (a *App) used(t time.Time) {
+	if t.After(a.LastUsed) {
+		a.LastUsed = t
+	}
+}
