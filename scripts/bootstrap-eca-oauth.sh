@@ -10,8 +10,8 @@
 #     sh -e SCRIPT SCRATCH_ORG_USERNAME HUB_USERNAME STATUS
 #
 # from the directory in which it was started itself. All the work is done by the
-# eca command, which must be on the machine: on the PATH, in the project's bin
-# directory, or where ECA_BIN says.
+# eca command, which must be on the machine: on the PATH, in the project's bin or
+# node_modules (npm install --save-dev @ecakit/eca), or where ECA_BIN says.
 
 set -eu
 
@@ -37,8 +37,10 @@ elif command -v eca >/dev/null 2>&1; then
 	eca=eca
 elif [ -x ./bin/eca ]; then
 	eca=./bin/eca
+elif [ -x ./node_modules/.bin/eca ]; then
+	eca=./node_modules/.bin/eca
 else
-	echo "eca: the eca command is not on this machine, so OAuth was not enabled on the apps of ${1:-this package}; install it with 'go install github.com/ecakit/ecakit/hook/eca@latest', put it into $(pwd)/bin, or set ECA_BIN to where it is, and deploy again" >&2
+	echo "eca: the eca command is not on this machine, so OAuth was not enabled on the apps of ${1:-this package}; install it with 'npm install --save-dev @ecakit/eca' or 'go install github.com/ecakit/ecakit/hook/eca@latest', put it into $(pwd)/bin, or set ECA_BIN to where it is, and deploy again" >&2
 	exit 1
 fi
 

@@ -443,6 +443,53 @@ login spaced "two words"
 if install_on "$work/sample" admin@example.com.spaced space; then fail "a broken argument list succeeds"; fi
 has "$work/space.log" "sfp does not quote arguments" "an argument list that fell apart is explained"
 
+step "eca from npm: in a project, with npx, and as a plugin that the real sf links and installs"
+mkdir -p "$work/binaries/linux_amd64" "$work/packages" "$work/home/.config/sf"
+cp "$eca" "$work/binaries/linux_amd64/"
+"$repo/hook/sf-plugin/pack.js" "$work/packages" "$work/binaries" || fail "the npm packages"
+"$repo/scripts/registry.js" "$work/packages" >"$work/registry.url" &
+servers+=($!)
+for _ in $(seq 100); do [ -s "$work/registry.url" ] && break || sleep 0.1; done
+printf '@ecakit:registry=%s\n' "$(cat "$work/registry.url")" >"$HOME/.npmrc"
+serve packed --username admin@example.com.packed
+login packed packed
+cp -r "$work/sample" "$work/packed"
+(cd "$work/packed" && npm init -y && npm install --save-dev @ecakit/eca && rm -r node_modules && npm ci) >"$work/packages.log" 2>&1 || fail "npm installs eca"
+PATH=$plain_path install_on "$work/packed" packed devdependency || fail "sfp install with eca from node_modules"
+has "$work/devdependency.log" "ErpConnector_glbloauth  created, consumer key" "sfp's script finds eca in node_modules"
+(cd "$work/packed" && PATH=$plain_path npx eca version --json && cd "$work" && PATH=$plain_path npx --yes @ecakit/eca version --json) >"$work/npx.log" 2>&1 || fail "npx eca"
+[ "$(grep -c '"ok": true' "$work/npx.log")" = 2 ] || wrong "$work/npx.log" "npx runs eca"
+ok "npx runs eca, in a project and outside"
+# plugin HOW: what sf eca does is what eca does.
+plugin() {
+	(cd "$work/packed" && sf eca bootstrap --target-org packed --json) >"$work/plugin.log" 2>"$work/plugin.err" || fail "sf eca bootstrap: $(cat "$work/plugin.err")"
+	"$node" -e 'if (!JSON.parse(require("fs").readFileSync(process.argv[1])).ok) process.exit(1)' "$work/plugin.log" || wrong "$work/plugin.log" "sf eca bootstrap --json prints one document"
+	ok "$1: sf eca bootstrap prints one document"
+	sf eca bootstrap --help >"$work/plugin.log" 2>&1 || fail "sf eca bootstrap --help"
+	has "$work/plugin.log" "--apply-policies" "$1: sf shows the flags of the binary"
+}
+(cd "$work/packed" && sf plugins link node_modules/@ecakit/eca) >"$work/link.log" 2>&1 || fail "sf plugins link"
+plugin linked
+sf plugins unlink @ecakit/eca >"$work/link.log" 2>&1 || fail "sf plugins unlink"
+printf '["@ecakit/eca"]\n' >"$HOME/.config/sf/unsignedPluginAllowList.json"
+sf plugins install @ecakit/eca >"$work/plugins.log" 2>&1 </dev/null || fail "sf plugins install"
+plugin installed
+code=0
+sf eca plan --no-such-flag >"$work/plugin.log" 2>&1 || code=$?
+[ "$code" = 2 ] || fail "sf eca with a wrong flag ends with $code, not 2"
+serve unprepared --username admin@example.com.unprepared
+login unprepared unprepared
+code=0
+(cd "$work/packed" && printf 'unprepared\n' | sf eca plan --orgs - --headers --exit-code) >"$work/plugin.log" 2>&1 || code=$?
+[ "$code" = 3 ] || wrong "$work/plugin.log" "sf eca plan --exit-code with changes ends with $code, not 3"
+ok "standard input and the exit code pass through sf"
+sf eca simulate >"$work/signal.log" 2>&1 &
+plugged=$!
+for _ in $(seq 100); do holds "$work/signal.log" "serving until interrupted" && break || sleep 0.1; done
+kill -TERM "$plugged"
+wait "$plugged" || fail "sf eca simulate, terminated"
+has "$work/signal.log" "stopped after 0 requests" "a signal passes through sf"
+
 step "wall time and peak memory: the hook next to sf apex run of an empty script"
 serve number --username admin@example.com.number
 login number number

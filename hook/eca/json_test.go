@@ -93,6 +93,7 @@ func TestJSONOfEachCommand(t *testing.T) {
 		times    int  // how often it runs before it counts
 	}{
 		{golden: "version", args: "version", noOrg: true},
+		{golden: "describe", args: "describe lint", noOrg: true},
 		{golden: "usage", args: "--no-such-flag", noOrg: true},
 		{golden: "lint", args: "lint broken", noOrg: true},
 		{golden: "lint-explain", args: "lint --explain wrong-folder", noOrg: true},

@@ -51,6 +51,7 @@ type cli struct {
 	Lint        lintCmd          `cmd:"" help:"Check a project for what External Client Apps require of source, without an org."`
 	Demo        demoCmd          `cmd:"" help:"Show the whole story on a simulated org, without Salesforce."`
 	Simulate    simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
+	Describe    describeCmd      `cmd:"" hidden:"" help:"Describe eca's commands and flags, for programs that offer them."`
 	Ver         versionCmd       `cmd:"" name:"version" help:"Print eca's version."`
 	Version     kong.VersionFlag `help:"Print eca's version."`
 }
