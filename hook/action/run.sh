@@ -11,10 +11,10 @@ output() { echo "$1=$2" >>"$GITHUB_OUTPUT"; }
 command=$INPUT_COMMAND
 case $command in lint | plan | bootstrap | audit) ;; *) fail "command is '$command'; it can be lint, plan, bootstrap or audit" ;; esac
 
-PATH=$PWD/node_modules/.bin:$PATH
+own=$RUNNER_TEMP/eca-$INPUT_VERSION # from npm, for all steps of the job
+PATH=$PWD/node_modules/.bin:$own/node_modules/.bin:$PATH
 if ! command -v eca >/dev/null; then
-	npm install --no-audit --no-fund --loglevel=error --prefix "$RUNNER_TEMP/eca" "@ecakit/eca@$INPUT_VERSION"
-	PATH=$RUNNER_TEMP/eca/node_modules/.bin:$PATH
+	npm install --no-audit --no-fund --loglevel=error --prefix "$own" "@ecakit/eca@$INPUT_VERSION"
 fi
 eca version
 
