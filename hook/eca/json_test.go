@@ -94,6 +94,8 @@ func TestJSONOfEachCommand(t *testing.T) {
 	}{
 		{golden: "version", args: "version", noOrg: true},
 		{golden: "describe", args: "describe lint", noOrg: true},
+		{golden: "completion", args: "completion fish", noOrg: true},
+		{golden: "complete", args: "complete --word=--api -- plan", noOrg: true},
 		{golden: "usage", args: "--no-such-flag", noOrg: true},
 		{golden: "lint", args: "lint broken", noOrg: true},
 		{golden: "lint-explain", args: "lint --explain wrong-folder", noOrg: true},

@@ -52,6 +52,8 @@ type cli struct {
 	Demo        demoCmd          `cmd:"" help:"Show the whole story on a simulated org, without Salesforce."`
 	Simulate    simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
 	Describe    describeCmd      `cmd:"" hidden:"" help:"Describe eca's commands and flags, for programs that offer them."`
+	Completion  completionCmd    `cmd:"" help:"Print the script that completes eca's command line in a shell."`
+	Complete    completeCmd      `cmd:"" hidden:"" help:"Print what a command line can go on with, for the scripts of completion."`
 	Ver         versionCmd       `cmd:"" name:"version" help:"Print eca's version."`
 	Version     kong.VersionFlag `help:"Print eca's version."`
 }
@@ -123,15 +125,7 @@ func run(ctx context.Context, args []string, e *env) (code int) {
 	}()
 	var c cli
 	e.json = slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
-	parser := kong.Must(&c,
-		kong.Name("eca"), kong.Description(description),
-		kong.Writers(e.stdout, e.stderr),
-		kong.Exit(func(code int) { panic(exitRequest(code)) }),
-		kong.Vars{"version": version()},
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Resolvers(fromEnvironment(e.getenv)), kong.ValueFormatter(withVariable),
-	)
-	parsed, err := parser.Parse(args)
+	parsed, err := newParser(&c, e).Parse(args)
 	if err != nil {
 		hint := "eca --help"
 		if parse := new(kong.ParseError); errors.As(err, &parse) && parse.Context.Selected() != nil {
@@ -144,6 +138,18 @@ func run(ctx context.Context, args []string, e *env) (code int) {
 	name, _, _ := strings.Cut(parsed.Command(), " ")
 	result, err := parsed.Selected().Target.Addr().Interface().(command).run(ctx, e)
 	return e.finish(name, result, err)
+}
+
+// newParser returns the parser of command lines, whose model describes all commands.
+func newParser(c *cli, e *env) *kong.Kong {
+	return kong.Must(c,
+		kong.Name("eca"), kong.Description(description),
+		kong.Writers(e.stdout, e.stderr),
+		kong.Exit(func(code int) { panic(exitRequest(code)) }),
+		kong.Vars{"version": version()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Resolvers(fromEnvironment(e.getenv)), kong.ValueFormatter(withVariable),
+	)
 }
 
 // fromEnvironment gives a flag the value of the variable that its tag "from" names. What a

@@ -25,7 +25,7 @@ type verifyCmd struct {
 	orgFlags    `embed:""`
 	callFlags   `embed:""`
 	accessFlags `embed:""`
-	JWTKey      string        `name:"jwt-key" placeholder:"FILE" help:"Log in by JWT bearer with this RSA private key (PEM, PKCS#1 or PKCS#8). - reads standard input, for the output of a command."`
+	JWTKey      string        `name:"jwt-key" aliases:"jwt-key-file" placeholder:"FILE" help:"Log in by JWT bearer with this RSA private key (PEM, PKCS#1 or PKCS#8). - reads standard input, for the output of a command."`
 	Username    string        `placeholder:"USER" help:"User to log in as by JWT bearer."`
 	Browser     bool          `help:"Log in by authorization code with PKCE, in a browser on this machine. The app needs a callback URL on localhost."`
 	Connection  string        `placeholder:"NAME" help:"Look at a named credential of the orgs instead, and say what a callout would meet."`
