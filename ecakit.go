@@ -16,3 +16,8 @@ import "embed"
 //
 //go:embed sfdx-project.json testdata/eca-definition testdata/eca-policies scripts/bootstrap-eca-oauth.sh
 var Sample embed.FS
+
+// Documents are the longer texts about the command, which it prints itself.
+//
+//go:embed README.md hook/README.md pkg/eca/SETTINGS.md pkg/lint/RULES.md
+var Documents embed.FS

@@ -125,7 +125,7 @@ func (e *env) complete(node *kong.Node, words []string, word string) []candidate
 		}
 	}
 	if arguments < len(node.Positional) {
-		all = e.values(node.Positional[arguments], "", "")
+		all = e.values(node.Positional[arguments], strings.ToUpper(node.Positional[arguments].Name), "")
 	}
 	return all
 }
@@ -179,6 +179,10 @@ func (e *env) values(value *kong.Value, placeholder, prefix string) (all []candi
 		}
 		for _, username := range slices.Compact(slices.Sorted(maps.Values(usernames))) {
 			add(username, "")
+		}
+	case placeholder == "TOPIC":
+		for _, t := range topics {
+			add(t.name, t.about)
 		}
 	case placeholder == "SCOPE":
 		for _, scope := range eca.Scopes() {

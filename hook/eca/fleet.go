@@ -139,7 +139,7 @@ type progress struct {
 
 func newProgress(u *ui, total int) *progress {
 	p := &progress{ui: u, total: total, lines: make(chan string), stopped: make(chan bool)}
-	if file, ok := u.stdout.(*os.File); ok && !u.json && term.IsTerminal(int(file.Fd())) {
+	if file, ok := u.stdout.(*os.File); ok && !u.json && u.ansi {
 		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
 			p.width = width
 		}

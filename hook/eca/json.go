@@ -56,7 +56,7 @@ func (u *ui) finish(command string, r result, err error) int {
 			code = exitUsage
 		}
 		o.OK, o.Error = false, &failure{Message: oneLine(explain(err)), ExitCode: code}
-		fmt.Fprintf(u.stderr, "eca: %s\n", o.Error.Message)
+		fmt.Fprintf(u.stderr, "%s %s\n", u.failing("eca:"), o.Error.Message)
 	}
 	if !u.json || r == printed {
 		return code

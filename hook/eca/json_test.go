@@ -36,6 +36,8 @@ var varying = []struct {
 	{regexp.MustCompile(`"version": "(devel|v|unknown)[^"]*"`), `"version": "VERSION"`},
 	{regexp.MustCompile(`"consumerMade": "[^"]*"`), `"consumerMade": "DATE"`},
 	{regexp.MustCompile(`"besideExpires": "[^"]*"`), `"besideExpires": "DATE"`},
+	{regexp.MustCompile(`"(store|binary|keyStore)": "[^"]*"`), `"$1": "PATH"`},
+	{regexp.MustCompile(`"(sf|sfp)": \{[^}]*\}`), `"$1": {}`},
 	{regexp.MustCompile(`"(go|os|arch)": "[^"]*"`), `"$1": "X"`},
 	{regexp.MustCompile(`[^" ]*eca-demo-\d+`), "DEMO"},
 	{regexp.MustCompile(`in \d+ ms|in \d\.\d s`), "in 0 ms"},
@@ -94,6 +96,8 @@ func TestJSONOfEachCommand(t *testing.T) {
 	}{
 		{golden: "version", args: "version", noOrg: true},
 		{golden: "describe", args: "describe lint", noOrg: true},
+		{golden: "version-verbose", args: "version --verbose", noOrg: true},
+		{golden: "help", args: "help", noOrg: true},
 		{golden: "completion", args: "completion fish", noOrg: true},
 		{golden: "complete", args: "complete --word=--api -- plan", noOrg: true},
 		{golden: "usage", args: "--no-such-flag", noOrg: true},

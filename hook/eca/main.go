@@ -52,6 +52,7 @@ type cli struct {
 	Demo        demoCmd          `cmd:"" help:"Show the whole story on a simulated org, without Salesforce."`
 	Simulate    simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
 	Describe    describeCmd      `cmd:"" hidden:"" help:"Describe eca's commands and flags, for programs that offer them."`
+	Help        helpCmd          `cmd:"" help:"Print a longer document, the help of a command, or the manual page."`
 	Completion  completionCmd    `cmd:"" help:"Print the script that completes eca's command line in a shell."`
 	Complete    completeCmd      `cmd:"" hidden:"" help:"Print what a command line can go on with, for the scripts of completion."`
 	Ver         versionCmd       `cmd:"" name:"version" help:"Print eca's version."`
@@ -62,7 +63,9 @@ const description = `Enables OAuth on Salesforce External Client Apps, org by or
 
 Deploy an app's header with sfp, and let sfp run scripts/bootstrap-eca-oauth.sh after it: the app gets its own OAuth consumer in each org, and the policies of the environment can be deployed next. A second run changes nothing.
 
-Try it without Salesforce: eca demo`
+Try it without Salesforce: eca demo
+
+Longer documents: eca help`
 
 // command is what each command of cli can do. A result that is not nil is printed with --json,
 // also where there is an error.
@@ -88,7 +91,10 @@ type env struct {
 func newEnv() *env {
 	home, _ := os.UserHomeDir()
 	return &env{
-		ui:    &ui{stdout: os.Stdout, stderr: os.Stderr, started: time.Now()},
+		ui: &ui{
+			stdout: os.Stdout, stderr: os.Stderr, started: time.Now(),
+			ansi: obeysEscapes(os.Stdout), colour: colours(os.Stdout, os.Getenv), colourErrors: colours(os.Stderr, os.Getenv),
+		},
 		stdin: os.Stdin, secrets: os.Stdout, terminal: term.IsTerminal(int(os.Stdin.Fd())), stdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		getenv: os.Getenv, home: home,
 		store: sync.OnceValue(func() *orgauth.Store { return openStore(home, os.Getenv) }),

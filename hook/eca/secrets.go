@@ -35,7 +35,7 @@ import (
 type secretFlags struct {
 	Format       string   `enum:"json,env" default:"json" help:"json, or env: lines like ECA_CLIENT_ID=…, for a dotenv file."`
 	Show         bool     `help:"Print secrets on a terminal."`
-	Output       *string  `placeholder:"FILE" help:"File that the credentials are written to, with mode 0600; whole or not at all, and never over a file that git tracks."`
+	Output       *string  `aliases:"output-file" placeholder:"FILE" help:"File that the credentials are written to, with mode 0600; whole or not at all, and never over a file that git tracks."`
 	AgeRecipient []string `name:"age-recipient" sep:"none" placeholder:"RECIPIENT" help:"Encrypt what is written, for this age or SSH public key; can be repeated."`
 	Command      []string `arg:"" optional:"" name:"command" help:"After --: a command that gets the credentials as JSON on standard input, and as ECA_BASE_URL, ECA_CLIENT_ID, ECA_CLIENT_SECRET, ECA_ORG and ECA_APP in its environment; once for each org."`
 }

@@ -21,6 +21,9 @@ import (
 type ui struct {
 	stdout, stderr io.Writer
 	json, verbose  bool
+	ansi           bool // standard output is a terminal that acts on escape sequences
+	colour         bool // of standard output
+	colourErrors   bool // of standard error
 	silent         bool // standard output carries something else than progress
 	started        time.Time
 	held           *strings.Builder // what is printed together, see together
@@ -28,7 +31,7 @@ type ui struct {
 
 // line prints a line of progress. With --json there is none.
 func (u *ui) line(format string, args ...any) {
-	u.print(clean(fmt.Sprintf(format, args...)) + "\n")
+	u.print(u.paint(clean(fmt.Sprintf(format, args...))) + "\n")
 }
 
 // page prints a text of several lines, one of the program's own.

@@ -6,7 +6,9 @@ import (
 	"runtime/debug"
 )
 
-type versionCmd struct{}
+type versionCmd struct {
+	Verbose bool `short:"v" help:"Also print what eca finds on this machine: sf's store and the keychain of its key, sf and sfp."`
+}
 
 // versionResult is what --json says of this binary.
 type versionResult struct {
@@ -15,11 +17,17 @@ type versionResult struct {
 	Go      string `json:"go"` // that it was built with
 	OS      string `json:"os"`
 	Arch    string `json:"arch"`
+
+	Machine *machine `json:"machine,omitempty"` // with --verbose
 }
 
-func (versionCmd) run(_ context.Context, e *env) (result, error) {
+func (c versionCmd) run(ctx context.Context, e *env) (result, error) {
 	v := &versionResult{Version: version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	e.line("eca %s (%s, %s/%s)", v.Version, v.Go, v.OS, v.Arch)
+	if c.Verbose {
+		v.Machine = e.machine(ctx)
+		v.Machine.print(e.ui)
+	}
 	return v, nil
 }
 
