@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -41,12 +43,45 @@ type orgFlags struct {
 	TargetOrg  []string `short:"o" sep:"none" placeholder:"ORG" help:"Alias or username of the org; can be repeated. Otherwise sf's default: SF_TARGET_ORG, then target-org of the project, then of the user."`
 	Orgs       string   `placeholder:"FILE" help:"File with further orgs, one a line, or the output of sf org list --json. - reads standard input."`
 	AllScratch bool     `name:"all-scratch" help:"All scratch orgs that sf is logged in to and that have not expired."`
+	Shard      shard    `placeholder:"I/N" help:"Work on the I-th of N parts of the orgs, counted from 1, so that N jobs divide a list without overlap. The parts depend on the list alone: give each job the same one."`
 	Jobs       int      `default:"16" help:"How many orgs are worked on at once."`
 	FailFast   bool     `name:"fail-fast" help:"After an org fails, begin no further one."`
 }
 
 // several reports whether the command works on a fleet.
-func (f *orgFlags) several(orgs []string) bool { return len(orgs) > 1 || f.Orgs != "" || f.AllScratch }
+func (f *orgFlags) several(orgs []string) bool {
+	return len(orgs) > 1 || f.Orgs != "" || f.AllScratch || f.Shard.of > 0
+}
+
+// shard is one of several parts of a list. The zero shard is all of it.
+type shard struct{ index, of int }
+
+// UnmarshalText reads a shard like 2/4.
+func (s *shard) UnmarshalText(text []byte) (err error) {
+	index, of, _ := strings.Cut(string(text), "/")
+	if s.of, err = strconv.Atoi(of); err == nil {
+		s.index, err = strconv.Atoi(index)
+	}
+	switch {
+	case err != nil || s.of < 1 || s.index > s.of || s.index < 0:
+		return fmt.Errorf("%q is not a shard like 1/4, the first of four", text)
+	case s.index == 0:
+		return fmt.Errorf("%q: shards count from 1; where a job's index counts from 0, as Kubernetes' JOB_COMPLETION_INDEX, add 1", text)
+	}
+	return nil
+}
+
+// part returns the shard's elements of a list, every N-th: the parts differ by one at most.
+func (s shard) part(list []string) []string {
+	if s.of == 0 {
+		return list
+	}
+	part := []string{}
+	for i := s.index - 1; i < len(list); i += s.of {
+		part = append(part, list[i])
+	}
+	return part
+}
 
 // policyFlags say where the policies of the environment are, and who brings them.
 type policyFlags struct {

@@ -47,13 +47,22 @@ func onFleet[T any](ctx context.Context, e *env, flags *orgFlags, call *callFlag
 	if _, err := e.statedVersion(call.APIVersion); err != nil {
 		return nil, err
 	}
+	all := &fleetResult[T]{Orgs: []orgResult[T]{}}
+	if len(orgs) == 0 {
+		e.line("eca: shard %d of %d has no org, because there are fewer orgs than shards; nothing to do.", flags.Shard.index, flags.Shard.of)
+		return all, nil
+	}
 	outliveReader()
 	progress := newProgress(e.ui, len(orgs))
 	traffics := make(map[string]*traffic, len(orgs))
 	for _, org := range orgs {
 		traffics[org] = newTraffic(call.Verbose, func(line string) { progress.line(org + ": " + line) })
 	}
-	e.line("eca: %s, %d at once", plural(len(orgs), "org"), min(flags.Jobs, len(orgs)))
+	which := ""
+	if flags.Shard.of > 0 {
+		which = fmt.Sprintf(" of shard %d of %d", flags.Shard.index, flags.Shard.of)
+	}
+	e.line("eca: %s%s, %d at once", plural(len(orgs), "org"), which, min(flags.Jobs, len(orgs)))
 	options := fleet.Options[T]{Jobs: flags.Jobs, FailFast: flags.FailFast, Changed: func(o fleet.Outcome[T]) {
 		line := fmt.Sprintf("%s: %s in %s", o.Org, o.State, duration(o.Took))
 		switch o.State {
@@ -69,7 +78,6 @@ func onFleet[T any](ctx context.Context, e *env, flags *orgFlags, call *callFlag
 	})
 	progress.end()
 
-	all := &fleetResult[T]{}
 	states := make(map[fleet.State]int)
 	rows := []row{{cells: []string{"ORG", "OUTCOME", work.column, "REQUESTS", "TIME"}}}
 	first := ""

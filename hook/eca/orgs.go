@@ -17,7 +17,8 @@ import (
 	"github.com/ecakit/ecakit/pkg/orgauth"
 )
 
-// orgs returns the orgs that a run is for, at least one, each once.
+// orgs returns the orgs that a run is for, each once: at least one, unless the run is for a
+// shard of them.
 func (e *env) orgs(flags *orgFlags) ([]string, error) {
 	if flags.Jobs < 1 {
 		return nil, usageError{errors.New("--jobs must be at least 1")}
@@ -61,7 +62,7 @@ func (e *env) orgs(flags *orgFlags) ([]string, error) {
 	if len(orgs) > 1 && e.getenv("SF_ACCESS_TOKEN") != "" && e.getenv("SF_ORG_INSTANCE_URL") != "" {
 		return nil, usageError{errors.New("SF_ACCESS_TOKEN is for one org, and several are named; unset it, and log in to them with sf")}
 	}
-	return orgs, nil
+	return flags.Shard.part(orgs), nil
 }
 
 // Bounds of a file with orgs.
