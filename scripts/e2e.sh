@@ -310,6 +310,25 @@ has "$work/initinstall.log" "3 artifacts installed" "what init writes passes sfp
 component uat ExtlClntAppOauthConfigurablePolicies Init_App_oauthPlcy >"$work/policies.log"
 has "$work/policies.log" "<clientCredentialsFlowUser>integration@example.com.uat<" "and its policies are on the org"
 
+step "eca bundle: an artifact that carries eca, installed and prepared without an eca on the machine"
+serve bundled --username admin@example.com.bundled
+login bundled bundled
+serve pooled --kind scratch --username admin@example.com.pooled
+login pooled pooled
+cp -r "$work/sample" "$work/bundle"
+rm -rf "$work/bundle/.git"
+(cd "$work/bundle" && eca bundle --output scripts/bootstrap-eca-oauth.sh && eca lint) >"$work/bundle.log" 2>&1 || fail "eca bundle: $(cat "$work/bundle.log")"
+project "$work/bundle"
+PATH=$plain_path build "$work/bundle" bundled
+PATH=$plain_path install_on "$work/bundle" bundled bundled || fail "sfp install of an artifact that carries eca"
+has "$work/bundled.log" "ErpConnector_glbloauth  created, consumer key 3MVG9" "the artifact's own eca makes the consumer"
+has "$work/bundled.log" "2 artifacts installed" "and sfp install goes on"
+PATH=$plain_path install_on "$work/bundle" bundled bundled || fail "the second sfp install of an artifact that carries eca"
+has "$work/bundled.log" "eca: nothing to change" "the second install changes nothing"
+(cd "$work/sample" && sf project deploy start --source-dir testdata/eca-definition -o pooled) >"$work/deploy.log" 2>&1 || fail "sf deploys to pooled"
+(cd "$work/bundle" && PATH=$plain_path sh -e scripts/bootstrap-eca-oauth.sh admin@example.com.pooled admin@example.com.prod succeed) >"$work/pooled.log" 2>&1 || fail "the pool form of a script that carries eca"
+has "$work/pooled.log" "ErpConnector_glbloauth  created, consumer key" "the script that carries eca serves a pool"
+
 step "JWT for pipelines: init, bootstrap, verify, and the real sf logs in"
 mkdir -p "$work/ci/src/core/remoteSiteSettings"
 cp "$work/init/src/core/remoteSiteSettings/"* "$work/ci/src/core/remoteSiteSettings/"

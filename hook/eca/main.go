@@ -49,6 +49,7 @@ type cli struct {
 	Audit       auditCmd         `cmd:"" help:"Say what the Connected Apps and External Client Apps of orgs let in."`
 	Repair      repairCmd        `cmd:"" help:"Find apps whose OAuth is broken for good, and make it anew."`
 	Lint        lintCmd          `cmd:"" help:"Check a project for what External Client Apps require of source, without an org."`
+	Bundle      bundleCmd        `cmd:"" help:"Write the script that sfp runs, with eca inside, so that artifacts need none."`
 	Demo        demoCmd          `cmd:"" help:"Show the whole story on a simulated org, without Salesforce."`
 	Simulate    simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
 	Describe    describeCmd      `cmd:"" hidden:"" help:"Describe eca's commands and flags, for programs that offer them."`

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"runtime/debug"
 )
 
 type versionCmd struct {
+	Digest  bool `help:"Print the SHA-256 of this binary instead, by which scripts of eca bundle check it."`
 	Verbose bool `short:"v" help:"Also print what eca finds on this machine: sf's store and the keychain of its key, sf and sfp."`
 }
 
@@ -18,11 +20,20 @@ type versionResult struct {
 	OS      string `json:"os"`
 	Arch    string `json:"arch"`
 
+	SHA256  string   `json:"sha256,omitempty"`  // of the binary, with --digest
 	Machine *machine `json:"machine,omitempty"` // with --verbose
 }
 
 func (c versionCmd) run(ctx context.Context, e *env) (result, error) {
 	v := &versionResult{Version: version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	if c.Digest {
+		program, err := os.Executable()
+		if err == nil {
+			v.SHA256, err = digestOf(program)
+		}
+		e.line("%s", v.SHA256)
+		return v, err
+	}
 	e.line("eca %s (%s, %s/%s)", v.Version, v.Go, v.OS, v.Arch)
 	if c.Verbose {
 		v.Machine = e.machine(ctx)
@@ -38,6 +49,10 @@ func version() string {
 	if !ok {
 		return "unknown"
 	}
+	return versionOf(info)
+}
+
+func versionOf(info *debug.BuildInfo) string {
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		return v
 	}

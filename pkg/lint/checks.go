@@ -3,7 +3,6 @@ package lint
 import (
 	"bytes"
 	"fmt"
-	"io/fs"
 	"path"
 	"regexp"
 	"slices"
@@ -170,13 +169,13 @@ func (l *linter) checkHeaders() {
 // whether it does.
 func (l *linter) checkScript(h component) bool {
 	problem, fix, level := "", `name scripts/bootstrap-eca-oauth.sh as its "postDeploymentScript"`, finding.Error
-	switch data, err := fs.ReadFile(l.fsys, path.Clean(h.pkg.Script)); {
+	switch calls, err := eca.CallsHook(l.fsys, path.Clean(h.pkg.Script)); {
 	case h.pkg.Script == "":
 		problem = "has no postDeploymentScript"
 	case err != nil:
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not exist", h.pkg.Script)
 		fix = "copy scripts/bootstrap-eca-oauth.sh there from ecakit"
-	case !eca.CallsHook(data):
+	case !calls:
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not seem to call eca", h.pkg.Script)
 		level = finding.Warning // it may do so indirectly
 	default:

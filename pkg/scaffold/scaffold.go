@@ -269,9 +269,9 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 			return nil, err
 		}
 		files = append(files, File{Path: script, Content: content, Mode: 0o755})
-	} else if content, err := fs.ReadFile(fsys, script); err != nil {
+	} else if calls, err := eca.CallsHook(fsys, script); err != nil {
 		return nil, fmt.Errorf("cannot create %s: its path contains something other than a directory of the project", script)
-	} else if !eca.CallsHook(content) {
+	} else if !calls {
 		return nil, fmt.Errorf("%s already exists but does not call eca; init overwrites nothing", script)
 	}
 	var inTheWay []string
@@ -515,7 +515,7 @@ func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sf
 			case p.Aliasfy != wanted.Aliasfy:
 				return nil, fmt.Errorf("the package %s already exists; the policies package must be aliasfied, and the definition package must not be", p.Name)
 			case wanted.PostDeploymentScript != "" && path.Clean(p.Script) != script:
-				if content, err := fs.ReadFile(fsys, path.Clean(p.Script)); err != nil || !eca.CallsHook(content) {
+				if calls, err := eca.CallsHook(fsys, path.Clean(p.Script)); err != nil || !calls {
 					return nil, fmt.Errorf(`the package %s already exists, but its "postDeploymentScript" does not call eca`, p.Name)
 				}
 			}

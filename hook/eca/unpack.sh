@@ -1,0 +1,62 @@
+else
+	# This script carries eca. It is unpacked once, into a directory of this user's alone, and
+	# checked before each run.
+	cannot() {
+		echo "eca: $*" >&2
+		exit 1
+	}
+	case $(uname -sm) in
+	# PLATFORMS
+	*) cannot "this script carries eca for CARRIED, and this machine is $(uname -sm): bundle it with --platforms for this one as well, or point ECA_BIN to an eca" ;;
+	esac
+	uid=$(id -u)
+	cache=${ECA_CACHE:-}
+	if [ -z "$cache" ]; then
+		case ${XDG_CACHE_HOME:-} in
+		/*) cache=$XDG_CACHE_HOME ;;
+		*) cache=${HOME:+$HOME/.cache} ;;
+		esac
+		# In a container, the home directory is often none, or read-only.
+		if [ -z "$cache" ] || ! { [ -d "$cache" ] || (umask 077 && mkdir -p "$cache") 2>/dev/null; } || [ ! -w "$cache" ]; then
+			cache=${TMPDIR:-/tmp}
+		fi
+	fi
+	dir=$cache/eca-$uid
+	eca=$dir/$digest/eca
+	[ -d "$dir" ] || (umask 077 && mkdir "$dir") 2>/dev/null || :
+	dir_mode='' dir_owner='' mode='' owner='' bytes=''
+	{
+		read -r dir_mode _ dir_owner _ && read -r mode _ owner _ bytes _
+	} <<-FILES || :
+		$(LC_ALL=C ls -ldn "$dir" "$eca" 2>/dev/null)
+	FILES
+	case $dir_mode:$dir_owner in
+	drwx------*:"$uid") ;;
+	:) cannot "eca cannot be unpacked: the directory $dir cannot be made; set ECA_CACHE to a directory that can be written" ;;
+	*) cannot "eca is not unpacked into $dir, which is not a directory of this user's alone ($dir_mode, owner $dir_owner, want drwx------, owner $uid); remove it, or set ECA_CACHE to another directory" ;;
+	esac
+	# itself FILE: the digest that an eca prints of itself, which a shell's tools are slow at.
+	itself() { "$1" version --digest </dev/null 2>/dev/null || :; }
+	case $mode:$owner:$bytes in
+	-rwx------*:"$uid:$size") [ "$(itself "$eca")" = "$digest" ] || bytes='' ;;
+	*) bytes='' ;;
+	esac
+	if [ -z "$bytes" ]; then
+		# Beside its place and then moved there, so that another run sees all of it or nothing.
+		new=$(mktemp -d "$dir/new.XXXXXX") || cannot "eca cannot be unpacked into $dir; set ECA_CACHE to a directory that can be written"
+		trap 'rm -rf "$new"' EXIT
+		trap 'exit 1' HUP INT TERM
+		decode() {
+			if [ "$(echo ZWNh | base64 -d 2>/dev/null)" = eca ]; then base64 -d; else openssl base64 -d -A; fi
+		}
+		sed -n "s/^#$part //p" "$0" 2>/dev/null | tr -d '\n' | decode 2>/dev/null | gzip -dc >"$new/eca" 2>/dev/null || :
+		chmod 700 "$new/eca" 2>/dev/null || :
+		if command -v sha256sum >/dev/null 2>&1; then
+			found=$(sha256sum <"$new/eca" | cut -c 1-64)
+			[ "$found" = "$digest" ] || cannot "the eca in this script cannot be unpacked into $dir: its digest is not the one that was bundled; bundle it again, and see whether the disk is full"
+		fi
+		[ "$(itself "$new/eca")" = "$digest" ] || cannot "the eca in this script was unpacked into $dir and does not run there, as where a disk is full or mounted noexec; set ECA_CACHE to another directory"
+		mkdir -p "$dir/$digest" && mv -f "$new/eca" "$eca" || cannot "eca cannot be unpacked into $dir/$digest; remove that, or set ECA_CACHE to another directory"
+		rm -rf "$new"
+		trap - EXIT HUP INT TERM
+	fi
