@@ -12,9 +12,10 @@ package ecakit
 import "embed"
 
 // Sample is a small sfp project with an app's header, its settings, its policies for some
-// environments, and the script that sfp runs after a deployment. The project file is at its top.
+// environments, and the script that sfp runs after a deployment, for Windows as well. The
+// project file is at its top.
 //
-//go:embed sfdx-project.json testdata/eca-definition testdata/eca-policies scripts/bootstrap-eca-oauth.sh
+//go:embed sfdx-project.json testdata/eca-definition testdata/eca-policies scripts/bootstrap-eca-oauth.sh scripts/bootstrap-eca-oauth.cmd
 var Sample embed.FS
 
 // Documents are the longer texts about the command, which it prints itself.

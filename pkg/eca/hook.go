@@ -8,7 +8,7 @@ import (
 
 // hookCall is a call of eca, by name or by a variable with such a name, or of the
 // script that calls it.
-var hookCall = regexp.MustCompile(`(?im)^(?:[^#\n]|[^\s#;&|()]#)*(?:eca\w*(?:@[\w.-]+)?\}?["']?(?:[ \t]+-\S+)*[ \t]+(?:hook|bootstrap)\b|bootstrap-eca-oauth\b)`)
+var hookCall = regexp.MustCompile(`(?im)^(?:[^#\n]|[^\s#;&|()]#)*(?:eca\w*(?:@[\w.-]+)?[}%]?["']?(?:[ \t]+-\S+)*[ \t]+(?:hook|bootstrap)\b|bootstrap-eca-oauth\b)`)
 
 // maxHook bounds what is read of a script: one that eca bundle has written carries whole
 // programs behind its call.

@@ -175,6 +175,9 @@ func (l *linter) checkScript(h component) bool {
 	case err != nil:
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not exist", h.pkg.Script)
 		fix = "copy scripts/bootstrap-eca-oauth.sh there from ecakit"
+	case slices.Contains([]string{".cmd", ".bat"}, strings.ToLower(path.Ext(h.pkg.Script))):
+		problem = fmt.Sprintf("has the postDeploymentScript %s, which sfp runs by sh; on Windows it runs a copy without the extension, and cmd.exe runs no file without an extension", h.pkg.Script)
+		fix = "name scripts/bootstrap-eca-oauth.sh; the one for cmd.exe is for pools"
 	case !calls:
 		problem = fmt.Sprintf("has the postDeploymentScript %s, which does not seem to call eca", h.pkg.Script)
 		level = finding.Warning // it may do so indirectly

@@ -230,6 +230,8 @@ func TestRules(t *testing.T) {
 		{"old project", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), "64.0", "58.0", 1), "src/pol/uat/" + plcy: policies("App", "")}), []string{"settings error sfdx-project.json:4 need 6"}},
 		{"eca by another command", sound().with(files{"scripts/bootstrap.sh": "sh -e scripts/bootstrap-eca-oauth.sh \"$@\""}), nil},
 		{"eca in a script that carries it", sound().with(files{"scripts/bootstrap.sh": "exec \"$eca\" hook \"$@\"\n" + strings.Repeat("#0 "+strings.Repeat("A", 1000)+"\n", 17<<10)}), nil},
+		{"eca by cmd.exe", sound().with(files{"scripts/bootstrap.sh": "\"%eca%\" hook %*\r\n"}), nil},
+		{"a script for cmd.exe", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), "bootstrap.sh", "bootstrap.cmd", 1), "scripts/bootstrap.cmd": "\"%eca%\" hook %*\r\n"}), []string{"script-not-wired error sfdx-project.json:2 cmd.exe runs no file without an extension"}},
 		{"eca with flags", sound().with(files{"scripts/bootstrap.sh": "\"${ECA_BIN:-eca}\" --verbose hook \"$@\""}), nil},
 		{"eca by go run", sound().with(files{"scripts/bootstrap.sh": "go run github.com/ecakit/ecakit/hook/eca@latest hook \"$@\""}), nil},
 		{"header left out by .forceignore", sound().with(files{".forceignore": "*.eca-meta.xml"}), nil},

@@ -70,7 +70,8 @@ func Sections() []finding.Section {
 				Summary: "The package of a Local app does not run `eca` after its deployment.",
 				Text: "Nothing enables OAuth then, and the policies that are deployed next fail with `The OAuth settings are\n" +
 					"missing for this external client app.` Name `scripts/bootstrap-eca-oauth.sh` as `postDeploymentScript` of\n" +
-					"the package."},
+					"the package. A file for `cmd.exe` serves pools alone: sfp copies a `postDeploymentScript` into the\n" +
+					"artifact without its extension, and `cmd.exe` runs no such file."},
 			{ID: "package-order", Level: finding.Error,
 				Summary: "Policies are deployed before the app has OAuth.",
 				Text: "Packages are installed in the order of `packageDirectories`. Put the package with the policies after the\n" +

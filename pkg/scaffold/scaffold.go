@@ -85,6 +85,9 @@ type File struct {
 // script is the path of the script that sfp runs after deploying the definition.
 const script = "scripts/bootstrap-eca-oauth.sh"
 
+// windowsScript is its counterpart for cmd.exe, beside it.
+const windowsScript = "scripts/bootstrap-eca-oauth.cmd"
+
 // developerName matches the app names that the platform allows.
 var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
 
@@ -264,11 +267,13 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		}
 	}
 	if _, err := fs.Stat(fsys, script); errors.Is(err, fs.ErrNotExist) {
-		content, err := fs.ReadFile(ecakit.Sample, script)
-		if err != nil {
-			return nil, err
+		for _, name := range []string{script, windowsScript} {
+			content, err := fs.ReadFile(ecakit.Sample, name)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, File{Path: name, Content: content, Mode: 0o755})
 		}
-		files = append(files, File{Path: script, Content: content, Mode: 0o755})
 	} else if calls, err := eca.CallsHook(fsys, script); err != nil {
 		return nil, fmt.Errorf("cannot create %s: its path contains something other than a directory of the project", script)
 	} else if !calls {

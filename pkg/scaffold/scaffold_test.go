@@ -241,5 +241,6 @@ func ExampleNew() {
 	// eca-definition/externalClientApps/Erp.eca-meta.xml
 	// eca-policies/default/extlClntAppOauthPolicies/Erp_oauthPlcy.ecaOauthPlcy-meta.xml
 	// scripts/bootstrap-eca-oauth.sh
+	// scripts/bootstrap-eca-oauth.cmd
 	// sfdx-project.json
 }
