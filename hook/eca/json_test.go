@@ -130,6 +130,9 @@ func TestJSONOfEachCommand(t *testing.T) {
 		{golden: "simulate", args: "simulate --username admin@example.com", noOrg: true},
 	} {
 		t.Run(test.golden, func(t *testing.T) {
+			if test.golden == "bundle" && testing.Short() {
+				t.Skip("the tests' binary is large, and with the race detector slow")
+			}
 			home := t.TempDir()
 			if test.hub {
 				hub := simorg.Start(simorg.Config{Kind: simorg.Production, DevHub: true, Username: "admin@hub.example.com"})
