@@ -67,6 +67,11 @@ func (c *bundleCmd) run(_ context.Context, e *env) (result, error) {
 	case c.Output == nil && e.stdoutTerminal:
 		return nil, usageError{errors.New("standard output is a terminal, and the script has megabytes: name --output FILE, like scripts/bootstrap-eca-oauth.sh")}
 	}
+	if c.Output != nil {
+		if info, err := os.Lstat(*c.Output); err == nil && !info.Mode().IsRegular() {
+			return nil, usageError{fmt.Errorf("--output: %s is not a regular file", *c.Output)}
+		}
+	}
 	binaries, err := c.binaries()
 	if err != nil {
 		return nil, err
@@ -227,9 +232,6 @@ func replace(text, from, to, with string) (string, error) {
 // writeScript writes a file that can be run, whole or not at all: sh runs an empty one without
 // an error.
 func writeScript(name string, script []byte) error {
-	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
-		return usageError{fmt.Errorf("--output: %s is not a regular file", name)}
-	}
 	file, err := os.CreateTemp(filepath.Dir(name), ".eca-*")
 	if err != nil {
 		return usageError{fmt.Errorf("--output: files cannot be made in %s", filepath.Dir(name))}
