@@ -6,7 +6,6 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
-	"debug/buildinfo"
 	_ "embed"
 	"encoding/base64"
 	"encoding/hex"
@@ -16,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -150,7 +150,7 @@ func platformOf(name string) (string, error) {
 	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
 		return "", fmt.Errorf("%s is not a file", name)
 	}
-	info, err := buildinfo.ReadFile(name)
+	info, err := buildInfo(name)
 	if err != nil || info.Main.Path != modulePath {
 		return "", fmt.Errorf("%s is not an eca: give the binary itself, unpacked", name)
 	}
@@ -174,6 +174,23 @@ func platformOf(name string) (string, error) {
 }
 
 const modulePath = "github.com/ecakit/ecakit"
+
+// buildInfo reads what Go notes in a binary of eca, which stands there as text. debug/buildinfo
+// reads that of any binary, by code for the formats of all systems, which is half a megabyte.
+func buildInfo(name string) (*debug.BuildInfo, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	_, text, found := bytes.Cut(data, fmt.Appendf(nil, "path\t%s/hook/eca\n", modulePath))
+	if !found {
+		return nil, errors.New("is not an eca")
+	}
+	if end := bytes.IndexFunc(text, func(r rune) bool { return r != '\t' && r != '\n' && (r < ' ' || r > '~') }); end >= 0 {
+		text = text[:end]
+	}
+	return debug.ParseBuildInfo(string(text))
+}
 
 // unpackSh is the part of the script that takes the place of the search for an installed eca.
 //

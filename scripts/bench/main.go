@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"testing/fstest"
 	"time"
 
 	"github.com/ecakit/ecakit"
@@ -27,7 +28,7 @@ var (
 	eca        = flag.String("eca", "", "the eca binary")
 	sf         = flag.String("sf", "", "the sf command, empty to leave the comparison with it out")
 	repeats    = flag.Int("repeats", 5, "how often each thing is measured; the median counts")
-	only       = flag.String("only", "", "tables to print, by name: start, process, latencies, wire, apps, fleets, credentials; empty for all")
+	only       = flag.String("only", "", "tables to print, by name: start, process, latencies, wire, apps, fleets, credentials, audit; empty for all")
 	secretOrgs = flag.Int("secret-orgs", 500, "number of orgs whose credentials are read")
 	sizes      = flag.String("fleets", "1,10,100,500", "numbers of orgs")
 )
@@ -142,6 +143,7 @@ func main() {
 		{"apps", func() { apps(dir, home) }},
 		{"fleets", func() { fleets(dir, project) }},
 		{"credentials", func() { credentials(dir, project) }},
+		{"audit", func() { audits(dir, project) }},
 	} {
 		if *only == "" || slices.Contains(strings.Split(*only, ","), table.name) {
 			table.print()
@@ -335,25 +337,59 @@ func credentials(dir, project string) {
 			log.Fatalf("%v: %s", err, out)
 		}
 	}
-	fmt.Printf("\n| on %d orgs, %d at a time, %s of latency | rounds | wall | orgs a second | over the ideal | CPU | peak memory |\n|---|---|---|---|---|---|---|\n", *secretOrgs, fleetJobs, latency)
-	for _, args := range [][]string{
-		{"credentials", "--output", filepath.Join(home, "all.json")}, {"verify"}, {"rotate", "--", "true"},
-	} {
+	onAll(orgs, list, env, [][]string{
+		{"credentials", "--app", "ErpConnector", "--output", filepath.Join(home, "all.json")}, {"verify", "--app", "ErpConnector"}, {"rotate", "--app", "ErpConnector", "--", "true"},
+	})
+	for _, o := range orgs {
+		o.Close()
+	}
+}
+
+// onAll runs commands on all orgs of a fleet.
+func onAll(orgs []*simorg.Server, list string, env []string, commands [][]string) {
+	fmt.Printf("\n| on %d orgs, %d at a time, %s of latency | rounds | wall | orgs a second | over the ideal | CPU | peak memory |\n|---|---|---|---|---|---|---|\n", len(orgs), fleetJobs, latency)
+	for _, args := range commands {
 		for _, o := range orgs {
 			o.ForgetRequests()
 		}
-		args = append([]string{args[0], "--orgs", list, "--jobs", fmt.Sprint(fleetJobs), "--app", "ErpConnector"}, args[1:]...)
+		args = append([]string{args[0], "--orgs", list, "--jobs", fmt.Sprint(fleetJobs)}, args[1:]...)
 		c := run(withEnv(exec.Command(*eca, args...), env))
 		rounds := simorg.Sequential(orgs[0].Requests())
 		for _, o := range orgs {
 			rounds = min(rounds, simorg.Sequential(o.Requests()))
 		}
-		ideal := time.Duration((*secretOrgs+fleetJobs-1)/fleetJobs*rounds) * latency
-		fmt.Printf("| `eca %s` | %d | %.1f s | %.1f | %.2f | %.2f s | %s |\n", args[0], rounds, c.wall.Seconds(), float64(*secretOrgs)/c.wall.Seconds(), float64(ideal)/float64(c.wall), c.cpu.Seconds(), mb(c.memory))
+		ideal := time.Duration((len(orgs)+fleetJobs-1)/fleetJobs*rounds) * latency
+		fmt.Printf("| `eca %s` | %d | %.1f s | %.1f | %.2f | %.2f s | %s |\n", args[0], rounds, c.wall.Seconds(), float64(len(orgs))/c.wall.Seconds(), float64(ideal)/float64(c.wall), c.cpu.Seconds(), mb(c.memory))
 	}
-	for _, o := range orgs {
+}
+
+// audits measures the audit of an org with 500 apps and 2,500 tokens, and of 200 orgs.
+func audits(dir, project string) {
+	home := filepath.Join(dir, "audit")
+	env := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true"}
+	orgs, list := fleetOf(home, project, 200, simorg.Config{Latency: latency})
+	onAll(orgs, list, env, [][]string{{"audit", "--fail-on", "never"}})
+	for _, o := range orgs[1:] {
 		o.Close()
 	}
+	files, tokens := make(fstest.MapFS), []string{}
+	for i := range 499 {
+		label := fmt.Sprintf("App %03d", i)
+		files[fmt.Sprintf("A%03d.connectedApp-meta.xml", i)] = &fstest.MapFile{Data: fmt.Appendf(nil, "<ConnectedApp xmlns=\"http://soap.sforce.com/2006/04/metadata\"><contactEmail>a@example.com</contactEmail><label>%s</label><oauthConfig><callbackUrl>https://a.example.com</callbackUrl><isAdminApproved>false</isAdminApproved><scopes>Api</scopes></oauthConfig></ConnectedApp>", label)}
+		for u := range 5 {
+			tokens = append(tokens, fmt.Sprintf(`{"AppName": %q, "UserId": "005%012dAAA"}`, label, u))
+		}
+	}
+	files["records.json"] = &fstest.MapFile{Data: []byte(`{"OauthToken": [` + strings.Join(tokens, ",") + `]}`)}
+	if err := orgs[0].Fill(files, "."); err != nil {
+		log.Fatal(err)
+	}
+	if err := os.WriteFile(list+".one", []byte("user000@example.com"), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("\nOf an org with 500 apps and %d tokens:\n", len(tokens))
+	onAll(orgs[:1], list+".one", env, [][]string{{"audit", "--fail-on", "never"}})
+	orgs[0].Close()
 }
 
 // count returns how many files a project has.
