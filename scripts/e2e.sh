@@ -532,6 +532,8 @@ has "$work/outputs.log" "changes=true" "the action says that there are changes"
 org=packed action bootstrap || wrong "$work/action.log" "the action's bootstrap"
 org=packed action plan || wrong "$work/action.log" "the action's plan"
 has "$work/outputs.log" "changes=false" "and that there are none after a bootstrap"
+org=packed action audit --fail-on=never || wrong "$work/action.log" "the action's audit"
+has "$work/outputs.log" "sarif=$work/runner/eca-audit.sarif" "the action hands over what the audit finds"
 if org=packed action rotate; then fail "the action runs any command"; fi
 has "$work/action.log" "command is 'rotate'; it can be lint, plan, bootstrap or audit" "the action refuses other commands"
 
