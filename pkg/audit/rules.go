@@ -120,7 +120,7 @@ func init() {
 				switch {
 				case s.Access != PreAuthorised || !s.knows(fromAccess, fromAssigned, fromPolicies):
 				case len(s.Granted) == 0:
-					return found("only pre-authorised users may use it, and no permission set grants it", "grant it with permissionSets in plugins.eca, or in Setup: or remove the app")
+					return found("only pre-authorised users may use it, and no permission set grants it", "grant it in Setup, or with permissionSets in plugins.eca; or remove the app")
 				case s.Grantees == 0 && !slices.ContainsFunc(s.Granted, func(g string) bool { return strings.HasPrefix(g, "profile ") }) && s.granted():
 					return found(fmt.Sprintf("only pre-authorised users may use it, and nobody has %s", strings.Join(s.Granted, ", ")), "assign the permission set to its users: sf org assign permset, or remove the app")
 				}

@@ -50,6 +50,9 @@ type App struct {
 	stated []metadata.Field
 }
 
+// keyPath is where a Connected App has its key.
+const keyPath = "oauthConfig.consumerKey"
+
 // maxFile bounds a source file in bytes.
 const maxFile = 4 << 20
 
@@ -157,6 +160,8 @@ func (a *App) each(at string, fields []metadata.Field) {
 			a.each(where, f.Fields)
 		case rule.structure != nil:
 			a.structure(place, rule, f)
+		case where == keyPath && a.file == "":
+			// An org always shows it, so nobody can leave it out.
 		case rule.lost != "":
 			if text != "" || len(f.Fields) > 0 {
 				a.find("not-carried", rule.level(), place, rule.lost, rule.fix)

@@ -116,7 +116,7 @@ func init() {
 				a.set(place, target{global, "certificate"}, pem)
 			}
 		}},
-		"oauthConfig.consumerKey":    harmless("the key stays with the Connected App: each org makes one of its own", "hand the new one over with eca credentials; where the key has to stay, migrate the app in Setup first"),
+		keyPath:                      harmless("the key stays with the Connected App: each org makes one of its own", "hand the new one over with eca credentials; where the key has to stay, migrate the app in Setup first"),
 		"oauthConfig.consumerSecret": lost("a secret is in the source", "remove it, and replace it, because the repository's history contains it"),
 		"oauthConfig.isAdminApproved": {to: []target{{policies, "permittedUsersPolicyType"}}, values: map[string]string{
 			"true": "AdminApprovedPreAuthorized", "false": "AllSelfAuthorized",
