@@ -2,8 +2,9 @@
 # Makes all that a release consists of: archives for Linux, macOS and Windows, npm packages, the
 # file of a container image, a bill of materials, a changelog, and checksums.
 #
-#     scripts/release.sh DIR
+#     scripts/release.sh DIR [PLATFORM]...
 #
+# PLATFORM is one like linux_amd64; otherwise all six. This machine's must be among them.
 # The version is that of the commit's tag, as go build sees it. The same commit gives the same
 # bytes in any directory, with the same versions of Go and npm. Needs GNU tar, zip and npm.
 set -eu
@@ -27,7 +28,9 @@ SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH TZ=UTC LC_ALL=C
 umask 022
 
-for platform in linux_amd64 linux_arm64 darwin_amd64 darwin_arm64 windows_amd64 windows_arm64; do
+shift
+[ $# -gt 0 ] || set -- linux_amd64 linux_arm64 darwin_amd64 darwin_arm64 windows_amd64 windows_arm64
+for platform; do
 	os=${platform%_*} exe=
 	[ "$os" != windows ] || exe=.exe
 	GOOS=$os GOARCH=${platform#*_} scripts/build.sh "$work/binaries/$platform/eca$exe"
