@@ -29,6 +29,7 @@ var topics = []topic{
 	{"guide", "running it: in sfp and pipelines, all commands, credentials, sessions", "hook/README.md", ""},
 	{"settings", "what a project states under plugins.eca", "pkg/eca/SETTINGS.md", ""},
 	{"rules", "the rules of eca lint, and of the check of policies", "pkg/lint/RULES.md", ""},
+	{"audit-rules", "the rules of eca audit", "pkg/audit/RULES.md", ""},
 	{"troubleshooting", "errors by their text, with cause and remedy", "hook/README.md", "Troubleshooting"},
 	{"json", "what --json prints", "hook/README.md", "The JSON contract"},
 	{"security", "what is read, sent and written, and the bounds", "hook/README.md", "Security"},

@@ -60,7 +60,7 @@ type cli struct {
 	Version     kong.VersionFlag `help:"Print eca's version."`
 }
 
-const description = `Enables OAuth on Salesforce External Client Apps, org by org.
+const description = `Takes care of Salesforce External Client Apps, org by org: OAuth, credentials, rotation, Connected Apps that move over, audits.
 
 Deploy an app's header with sfp, and let sfp run scripts/bootstrap-eca-oauth.sh after it: the app gets its own OAuth consumer in each org, and the policies of the environment can be deployed next. A second run changes nothing.
 
