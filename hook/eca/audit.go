@@ -342,6 +342,10 @@ func (p *auditProject) audit(ctx context.Context, org string, known map[string]b
 	if err != nil {
 		return nil, err
 	}
+	for i := range report.Findings {
+		f := &report.Findings[i]
+		f.Fix = strings.ReplaceAll(f.Fix, "-o ORG", "-o "+org)
+	}
 	if unseen != "" {
 		report.Unseen = append(report.Unseen, unseen)
 	}
@@ -358,21 +362,21 @@ func (p *auditProject) audit(ctx context.Context, org string, known map[string]b
 }
 
 // drift compares the org with the project, as eca plan does.
-func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (drift map[string][]string, unseen string) {
+func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (drift map[string][]audit.Change, unseen string) {
 	plan, err := bootstrap.Run(ctx, conn, p.source, bootstrap.Options{
-		PlanOnly: true, Username: session.Username, Alias: session.Alias, OrgID: session.OrgID, Kind: session.Kind,
+		PlanOnly: true, ApplyPolicies: true, Username: session.Username, Alias: session.Alias, OrgID: session.OrgID, Kind: session.Kind,
 	})
 	if plan == nil {
 		return nil, "drift: " + fmt.Sprint(err)
 	}
-	drift = make(map[string][]string)
+	drift = make(map[string][]audit.Change)
 	for _, app := range plan.Apps {
 		for _, c := range app.Components {
 			if c.Action == reconcile.Create && c.User == "" {
-				drift[app.Name] = append(drift[app.Name], c.Type+" is missing")
+				drift[app.Name] = append(drift[app.Name], audit.Change{Field: c.Type, What: "it has no " + c.Type})
 			}
 			for _, change := range c.Changes {
-				drift[app.Name] = append(drift[app.Name], fmt.Sprintf("%s is %s, and the project says %s", change.Field, quoted(change.From), quoted(change.To)))
+				drift[app.Name] = append(drift[app.Name], audit.Change{Field: change.Field, What: fmt.Sprintf("%s, and the project says %s", quoted(change.From), quoted(change.To))})
 			}
 		}
 	}

@@ -29,6 +29,7 @@ const (
 	Connected    Kind = "Connected App"
 	External     Kind = "External Client App"
 	NotInstalled Kind = "not installed" // an app of another org that users of this one log in by
+	NotShown     Kind = "not shown"     // an app of the org that the session does not see
 )
 
 // Access is who may use an app.
@@ -73,11 +74,13 @@ type App struct {
 	// LastPasswordLogin is when somebody last logged in by username and password.
 	LastPasswordLogin time.Time `json:"lastPasswordLogin,omitzero"`
 
-	// Lost is what would be lost by moving a Connected App, see connectedapp.
+	// Lost are the elements of a Connected App that would be lost by moving it, see connectedapp.
 	Lost []string `json:"lost,omitempty"`
 
 	refreshDays int  // 0 for unknown, -1 for never
 	opaque      bool // the org does not let its settings be read
+	noOAuth     bool // a Connected App for SAML or Canvas alone
+	recorded    bool // the org's records say what grants it
 	created     time.Time
 }
 
@@ -86,6 +89,7 @@ type User struct {
 	Username string `json:"username"`
 	Profile  string `json:"profile,omitempty"`
 	Inactive bool   `json:"inactive,omitempty"`
+	Missing  bool   `json:"missing,omitempty"` // the org has no such user
 	// Admin says that the user may modify all data, or has the profile System Administrator.
 	Admin bool `json:"admin,omitempty"`
 }
@@ -102,7 +106,13 @@ type Options struct {
 	// Declared are the External Client Apps that a project declares, nil without a project.
 	Declared []string
 	// Drift is what of an org's apps differs from the project, by the app's name.
-	Drift map[string][]string
+	Drift map[string][]Change
+}
+
+// Change is one thing that differs from a project.
+type Change struct {
+	Field string // like isPkceRequired, or a type that is missing
+	What  string // for people
 }
 
 // Acceptance says that a finding is as it should be.
@@ -148,35 +158,42 @@ func (f Finding) Key() string {
 
 // Sentence is the one that counts first: how many apps let any user in.
 func (r *Report) Sentence() string {
-	open, known := 0, 0
-	kind, counts := Connected, [2]int{}
-	for _, k := range []Kind{Connected, External} {
-		n, o := 0, 0
-		for _, a := range r.Apps {
-			if a.Kind == k && a.Access != Unknown {
-				n++
-				if a.Access == Everybody {
-					o++
-				}
-			}
+	type count struct{ open, known, all int }
+	of := make(map[Kind]count)
+	var total count
+	for _, a := range r.Apps {
+		c := of[a.Kind]
+		c.all++
+		if a.Access != Unknown {
+			c.known++
 		}
-		if o > open || known == 0 && n > 0 {
-			kind = k
-			counts = [2]int{o, n}
+		if a.Access == Everybody {
+			c.open++
 		}
-		open, known = max(open, o), known+n
+		of[a.Kind] = c
+		if a.Kind == Connected || a.Kind == External {
+			total = count{total.open + map[bool]int{true: 1}[a.Access == Everybody], total.known + map[bool]int{true: 1}[a.Access != Unknown], total.all + 1}
+		}
 	}
-	if known == 0 {
-		return "the org tells of no app who may use it"
+	sentence := fmt.Sprintf("none of %s lets any user in", apps(total.known, "app"))
+	unknown := total.all - total.known
+	switch kind := Connected; {
+	case total.known == 0 && total.all == 0:
+		return "the org shows no app"
+	case total.known == 0:
+		return fmt.Sprintf("of none of %s the org tells who may use it", apps(total.all, "app"))
+	case total.open > 0:
+		if of[External].open > of[Connected].open {
+			kind = External
+		}
+		c := of[kind]
+		unknown = c.all - c.known
+		sentence = fmt.Sprintf("%d of %s %s any user in", c.open, apps(c.known, string(kind)), map[bool]string{true: "lets", false: "let"}[c.open == 1])
 	}
-	if counts[0] == 0 {
-		return fmt.Sprintf("none of %s lets any user in", apps(known, "app"))
+	if unknown > 0 {
+		sentence += fmt.Sprintf("; of %d more the org does not tell", unknown)
 	}
-	verb := "let"
-	if counts[0] == 1 {
-		verb = "lets"
-	}
-	return fmt.Sprintf("%d of %s %s any user in", counts[0], apps(counts[1], string(kind)), verb)
+	return sentence
 }
 
 func apps(n int, what string) string {
@@ -226,8 +243,16 @@ func (s *Survey) Judge(o Options) (*Report, error) {
 
 // check refuses settings of rules that do not exist.
 func (o Options) check() error {
+	known := func(id string) bool {
+		return slices.ContainsFunc(rules, func(r rule) bool { return r.ID == id })
+	}
+	for _, a := range o.Accept {
+		if !known(a.Rule) {
+			return fmt.Errorf("an acceptance names the rule %s, which there is not", a.Rule)
+		}
+	}
 	for id, level := range o.Rules {
-		if !slices.ContainsFunc(Rules(), func(r finding.Rule) bool { return r.ID == id }) {
+		if !known(id) {
 			return fmt.Errorf("there is no rule %s", id)
 		}
 		if !slices.Contains([]string{"off", string(finding.Warning), string(finding.Error)}, level) {
@@ -255,15 +280,13 @@ func (o Options) judge(r *Report, s *Survey) {
 				}
 				f.Rule, f.App = rule.ID, app.Name
 				found := Finding{f, app.Kind}
-				i := slices.IndexFunc(o.Accept, func(a Acceptance) bool {
-					return a.Rule == rule.ID && (a.App == "*" || strings.EqualFold(a.App, app.Name))
-				})
-				if i >= 0 {
-					if day := o.Accept[i].Until; day.IsZero() || !o.Now.After(day.AddDate(0, 0, 1)) {
-						r.Accepted = append(r.Accepted, Accepted{found, day.Format(time.DateOnly), o.Accept[i].Why})
-						continue
-					}
-					r.Expired = append(r.Expired, fmt.Sprintf("the acceptance of %s for %s ended on %s (%s)", rule.ID, app.Name, o.Accept[i].Until.Format(time.DateOnly), o.Accept[i].Why))
+				valid, over := o.acceptance(found)
+				if valid != nil {
+					r.Accepted = append(r.Accepted, Accepted{found, valid.Until.Format(time.DateOnly), valid.Why})
+					continue
+				}
+				if over != nil {
+					r.Expired = append(r.Expired, fmt.Sprintf("the acceptance of %s for %s ended on %s (%s)", rule.ID, app.Name, over.Until.Format(time.DateOnly), over.Why))
 				}
 				r.Findings = append(r.Findings, found)
 			}
@@ -272,6 +295,20 @@ func (o Options) judge(r *Report, s *Survey) {
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Level, b.Level), cmp.Compare(a.Kind, b.Kind), cmp.Compare(strings.ToLower(a.App), strings.ToLower(b.App)))
 	})
+}
+
+// acceptance returns one that covers a finding, or else one whose day is over.
+func (o Options) acceptance(f Finding) (valid, over *Acceptance) {
+	for i, a := range o.Accept {
+		if a.Rule != f.Rule || a.App != "*" && !strings.EqualFold(a.App, f.App) {
+			continue
+		}
+		if a.Until.IsZero() || o.Now.Before(a.Until.AddDate(0, 0, 1)) {
+			return &o.Accept[i], nil
+		}
+		over = &o.Accept[i]
+	}
+	return nil, over
 }
 
 // Count returns how many findings are of a level.

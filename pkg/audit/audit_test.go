@@ -25,6 +25,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/audit"
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/inventory"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -136,8 +137,8 @@ func TestRules(t *testing.T) {
 		"Open.connectedApp-meta.xml":     connected("Open one", strings.Replace(sound, "true</isAdmin", "false</isAdmin", 1), soundPolicy, ""),
 		"Locked.connectedApp-meta.xml":   connected("Locked", sound, soundPolicy, ""),
 		"Full.connectedApp-meta.xml":     connected("Full", strings.Replace(sound, ">Api<", ">Full<", 1), soundPolicy, granted),
-		"Forever.connectedApp-meta.xml":  connected("Forever", sound, "<ipRelaxation>BYPASS</ipRelaxation><refreshTokenPolicy>infinite</refreshTokenPolicy>", granted),
-		"Long.connectedApp-meta.xml":     connected("Long", sound, "<refreshTokenPolicy>specific_inactivity:4:MONTHS</refreshTokenPolicy>", granted),
+		"Forever.connectedApp-meta.xml":  connected("Forever", sound+"<scopes>RefreshToken</scopes>", "<ipRelaxation>BYPASS</ipRelaxation><refreshTokenPolicy>infinite</refreshTokenPolicy>", granted),
+		"Long.connectedApp-meta.xml":     connected("Long", sound+"<scopes>RefreshToken</scopes>", "<refreshTokenPolicy>specific_inactivity:4:MONTHS</refreshTokenPolicy>", granted),
 		"NoPkce.connectedApp-meta.xml":   connected("NoPkce", strings.Replace(sound, "true</isPkce", "false</isPkce", 1), soundPolicy, granted),
 		"Http.connectedApp-meta.xml":     connected("Http", strings.Replace(sound, "https://a.example.com", "http://a.example.com\nhttp://localhost:1717/cb", 1), soundPolicy, granted),
 		"Admin.connectedApp-meta.xml":    connected("Admin", sound+"<isClientCredentialEnabled>true</isClientCredentialEnabled><isConsumerSecretOptional>true</isConsumerSecretOptional><oauthClientCredentialUser>admin2@example.com</oauthClientCredentialUser><scopes>Web</scopes>", soundPolicy, granted),
@@ -151,7 +152,7 @@ func TestRules(t *testing.T) {
 			"SetupEntityAccess": [{"SetupEntityId": "0H4000000000777", "SetupEntityType": "ConnectedApplication", "ParentId": "0PS000000000999AAA", "Parent": {"Name": "X", "IsOwnedByProfile": true, "Profile": {"Name": "Sales"}}}],
 			"OauthToken": [{"AppName": "Sound one", "UserId": "005000000000001AAA", "LastUsedDate": "` + daysAgo(1) + `", "AppMenuItemId": "0DS000000000001AAA", "DeleteToken": "topsecret"},
 				{"AppName": "Stranger", "UserId": "005000000000001AAA", "LastUsedDate": "` + daysAgo(2) + `"}, {"AppName": "Stranger", "UserId": "005000000000002AAA", "LastUsedDate": "` + daysAgo(3) + `"}],
-			"AppMenuItem": [{"Id": "0DS000000000001AAA", "ApplicationId": "0H4000000000001AAA"}],
+			"AppMenuItem": [{"Id": "0DS000000000001AAA", "ApplicationId": "0H4000000014AAA"}],
 			"LoginHistory": [{"Application": "Password", "LoginSubType": "OauthUsernamePassword", "LoginTime": "` + daysAgo(5) + `"}, {"Application": "Browser", "LoginSubType": "", "LoginTime": "` + daysAgo(1) + `"},
 				{"Application": "Unknown client", "LoginSubType": "OauthUsernamePassword", "LoginTime": "` + daysAgo(5) + `"}]}`)},
 	}
@@ -164,7 +165,7 @@ func TestRules(t *testing.T) {
 	config := simorg.Config{Kind: simorg.Production, ModifyAllData: []string{"Almighty"}, UnreadableApps: []string{"Vendor"},
 		Users: []simorg.User{{Username: "user@example.com"}, {Username: "admin2@example.com", Profile: "System Administrator"}, {Username: "admin3@example.com", Profile: "Almighty"}}}
 	org, conn := start(t, config, files)
-	r, err := audit.Run(t.Context(), conn, audit.Options{Now: now.Add(time.Minute), Declared: []string{"ecasound", "EcaAdmin", "EcaLocked"}, Drift: map[string][]string{"EcaSound": {"isPkceRequired is true, and the project says false"}}})
+	r, err := audit.Run(t.Context(), conn, audit.Options{Now: now.Add(time.Minute), Declared: []string{"ecasound", "EcaAdmin", "EcaLocked"}, Drift: map[string][]audit.Change{"EcaSound": {{Field: "isPkceRequired", What: "true, and the project says false"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +173,7 @@ func TestRules(t *testing.T) {
 		"Sound": {}, "Open": {"open-to-all"}, "Locked": {"locked-out"}, "Full": {"scope-full"}, "Forever": {"ip-relaxed", "refresh-token-lives-long"}, "Long": {"refresh-token-lives-long"},
 		"NoPkce": {"pkce-off"}, "Http": {"insecure-callback", "insecure-callback"}, "Admin": {"run-as-admin", "scope-broad", "secret-optional"}, "Password": {"username-password-flow"},
 		"Cert": {"certificate-expires"}, "Expired": {"certificate-expires"}, "GoodCert": {}, "Vendor": {"locked-out"}, "Old one": {"unused"},
-		"EcaSound": {"drift"}, "EcaAdmin": {"run-as-admin"}, "EcaOpen": {"open-to-all", "pkce-off", "refresh-token-lives-long", "undeclared"}, "EcaLocked": {"locked-out"},
+		"EcaSound": {"drift"}, "EcaAdmin": {"run-as-admin"}, "EcaOpen": {"open-to-all", "pkce-off", "undeclared"}, "EcaLocked": {"locked-out"},
 		"Stranger": {"not-installed"}, "Unknown client": {"username-password-flow"},
 	}
 	got := found(r)
@@ -253,6 +254,13 @@ func TestAcceptance(t *testing.T) {
 	if r, err = audit.Run(t.Context(), conn, o); err != nil || len(r.Findings) != 1 || len(r.Accepted) != 0 || len(r.Expired) != 1 || !strings.Contains(r.Expired[0], "ticket 7") {
 		t.Errorf("expired: %+v, %v", r, err)
 	}
+	o.Accept = append(o.Accept, audit.Acceptance{App: "*", Rule: "open-to-all", Until: day.AddDate(1, 0, 0), Why: "ticket 8"})
+	if r, err = audit.Run(t.Context(), conn, o); err != nil || len(r.Findings) != 0 || len(r.Expired) != 0 || len(r.Accepted) != 1 || r.Accepted[0].Why != "ticket 8" {
+		t.Errorf("one that ended and one that counts: %+v, %v", r, err)
+	}
+	if _, err := audit.Run(t.Context(), conn, audit.Options{Accept: []audit.Acceptance{{App: "*", Rule: "open-to-al"}}}); err == nil || !strings.Contains(err.Error(), "open-to-al") {
+		t.Errorf("an acceptance of no rule: %v", err)
+	}
 	o = audit.Options{Now: now, Rules: map[string]string{"has-to-move": "off", "open-to-all": "error"}}
 	if r, err = audit.Run(t.Context(), conn, o); err != nil || r.Count(finding.Error) != 1 || r.Count(finding.Warning) != 0 {
 		t.Errorf("another level: %+v, %v", r, err)
@@ -267,7 +275,7 @@ func TestAcceptance(t *testing.T) {
 // TestWhatCannotBeSeen: each source that an org refuses is said, and its rules are silent.
 func TestWhatCannotBeSeen(t *testing.T) {
 	t.Parallel()
-	files := fstest.MapFS{"App.connectedApp-meta.xml": connected("App", sound, soundPolicy, ""), "records.json": {Data: []byte(`{"OauthToken": [{"AppName": "Stranger", "UserId": "005000000000001AAA"}]}`)}}
+	files := fstest.MapFS{"App.connectedApp-meta.xml": connected("App", sound, soundPolicy, ""), "records.json": {Data: []byte(`{"OauthToken": [{"AppName": "Stranger", "UserId": "005000000000001AAA"}, {"AppName": "Other", "AppMenuItemId": "0DS000000000001AAA", "UserId": "005000000000001AAA"}]}`)}}
 	external(files, "Eca", "<callbackUrl>https://a.example.com</callbackUrl>", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><refreshTokenPolicyType>Zero</refreshTokenPolicyType>")
 	for object, want := range map[string]struct{ unseen, silent string }{
 		"OauthToken":                {"tokens: INVALID_TYPE", "not-installed unused"},
@@ -294,10 +302,121 @@ func TestWhatCannotBeSeen(t *testing.T) {
 			}
 		}
 	}
-	// An older org has fewer scopes, and no date of the settings.
-	_, conn := start(t, simorg.Config{WithoutFields: []string{"ExtlClntAppOauthSettings.OauthScopesMCP_API", "ExtlClntAppOauthSettings.CreatedDate"}}, files)
-	if r, err := audit.Run(t.Context(), conn, audit.Options{}); err != nil || len(r.Unseen) != 0 || fmt.Sprint(r.Apps[1].Scopes) != "[Api]" {
-		t.Errorf("an older org: %+v, %v", r.Apps[1], err)
+	// An older org lacks columns, which hides no more than they say.
+	_, conn := start(t, simorg.Config{WithoutFields: []string{"ExtlClntAppOauthSettings.OauthScopesMCP_API", "ExtlClntAppOauthSettings.CreatedDate", "ExternalClientApplication.OrgScopedExternalApp", "ConnectedApplication.OptionsAllowAdminApprovedUsersOnly", "ExtlClntAppOauthPlcyCnfg.IsGuestCodeCredFlowEnabled"}}, files)
+	if r, err := audit.Run(t.Context(), conn, audit.Options{}); err != nil || len(r.Unseen) != 3 || fmt.Sprint(r.Apps[1].Scopes) != "[Api]" || r.Apps[1].Access != audit.PreAuthorised || r.Apps[0].Access != audit.PreAuthorised {
+		t.Errorf("an older org: %+v, %v, %v", r.Apps[1], r.Unseen, err)
+	}
+	// A session that may not call the Metadata API sees the apps, and takes none for another
+	// vendor's.
+	org, conn := start(t, simorg.Config{}, files)
+	for range 20 {
+		fault := simorg.SOAPFault("INSUFFICIENT_ACCESS", "insufficient access rights")
+		fault.Fits = func(r simorg.Request) bool { return strings.Contains(r.Path, "/Soap/") }
+		org.Inject(fault)
+	}
+	r, err := audit.Run(t.Context(), conn, audit.Options{})
+	if err != nil || len(r.Apps) != 4 || !strings.Contains(strings.Join(r.Unseen, "; "), "settings of External Client Apps: listMetadata: INSUFFICIENT_ACCESS") {
+		t.Fatalf("without the right: %+v, %v", r, err)
+	}
+	for _, f := range r.Findings {
+		if strings.Contains(f.Problem, "another vendor") || f.Rule == "locked-out" {
+			t.Errorf("without the right: %v", f)
+		}
+	}
+}
+
+// TestDoubtfulApps: what would be a false alarm is none.
+func TestDoubtfulApps(t *testing.T) {
+	t.Parallel()
+	jwt := "<certificate>" + certificate(t, 100) + "</certificate>"
+	files := fstest.MapFS{
+		"Profile.connectedApp-meta.xml": connected("Profile", sound, soundPolicy, "<profileName>Admin</profileName>"),
+		"Twin1.connectedApp-meta.xml":   connected("Twin", sound, soundPolicy, ""),
+		"Twin2.connectedApp-meta.xml":   connected("Twin", sound, soundPolicy, ""),
+		"Ci.connectedApp-meta.xml":      connected("Ci", strings.Replace(sound, "true</isPkce", "false</isPkce", 1)+"<scopes>RefreshToken</scopes>"+jwt, soundPolicy, granted),
+		"Local.connectedApp-meta.xml":   connected("Local", strings.Replace(sound, "https://a.example.com", "https://LOCALHOST:1717/cb\nhttp://localhost.evil.example.com/cb", 1), soundPolicy, granted),
+		"Ghost.connectedApp-meta.xml":   connected("Ghost", sound+"<isClientCredentialEnabled>true</isClientCredentialEnabled><oauthClientCredentialUser>ghost@example.com</oauthClientCredentialUser>", soundPolicy, granted),
+		"Saml.connectedApp-meta.xml":    {Data: []byte("<ConnectedApp" + namespace + "><contactEmail>a@example.com</contactEmail><label>Saml</label><samlConfig><acsUrl>https://a</acsUrl><entityUrl>e</entityUrl></samlConfig></ConnectedApp>")},
+		"Both.connectedApp-meta.xml":    connected("Both", sound, soundPolicy, granted),
+		"records.json": {Data: []byte(`{
+			"ExternalClientApplication": [{"Id": "0xI000000000700AAA", "DeveloperName": "Managed", "MasterLabel": "Managed one", "NamespacePrefix": "ns", "DistributionState": "Managed"}],
+			"ExtlClntAppOauthPlcyCnfg": [{"ExternalClientApplicationId": "0xI000000000700", "PermittedUsersPolicyType": "AllSelfAuthorized"}],
+			"AppMenuItem": [{"Id": "0DS000000000001AAA", "ApplicationId": "0xI000000000700AAA"}, {"Id": "0DS000000000002AAA", "ApplicationId": "0H4000000009999AAA"}],
+			"OauthToken": [{"AppName": "Managed one", "AppMenuItemId": "0DS000000000001", "UserId": "005000000000001AAA"}, {"AppName": "Renamed", "AppMenuItemId": "0DS000000000002", "UserId": "005000000000001AAA"},
+				{"AppName": "Both", "UserId": "005000000000001AAA"}],
+			"LoginHistory": [{"Application": "Both", "LoginSubType": "OauthUsernamePassword", "LoginTime": "` + daysAgo(5) + `"}]}`)},
+	}
+	admitted := "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><refreshTokenPolicyType>SpecificLifetime</refreshTokenPolicyType><refreshTokenValidityPeriod>365</refreshTokenValidityPeriod><refreshTokenValidityUnit>Days</refreshTokenValidityUnit>"
+	external(files, "Both", "<callbackUrl>https://a.example.com</callbackUrl>", admitted)
+	external(files, "Odd", "<callbackUrl>https://a.example.com</callbackUrl>", "<commaSeparatedPermissionSet>Users</commaSeparatedPermissionSet>"+admitted)
+	files["Somehow.ecaOauthPlcy-meta.xml"] = files["Odd_oauthPlcy.ecaOauthPlcy-meta.xml"]
+	delete(files, "Odd_oauthPlcy.ecaOauthPlcy-meta.xml")
+	external(files, "Profiled", "<callbackUrl>https://a.example.com</callbackUrl>", admitted)
+	org, conn := start(t, simorg.Config{Kind: simorg.Production}, files)
+	apps, err := inventory.Apps(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range apps {
+		if a.Name == "Profiled" {
+			records := fmt.Appendf(nil, `{"SetupEntityAccess": [{"SetupEntityId": %q, "SetupEntityType": "ExternalClientApplication", "ParentId": "0PS000000000009AAA", "Parent": {"Name": "X", "IsOwnedByProfile": true, "Profile": {"Name": "Sales"}}}]}`, a.ID)
+			if err := org.Fill(fstest.MapFS{"access.json": {Data: records}}, "."); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r, err := audit.Run(t.Context(), conn, audit.Options{Rules: map[string]string{"has-to-move": "off"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := make(map[string]int)
+	for _, a := range r.Apps {
+		kinds[string(a.Kind)]++
+		if a.Name == "Both" && (a.Kind == audit.Connected) != (a.Tokens == 1) {
+			t.Errorf("a token of one of two apps is counted as %+v", a)
+		}
+	}
+	if want := "map[Connected App:8 External Client App:4 not shown:1]"; fmt.Sprint(kinds) != want {
+		t.Errorf("got %v, want %s", kinds, want)
+	}
+	var got []string
+	for _, f := range r.Findings {
+		got = append(got, fmt.Sprintf("%s %s %s %s", f.Kind, f.App, f.Rule, f.Level))
+	}
+	slices.Sort(got)
+	want := []string{
+		"Connected App Both username-password-flow error", "Connected App Ghost run-as-inactive error", "Connected App Local insecure-callback warning", "Connected App Local insecure-callback warning",
+		"Connected App Saml open-to-all warning", "External Client App Both locked-out error", "External Client App Profiled locked-out warning", "External Client App ns__Managed open-to-all warning",
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestRounds: what makes an org large in other ways takes no more rounds.
+func TestRounds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with -short")
+	}
+	files := fstest.MapFS{}
+	var unreadable, access []string
+	for i := range 25 {
+		name := fmt.Sprintf("C%02d", i)
+		files[name+".connectedApp-meta.xml"] = connected(name, sound, soundPolicy, granted)
+		if i%8 == 0 {
+			unreadable = append(unreadable, name)
+		}
+	}
+	for i := range 260 {
+		access = append(access, fmt.Sprintf(`{"SetupEntityId": "0H4000000000001", "SetupEntityType": "ConnectedApplication", "ParentId": "0PS%012dAAA"}`, i+100))
+	}
+	files["records.json"] = &fstest.MapFile{Data: []byte(`{"SetupEntityAccess": [` + strings.Join(access, ",") + `]}`)}
+	org, conn := start(t, simorg.Config{Latency: 150 * time.Millisecond, UnreadableApps: unreadable}, files)
+	org.ForgetRequests()
+	r, err := audit.Run(t.Context(), conn, audit.Options{})
+	if n := simorg.Sequential(org.Requests()); err != nil || n > 4 || len(r.Unseen) != len(unreadable) {
+		t.Errorf("it took %d rounds; %v, %v", n, r.Unseen, err)
 	}
 }
 

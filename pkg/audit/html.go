@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	_ "embed"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ecakit/ecakit/pkg/finding"
 )
@@ -32,7 +34,19 @@ func WriteHTML(w io.Writer, orgs []OrgReport, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return t.Execute(w, newView(orgs, now))
+	var b bytes.Buffer
+	if err := t.Execute(&b, newView(orgs, now)); err != nil {
+		return err
+	}
+	// What a terminal or a reader's eye would take for orders: control characters, and marks that
+	// turn the direction of writing.
+	_, err = io.WriteString(w, strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, b.String()))
+	return err
 }
 
 // view is what the page shows.

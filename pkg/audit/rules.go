@@ -2,11 +2,13 @@ package audit
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/inventory"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -41,10 +43,11 @@ find nothing.`
 
 // The ages at which rules begin to find something, in days.
 const (
-	longRefresh   = 90
-	unusedFor     = 90
-	oldConsumer   = 365
-	certificateIn = 30
+	longRefresh = 90
+	unusedFor   = 90
+	oldConsumer = 365
+
+	certificateIn = 30 * 24 * time.Hour // ahead
 )
 
 // subject is what a rule judges.
@@ -113,16 +116,23 @@ func init() {
 				return found("every user may authorise himself", s.setting("set Permitted Users to admin-approved and grant the app by a permission set", "set permittedUsersPolicyType to AdminApprovedPreAuthorized in the OAuth policies, and grant the app with permissionSets in plugins.eca: eca bootstrap --apply-policies"))
 			}},
 		{section: whoMayUse, source: "Salesforce's documentation of admin-approved users",
-			Rule: finding.Rule{ID: "locked-out", Level: finding.Error,
+			Rule: finding.Rule{ID: "locked-out", Level: finding.Error, But: "a warning where only profiles grant an External Client App",
 				Summary: "Only pre-authorised users may use the app, and nobody is.",
 				Text:    "No permission set and no profile grants it, or nobody has them, so every login is refused with `user is\nnot admin approved to access this app`. Grant it, or remove the app."},
 			check: func(s subject) []finding.Finding {
+				// Without its record, nothing tells what grants a Connected App.
+				if s.Access != PreAuthorised || s.ID == "" || s.Namespace != "" || !s.knows(fromAccess, fromAssigned, fromPolicies, fromGlobals) {
+					return nil
+				}
+				profiles := slices.ContainsFunc(s.Granted, func(g string) bool { return strings.HasPrefix(g, profilePrefix) })
+				sets := slices.ContainsFunc(s.Granted, func(g string) bool { return !strings.HasPrefix(g, profilePrefix) })
 				switch {
-				case s.Access != PreAuthorised || !s.knows(fromAccess, fromAssigned, fromPolicies):
 				case len(s.Granted) == 0:
 					return found("only pre-authorised users may use it, and no permission set grants it", "grant it in Setup, or with permissionSets in plugins.eca; or remove the app")
-				case s.Grantees == 0 && !slices.ContainsFunc(s.Granted, func(g string) bool { return strings.HasPrefix(g, "profile ") }) && s.granted():
-					return found(fmt.Sprintf("only pre-authorised users may use it, and nobody has %s", strings.Join(s.Granted, ", ")), "assign the permission set to its users: sf org assign permset, or remove the app")
+				case profiles && !sets && s.Kind == External:
+					return []finding.Finding{{Level: finding.Warning, Problem: "only profiles grant it, which the platform has been seen to ignore for External Client Apps", Fix: "grant it with a permission set: permissionSets in plugins.eca"}}
+				case !profiles && s.Grantees == 0 && s.recorded:
+					return found(fmt.Sprintf("only pre-authorised users may use it, and no active user has %s", strings.Join(s.Granted, ", ")), "assign the permission set to its users: sf org assign permset; or remove the app")
 				}
 				return nil
 			}},
@@ -160,7 +170,7 @@ func init() {
 				Summary: "The app relaxes the IP ranges that its users are bound to.",
 				Text:    "A stolen token works from everywhere. Enforce the ranges, or add the app's own to `trustedIpRanges`."},
 			check: func(s subject) []finding.Finding {
-				if !strings.HasPrefix(s.IP, "Bypass") {
+				if s.IP == "" || s.IP == "Enforce" {
 					return nil
 				}
 				return found("it relaxes IP ranges ("+s.IP+")", s.setting("enforce IP restrictions", "set ipRelaxationPolicyType to Enforce in the OAuth policies"))
@@ -169,19 +179,23 @@ func init() {
 		{section: howLong, source: "Salesforce's documentation of refreshTokenPolicyType",
 			Rule: finding.Rule{ID: "refresh-token-lives-long", Level: finding.Warning,
 				Summary: "Refresh tokens never expire, or live longer than 90 days.",
-				Text:    "Whoever has one logs in as its user until somebody revokes it."},
+				Text:    "Whoever has one logs in as its user until somebody revokes it. Apps whose scopes give no refresh tokens are\nnot looked at."},
 			check: func(s subject) []finding.Finding {
-				if s.refreshDays != -1 && s.refreshDays <= longRefresh {
+				gets := slices.ContainsFunc(s.Scopes, func(scope string) bool { return scope == "RefreshToken" || scope == "OfflineAccess" || scope == "Full" })
+				if s.refreshDays != -1 && s.refreshDays <= longRefresh || !gets {
 					return nil
 				}
-				return found("refresh tokens live "+s.RefreshToken, s.setting("let refresh tokens expire", "set refreshTokenPolicyType, refreshTokenValidityPeriod and refreshTokenValidityUnit in the OAuth policies"))
+				return found("refresh tokens live "+s.RefreshToken, s.setting("let refresh tokens expire", "state refreshTokenPolicyType SpecificLifetime with at most 90 Days in the OAuth policies"))
 			}},
 		{section: howLong, source: "Salesforce's documentation of isPkceRequired, which is true by default",
 			Rule: finding.Rule{ID: "pkce-off", Level: finding.Warning,
 				Summary: "The app does not require PKCE.",
-				Text:    "An authorization code that is caught on its way can be exchanged by whoever caught it. Require PKCE once\nall clients send a code challenge."},
+				Text:    "An authorization code that is caught on its way can be exchanged by whoever caught it. Require PKCE once\nall clients send a code challenge. Apps for flows without a code alone are not looked at."},
 			check: func(s subject) []finding.Finding {
-				if s.PKCE == nil || *s.PKCE || len(s.Flows) == 1 && (s.Flows[0] == "client credentials" || s.Flows[0] == "JWT bearer") && !slices.Contains(s.Scopes, "RefreshToken") {
+				machines := len(s.Flows) > 0 && !slices.ContainsFunc(s.Flows, func(flow string) bool {
+					return flow != "client credentials" && flow != "JWT bearer" && flow != "token exchange"
+				})
+				if s.PKCE == nil || *s.PKCE || machines {
 					return nil
 				}
 				return found("it does not require PKCE", s.setting("require Proof Key for Code Exchange", "set isPkceRequired to true in globalOauthSettings of plugins.eca: eca bootstrap"))
@@ -202,9 +216,12 @@ func init() {
 				Text:    "The authorization code goes there."},
 			check: func(s subject) (all []finding.Finding) {
 				for _, callback := range s.Callbacks {
-					rest, plain := strings.CutPrefix(strings.ToLower(callback), "http://")
-					local := plain && (strings.HasPrefix(rest, "localhost") || strings.HasPrefix(rest, "127.0.0.1") || strings.HasPrefix(rest, "[::1]"))
-					if !plain || local && s.kind != salesforce.Production {
+					u, err := url.Parse(callback)
+					if err != nil {
+						continue
+					}
+					local := slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, strings.ToLower(u.Hostname()))
+					if local && s.kind != salesforce.Production || !local && !strings.EqualFold(u.Scheme, "http") {
 						continue
 					}
 					what := "goes over plain http"
@@ -230,8 +247,7 @@ func init() {
 				Summary: "The app's certificate has expired, or does so within 30 days.",
 				Text:    "Logins by JWT bearer are refused then."},
 			check: func(s subject) []finding.Finding {
-				left := -s.age(s.CertificateExpires)
-				if s.CertificateExpires.IsZero() || left > certificateIn {
+				if s.CertificateExpires.IsZero() || s.CertificateExpires.Sub(s.options.Now) > certificateIn {
 					return nil
 				}
 				what := "expires on "
@@ -249,17 +265,21 @@ func init() {
 				if s.RunAs == nil || !s.RunAs.Admin {
 					return nil
 				}
-				return found(fmt.Sprintf("client credentials run as %s (%s), who may modify all data", s.RunAs.Username, s.RunAs.Profile), s.setting("name an integration user", "name an integration user in clientCredentialsFlowUser of the OAuth policies"))
+				return about(s.RunAs.Username, fmt.Sprintf("client credentials run as %s (%s), who may modify all data", s.RunAs.Username, s.RunAs.Profile), s.setting("name an integration user", "name an integration user in clientCredentialsFlowUser of the OAuth policies"))
 			}},
 		{section: asWhom, source: "the token endpoint's answer inactive_user",
 			Rule: finding.Rule{ID: "run-as-inactive", Level: finding.Error,
-				Summary: "Client credentials run as a user who is inactive.",
+				Summary: "Client credentials run as a user who is inactive, or does not exist.",
 				Text:    "Each login is refused with `user is inactive`."},
 			check: func(s subject) []finding.Finding {
-				if s.RunAs == nil || !s.RunAs.Inactive {
+				if s.RunAs == nil || !s.RunAs.Inactive && !s.RunAs.Missing {
 					return nil
 				}
-				return found(fmt.Sprintf("client credentials run as %s, who is inactive", s.RunAs.Username), s.setting("name another user", "name another user in clientCredentialsFlowUser of the OAuth policies"))
+				why := "is inactive"
+				if s.RunAs.Missing {
+					why = "is no user of this org"
+				}
+				return about(s.RunAs.Username, fmt.Sprintf("client credentials run as %s, who %s", s.RunAs.Username, why), s.setting("name another user", "name another user in clientCredentialsFlowUser of the OAuth policies"))
 			}},
 
 		{section: inUse, source: "Salesforce's release notes: since September 2025 such apps need the permission Approve Uninstalled Connected Apps",
@@ -267,7 +287,7 @@ func init() {
 				Summary: "Users have tokens of an app that is not installed in the org.",
 				Text:    "Nobody in the org governs it. Install the app and set its policies, or revoke its tokens."},
 			check: func(s subject) []finding.Finding {
-				if s.Kind != NotInstalled || s.Tokens == 0 || !s.knows(fromConnected, fromApps) {
+				if s.Kind != NotInstalled || s.Tokens == 0 || !s.knows(fromConnected, fromSources, fromApps) {
 					return nil
 				}
 				return found(fmt.Sprintf("it is not installed, and users have tokens of it: %s, %s", apps(s.Users, "user"), apps(s.Tokens, "token")), "install it in Setup (Connected Apps OAuth Usage) and set its policies, or block it there")
@@ -277,7 +297,7 @@ func init() {
 				Summary: "Nobody has used the app for 90 days.",
 				Text:    "What nobody uses, nobody watches. An app younger than that is not looked at."},
 			check: func(s subject) []finding.Finding {
-				if s.Kind == NotInstalled || !s.knows(fromTokens, fromLogins) || s.age(s.created) < unusedFor {
+				if s.Kind == NotInstalled || s.Kind == NotShown || !s.knows(fromTokens, fromLogins, fromMenu) || s.age(s.created) < unusedFor {
 					return nil
 				}
 				switch {
@@ -298,9 +318,14 @@ func init() {
 				}
 				problem := "Connected Apps end with Summer '27"
 				if len(s.Lost) > 0 {
-					problem += "; moving it loses " + strings.Join(s.Lost, "; ")
+					problem += "; moving it loses " + strings.Join(s.Lost, ", ")
 				}
-				if s.opaque {
+				switch {
+				case s.successor():
+					return found(problem+", and an External Client App of the same name is there", "eca migrate --status -o ORG --app "+s.Name+" shows who has not moved yet")
+				case s.noOAuth:
+					return found(problem+"; it has no OAuth", "make an External Client App for SAML or Canvas in Setup")
+				case s.opaque && s.knows(fromSources):
 					return found(problem+"; its settings cannot be read, so it is another vendor's", "ask its vendor for the External Client App")
 				}
 				return found(problem, "eca migrate -o ORG --app "+s.Name)
@@ -310,7 +335,7 @@ func init() {
 				Summary: "The app's consumer is older than a year.",
 				Text:    "Nobody knows by then who has its secret. The org does not tell when a secret was last rotated: where it\nwas, accept the finding."},
 			check: func(s subject) []finding.Finding {
-				if s.Packaged || s.opaque || s.age(s.ConsumerMade) <= oldConsumer {
+				if s.Packaged || s.opaque || s.noOAuth || s.age(s.ConsumerMade) <= oldConsumer {
 					return nil
 				}
 				fix := "eca rotate -o ORG --app " + s.Name
@@ -349,8 +374,10 @@ func init() {
 					return nil
 				}
 				for name, changes := range s.options.Drift {
-					if strings.EqualFold(name, s.Name) && len(changes) > 0 {
-						all = append(all, found("it differs from the project: "+strings.Join(changes, "; "), "eca bootstrap, or change the project")...)
+					for _, change := range changes {
+						if strings.EqualFold(name, s.Name) {
+							all = append(all, finding.Finding{Field: change.Field, Problem: "it differs from the project: " + change.What, Fix: "eca bootstrap, or change the project"})
+						}
 					}
 				}
 				return all
@@ -358,12 +385,12 @@ func init() {
 	}
 }
 
-// granted reports whether the org tells how many users have what grants the app.
-func (s subject) granted() bool {
-	for _, a := range s.survey.access {
-		if s.ID != "" && short(a.SetupEntityID) == short(s.ID) {
-			return true
-		}
-	}
-	return false
+// about makes a finding about something of the app, which tells it from others of the same rule.
+func about(field, problem, fix string) []finding.Finding {
+	return []finding.Finding{{Field: field, Problem: problem, Fix: fix}}
+}
+
+// successor reports whether an External Client App of a Connected App's name is there.
+func (s subject) successor() bool {
+	return slices.ContainsFunc(s.survey.external, func(a *inventory.App) bool { return strings.EqualFold(a.FullName(), s.Name) })
 }

@@ -32,6 +32,7 @@ type Survey struct {
 	unseen []string
 	hidden map[string]bool // what of the org could not be seen, by the names of its sources
 
+	listed    []string // the names of OAuth policies
 	org       restapi.Organization
 	external  []*inventory.App
 	policies  []policyRow
@@ -57,7 +58,7 @@ type (
 		RefreshTokenValidityPeriod                                 any
 		RefreshTokenValidityUnit, IpRelaxationPolicyType           string
 		IsClientCredentialsFlowEnabled, IsTokenExchangeFlowEnabled bool
-		IsGuestCodeCredFlowEnabled, IsNamedUserJwtEnabled          bool
+		IsGuestCodeCredFlowEnabled                                 bool
 		ClientCredentialsFlowUser                                  string
 	}
 	pluginRow struct {
@@ -69,8 +70,7 @@ type (
 		ID                                 string `json:"Id"`
 		Name                               string
 		CreatedDate                        string
-		OptionsAllowAdminApprovedUsersOnly bool
-		RefreshTokenValidityPeriod         *int
+		OptionsAllowAdminApprovedUsersOnly *bool
 	}
 	tokenRow struct {
 		AppName, AppMenuItemID string
@@ -94,23 +94,11 @@ type (
 	}
 )
 
-// scopes are the columns of ExtlClntAppOauthSettings that say which scopes an app has, oldest
-// first. Source: code that runs against real orgs.
+// scopes are the columns of ExtlClntAppOauthSettings that say which scopes an app has. Source: code
+// that runs against real orgs.
 var scopes = []struct{ column, name string }{
 	{"OauthScopesFULL", "Full"}, {"OauthScopesAPI", "Api"}, {"OauthScopesWEB", "Web"}, {"OauthScopesREFRESH_TOKEN", "RefreshToken"}, {"OauthScopesSSO", "Basic"}, {"OauthScopesVF", "CustomApplications"},
 	{"OauthScopesOPENID", "OpenID"}, {"OauthScopesOFFLINE_ACCESS", "OfflineAccess"}, {"OauthScopesCHATTER_REST_API", "Chatter"}, {"OauthScopesMCP_API", "MCP"},
-}
-
-// sure is how many of scopes every org has.
-const sure = 4
-
-// columns returns the first n columns of scopes.
-func columns(n int) string {
-	var all []string
-	for _, s := range scopes[:n] {
-		all = append(all, s.column)
-	}
-	return strings.Join(all, ", ")
 }
 
 // look runs a part of the survey. A refusal of the org is noted, not an error.
@@ -121,7 +109,7 @@ func (s *Survey) look(what string, err error) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unseen = append(s.unseen, fmt.Sprintf("%s: %s: %s", what, refused.Code, refused.Message))
+	s.unseen = append(s.unseen, what+": "+refused.Error())
 	if s.hidden == nil {
 		s.hidden = make(map[string]bool)
 	}
@@ -132,6 +120,7 @@ func (s *Survey) look(what string, err error) error {
 // The sources, as Report.Unseen names them.
 const (
 	fromApps      = "External Client Apps"
+	fromGlobals   = "settings of External Client Apps"
 	fromPolicies  = "their OAuth policies"
 	fromPlugins   = "their plugin policies"
 	fromSettings  = "their scopes"
@@ -146,40 +135,39 @@ const (
 	fromAssigned  = "who has the permission sets"
 )
 
-// query asks for records, and keeps them.
-func query[T any](ctx context.Context, s *Survey, what, soql string, into *[]T) error {
-	records, err := restapi.Query[T](ctx, &restapi.Client{Conn: s.conn}, soql)
+// query asks for columns of an object, and keeps the records. What the org lacks of the columns is
+// noted.
+func query[T any](ctx context.Context, s *Survey, what, columns, from string, into *[]T) error {
+	records, missing, err := restapi.QueryColumns[T](ctx, &restapi.Client{Conn: s.conn}, strings.Split(columns, ", "), from)
 	*into = records
+	if len(missing) > 0 && err == nil {
+		s.mu.Lock()
+		s.unseen = append(s.unseen, fmt.Sprintf("%s: %s: this org does not have it, or the session may not see it", what, strings.Join(missing, ", ")))
+		s.mu.Unlock()
+	}
 	return s.look(what, err)
 }
 
 // read asks the org: first for everything that needs nothing else, then for what follows.
 func (s *Survey) read(parent context.Context) error {
 	group, ctx := errgroup.WithContext(parent)
-	run := func(do func() error) { group.Go(do) }
-	run(func() (err error) { s.org, err = (&restapi.Client{Conn: s.conn}).Organization(ctx); return err })
-	run(func() (err error) {
-		s.external, err = inventory.Read(ctx, s.conn, []string{eca.GlobalOAuthSettings})
-		return s.look(fromApps, err)
+	rest := &restapi.Client{Conn: s.conn}
+	group.Go(func() (err error) { s.org, err = rest.Organization(ctx); return err })
+	group.Go(func() error { return s.readExternal(ctx) })
+	group.Go(func() error {
+		return query(ctx, s, fromPlugins, "ExternalClientApplicationId, IsEnabled, OauthPluginStatus", "ExtlClntAppPlcyCnfg", &s.plugins)
 	})
-	run(func() error {
-		return query(ctx, s, fromPlugins, "SELECT ExternalClientApplicationId, IsEnabled, OauthPluginStatus FROM ExtlClntAppPlcyCnfg", &s.plugins)
-	})
-	run(func() error {
-		of := func(n int) string {
-			return "SELECT ExternalClientApplicationId, CreatedDate, " + columns(n) + " FROM ExtlClntAppOauthSettings"
+	group.Go(func() error {
+		columns := "ExternalClientApplicationId, CreatedDate"
+		for _, scope := range scopes {
+			columns += ", " + scope.column
 		}
-		records, err := restapi.Query[map[string]any](ctx, &restapi.Client{Conn: s.conn}, of(len(scopes)))
-		if refused := new(salesforce.Error); errors.As(err, &refused) && refused.Code == "INVALID_FIELD" {
-			records, err = restapi.Query[map[string]any](ctx, &restapi.Client{Conn: s.conn}, strings.Replace(of(sure), "CreatedDate, ", "", 1)) // an older org
-		}
-		s.settings = records
-		return s.look(fromSettings, err)
+		return query(ctx, s, fromSettings, columns, "ExtlClntAppOauthSettings", &s.settings)
 	})
-	run(func() error {
-		return query(ctx, s, fromConnected, "SELECT Id, Name, CreatedDate, OptionsAllowAdminApprovedUsersOnly, RefreshTokenValidityPeriod FROM ConnectedApplication", &s.connected)
+	group.Go(func() error {
+		return query(ctx, s, fromConnected, "Id, Name, CreatedDate, OptionsAllowAdminApprovedUsersOnly", "ConnectedApplication", &s.connected)
 	})
-	run(func() error {
+	group.Go(func() error {
 		apps, unread, err := (&connectedapp.Client{Conn: s.conn}).Read(ctx)
 		s.sources = apps
 		s.mu.Lock()
@@ -189,27 +177,70 @@ func (s *Survey) read(parent context.Context) error {
 		s.mu.Unlock()
 		return s.look(fromSources, err)
 	})
-	run(func() error {
-		return query(ctx, s, fromTokens, "SELECT AppName, AppMenuItemId, COUNT(UserId) n, COUNT_DISTINCT(UserId) users, MAX(LastUsedDate) last FROM OauthToken GROUP BY AppName, AppMenuItemId", &s.tokens)
+	group.Go(func() error {
+		err := query(ctx, s, fromTokens, "AppName, AppMenuItemId, COUNT(UserId) n, COUNT_DISTINCT(UserId) users, MAX(LastUsedDate) last", "OauthToken GROUP BY AppName, AppMenuItemId", &s.tokens)
+		if err == nil {
+			err = s.readMenu(ctx)
+		}
+		return err
 	})
-	run(func() error { return query(ctx, s, fromMenu, "SELECT Id, ApplicationId FROM AppMenuItem", &s.menu) })
-	run(func() error {
-		return query(ctx, s, fromLogins, "SELECT Application, LoginSubType, MAX(LoginTime) last FROM LoginHistory GROUP BY Application, LoginSubType", &s.logins)
+	group.Go(func() error {
+		return query(ctx, s, fromLogins, "Application, LoginSubType, MAX(LoginTime) last", "LoginHistory GROUP BY Application, LoginSubType", &s.logins)
 	})
-	run(func() error {
-		err := query(ctx, s, fromAccess, "SELECT SetupEntityId, ParentId, Parent.Name, Parent.IsOwnedByProfile, Parent.Profile.Name FROM SetupEntityAccess WHERE SetupEntityType IN ('ExternalClientApplication', 'ConnectedApplication')", &s.access)
+	group.Go(func() error {
+		err := query(ctx, s, fromAccess, "SetupEntityId, ParentId, Parent.Name, Parent.IsOwnedByProfile, Parent.Profile.Name", "SetupEntityAccess WHERE SetupEntityType IN ('ExternalClientApplication', 'ConnectedApplication')", &s.access)
 		if err == nil {
 			err = s.readAssignments(ctx)
 		}
 		return err
 	})
-	run(func() error {
-		return query(ctx, s, fromPolicies, "SELECT ExternalClientApplicationId, PermittedUsersPolicyType, RefreshTokenPolicyType, RefreshTokenValidityPeriod, RefreshTokenValidityUnit, IpRelaxationPolicyType, IsClientCredentialsFlowEnabled, IsTokenExchangeFlowEnabled, IsGuestCodeCredFlowEnabled, IsNamedUserJwtEnabled, ClientCredentialsFlowUser FROM ExtlClntAppOauthPlcyCnfg", &s.policies)
+	group.Go(func() error {
+		return query(ctx, s, fromPolicies, "ExternalClientApplicationId, PermittedUsersPolicyType, RefreshTokenPolicyType, RefreshTokenValidityPeriod, RefreshTokenValidityUnit, IpRelaxationPolicyType, IsClientCredentialsFlowEnabled, IsTokenExchangeFlowEnabled, IsGuestCodeCredFlowEnabled, ClientCredentialsFlowUser", "ExtlClntAppOauthPlcyCnfg", &s.policies)
 	})
 	if err := group.Wait(); err != nil {
 		return err
 	}
 	return s.follow(parent)
+}
+
+// readExternal reads the External Client Apps, those of managed packages among them, and the
+// global settings of the org's own. A session that may not call the Metadata API sees the apps all
+// the same.
+func (s *Survey) readExternal(ctx context.Context) error {
+	var listed []mdapi.FileProperties
+	var listErr error
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		s.external, err = inventory.Apps(groupCtx, s.conn)
+		return s.look(fromApps, err)
+	})
+	group.Go(func() error {
+		listed, listErr = inventory.List(groupCtx, s.conn, []string{eca.GlobalOAuthSettings, eca.OAuthPolicies})
+		return s.look(fromGlobals, listErr)
+	})
+	if err := group.Wait(); err != nil || listErr != nil {
+		return err
+	}
+	for _, l := range listed {
+		if l.Type == eca.OAuthPolicies {
+			s.listed = append(s.listed, l.FullName)
+		}
+	}
+	return s.look(fromGlobals, inventory.Load(ctx, s.conn, s.external, []string{eca.GlobalOAuthSettings}, listed))
+}
+
+// readMenu asks which apps the menu items of tokens are of.
+func (s *Survey) readMenu(ctx context.Context) error {
+	var ids []string
+	for _, t := range s.tokens {
+		if t.AppMenuItemID != "" {
+			ids = append(ids, t.AppMenuItemID)
+		}
+	}
+	slices.Sort(ids)
+	items, err := restapi.QueryIn[menuRow](ctx, &restapi.Client{Conn: s.conn}, "SELECT Id, ApplicationId FROM AppMenuItem WHERE Id IN (%s)", slices.Compact(ids))
+	s.menu = items
+	return s.look(fromMenu, err)
 }
 
 // readAssignments counts who has the permission sets that grant apps.
@@ -225,7 +256,7 @@ func (s *Survey) readAssignments(ctx context.Context) error {
 		PermissionSetID string
 		N               int
 	}
-	counts, err := restapi.QueryIn[count](ctx, &restapi.Client{Conn: s.conn}, "SELECT PermissionSetId, COUNT(AssigneeId) n FROM PermissionSetAssignment WHERE PermissionSetId IN (%s) GROUP BY PermissionSetId", slices.Compact(ids))
+	counts, err := restapi.QueryIn[count](ctx, &restapi.Client{Conn: s.conn}, "SELECT PermissionSetId, COUNT(AssigneeId) n FROM PermissionSetAssignment WHERE PermissionSetId IN (%s) AND Assignee.IsActive = true GROUP BY PermissionSetId", slices.Compact(ids))
 	s.assigned = make(map[string]int)
 	for _, c := range counts {
 		s.assigned[short(c.PermissionSetID)] = c.N
@@ -290,7 +321,7 @@ func (s *Survey) readPolicies(ctx context.Context) error {
 		granted[short(a.SetupEntityID)] = true
 	}
 	byApp := make(map[string]string)
-	var names []string
+	names := slices.Clone(s.listed)
 	for _, p := range s.policies {
 		for _, a := range s.external {
 			if short(p.App) == short(a.ID) && p.PermittedUsersPolicyType == "AdminApprovedPreAuthorized" && !granted[short(a.ID)] {
@@ -299,11 +330,16 @@ func (s *Survey) readPolicies(ctx context.Context) error {
 			}
 		}
 	}
-	components, err := (&mdapi.Client{Conn: s.conn}).Read(ctx, eca.OAuthPolicies, names...)
+	if len(byApp) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	components, err := (&mdapi.Client{Conn: s.conn}).Read(ctx, eca.OAuthPolicies, slices.Compact(names)...)
 	s.sets = make(map[string][]string)
 	for _, c := range components {
-		id := short(byApp[strings.ToLower(eca.App(c))])
-		s.sets[id] = append(s.sets[id], append(metadata.Items(c.Text("commaSeparatedPermissionSet")), metadata.Items(c.Text("commaSeparatedProfile"))...)...)
+		if id := short(byApp[strings.ToLower(eca.App(c))]); id != "" {
+			s.sets[id] = append(s.sets[id], metadata.Items(c.Text("commaSeparatedPermissionSet"))...)
+		}
 	}
 	return s.look(fromPolicies, err)
 }
@@ -336,7 +372,7 @@ func (s *Survey) apps() (all []*App) {
 
 // externalApp is an External Client App.
 func (s *Survey) externalApp(e *inventory.App) *App {
-	a := &App{Kind: External, Name: e.Name, Label: e.Label, ID: e.ID, Packaged: e.Packaged(), created: moment(e.CreatedDate)}
+	a := &App{Kind: External, Name: e.FullName(), Label: e.Label, ID: e.ID, Namespace: e.Namespace, Packaged: e.Packaged(), created: moment(e.CreatedDate)}
 	for _, p := range s.policies {
 		if short(p.App) != short(e.ID) {
 			continue
@@ -417,7 +453,9 @@ func (a *App) refresh(policy, period, unit string) {
 		if policy == "SpecificInactivity" {
 			a.RefreshToken += " without use"
 		}
-		a.refreshDays = max(1, int(n*map[string]float64{"Hours": 1.0 / 24, "Days": 1, "Months": 30}[unit]))
+		if days := map[string]float64{"Hours": 1.0 / 24, "Days": 1, "Months": 30}[unit]; days > 0 {
+			a.refreshDays = max(1, int(n*days))
+		}
 	}
 }
 
@@ -425,43 +463,68 @@ func (a *App) refresh(policy, period, unit string) {
 func (s *Survey) runAs(key, shown string) *User {
 	u, ok := s.users[key]
 	if !ok {
-		return &User{Username: shown}
+		return &User{Username: shown, Missing: !s.hidden[fromUsers]}
 	}
 	return &User{Username: u.Username, Profile: u.Profile.Name, Inactive: !u.IsActive, Admin: s.admins[key] || u.Profile.Name == "System Administrator"}
 }
 
 // connectedApps are the Connected Apps, by their records and, where they can be read, their
-// settings. Both are paired by the label, which is all that the records tell.
+// settings. Both are paired by the label, which is all that the records tell; where several have
+// one label, nothing pairs them, and the settings count.
 func (s *Survey) connectedApps() (all []*App) {
-	taken := make(map[*connectedapp.App]bool)
+	records, sources := make(map[string][]connectedRow), make(map[string][]*connectedapp.App)
+	var labels []string
 	for _, row := range s.connected {
-		a := &App{Kind: Connected, Name: row.Name, Label: row.Name, ID: row.ID, created: moment(row.CreatedDate), ConsumerMade: moment(row.CreatedDate), Access: Everybody, opaque: true}
-		if row.OptionsAllowAdminApprovedUsersOnly {
-			a.Access = PreAuthorised
-		}
-		for _, source := range s.sources {
-			if !taken[source] && strings.EqualFold(source.Label(), row.Name) {
-				taken[source] = true
-				s.settingsOf(a, source)
-				break
-			}
-		}
-		all = append(all, a)
+		label := strings.ToLower(row.Name)
+		records[label] = append(records[label], row)
+		labels = append(labels, label)
 	}
 	for _, source := range s.sources {
-		if !taken[source] {
+		label := strings.ToLower(source.Label())
+		sources[label] = append(sources[label], source)
+		labels = append(labels, label)
+	}
+	slices.Sort(labels)
+	for _, label := range slices.Compact(labels) {
+		rows, apps := records[label], sources[label]
+		paired := len(rows) == 1 && len(apps) == 1
+		for _, source := range apps {
 			a := &App{Kind: Connected, Label: source.Label()}
+			if paired {
+				a.record(rows[0])
+			}
 			s.settingsOf(a, source)
+			all = append(all, a)
+		}
+		// What is left are apps that cannot be read.
+		for _, row := range rows[min(len(apps), len(rows)):] {
+			a := &App{Kind: Connected, Name: row.Name, Label: row.Name, opaque: true}
+			a.record(row)
+			if len(rows) > 1 && len(apps) > 0 {
+				a.ID, a.Access = "", Unknown // which of the records it is, nothing tells
+			}
 			all = append(all, a)
 		}
 	}
 	return all
 }
 
+// record takes what the record of a Connected App says.
+func (a *App) record(row connectedRow) {
+	a.ID, a.created, a.ConsumerMade = row.ID, moment(row.CreatedDate), moment(row.CreatedDate)
+	if only := row.OptionsAllowAdminApprovedUsersOnly; only != nil {
+		a.Access = map[bool]Access{true: PreAuthorised, false: Everybody}[*only]
+	}
+}
+
 // settingsOf takes what a Connected App's settings say, in the fields of an External Client App
 // that it would become.
 func (s *Survey) settingsOf(a *App, source *connectedapp.App) {
-	a.Name, a.opaque = source.Name, false
+	a.Name = source.Name
+	if wrong := source.Wrong(); wrong != nil && wrong.Rule == "no-oauth" {
+		a.noOAuth = true
+		return
+	}
 	field := func(typ, name string) string {
 		if values := source.Fields[typ][name]; len(values) > 0 {
 			return values[0].Text
@@ -482,13 +545,19 @@ func (s *Survey) settingsOf(a *App, source *connectedapp.App) {
 		}
 	}
 	a.Granted = append(a.Granted, source.PermissionSets...)
+	for _, profile := range metadata.Items(policy("commaSeparatedProfile")) {
+		a.Granted = append(a.Granted, profilePrefix+profile)
+	}
 	slices.Sort(a.Flows)
 	for _, f := range source.Findings {
 		if f.Level == finding.Error {
-			a.Lost = append(a.Lost, cmp.Or(f.Field, f.Rule)+": "+f.Problem)
+			a.Lost = append(a.Lost, cmp.Or(f.Field, f.Rule))
 		}
 	}
 }
+
+// profilePrefix tells a profile from a permission set.
+const profilePrefix = "profile "
 
 // grant notes what grants an app.
 func (s *Survey) grant(app *App) {
@@ -498,65 +567,84 @@ func (s *Survey) grant(app *App) {
 		}
 		name := a.Parent.Name
 		if a.Parent.IsOwnedByProfile {
-			name = "profile " + a.Parent.Profile.Name
-			app.Grantees++ // profiles always have users
+			name = profilePrefix + a.Parent.Profile.Name
 		}
 		app.Granted = append(app.Granted, name)
 		app.Grantees += s.assigned[short(a.ParentID)]
+		app.recorded = true
 	}
 	app.Granted = append(app.Granted, s.sets[short(app.ID)]...)
 	slices.Sort(app.Granted)
 	app.Granted = slices.Compact(app.Granted)
 }
 
-// use notes tokens and logins, and returns the apps that they are of and the org does not have.
+// use notes tokens and logins, and returns the apps that they are of and the org does not show.
+//
+// Both name an app by its label. A token that has an item of the app menu is of that item's app,
+// whatever its label; one without is of the app of that label, and where both kinds have it, of the
+// Connected App as far as tokens are counted. The username-password flow is a Connected App's.
 func (s *Survey) use(apps []*App) (others []*App) {
 	menu := make(map[string]string)
 	for _, m := range s.menu {
 		menu[short(m.ID)] = short(m.ApplicationID)
 	}
-	byLabel := make(map[string]*App)
-	owners := func(label, id string) (of []*App) {
-		for _, a := range apps {
-			if id != "" && a.ID != "" && id == short(a.ID) {
-				return []*App{a}
-			}
-			if strings.EqualFold(label, a.Label) || a.Kind == External && strings.EqualFold(label, a.Name) {
-				of = append(of, a)
+	owners := func(label string) (of []*App) {
+		for _, kind := range []Kind{Connected, External} {
+			for _, a := range apps {
+				if a.Kind == kind && (strings.EqualFold(label, a.Label) || kind == External && strings.EqualFold(label, a.Name)) {
+					of = append(of, a)
+				}
 			}
 		}
 		return of
 	}
-	other := func(label string) *App {
+	byLabel := make(map[string]*App)
+	other := func(label string, kind Kind) *App {
 		if byLabel[label] == nil {
-			byLabel[label] = &App{Kind: NotInstalled, Name: label, Label: label, opaque: true}
+			byLabel[label] = &App{Kind: kind, Name: label, Label: label, opaque: true}
 			others = append(others, byLabel[label])
 		}
 		return byLabel[label]
 	}
 	for _, t := range s.tokens {
-		of := owners(t.AppName, menu[short(t.AppMenuItemID)])
-		if len(of) == 0 {
-			of = []*App{other(t.AppName)}
+		var of []*App
+		if id := menu[short(t.AppMenuItemID)]; id != "" {
+			if i := slices.IndexFunc(apps, func(a *App) bool { return a.ID != "" && short(a.ID) == id }); i >= 0 {
+				of = apps[i : i+1]
+			} else if of = owners(t.AppName); slices.ContainsFunc(of, func(a *App) bool { return a.ID != "" }) {
+				of = nil // an app of the same label that is not shown
+			}
+		} else {
+			of = owners(t.AppName)
 		}
+		if len(of) == 0 {
+			kind := NotInstalled
+			if t.AppMenuItemID != "" {
+				kind = NotShown
+			}
+			of = []*App{other(t.AppName, kind)}
+		}
+		of[0].Tokens += t.N
+		of[0].Users = max(of[0].Users, t.Users)
 		for _, a := range of {
-			a.Tokens += t.N
-			a.Users = max(a.Users, t.Users)
 			a.used(moment(t.Last))
 		}
 	}
 	for _, l := range s.logins {
-		of := owners(l.Application, "")
-		if len(of) == 0 {
-			if l.LoginSubType != passwordLogin {
-				continue // a browser, say
-			}
-			of = []*App{other(l.Application)}
+		of := owners(l.Application)
+		password := l.LoginSubType == passwordLogin
+		switch {
+		case len(of) == 0 && !password:
+			continue // a browser, say
+		case len(of) == 0:
+			of = []*App{other(l.Application, NotInstalled)}
 		}
 		for _, a := range of {
 			last := moment(l.Last)
-			a.used(last)
-			if l.LoginSubType == passwordLogin && last.After(a.LastPasswordLogin) {
+			if !password || a.Kind != External {
+				a.used(last)
+			}
+			if password && a.Kind != External && last.After(a.LastPasswordLogin) {
 				a.LastPasswordLogin = last
 			}
 		}

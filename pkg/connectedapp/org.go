@@ -111,15 +111,22 @@ func (c *Client) batch(ctx context.Context, names []string) (map[string]any, err
 	got := make(map[string]any)
 	components, err := c.md().Read(ctx, typeName, names...)
 	if refused := new(salesforce.Error); errors.As(err, &refused) && strings.Contains(refused.Message, "Load of metadata from db failed") {
+		var mu sync.Mutex
+		group, groupCtx := errgroup.WithContext(ctx)
 		for _, name := range names {
-			one, err := c.md().Read(ctx, typeName, name)
-			switch {
-			case errors.As(err, &refused):
-				got[name] = error(refused)
-			case err != nil:
-				return nil, err
-			}
-			components = append(components, one...)
+			group.Go(func() error {
+				one, err := c.md().Read(groupCtx, typeName, name)
+				mu.Lock()
+				defer mu.Unlock()
+				components = append(components, one...)
+				if refused := new(salesforce.Error); errors.As(err, &refused) {
+					got[name], err = error(refused), nil
+				}
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return nil, err
 		}
 	} else if err != nil {
 		return nil, err

@@ -54,54 +54,78 @@ func (a *App) Packaged() bool {
 	return a.DistributionState != "" && a.DistributionState != "Local"
 }
 
-// Apps returns the org's apps without their components, by name, in one request.
+// FullName is the header's name as the Metadata API has it.
+func (a *App) FullName() string {
+	if a.Namespace != "" {
+		return a.Namespace + "__" + a.Name
+	}
+	return a.Name
+}
+
+// Apps returns the org's apps without their components, those of packages among them, by name. A
+// column that the org lacks is left out, which takes one request more for each.
 func Apps(ctx context.Context, conn *salesforce.Conn) ([]*App, error) {
-	apps, err := restapi.Query[*App](ctx, &restapi.Client{Conn: conn}, "SELECT Id, DeveloperName, MasterLabel, NamespacePrefix, DistributionState, OrgScopedExternalApp, CreatedDate FROM ExternalClientApplication")
-	slices.SortFunc(apps, func(a, b *App) int { return cmp.Compare(a.Name, b.Name) })
+	apps, _, err := restapi.QueryColumns[*App](ctx, &restapi.Client{Conn: conn}, []string{"Id", "DeveloperName", "MasterLabel", "NamespacePrefix", "DistributionState", "OrgScopedExternalApp", "CreatedDate"}, "ExternalClientApplication")
+	slices.SortFunc(apps, func(a, b *App) int { return cmp.Compare(a.FullName(), b.FullName()) })
 	return apps, err
 }
 
 // maxListed bounds the components that an org may list for a type.
 const maxListed = 20_000
 
-// Read returns the org's own apps with their components of some types, by name; with names, only
-// those apps. A name that the org lacks is missing in the result.
+// Read returns the org's own apps, without those of managed packages, with their components of some
+// types, by name; with names, only those apps. A name that the org lacks is missing in the result.
 func Read(ctx context.Context, conn *salesforce.Conn, types []string, names ...string) ([]*App, error) {
-	client := &mdapi.Client{Conn: conn}
 	var apps []*App
 	var listed []mdapi.FileProperties
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { apps, err = Apps(groupCtx, conn); return err })
-	group.Go(func() (err error) { listed, err = client.List(groupCtx, types...); return err })
+	group.Go(func() (err error) { listed, err = List(groupCtx, conn, types); return err })
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
 	apps = slices.DeleteFunc(apps, func(a *App) bool {
 		return a.Namespace != "" || len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, a.Name) })
 	})
+	return apps, Load(ctx, conn, apps, types, listed)
+}
+
+// List returns what the org lists of some types.
+func List(ctx context.Context, conn *salesforce.Conn, types []string) ([]mdapi.FileProperties, error) {
+	listed, err := (&mdapi.Client{Conn: conn}).List(ctx, types...)
+	if len(listed) > maxListed {
+		return nil, fmt.Errorf("the org lists more than %d components of %s", maxListed, strings.Join(types, ", "))
+	}
+	return listed, err
+}
+
+// Load reads the components of apps, of some types: those that the org lists, and then, for apps
+// of which it listed none, those of usual names.
+func Load(ctx context.Context, conn *salesforce.Conn, apps []*App, types []string, listed []mdapi.FileProperties) error {
+	if len(apps) == 0 {
+		return nil
+	}
+	client := &mdapi.Client{Conn: conn}
 	byName := make(map[string]*App)
 	for _, a := range apps {
 		a.Components = make(map[string][]*metadata.Component)
-		byName[strings.ToLower(a.Name)] = a
-	}
-	if len(apps) == 0 {
-		return nil, nil
+		byName[strings.ToLower(a.FullName())] = a
 	}
 	wanted := make(map[string][]string)
 	for _, l := range listed {
-		if wanted[l.Type] = append(wanted[l.Type], l.FullName); len(wanted[l.Type]) > maxListed {
-			return nil, fmt.Errorf("the org lists more than %d %s", maxListed, l.Type)
+		if slices.Contains(types, l.Type) {
+			wanted[l.Type] = append(wanted[l.Type], l.FullName)
 		}
 	}
 	read := make(map[string]map[string]bool)
 	for range 2 {
 		if err := load(ctx, client, wanted, read, byName); err != nil {
-			return nil, err
+			return err
 		}
 		wanted = make(map[string][]string)
 		for _, typ := range types {
 			for _, a := range apps {
-				if len(a.Components[typ]) > 0 {
+				if len(a.Components[typ]) > 0 || a.Namespace != "" {
 					continue
 				}
 				for _, name := range eca.UsualNames(a.Name, typ) {
@@ -112,7 +136,7 @@ func Read(ctx context.Context, conn *salesforce.Conn, types []string, names ...s
 			}
 		}
 	}
-	return apps, nil
+	return nil
 }
 
 // load reads components and gives them to their apps.

@@ -12,8 +12,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -185,24 +188,59 @@ func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, e
 	return nil, fmt.Errorf("query: the org returned more than %d pages", maxPages)
 }
 
+// noColumn is how the platform refuses a column that an object lacks, or that the session cannot
+// see.
+var noColumn = regexp.MustCompile(`No such column '([\w.]+)'`)
+
+// QueryColumns asks for columns of an object. A column that the org refuses, as older orgs do, is
+// left out, and the query sent again; missing are those. The first column has to be there.
+func QueryColumns[Record any](ctx context.Context, c *Client, columns []string, from string) (records []Record, missing []string, err error) {
+	columns = slices.Clone(columns)
+	for {
+		records, err = Query[Record](ctx, c, "SELECT "+strings.Join(columns, ", ")+" FROM "+from)
+		refused := new(salesforce.Error)
+		if !errors.As(err, &refused) || refused.Code != "INVALID_FIELD" {
+			return records, missing, err
+		}
+		match := noColumn.FindStringSubmatch(refused.Message)
+		i := -1
+		if match != nil {
+			i = slices.Index(columns, match[1])
+		}
+		if i < 1 {
+			return nil, missing, err
+		}
+		missing = append(missing, columns[i])
+		columns = slices.Delete(columns, i, i+1)
+	}
+}
+
 // QueryIn runs a SOQL query with a list of values such as 'a', 'b' for its one %s, inside IN
-// (…), and returns all records. It escapes the values, and splits them over several queries if
-// needed. Without values it sends nothing.
+// (…), and returns all records. It escapes the values, and splits them over several queries at
+// once if needed. Without values it sends nothing.
 func QueryIn[Record any](ctx context.Context, c *Client, soql string, values []string) ([]Record, error) {
-	var all []Record
-	for bunch := range slices.Chunk(values, maxIn) {
+	bunches := slices.Collect(slices.Chunk(values, maxIn))
+	all := make([][]Record, len(bunches))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(maxQueries)
+	for i, bunch := range bunches {
 		var quoted []string
 		for _, value := range bunch {
 			quoted = append(quoted, Quote(value))
 		}
-		records, err := Query[Record](ctx, c, fmt.Sprintf(soql, strings.Join(quoted, ", ")))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, records...)
+		group.Go(func() (err error) {
+			all[i], err = Query[Record](groupCtx, c, fmt.Sprintf(soql, strings.Join(quoted, ", ")))
+			return err
+		})
 	}
-	return all, nil
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(all...), nil
 }
+
+// maxQueries is how many queries QueryIn sends at once.
+const maxQueries = 16
 
 // maxIn bounds the values of one query, which is part of a URL. The platform limits a URL to 16
 // KB, and usernames have up to 80 characters.

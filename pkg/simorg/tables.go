@@ -332,7 +332,7 @@ func (o *Org) query(q string, columns bool, base string) (any, *restError) {
 		id = o.nextID("01g")
 		o.cursors[id] = cursor{result.Records, page}
 	}
-	return o.page(result.Records, 0, page, base, id), nil
+	return o.page(result.Total, result.Records, 0, page, base, id), nil
 }
 
 // cursor is a query's answer that is read page by page.
@@ -341,9 +341,9 @@ type cursor struct {
 	page    int
 }
 
-func (o *Org) page(records []map[string]any, from, size int, base, id string) any {
+func (o *Org) page(total int, records []map[string]any, from, size int, base, id string) any {
 	to := min(from+size, len(records))
-	answer := map[string]any{"totalSize": len(records), "done": to == len(records), "records": records[from:to]}
+	answer := map[string]any{"totalSize": total, "done": to == len(records), "records": records[from:to]}
 	if to < len(records) {
 		answer["nextRecordsUrl"] = fmt.Sprintf("%s/%s-%d", base, id, to)
 	}
@@ -361,7 +361,7 @@ func (o *Org) more(locator, base string) (any, *restError) {
 	if from+c.page >= len(c.records) {
 		delete(o.cursors, id)
 	}
-	return o.page(c.records, from, c.page, base, id), nil
+	return o.page(len(c.records), c.records, from, c.page, base, id), nil
 }
 
 // Fill adds what an org has from before: records of the objects that can be queried, from JSON

@@ -75,6 +75,9 @@ func TestFill(t *testing.T) {
 	if a := ask(t, org, "SELECT Name, OptionsAllowAdminApprovedUsersOnly, RefreshTokenValidityPeriod FROM ConnectedApplication"); len(a.Records) != 1 || a.Records[0]["Name"] != "Data Loader" || a.Records[0]["OptionsAllowAdminApprovedUsersOnly"] != true || a.Records[0]["RefreshTokenValidityPeriod"] != 7.0 {
 		t.Errorf("the Connected App is %+v", a)
 	}
+	if a := ask(t, org, "SELECT COUNT() FROM OauthToken WHERE UseCount > 2"); a.TotalSize != 5 || len(a.Records) != 0 || !a.Done {
+		t.Errorf("COUNT() is answered by %+v", a)
+	}
 	seen, pages := 0, 0
 	for path := "SELECT UseCount, User.Username FROM OauthToken"; path != ""; pages++ {
 		a := ask(t, org, path)
