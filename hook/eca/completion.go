@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/ecakit/ecakit/pkg/audit"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/lint"
 )
@@ -102,11 +103,11 @@ func (e *env) complete(node *kong.Node, words []string, word string) []candidate
 		}
 	}
 	if value != nil {
-		return e.values(value.Value, value.PlaceHolder, "")
+		return e.values(node, value.Value, value.PlaceHolder, "")
 	}
 	if name, _, ok := strings.Cut(word, "="); ok && strings.HasPrefix(word, "--") {
 		if flag, _ := flagOf(node, word); flag != nil {
-			return e.values(flag.Value, flag.PlaceHolder, name+"=")
+			return e.values(node, flag.Value, flag.PlaceHolder, name+"=")
 		}
 		return nil
 	}
@@ -125,7 +126,7 @@ func (e *env) complete(node *kong.Node, words []string, word string) []candidate
 		}
 	}
 	if arguments < len(node.Positional) {
-		all = e.values(node.Positional[arguments], strings.ToUpper(node.Positional[arguments].Name), "")
+		all = e.values(node, node.Positional[arguments], strings.ToUpper(node.Positional[arguments].Name), "")
 	}
 	return all
 }
@@ -159,9 +160,9 @@ func childOf(node *kong.Node, name string) *kong.Node {
 	return nil
 }
 
-// values returns what a flag or an argument can be. The placeholder says what it is, where that
-// is no matter of an enum.
-func (e *env) values(value *kong.Value, placeholder, prefix string) (all []candidate) {
+// values returns what a flag or an argument of a command can be. The placeholder says what it is,
+// where that is no matter of an enum.
+func (e *env) values(command *kong.Node, value *kong.Value, placeholder, prefix string) (all []candidate) {
 	add := func(text, help string) {
 		if text != "" {
 			all = append(all, candidate{prefix + text, help})
@@ -184,12 +185,22 @@ func (e *env) values(value *kong.Value, placeholder, prefix string) (all []candi
 		for _, t := range topics {
 			add(t.name, t.about)
 		}
+		for _, sibling := range command.Parent.Children {
+			if !sibling.Hidden {
+				add(sibling.Name, sibling.Help)
+			}
+		}
 	case placeholder == "SCOPE":
 		for _, scope := range eca.Scopes() {
 			add(scope, "")
 		}
 	case placeholder == "RULE":
-		for _, rule := range lint.Rules() {
+		rules := lint.Rules()
+		if command.Name == "audit" {
+			rules = audit.Rules()
+		}
+		add("all", "list the rules")
+		for _, rule := range rules {
 			add(rule.ID, rule.Summary)
 		}
 	}

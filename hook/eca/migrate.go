@@ -275,6 +275,12 @@ func (c *migrateCmd) migrate(e *env, root string, source connectedSource, other 
 		}
 		config.Environments = append(config.Environments, scaffold.Environment{Alias: alias, RunAsUser: user})
 	}
+	if app.RunAsUser != "" && len(c.Env) == 0 {
+		one.Findings = append(one.Findings, finding.Finding{
+			Rule: "run-as-user", Level: finding.Warning, App: app.Name, Field: "oauthConfig.oauthClientCredentialUser",
+			Problem: "client credentials run as " + app.RunAsUser + ", which no policies say, so the flow stays off", Fix: "name the org with --env ALIAS, or --env ALIAS=USER for another one's user",
+		})
+	}
 	for i := range one.Findings {
 		one.Findings[i].File = one.File
 	}
@@ -297,9 +303,6 @@ func (c *migrateCmd) migrate(e *env, root string, source connectedSource, other 
 	if len(app.PermissionSets) > 0 {
 		e.line("  the orgs need the permission sets before: %s", strings.Join(app.PermissionSets, ", "))
 	}
-	if app.RunAsUser != "" && len(c.Env) == 0 {
-		e.line("  client credentials run as %s: name the org with --env ALIAS, and its policies say so", app.RunAsUser)
-	}
 	e.together(func(u *ui) {
 		for _, f := range one.Findings {
 			u.line("  %s", oneLine(f.String()))
@@ -315,6 +318,7 @@ type cutOverResult struct {
 	Org     string       `json:"org"`
 	Apps    []cutOverApp `json:"apps"`
 	Unseen  []string     `json:"unseen,omitempty"`  // what the session may not see, or the org does not have
+	Blind   bool         `json:"blind,omitempty"`   // tokens are among it, so that nothing tells who uses the old apps
 	Revoked *int         `json:"revoked,omitempty"` // how many tokens of the old app were revoked
 	Left    int          `json:"left,omitempty"`    // how many are of the old or the new app, which the org does not tell
 }
@@ -340,7 +344,7 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &cutOverResult{calls: calls{traffic.count(), traffic.retried()}, Org: org, Apps: []cutOverApp{}, Unseen: found.Unseen}
+	r := &cutOverResult{calls: calls{traffic.count(), traffic.retried()}, Org: org, Apps: []cutOverApp{}, Unseen: found.Unseen, Blind: found.Blind}
 	waiting := 0
 	rows := []row{{cells: []string{"APP", "CONNECTED APP", "EXTERNAL CLIENT APP"}}}
 	for _, p := range found.Pairs {
@@ -362,20 +366,29 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 			below = append(below, fmt.Sprintf("and %s more", plural(more, "user")))
 		}
 		if len(p.Either) > 0 {
-			below = append(below, fmt.Sprintf("%s: the org does not tell which of the two, because both have one label", used(p.Either)))
+			below = append(below, fmt.Sprintf("%s: the org does not tell which of the two, because another app has the same label", used(p.Either)))
 		}
-		if len(p.Old) > 0 {
+		if len(p.Old)+len(p.Either) > 0 {
 			waiting++
 		}
-		rows = append(rows, row{cells: []string{p.Name, used(p.Old), fresh}, below: below})
+		old := used(p.Old)
+		switch {
+		case len(p.Old) == 0 && len(p.Either) > 0:
+			old = "perhaps in use"
+		case found.Blind && len(p.Old) == 0:
+			old = "not known"
+		}
+		rows = append(rows, row{cells: []string{p.Name, old, fresh}, below: below})
 	}
 	switch {
 	case len(found.Pairs) == 0:
 		e.line("eca: %s has no Connected App with an External Client App of the same name", org)
+	case found.Blind:
+		e.line("eca: %s: who uses the old ones of %s cannot be told", org, plural(len(found.Pairs), "app"))
 	case waiting == 0:
 		e.line("eca: %s: nobody uses the old ones of %s any more", org, plural(len(found.Pairs), "app"))
 	default:
-		e.line("eca: %s: the Connected Apps of %d of %s are still in use", org, waiting, plural(len(found.Pairs), "app"))
+		e.line("eca: %s: the Connected Apps of %d of %s are still in use, or may be", org, waiting, plural(len(found.Pairs), "app"))
 	}
 	if len(rows) > 1 {
 		e.table(rows)
@@ -391,7 +404,11 @@ func used(uses []connectedapp.Use) string {
 	if len(uses) == 0 {
 		return "not in use"
 	}
-	return fmt.Sprintf("%s, last %s", plural(len(uses), "user"), day(uses[0].Last()))
+	last := "of which the org knows no day"
+	if t := uses[0].Last(); !t.IsZero() {
+		last = "last " + day(t)
+	}
+	return fmt.Sprintf("%s, %s", plural(len(uses), "user"), last)
 }
 
 func useOf(u connectedapp.Use) string {
@@ -430,7 +447,7 @@ func (c *migrateCmd) revoke(ctx context.Context, e *env) (result, error) {
 		e.line("eca: %s: the Connected App %s has %s; nothing was revoked, --yes revokes", org, done.App, plural(done.Tokens, "token"))
 	}
 	if done.Left > 0 {
-		e.line("  ! %s: the org does not tell whether of the Connected App or the External Client App, because both have one label; Setup's OAuth usage page does", plural(done.Left, "more token"))
+		e.line("  ! %s may be of the Connected App, and the org does not tell: revoke them in Setup (Connected Apps OAuth Usage)", plural(done.Left, "more token"))
 	}
 	return r, nil
 }

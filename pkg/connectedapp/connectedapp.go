@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -170,7 +171,11 @@ func (a *App) each(at string, fields []metadata.Field) {
 			rule.own(a, place, text)
 		case text != "":
 			if rule.values != nil {
-				value, ok := rule.values[strings.ToLower(text)]
+				key := strings.ToLower(text)
+				if boolean, ok := booleans[key]; ok {
+					key = boolean
+				}
+				value, ok := rule.values[key]
 				if !ok {
 					a.wrong(place, text)
 					continue
@@ -187,6 +192,11 @@ func (a *App) each(at string, fields []metadata.Field) {
 // set states a field, unless its type does not allow the value.
 func (a *App) set(place string, to target, text string) {
 	ft := eca.Lookup(to.typ).Field(to.field)
+	text, ok := plain(ft, text)
+	if !ok {
+		a.wrong(place, text)
+		return
+	}
 	if ft.Kind == metadata.Enum && !slices.Contains(ft.Values, text) {
 		i := slices.IndexFunc(ft.Values, func(v string) bool { return strings.EqualFold(v, text) })
 		if i < 0 {
@@ -206,6 +216,25 @@ func (a *App) set(place string, to target, text string) {
 	fields.Set(to.field, text)
 }
 
+// plain checks a boolean or a number, and writes it as settings have it.
+func plain(ft *metadata.FieldType, text string) (string, bool) {
+	switch ft.Kind {
+	case metadata.Boolean:
+		value, ok := booleans[strings.ToLower(text)]
+		if !ok {
+			return text, false
+		}
+		return value, true
+	case metadata.Int:
+		n, err := strconv.Atoi(text)
+		return text, err == nil && n >= 0
+	}
+	return text, true
+}
+
+// booleans are those of XML Schema, whatever their case.
+var booleans = map[string]string{"true": "true", "1": "true", "false": "false", "0": "false"}
+
 // structure carries a structure whose fields have other names.
 func (a *App) structure(place string, rule rule, f metadata.Field) {
 	made := metadata.Field{Name: rule.to[0].field}
@@ -216,6 +245,13 @@ func (a *App) structure(place string, rule rule, f metadata.Field) {
 			continue
 		}
 		if text := strings.TrimSpace(part.Text); text != "" {
+			to := eca.Lookup(rule.to[0].typ).Field(made.Name)
+			i := slices.IndexFunc(to.Fields, func(ft metadata.FieldType) bool { return ft.Name == name })
+			text, ok := plain(&to.Fields[i], text)
+			if !ok {
+				a.wrong(place+"."+part.Name, text)
+				continue
+			}
 			made.Fields = append(made.Fields, metadata.Field{Name: name, Text: text})
 		}
 	}

@@ -121,6 +121,7 @@ func TestFieldsAreCarried(t *testing.T) {
 		{oauth(""), policies, "permittedUsersPolicyType=AllSelfAuthorized"},
 		{oauth(""), global, "isPkceRequired=false"},
 		{oauth("<isPkceRequired>true</isPkceRequired>"), global, "isPkceRequired=true"},
+		{oauth("<isPkceRequired>1</isPkceRequired><isConsumerSecretOptional>FALSE</isConsumerSecretOptional><isAdminApproved>0</isAdminApproved><idTokenConfig><idTokenValidity>5</idTokenValidity></idTokenConfig>"), global, "isPkceRequired=true,isConsumerSecretOptional=false"},
 		{oauth("<isCodeCredentialEnabled>true</isCodeCredentialEnabled><isCodeCredentialPostOnly>true</isCodeCredentialPostOnly>"), global, "isCodeCredFlowEnabled=true,isCodeCredPostOnly=true"},
 		{oauth("<isClientCredentialEnabled>true</isClientCredentialEnabled>"), global, "isClientCredentialsFlowEnabled=true"},
 		{oauth("<scopes>Api</scopes><scopes>SFAP</scopes><scopes>mcp</scopes><scopes>Api</scopes>"), settings, "commaSeparatedOauthScopes=Api; SFApiPlatform; MCP"},
@@ -162,7 +163,7 @@ func TestWhatIsLostIsSaid(t *testing.T) {
 	t.Parallel()
 	key := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE " + "KEY", Bytes: []byte("topsecret")}))
 	for _, test := range []struct{ body, want string }{
-		{"<samlConfig>\n<encryptionType>Triple_Des</encryptionType></samlConfig>", "3: error: samlConfig.encryptionType: External Client Apps do not encrypt with Triple DES"},
+		{"<samlConfig>\n<encryptionType>Triple_Des</encryptionType></samlConfig>", "3: error: samlConfig.encryptionType: External Client Apps do not encrypt with Triple DES; agree on AES"},
 		{"<samlConfig><certificate>" + key + "</certificate></samlConfig>", "error: samlConfig.certificate: a private key is in the source"},
 		{"<samlConfig><samlSubjectType>Nobody</samlSubjectType></samlConfig>", `error: samlConfig.samlSubjectType: "Nobody" has no counterpart`},
 		{"<canvasConfig><locations>Aura</locations>\n<locations>OpenCTI</locations></canvasConfig>", "3: error: canvasConfig.locations[1]: canvas apps of External Client Apps do not have OpenCTI"},
@@ -179,6 +180,10 @@ func TestWhatIsLostIsSaid(t *testing.T) {
 		{"<oauthConfig><scopes>Api</scopes>\n<scopes>Nonsense</scopes></oauthConfig>", `3: error: oauthConfig.scopes[1]: "Nonsense" has no counterpart`},
 		{"<oauthConfig><oauthClientCredentialUser>a@example.com</oauthClientCredentialUser></oauthConfig>", "the app has a user for client credentials, and the flow is off"},
 		{"<oauthConfig><isClientCredentialEnabled>true</isClientCredentialEnabled></oauthConfig>", "names no user that it runs as; name one for each org"},
+		{"<oauthConfig><isPkceRequired>maybe</isPkceRequired></oauthConfig>", `error: oauthConfig.isPkceRequired: "maybe" has no counterpart`},
+		{"<oauthConfig><assetTokenConfig><assetValidityPeriod>abc</assetValidityPeriod></assetTokenConfig></oauthConfig>", `error: oauthConfig.assetTokenConfig.assetValidityPeriod: "abc" has no counterpart`},
+		{"<oauthConfig><idTokenConfig><idTokenIncludeAttributes>yes</idTokenIncludeAttributes></idTokenConfig></oauthConfig>", `error: oauthConfig.idTokenConfig.idTokenIncludeAttributes: "yes" has no counterpart`},
+		{"<sessionPolicy><sessionTimeout>-3</sessionTimeout></sessionPolicy>", `error: sessionPolicy.sessionTimeout: "-3" has no counterpart`},
 		{"<oauthConfig></oauthConfig>", "warning: oauthConfig.isPkceRequired: PKCE is not required"},
 		{"<oauthPolicy>\n<refreshTokenPolicy>specific_lifetime:5</refreshTokenPolicy></oauthPolicy>", `3: error: oauthPolicy.refreshTokenPolicy: "specific_lifetime:5" has no counterpart`},
 		{"<oauthPolicy><refreshTokenPolicy>specific_lifetime:0:DAYS</refreshTokenPolicy></oauthPolicy>", "error: oauthPolicy.refreshTokenPolicy: "},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -152,14 +153,20 @@ type Pair struct {
 	HasConsumer bool // whether that has a consumer
 
 	Old, New []Use
-	// Either are uses of which the org does not tell which of the two apps they are of, because
-	// both have one label.
+	// Either are uses of which the org does not tell whether they are of the old app, because
+	// another one has its label.
 	Either []Use
+
+	oldID, newID string
+	twins        int      // how many Connected Apps have the label
+	items        []string // of the app menu, of the old app
 }
 
 // Use is how a user uses an app.
 type Use struct {
-	Username string `json:"username"` // or the user's ID, where the org does not tell the name
+	// Username is the user's, or the ID where the org does not tell the name, or manyUsers for all
+	// users together, where they are too many to be told one by one.
+	Username string `json:"username"`
 	// Tokens is how many tokens the user has.
 	Tokens int `json:"tokens,omitempty"`
 	// LastUsed is when a token was last used, and LastLogin when the user last logged in, of the
@@ -167,6 +174,9 @@ type Use struct {
 	LastUsed  time.Time `json:"lastUsed,omitzero"`
 	LastLogin time.Time `json:"lastLogin,omitzero"`
 }
+
+// manyUsers stands for users who are not told one by one.
+const manyUsers = "more than 2,000 users"
 
 // Last is when the app was last used.
 func (u Use) Last() time.Time {
@@ -179,127 +189,174 @@ func (u Use) Last() time.Time {
 // CutOver is how far an org is in moving from Connected Apps to External Client Apps.
 type CutOver struct {
 	Pairs []Pair
-	// Unseen is what the org did not let the session see, and why.
+	// Unseen is what the org did not let the session see, and why. Blind says that the tokens are
+	// among it, so that nothing tells who uses the old apps.
 	Unseen []string
+	Blind  bool
 }
 
-// connectedPrefix is how the IDs of Connected Apps begin.
-const connectedPrefix = "0H4"
-
-// org is what an org's records say about apps and who uses them.
-type org struct {
-	external []struct{ ID, DeveloperName, MasterLabel string }
-	settings []struct{ ExternalClientApplicationID, OauthLink string }
-	menu     []struct{ ID, ApplicationID string }
-	tokens   []struct {
-		AppName, AppMenuItemID, UserID string
-		N                              int
-		Last                           string
-	}
-	logins []struct{ Application, UserID, Last string }
+// records are what an org's records say about apps and who uses them.
+type records struct {
+	connected []struct{ ID, Name string }
+	external  []struct{ ID, DeveloperName, MasterLabel string }
+	settings  []struct{ ExternalClientApplicationID, OauthLink string }
+	menu      []struct{ ID, ApplicationID string }
+	tokens    []tokens
+	logins    []struct{ Application, UserID, Last string }
 }
+
+// tokens are those of one user and app.
+type tokens struct {
+	AppName, AppMenuItemID, UserID string
+	N                              int
+	Last                           string
+}
+
+// maxLogins is how many pairs of application and user LoginHistory is asked for: it cannot be
+// filtered by application, and a grouped query has one page.
+const maxLogins = 2000
 
 // CutOver looks which Connected Apps have an External Client App of the same name, and who uses
-// either. It takes two or three rounds of requests. names leaves out all other apps; none takes
-// all that have one of each kind.
+// either. It takes four or five rounds of requests. names leaves out all other apps; none takes
+// all that have one of each kind. A refusal of the org is in Unseen, and then uses may be missing.
 //
-// Tokens and logins name an app by its label alone, so where both have one label, only the item
-// of the app menu tells whose a token is. Source: the documentation of OauthToken and LoginHistory.
+// Tokens and logins name an app by its label alone. A token with an item of the app menu is of that
+// item's app; of one without, and of logins, nothing tells which of two apps with one label they
+// are of. Source: the documentation of OauthToken and LoginHistory.
 func (c *Client) CutOver(ctx context.Context, names ...string) (*CutOver, error) {
+	result, _, err := c.cutOver(ctx, names...)
+	return result, err
+}
+
+func (c *Client) cutOver(ctx context.Context, names ...string) (*CutOver, *records, error) {
 	apps, unread, err := c.Read(ctx, names...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	result := &CutOver{}
 	for _, u := range unread {
 		result.Unseen = append(result.Unseen, u.Error())
 	}
-	var has org
-	unseen := make([]string, 5)
+	var mu sync.Mutex
+	look := func(what string, err error) error {
+		refused := new(salesforce.Error)
+		if err == nil || !errors.As(err, &refused) || salesforce.IsSessionExpired(err) {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		result.Unseen = append(result.Unseen, what+": "+refused.Error())
+		result.Blind = result.Blind || what == "tokens"
+		return nil
+	}
+	has := new(records)
 	group, groupCtx := errgroup.WithContext(ctx)
-	for i, ask := range []func(ctx context.Context) error{
-		func(ctx context.Context) (err error) {
-			has.external, err = restapi.Query[struct{ ID, DeveloperName, MasterLabel string }](ctx, c.rest(), "SELECT Id, DeveloperName, MasterLabel FROM ExternalClientApplication WHERE NamespacePrefix = null")
-			return err
-		},
-		func(ctx context.Context) (err error) {
-			has.settings, err = restapi.Query[struct{ ExternalClientApplicationID, OauthLink string }](ctx, c.rest(), "SELECT ExternalClientApplicationId, OauthLink FROM ExtlClntAppOauthSettings")
-			return err
-		},
-		func(ctx context.Context) (err error) {
-			has.menu, err = restapi.Query[struct{ ID, ApplicationID string }](ctx, c.rest(), "SELECT Id, ApplicationId FROM AppMenuItem")
-			return err
-		},
-		func(ctx context.Context) (err error) {
-			has.tokens, err = restapi.Query[struct {
-				AppName, AppMenuItemID, UserID string
-				N                              int
-				Last                           string
-			}](ctx, c.rest(), "SELECT AppName, AppMenuItemId, UserId, COUNT(UserId) n, MAX(LastUsedDate) last FROM OauthToken GROUP BY AppName, AppMenuItemId, UserId")
-			return err
-		},
-		func(ctx context.Context) (err error) {
-			has.logins, err = restapi.Query[struct{ Application, UserID, Last string }](ctx, c.rest(), "SELECT Application, UserId, MAX(LoginTime) last FROM LoginHistory GROUP BY Application, UserId ORDER BY MAX(LoginTime) DESC LIMIT 2000")
-			return err
-		},
-	} {
-		group.Go(func() error {
-			err := ask(groupCtx)
-			if refused := new(salesforce.Error); errors.As(err, &refused) {
-				unseen[i] = []string{"External Client Apps", "their OAuth settings", "the app menu", "tokens", "logins"}[i] + ": " + refused.Error()
-				return nil
-			}
-			return err
-		})
-	}
+	group.Go(func() (err error) {
+		has.connected, err = restapi.Query[struct{ ID, Name string }](groupCtx, c.rest(), "SELECT Id, Name FROM ConnectedApplication")
+		return look("records of Connected Apps", err)
+	})
+	group.Go(func() (err error) {
+		has.external, err = restapi.Query[struct{ ID, DeveloperName, MasterLabel string }](groupCtx, c.rest(), "SELECT Id, DeveloperName, MasterLabel FROM ExternalClientApplication WHERE NamespacePrefix = null")
+		return look("External Client Apps", err)
+	})
+	group.Go(func() (err error) {
+		has.settings, err = restapi.Query[struct{ ExternalClientApplicationID, OauthLink string }](groupCtx, c.rest(), "SELECT ExternalClientApplicationId, OauthLink FROM ExtlClntAppOauthSettings")
+		return look("their OAuth settings", err)
+	})
+	group.Go(func() (err error) {
+		has.logins, err = restapi.Query[struct{ Application, UserID, Last string }](groupCtx, c.rest(), fmt.Sprintf("SELECT Application, UserId, MAX(LoginTime) last FROM LoginHistory GROUP BY Application, UserId ORDER BY MAX(LoginTime) DESC LIMIT %d", maxLogins))
+		if len(has.logins) == maxLogins {
+			mu.Lock()
+			result.Unseen = append(result.Unseen, fmt.Sprintf("logins: only the last of %d users and applications, back to %s", maxLogins, moment(has.logins[maxLogins-1].Last).Format(time.DateOnly)))
+			mu.Unlock()
+		}
+		return look("logins", err)
+	})
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for _, why := range unseen {
-		if why != "" {
-			result.Unseen = append(result.Unseen, why)
+	pairs := has.pairs(apps, len(names) > 0)
+	var labels []string
+	for _, p := range pairs {
+		labels = append(labels, p.OldLabel)
+		if p.HasNew {
+			labels = append(labels, p.NewLabel, p.Name)
 		}
 	}
-	result.Pairs = has.pairs(apps, len(names) > 0)
-	return result, c.name(ctx, result)
+	slices.Sort(labels)
+	err = look("tokens", c.readTokens(ctx, has, slices.Compact(labels)))
+	if err == nil {
+		err = look("the app menu", c.readMenu(ctx, has, pairs))
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range pairs {
+		has.sort(&pairs[i])
+	}
+	result.Pairs = pairs
+	return result, has, c.name(ctx, result)
 }
 
-// pairs finds the External Client App of each Connected App, and sorts uses by app.
-func (o *org) pairs(apps []*App, all bool) (pairs []Pair) {
-	menu := make(map[string]string) // the app's ID, by the menu item's
-	for _, m := range o.menu {
-		menu[short(m.ID)] = m.ApplicationID
+// readTokens counts the tokens of apps with some labels by user, or where there are too many for
+// one page, all of an app together.
+func (c *Client) readTokens(ctx context.Context, has *records, labels []string) (err error) {
+	const query = "SELECT AppName, AppMenuItemId, %sCOUNT(UserId) n, MAX(LastUsedDate) last FROM OauthToken WHERE AppName IN (%%s) GROUP BY AppName, AppMenuItemId%s"
+	has.tokens, err = restapi.QueryIn[tokens](ctx, c.rest(), fmt.Sprintf(query, "UserId, ", ", UserId"), labels)
+	if refused := new(salesforce.Error); errors.As(err, &refused) && refused.Code == "EXCEEDED_ID_LIMIT" {
+		has.tokens, err = restapi.QueryIn[tokens](ctx, c.rest(), fmt.Sprintf(query, "", ""), labels)
 	}
-	for _, app := range apps {
-		p := Pair{Name: app.Name, OldLabel: app.Label()}
-		newID := ""
-		for _, e := range o.external {
-			if strings.EqualFold(e.DeveloperName, app.Name) {
-				p.HasNew, p.NewLabel, newID = true, e.MasterLabel, e.ID
+	return err
+}
+
+// readMenu asks for the menu items of tokens, and for those of the apps.
+func (c *Client) readMenu(ctx context.Context, has *records, pairs []Pair) error {
+	var items, apps []string
+	for _, t := range has.tokens {
+		if t.AppMenuItemID != "" {
+			items = append(items, t.AppMenuItemID)
+		}
+	}
+	for _, p := range pairs {
+		for _, id := range []string{p.oldID, p.newID} {
+			if id != "" {
+				apps = append(apps, id)
 			}
 		}
-		for _, s := range o.settings {
-			if newID != "" && short(s.ExternalClientApplicationID) == short(newID) {
+	}
+	slices.Sort(items)
+	for field, ids := range map[string][]string{"Id": slices.Compact(items), "ApplicationId": apps} {
+		menu, err := restapi.QueryIn[struct{ ID, ApplicationID string }](ctx, c.rest(), "SELECT Id, ApplicationId FROM AppMenuItem WHERE "+field+" IN (%s)", ids)
+		if err != nil {
+			return err
+		}
+		has.menu = append(has.menu, menu...)
+	}
+	return nil
+}
+
+// pairs finds the External Client App of each Connected App.
+func (r *records) pairs(apps []*App, all bool) (pairs []Pair) {
+	for _, app := range apps {
+		p := Pair{Name: app.Name, OldLabel: app.Label()}
+		for _, c := range r.connected {
+			if strings.EqualFold(c.Name, p.OldLabel) {
+				p.oldID, p.twins = c.ID, p.twins+1
+			}
+		}
+		if p.twins > 1 {
+			p.oldID = ""
+		}
+		for _, e := range r.external {
+			if strings.EqualFold(e.DeveloperName, app.Name) {
+				p.HasNew, p.NewLabel, p.newID = true, e.MasterLabel, e.ID
+			}
+		}
+		for _, s := range r.settings {
+			if p.newID != "" && short(s.ExternalClientApplicationID) == short(p.newID) {
 				p.HasConsumer = s.OauthLink != ""
 			}
 		}
-		old, fresh, either := uses{}, uses{}, uses{}
-		for _, t := range o.tokens {
-			owner := p.owner(t.AppName, menu[short(t.AppMenuItemID)])
-			if of := map[string]uses{"old": old, "new": fresh, "either": either}[owner]; of != nil {
-				u := of.user(t.UserID)
-				u.Tokens += t.N
-				u.LastUsed = later(u.LastUsed, t.Last)
-			}
-		}
-		for _, l := range o.logins {
-			owner := p.owner(l.Application, "")
-			if of := map[string]uses{"old": old, "new": fresh, "either": either}[owner]; of != nil {
-				u := of.user(l.UserID)
-				u.LastLogin = later(u.LastLogin, l.Last)
-			}
-		}
-		p.Old, p.New, p.Either = old.list(), fresh.list(), either.list()
 		if p.HasNew || all {
 			pairs = append(pairs, p)
 		}
@@ -307,15 +364,54 @@ func (o *org) pairs(apps []*App, all bool) (pairs []Pair) {
 	return pairs
 }
 
-// owner tells which of the two apps a label is of: "old", "new", "either" or "".
-func (p *Pair) owner(label, applicationID string) string {
+// sort sorts uses by app.
+func (r *records) sort(p *Pair) {
+	menu := make(map[string]string) // the app's ID, by the menu item's
+	for _, m := range r.menu {
+		menu[short(m.ID)] = short(m.ApplicationID)
+		if p.oldID != "" && short(m.ApplicationID) == short(p.oldID) && !slices.Contains(p.items, m.ID) {
+			p.items = append(p.items, m.ID)
+		}
+	}
+	of := map[string]uses{"old": {}, "new": {}, "either": {}}
+	for _, t := range r.tokens {
+		if uses := of[p.owner(t.AppName, t.AppMenuItemID, menu[short(t.AppMenuItemID)])]; uses != nil {
+			u := uses.user(t.UserID)
+			u.Tokens += t.N
+			u.LastUsed = later(u.LastUsed, t.Last)
+		}
+	}
+	for _, l := range r.logins {
+		if uses := of[p.login(l.Application)]; uses != nil {
+			u := uses.user(l.UserID)
+			u.LastLogin = later(u.LastLogin, l.Last)
+		}
+	}
+	p.Old, p.New, p.Either = of["old"].list(), of["new"].list(), of["either"].list()
+}
+
+// owner tells whose a token is: "old", "new", "either", or "" for neither.
+func (p *Pair) owner(label, item, appID string) string {
+	switch byLabel := p.login(label); {
+	case appID != "" && appID == short(p.oldID):
+		return "old"
+	case appID != "" && appID == short(p.newID):
+		return "new"
+	case appID != "":
+		return "" // another app of that label
+	case item != "" || byLabel == "old" && len(p.items) > 0:
+		// The item cannot be seen; or the Connected App's tokens have one, and this has none.
+		return map[string]string{"old": "either", "new": "new", "either": "either"}[byLabel]
+	default:
+		return byLabel
+	}
+}
+
+// login tells which of the two apps a label is of.
+func (p *Pair) login(label string) string {
 	isOld, isNew := strings.EqualFold(label, p.OldLabel), p.HasNew && (strings.EqualFold(label, p.NewLabel) || strings.EqualFold(label, p.Name))
 	switch {
-	case isOld && isNew && strings.HasPrefix(applicationID, connectedPrefix):
-		return "old"
-	case isOld && isNew && applicationID != "":
-		return "new"
-	case isOld && isNew:
+	case isOld && isNew, isOld && p.twins > 1:
 		return "either"
 	case isOld:
 		return "old"
@@ -351,9 +447,17 @@ func short(id string) string { return id[:min(15, len(id))] }
 // timeLayout is how the REST API writes a time.
 const timeLayout = "2006-01-02T15:04:05.000-0700"
 
+func moment(text string) time.Time {
+	t, err := time.Parse(timeLayout, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
 func later(t time.Time, text string) time.Time {
-	if other, err := time.Parse(timeLayout, text); err == nil && other.After(t) {
-		return other.UTC()
+	if other := moment(text); other.After(t) {
+		return other
 	}
 	return t
 }
@@ -370,7 +474,11 @@ func (c *Client) name(ctx context.Context, result *CutOver) error {
 			}
 		}
 	}
-	each(func(u *Use) { ids = append(ids, u.Username) })
+	each(func(u *Use) {
+		if u.Username != "" {
+			ids = append(ids, u.Username)
+		}
+	})
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	users, err := restapi.QueryIn[struct{ ID, Username string }](ctx, c.rest(), "SELECT Id, Username FROM User WHERE Id IN (%s)", ids)
@@ -383,7 +491,7 @@ func (c *Client) name(ctx context.Context, result *CutOver) error {
 	for _, u := range users {
 		names[short(u.ID)] = u.Username
 	}
-	each(func(u *Use) { u.Username = cmp.Or(names[short(u.Username)], u.Username) })
+	each(func(u *Use) { u.Username = cmp.Or(names[short(u.Username)], u.Username, manyUsers) })
 	return nil
 }
 
@@ -391,9 +499,8 @@ func (c *Client) name(ctx context.Context, result *CutOver) error {
 type Revocation struct {
 	App     string
 	Tokens  int // how many it has
-	Revoked int // how many of them were revoked
-	// Left is how many tokens have the label of both apps and no item of the app menu, so that
-	// nothing tells whose they are.
+	Revoked int // how many of them were revoked, or were gone already
+	// Left is how many tokens have its label, and nothing tells whether they are its own.
 	Left int
 }
 
@@ -411,18 +518,27 @@ const (
 // RevokeOld revokes the tokens of a Connected App that an External Client App of the same name
 // has taken the place of; without really it counts them. Who still uses the old app is cut off.
 //
+// Tokens are the app's where their item of the app menu is. Of an org that shows no item of the
+// app, those without an item are, unless another app has its label.
+//
 // The resources for tokens of External Client Apps do not know Connected Apps; their tokens are
 // revoked by OauthToken.DeleteToken at the revoke endpoint. Source: the documentation of
 // OauthToken.
 func (c *Client) RevokeOld(ctx context.Context, name string, really bool) (*Revocation, error) {
-	cutOver, err := c.CutOver(ctx, name)
+	cutOver, _, err := c.cutOver(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	if len(cutOver.Pairs) != 1 || !cutOver.Pairs[0].HasNew || !cutOver.Pairs[0].HasConsumer {
 		return nil, fmt.Errorf("%s: %w", name, ErrNothingTakesOver)
 	}
+	if cutOver.Blind {
+		return nil, fmt.Errorf("the org does not tell whose tokens it has: %s", strings.Join(cutOver.Unseen, "; "))
+	}
 	p := cutOver.Pairs[0]
+	if p.twins > 1 {
+		return nil, fmt.Errorf("%d Connected Apps have the label %s, and tokens do not tell them apart; rename this one first", p.twins, p.OldLabel)
+	}
 	r := &Revocation{App: p.Name}
 	for _, u := range p.Old {
 		r.Tokens += u.Tokens
@@ -433,69 +549,62 @@ func (c *Client) RevokeOld(ctx context.Context, name string, really bool) (*Revo
 	if !really || r.Tokens == 0 {
 		return r, nil
 	}
-	twins, err := restapi.Query[struct{ ID string }](ctx, c.rest(), "SELECT Id FROM ConnectedApplication WHERE Name = "+restapi.Quote(p.OldLabel))
-	if err != nil {
-		return r, err
-	}
-	if len(twins) > 1 {
-		return r, fmt.Errorf("%d Connected Apps have the label %s, and tokens do not tell them apart; rename this one first", len(twins), p.OldLabel)
-	}
-	both := strings.EqualFold(p.OldLabel, p.NewLabel) || strings.EqualFold(p.OldLabel, p.Name)
-	query := "SELECT DeleteToken FROM OauthToken WHERE AppName = " + restapi.Quote(p.OldLabel)
-	if both {
-		items, err := c.menuItems(ctx)
-		if err != nil {
-			return r, err
+	query := "SELECT DeleteToken FROM OauthToken WHERE AppName = " + restapi.Quote(p.OldLabel) + " AND AppMenuItemId "
+	if len(p.items) == 0 {
+		query += "= null"
+	} else {
+		var items []string
+		for _, item := range p.items {
+			items = append(items, restapi.Quote(item))
 		}
-		query += " AND AppMenuItemId IN (" + items + ")"
+		query += "IN (" + strings.Join(items, ", ") + ")"
 	}
 	tried := make(map[string]bool)
 	for range maxRevocations {
-		tokens, err := restapi.Query[struct{ DeleteToken salesforce.Secret }](ctx, c.rest(), query)
+		found, err := restapi.Query[struct{ DeleteToken salesforce.Secret }](ctx, c.rest(), query)
 		if err != nil {
 			return r, err
 		}
-		tokens = slices.DeleteFunc(tokens, func(t struct{ DeleteToken salesforce.Secret }) bool {
-			return t.DeleteToken.IsZero() || tried[t.DeleteToken.Reveal()]
-		})
-		if len(tokens) == 0 {
-			return r, nil
-		}
-		done := make([]bool, len(tokens))
-		group, groupCtx := errgroup.WithContext(ctx)
-		group.SetLimit(revokeJobs)
-		for i, t := range tokens {
-			tried[t.DeleteToken.Reveal()] = true
-			group.Go(func() error {
-				err := c.rest().Revoke(groupCtx, t.DeleteToken)
-				done[i] = err == nil
-				return err
-			})
-		}
-		err = group.Wait()
-		for _, ok := range done {
-			if ok {
-				r.Revoked++
+		var due []salesforce.Secret
+		for _, t := range found {
+			if !t.DeleteToken.IsZero() && !tried[t.DeleteToken.Reveal()] {
+				tried[t.DeleteToken.Reveal()] = true
+				due = append(due, t.DeleteToken)
 			}
 		}
-		if err != nil {
+		if len(due) == 0 {
+			break
+		}
+		if err := c.revoke(ctx, due, r); err != nil {
 			return r, fmt.Errorf("%d of %d tokens are revoked, the next run goes on: %w", r.Revoked, r.Tokens, err)
 		}
+	}
+	if r.Revoked < r.Tokens {
+		return r, fmt.Errorf("%d of %d tokens are revoked; of the others the org does not show what revokes them: revoke them in Setup (Connected Apps OAuth Usage)", r.Revoked, r.Tokens)
 	}
 	return r, nil
 }
 
-// menuItems returns the menu's items of Connected Apps as SOQL literals.
-func (c *Client) menuItems(ctx context.Context) (string, error) {
-	items, err := restapi.Query[struct{ ID, ApplicationID string }](ctx, c.rest(), "SELECT Id, ApplicationId FROM AppMenuItem")
-	if err != nil {
-		return "", err
+// revoke revokes tokens. One that is gone already, as by another run, counts.
+func (c *Client) revoke(ctx context.Context, due []salesforce.Secret, r *Revocation) error {
+	done := make([]bool, len(due))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(revokeJobs)
+	for i, token := range due {
+		group.Go(func() error {
+			err := c.rest().Revoke(groupCtx, token)
+			if gone := new(salesforce.StatusError); errors.As(err, &gone) && gone.Status == http.StatusBadRequest {
+				err = nil
+			}
+			done[i] = err == nil
+			return err
+		})
 	}
-	var quoted []string
-	for _, item := range items {
-		if strings.HasPrefix(item.ApplicationID, connectedPrefix) {
-			quoted = append(quoted, restapi.Quote(item.ID))
+	err := group.Wait()
+	for _, ok := range done {
+		if ok {
+			r.Revoked++
 		}
 	}
-	return strings.Join(quoted, ", "), nil
+	return err
 }

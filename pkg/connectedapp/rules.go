@@ -173,7 +173,7 @@ func init() {
 		"samlConfig.encryptionCertificate": {own: samlCertificate("encryptionCertificate")},
 		"samlConfig.encryptionType": {own: func(a *App, place, text string) {
 			if strings.EqualFold(text, "Triple_Des") {
-				a.find("not-carried", finding.Error, place, "External Client Apps do not encrypt with Triple DES, so their assertions are not encrypted", "agree on AES with the service provider, and state AES_128 or AES_256 in the SAML policies")
+				a.find("wrong-value", finding.Error, place, "External Client Apps do not encrypt with Triple DES", "agree on AES with the service provider, and state AES_128 or AES_256")
 			} else if text != "" {
 				a.set(place, target{saml, "encryptionType"}, text)
 			}
@@ -228,7 +228,7 @@ func canvasOption(field string, documented ...string) func(a *App, place, text s
 		}
 		i := slices.IndexFunc(documented, func(d string) bool { return strings.EqualFold(d, text) })
 		if i < 0 {
-			a.find("not-carried", finding.Error, place, "canvas apps of External Client Apps do not have "+words.Clip(text), "use "+strings.Join(documented, ", "))
+			a.find("wrong-value", finding.Error, place, "canvas apps of External Client Apps do not have "+words.Clip(text), "leave it out, or use "+strings.Join(documented, ", "))
 			return
 		}
 		fields := a.Fields[canvas]

@@ -276,6 +276,14 @@ func (o *Org) logIn(app string, user int, subtype any, refresh string) {
 	}
 }
 
+// Count returns how many records of an object the org has beside those that its components and
+// users are.
+func (o *Org) Count(object string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.filled[object])
+}
+
 // forget revokes the tokens of OauthToken that is holds for, and reports whether there were any.
 func (o *Org) forget(is func(row) bool) bool {
 	before := len(o.filled["OauthToken"])
