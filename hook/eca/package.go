@@ -128,6 +128,18 @@ func (c *packageCmd) apps() []string {
 // pack makes one app where that is asked for, reads it, and writes its package.
 func (c *packageCmd) pack(ctx context.Context, e *env, conn *salesforce.Conn, root, name string, r *packageResult) error {
 	report := packageReport{App: name}
+	project, err := openDir(root)
+	if err != nil {
+		return err
+	}
+	dir := c.Dir
+	if name != c.App && dir != "" {
+		dir += "-nonprod"
+	}
+	// What is wrong with the project is said before anything is made on the Dev Hub.
+	if _, _, err := scaffold.NewPackage(project, scaffold.PackageConfig{Components: []*metadata.Component{{Type: eca.Header, FullName: name}}, Dir: dir}); err != nil {
+		return err
+	}
 	if c.Create {
 		config, err := c.config(name)
 		if err != nil {
@@ -146,18 +158,13 @@ func (c *packageCmd) pack(ctx context.Context, e *env, conn *salesforce.Conn, ro
 	}
 	app, err := packaged.Read(ctx, conn, name)
 	if err != nil {
-		if missing, ok := errors.AsType[*packaged.NoAppError](err); ok && !c.Create {
-			return fmt.Errorf("%w; --create makes it", missing)
+		switch {
+		case errors.As(err, new(*packaged.NoAppError)) && !c.Create:
+			return fmt.Errorf("%w; --create makes it", err)
+		case errors.As(err, new(*packaged.LocalError)):
+			return fmt.Errorf("%w; --create makes it Packaged, with the consumer that it has", err)
 		}
 		return err
-	}
-	project, err := openDir(root)
-	if err != nil {
-		return err
-	}
-	dir := c.Dir
-	if name != c.App && dir != "" {
-		dir += "-nonprod"
 	}
 	files, dir, err := scaffold.NewPackage(project, scaffold.PackageConfig{Components: app.Components(), Dir: dir})
 	if err != nil {
@@ -221,16 +228,20 @@ func (c *packageCmd) steps(hub string, packages []packageReport) (steps []string
 			fmt.Sprintf("Once: sf package create --name %s --package-type Unlocked --path %s --target-dev-hub %s", p.Package, p.Dir, hub),
 			fmt.Sprintf("For each version: sf package version create --package %s --installation-key-bypass --wait 30 --target-dev-hub %s, or sfp build -v %s", p.Package, hub, hub))
 	}
-	steps = append(steps, fmt.Sprintf("Before %s is installed on %s itself for the first time: hand its key and secret over (eca credentials -o %s --app %s), and delete the app %s there, because the package brings it", prod.Package, hub, hub, prod.App, prod.App))
+	steps = append(steps, fmt.Sprintf("Before %s is installed on %s itself for the first time: hand its key and secret over (eca credentials -o %s --app %s --enable-access --output FILE), and delete the app %s there, because the package brings it", prod.Package, hub, hub, prod.App, prod.App))
 	if len(packages) > 1 {
 		other := packages[1]
 		steps = append(steps,
 			fmt.Sprintf("Sandboxes and scratch orgs get %s, production gets %s: leave %s out of the release that goes to production, and %s out of all others", other.Package, prod.Package, other.Package, prod.Package),
 			fmt.Sprintf(`Packages that are developed against the app depend on the second one: "dependencies": [{"package": %q, "versionNumber": "1.0.0.LATEST"}]`, other.Package))
 	}
-	last := packages[len(packages)-1]
-	steps = append(steps,
-		fmt.Sprintf("Install: sf package install --package %s@VERSION --target-org ORG --wait 20, or sfp install -o ORG; then the package with the policies, which says for each org who may log in", last.Package),
-		fmt.Sprintf("Prove a login: eca verify -o ORG --app %s --from %s", last.App, hub))
+	for _, p := range packages {
+		steps = append(steps,
+			fmt.Sprintf("Install: sf package install --package %s@VERSION --target-org ORG --wait 20, or sfp install -o ORG", p.Package))
+	}
+	steps = append(steps, "In each org, say who may log in and as whom: OAuth policies of the app, retrieved from an org that has it (sf project retrieve start --metadata ExtlClntAppOauthConfigurablePolicies), in an aliasfied package of their own")
+	for _, p := range packages {
+		steps = append(steps, fmt.Sprintf("Prove a login, once the policies are there: eca verify -o ORG --app %s --from %s --enable-access", p.App, hub))
+	}
 	return steps
 }

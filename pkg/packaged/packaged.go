@@ -29,9 +29,6 @@ type App struct {
 	Name  string
 	OrgID string // of the org that has its consumer
 
-	// WasLocal says that the app is Local on its org. It is Packaged in the package all the same.
-	WasLocal bool
-
 	Header   *metadata.Component
 	Settings *metadata.Component // its OAuth settings, with the link to the consumer
 }
@@ -64,6 +61,14 @@ func (e *NoAppError) Error() string {
 		return fmt.Sprintf("the app %s has no OAuth settings with a link to a consumer on this org", e.App)
 	}
 	return fmt.Sprintf("this org has no External Client App %s", e.App)
+}
+
+// LocalError reports that the app is Local on its org, so that users of other orgs could not log in
+// by it. Source: the platform's OAUTH_AUTHORIZATION_BLOCKED for Local apps.
+type LocalError struct{ App string }
+
+func (e *LocalError) Error() string {
+	return fmt.Sprintf("the app %s is Local, so that users of other orgs cannot log in by it", e.App)
 }
 
 // ForeignError reports that a field of an app leads to another org, so that the package would.
@@ -135,7 +140,10 @@ func Read(ctx context.Context, conn *salesforce.Conn, name string) (*App, error)
 		return nil
 	}
 	header := headers[0]
-	a := &App{Name: apps[0].Name, OrgID: orgID, WasLocal: !apps[0].Packaged()}
+	a := &App{Name: apps[0].Name, OrgID: orgID}
+	if !apps[0].Packaged() {
+		return nil, &LocalError{a.Name}
+	}
 	if err := own("oauthLink", settings.Text("oauthLink")); err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func TestReadAndCreate(t *testing.T) {
 		}
 	}
 	app, err := packaged.Read(t.Context(), conn, "app")
-	if err != nil || app.Name != "App" || app.WasLocal || app.OrgID != hub.ID() || len(app.Components()) != 2 {
+	if err != nil || app.Name != "App" || app.OrgID != hub.ID() || len(app.Components()) != 2 {
 		t.Fatalf("read %+v, %v", app, err)
 	}
 	if app.Settings.Text("oauthLink") == "" || app.Header.Text("distributionState") != "Packaged" || app.Header.Text("orgScopedExternalApp") != hub.ID()[:15]+":App" {
@@ -51,7 +51,7 @@ func TestReadAndCreate(t *testing.T) {
 	}
 }
 
-// TestLocal: an app that is Local on the Dev Hub is Packaged in the package.
+// TestLocal: an app that is Local on the Dev Hub has to become Packaged first.
 func TestLocal(t *testing.T) {
 	t.Parallel()
 	hub, conn := start(simorg.Config{Kind: simorg.Production, DevHub: true})
@@ -62,8 +62,15 @@ func TestLocal(t *testing.T) {
 	if err := hub.Deploy(whole, "."); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := packaged.Read(t.Context(), conn, "App"); !errors.As(err, new(*packaged.LocalError)) {
+		t.Errorf("a Local app: %v", err)
+	}
+	key := hub.Components(eca.GlobalOAuthSettings)[0].Fields["consumerKey"]
+	if _, err := packaged.Create(t.Context(), conn, packaged.Config{Name: "App"}); err != nil {
+		t.Fatal(err)
+	}
 	app, err := packaged.Read(t.Context(), conn, "App")
-	if err != nil || !app.WasLocal || app.Header.Text("distributionState") != "Packaged" {
+	if err != nil || app.Header.Text("distributionState") != "Packaged" || hub.Components(eca.GlobalOAuthSettings)[0].Fields["consumerKey"] != key {
 		t.Fatalf("read %+v, %v", app, err)
 	}
 }

@@ -25,9 +25,13 @@ type PackageConfig struct {
 	Dir string
 }
 
-// unpackageable are the types that let the build of a package fail. Source: Salesforce's
-// documentation of packages with External Client Apps.
-var unpackageable = []string{eca.GlobalOAuthSettings, eca.OAuthSecuritySettings, eca.PluginPolicies, eca.OAuthPolicies}
+// unpackageable are what lets the build of a package fail, by the suffix of its files: global and
+// security settings, and policies of all plugins. Source: Salesforce's documentation of packages
+// with External Client Apps.
+var unpackageable = []string{
+	eca.Lookup(eca.GlobalOAuthSettings).Suffix, eca.Lookup(eca.OAuthSecuritySettings).Suffix, eca.Lookup(eca.PluginPolicies).Suffix,
+	eca.Lookup(eca.OAuthPolicies).Suffix, eca.Lookup(eca.SAMLPolicies).Suffix, "ecaMobilePlcy", "ecaPushPlcy",
+}
 
 // ignoreFile tells sf and sfp what to leave out.
 const ignoreFile = ".forceignore"
@@ -54,10 +58,23 @@ func NewPackage(fsys fs.FS, config PackageConfig) (files []File, dir string, err
 	if err != nil {
 		return nil, "", err
 	}
-	source := eca.ReadSource(fsys, config.Dir)
-	for _, typ := range unpackageable {
-		for _, f := range source.Components(config.Dir, typ) {
-			return nil, "", fmt.Errorf("%s lets the build of the package fail, because %s cannot be packaged; move it to another package", f.File, typ)
+	dirs := []string{config.Dir}
+	for _, p := range target.Packages {
+		dirs = append(dirs, p.Path)
+	}
+	source := eca.ReadSource(fsys, dirs...)
+	for _, file := range source.Files(config.Dir) {
+		for _, suffix := range unpackageable {
+			if strings.HasSuffix(file, "."+suffix+"-meta.xml") {
+				return nil, "", fmt.Errorf("%s lets the build of the package fail, because policies, global and security settings cannot be packaged; move it to another package", file)
+			}
+		}
+	}
+	for _, p := range target.Packages {
+		for _, f := range source.Components(p.Path, eca.Header) {
+			if strings.EqualFold(f.Name, config.Components[0].FullName) && !inside(f.File, config.Dir) {
+				return nil, "", fmt.Errorf("%s is already a header of %s, of an app that each org has for itself; remove it with the app's settings in %s, or package an app of another name", f.File, f.Name, sfp.ProjectFile)
+			}
 		}
 	}
 	for _, c := range config.Components {
@@ -118,8 +135,8 @@ func ignoring(fsys fs.FS, dir string) (File, error) {
 	there := strings.Split(strings.ReplaceAll(string(before), "\r\n", "\n"), "\n")
 	content := bytes.Clone(before)
 	added := false
-	for _, typ := range unpackageable {
-		line := dir + "/**/*." + eca.Lookup(typ).Suffix + "-meta.xml"
+	for _, suffix := range unpackageable {
+		line := dir + "/**/*." + suffix + "-meta.xml"
 		if slices.Contains(there, line) {
 			continue
 		}

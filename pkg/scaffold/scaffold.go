@@ -23,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/lockedfile"
 
 	"github.com/ecakit/ecakit"
+	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -190,6 +191,9 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if v := project.SourceAPIVersion; v != 0 && v < eca.MinVersion {
 		return nil, fmt.Errorf("%s: sourceApiVersion is %s, but External Client Apps with policies need %s", sfp.ProjectFile, v, eca.MinVersion)
 	}
+	if config.Fields, err = fieldsFor(config.Fields, project.SourceAPIVersion); err != nil {
+		return nil, err
+	}
 	if config.Definition == "" {
 		config.Definition = target.beside("eca-definition")
 	}
@@ -302,6 +306,33 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		return nil, err
 	}
 	return append(files, edited), nil
+}
+
+// fieldsFor returns fields as an API version has them, 0 for the latest. Before 63.0, the start page
+// is a field of the OAuth policies.
+func fieldsFor(fields map[string]metadata.Fields, v apiversion.Version) (map[string]metadata.Fields, error) {
+	if v == 0 {
+		return fields, nil
+	}
+	fields = maps.Clone(fields)
+	if plugin := fields[eca.PluginPolicies]; plugin.Has("startUrl") && v < eca.Lookup(eca.PluginPolicies).Field("startUrl").Since {
+		policies := fields[eca.OAuthPolicies].Over(nil)
+		policies["startUrl"] = plugin["startUrl"]
+		plugin = plugin.Over(nil)
+		delete(plugin, "startUrl")
+		delete(plugin, "startPage")
+		fields[eca.PluginPolicies], fields[eca.OAuthPolicies] = plugin, policies
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		typ := eca.Lookup(name)
+		if len(fields[name]) > 0 && typ.Since > v {
+			return nil, fmt.Errorf("%s needs API version %s: raise sourceApiVersion in %s, which is %s", name, typ.Since, sfp.ProjectFile, v)
+		}
+		if err := typ.CheckVersion(fields[name], v); err != nil {
+			return nil, fmt.Errorf("%w; raise sourceApiVersion in %s", err, sfp.ProjectFile)
+		}
+	}
+	return fields, nil
 }
 
 // target is the project that files are added to.
