@@ -2,13 +2,19 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/repair"
+	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -53,17 +59,36 @@ func (c *repairCmd) run(ctx context.Context, e *env) (result, error) {
 		ended: func(*repairReport) string { return "" },
 		do: func(ctx context.Context, org string, traffic *traffic) (*repairReport, error) {
 			return onOrg(ctx, e, traffic, &c.callFlags, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*repairReport, error) {
-				return c.repair(ctx, traffic, org, conn)
+				return c.repair(ctx, e, traffic, org, conn)
 			})
 		},
 	})
 }
 
 // repair looks at the apps of one org, and mends one of them.
-func (c *repairCmd) repair(ctx context.Context, traffic *traffic, org string, conn *salesforce.Conn) (*repairReport, error) {
+func (c *repairCmd) repair(ctx context.Context, e *env, traffic *traffic, org string, conn *salesforce.Conn) (*repairReport, error) {
 	found, err := repair.Look(ctx, conn, c.App...)
 	if err != nil {
 		return nil, err
+	}
+	var options repair.Options
+	var kept keptApp
+	if len(c.App) == 1 {
+		// What a run that died has taken away.
+		facts, err := (&restapi.Client{Conn: conn}).Organization(ctx)
+		if err != nil {
+			return nil, err
+		}
+		kept = keptApp{filepath.Join(e.cache(), "repair", facts.ID+"-"+strings.ToLower(c.App[0])+".json")}
+		if options.Saved, err = kept.load(); err != nil {
+			return nil, err
+		}
+		if len(options.Saved) > 0 && len(found) == 0 {
+			found = append(found, repair.Damage{
+				App: c.App[0], Kind: repair.Unfinished, Mendable: true,
+				Why: "a repair took its OAuth components away and ended before it made them anew", Fix: "the same again, with --yes, makes them anew from what was kept",
+			})
+		}
 	}
 	r := &repairReport{Found: found}
 	if found == nil {
@@ -79,7 +104,7 @@ func (c *repairCmd) repair(ctx context.Context, traffic *traffic, org string, co
 		}
 	}
 	switch {
-	case len(found) == 0:
+	case len(found) == 0 && !c.Yes:
 		traffic.line("nothing is broken")
 		return r, nil
 	case !c.Yes:
@@ -89,7 +114,9 @@ func (c *repairCmd) repair(ctx context.Context, traffic *traffic, org string, co
 		}
 		return r, fmt.Errorf("the OAuth of %s is broken: %s%s", plural(len(found), "app"), names(found), hint)
 	}
-	mended, err := repair.Mend(ctx, conn, c.App[0], conn.InstanceURL)
+	options.CallbackURL = conn.InstanceURL
+	options.Save = kept.save
+	mended, err := repair.Mend(ctx, conn, c.App[0], options)
 	if mended == nil {
 		return r, err
 	}
@@ -102,6 +129,13 @@ func (c *repairCmd) repair(ctx context.Context, traffic *traffic, org string, co
 	}
 	if err != nil {
 		return r, err
+	}
+	kept.forget()
+	if len(mended.Deleted)+len(mended.Made) == 0 {
+		traffic.line(mended.App + ": nothing is broken, and nothing was changed")
+	}
+	if mended.NoCertificate {
+		traffic.line("warning: the org showed no certificate of the app; if it had one, eca bootstrap brings it again from its project")
 	}
 	if mended.NewConsumer {
 		traffic.line(fmt.Sprintf("%s has a new consumer, key %s: hand it over with eca credentials -o %s --app %s", mended.App, r.Mended.Key, org, mended.App))
@@ -129,3 +163,33 @@ func names(found []repair.Damage) string {
 	}
 	return strings.Join(all, ", ")
 }
+
+// keptApp is the file that keeps what an app had while it is made anew. It holds no secret.
+type keptApp struct{ file string }
+
+func (k keptApp) save(components []*metadata.Component) error {
+	data, err := json.Marshal(components)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(k.file), 0o700)
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(k.file, data, 0o600)
+}
+
+func (k keptApp) load() (components []*metadata.Component, err error) {
+	data, err := os.ReadFile(k.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &components)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s, which an earlier repair kept, cannot be read: remove it to go on without", k.file)
+	}
+	return components, nil
+}
+
+func (k keptApp) forget() { os.Remove(k.file) }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -29,6 +30,14 @@ func openStore(home string, getenv func(string) string) *orgauth.Store {
 		Dir: dir, Keychain: orgauth.DefaultKeychain(dir, runtime.GOOS, getenv),
 		SF: sf, AudienceURL: cmp.Or(getenv("SF_AUDIENCE_URL"), getenv("SFDX_AUDIENCE_URL")),
 	}
+}
+
+// cache is where eca keeps what it may need in a later run.
+func (e *env) cache() string {
+	if dir := e.getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "eca")
+	}
+	return filepath.Join(cmp.Or(e.home, os.TempDir()), ".cache", "eca")
 }
 
 // session returns the session for an org: that of SF_ACCESS_TOKEN and

@@ -41,6 +41,9 @@ const (
 	// PackagedWithoutOAuth: an app from a package has no OAuth settings, or none with a link,
 	// which a sandbox refresh does now and then. Source: a known issue of Salesforce.
 	PackagedWithoutOAuth Kind = "packaged-without-oauth"
+	// Unfinished: a Mend took components away and died before it made them anew. Look does not
+	// know of it; who keeps what Options.Save got does.
+	Unfinished Kind = "unfinished-repair"
 )
 
 // Damage is what is wrong with one app.
@@ -73,23 +76,21 @@ func Look(ctx context.Context, conn *salesforce.Conn, names ...string) ([]Damage
 			return nil, &NoAppError{name}
 		}
 	}
-	var org restapi.Organization
 	var found []Damage
 	for _, app := range apps {
-		d := diagnose(app)
-		if d != nil && d.Kind == NoConsumer {
-			if org.ID == "" {
-				if org, err = (&restapi.Client{Conn: conn}).Organization(ctx); err != nil {
-					return nil, err
-				}
-			}
-			if link := app.Component(eca.OAuthSettings).Text("oauthLink"); !strings.HasPrefix(link, org.ID[:min(15, len(org.ID))]) {
-				continue // associated with another org's consumer, which is a way to share one
+		if diagnose(app, "") == nil {
+			continue
+		}
+		org, err := (&restapi.Client{Conn: conn}).Organization(ctx) // which is rarely needed
+		if err != nil {
+			return nil, err
+		}
+		for _, app := range apps {
+			if d := diagnose(app, org.ID); d != nil {
+				found = append(found, *d)
 			}
 		}
-		if d != nil {
-			found = append(found, *d)
-		}
+		break
 	}
 	return found, nil
 }
@@ -99,25 +100,30 @@ type NoAppError struct{ App string }
 
 func (e *NoAppError) Error() string { return "the org has no External Client App " + e.App }
 
-// diagnose returns what is wrong with an app, nil for nothing.
-func diagnose(app *inventory.App) *Damage {
+// diagnose returns what is wrong with an app, nil for nothing. org is the org's ID, "" where it is
+// not known yet: then it is too careful.
+func diagnose(app *inventory.App, org string) *Damage {
 	settings, global := app.Component(eca.OAuthSettings), app.Component(eca.GlobalOAuthSettings)
 	linked := settings != nil && strings.TrimSpace(settings.Text("oauthLink")) != ""
+	foreign := foreign(app, org)
 	d := &Damage{App: app.Name}
 	for _, typ := range types {
-		all := app.Components[typ]
-		if len(all) > 1 && d.Kind == "" {
-			d.Kind, d.Mendable = Duplicates, true
+		if all := app.Components[typ]; len(all) > 1 && d.Kind == "" {
+			d.Kind = Duplicates
 			for _, c := range all {
 				d.Components = append(d.Components, typ+" "+c.FullName)
 			}
 			d.Why = fmt.Sprintf("it has %d components of a type of which an app has one, so a write to either may be refused", len(all))
-			d.Fix = "eca takes the app's OAuth components away and makes one of each, with a new consumer"
+			d.Fix = "look at them, and delete the one that is not meant to be: sf project delete source, or Setup"
+			// Of policies, nobody but a person knows which ones count.
+			if d.Mendable = !foreign && (typ == eca.OAuthSettings || typ == eca.GlobalOAuthSettings); d.Mendable {
+				d.Fix = "eca takes the app's OAuth components away and makes one of each, with a new consumer"
+			}
 		}
 	}
 	switch {
 	case d.Kind != "":
-	case app.Packaged() && !linked:
+	case foreign && !linked:
 		d.Kind = PackagedWithoutOAuth
 		d.Why = "it comes from a package and has no link to its consumer; a sandbox refresh does that now and then"
 		d.Fix = "install the package version again; where that does not help, delete the app and install it anew"
@@ -131,15 +137,21 @@ func diagnose(app *inventory.App) *Damage {
 		d.Components = []string{eca.OAuthSettings + " " + settings.FullName}
 		d.Why = "its OAuth settings have no link to a consumer, as after a deployment of them without an oauthLink and without global OAuth settings; the platform refuses every later write"
 		d.Fix = "eca takes the app's OAuth components away and makes them anew, with a new consumer; take the settings without a link out of the source, or a deployment breaks it again"
-	case global == nil:
+	case global == nil && !foreign && (org == "" || strings.HasPrefix(settings.Text("oauthLink"), org[:15])):
 		d.Kind, d.Mendable = NoConsumer, true
 		d.Components = []string{eca.OAuthSettings + " " + settings.FullName}
 		d.Why = "it has OAuth settings and no global OAuth settings, so it has no consumer: a run died between the two"
 		d.Fix = "eca bootstrap completes it"
 	default:
-		return nil
+		return nil // sound, or associated with another org's consumer, which is a way to share one
 	}
 	return d
+}
+
+// foreign reports whether an app comes from another org's package. On the org where a package is
+// made, its app is Packaged as well.
+func foreign(app *inventory.App, org string) bool {
+	return app.Packaged() && (len(org) < 15 || !strings.HasPrefix(app.OrgScopedExternalApp, org[:15]))
 }
 
 // IsBroken reports whether an org refused a component because its app is broken in a way that
@@ -160,20 +172,39 @@ type Mended struct {
 	// Defaults says that the app had no readable global OAuth settings, so that those that it
 	// has now are defaults: what its project states comes with the next bootstrap.
 	Defaults bool `json:"defaults,omitempty"`
+	// NoCertificate says that the org showed no certificate of global settings that were taken
+	// away. Whether orgs show one is not certain; if there was one, it is gone.
+	NoCertificate bool `json:"noCertificate,omitempty"`
+}
+
+// Options say how Mend goes about it.
+type Options struct {
+	CallbackURL string // of global settings that could not be read
+
+	// Save, if not nil, gets the components before they are taken away, without what the platform
+	// makes. Its error ends the run before anything is done.
+	Save func([]*metadata.Component) error
+	// Saved are components that an earlier Save got, of a run that died.
+	Saved []*metadata.Component
 }
 
 // remakeTime is how long an app is still made anew when its run is interrupted after its
 // components were taken away.
 const remakeTime = 2 * time.Minute
 
-// Mend takes the app's OAuth policies, global OAuth settings and OAuth settings away, in this
-// order, and makes them anew with the fields that they had. The consumer is a new one. Plugin
-// policies stay. An app that lacks its consumer alone is completed, and loses nothing.
+// Mend takes the OAuth policies, global OAuth settings and OAuth settings of a broken app away, in
+// this order, and makes them anew with the fields that they had. The consumer is a new one. Plugin
+// policies stay. An app that lacks its consumer alone is completed, and loses nothing; one in which
+// nothing is broken stays as it is. Whether an app is broken where nothing shows it, Mend finds out
+// by writing its OAuth settings as they are.
 //
-// Once something is taken away, Mend goes on although ctx ends. callbackURL is the callback of
-// global settings that could not be read.
-func Mend(ctx context.Context, conn *salesforce.Conn, name, callbackURL string) (*Mended, error) {
+// Once something is taken away, Mend goes on although ctx ends.
+func Mend(ctx context.Context, conn *salesforce.Conn, name string, o Options) (*Mended, error) {
 	client := &mdapi.Client{Conn: conn}
+	org, err := (&restapi.Client{Conn: conn}).Organization(ctx)
+	if err != nil {
+		return nil, err
+	}
 	apps, err := inventory.Read(ctx, conn, types, name)
 	if err != nil {
 		return nil, err
@@ -182,11 +213,29 @@ func Mend(ctx context.Context, conn *salesforce.Conn, name, callbackURL string) 
 		return nil, &NoAppError{name}
 	}
 	app := apps[0]
-	m := &Mended{App: app.Name, Defaults: app.Component(eca.GlobalOAuthSettings) == nil}
-	if app.Packaged() {
+	m := &Mended{App: app.Name}
+	if foreign(app, org.ID) {
 		return m, fmt.Errorf("%s comes from a package, which brings its OAuth: install the package version again; where that does not help, delete the app and install it anew", app.Name)
 	}
-	if d := diagnose(app); d == nil || d.Kind != NoConsumer {
+	d := diagnose(app, org.ID)
+	switch {
+	case d != nil && !d.Mendable:
+		return m, fmt.Errorf("%s: %s; %s", app.Name, d.Why, d.Fix)
+	case d != nil && d.Kind == NoConsumer:
+	case d == nil && app.Component(eca.OAuthSettings) == nil && len(o.Saved) > 0:
+	case d == nil && app.Component(eca.OAuthSettings) == nil:
+		return m, nil
+	case d == nil:
+		if broken, err := probe(ctx, client, app); !broken {
+			return m, err
+		}
+		fallthrough
+	default:
+		if o.Save != nil {
+			if err := o.Save(keep(app, o.Saved)); err != nil {
+				return m, fmt.Errorf("nothing is done, because what %s has cannot be kept meanwhile: %w", app.Name, err)
+			}
+		}
 		for _, typ := range []string{eca.OAuthPolicies, eca.GlobalOAuthSettings, eca.OAuthSettings} {
 			if err := take(ctx, client, app, typ, m); err != nil {
 				return m, err
@@ -198,7 +247,53 @@ func Mend(ctx context.Context, conn *salesforce.Conn, name, callbackURL string) 
 			}
 		}
 	}
-	return m, remake(ctx, client, app, callbackURL, m)
+	had := make(map[string]*metadata.Component)
+	for _, c := range keep(app, o.Saved) {
+		had[c.Type] = c
+	}
+	global := had[eca.GlobalOAuthSettings]
+	m.Defaults = global == nil
+	m.NoCertificate = len(m.Deleted) > 0 && global != nil && global.Text("certificate") == ""
+	return m, remake(ctx, client, app, had, o.CallbackURL, m)
+}
+
+// keep returns one component of each type as it can be sent: the app's, that with a link or a key
+// before others, and where it has none, the one that was saved.
+func keep(app *inventory.App, saved []*metadata.Component) (all []*metadata.Component) {
+	for _, typ := range types {
+		var best *metadata.Component
+		for _, c := range app.Components[typ] {
+			if best == nil || best.Text("oauthLink")+best.Text("consumerKey") == "" {
+				best = c
+			}
+		}
+		for _, c := range saved {
+			if best == nil && c.Type == typ {
+				best = c
+			}
+		}
+		if best != nil {
+			all = append(all, metadata.New(typ, best.FullName, eca.Lookup(typ).Sendable(best)))
+		}
+	}
+	return all
+}
+
+// probe writes the app's OAuth settings as they are, and reports whether the org refuses that as
+// it does for a broken app.
+func probe(ctx context.Context, client *mdapi.Client, app *inventory.App) (broken bool, err error) {
+	settings := app.Component(eca.OAuthSettings)
+	results, err := client.Upsert(ctx, []*metadata.Component{metadata.New(eca.OAuthSettings, settings.FullName, eca.Lookup(eca.OAuthSettings).Sendable(settings))})
+	if err != nil || results[0].Success {
+		return false, err
+	}
+	for _, refused := range results[0].Errors {
+		if IsBroken(refused) {
+			return true, nil
+		}
+		err = refused
+	}
+	return false, err
 }
 
 // take deletes the app's components of a type.
@@ -224,11 +319,11 @@ func take(ctx context.Context, client *mdapi.Client, app *inventory.App, typ str
 }
 
 // remake makes what the app lacks, with the fields that it had.
-func remake(ctx context.Context, client *mdapi.Client, app *inventory.App, callbackURL string, m *Mended) error {
+func remake(ctx context.Context, client *mdapi.Client, app *inventory.App, all map[string]*metadata.Component, callbackURL string, m *Mended) error {
 	var wants []*reconcile.Want
 	var after []*reconcile.Want
 	for _, typ := range types {
-		had := app.Component(typ)
+		had := all[typ]
 		if had == nil && typ == eca.OAuthPolicies {
 			continue
 		}
@@ -280,5 +375,5 @@ func (m *Mended) after(err error) error {
 	if err == nil || len(m.Deleted) == 0 {
 		return err
 	}
-	return fmt.Errorf("%s was taken away and could not be made anew; eca bootstrap makes it: %w", strings.Join(m.Deleted, ", "), err)
+	return fmt.Errorf("%s was taken away and could not be made anew; the next run goes on, and eca bootstrap makes it as well: %w", strings.Join(m.Deleted, ", "), err)
 }

@@ -74,7 +74,7 @@ func TestNullLink(t *testing.T) {
 	if err != nil || len(found) != 1 || found[0].App != "Broken" || found[0].Kind != repair.NullLink || !found[0].Mendable || found[0].Components[0] != "ExtlClntAppOauthSettings Broken_oauth" {
 		t.Fatalf("found %+v, %v", found, err)
 	}
-	if n := simorg.Sequential(org.Requests()); n > 3 {
+	if n := simorg.Sequential(org.Requests()); n > 4 {
 		t.Errorf("looking took %d rounds", n)
 	}
 	for _, r := range org.Requests() {
@@ -82,7 +82,7 @@ func TestNullLink(t *testing.T) {
 			t.Errorf("looking wrote %s %s", r.Method, r.Path)
 		}
 	}
-	m, err := repair.Mend(t.Context(), conn, "broken", "https://callback.example.com")
+	m, err := repair.Mend(t.Context(), conn, "broken", repair.Options{CallbackURL: "https://callback.example.com"})
 	if err != nil || !m.NewConsumer || !m.Defaults || m.ConsumerKey == "" || len(m.Deleted) != 1 || len(m.Made) != 3 {
 		t.Fatalf("mended %+v, %v", m, err)
 	}
@@ -130,8 +130,15 @@ func TestFieldsSurvive(t *testing.T) {
 		}
 		upsert(t, conn, eca.OAuthPolicies, policies, "commaSeparatedPermissionSet", "Users", "externalClientApplication", "App", "ipRelaxationPolicyType", "Bypass", "permittedUsersPolicyType", "AdminApprovedPreAuthorized")
 		before := org.Components(eca.GlobalOAuthSettings)[0]
-		m, err := repair.Mend(t.Context(), conn, "App", "https://unused")
-		if err != nil || m.Defaults || !m.NewConsumer || len(m.Deleted) != 3 {
+		// Nothing is broken, so nothing is taken away.
+		if m, err := repair.Mend(t.Context(), conn, "App", repair.Options{}); err != nil || len(m.Deleted)+len(m.Made) != 0 || m.NewConsumer || org.Components(eca.GlobalOAuthSettings)[0].Fields["consumerKey"] != before.Fields["consumerKey"] {
+			t.Fatalf("a sound app: %+v, %v", m, err)
+		}
+		// It is broken, and only a write tells.
+		org.Inject(simorg.Fault{Refuse: "UNKNOWN_EXCEPTION", RefuseWith: `duplicate key value violates unique constraint "ak3tl_setup_entity_data"`, Fits: func(r simorg.Request) bool { return r.Operation == "upsertMetadata" }})
+		var saved []*metadata.Component
+		m, err := repair.Mend(t.Context(), conn, "App", repair.Options{Save: func(c []*metadata.Component) error { saved = c; return nil }})
+		if err != nil || m.Defaults || !m.NewConsumer || len(m.Deleted) != 3 || !m.NoCertificate || len(saved) != 4 {
 			t.Fatalf("mended %+v, %v", m, err)
 		}
 		after := org.Components(eca.GlobalOAuthSettings)[0]
@@ -159,7 +166,7 @@ func TestNoConsumer(t *testing.T) {
 	if err != nil || len(found) != 1 || found[0].Kind != repair.NoConsumer {
 		t.Fatalf("found %+v, %v", found, err)
 	}
-	m, err := repair.Mend(t.Context(), conn, "Half", "https://callback.example.com")
+	m, err := repair.Mend(t.Context(), conn, "Half", repair.Options{CallbackURL: "https://callback.example.com"})
 	if err != nil || len(m.Deleted) != 0 || !m.NewConsumer || !m.Defaults {
 		t.Fatalf("mended %+v, %v", m, err)
 	}
@@ -201,7 +208,7 @@ func TestPackaged(t *testing.T) {
 			t.Errorf("found %+v", found[0])
 		}
 		org.ForgetRequests()
-		if m, err := repair.Mend(t.Context(), conn, "Shared", "https://a"); err == nil || len(m.Deleted) > 0 {
+		if m, err := repair.Mend(t.Context(), conn, "Shared", repair.Options{CallbackURL: "https://a"}); err == nil || len(m.Deleted) > 0 {
 			t.Errorf("mended %+v, %v", m, err)
 		}
 		for _, r := range org.Requests() {
@@ -226,8 +233,26 @@ func TestDuplicates(t *testing.T) {
 		Body: `<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><readMetadataResponse xmlns="` + metadata.Namespace + `"><result>` + record("App_oauth") + record("AppOAuthSettings") + `<records xsi:nil="true"/></result></readMetadataResponse></soapenv:Body></soapenv:Envelope>`,
 	})
 	found, err := repair.Look(t.Context(), conn)
-	if err != nil || len(found) != 1 || found[0].Kind != repair.Duplicates || len(found[0].Components) != 2 {
+	if err != nil || len(found) != 1 || found[0].Kind != repair.Duplicates || len(found[0].Components) != 2 || !found[0].Mendable {
 		t.Fatalf("found %+v, %v", found, err)
+	}
+	// Of policies, a person decides.
+	policies := func(name string) string {
+		return `<records xsi:type="ExtlClntAppOauthConfigurablePolicies"><fullName>` + name + `</fullName><externalClientApplication>App</externalClientApplication></records>`
+	}
+	for range 2 {
+		org.Inject(simorg.Fault{
+			Fits:   func(r simorg.Request) bool { return r.Operation == "readMetadata" && r.Type == eca.OAuthPolicies },
+			Status: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}},
+			Body: `<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><readMetadataResponse xmlns="` + metadata.Namespace + `"><result>` + policies("App_oauthPlcy") + policies("App_defaultPolicy") + `<records xsi:nil="true"/></result></readMetadataResponse></soapenv:Body></soapenv:Envelope>`,
+		})
+	}
+	if found, err = repair.Look(t.Context(), conn); err != nil || len(found) != 1 || found[0].Mendable {
+		t.Errorf("found %+v, %v", found, err)
+	}
+	org.ForgetRequests()
+	if _, err := repair.Mend(t.Context(), conn, "App", repair.Options{}); err == nil || !strings.Contains(err.Error(), "delete the one that is not meant to be") {
+		t.Errorf("mended policies that a person has to choose from: %v", err)
 	}
 }
 
@@ -244,7 +269,7 @@ func TestInterrupted(t *testing.T) {
 		}
 		return false
 	}})
-	m, err := repair.Mend(ctx, conn, "App", "https://a")
+	m, err := repair.Mend(ctx, conn, "App", repair.Options{CallbackURL: "https://a"})
 	if err != nil || !m.NewConsumer || ctx.Err() == nil {
 		t.Errorf("interrupted: %+v, %v, %v", m, err, ctx.Err())
 	}
@@ -252,8 +277,56 @@ func TestInterrupted(t *testing.T) {
 	org, conn = start(t, simorg.Config{})
 	deploy(t, org, header("App", ""), settings("App", ""))
 	org.Inject(simorg.Fault{Refuse: "FIELD_INTEGRITY_EXCEPTION", Fits: func(r simorg.Request) bool { return r.Operation == "upsertMetadata" }})
-	m, err = repair.Mend(t.Context(), conn, "App", "https://a")
-	if err == nil || len(m.Deleted) != 1 || !strings.Contains(err.Error(), "ExtlClntAppOauthSettings App_oauth was taken away and could not be made anew; eca bootstrap makes it") {
+	m, err = repair.Mend(t.Context(), conn, "App", repair.Options{CallbackURL: "https://a"})
+	if err == nil || len(m.Deleted) != 1 || !strings.Contains(err.Error(), "ExtlClntAppOauthSettings App_oauth was taken away and could not be made anew; the next run goes on") {
 		t.Errorf("refused: %+v, %v", m, err)
+	}
+}
+
+// TestSaved: what is about to be taken away is kept before, and a run that died is finished with
+// it.
+func TestSaved(t *testing.T) {
+	t.Parallel()
+	org, conn := start(t, simorg.Config{})
+	deploy(t, org, header("App", ""), settings("App", ""))
+	if m, err := repair.Mend(t.Context(), conn, "App", repair.Options{Save: func([]*metadata.Component) error { return errors.New("disk full") }}); err == nil || !strings.Contains(err.Error(), "nothing is done") || len(m.Deleted) > 0 {
+		t.Errorf("what cannot be kept: %+v, %v", m, err)
+	}
+	var saved []*metadata.Component
+	save := func(c []*metadata.Component) error {
+		for _, one := range c {
+			if one.Text("consumerKey")+one.Text("oauthLink") != "" {
+				t.Errorf("kept %+v", one)
+			}
+		}
+		saved = c
+		return nil
+	}
+	// The run dies between taking away and making anew.
+	org.Inject(simorg.Fault{Status: http.StatusBadGateway, Body: "<html>", Fits: func(r simorg.Request) bool { return r.Operation == "upsertMetadata" }})
+	if _, err := repair.Mend(t.Context(), conn, "App", repair.Options{Save: save}); err == nil || len(org.Components(eca.OAuthSettings)) != 0 || len(saved) != 1 {
+		t.Fatalf("a run that died: %v, kept %v", err, saved)
+	}
+	if m, err := repair.Mend(t.Context(), conn, "App", repair.Options{}); err != nil || len(m.Made) != 0 {
+		t.Errorf("without what was kept: %+v, %v", m, err)
+	}
+	m, err := repair.Mend(t.Context(), conn, "App", repair.Options{CallbackURL: "https://a", Saved: saved})
+	if err != nil || !m.NewConsumer || org.Components(eca.OAuthSettings)[0].Fields["commaSeparatedOauthScopes"] != "Api, RefreshToken, OpenID" {
+		t.Errorf("the next run: %+v, %v", m, err)
+	}
+}
+
+// TestTwoAtOnce: the second run does not take away what the first has made.
+func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
+	org, conn := start(t, simorg.Config{})
+	deploy(t, org, header("App", ""), settings("App", ""))
+	first, err := repair.Mend(t.Context(), conn, "App", repair.Options{CallbackURL: "https://a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := repair.Mend(t.Context(), conn, "App", repair.Options{CallbackURL: "https://a"})
+	if err != nil || second.NewConsumer || org.Components(eca.GlobalOAuthSettings)[0].Fields["consumerKey"] != first.ConsumerKey {
+		t.Errorf("the second run: %+v, %v", second, err)
 	}
 }

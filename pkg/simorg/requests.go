@@ -87,8 +87,9 @@ type Fault struct {
 	Truncate int
 
 	// Refuse is a code like UNABLE_TO_LOCK_ROW. The org refuses the first component of a
-	// writing SOAP call with it, and accepts the others. "" refuses none.
-	Refuse string
+	// writing SOAP call with it, and accepts the others. "" refuses none. RefuseWith is the
+	// message that goes with it, "" for one that says it was injected.
+	Refuse, RefuseWith string
 
 	// Status, Header and Body replace the answer if Status is not 0.
 	Status int
@@ -143,7 +144,9 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(w http.R
 	if fault == nil || fault.After || fault.Status == 0 && !fault.Drop {
 		refuse := ""
 		if fault != nil {
-			refuse = fault.Refuse
+			if refuse = fault.Refuse; refuse != "" && fault.RefuseWith != "" {
+				refuse += ": " + fault.RefuseWith
+			}
 		}
 		serve(answer, body, refuse)
 	}

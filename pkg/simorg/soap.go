@@ -2,6 +2,7 @@ package simorg
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -274,7 +275,8 @@ func (o *Org) write(c call, refusal string) (string, error) {
 		var err error
 		switch name := c.operation.name.Local; {
 		case i == 0 && refusal != "":
-			err = refuse(refusal, "injected")
+			code, message, _ := strings.Cut(refusal, ": ")
+			err = refuse(code, "%s", cmp.Or(message, "injected"))
 		case name == "createMetadata" && existed:
 			err = refuse("DUPLICATE_DEVELOPER_NAME", "The object name you specified is already used: %s", rec.fullName)
 		case name == "updateMetadata" && !existed:
