@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -31,10 +32,10 @@ type simulateCmd struct {
 	SessionLifetime time.Duration     `default:"0s" help:"How long an access token is good for. 0 is as long as the org is served."`
 	JWTClient       map[string]string `name:"jwt-client" placeholder:"KEY=FILE" help:"Connected app that can log in by JWT bearer: its consumer key, and a PEM file with its certificate or public key."`
 	State           string            `placeholder:"FILE" help:"File that the org is kept in between runs. It holds the org's sessions and secrets."`
-	Requests        string            `placeholder:"FILE" help:"File to which a line is appended for each request, without headers and bodies."`
+	Requests        string            `placeholder:"FILE" help:"File to which a line is appended for each request, without headers and bodies. Those of a scratch org go to FILE.USERNAME."`
 	Deploy          []string          `placeholder:"DIR" help:"Directory with source that is deployed before the org is served, such as the package with an app's header."`
 	Fill            []string          `placeholder:"DIR" help:"Directory with what the org has from before: source of Connected Apps, and JSON files with records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}."`
-	DevHub          bool              `help:"Make the org a Dev Hub, of --kind production."`
+	DevHub          bool              `help:"Make the org a Dev Hub, of --kind production, which signs up scratch orgs on further ports."`
 	AutoPolicies    bool              `help:"Make both policy records of an app with its consumer, as many orgs do."`
 }
 
@@ -130,22 +131,35 @@ func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
 		clients[id] = key
 	}
 	var served atomic.Int64
-	log := func(simorg.Request) { served.Add(1) }
+	// requestLog counts an org's requests, and appends them to a file.
+	requestLog := func(file io.Writer) func(simorg.Request) {
+		return func(r simorg.Request) {
+			served.Add(1)
+			fmt.Fprintf(file, "%s %s %d %s %s %s\n", r.Method, r.Path, r.Status, r.Operation, r.Type, strings.Join(r.FullNames, ","))
+		}
+	}
+	const appending = os.O_APPEND | os.O_CREATE | os.O_WRONLY
+	log, signUp := requestLog(io.Discard), func(scratch *simorg.Config) { scratch.Log = requestLog(io.Discard) }
 	if c.Requests != "" {
-		file, err := os.OpenFile(c.Requests, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		file, err := os.OpenFile(c.Requests, appending, 0o600)
 		if err != nil {
 			return nil, usageError{fmt.Errorf("--requests: %s cannot be written", c.Requests)}
 		}
 		defer file.Close()
-		log = func(r simorg.Request) {
-			served.Add(1)
-			fmt.Fprintf(file, "%s %s %d %s %s %s\n", r.Method, r.Path, r.Status, r.Operation, r.Type, strings.Join(r.FullNames, ","))
+		log = requestLog(file)
+		signUp = func(scratch *simorg.Config) {
+			name := strings.NewReplacer("/", "_", `\`, "_").Replace(scratch.Username)
+			file, err := os.OpenFile(c.Requests+"."+name, appending, 0o600)
+			if err != nil {
+				file = nil // writes to it fail, and the org is served without its record
+			}
+			scratch.Log = requestLog(file)
 		}
 	}
 	org := simorg.New(simorg.Config{
 		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies, DevHub: c.DevHub, Users: users,
 		PermissionSets: c.PermissionSet, Profiles: c.Profile,
-		SessionLifetime: c.SessionLifetime, JWTClients: clients, Log: log, Unrecorded: true,
+		SessionLifetime: c.SessionLifetime, JWTClients: clients, Log: log, Unrecorded: true, SignUp: signUp,
 	})
 	if c.State != "" {
 		if target, err := filepath.EvalSymlinks(c.State); err == nil {

@@ -109,6 +109,9 @@ func (o *Org) packagedClient(key string) (app, secret string) {
 // globalOf returns the global OAuth settings of an app: its own, or those of an installed app on
 // its source org.
 func (o *Org) globalOf(app string) *record {
+	if app == cliApp {
+		return cliSettings
+	}
 	if from := o.sources[strings.ToLower(app)]; from != nil {
 		from.mu.Lock()
 		defer from.mu.Unlock()

@@ -26,12 +26,12 @@ func (o *Org) serveREST(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	status := http.StatusOK
 	switch {
-	case answer == noContent:
-		w.WriteHeader(http.StatusNoContent)
-		return
 	case failure != nil:
 		status = failure.status
 		answer = []map[string]string{{"message": failure.message, "errorCode": failure.code}}
+	case answer == noContent:
+		w.WriteHeader(http.StatusNoContent)
+		return
 	case r.Method == http.MethodPost:
 		status = http.StatusCreated
 	}
@@ -77,6 +77,12 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 		return o.query(r.URL.Query().Get("q"), r.URL.Query().Get("columns") == "true", path)
 	case resource == "query" && r.Method == http.MethodGet:
 		return o.more(key, strings.TrimSuffix(path, "/"+key))
+	case resource == "limits" && key == "" && r.Method == http.MethodGet:
+		return o.limits(), nil
+	case resource == "tooling" && strings.HasPrefix(key, "sobjects/"):
+		return o.tooling(r.Method, key, body)
+	case resource == "composite" && key == "sobjects" && o.config.DevHub:
+		return o.collection(r, body)
 	case resource == "sobjects":
 		return o.sobject(r.Method, key, body)
 	case resource == "metadata":
@@ -123,6 +129,8 @@ func (o *Org) sobject(method, key string, body []byte) (any, *restError) {
 				return map[string]any{"attributes": map[string]string{"type": "User"}, "Id": id, "Username": user["username"], "Name": user["name"], "Email": user["email"], "IsActive": user["isactive"]}, nil
 			}
 		}
+	case o.config.DevHub && (strings.EqualFold(object, scratchOrgInfo) || strings.EqualFold(object, activeScratchOrg)):
+		return o.devHubObject(method, object, id, body)
 	case method == http.MethodPost && id == "" && (strings.EqualFold(object, accessObject) || strings.EqualFold(object, assignmentObject)):
 		var fields map[string]string
 		if err := json.Unmarshal(body, &fields); err != nil {

@@ -111,8 +111,17 @@ type Config struct {
 	// Which of these orgs do is not certain.
 	NothingStored, HideClientID bool
 
-	// DevHub makes a production org a Dev Hub.
+	// DevHub makes a production org a Dev Hub, which signs up scratch orgs: see ScratchOrgs.
 	DevHub bool
+
+	// MaxScratchOrgs is how many scratch orgs a Dev Hub has at most at once; 0 is 40. SignUp, where
+	// it is not nil, is told the Config of each before it is made, and can change it. It is called
+	// by one goroutine at a time, and must not call the org.
+	MaxScratchOrgs int
+	SignUp         func(*Config)
+
+	// Features are those of the definition that a scratch org was made by.
+	Features []string
 
 	// RefreshBreaksPackaged makes Refresh take the OAuth of Packaged apps, which happens now and
 	// then.
@@ -206,8 +215,11 @@ type Org struct {
 	staged    map[string]*pair     // by the consumer's ID
 	made      map[string]time.Time // when each consumer was made, by the app's name in lower case
 	unsecured int                  // how many readings come without the secret yet
-	refresh   map[string]bool      // refresh tokens
+	refresh   map[string]grant     // by refresh token
 	codes     map[string]code      // of the authorization code flow
+
+	scratchOrgs []*scratchOrg // of a Dev Hub, in the order of their signups
+	installs    []row         // requests to install a package
 }
 
 // New returns an org without any app. Most callers want Start, which serves it.
@@ -236,7 +248,7 @@ func New(config Config) *Org {
 		staged: make(map[string]*pair),
 		made:   make(map[string]time.Time),
 		filled: make(map[string][]row), cursors: make(map[string]cursor),
-		codes: make(map[string]code), refresh: make(map[string]bool),
+		codes: make(map[string]code), refresh: make(map[string]grant),
 	}
 	o.token = o.newSession()
 	settings := &record{typ: eca.OrgSettings, fullName: eca.OrgSettingsName}
@@ -315,6 +327,8 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			o.serveREST(w, r, body)
 		case strings.HasPrefix(path, apexPath):
 			o.serveApex(w, body)
+		case strings.HasPrefix(path, partnerPath):
+			o.servePartner(w, body)
 		case strings.HasPrefix(path, oauthPath):
 			o.serveOAuth(w, r, body)
 		default:
@@ -371,5 +385,10 @@ func serve(listener net.Listener, org *Org) *Server {
 	return s
 }
 
-// Close stops the server and ends all its connections.
-func (s *Server) Close() { s.server.Close() }
+// Close stops the server and ends all its connections, and those of its scratch orgs.
+func (s *Server) Close() {
+	s.server.Close()
+	for _, scratch := range s.ScratchOrgs() {
+		scratch.Close()
+	}
+}

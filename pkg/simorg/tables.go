@@ -45,14 +45,14 @@ var objects = []object{
 	{accessObject, "Id ParentId SetupEntityId SetupEntityType Parent.Name Parent.IsOwnedByProfile Parent.Profile.Name", "", (*Org).accessRows},
 	{assignmentObject, "Id AssigneeId Assignee.Username Assignee.IsActive PermissionSetId PermissionSet.Name PermissionSet.PermissionsModifyAllData", "", (*Org).assignmentRows},
 	{"ObjectPermissions", "Id ParentId SobjectType PermissionsRead", "", func(o *Org) []row { return o.objectPermissions }},
-	{scratchOrgs, "", "", nil},
+	{scratchOrgInfo, scratchColumns, "", (*Org).scratchRows},
+	{activeScratchOrg, activeColumns, "", (*Org).activeRows},
+	{installedPackage, "", "", (*Org).installedRows},
+	{packageVersion, "", "", packageVersionRows},
 	{"PermissionSetGroup", "", "", nil}, // of which sfp asks whether any is still being recalculated
 	{"SourceMember", "", "", nil},       // in which scratch orgs track for sf what has changed; this org does not
 	{artifactObject, "", "", func(o *Org) []row { return o.artifacts }},
 }
-
-// scratchOrgs is an object that Dev Hubs alone have, by which sf knows them.
-const scratchOrgs = "ScratchOrgInfo"
 
 // scopeColumns are the columns of ExtlClntAppOauthSettings that say whether an app has a scope.
 var scopeColumns = map[string]string{
@@ -66,7 +66,7 @@ func (o *Org) table(name string) (soql.Table, bool) {
 		if !strings.EqualFold(known.name, name) {
 			continue
 		}
-		if slices.Contains(o.config.WithoutObjects, known.name) || known.name == scratchOrgs && !o.config.DevHub {
+		if slices.Contains(o.config.WithoutObjects, known.name) || !o.config.DevHub && (known.name == scratchOrgInfo || known.name == activeScratchOrg) {
 			break
 		}
 		table := soql.Table{Name: known.name, Unfilterable: strings.Fields(known.unfilterable)}

@@ -68,7 +68,7 @@ func (o *Org) serveOAuth(w http.ResponseWriter, r *http.Request, body []byte) {
 		writeOAuth(w, http.StatusOK, answer)
 	case oauthPath + "revoke":
 		token := form.Get("token")
-		known := o.refresh[token]
+		_, known := o.refresh[token]
 		delete(o.refresh, token)
 		if o.forget(func(r row) bool { return token != "" && r["deletetoken"] == token }) || known {
 			return
@@ -139,8 +139,10 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 		g, failure = o.byCode(id, secret, form)
 		if failure == nil && strings.Contains(g.Scope, "refresh_token") {
 			more["refresh_token"] = "5Aep" + random(40)
-			o.refresh[more["refresh_token"]] = true
+			o.refresh[more["refresh_token"]] = g
 		}
+	case "refresh_token":
+		g, failure = o.byRefreshToken(id, secret, form.Get("refresh_token"))
 	default:
 		failure = notTheGrantType
 	}
@@ -160,6 +162,9 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 // client finds the app that a consumer key belongs to, with the secret that goes with the key:
 // of the main pair, or of the one beside it, which logs in as well.
 func (o *Org) client(key string) (app, secret string, failure *tokenError) {
+	if key == cliClient {
+		return cliApp, "", nil
+	}
 	o.expireStaged()
 	for _, global := range o.all(eca.GlobalOAuthSettings) {
 		app, id := global.app(), o.consumerID(global.app())
@@ -225,6 +230,9 @@ var scopeNames = map[string]string{
 
 // scopes returns the scopes of an app as clients write them, without some.
 func (o *Org) scopes(app string, without ...string) string {
+	if app == cliApp {
+		return cliScopes
+	}
 	var names []string
 	if settings := o.of(eca.OAuthSettings, app); settings != nil {
 		for _, name := range items(settings.text("commaSeparatedOauthScopes")) {
@@ -412,14 +420,33 @@ func (o *Org) authorize(w http.ResponseWriter, r *http.Request, form url.Values)
 	back(url.Values{"code": {id}})
 }
 
-// byCode checks what an authorization code is exchanged with.
-func (o *Org) byCode(id, secret string, form url.Values) (g grant, failure *tokenError) {
-	app, want, failure := o.client(id)
+// byRefreshToken checks what a refresh token is used with.
+func (o *Org) byRefreshToken(id, secret, token string) (g grant, failure *tokenError) {
+	app, failure := o.secretClient(id, secret)
 	if failure != nil {
 		return g, failure
 	}
-	if secret != want && (secret != "" || !o.globalOf(app).isTrue("isConsumerSecretOptional")) {
-		return g, wrongSecret
+	g, known := o.refresh[token]
+	if !known || g.Client != id {
+		return g, &tokenError{"invalid_grant", "expired access/refresh token"}
+	}
+	return g, o.admit(app, g.User)
+}
+
+// secretClient finds the app that a consumer key belongs to, and checks the secret, which some
+// apps need not send.
+func (o *Org) secretClient(id, secret string) (app string, failure *tokenError) {
+	app, want, failure := o.client(id)
+	if failure == nil && secret != want && (secret != "" || !o.globalOf(app).isTrue("isConsumerSecretOptional")) {
+		failure = wrongSecret
+	}
+	return app, failure
+}
+
+// byCode checks what an authorization code is exchanged with.
+func (o *Org) byCode(id, secret string, form url.Values) (g grant, failure *tokenError) {
+	if _, failure := o.secretClient(id, secret); failure != nil {
+		return g, failure
 	}
 	c, known := o.codes[form.Get("code")]
 	delete(o.codes, form.Get("code"))

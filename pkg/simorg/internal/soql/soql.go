@@ -76,7 +76,7 @@ func (q *Query) Run(table Table, now time.Time) (*Result, error) {
 	for _, row := range kept {
 		record := map[string]any{"attributes": map[string]string{"type": table.Name}}
 		for _, item := range q.items {
-			put(record, item.field, value(row, item.field))
+			put(record, e.spelled(item.field), value(row, item.field))
 		}
 		result.Records = append(result.Records, record)
 	}
@@ -100,6 +100,16 @@ func (e *evaluation) check(fields []string, filtered bool) error {
 		}
 	}
 	return nil
+}
+
+// spelled returns a field's name as the object has it, which is how the platform answers it.
+func (e *evaluation) spelled(field string) string {
+	for _, c := range e.table.Columns {
+		if strings.EqualFold(c, field) {
+			return c
+		}
+	}
+	return field
 }
 
 // group answers an aggregate query.

@@ -28,7 +28,7 @@ func sample() Table {
 func TestRun(t *testing.T) {
 	for query, want := range map[string]string{
 		"SELECT UseCount FROM OauthToken":                                                                                  `[{"UseCount":3},{"UseCount":20},{"UseCount":null}]`,
-		"select usecount from oauthtoken where appname = 'LOADER' order by usecount desc":                                  `[{"usecount":20},{"usecount":3}]`,
+		"select usecount from oauthtoken where appname = 'LOADER' order by usecount desc":                                  `[{"UseCount":20},{"UseCount":3}]`,
 		"SELECT UseCount FROM OauthToken ORDER BY UseCount":                                                                `[{"UseCount":null},{"UseCount":3},{"UseCount":20}]`,
 		"SELECT UseCount FROM OauthToken ORDER BY UseCount DESC NULLS LAST":                                                `[{"UseCount":20},{"UseCount":3},{"UseCount":null}]`,
 		"SELECT UseCount FROM OauthToken ORDER BY UseCount LIMIT 1 OFFSET 1":                                               `[{"UseCount":3}]`,

@@ -1,0 +1,114 @@
+package simorg
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/eca"
+)
+
+// The Salesforce CLI's own app, which all orgs know, and which sf logs in by where it is told no
+// other. It has no secret.
+const (
+	cliClient = "PlatformCLI"
+	cliApp    = "Salesforce CLI" // no name of an External Client App, for its blank
+	cliScopes = "refresh_token api web"
+)
+
+var cliSettings = &record{typ: eca.GlobalOAuthSettings, fields: []value{
+	{name: "callbackUrl", text: "http://localhost:1717/OauthRedirect"}, {name: "isConsumerSecretOptional", text: "true"},
+}}
+
+// The partner API, of which the org implements setPassword.
+const (
+	partnerPath      = "/services/Soap/u/"
+	partnerNamespace = "urn:partner.soap.sforce.com"
+)
+
+// passwordFeature is the feature of a scratch org that lets its user set the own password.
+const passwordFeature = "EnableSetPasswordInApi"
+
+func (o *Org) servePartner(w http.ResponseWriter, body []byte) {
+	envelope, err := parseXML(body)
+	request := envelope.child(soapNamespace, "Body").child(partnerNamespace, "setPassword")
+	if err != nil || request == nil {
+		writeFault(w, "soapenv:Client", "No operation available for request")
+		return
+	}
+	session := strings.TrimSpace(envelope.child(soapNamespace, "Header").child(partnerNamespace, "SessionHeader").child(partnerNamespace, "sessionId").content())
+	user := strings.TrimSpace(request.child(partnerNamespace, "userId").content())
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case !o.accepts(session):
+		writeFault(w, "sf:INVALID_SESSION_ID", "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session")
+	case by(o.userRows(), user) == nil:
+		writeFault(w, "sf:INVALID_CROSS_REFERENCE_KEY", "INVALID_CROSS_REFERENCE_KEY: invalid cross reference id") // assumed
+	case user == o.user(o.grants[session].User)["id"] && !o.has(passwordFeature):
+		writeFault(w, "sf:INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS: Cannot set password for self")
+	default: // there is nowhere to log in with it
+		writeXML(w, http.StatusOK, fmt.Sprintf(`<setPasswordResponse xmlns="%s"><result/></setPasswordResponse>`, partnerNamespace))
+	}
+}
+
+// has reports whether the org has a feature.
+func (o *Org) has(feature string) bool {
+	for _, f := range o.config.Features {
+		if strings.EqualFold(f, feature) {
+			return true
+		}
+	}
+	return false
+}
+
+// The objects of installed packages. The org knows one package version, that of sfp which brings
+// the object for its records, by the ID that sfp installs; its other fields are assumed. The
+// object is on the org without it as well.
+const (
+	installedPackage = "InstalledSubscriberPackage"
+	packageVersion   = "SubscriberPackageVersion"
+	installRequest   = "PackageInstallRequest"
+	artifactVersion  = "04t1P000000ka9mQAA"
+)
+
+func packageVersionRows(*Org) []row {
+	return []row{{
+		"id": artifactVersion, "subscriberpackageid": "0331P000000ka9mQAA", "name": "sfpowerscripts-artifact", "package2containeroptions": "Unlocked", "isorgdependent": false,
+		"majorversion": 1, "minorversion": 0, "patchversion": 0, "buildnumber": 2, "ispasswordprotected": false, "publishername": nil, "releasestate": "Released",
+	}}
+}
+
+func (o *Org) installedRows() (rows []row) {
+	for _, request := range o.installs {
+		version := packageVersionRows(o)[0]
+		rows = append(rows, row{
+			"id": "0A3" + fmt.Sprint(request["id"])[3:], "subscriberpackageid": version["subscriberpackageid"], "subscriberpackageversion": version,
+			"subscriberpackage": row{"id": version["subscriberpackageid"], "name": version["name"], "namespaceprefix": nil},
+		})
+	}
+	return rows
+}
+
+// tooling creates and reads requests to install a package, which are done at once.
+func (o *Org) tooling(method, key string, body []byte) (any, *restError) {
+	object, id, _ := strings.Cut(strings.TrimPrefix(key, "sobjects/"), "/")
+	switch {
+	case object != installRequest:
+	case method == http.MethodPost && id == "":
+		var request struct{ SubscriberPackageVersionKey string }
+		if err := json.Unmarshal(body, &request); err != nil {
+			return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
+		}
+		if !sameID(request.SubscriberPackageVersionKey, artifactVersion) {
+			return nil, invalidReference
+		}
+		id := o.nextID("0Hf")
+		o.installs = append(o.installs, row{"id": id})
+		return created(id), nil
+	case method == http.MethodGet && by(o.installs, id) != nil:
+		return map[string]any{"Id": id, "Status": "SUCCESS", "SubscriberPackageVersionKey": artifactVersion, "Errors": nil}, nil
+	}
+	return nil, notFoundREST
+}
