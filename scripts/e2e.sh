@@ -116,7 +116,7 @@ writes() { grep -cE ' (create|update|upsert|delete)Metadata ' "$work/$1.requests
 project() {
 	mkdir -p "$1/config"
 	[ -f "$1/.forceignore" ] || printf '**/README.md\n' >"$1/.forceignore"
-	[ -f "$1/config/project-scratch-def.json" ] || printf '{"orgName": "e2e", "edition": "Developer"}\n' >"$1/config/project-scratch-def.json"
+	[ -f "$1/config/project-scratch-def.json" ] || printf '{"orgName": "e2e", "edition": "Developer", "features": ["EnableSetPasswordInApi"]}\n' >"$1/config/project-scratch-def.json"
 	git -C "$1" init -q -b main
 	git -C "$1" add -A
 	git -C "$1" -c user.email=e2e@example.com -c user.name=e2e commit -qm e2e
@@ -459,6 +459,58 @@ requests=$(wc -l <"$work/pool1.requests")
 prepared pool1 failed || fail "the pool form after a failure"
 [ "$(wc -l <"$work/pool1.requests")" = "$requests" ] || fail "the pool form after a failure calls the org"
 ok "after a failed deployment, nothing is done"
+
+step "pools: the real sfp prepare, with two scratch orgs of a simulated Dev Hub"
+serve devhub --kind production --dev-hub --username admin@example.com.devhub
+# sfp wants a Dev Hub with a refresh token, so that of a login by web. This is the browser;
+# sf listens to its redirect once it has returned.
+printf '#!/bin/sh\ncurl -sL --max-time 60 --data-urlencode username=admin@example.com.devhub "$1" >/dev/null 2>&1 &\n' >"$work/browser"
+chmod +x "$work/browser"
+web_login() { env -u XDG_CURRENT_DESKTOP -u DESKTOP_SESSION BROWSER="$work/browser" timeout 60 sf org login web --instance-url "$(field devhub instanceUrl)" --alias devhub >"$work/login.log" 2>&1; }
+for _ in 1 2 3 4 5; do web_login && break || sleep 2; done # another run may have sf's port
+holds "$work/login.log" "Successfully authorized admin@example.com.devhub" || fail "sf org login web"
+ok "sf logs in to the Dev Hub by web"
+# prepare DIR TAG SETTINGS: makes a pool of two.
+prepare() {
+	printf '{ "tag": "%s", "maxAllocation": 2, "installAll": true, "configFilePath": "config/project-scratch-def.json"%s }\n' "$2" "$3" >"$1/config/pool.json"
+	# No name server knows of a host with a port, for which sf asks it.
+	(cd "$1" && SF_DISABLE_DNS_CHECK=true sfp prepare --poolconfig config/pool.json --targetdevhubusername devhub) >"$work/prepare-$2.log" 2>&1
+}
+# in_pool TAG STATUS FILTER: how many orgs the Dev Hub has in a pool.
+in_pool() {
+	sf data query -q "SELECT Id FROM ScratchOrgInfo WHERE Pooltag__c = '$1' AND Status = '$2' $3" -o devhub --json >"$work/query.log" 2>&1 || fail "sf queries the Dev Hub"
+	"$node" -e 'console.log(JSON.parse(require("fs").readFileSync(process.argv[1])).result.totalSize)' "$work/query.log"
+}
+available="AND Allocation_status__c = 'Available' AND SfdxAuthUrl__c != null AND Password__c != null"
+# bootstrapped DIR TAG: both orgs of the pool have the app's OAuth.
+bootstrapped() {
+	has "$work/prepare-$2.log" "Provisioned {2}  scratchorgs out of 2 requested" "sfp prepare makes the pool $2"
+	[ "$(in_pool "$2" Active "$available")" = 2 ] || wrong "$work/prepare-$2.log" "the Dev Hub has no two available orgs in the pool"
+	for alias in SO1 SO2; do
+		has "$1/.sfpowerscripts/prepare_logs/$alias.log" "ErpConnector_glbloauth  created, consumer key 3MVG9" "$alias has its consumer"
+		sf data query -q "SELECT Id FROM ExtlClntAppOauthSettings" -o $alias >"$work/query.log" 2>&1 || fail "sf queries $alias"
+		has "$work/query.log" "Total number of records retrieved: 1" "the real sf finds the OAuth settings on $alias"
+		(cd "$1" && eca plan -o $alias --exit-code) >"$work/plan.log" 2>&1 || wrong "$work/plan.log" "$alias is bootstrapped"
+	done
+}
+cp -r "$work/nohook" "$work/pooled"
+ECA_APPLY_POLICIES=true prepare "$work/pooled" script ', "enableSourceTracking": false, "postDeploymentScriptPath": "scripts/bootstrap-eca-oauth.sh"' || wrong "$work/prepare-script.log" "sfp prepare with the pool's script"
+bootstrapped "$work/pooled" script
+has "$work/pooled/.sfpowerscripts/prepare_logs/SO1.log" "@example.com admin@example.com.devhub succeed" "sfp calls the script as the pool's"
+has "$work/pooled/.sfpowerscripts/prepare_logs/SO2.log" "policies from testdata/eca-policies/default" "and it brings the policies, which sfp leaves out"
+
+cp -r "$work/bundle" "$work/pooled.package" # whose script carries eca
+PATH=$plain_path prepare "$work/pooled.package" package '' || wrong "$work/prepare-package.log" "sfp prepare with the package's script"
+bootstrapped "$work/pooled.package" package
+has "$work/pooled.package/.sfpowerscripts/prepare_logs/SO1.log" "eca-definition_sfpowerscripts_artifact/source/scripts/postDeployment eca-definition test-" "sfp calls the script as the package's, and it needs no eca"
+
+# Without eca both fail: the package's script, after which sfp goes on, and the pool's.
+cp -r "$work/sample" "$work/pooled.without"
+if PATH=$plain_path prepare "$work/pooled.without" without ', "enableSourceTracking": false, "postDeploymentScriptPath": "scripts/bootstrap-eca-oauth.sh"'; then fail "sfp prepare without eca succeeds"; fi
+has "$work/prepare-without.log" "the eca command is not on this machine" "without eca, sfp prepare fails and says so"
+has "$work/pooled.without/.sfpowerscripts/prepare_logs/SO1.log" "@example.com admin@example.com.devhub succeed" "sfp says succeed after a failed package, too"
+[ "$(in_pool without Deleted '')" = 2 ] || fail "sfp keeps orgs whose script failed"
+ok "sfp deletes the orgs whose script failed"
 
 step "an alias with a space, which sfp does not quote"
 serve spaced --username admin@example.com.spaced

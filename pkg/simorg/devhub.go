@@ -47,7 +47,8 @@ type scratchOrg struct {
 //   - A signup is done at once; the platform takes minutes, with the status New or Creating.
 //   - The client is the Salesforce CLI's own app, or one of Config.JWTClients.
 //   - Of a definition, the username, the days and the feature EnableSetPasswordInApi make a
-//     difference. Its edition, template, snapshot, language and further features make none.
+//     difference. Its edition, template, snapshot, language and further features make none,
+//     nor do the settings that sf deploys afterwards.
 //   - The instance's name ends in S, which makes sf call the org by its LoginUrl. From another
 //     name it would make an address below salesforce.com.
 //   - ScratchOrgInfo has the fields of sfp's package for pools. Config.WithoutFields takes them.
