@@ -239,10 +239,15 @@ func (o *Org) signUp(fields map[string]any) (any, *restError) {
 	return created(fmt.Sprint(info["id"])), nil
 }
 
-// checkFields refuses fields that ScratchOrgInfo lacks, or that clients cannot write.
+// checkFields refuses fields that ScratchOrgInfo lacks, or that clients cannot write, and values
+// that no field has.
 func (o *Org) checkFields(fields map[string]any, writable string) *restError {
 	table, _ := o.table(scratchOrgInfo)
-	for name := range fields {
+	for name, v := range fields {
+		switch v.(type) {
+		case map[string]any, []any:
+			return &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", "Cannot deserialize the value of " + name} // assumed wording
+		}
 		is := func(column string) bool { return strings.EqualFold(column, name) }
 		if !slices.ContainsFunc(table.Columns, is) {
 			return &restError{http.StatusBadRequest, "INVALID_FIELD", fmt.Sprintf("No such column '%s' on sobject of type %s", name, scratchOrgInfo)}

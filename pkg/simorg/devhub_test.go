@@ -222,6 +222,8 @@ func TestSignUpRefused(t *testing.T) {
 		{org, "POST", "sobjects/ScratchOrgInfo", "{" + request + `, "Colour": "red"}`, 400, "No such column 'Colour' on sobject of type ScratchOrgInfo"},
 		{org, "POST", "sobjects/ScratchOrgInfo", "{" + request + `, "SfdxAuthUrl__c": "x"}`, 400, "INVALID_FIELD"},
 		{org, "POST", "sobjects/ScratchOrgInfo", "{" + request + `, "AuthCode": "mine"}`, 400, "INVALID_FIELD_FOR_INSERT_UPDATE"},
+		{org, "POST", "sobjects/ScratchOrgInfo", "{" + request + `, "Description": {"a": 1}}`, 400, "JSON_PARSER_ERROR"},
+		{org, "POST", "sobjects/ScratchOrgInfo", "{" + request + `, "Description": ["a"]}`, 400, "JSON_PARSER_ERROR"},
 		{org, "PATCH", "sobjects/ScratchOrgInfo/2SR000000009999", `{"Pooltag__c": "x"}`, 404, "NOT_FOUND"},
 		{org, "PATCH", "sobjects/ScratchOrgInfo/2SR000000009999", "no", 400, "JSON_PARSER_ERROR"},
 		{org, "GET", "sobjects/ScratchOrgInfo/2SR000000009999", "", 404, "NOT_FOUND"},
