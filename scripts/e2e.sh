@@ -83,7 +83,7 @@ while IFS= read -r name; do unset "$name"; done < <(compgen -e | grep -E '^(SF|S
 # Go's caches stay.
 GOCACHE=$(go env GOCACHE) GOMODCACHE=$(go env GOMODCACHE)
 export GOCACHE GOMODCACHE PATH=$work/eca:$plain_path HOME=$work/home
-export SF_USE_GENERIC_UNIX_KEYCHAIN=true SF_DISABLE_TELEMETRY=true SF_DISABLE_LOG_FILE=true SF_AUTOUPDATE_DISABLE=true
+export SF_USE_GENERIC_UNIX_KEYCHAIN=true SF_DISABLE_TELEMETRY=true SF_DISABLE_LOG_FILE=true SF_DISABLE_AUTOUPDATE=true
 
 # serve NAME ARGUMENTS...: starts a simulated org; URL and token are in its JSON.
 serve() {

@@ -90,7 +90,7 @@ func org(config simorg.Config, project string) *simorg.Server {
 // session is an environment with nothing in it but an org's session.
 func session(o *simorg.Server, home string) []string {
 	return []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "SF_ACCESS_TOKEN=" + o.AccessToken(), "SF_ORG_INSTANCE_URL=" + o.URL,
-		"SF_USE_GENERIC_UNIX_KEYCHAIN=true", "SF_DISABLE_TELEMETRY=true", "SF_DISABLE_LOG_FILE=true", "SF_AUTOUPDATE_DISABLE=true"}
+		"SF_USE_GENERIC_UNIX_KEYCHAIN=true", "SF_DISABLE_TELEMETRY=true", "SF_DISABLE_LOG_FILE=true", "SF_DISABLE_AUTOUPDATE=true"}
 }
 
 // hook is a run of the hook on an org that sf's store in home is logged in to, as sfp
