@@ -27,7 +27,7 @@ import (
 
 type auditCmd struct {
 	Format   string `enum:"text,json,sarif,html" default:"text" help:"text, json, sarif (2.1.0, for code scanning), or html: one file for the person who decides."`
-	Output   string `placeholder:"FILE" help:"Write json, sarif or html to this file, and the summary to standard output."`
+	Output   string `placeholder:"FILE" help:"Write json, sarif or html to this file, whole or not at all, and the text to standard output."`
 	FailOn   string `name:"fail-on" enum:"error,warning,never" default:"error" help:"Exit with 1 where there is an error, or already a warning, or never."`
 	Baseline string `placeholder:"FILE" help:"What an earlier run with --format json wrote: only findings count that are new since."`
 	Project  string `placeholder:"DIR" default:"." help:"Project whose apps are compared, and whose audit settings count. Otherwise that of the working directory, where it is in one."`
@@ -65,6 +65,11 @@ func (c *auditCmd) run(ctx context.Context, e *env) (result, error) {
 	}
 	if c.Output != "" && c.Format == "text" {
 		return nil, usageError{errors.New("--output goes with --format json, sarif or html")}
+	}
+	if dir := filepath.Dir(c.Output); c.Output != "" { // before an org is asked
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, usageError{fmt.Errorf("--output: there is no directory %s", dir)}
+		}
 	}
 	known, err := readBaseline(c.Baseline)
 	if err != nil {
@@ -308,10 +313,8 @@ func (c *auditCmd) load() (*auditProject, error) {
 	for _, file := range eca.ReadSource(fsys, dirs...).Components(".", eca.Header) {
 		p.declared = append(p.declared, file.Name)
 	}
-	for rule := range p.settings.Rules {
-		if !slices.ContainsFunc(audit.Rules(), func(r finding.Rule) bool { return r.ID == rule }) {
-			return nil, fmt.Errorf("%s: plugins.eca.audit.rules.%s: there is no such rule; eca audit --explain all lists them", filepath.Join(root, sfp.ProjectFile), rule)
-		}
+	if wrong := auditFindings(fsys); len(wrong) > 0 {
+		return nil, fmt.Errorf("%s: %s", filepath.Join(root, sfp.ProjectFile), wrong[0].Message())
 	}
 	if len(p.declared) > 0 {
 		if p.source, err = wanted.Load(wanted.Location{Project: fsys, Dir: root, Sibling: fsys}); err != nil {

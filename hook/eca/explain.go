@@ -125,7 +125,7 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	}
 	switch {
 	case code == "INVALID_CROSS_REFERENCE_KEY" && (failure == nil || eca.Lookup(failure.Type) != nil):
-		return fmt.Sprintf("deploy the header of %s to this org first", app)
+		return fmt.Sprintf("deploy the header of %s to this org first, or bring it as well: eca bootstrap --headers", app)
 	case code == "INSUFFICIENT_ACCESS_OR_READONLY" || code == "INSUFFICIENT_ACCESS":
 		return "the user of this session needs the right to customize the application and to manage External Client Apps"
 	case code == "REQUEST_LIMIT_EXCEEDED":

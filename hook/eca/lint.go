@@ -3,11 +3,17 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/audit"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/lint"
+	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // home is the project's page.
@@ -63,6 +69,9 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if under == "." {
+		findings = append(findings, auditFindings(project)...)
+	}
 	for i := range findings {
 		findings[i].File = filepath.ToSlash(filepath.Join(root, findings[i].File)) // from the working directory
 	}
@@ -93,6 +102,29 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 	}
 	e.line("eca: %s", summary)
 	return all, nil
+}
+
+// auditFindings are what is wrong with the settings of the audit in themselves.
+func auditFindings(project fs.FS) (all []finding.Finding) {
+	p, err := eca.ReadProject(project, sfp.ProjectFile)
+	if err != nil {
+		return nil // which lint says
+	}
+	unknown := func(place, rule string) {
+		if !slices.ContainsFunc(audit.Rules(), func(r finding.Rule) bool { return r.ID == rule }) {
+			all = append(all, finding.Finding{
+				Rule: "settings", Level: finding.Error, File: sfp.ProjectFile, Line: 1, Field: "plugins.eca.audit." + place,
+				Problem: "there is no rule " + rule, Fix: "correct it; eca audit --explain all lists the rules",
+			})
+		}
+	}
+	for _, rule := range slices.Sorted(maps.Keys(p.Settings.Audit.Rules)) {
+		unknown("rules."+rule, rule)
+	}
+	for i, a := range p.Settings.Audit.Accept {
+		unknown(fmt.Sprintf("accept[%d].rule", i), a.Rule)
+	}
+	return all
 }
 
 // explainRules tells what a rule is about, or lists all.

@@ -152,6 +152,9 @@ func (c *packageCmd) pack(ctx context.Context, e *env, conn *salesforce.Conn, ro
 				e.line("  + %s %s on the Dev Hub", o.Want.Type.Name, o.FullName)
 			}
 		}
+		if errors.Is(err, packaged.ErrNoContact) {
+			return usageError{fmt.Errorf("%s: %w: give it with --contact-email", name, err)}
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

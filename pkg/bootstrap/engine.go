@@ -220,7 +220,7 @@ func (e *engine) warnings(app *wanted.App) (all []string, unsettled bool) {
 		unsettled = true
 	}
 	if e.absent[app] {
-		warn("its header is not on this org yet; deploy it before the bootstrap")
+		warn("its header is not on this org yet; deploy it before the bootstrap, or let the bootstrap bring headers")
 	}
 	for _, o := range e.outcomes(app) {
 		existing := e.find(app, o.Want.Type.Name)

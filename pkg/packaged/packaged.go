@@ -167,6 +167,9 @@ type Config struct {
 	GlobalOAuthSettings       metadata.Fields // callback URLs, flows and so on
 }
 
+// ErrNoContact reports that a new app lacks its contact, which the platform demands.
+var ErrNoContact = errors.New("a new app needs a contact's e-mail address")
+
 // Create makes an app with its consumer on a Dev Hub, as Packaged, or completes one that is there.
 // What it states is set, everything else stays.
 func Create(ctx context.Context, conn *salesforce.Conn, config Config) ([]reconcile.Outcome, error) {
@@ -200,7 +203,7 @@ func Create(ctx context.Context, conn *salesforce.Conn, config Config) ([]reconc
 		return nil, err
 	}
 	if state.Find(header) == nil && !strings.Contains(config.ContactEmail, "@") {
-		return nil, errors.New("a new app needs a contact's e-mail address")
+		return nil, ErrNoContact
 	}
 	run := state.Plan(nil).Start()
 	err = run.Apply(ctx, nil)

@@ -378,7 +378,8 @@ func (o *Org) more(locator, base string) (any, *restError) {
 //
 //	{"OauthToken": [{"AppName": "Dataloader", "UseCount": 7, "User": {"Username": "ann@example.com"}}]}
 //
-// Fields that a record does not state are null. An error names the file.
+// Fields that a record does not state are null, but for the user of a token, who is the
+// administrator. Times can be written as in RFC 3339, too. An error names the file.
 func (o *Org) Fill(fsys fs.FS, dir string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -406,7 +407,11 @@ func (o *Org) fillRecords(fsys fs.FS, name string) error {
 	}
 	var records map[string][]map[string]any
 	if err := json.Unmarshal(data, &records); err != nil {
-		return fmt.Errorf("is not records by object: %w", err)
+		line := 1
+		if wrong := new(json.SyntaxError); errors.As(err, &wrong) {
+			line += strings.Count(string(data[:wrong.Offset]), "\n")
+		}
+		return fmt.Errorf("line %d: not records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}: %w", line, err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(records)) {
 		i := slices.IndexFunc(objects, func(known object) bool { return strings.EqualFold(known.name, name) })
@@ -418,6 +423,9 @@ func (o *Org) fillRecords(fsys fs.FS, name string) error {
 			r := lower(record)
 			if err := checkColumns(known, "", r); err != nil {
 				return err
+			}
+			if known.name == "OauthToken" && r["userid"] == nil {
+				r["userid"] = o.user(0)["id"] // every token has a user
 			}
 			o.filled[known.name] = append(o.filled[known.name], r)
 		}
@@ -453,6 +461,11 @@ func lower(record map[string]any) row {
 				continue
 			}
 			v = lower(parent)
+		}
+		if text, ok := v.(string); ok && strings.HasSuffix(name, "Date") || ok && strings.HasSuffix(name, "Time") {
+			if t, err := time.Parse(time.RFC3339, text); err == nil { // as people write times
+				v = t.UTC().Format(soql.TimeLayout)
+			}
 		}
 		r[strings.ToLower(name)] = v
 	}

@@ -67,7 +67,7 @@ func TestFill(t *testing.T) {
 	}
 	err := org.Fill(fstest.MapFS{
 		"connectedApps/Loader.connectedApp-meta.xml": {Data: []byte(loader)},
-		"records.json": {Data: []byte(`{"oauthtoken": [` + strings.Join(tokens, ",") + `], "LoginHistory": [{"Application": "Data Loader", "LoginTime": "2026-11-01T00:00:00.000+0000"}]}`)},
+		"records.json": {Data: []byte(`{"oauthtoken": [` + strings.Join(tokens, ",") + `], "LoginHistory": [{"Application": "Data Loader", "LoginTime": "2026-11-01T00:00:00Z"}]}`)},
 	}, ".")
 	if err != nil {
 		t.Fatal(err)
