@@ -6,12 +6,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -130,9 +132,9 @@ func run(ctx context.Context, args []string, e *env) (code int) {
 			code = int(exit)
 		}
 	}()
-	var c cli
+	c := lean(args)
 	e.json = slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
-	parsed, err := newParser(&c, e).Parse(args)
+	parsed, err := newParser(c, e).Parse(args)
 	if err != nil {
 		hint := "eca --help"
 		if parse := new(kong.ParseError); errors.As(err, &parse) && parse.Context.Selected() != nil {
@@ -140,15 +142,41 @@ func run(ctx context.Context, args []string, e *env) (code int) {
 		}
 		return e.finish("", nil, usageError{fmt.Errorf("%w; see: %s", err, hint)})
 	}
-	e.json = c.JSON
+	e.json = reflect.ValueOf(c).Elem().FieldByName("JSON").Bool()
 	e.noCommand = args[len(args)-1] == "--" // which an unset variable of a pipeline leaves
 	name, _, _ := strings.Cut(parsed.Command(), " ")
 	result, err := parsed.Selected().Target.Addr().Interface().(command).run(ctx, e)
 	return e.finish(name, result, err)
 }
 
-// newParser returns the parser of command lines, whose model describes all commands.
-func newParser(c *cli, e *env) *kong.Kong {
+// lean returns a cli for one command line: with its command alone, because kong takes milliseconds
+// to read the tags of all. Where the line names none that there is, it returns all of cli.
+func lean(args []string) any {
+	name := ""
+	if i := slices.IndexFunc(args, func(arg string) bool { return !strings.HasPrefix(arg, "-") }); i >= 0 {
+		name = args[i]
+	}
+	all := reflect.TypeFor[cli]()
+	var fields []reflect.StructField
+	found := len(args) == 1 && args[0] == "--version"
+	for i := range all.NumField() {
+		field := all.Field(i)
+		if _, isCommand := field.Tag.Lookup("cmd"); isCommand {
+			if cmp.Or(field.Tag.Get("name"), strings.ToLower(field.Name)) != name {
+				continue
+			}
+			found = true
+		}
+		fields = append(fields, field)
+	}
+	if !found {
+		return new(cli)
+	}
+	return reflect.New(reflect.StructOf(fields)).Interface()
+}
+
+// newParser returns the parser of command lines of a cli, whose model describes its commands.
+func newParser(c any, e *env) *kong.Kong {
 	return kong.Must(c,
 		kong.Name("eca"), kong.Description(description),
 		kong.Writers(e.stdout, e.stderr),
