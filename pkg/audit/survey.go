@@ -153,7 +153,7 @@ func (s *Survey) read(parent context.Context) error {
 	group, ctx := errgroup.WithContext(parent)
 	rest := &restapi.Client{Conn: s.conn}
 	group.Go(func() (err error) { s.org, err = rest.Organization(ctx); return err })
-	group.Go(func() error { return s.readExternal(ctx) })
+	group.Go(func() error { return s.readApps(ctx) })
 	group.Go(func() error {
 		return query(ctx, s, fromPlugins, "ExternalClientApplicationId, IsEnabled, OauthPluginStatus", "ExtlClntAppPlcyCnfg", &s.plugins)
 	})
@@ -166,16 +166,6 @@ func (s *Survey) read(parent context.Context) error {
 	})
 	group.Go(func() error {
 		return query(ctx, s, fromConnected, "Id, Name, CreatedDate, OptionsAllowAdminApprovedUsersOnly", "ConnectedApplication", &s.connected)
-	})
-	group.Go(func() error {
-		apps, unread, err := (&connectedapp.Client{Conn: s.conn}).Read(ctx)
-		s.sources = apps
-		s.mu.Lock()
-		for _, u := range unread {
-			s.unseen = append(s.unseen, u.Error())
-		}
-		s.mu.Unlock()
-		return s.look(fromSources, err)
 	})
 	group.Go(func() error {
 		err := query(ctx, s, fromTokens, "AppName, AppMenuItemId, COUNT(UserId) n, COUNT_DISTINCT(UserId) users, MAX(LastUsedDate) last", "OauthToken GROUP BY AppName, AppMenuItemId", &s.tokens)
@@ -203,30 +193,49 @@ func (s *Survey) read(parent context.Context) error {
 	return s.follow(parent)
 }
 
-// readExternal reads the External Client Apps, those of managed packages among them, and the
-// global settings of the org's own. A session that may not call the Metadata API sees the apps all
-// the same.
-func (s *Survey) readExternal(ctx context.Context) error {
+// readApps reads the External Client Apps, those of managed packages among them, the global settings
+// of the org's own, and the settings of Connected Apps. A session that may not call the Metadata
+// API sees the apps all the same.
+func (s *Survey) readApps(ctx context.Context) error {
 	var listed []mdapi.FileProperties
-	var listErr error
+	refused := false
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		s.external, err = inventory.Apps(groupCtx, s.conn)
 		return s.look(fromApps, err)
 	})
-	group.Go(func() error {
-		listed, listErr = inventory.List(groupCtx, s.conn, []string{eca.GlobalOAuthSettings, eca.OAuthPolicies})
-		return s.look(fromGlobals, listErr)
+	group.Go(func() (err error) {
+		listed, err = inventory.List(groupCtx, s.conn, []string{eca.GlobalOAuthSettings, eca.OAuthPolicies, connectedapp.TypeName})
+		refused = err != nil
+		return cmp.Or(s.look(fromGlobals, err), s.look(fromSources, err))
 	})
-	if err := group.Wait(); err != nil || listErr != nil {
+	if err := group.Wait(); err != nil || refused {
 		return err
 	}
+	var names []string
 	for _, l := range listed {
-		if l.Type == eca.OAuthPolicies {
+		switch l.Type {
+		case eca.OAuthPolicies:
 			s.listed = append(s.listed, l.FullName)
+		case connectedapp.TypeName:
+			names = append(names, l.FullName)
 		}
 	}
-	return s.look(fromGlobals, inventory.Load(ctx, s.conn, s.external, []string{eca.GlobalOAuthSettings}, listed))
+	group, groupCtx = errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return s.look(fromGlobals, inventory.Load(groupCtx, s.conn, s.external, []string{eca.GlobalOAuthSettings}, listed))
+	})
+	group.Go(func() error {
+		apps, unread, err := (&connectedapp.Client{Conn: s.conn}).ReadListed(groupCtx, names)
+		s.sources = apps
+		s.mu.Lock()
+		for _, u := range unread {
+			s.unseen = append(s.unseen, u.Error())
+		}
+		s.mu.Unlock()
+		return s.look(fromSources, err)
+	})
+	return group.Wait()
 }
 
 // readMenu asks which apps the menu items of tokens are of.

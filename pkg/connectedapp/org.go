@@ -20,8 +20,8 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// typeName is the metadata type of Connected Apps.
-const typeName = "ConnectedApp"
+// TypeName is the metadata type of Connected Apps.
+const TypeName = "ConnectedApp"
 
 // Client looks at the Connected Apps of one org.
 type Client struct{ Conn *salesforce.Conn }
@@ -53,7 +53,7 @@ func (e *UnreadableError) Unwrap() error { return e.Err }
 // of them spoils the reading of others is not certain, so a call that fails so is made again for
 // each app.
 func (c *Client) Read(ctx context.Context, names ...string) (apps []*App, unread []*UnreadableError, err error) {
-	listed, err := c.md().List(ctx, typeName)
+	listed, err := c.md().List(ctx, TypeName)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,12 +68,17 @@ func (c *Client) Read(ctx context.Context, names ...string) (apps []*App, unread
 			return nil, nil, &NoAppError{App: name}
 		}
 	}
-	slices.Sort(wanted)
-	components, err := c.read(ctx, wanted)
+	return c.ReadListed(ctx, wanted)
+}
+
+// ReadListed is Read of names that the org lists.
+func (c *Client) ReadListed(ctx context.Context, names []string) (apps []*App, unread []*UnreadableError, err error) {
+	names = slices.Sorted(slices.Values(names))
+	components, err := c.read(ctx, names)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, name := range wanted {
+	for _, name := range names {
 		switch got := components[name].(type) {
 		case *metadata.Component:
 			apps = append(apps, FromOrg(got))
@@ -110,13 +115,13 @@ func (c *Client) read(ctx context.Context, names []string) (map[string]any, erro
 // batch reads the names of one call.
 func (c *Client) batch(ctx context.Context, names []string) (map[string]any, error) {
 	got := make(map[string]any)
-	components, err := c.md().Read(ctx, typeName, names...)
+	components, err := c.md().Read(ctx, TypeName, names...)
 	if refused := new(salesforce.Error); errors.As(err, &refused) && strings.Contains(refused.Message, "Load of metadata from db failed") {
 		var mu sync.Mutex
 		group, groupCtx := errgroup.WithContext(ctx)
 		for _, name := range names {
 			group.Go(func() error {
-				one, err := c.md().Read(groupCtx, typeName, name)
+				one, err := c.md().Read(groupCtx, TypeName, name)
 				mu.Lock()
 				defer mu.Unlock()
 				components = append(components, one...)
