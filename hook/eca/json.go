@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -57,6 +58,13 @@ func (u *ui) finish(command string, r result, err error) int {
 		}
 		o.OK, o.Error = false, &failure{Message: oneLine(explain(err)), ExitCode: code}
 		fmt.Fprintf(u.stderr, "%s %s\n", u.failing("eca:"), o.Error.Message)
+	}
+	if u.unwritten != nil && code == exitDone {
+		// Whoever closes a pipe, like head, has seen enough.
+		if err := u.unwritten.Load(); err != nil && !errors.Is(*err, syscall.EPIPE) {
+			fmt.Fprintf(u.stderr, "eca: standard output cannot be written, so what it says is not complete: %v\n", *err)
+			return exitFailed
+		}
 	}
 	if !u.json || r == printed {
 		return code

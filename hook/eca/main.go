@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -95,7 +96,7 @@ func newEnv() *env {
 	home, _ := os.UserHomeDir()
 	return &env{
 		ui: &ui{
-			stdout: os.Stdout, stderr: os.Stderr, started: time.Now(),
+			stdout: os.Stdout, stderr: os.Stderr, started: time.Now(), unwritten: new(atomic.Pointer[error]),
 			ansi: obeysEscapes(os.Stdout), colour: colours(os.Stdout, os.Getenv), colourErrors: colours(os.Stderr, os.Getenv),
 		},
 		stdin: os.Stdin, secrets: os.Stdout, terminal: term.IsTerminal(int(os.Stdin.Fd())), stdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),

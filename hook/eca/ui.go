@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 	"unicode"
@@ -26,7 +27,8 @@ type ui struct {
 	colourErrors   bool // of standard error
 	silent         bool // standard output carries something else than progress
 	started        time.Time
-	held           *strings.Builder // what is printed together, see together
+	unwritten      *atomic.Pointer[error] // why standard output took no more, for finish; nil to pass over it
+	held           *strings.Builder       // what is printed together, see together
 }
 
 // line prints a line of progress. With --json there is none.
@@ -95,6 +97,9 @@ func (u *ui) print(text string) {
 			}
 		}
 		if _, err := io.WriteString(u.stdout, text[:end]); err != nil {
+			if u.unwritten != nil {
+				u.unwritten.CompareAndSwap(nil, &err)
+			}
 			return
 		}
 		text = text[end:]
