@@ -3,7 +3,7 @@
 //
 //	found, err := repair.Look(ctx, conn)
 //	for _, d := range found { … }
-//	mended, err := repair.Mend(ctx, conn, "MyApp")
+//	mended, err := repair.Mend(ctx, conn, "MyApp", repair.Options{})
 package repair
 
 import (

@@ -330,3 +330,28 @@ func TestTwoAtOnce(t *testing.T) {
 		t.Errorf("the second run: %+v, %v", second, err)
 	}
 }
+
+func Example() {
+	org := simorg.Start(simorg.Config{})
+	defer org.Close()
+	for _, files := range []fstest.MapFS{header("App", ""), settings("App", "")} {
+		if err := org.Deploy(files, "."); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	conn := &salesforce.Conn{InstanceURL: org.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
+	found, err := repair.Look(context.Background(), conn)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, d := range found {
+		fmt.Println(d.App, d.Kind)
+		mended, err := repair.Mend(context.Background(), conn, d.App, repair.Options{CallbackURL: "https://app.example.com/callback"})
+		fmt.Println(mended.NewConsumer, err)
+	}
+	// Output:
+	// App null-link
+	// true <nil>
+}

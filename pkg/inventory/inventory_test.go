@@ -1,0 +1,114 @@
+package inventory_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/fstest"
+
+	"golang.org/x/oauth2"
+
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/inventory"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/simorg"
+)
+
+func start(config simorg.Config, files map[string]string) (*simorg.Server, *salesforce.Conn, error) {
+	org := simorg.Start(config)
+	source := make(fstest.MapFS)
+	for name, content := range files {
+		source[name] = &fstest.MapFile{Data: []byte(content)}
+	}
+	err := org.Deploy(source, ".")
+	return org, &salesforce.Conn{InstanceURL: org.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}, err
+}
+
+func component(typ, body string) string {
+	return "<" + typ + ` xmlns="` + metadata.Namespace + `">` + body + "</" + typ + ">"
+}
+
+func header(app string) string {
+	return component(eca.Header, "<contactEmail>a@example.com</contactEmail><label>"+app+"</label>")
+}
+
+func settings(app string) string {
+	return component(eca.OAuthSettings, "<commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes><externalClientApplication>"+app+"</externalClientApplication><label>l</label>")
+}
+
+func global(app string) string {
+	return component(eca.GlobalOAuthSettings, "<callbackUrl>https://a</callbackUrl><externalClientApplication>"+app+"</externalClientApplication><label>l</label>")
+}
+
+// TestRead: components belong to the app that they name, whatever they are called, and are found
+// also where the org lists nothing.
+func TestRead(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{
+		"One.eca-meta.xml": header("One"), "Two.eca-meta.xml": header("Two"), "Bare.eca-meta.xml": header("Bare"),
+		"Two_oauth.ecaOauth-meta.xml": settings("One"), "odd.ecaOauth-meta.xml": settings("Two"),
+		"One_glbloauth.ecaGlblOauth-meta.xml": global("One"), "TwoGlblOAuth.ecaGlblOauth-meta.xml": global("Two"),
+	}
+	for _, silent := range []bool{false, true} {
+		org, conn, err := start(simorg.Config{ListNothing: silent}, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		apps, err := inventory.Read(t.Context(), conn, []string{eca.OAuthSettings, eca.GlobalOAuthSettings})
+		if err != nil || len(apps) != 3 || apps[0].Name != "Bare" || apps[0].Component(eca.OAuthSettings) != nil {
+			t.Fatalf("read %v, %v", apps, err)
+		}
+		for _, a := range apps[1:] {
+			if c := a.Component(eca.GlobalOAuthSettings); c == nil || c.Text("consumerKey") == "" {
+				t.Errorf("silent %v: %s has the global settings %v", silent, a.Name, c)
+			}
+		}
+		if c := apps[2].Component(eca.OAuthSettings); !silent && (c == nil || c.FullName != "odd") {
+			t.Errorf("Two has the settings %v", c)
+		}
+		if some, err := inventory.Read(t.Context(), conn, []string{eca.GlobalOAuthSettings}, "one", "Nobody"); err != nil || len(some) != 1 || some[0].Name != "One" || some[0].Packaged() {
+			t.Errorf("by name: %v, %v", some, err)
+		}
+		org.Close()
+	}
+}
+
+// TestManagedApps: apps of managed packages are among all apps, and not among the org's own.
+func TestManagedApps(t *testing.T) {
+	t.Parallel()
+	org, conn, err := start(simorg.Config{WithoutFields: []string{"ExternalClientApplication.OrgScopedExternalApp"}}, map[string]string{"Own.eca-meta.xml": header("Own")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer org.Close()
+	if err := org.Fill(fstest.MapFS{"a.json": {Data: []byte(`{"ExternalClientApplication": [{"Id": "0xI000000000700AAA", "DeveloperName": "App", "NamespacePrefix": "ns", "DistributionState": "Managed"}]}`)}}, "."); err != nil {
+		t.Fatal(err)
+	}
+	all, err := inventory.Apps(t.Context(), conn)
+	if err != nil || len(all) != 2 || all[1].FullName() != "ns__App" || !all[1].Packaged() {
+		t.Errorf("all: %v, %v", all, err)
+	}
+	if own, err := inventory.Read(t.Context(), conn, []string{eca.OAuthSettings}); err != nil || len(own) != 1 || own[0].FullName() != "Own" {
+		t.Errorf("own: %v, %v", own, err)
+	}
+}
+
+func Example() {
+	org, conn, err := start(simorg.Config{}, map[string]string{"App.eca-meta.xml": header("App"), "App_oauth.ecaOauth-meta.xml": settings("App"), "App_glbl.ecaGlblOauth-meta.xml": global("App")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer org.Close()
+	apps, err := inventory.Read(context.Background(), conn, []string{eca.GlobalOAuthSettings})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, app := range apps {
+		fmt.Println(app.Name, app.Component(eca.GlobalOAuthSettings).FullName)
+	}
+	// Output:
+	// App App_glbl
+}
