@@ -51,8 +51,8 @@ type auditReport struct {
 	Sentence string `json:"sentence"` // the one that counts first
 	Errors   int    `json:"errors"`
 	Warnings int    `json:"warnings"`
-	// Known is how many findings the baseline has already; they are not among Findings.
-	Known int `json:"known,omitempty"`
+	// Known are the findings that the baseline has already; they are not among Findings.
+	Known []audit.Finding `json:"known,omitempty"`
 	*audit.Report
 }
 
@@ -147,7 +147,7 @@ func (c *auditCmd) write(e *env, orgs []string, reports map[string]*auditReport,
 		}
 		encoder := json.NewEncoder(&document)
 		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(map[string]any{"orgs": entries(orgs, reports)}); err != nil {
+		if err := encoder.Encode(map[string]any{"orgs": entries(orgs, reports, failures)}); err != nil {
 			return nil, err
 		}
 	case "sarif":
@@ -182,7 +182,7 @@ func (c *auditCmd) write(e *env, orgs []string, reports map[string]*auditReport,
 		}
 	}
 	if c.Output != "" {
-		if err := writeWhole(c.Output, document.String()); err != nil {
+		if err := writeWhole(c.Output, document.String(), 0o644); err != nil {
 			return nil, err
 		}
 		e.line("eca: wrote %s", c.Output)
@@ -196,24 +196,26 @@ func (c *auditCmd) write(e *env, orgs []string, reports map[string]*auditReport,
 }
 
 // entries are the reports in the order of the orgs, as a baseline has them.
-func entries(orgs []string, reports map[string]*auditReport) (all []map[string]any) {
+func entries(orgs []string, reports map[string]*auditReport, failures map[string]string) (all []map[string]any) {
 	for _, org := range orgs {
+		entry := map[string]any{"org": org, "error": failures[org]}
 		if reports[org] != nil {
-			all = append(all, map[string]any{"org": org, "report": reports[org]})
+			entry = map[string]any{"org": org, "report": reports[org]}
 		}
+		all = append(all, entry)
 	}
 	return all
 }
 
 // writeWhole writes a file whole or not at all.
-func writeWhole(name, content string) error {
+func writeWhole(name, content string, mode os.FileMode) error {
 	file, err := os.CreateTemp(filepath.Dir(name), ".eca-")
 	if err != nil {
 		return fmt.Errorf("%s cannot be written: files cannot be made in %s", name, filepath.Dir(name))
 	}
 	defer os.Remove(file.Name())
 	_, err = file.WriteString(content)
-	if err = errors.Join(err, file.Chmod(0o644), file.Close()); err == nil {
+	if err = errors.Join(err, file.Chmod(mode), file.Close()); err == nil {
 		err = os.Rename(file.Name(), name)
 	}
 	if err != nil {
@@ -229,7 +231,7 @@ func (c *auditCmd) show(u *ui, r *auditReport) {
 	for _, app := range r.Apps {
 		n := 0
 		for _, f := range r.Findings {
-			if f.App == app.Name && f.Kind == app.Kind {
+			if f.Of(app) {
 				n++
 			}
 		}
@@ -251,8 +253,8 @@ func (c *auditCmd) show(u *ui, r *auditReport) {
 		u.line("  ! not looked at: %s", oneLine(unseen))
 	}
 	summary := fmt.Sprintf("%s, %s", plural(r.Errors, "error"), plural(r.Warnings, "warning"))
-	if r.Known > 0 {
-		summary += fmt.Sprintf(", and %d that the baseline has", r.Known)
+	if len(r.Known) > 0 {
+		summary += fmt.Sprintf(", and %d that the baseline has", len(r.Known))
 	}
 	u.line("eca: %s: %s", r.Org, summary)
 }
@@ -325,7 +327,7 @@ func (c *auditCmd) load() (*auditProject, error) {
 }
 
 // audit looks at one org.
-func (p *auditProject) audit(ctx context.Context, org string, known map[string]bool, session *orgauth.Session, conn *salesforce.Conn) (*auditReport, error) {
+func (p *auditProject) audit(ctx context.Context, org string, known map[string]finding.Level, session *orgauth.Session, conn *salesforce.Conn) (*auditReport, error) {
 	options := audit.Options{Rules: p.settings.Rules, Declared: p.declared}
 	for _, a := range p.settings.Accept {
 		options.Accept = append(options.Accept, audit.Acceptance{App: a.App, Rule: a.Rule, Until: a.Until, Why: a.Why})
@@ -354,9 +356,10 @@ func (p *auditProject) audit(ctx context.Context, org string, known map[string]b
 	}
 	r := &auditReport{Org: org, Sentence: report.Sentence(), Report: report}
 	report.Findings = slices.DeleteFunc(report.Findings, func(f audit.Finding) bool {
-		old := known[org+"\x00"+f.Key()]
+		was := known[org+"\x00"+f.Key()]
+		old := was == finding.Error || was == f.Level // it has not become worse
 		if old {
-			r.Known++
+			r.Known = append(r.Known, f)
 		}
 		return old
 	})
@@ -369,8 +372,11 @@ func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn
 	plan, err := bootstrap.Run(ctx, conn, p.source, bootstrap.Options{
 		PlanOnly: true, ApplyPolicies: true, Username: session.Username, Alias: session.Alias, OrgID: session.OrgID, Kind: session.Kind,
 	})
+	if err != nil {
+		unseen = "drift: " + oneLine(explain(err))
+	}
 	if plan == nil {
-		return nil, "drift: " + fmt.Sprint(err)
+		return nil, unseen
 	}
 	drift = make(map[string][]audit.Change)
 	for _, app := range plan.Apps {
@@ -379,11 +385,14 @@ func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn
 				drift[app.Name] = append(drift[app.Name], audit.Change{Field: c.Type, What: "it has no " + c.Type})
 			}
 			for _, change := range c.Changes {
+				if change.Withheld {
+					continue // the org does not show it
+				}
 				drift[app.Name] = append(drift[app.Name], audit.Change{Field: change.Field, What: fmt.Sprintf("%s, and the project says %s", quoted(change.From), quoted(change.To))})
 			}
 		}
 	}
-	return drift, ""
+	return drift, unseen
 }
 
 func quoted(text string) string {
@@ -397,11 +406,11 @@ func quoted(text string) string {
 const maxBaseline = 64 << 20
 
 // readBaseline reads the findings of an earlier run, by org and key.
-func readBaseline(name string) (map[string]bool, error) {
+func readBaseline(name string) (map[string]finding.Level, error) {
 	if name == "" {
 		return nil, nil
 	}
-	fail := func(why string) (map[string]bool, error) {
+	fail := func(why string) (map[string]finding.Level, error) {
 		return nil, usageError{fmt.Errorf("--baseline: %s %s", name, why)}
 	}
 	info, err := os.Stat(name)
@@ -430,14 +439,14 @@ func readBaseline(name string) (map[string]bool, error) {
 	for _, one := range document.Orgs {
 		reports = append(reports, one.Report)
 	}
-	known, seen := make(map[string]bool), false
+	known, seen := make(map[string]finding.Level), false
 	for _, r := range reports {
 		if r == nil || r.Report == nil {
 			continue
 		}
 		seen = true
-		for _, f := range r.Findings {
-			known[r.Org+"\x00"+f.Key()] = true
+		for _, f := range slices.Concat(r.Findings, r.Known) {
+			known[r.Org+"\x00"+f.Key()] = f.Level
 		}
 	}
 	if !seen {

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/repair"
@@ -73,20 +75,35 @@ func (c *repairCmd) repair(ctx context.Context, e *env, traffic *traffic, org st
 	}
 	var options repair.Options
 	var kept keptApp
-	if len(c.App) == 1 {
-		// What a run that died has taken away.
-		facts, err := (&restapi.Client{Conn: conn}).Organization(ctx)
-		if err != nil {
-			return nil, err
-		}
-		kept = keptApp{filepath.Join(e.cache(), "repair", facts.ID+"-"+strings.ToLower(c.App[0])+".json")}
+	facts, err := (&restapi.Client{Conn: conn}).Organization(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(e.cache(), "repair")
+	of := func(app string) keptApp {
+		return keptApp{filepath.Join(dir, facts.ID+"-"+strings.ToLower(app)+".json")}
+	}
+	if c.Yes {
+		kept = of(c.App[0])
 		if options.Saved, err = kept.load(); err != nil {
 			return nil, err
 		}
-		if len(options.Saved) > 0 && len(found) == 0 {
+	}
+	// What runs that died have taken away.
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		app, mine := strings.CutPrefix(strings.TrimSuffix(entry.Name(), ".json"), facts.ID+"-")
+		if !mine || len(c.App) > 0 && !slices.ContainsFunc(c.App, func(a string) bool { return strings.EqualFold(a, app) }) {
+			continue
+		}
+		if !slices.ContainsFunc(found, func(d repair.Damage) bool { return strings.EqualFold(d.App, app) }) {
+			if components, err := of(app).load(); err == nil && len(components) > 0 && components[0] != nil {
+				app = eca.App(components[0]) // as it is written
+			}
 			found = append(found, repair.Damage{
-				App: c.App[0], Kind: repair.Unfinished, Mendable: true,
-				Why: "a repair took its OAuth components away and ended before it made them anew", Fix: "the same again, with --yes, makes them anew from what was kept",
+				App: app, Kind: repair.Unfinished, Mendable: true,
+				Why: "a repair took its OAuth components away and ended before it had made them anew",
+				Fix: fmt.Sprintf("with --yes, the next run goes on with what was kept; if the app is as it should be, remove %s", of(app).file),
 			})
 		}
 	}
@@ -175,21 +192,28 @@ func (k keptApp) save(components []*metadata.Component) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(k.file, data, 0o600)
+	return writeWhole(k.file, string(data), 0o600)
 }
 
 func (k keptApp) load() (components []*metadata.Component, err error) {
-	data, err := os.ReadFile(k.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	info, err := os.Stat(k.file)
+	if err != nil {
+		return nil, nil // there is none
 	}
+	if age := time.Since(info.ModTime()); age > keptFor {
+		return nil, fmt.Errorf("%s was kept by a repair on %s and is too old to go on with: remove it, and run again", k.file, info.ModTime().Format(time.DateOnly))
+	}
+	data, err := os.ReadFile(k.file)
 	if err == nil {
 		err = json.Unmarshal(data, &components)
 	}
-	if err != nil {
+	if err != nil || len(components) == 0 {
 		return nil, fmt.Errorf("%s, which an earlier repair kept, cannot be read: remove it to go on without", k.file)
 	}
 	return components, nil
 }
+
+// keptFor is how long what a repair kept counts. Later, the app may have become another one.
+const keptFor = 7 * 24 * time.Hour
 
 func (k keptApp) forget() { os.Remove(k.file) }

@@ -142,7 +142,14 @@ type Report struct {
 type Finding struct {
 	finding.Finding
 	Kind Kind `json:"kind"` // of the app
+	// ID is the app's, where another one of its kind has the same name.
+	ID string `json:"id,omitempty"`
+
+	of *App
 }
+
+// Of reports whether the finding is about an app of its report.
+func (f Finding) Of(a *App) bool { return f.of == a }
 
 // Accepted is a finding with the acceptance that covers it.
 type Accepted struct {
@@ -153,7 +160,7 @@ type Accepted struct {
 
 // Key tells findings of one org apart from run to run: by app, rule and what it is about.
 func (f Finding) Key() string {
-	return strings.Join([]string{string(f.Kind), strings.ToLower(f.App), f.Rule, f.Field}, "\x00")
+	return strings.Join([]string{string(f.Kind), strings.ToLower(f.App), f.ID, f.Rule, f.Field}, "\x00")
 }
 
 // Sentence is the one that counts first: how many apps let any user in.
@@ -265,6 +272,10 @@ func (o Options) check() error {
 // judge applies the rules.
 func (o Options) judge(r *Report, s *Survey) {
 	r.Findings = []Finding{}
+	names := make(map[string]int)
+	for _, app := range r.Apps {
+		names[string(app.Kind)+strings.ToLower(app.Name)]++
+	}
 	for _, app := range r.Apps {
 		for _, rule := range rules {
 			level := string(rule.Level)
@@ -279,7 +290,10 @@ func (o Options) judge(r *Report, s *Survey) {
 					f.Level = finding.Level(level)
 				}
 				f.Rule, f.App = rule.ID, app.Name
-				found := Finding{f, app.Kind}
+				found := Finding{f, app.Kind, "", app}
+				if names[string(app.Kind)+strings.ToLower(app.Name)] > 1 {
+					found.ID = app.ID
+				}
 				valid, over := o.acceptance(found)
 				if valid != nil {
 					r.Accepted = append(r.Accepted, Accepted{found, valid.Until.Format(time.DateOnly), valid.Why})

@@ -304,7 +304,7 @@ func TestWhatCannotBeSeen(t *testing.T) {
 	}
 	// An older org lacks columns, which hides no more than they say.
 	_, conn := start(t, simorg.Config{WithoutFields: []string{"ExtlClntAppOauthSettings.OauthScopesMCP_API", "ExtlClntAppOauthSettings.CreatedDate", "ExternalClientApplication.OrgScopedExternalApp", "ConnectedApplication.OptionsAllowAdminApprovedUsersOnly", "ExtlClntAppOauthPlcyCnfg.IsGuestCodeCredFlowEnabled"}}, files)
-	if r, err := audit.Run(t.Context(), conn, audit.Options{}); err != nil || len(r.Unseen) != 3 || fmt.Sprint(r.Apps[1].Scopes) != "[Api]" || r.Apps[1].Access != audit.PreAuthorised || r.Apps[0].Access != audit.PreAuthorised {
+	if r, err := audit.Run(t.Context(), conn, audit.Options{}); err != nil || len(r.Unseen) != 4 || fmt.Sprint(r.Apps[1].Scopes) != "[Api]" || r.Apps[1].Access != audit.PreAuthorised || r.Apps[0].Access != audit.PreAuthorised {
 		t.Errorf("an older org: %+v, %v, %v", r.Apps[1], r.Unseen, err)
 	}
 	// A session that may not call the Metadata API sees the apps, and takes none for another
@@ -354,7 +354,7 @@ func TestDoubtfulApps(t *testing.T) {
 	delete(files, "Odd_oauthPlcy.ecaOauthPlcy-meta.xml")
 	external(files, "Profiled", "<callbackUrl>https://a.example.com</callbackUrl>", admitted)
 	org, conn := start(t, simorg.Config{Kind: simorg.Production}, files)
-	apps, err := inventory.Apps(t.Context(), conn)
+	apps, _, err := inventory.Apps(t.Context(), conn)
 	if err != nil {
 		t.Fatal(err)
 	}

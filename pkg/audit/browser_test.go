@@ -73,7 +73,13 @@ func TestPageInABrowser(t *testing.T) {
 	}))
 	defer site.Close()
 
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.WindowSize(1360, 1000), chromedp.UserDataDir(t.TempDir()))
+	// The browser may still write there when its process is told to end.
+	profile, err := os.MkdirTemp("", "eca-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(profile) })
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.WindowSize(1360, 1000), chromedp.UserDataDir(profile))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	defer cancel()
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -103,7 +109,7 @@ func TestPageInABrowser(t *testing.T) {
 	sortBy := func(column int) chromedp.Action {
 		return chromedp.Click(fmt.Sprintf("#matrix thead th:nth-child(%d) button", column), chromedp.ByQuery)
 	}
-	err := chromedp.Run(ctx,
+	err = chromedp.Run(ctx,
 		chromedp.CaptureScreenshot(&shot),
 		chromedp.Text("#shown", &status, chromedp.ByQuery),
 		chromedp.Evaluate(visible, &names),
@@ -139,6 +145,9 @@ func TestPageInABrowser(t *testing.T) {
 	var unlabelled int
 	if err := chromedp.Run(ctx, chromedp.Evaluate(`[...document.querySelectorAll('input,select')].filter(c => !c.labels.length).length + [...document.querySelectorAll('th')].filter(h => !h.scope).length`, &unlabelled)); err != nil || unlabelled > 0 {
 		t.Errorf("%d controls or heads have no label or scope (%v)", unlabelled, err)
+	}
+	if err := chromedp.Cancel(ctx); err != nil { // and wait until it has ended
+		t.Log(err)
 	}
 	if *update {
 		if err := os.WriteFile("audit.png", shot, 0o644); err != nil {

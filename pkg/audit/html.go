@@ -147,12 +147,12 @@ func (v *view) add(o OrgReport) {
 				levels = append(levels, level)
 			}
 			for _, f := range r.Accepted {
-				if f.Rule == rule.ID && f.App == app.Name && f.Kind == app.Kind {
+				if f.Rule == rule.ID && f.Of(app) {
 					note("accepted", f.Finding)
 				}
 			}
 			for _, f := range r.Findings {
-				if f.Rule == rule.ID && f.App == app.Name && f.Kind == app.Kind {
+				if f.Rule == rule.ID && f.Of(app) {
 					note(string(f.Level), f)
 					row.Count++
 				}

@@ -73,8 +73,11 @@ func (s subject) knows(what ...string) bool {
 
 // setting names where an app's setting is changed.
 func (s subject) setting(connected, external string) string {
-	if s.Kind == Connected {
+	switch {
+	case s.Kind == Connected:
 		return connected + " in Setup (Manage Connected Apps), or move it: eca migrate"
+	case s.Namespace != "" || s.Packaged:
+		return connected + " in Setup (External Client App Manager), or ask who makes its package"
 	}
 	return external
 }
@@ -128,7 +131,7 @@ func init() {
 				sets := slices.ContainsFunc(s.Granted, func(g string) bool { return !strings.HasPrefix(g, profilePrefix) })
 				switch {
 				case len(s.Granted) == 0:
-					return found("only pre-authorised users may use it, and no permission set grants it", "grant it in Setup, or with permissionSets in plugins.eca; or remove the app")
+					return found("only pre-authorised users may use it, and no permission set grants it", s.setting("grant it by a permission set, or remove the app,", "grant it with permissionSets in plugins.eca: eca bootstrap; or remove the app"))
 				case profiles && !sets && s.Kind == External:
 					return []finding.Finding{{Level: finding.Warning, Problem: "only profiles grant it, which the platform has been seen to ignore for External Client Apps", Fix: "grant it with a permission set: permissionSets in plugins.eca"}}
 				case !profiles && s.Grantees == 0 && s.recorded:
@@ -360,7 +363,7 @@ func init() {
 				Summary: "The org has an External Client App that the project does not declare.",
 				Text:    "Somebody made it in Setup, so no refresh brings it back. Found only where `eca audit` runs in a project."},
 			check: func(s subject) []finding.Finding {
-				if s.Kind != External || s.options.Declared == nil || slices.ContainsFunc(s.options.Declared, func(d string) bool { return strings.EqualFold(d, s.Name) }) {
+				if s.Kind != External || s.Namespace != "" || s.Packaged || s.options.Declared == nil || slices.ContainsFunc(s.options.Declared, func(d string) bool { return strings.EqualFold(d, s.Name) }) {
 					return nil
 				}
 				return found("no package of the project declares it", "retrieve its header into the project, or remove the app")

@@ -140,12 +140,17 @@ const (
 func query[T any](ctx context.Context, s *Survey, what, columns, from string, into *[]T) error {
 	records, missing, err := restapi.QueryColumns[T](ctx, &restapi.Client{Conn: s.conn}, strings.Split(columns, ", "), from)
 	*into = records
-	if len(missing) > 0 && err == nil {
+	s.lacks(what, missing)
+	return s.look(what, err)
+}
+
+// lacks notes columns that the org does not show.
+func (s *Survey) lacks(what string, missing []string) {
+	if len(missing) > 0 {
 		s.mu.Lock()
 		s.unseen = append(s.unseen, fmt.Sprintf("%s: %s: this org does not have it, or the session may not see it", what, strings.Join(missing, ", ")))
 		s.mu.Unlock()
 	}
-	return s.look(what, err)
 }
 
 // read asks the org: first for everything that needs nothing else, then for what follows.
@@ -201,7 +206,9 @@ func (s *Survey) readApps(ctx context.Context) error {
 	refused := false
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		s.external, err = inventory.Apps(groupCtx, s.conn)
+		var missing []string
+		s.external, missing, err = inventory.Apps(groupCtx, s.conn)
+		s.lacks(fromApps, missing)
 		return s.look(fromApps, err)
 	})
 	group.Go(func() (err error) {
@@ -609,11 +616,12 @@ func (s *Survey) use(apps []*App) (others []*App) {
 	}
 	byLabel := make(map[string]*App)
 	other := func(label string, kind Kind) *App {
-		if byLabel[label] == nil {
-			byLabel[label] = &App{Kind: kind, Name: label, Label: label, opaque: true}
-			others = append(others, byLabel[label])
+		key := string(kind) + label
+		if byLabel[key] == nil {
+			byLabel[key] = &App{Kind: kind, Name: label, Label: label, opaque: true}
+			others = append(others, byLabel[key])
 		}
-		return byLabel[label]
+		return byLabel[key]
 	}
 	for _, t := range s.tokens {
 		var of []*App

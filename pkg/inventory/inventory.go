@@ -62,12 +62,12 @@ func (a *App) FullName() string {
 	return a.Name
 }
 
-// Apps returns the org's apps without their components, those of packages among them, by name. A
-// column that the org lacks is left out, which takes one request more for each.
-func Apps(ctx context.Context, conn *salesforce.Conn) ([]*App, error) {
-	apps, _, err := restapi.QueryColumns[*App](ctx, &restapi.Client{Conn: conn}, []string{"Id", "DeveloperName", "MasterLabel", "NamespacePrefix", "DistributionState", "OrgScopedExternalApp", "CreatedDate"}, "ExternalClientApplication")
+// Apps returns the org's apps without their components, those of packages among them, by name.
+// missing are columns that the org does not show; to leave them out takes two more rounds.
+func Apps(ctx context.Context, conn *salesforce.Conn) (apps []*App, missing []string, err error) {
+	apps, missing, err = restapi.QueryColumns[*App](ctx, &restapi.Client{Conn: conn}, []string{"Id", "DeveloperName", "MasterLabel", "NamespacePrefix", "DistributionState", "OrgScopedExternalApp", "CreatedDate"}, "ExternalClientApplication")
 	slices.SortFunc(apps, func(a, b *App) int { return cmp.Compare(a.FullName(), b.FullName()) })
-	return apps, err
+	return apps, missing, err
 }
 
 // maxListed bounds the components that an org may list for a type.
@@ -79,7 +79,7 @@ func Read(ctx context.Context, conn *salesforce.Conn, types []string, names ...s
 	var apps []*App
 	var listed []mdapi.FileProperties
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { apps, err = Apps(groupCtx, conn); return err })
+	group.Go(func() (err error) { apps, _, err = Apps(groupCtx, conn); return err })
 	group.Go(func() (err error) { listed, err = List(groupCtx, conn, types); return err })
 	if err := group.Wait(); err != nil {
 		return nil, err

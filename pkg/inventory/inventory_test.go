@@ -85,8 +85,8 @@ func TestManagedApps(t *testing.T) {
 	if err := org.Fill(fstest.MapFS{"a.json": {Data: []byte(`{"ExternalClientApplication": [{"Id": "0xI000000000700AAA", "DeveloperName": "App", "NamespacePrefix": "ns", "DistributionState": "Managed"}]}`)}}, "."); err != nil {
 		t.Fatal(err)
 	}
-	all, err := inventory.Apps(t.Context(), conn)
-	if err != nil || len(all) != 2 || all[1].FullName() != "ns__App" || !all[1].Packaged() {
+	all, missing, err := inventory.Apps(t.Context(), conn)
+	if err != nil || len(missing) != 1 || len(all) != 2 || all[1].FullName() != "ns__App" || !all[1].Packaged() {
 		t.Errorf("all: %v, %v", all, err)
 	}
 	if own, err := inventory.Read(t.Context(), conn, []string{eca.OAuthSettings}); err != nil || len(own) != 1 || own[0].FullName() != "Own" {

@@ -107,22 +107,27 @@ func diagnose(app *inventory.App, org string) *Damage {
 	linked := settings != nil && strings.TrimSpace(settings.Text("oauthLink")) != ""
 	foreign := foreign(app, org)
 	d := &Damage{App: app.Name}
+	d.Mendable = !foreign
 	for _, typ := range types {
-		if all := app.Components[typ]; len(all) > 1 && d.Kind == "" {
+		if all := app.Components[typ]; len(all) > 1 {
 			d.Kind = Duplicates
 			for _, c := range all {
 				d.Components = append(d.Components, typ+" "+c.FullName)
 			}
-			d.Why = fmt.Sprintf("it has %d components of a type of which an app has one, so a write to either may be refused", len(all))
-			d.Fix = "look at them, and delete the one that is not meant to be: sf project delete source, or Setup"
 			// Of policies, nobody but a person knows which ones count.
-			if d.Mendable = !foreign && (typ == eca.OAuthSettings || typ == eca.GlobalOAuthSettings); d.Mendable {
-				d.Fix = "eca takes the app's OAuth components away and makes one of each, with a new consumer"
-			}
+			d.Mendable = d.Mendable && typ != eca.PluginPolicies && typ != eca.OAuthPolicies
 		}
 	}
+	if d.Kind == Duplicates {
+		d.Why = "it has several components of a type of which an app has one, so a write to either may be refused"
+		d.Fix = "look at them, and delete the one that is not meant to be: sf project delete source, or Setup"
+		if d.Mendable {
+			d.Fix = "eca takes the app's OAuth components away and makes one of each, with a new consumer"
+		}
+		return d
+	}
+	d.Mendable = false
 	switch {
-	case d.Kind != "":
 	case foreign && !linked:
 		d.Kind = PackagedWithoutOAuth
 		d.Why = "it comes from a package and has no link to its consumer; a sandbox refresh does that now and then"
@@ -214,6 +219,11 @@ func Mend(ctx context.Context, conn *salesforce.Conn, name string, o Options) (*
 	}
 	app := apps[0]
 	m := &Mended{App: app.Name}
+	for _, c := range o.Saved {
+		if c == nil || !slices.Contains(types, c.Type) || !strings.EqualFold(eca.App(c), app.Name) {
+			return m, fmt.Errorf("what is kept is not of %s", app.Name)
+		}
+	}
 	if foreign(app, org.ID) {
 		return m, fmt.Errorf("%s comes from a package, which brings its OAuth: install the package version again; where that does not help, delete the app and install it anew", app.Name)
 	}
@@ -222,7 +232,7 @@ func Mend(ctx context.Context, conn *salesforce.Conn, name string, o Options) (*
 	case d != nil && !d.Mendable:
 		return m, fmt.Errorf("%s: %s; %s", app.Name, d.Why, d.Fix)
 	case d != nil && d.Kind == NoConsumer:
-	case d == nil && app.Component(eca.OAuthSettings) == nil && len(o.Saved) > 0:
+	case d == nil && len(o.Saved) > 0: // what a run that died has not made yet
 	case d == nil && app.Component(eca.OAuthSettings) == nil:
 		return m, nil
 	case d == nil:
@@ -238,7 +248,7 @@ func Mend(ctx context.Context, conn *salesforce.Conn, name string, o Options) (*
 		}
 		for _, typ := range []string{eca.OAuthPolicies, eca.GlobalOAuthSettings, eca.OAuthSettings} {
 			if err := take(ctx, client, app, typ, m); err != nil {
-				return m, err
+				return m, m.after(err)
 			}
 			if len(m.Deleted) > 0 {
 				var cancel context.CancelFunc
@@ -257,18 +267,18 @@ func Mend(ctx context.Context, conn *salesforce.Conn, name string, o Options) (*
 	return m, remake(ctx, client, app, had, o.CallbackURL, m)
 }
 
-// keep returns one component of each type as it can be sent: the app's, that with a link or a key
-// before others, and where it has none, the one that was saved.
+// keep returns one component of each type as it can be sent: the one that was saved, or else the
+// app's, that with a link or a key before others.
 func keep(app *inventory.App, saved []*metadata.Component) (all []*metadata.Component) {
 	for _, typ := range types {
 		var best *metadata.Component
-		for _, c := range app.Components[typ] {
-			if best == nil || best.Text("oauthLink")+best.Text("consumerKey") == "" {
+		for _, c := range saved {
+			if c.Type == typ {
 				best = c
 			}
 		}
-		for _, c := range saved {
-			if best == nil && c.Type == typ {
+		for _, c := range app.Components[typ] {
+			if best == nil || len(saved) == 0 && best.Text("oauthLink")+best.Text("consumerKey") == "" {
 				best = c
 			}
 		}
@@ -283,7 +293,8 @@ func keep(app *inventory.App, saved []*metadata.Component) (all []*metadata.Comp
 // it does for a broken app.
 func probe(ctx context.Context, client *mdapi.Client, app *inventory.App) (broken bool, err error) {
 	settings := app.Component(eca.OAuthSettings)
-	results, err := client.Upsert(ctx, []*metadata.Component{metadata.New(eca.OAuthSettings, settings.FullName, eca.Lookup(eca.OAuthSettings).Sendable(settings))})
+	same, _ := eca.Lookup(eca.OAuthSettings).Overlay(settings, nil) // with the fields that nobody here knows
+	results, err := client.Upsert(ctx, []*metadata.Component{same})
 	if err != nil || results[0].Success {
 		return false, err
 	}

@@ -192,27 +192,45 @@ func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, e
 // see.
 var noColumn = regexp.MustCompile(`No such column '([\w.]+)'`)
 
-// QueryColumns asks for columns of an object. A column that the org refuses, as older orgs do, is
-// left out, and the query sent again; missing are those. The first column has to be there.
+// QueryColumns asks for columns of an object. Columns that the org refuses, as older orgs do, are
+// left out; missing are those. That takes two more rounds of requests: each column is asked for
+// alone, and then those that are there. from is an object, and can have conditions. In a query
+// that groups, and where the first column is refused, a refusal is the error.
 func QueryColumns[Record any](ctx context.Context, c *Client, columns []string, from string) (records []Record, missing []string, err error) {
-	columns = slices.Clone(columns)
-	for {
-		records, err = Query[Record](ctx, c, "SELECT "+strings.Join(columns, ", ")+" FROM "+from)
-		refused := new(salesforce.Error)
-		if !errors.As(err, &refused) || refused.Code != "INVALID_FIELD" {
-			return records, missing, err
-		}
-		match := noColumn.FindStringSubmatch(refused.Message)
-		i := -1
-		if match != nil {
-			i = slices.Index(columns, match[1])
-		}
-		if i < 1 {
-			return nil, missing, err
-		}
-		missing = append(missing, columns[i])
-		columns = slices.Delete(columns, i, i+1)
+	ask := func(columns ...string) string { return "SELECT " + strings.Join(columns, ", ") + " FROM " + from }
+	records, err = Query[Record](ctx, c, ask(columns...))
+	refused := new(salesforce.Error)
+	if !errors.As(err, &refused) || refused.Code != "INVALID_FIELD" || !noColumn.MatchString(refused.Message) || strings.Contains(from, "GROUP BY") {
+		return records, nil, err
 	}
+	object, _, _ := strings.Cut(from, " ")
+	lacks := make([]bool, len(columns))
+	group, groupCtx := errgroup.WithContext(ctx)
+	for i, column := range columns {
+		group.Go(func() error {
+			_, err := Query[struct{}](groupCtx, c, "SELECT "+column+" FROM "+object+" LIMIT 1")
+			if refused := new(salesforce.Error); errors.As(err, &refused) && refused.Code == "INVALID_FIELD" {
+				lacks[i], err = true, nil
+			}
+			return err
+		})
+	}
+	if failed := group.Wait(); failed != nil {
+		return nil, nil, failed
+	}
+	var there []string
+	for i, column := range columns {
+		if lacks[i] {
+			missing = append(missing, column)
+		} else {
+			there = append(there, column)
+		}
+	}
+	if lacks[0] || len(missing) == 0 {
+		return nil, missing, err
+	}
+	records, err = Query[Record](ctx, c, ask(there...))
+	return records, missing, err
 }
 
 // QueryIn runs a SOQL query with a list of values such as 'a', 'b' for its one %s, inside IN
