@@ -55,7 +55,7 @@ licences() {
 changelog() {
 	echo "# Changelog"
 	title=$version end=HEAD
-	for tag in $(git tag --merged HEAD --no-contains HEAD --list 'v*' --sort=-version:refname) ''; do
+	for tag in $(git -c versionsort.suffix=- tag --merged HEAD --no-contains HEAD --list 'v*' --sort=-version:refname) ''; do
 		printf '\n## %s (%s)\n\n' "$title" "$(git log -1 --format=%cs "$end")"
 		git log --no-merges --format='- %s' "${tag:+$tag..}$end"
 		title=${tag#v} end=$tag
@@ -67,6 +67,7 @@ for platform in "$work"/binaries/*; do
 	name=eca_${version}_${platform##*/}
 	mkdir "$work/$name"
 	cp "$platform"/eca* README.md LICENSE "$work/LICENSES.txt" "$to/CHANGELOG.md" "$work/$name/"
+	chmod -R u=rwX,go=rX "$work/$name" # whatever the checkout's modes are
 	find "$work/$name" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 	case $name in
 	*_windows_*) (cd "$work/$name" && zip -9 -q -X "$to/$name.zip" -- *) ;;

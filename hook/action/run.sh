@@ -32,6 +32,7 @@ $INPUT_ARGS
 END
 
 sarif=$RUNNER_TEMP/eca-$command.sarif
+rm -f "$sarif" # of another step
 code=0
 case $command in
 lint)

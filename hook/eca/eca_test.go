@@ -12,12 +12,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -47,8 +45,6 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"eca": func() {
 			time.AfterFunc(maxRun, func() { panic("eca has not ended") })
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
 			e := newEnv()
 			if name := os.Getenv(transcript); name != "" {
 				f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -58,7 +54,7 @@ func TestMain(m *testing.M) {
 				e.secrets = os.Stdout // where they are meant to be, so that the transcript need not have them
 				e.stdout, e.stderr = io.MultiWriter(os.Stdout, f, wholeLines{f}), io.MultiWriter(os.Stderr, f)
 			}
-			os.Exit(run(ctx, os.Args[1:], e))
+			os.Exit(run(interruptible(), os.Args[1:], e))
 		},
 	})
 }

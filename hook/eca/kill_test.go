@@ -37,7 +37,7 @@ func TestKilledAndInterrupted(t *testing.T) {
 	}
 	want, requests := picture(undisturbed), len(undisturbed.Requests())
 
-	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGTERM}
+	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGHUP, syscall.SIGTERM}
 	if runtime.GOOS == "windows" {
 		signals = signals[:1] // the one that Go can send there
 	}
@@ -114,6 +114,10 @@ func (s sample) end(t *testing.T, n int, signal syscall.Signal, after bool, want
 	<-reached
 	time.Sleep(2 * time.Millisecond) // for the org to act
 	cmd.Process.Signal(signal)
+	if signal == syscall.SIGTERM {
+		time.Sleep(time.Millisecond)
+		cmd.Process.Signal(signal) // as npx passes on what a pipeline sends to all
+	}
 	if err := cmd.Wait(); err == nil {
 		t.Errorf("%s: the hook succeeded, want a failure", name)
 	}

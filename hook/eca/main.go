@@ -106,11 +106,30 @@ func newEnv() *env {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // so that a second interrupt ends the process at once
-	code := run(ctx, os.Args[1:], newEnv())
-	stop()
-	os.Exit(code)
+	os.Exit(run(interruptible(), os.Args[1:], newEnv()))
+}
+
+// sameInterrupt is how long after an interrupt another is taken for the same: a pipeline signals
+// the process and its parents, like npx, pass theirs on.
+const sameInterrupt = time.Second
+
+// interruptible returns a context that an interrupt, a termination or the loss of the terminal
+// ends. A second one, sameInterrupt later, ends the process at once.
+func interruptible() context.Context {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	arrived := make(chan os.Signal, 1)
+	signal.Notify(arrived, signals...)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		<-arrived
+		cancel()
+		time.Sleep(sameInterrupt)
+		signal.Stop(arrived)
+	}()
+	return ctx
 }
 
 // outliveReader lets the work on an org go on when the reader of the output goes away,

@@ -318,7 +318,7 @@ type cutOverResult struct {
 	Org     string       `json:"org"`
 	Apps    []cutOverApp `json:"apps"`
 	Unseen  []string     `json:"unseen,omitempty"`  // what the session may not see, or the org does not have
-	Blind   bool         `json:"blind,omitempty"`   // tokens are among it, so that nothing tells who uses the old apps
+	Blind   bool         `json:"blind,omitempty"`   // tokens or apps are among it, so that nothing tells for sure who uses the old apps
 	Revoked *int         `json:"revoked,omitempty"` // how many tokens of the old app were revoked
 	Left    int          `json:"left,omitempty"`    // how many are of the old or the new app, which the org does not tell
 }
@@ -351,6 +351,8 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 		r.Apps = append(r.Apps, cutOverApp{p.Name, p.HasNew, p.HasConsumer, p.Old, p.New, p.Either})
 		fresh := used(p.New)
 		switch {
+		case found.Blind && (!p.HasNew || !p.HasConsumer || len(p.New) == 0):
+			fresh = "not known"
 		case !p.HasNew:
 			fresh = "is not there"
 		case !p.HasConsumer:
@@ -360,7 +362,11 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 		}
 		var below []string
 		for _, u := range p.Old[:min(5, len(p.Old))] {
-			below = append(below, fmt.Sprintf("%s still uses the Connected App: %s", u.Username, useOf(u)))
+			verb := "uses"
+			if u.Many() {
+				verb = "use"
+			}
+			below = append(below, fmt.Sprintf("%s still %s the Connected App: %s", u.Username, verb, useOf(u)))
 		}
 		if more := len(p.Old) - 5; more > 0 {
 			below = append(below, fmt.Sprintf("and %s more", plural(more, "user")))
@@ -381,10 +387,14 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 		rows = append(rows, row{cells: []string{p.Name, old, fresh}, below: below})
 	}
 	switch {
+	case found.Blind && len(found.Pairs) == 0:
+		e.line("eca: %s: which Connected Apps have an External Client App of the same name cannot be told", org)
 	case len(found.Pairs) == 0:
 		e.line("eca: %s has no Connected App with an External Client App of the same name", org)
 	case found.Blind:
 		e.line("eca: %s: who uses the old ones of %s cannot be told", org, plural(len(found.Pairs), "app"))
+	case waiting == 0 && len(found.Unseen) > 0:
+		e.line("eca: %s: nobody is known to use the old ones of %s, and not all could be looked at", org, plural(len(found.Pairs), "app"))
 	case waiting == 0:
 		e.line("eca: %s: nobody uses the old ones of %s any more", org, plural(len(found.Pairs), "app"))
 	default:
@@ -407,6 +417,9 @@ func used(uses []connectedapp.Use) string {
 	last := "of which the org knows no day"
 	if t := uses[0].Last(); !t.IsZero() {
 		last = "last " + day(t)
+	}
+	if uses[0].Many() {
+		return fmt.Sprintf("%s, %s", uses[0].Username, last)
 	}
 	return fmt.Sprintf("%s, %s", plural(len(uses), "user"), last)
 }

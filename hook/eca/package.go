@@ -70,6 +70,19 @@ func (c *packageCmd) run(ctx context.Context, e *env) (result, error) {
 	if rel != "." {
 		return nil, usageError{fmt.Errorf("%s is inside the project %s; give the project", c.Path, root)}
 	}
+	// What is wrong with the project is said before anything is made on the Dev Hub.
+	project, err := openDir(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, app := range c.apps() {
+		if _, _, err := scaffold.NewPackage(project, scaffold.PackageConfig{Components: []*metadata.Component{{Type: eca.Header, FullName: app}}, Dir: c.dir(app)}); err != nil {
+			return nil, err
+		}
+		if _, err := c.config(app); err != nil {
+			return nil, err
+		}
+	}
 	flags := orgFlags{Jobs: 1}
 	if c.TargetOrg != "" {
 		flags.TargetOrg = []string{c.TargetOrg}
@@ -132,14 +145,6 @@ func (c *packageCmd) pack(ctx context.Context, e *env, conn *salesforce.Conn, ro
 	if err != nil {
 		return err
 	}
-	dir := c.Dir
-	if name != c.App && dir != "" {
-		dir += "-nonprod"
-	}
-	// What is wrong with the project is said before anything is made on the Dev Hub.
-	if _, _, err := scaffold.NewPackage(project, scaffold.PackageConfig{Components: []*metadata.Component{{Type: eca.Header, FullName: name}}, Dir: dir}); err != nil {
-		return err
-	}
 	if c.Create {
 		config, err := c.config(name)
 		if err != nil {
@@ -169,7 +174,7 @@ func (c *packageCmd) pack(ctx context.Context, e *env, conn *salesforce.Conn, ro
 		}
 		return err
 	}
-	files, dir, err := scaffold.NewPackage(project, scaffold.PackageConfig{Components: app.Components(), Dir: dir})
+	files, dir, err := scaffold.NewPackage(project, scaffold.PackageConfig{Components: app.Components(), Dir: c.dir(name)})
 	if err != nil {
 		return err
 	}
@@ -186,6 +191,14 @@ func (c *packageCmd) pack(ctx context.Context, e *env, conn *salesforce.Conn, ro
 	report.Files = append(report.Files, listFiles(e, files)...)
 	r.Packages = append(r.Packages, report)
 	return nil
+}
+
+// dir is the directory of an app's package, "" for the default.
+func (c *packageCmd) dir(name string) string {
+	if name != c.App && c.Dir != "" {
+		return c.Dir + "-nonprod"
+	}
+	return c.Dir
 }
 
 // config is what a new app is.

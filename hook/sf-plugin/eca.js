@@ -4,7 +4,6 @@
 'use strict';
 
 const { spawn } = require('node:child_process');
-const { closeSync, openSync } = require('node:fs');
 
 // binary returns the path of this platform's binary.
 function binary() {
@@ -20,25 +19,14 @@ function binary() {
   }
 }
 
-// interruptsReachAll reports whether Ctrl-C interrupts the binary as well. A terminal and
-// Windows' console signal all their processes, and eca takes a second interrupt for haste.
-function interruptsReachAll() {
-  if (process.platform === 'win32') return true;
-  try {
-    closeSync(openSync('/dev/tty', 'r'));
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 // run gives the binary the arguments and the standard streams, passes signals on, and ends this
-// process the way the binary ended.
+// process the way the binary ended. A terminal signals the binary as well, and eca takes the two
+// for one. Windows' console signals all of its processes, and kill would end the binary there.
 function run(args) {
   return new Promise((resolve, reject) => {
     const child = spawn(binary(), args, { stdio: 'inherit' });
     const listeners = Object.entries({
-      SIGINT: () => interruptsReachAll() || child.kill('SIGINT'),
+      SIGINT: () => process.platform === 'win32' || child.kill('SIGINT'),
       SIGTERM: () => child.kill('SIGTERM'),
       SIGHUP: () => child.kill('SIGHUP'),
     });

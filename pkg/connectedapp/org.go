@@ -162,10 +162,14 @@ type Pair struct {
 	// another one has its label.
 	Either []Use
 
-	oldID, newID string
-	twins        int      // how many Connected Apps have the label
-	items        []string // of the app menu, of the old app
+	newID  string
+	oldIDs []string // of the Connected Apps that have the label; one, unless it has twins
+	rivals int      // how many other External Client Apps have it
+	items  []string // of the app menu, of the old app
 }
+
+// shared tells whether other apps have the Connected App's label.
+func (p *Pair) shared() bool { return len(p.oldIDs) > 1 || p.rivals > 0 }
 
 // Use is how a user uses an app.
 type Use struct {
@@ -183,6 +187,9 @@ type Use struct {
 // manyUsers stands for users who are not told one by one.
 const manyUsers = "more than 2,000 users"
 
+// Many tells whether the use is that of all users together.
+func (u Use) Many() bool { return u.Username == manyUsers }
+
 // Last is when the app was last used.
 func (u Use) Last() time.Time {
 	if u.LastLogin.After(u.LastUsed) {
@@ -194,8 +201,8 @@ func (u Use) Last() time.Time {
 // CutOver is how far an org is in moving from Connected Apps to External Client Apps.
 type CutOver struct {
 	Pairs []Pair
-	// Unseen is what the org did not let the session see, and why. Blind says that the tokens are
-	// among it, so that nothing tells who uses the old apps.
+	// Unseen is what the org did not let the session see, and why. Blind says that the tokens or
+	// records of apps are among it, so that nothing tells for sure who uses the old apps.
 	Unseen []string
 	Blind  bool
 }
@@ -203,7 +210,7 @@ type CutOver struct {
 // records are what an org's records say about apps and who uses them.
 type records struct {
 	connected []struct{ ID, Name string }
-	external  []struct{ ID, DeveloperName, MasterLabel string }
+	external  []struct{ ID, DeveloperName, MasterLabel, NamespacePrefix string }
 	settings  []struct{ ExternalClientApplicationID, OauthLink string }
 	menu      []struct{ ID, ApplicationID string }
 	tokens    []tokens
@@ -251,7 +258,7 @@ func (c *Client) cutOver(ctx context.Context, names ...string) (*CutOver, *recor
 		mu.Lock()
 		defer mu.Unlock()
 		result.Unseen = append(result.Unseen, what+": "+refused.Error())
-		result.Blind = result.Blind || what == "tokens"
+		result.Blind = result.Blind || what == "tokens" || strings.HasPrefix(what, "records of ")
 		return nil
 	}
 	has := new(records)
@@ -261,12 +268,12 @@ func (c *Client) cutOver(ctx context.Context, names ...string) (*CutOver, *recor
 		return look("records of Connected Apps", err)
 	})
 	group.Go(func() (err error) {
-		has.external, err = restapi.Query[struct{ ID, DeveloperName, MasterLabel string }](groupCtx, c.rest(), "SELECT Id, DeveloperName, MasterLabel FROM ExternalClientApplication WHERE NamespacePrefix = null")
-		return look("External Client Apps", err)
+		has.external, err = restapi.Query[struct{ ID, DeveloperName, MasterLabel, NamespacePrefix string }](groupCtx, c.rest(), "SELECT Id, DeveloperName, MasterLabel, NamespacePrefix FROM ExternalClientApplication")
+		return look("records of External Client Apps", err)
 	})
 	group.Go(func() (err error) {
 		has.settings, err = restapi.Query[struct{ ExternalClientApplicationID, OauthLink string }](groupCtx, c.rest(), "SELECT ExternalClientApplicationId, OauthLink FROM ExtlClntAppOauthSettings")
-		return look("their OAuth settings", err)
+		return look("records of their OAuth settings", err)
 	})
 	group.Go(func() (err error) {
 		has.logins, err = restapi.Query[struct{ Application, UserID, Last string }](groupCtx, c.rest(), fmt.Sprintf("SELECT Application, UserId, MAX(LoginTime) last FROM LoginHistory GROUP BY Application, UserId ORDER BY MAX(LoginTime) DESC LIMIT %d", maxLogins))
@@ -323,13 +330,14 @@ func (c *Client) readMenu(ctx context.Context, has *records, pairs []Pair) error
 		}
 	}
 	for _, p := range pairs {
-		for _, id := range []string{p.oldID, p.newID} {
-			if id != "" {
-				apps = append(apps, id)
-			}
+		apps = append(apps, p.oldIDs...)
+		if p.newID != "" {
+			apps = append(apps, p.newID)
 		}
 	}
 	slices.Sort(items)
+	slices.Sort(apps)
+	apps = slices.Compact(apps)
 	for field, ids := range map[string][]string{"Id": slices.Compact(items), "ApplicationId": apps} {
 		menu, err := restapi.QueryIn[struct{ ID, ApplicationID string }](ctx, c.rest(), "SELECT Id, ApplicationId FROM AppMenuItem WHERE "+field+" IN (%s)", ids)
 		if err != nil {
@@ -346,15 +354,15 @@ func (r *records) pairs(apps []*App, all bool) (pairs []Pair) {
 		p := Pair{Name: app.Name, OldLabel: app.Label()}
 		for _, c := range r.connected {
 			if strings.EqualFold(c.Name, p.OldLabel) {
-				p.oldID, p.twins = c.ID, p.twins+1
+				p.oldIDs = append(p.oldIDs, c.ID)
 			}
 		}
-		if p.twins > 1 {
-			p.oldID = ""
-		}
 		for _, e := range r.external {
-			if strings.EqualFold(e.DeveloperName, app.Name) {
+			switch {
+			case e.NamespacePrefix == "" && strings.EqualFold(e.DeveloperName, app.Name):
 				p.HasNew, p.NewLabel, p.newID = true, e.MasterLabel, e.ID
+			case strings.EqualFold(e.MasterLabel, p.OldLabel), strings.EqualFold(e.DeveloperName, p.OldLabel):
+				p.rivals++
 			}
 		}
 		for _, s := range r.settings {
@@ -374,7 +382,7 @@ func (r *records) sort(p *Pair) {
 	menu := make(map[string]string) // the app's ID, by the menu item's
 	for _, m := range r.menu {
 		menu[short(m.ID)] = short(m.ApplicationID)
-		if p.oldID != "" && short(m.ApplicationID) == short(p.oldID) && !slices.Contains(p.items, m.ID) {
+		if p.isOld(m.ApplicationID) && !slices.Contains(p.items, m.ID) {
 			p.items = append(p.items, m.ID)
 		}
 	}
@@ -398,8 +406,10 @@ func (r *records) sort(p *Pair) {
 // owner tells whose a token is: "old", "new", "either", or "" for neither.
 func (p *Pair) owner(label, item, appID string) string {
 	switch byLabel := p.login(label); {
-	case appID != "" && appID == short(p.oldID):
+	case p.isOld(appID) && len(p.oldIDs) == 1:
 		return "old"
+	case p.isOld(appID):
+		return "either"
 	case appID != "" && appID == short(p.newID):
 		return "new"
 	case appID != "":
@@ -412,11 +422,16 @@ func (p *Pair) owner(label, item, appID string) string {
 	}
 }
 
+// isOld tells whether an ID is that of a Connected App with the label.
+func (p *Pair) isOld(appID string) bool {
+	return appID != "" && slices.ContainsFunc(p.oldIDs, func(id string) bool { return short(id) == short(appID) })
+}
+
 // login tells which of the two apps a label is of.
 func (p *Pair) login(label string) string {
 	isOld, isNew := strings.EqualFold(label, p.OldLabel), p.HasNew && (strings.EqualFold(label, p.NewLabel) || strings.EqualFold(label, p.Name))
 	switch {
-	case isOld && isNew, isOld && p.twins > 1:
+	case isOld && (isNew || p.shared()):
 		return "either"
 	case isOld:
 		return "old"
@@ -534,15 +549,15 @@ func (c *Client) RevokeOld(ctx context.Context, name string, really bool) (*Revo
 	if err != nil {
 		return nil, err
 	}
-	if len(cutOver.Pairs) != 1 || !cutOver.Pairs[0].HasNew || !cutOver.Pairs[0].HasConsumer {
-		return nil, fmt.Errorf("%s: %w", name, ErrNothingTakesOver)
-	}
 	if cutOver.Blind {
 		return nil, fmt.Errorf("the org does not tell whose tokens it has: %s", strings.Join(cutOver.Unseen, "; "))
 	}
+	if len(cutOver.Pairs) != 1 || !cutOver.Pairs[0].HasNew || !cutOver.Pairs[0].HasConsumer {
+		return nil, fmt.Errorf("%s: %w", name, ErrNothingTakesOver)
+	}
 	p := cutOver.Pairs[0]
-	if p.twins > 1 {
-		return nil, fmt.Errorf("%d Connected Apps have the label %s, and tokens do not tell them apart; rename this one first", p.twins, p.OldLabel)
+	if len(p.oldIDs) > 1 {
+		return nil, fmt.Errorf("%d Connected Apps have the label %s, and tokens do not tell them apart; rename this one first", len(p.oldIDs), p.OldLabel)
 	}
 	r := &Revocation{App: p.Name}
 	for _, u := range p.Old {
@@ -564,7 +579,7 @@ func (c *Client) RevokeOld(ctx context.Context, name string, really bool) (*Revo
 		}
 		query += "IN (" + strings.Join(items, ", ") + ")"
 	}
-	tried := make(map[string]bool)
+	tried, gone := make(map[string]bool), make(map[string]bool)
 	for range maxRevocations {
 		found, err := restapi.Query[struct{ DeleteToken salesforce.Secret }](ctx, c.rest(), query)
 		if err != nil {
@@ -572,6 +587,10 @@ func (c *Client) RevokeOld(ctx context.Context, name string, really bool) (*Revo
 		}
 		var due []salesforce.Secret
 		for _, t := range found {
+			if gone[t.DeleteToken.Reveal()] { // the org said so, and has it still
+				delete(gone, t.DeleteToken.Reveal())
+				r.Revoked--
+			}
 			if !t.DeleteToken.IsZero() && !tried[t.DeleteToken.Reveal()] {
 				tried[t.DeleteToken.Reveal()] = true
 				due = append(due, t.DeleteToken)
@@ -580,7 +599,7 @@ func (c *Client) RevokeOld(ctx context.Context, name string, really bool) (*Revo
 		if len(due) == 0 {
 			break
 		}
-		if err := c.revoke(ctx, due, r); err != nil {
+		if err := c.revoke(ctx, due, gone, r); err != nil {
 			return r, fmt.Errorf("%d of %d tokens are revoked, the next run goes on: %w", r.Revoked, r.Tokens, err)
 		}
 	}
@@ -590,25 +609,28 @@ func (c *Client) RevokeOld(ctx context.Context, name string, really bool) (*Revo
 	return r, nil
 }
 
-// revoke revokes tokens. One that is gone already, as by another run, counts.
-func (c *Client) revoke(ctx context.Context, due []salesforce.Secret, r *Revocation) error {
-	done := make([]bool, len(due))
+// revoke revokes tokens. One that is gone already, as by another run, counts, and is noted in gone.
+func (c *Client) revoke(ctx context.Context, due []salesforce.Secret, gone map[string]bool, r *Revocation) error {
+	done, unknown := make([]bool, len(due)), make([]bool, len(due))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(revokeJobs)
 	for i, token := range due {
 		group.Go(func() error {
 			err := c.rest().Revoke(groupCtx, token)
-			if gone := new(salesforce.StatusError); errors.As(err, &gone) && gone.Status == http.StatusBadRequest {
-				err = nil
+			if status := new(salesforce.StatusError); errors.As(err, &status) && status.Status == http.StatusBadRequest {
+				unknown[i], err = true, nil
 			}
 			done[i] = err == nil
 			return err
 		})
 	}
 	err := group.Wait()
-	for _, ok := range done {
+	for i, ok := range done {
 		if ok {
 			r.Revoked++
+		}
+		if unknown[i] {
+			gone[due[i].Reveal()] = true
 		}
 	}
 	return err

@@ -148,6 +148,55 @@ func TestTwins(t *testing.T) {
 	}
 }
 
+// TestAppsWithOneLabel tells uses of apps apart whose label others have: Connected Apps with an item
+// of the app menu, and External Client Apps, whose tokens have none.
+func TestAppsWithOneLabel(t *testing.T) {
+	t.Parallel()
+	_, c := filled(t, simorg.Config{}, map[string]string{"Erp": "Same", "Other": "Same"}, `{
+		"AppMenuItem": [{"Id": "0DS000000000001AAA", "ApplicationId": "0H4000000002AAA"}, {"Id": "0DS000000000002AAA", "ApplicationId": "0H4000000003AAA"}],
+		"OauthToken": [{"AppName": "Same", "UserId": "005000000000001AAA", "AppMenuItemId": "0DS000000000001AAA", "DeleteToken": "d"}, {"AppName": "Same", "UserId": "005000000000001AAA", "AppMenuItemId": "0DS000000000002AAA", "DeleteToken": "e"}]}`)
+	external(t, c, "Erp", "New")
+	if got, err := c.CutOver(t.Context()); err != nil || len(got.Pairs) != 1 || len(got.Pairs[0].Either) != 1 || got.Pairs[0].Either[0].Tokens != 2 {
+		t.Errorf("two Connected Apps: %+v, %v", got, err)
+	}
+
+	org, c := filled(t, simorg.Config{}, map[string]string{"Erp": "Same"}, `{"OauthToken": [{"AppName": "Same", "UserId": "005000000000001AAA", "DeleteToken": "d"}]}`)
+	external(t, c, "Erp", "New")
+	external(t, c, "Portal", "Same")
+	if got, err := c.CutOver(t.Context(), "Erp"); err != nil || len(got.Pairs[0].Old) != 0 || len(got.Pairs[0].Either) != 1 {
+		t.Errorf("another External Client App: %+v, %v", got, err)
+	}
+	if r, err := c.RevokeOld(t.Context(), "Erp", true); err != nil || r.Revoked != 0 || r.Left != 1 || org.Count("OauthToken") != 1 {
+		t.Errorf("another External Client App: %+v, %v", r, err)
+	}
+}
+
+// TestRecordsThatAreRefused revokes nothing where the org does not show which apps it has.
+func TestRecordsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, object := range []string{"ConnectedApplication", "ExternalClientApplication", "ExtlClntAppOauthSettings"} {
+		org, c := filled(t, simorg.Config{WithoutObjects: []string{object}}, map[string]string{"Erp": "Erp old"}, `{"OauthToken": [{"AppName": "Erp old", "UserId": "005000000000001AAA", "DeleteToken": "d"}]}`)
+		external(t, c, "Erp", "New")
+		if got, err := c.CutOver(t.Context(), "Erp"); err != nil || !got.Blind {
+			t.Errorf("%s: %+v, %v", object, got, err)
+		}
+		if r, err := c.RevokeOld(t.Context(), "Erp", true); err == nil || r != nil || !strings.Contains(err.Error(), "does not tell whose tokens") || org.Count("OauthToken") != 1 {
+			t.Errorf("%s: revoked %+v, %v", object, r, err)
+		}
+	}
+}
+
+// TestTokensThatStay does not count a token that the org calls unknown, and lists again.
+func TestTokensThatStay(t *testing.T) {
+	t.Parallel()
+	org, c := filled(t, simorg.Config{}, map[string]string{"Erp": "Erp old"}, `{"OauthToken": [{"AppName": "Erp old", "UserId": "005000000000001AAA", "DeleteToken": "d"}]}`)
+	external(t, c, "Erp", "New")
+	org.Inject(simorg.Fault{Fits: func(r simorg.Request) bool { return strings.HasSuffix(r.Path, "/revoke") }, Status: http.StatusBadRequest, Body: `{"error":"invalid_token"}`})
+	if r, err := c.RevokeOld(t.Context(), "Erp", true); err == nil || r.Revoked != 0 {
+		t.Errorf("revoked %+v, %v", r, err)
+	}
+}
+
 // TestWhatAnOrgDoesNotTell: an old org, and a refusal in the middle of a revocation.
 func TestWhatAnOrgDoesNotTell(t *testing.T) {
 	t.Parallel()
