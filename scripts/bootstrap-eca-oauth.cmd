@@ -18,10 +18,11 @@ rem PATH, in bin or node_modules of the project, or where ECA_BIN says.
 
 setlocal EnableExtensions DisableDelayedExpansion
 
-if "%ECA_BIN%"=="" goto search
-set "eca=%ECA_BIN%"
+if not defined ECA_BIN goto search
+set "eca=%ECA_BIN:"=%"
+if not defined eca goto search
 if exist "%eca%" goto run
->&2 echo eca: ECA_BIN is "%ECA_BIN%", which is no program; point it to eca.exe or unset it
+>&2 echo eca: ECA_BIN is "%eca%", which is no program; point it to eca.exe or unset it
 exit /b 1
 
 :search
@@ -30,7 +31,7 @@ for %%e in (eca.exe eca.cmd) do if not defined eca set "eca=%%~$PATH:e"
 if defined eca goto run
 for %%e in (bin\eca.exe node_modules\.bin\eca.cmd) do if not defined eca if exist "%%e" set "eca=%%e"
 if defined eca goto run
->&2 echo eca: the eca command is not on this machine, so OAuth was not enabled on the apps of %~1; put eca.exe on the PATH or into "%CD%\bin", or set ECA_BIN to where it is, and deploy again
+>&2 echo eca: the eca command is not on this machine, so OAuth was not enabled on the apps of "%~1"; put eca.exe on the PATH or into "%CD%\bin", or set ECA_BIN to where it is, and deploy again
 exit /b 1
 
 :run

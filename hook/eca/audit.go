@@ -115,7 +115,7 @@ func (c *auditCmd) run(ctx context.Context, e *env) (result, error) {
 	default:
 		return r, err
 	}
-	if len(reports) == 0 {
+	if len(reports) == 0 && len(orgs) > 0 { // a shard without an org has a document, too
 		return r, err
 	}
 	written, writeErr := c.write(e, orgs, reports, failures, r)

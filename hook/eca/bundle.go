@@ -35,7 +35,7 @@ eca bundle --output scripts/bootstrap-eca-oauth.sh
 
 This eca serves its own platform. For others, give theirs with --binary; they have to be of this version: eca bundle --binary eca-linux-arm64.
 
-The script unpacks eca once, into a directory of the user's alone (eca-UID in ECA_CACHE, else in XDG_CACHE_HOME, else in ~/.cache, and where that cannot be written in TMPDIR), and checks it before each run. It needs sh, base64 and gzip. ECA_BIN still counts more than what the script carries.`
+The script unpacks eca once, into a directory of the user's alone (eca-UID in ECA_CACHE, else in XDG_CACHE_HOME, else in ~/.cache, and in TMPDIR where that cannot be written, or others can write there), and checks it before each run. It needs sh, base64 and gzip. ECA_BIN still counts more than what the script carries.`
 }
 
 // carried are the platforms that the script runs on, by what uname -sm calls them.

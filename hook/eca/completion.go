@@ -173,7 +173,7 @@ func (e *env) values(command *kong.Node, value *kong.Value, placeholder, prefix 
 		for _, text := range value.EnumSlice() {
 			add(text, "")
 		}
-	case placeholder == "ORG" || placeholder == "PROVIDER":
+	case placeholder == "ORG" || placeholder == "PROVIDER" || placeholder == "DEVHUB":
 		usernames := e.store().Usernames()
 		for _, alias := range slices.Sorted(maps.Keys(usernames)) {
 			add(alias, usernames[alias])

@@ -43,7 +43,7 @@ type orgFlags struct {
 	TargetOrg  []string `short:"o" sep:"none" placeholder:"ORG" help:"Alias or username of the org; can be repeated. Otherwise sf's default: SF_TARGET_ORG, then target-org of the project, then of the user."`
 	Orgs       string   `placeholder:"FILE" help:"File with further orgs, one a line, or the output of sf org list --json. - reads standard input."`
 	AllScratch bool     `name:"all-scratch" help:"All scratch orgs that sf is logged in to and that have not expired."`
-	Shard      shard    `placeholder:"I/N" help:"Work on the I-th of N parts of the orgs, counted from 1, so that N jobs divide a list without overlap. The parts depend on the list alone: give each job the same one."`
+	Shard      shard    `placeholder:"I/N" help:"Work on the I-th of N parts of the orgs, counted from 1, so that N jobs divide a list without overlap. The parts depend on the list alone: give each job the same one, with each org under one name."`
 	Jobs       int      `default:"16" help:"How many orgs are worked on at once."`
 	FailFast   bool     `name:"fail-fast" help:"After an org fails, begin no further one."`
 }

@@ -52,17 +52,30 @@ func (e *env) orgs(flags *orgFlags) ([]string, error) {
 	if slices.Contains(orgs, "") { // which an unset variable of a pipeline leaves
 		return nil, usageError{errors.New("no org is named: give its alias or username with -o")}
 	}
-	seen, usernames := make(map[string]bool), e.store().Usernames()
-	orgs = slices.DeleteFunc(slices.Clone(orgs), func(org string) bool {
-		name := strings.ToLower(cmp.Or(usernames[org], org))
-		twice := seen[name]
-		seen[name] = true
-		return twice
-	})
-	if len(orgs) > 1 && e.getenv("SF_ACCESS_TOKEN") != "" && e.getenv("SF_ORG_INSTANCE_URL") != "" {
+	// A shard is one of the list as it is, because each job has a store of its own.
+	orgs = once(orgs, func(org string) string { return org })
+	whole := len(orgs)
+	orgs = flags.Shard.part(orgs)
+	usernames := e.store().Usernames()
+	orgs = once(orgs, func(org string) string { return cmp.Or(usernames[org], org) })
+	if flags.Shard.of == 0 {
+		whole = len(orgs)
+	}
+	if whole > 1 && e.getenv("SF_ACCESS_TOKEN") != "" && e.getenv("SF_ORG_INSTANCE_URL") != "" {
 		return nil, usageError{errors.New("SF_ACCESS_TOKEN is for one org, and several are named; unset it, and log in to them with sf")}
 	}
-	return flags.Shard.part(orgs), nil
+	return orgs, nil
+}
+
+// once returns orgs without those whose name, in any case, was there before.
+func once(orgs []string, name func(string) string) []string {
+	seen := make(map[string]bool)
+	return slices.DeleteFunc(slices.Clone(orgs), func(org string) bool {
+		key := strings.ToLower(name(org))
+		twice := seen[key]
+		seen[key] = true
+		return twice
+	})
 }
 
 // Bounds of a file with orgs.

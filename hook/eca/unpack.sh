@@ -10,20 +10,34 @@ else
 	*) cannot "this script carries eca for CARRIED, and this machine is $(uname -sm): bundle it with --platforms for this one as well, or point ECA_BIN to an eca" ;;
 	esac
 	uid=$(id -u)
+	# safe DIR: whether no other user can put a directory of theirs in the place of one in DIR.
+	safe() {
+		read -r mode _ owner _ <<-DIR || :
+			$(LC_ALL=C ls -ldn "$1/." 2>/dev/null)
+		DIR
+		case $mode:$owner in
+		d???????w[!tT]*) false ;;
+		*:0 | *:"$uid") ;;
+		*) false ;;
+		esac
+	}
 	cache=${ECA_CACHE:-}
-	if [ -z "$cache" ]; then
+	if [ -n "$cache" ]; then
+		[ -d "$cache" ] || (umask 077 && mkdir -p "$cache") 2>/dev/null || :
+	else
 		case ${XDG_CACHE_HOME:-} in
 		/*) cache=$XDG_CACHE_HOME ;;
 		*) cache=${HOME:+$HOME/.cache} ;;
 		esac
 		# In a container, the home directory is often none, or read-only.
-		if [ -z "$cache" ] || ! { [ -d "$cache" ] || (umask 077 && mkdir -p "$cache") 2>/dev/null; } || [ ! -w "$cache" ]; then
+		if [ -z "$cache" ] || ! { [ -d "$cache" ] || (umask 077 && mkdir -p "$cache") 2>/dev/null; } || [ ! -w "$cache" ] || ! safe "$cache"; then
 			cache=${TMPDIR:-/tmp}
 		fi
 	fi
 	dir=$cache/eca-$uid
 	eca=$dir/$digest/eca
 	[ -d "$dir" ] || (umask 077 && mkdir "$dir") 2>/dev/null || :
+	[ ! -d "$dir" ] || safe "$cache" || cannot "eca is not unpacked into $cache, where another user could replace it ($mode, owner $owner); set ECA_CACHE to another directory"
 	dir_mode='' dir_owner='' mode='' owner='' bytes=''
 	{
 		read -r dir_mode _ dir_owner _ && read -r mode _ owner _ bytes _
@@ -31,7 +45,7 @@ else
 		$(LC_ALL=C ls -ldn "$dir" "$eca" 2>/dev/null)
 	FILES
 	case $dir_mode:$dir_owner in
-	drwx------*:"$uid") ;;
+	drwx--[-S]---*:"$uid") ;;
 	:) cannot "eca cannot be unpacked: the directory $dir cannot be made; set ECA_CACHE to a directory that can be written" ;;
 	*) cannot "eca is not unpacked into $dir, which is not a directory of this user's alone ($dir_mode, owner $dir_owner, want drwx------, owner $uid); remove it, or set ECA_CACHE to another directory" ;;
 	esac
@@ -46,6 +60,7 @@ else
 		new=$(mktemp -d "$dir/new.XXXXXX") || cannot "eca cannot be unpacked into $dir; set ECA_CACHE to a directory that can be written"
 		trap 'rm -rf "$new"' EXIT
 		trap 'exit 1' HUP INT TERM
+		command -v gzip >/dev/null 2>&1 || cannot "the eca in this script cannot be unpacked: gzip is not on this machine; install it, or point ECA_BIN to an eca"
 		decode() {
 			if [ "$(echo ZWNh | base64 -d 2>/dev/null)" = eca ]; then base64 -d; else openssl base64 -d -A; fi
 		}
