@@ -89,7 +89,7 @@ func (e *env) identify(ctx context.Context, session *orgauth.Session, conn *sale
 			return fmt.Errorf("SF_ACCESS_TOKEN is a session of %s at %s, and %s was named; unset SF_ACCESS_TOKEN, or give that user's", own.Username, session.InstanceURL, named)
 		}
 	}
-	if known.OrgID != "" && !sameID(known.OrgID, own.OrgID) {
+	if known.OrgID != "" && !restapi.SameID(known.OrgID, own.OrgID) {
 		return fmt.Errorf("SF_ACCESS_TOKEN is for the org %s, but %s is logged in to %s; unset SF_ACCESS_TOKEN or give the right one", own.OrgID, org, known.OrgID)
 	}
 	session.OrgID = own.OrgID
@@ -122,11 +122,6 @@ func (e *env) connect(ctx context.Context, traffic *traffic, flags *callFlags, o
 	}
 	conn.Version, err = e.apiVersion(flags.APIVersion, session, project, file)
 	return session, conn, err
-}
-
-// sameID compares record IDs, of which the first 15 characters count.
-func sameID(a, b string) bool {
-	return len(a) >= 15 && len(b) >= 15 && a[:15] == b[:15]
 }
 
 // statedVersion returns the API version that the flag or the environment states, 0

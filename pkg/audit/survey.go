@@ -275,7 +275,7 @@ func (s *Survey) readAssignments(ctx context.Context) error {
 	counts, err := restapi.QueryIn[count](ctx, &restapi.Client{Conn: s.conn}, "SELECT PermissionSetId, COUNT(AssigneeId) n FROM PermissionSetAssignment WHERE PermissionSetId IN (%s) AND Assignee.IsActive = true GROUP BY PermissionSetId", slices.Compact(ids))
 	s.assigned = make(map[string]int)
 	for _, c := range counts {
-		s.assigned[short(c.PermissionSetID)] = c.N
+		s.assigned[restapi.ShortID(c.PermissionSetID)] = c.N
 	}
 	return s.look(fromAssigned, err)
 }
@@ -306,7 +306,7 @@ func (s *Survey) follow(ctx context.Context) error {
 			users, err := restapi.QueryIn[userRow](ctx, &restapi.Client{Conn: s.conn}, "SELECT Id, Username, IsActive, Profile.Name FROM User WHERE "+by.field+" IN (%s)", values)
 			s.mu.Lock()
 			for _, u := range users {
-				s.users[short(u.ID)], s.users[strings.ToLower(u.Username)] = u, u
+				s.users[restapi.ShortID(u.ID)], s.users[strings.ToLower(u.Username)] = u, u
 			}
 			s.mu.Unlock()
 			return s.look(fromUsers, err)
@@ -319,7 +319,7 @@ func (s *Survey) follow(ctx context.Context) error {
 			admins, err := restapi.QueryIn[assignment](ctx, &restapi.Client{Conn: s.conn}, "SELECT AssigneeId, Assignee.Username FROM PermissionSetAssignment WHERE PermissionSet.PermissionsModifyAllData = true AND Assignee"+map[string]string{"Id": "Id", "Username": ".Username"}[by.field]+" IN (%s)", values)
 			s.mu.Lock()
 			for _, a := range admins {
-				s.admins[short(a.AssigneeID)], s.admins[strings.ToLower(a.Assignee.Username)] = true, true
+				s.admins[restapi.ShortID(a.AssigneeID)], s.admins[strings.ToLower(a.Assignee.Username)] = true, true
 			}
 			s.mu.Unlock()
 			return s.look(fromAdmins, err)
@@ -334,13 +334,13 @@ func (s *Survey) follow(ctx context.Context) error {
 func (s *Survey) readPolicies(ctx context.Context) error {
 	granted := make(map[string]bool)
 	for _, a := range s.access {
-		granted[short(a.SetupEntityID)] = true
+		granted[restapi.ShortID(a.SetupEntityID)] = true
 	}
 	byApp := make(map[string]string)
 	names := slices.Clone(s.listed)
 	for _, p := range s.policies {
 		for _, a := range s.external {
-			if short(p.App) == short(a.ID) && p.PermittedUsersPolicyType == "AdminApprovedPreAuthorized" && !granted[short(a.ID)] {
+			if restapi.ShortID(p.App) == restapi.ShortID(a.ID) && p.PermittedUsersPolicyType == "AdminApprovedPreAuthorized" && !granted[restapi.ShortID(a.ID)] {
 				names = append(names, eca.UsualNames(a.Name, eca.OAuthPolicies)...)
 				byApp[strings.ToLower(a.Name)] = a.ID
 			}
@@ -353,25 +353,11 @@ func (s *Survey) readPolicies(ctx context.Context) error {
 	components, err := (&mdapi.Client{Conn: s.conn}).Read(ctx, eca.OAuthPolicies, slices.Compact(names)...)
 	s.sets = make(map[string][]string)
 	for _, c := range components {
-		if id := short(byApp[strings.ToLower(eca.App(c))]); id != "" {
+		if id := restapi.ShortID(byApp[strings.ToLower(eca.App(c))]); id != "" {
 			s.sets[id] = append(s.sets[id], metadata.Items(c.Text("commaSeparatedPermissionSet"))...)
 		}
 	}
 	return s.look(fromPolicies, err)
-}
-
-// short is the part of an ID that counts.
-func short(id string) string { return id[:min(15, len(id))] }
-
-// timeLayout is how the REST API writes a time.
-const timeLayout = "2006-01-02T15:04:05.000-0700"
-
-func moment(text string) time.Time {
-	t, err := time.Parse(timeLayout, text)
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC()
 }
 
 // apps puts together what the org tells.
@@ -388,9 +374,9 @@ func (s *Survey) apps() (all []*App) {
 
 // externalApp is an External Client App.
 func (s *Survey) externalApp(e *inventory.App) *App {
-	a := &App{Kind: External, Name: e.FullName(), Label: e.Label, ID: e.ID, Namespace: e.Namespace, Packaged: e.Packaged(), created: moment(e.CreatedDate)}
+	a := &App{Kind: External, Name: e.FullName(), Label: e.Label, ID: e.ID, Namespace: e.Namespace, Packaged: e.Packaged(), created: restapi.ParseTime(e.CreatedDate)}
 	for _, p := range s.policies {
-		if short(p.App) != short(e.ID) {
+		if restapi.ShortID(p.App) != restapi.ShortID(e.ID) {
 			continue
 		}
 		a.Access = map[string]Access{"AllSelfAuthorized": Everybody, "AdminApprovedPreAuthorized": PreAuthorised}[p.PermittedUsersPolicyType]
@@ -402,22 +388,22 @@ func (s *Survey) externalApp(e *inventory.App) *App {
 			}
 		}
 		if p.IsClientCredentialsFlowEnabled && p.ClientCredentialsFlowUser != "" {
-			a.RunAs = s.runAs(short(p.ClientCredentialsFlowUser), p.ClientCredentialsFlowUser)
+			a.RunAs = s.runAs(restapi.ShortID(p.ClientCredentialsFlowUser), p.ClientCredentialsFlowUser)
 		}
 	}
 	for _, p := range s.plugins {
-		if short(p.App) == short(e.ID) {
+		if restapi.ShortID(p.App) == restapi.ShortID(e.ID) {
 			on := p.IsEnabled && !strings.EqualFold(p.OauthPluginStatus, "Disabled")
 			a.On = &on
 		}
 	}
 	for _, row := range s.settings {
 		id, _ := row["ExternalClientApplicationId"].(string)
-		if short(id) != short(e.ID) {
+		if restapi.ShortID(id) != restapi.ShortID(e.ID) {
 			continue
 		}
 		made, _ := row["CreatedDate"].(string)
-		a.ConsumerMade = moment(made)
+		a.ConsumerMade = restapi.ParseTime(made)
 		for _, scope := range scopes {
 			if row[scope.column] == true {
 				a.Scopes = append(a.Scopes, scope.name)
@@ -527,7 +513,7 @@ func (s *Survey) connectedApps() (all []*App) {
 
 // record takes what the record of a Connected App says.
 func (a *App) record(row connectedRow) {
-	a.ID, a.created, a.ConsumerMade = row.ID, moment(row.CreatedDate), moment(row.CreatedDate)
+	a.ID, a.created, a.ConsumerMade = row.ID, restapi.ParseTime(row.CreatedDate), restapi.ParseTime(row.CreatedDate)
 	if only := row.OptionsAllowAdminApprovedUsersOnly; only != nil {
 		a.Access = map[bool]Access{true: PreAuthorised, false: Everybody}[*only]
 	}
@@ -578,7 +564,7 @@ const profilePrefix = "profile "
 // grant notes what grants an app.
 func (s *Survey) grant(app *App) {
 	for _, a := range s.access {
-		if app.ID == "" || short(a.SetupEntityID) != short(app.ID) {
+		if app.ID == "" || restapi.ShortID(a.SetupEntityID) != restapi.ShortID(app.ID) {
 			continue
 		}
 		name := a.Parent.Name
@@ -586,10 +572,10 @@ func (s *Survey) grant(app *App) {
 			name = profilePrefix + a.Parent.Profile.Name
 		}
 		app.Granted = append(app.Granted, name)
-		app.Grantees += s.assigned[short(a.ParentID)]
+		app.Grantees += s.assigned[restapi.ShortID(a.ParentID)]
 		app.recorded = true
 	}
-	app.Granted = append(app.Granted, s.sets[short(app.ID)]...)
+	app.Granted = append(app.Granted, s.sets[restapi.ShortID(app.ID)]...)
 	slices.Sort(app.Granted)
 	app.Granted = slices.Compact(app.Granted)
 }
@@ -602,7 +588,7 @@ func (s *Survey) grant(app *App) {
 func (s *Survey) use(apps []*App) (others []*App) {
 	menu := make(map[string]string)
 	for _, m := range s.menu {
-		menu[short(m.ID)] = short(m.ApplicationID)
+		menu[restapi.ShortID(m.ID)] = restapi.ShortID(m.ApplicationID)
 	}
 	owners := func(label string) (of []*App) {
 		for _, kind := range []Kind{Connected, External} {
@@ -625,8 +611,8 @@ func (s *Survey) use(apps []*App) (others []*App) {
 	}
 	for _, t := range s.tokens {
 		var of []*App
-		if id := menu[short(t.AppMenuItemID)]; id != "" {
-			if i := slices.IndexFunc(apps, func(a *App) bool { return a.ID != "" && short(a.ID) == id }); i >= 0 {
+		if id := menu[restapi.ShortID(t.AppMenuItemID)]; id != "" {
+			if i := slices.IndexFunc(apps, func(a *App) bool { return a.ID != "" && restapi.ShortID(a.ID) == id }); i >= 0 {
 				of = apps[i : i+1]
 			} else if of = owners(t.AppName); slices.ContainsFunc(of, func(a *App) bool { return a.ID != "" }) {
 				of = nil // an app of the same label that is not shown
@@ -644,7 +630,7 @@ func (s *Survey) use(apps []*App) (others []*App) {
 		of[0].Tokens += t.N
 		of[0].Users = max(of[0].Users, t.Users)
 		for _, a := range of {
-			a.used(moment(t.Last))
+			a.used(restapi.ParseTime(t.Last))
 		}
 	}
 	for _, l := range s.logins {
@@ -657,7 +643,7 @@ func (s *Survey) use(apps []*App) (others []*App) {
 			of = []*App{other(l.Application, NotInstalled)}
 		}
 		for _, a := range of {
-			last := moment(l.Last)
+			last := restapi.ParseTime(l.Last)
 			if !password || a.Kind != External {
 				a.used(last)
 			}

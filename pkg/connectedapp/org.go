@@ -279,7 +279,7 @@ func (c *Client) cutOver(ctx context.Context, names ...string) (*CutOver, *recor
 		has.logins, err = restapi.Query[struct{ Application, UserID, Last string }](groupCtx, c.rest(), fmt.Sprintf("SELECT Application, UserId, MAX(LoginTime) last FROM LoginHistory GROUP BY Application, UserId ORDER BY MAX(LoginTime) DESC LIMIT %d", maxLogins))
 		if len(has.logins) == maxLogins {
 			mu.Lock()
-			result.Unseen = append(result.Unseen, fmt.Sprintf("logins: only the last of %d users and applications, back to %s", maxLogins, moment(has.logins[maxLogins-1].Last).Format(time.DateOnly)))
+			result.Unseen = append(result.Unseen, fmt.Sprintf("logins: only the last of %d users and applications, back to %s", maxLogins, restapi.ParseTime(has.logins[maxLogins-1].Last).Format(time.DateOnly)))
 			mu.Unlock()
 		}
 		return look("logins", err)
@@ -366,7 +366,7 @@ func (r *records) pairs(apps []*App, all bool) (pairs []Pair) {
 			}
 		}
 		for _, s := range r.settings {
-			if p.newID != "" && short(s.ExternalClientApplicationID) == short(p.newID) {
+			if p.newID != "" && restapi.ShortID(s.ExternalClientApplicationID) == restapi.ShortID(p.newID) {
 				p.HasConsumer = s.OauthLink != ""
 			}
 		}
@@ -381,14 +381,14 @@ func (r *records) pairs(apps []*App, all bool) (pairs []Pair) {
 func (r *records) sort(p *Pair) {
 	menu := make(map[string]string) // the app's ID, by the menu item's
 	for _, m := range r.menu {
-		menu[short(m.ID)] = short(m.ApplicationID)
+		menu[restapi.ShortID(m.ID)] = restapi.ShortID(m.ApplicationID)
 		if p.isOld(m.ApplicationID) && !slices.Contains(p.items, m.ID) {
 			p.items = append(p.items, m.ID)
 		}
 	}
 	of := map[string]uses{"old": {}, "new": {}, "either": {}}
 	for _, t := range r.tokens {
-		if uses := of[p.owner(t.AppName, t.AppMenuItemID, menu[short(t.AppMenuItemID)])]; uses != nil {
+		if uses := of[p.owner(t.AppName, t.AppMenuItemID, menu[restapi.ShortID(t.AppMenuItemID)])]; uses != nil {
 			u := uses.user(t.UserID)
 			u.Tokens += t.N
 			u.LastUsed = later(u.LastUsed, t.Last)
@@ -410,7 +410,7 @@ func (p *Pair) owner(label, item, appID string) string {
 		return "old"
 	case p.isOld(appID):
 		return "either"
-	case appID != "" && appID == short(p.newID):
+	case appID != "" && appID == restapi.ShortID(p.newID):
 		return "new"
 	case appID != "":
 		return "" // another app of that label
@@ -424,7 +424,7 @@ func (p *Pair) owner(label, item, appID string) string {
 
 // isOld tells whether an ID is that of a Connected App with the label.
 func (p *Pair) isOld(appID string) bool {
-	return appID != "" && slices.ContainsFunc(p.oldIDs, func(id string) bool { return short(id) == short(appID) })
+	return appID != "" && slices.ContainsFunc(p.oldIDs, func(id string) bool { return restapi.ShortID(id) == restapi.ShortID(appID) })
 }
 
 // login tells which of the two apps a label is of.
@@ -444,10 +444,10 @@ func (p *Pair) login(label string) string {
 type uses map[string]*Use
 
 func (u uses) user(id string) *Use {
-	if u[short(id)] == nil {
-		u[short(id)] = &Use{Username: id}
+	if u[restapi.ShortID(id)] == nil {
+		u[restapi.ShortID(id)] = &Use{Username: id}
 	}
-	return u[short(id)]
+	return u[restapi.ShortID(id)]
 }
 
 // list returns uses, the latest first.
@@ -461,22 +461,8 @@ func (u uses) list() (all []Use) {
 	return all
 }
 
-// short is the part of an ID that counts.
-func short(id string) string { return id[:min(15, len(id))] }
-
-// timeLayout is how the REST API writes a time.
-const timeLayout = "2006-01-02T15:04:05.000-0700"
-
-func moment(text string) time.Time {
-	t, err := time.Parse(timeLayout, text)
-	if err != nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
-
 func later(t time.Time, text string) time.Time {
-	if other := moment(text); other.After(t) {
+	if other := restapi.ParseTime(text); other.After(t) {
 		return other
 	}
 	return t
@@ -509,9 +495,9 @@ func (c *Client) name(ctx context.Context, result *CutOver) error {
 	}
 	names := make(map[string]string)
 	for _, u := range users {
-		names[short(u.ID)] = u.Username
+		names[restapi.ShortID(u.ID)] = u.Username
 	}
-	each(func(u *Use) { u.Username = cmp.Or(names[short(u.Username)], u.Username, manyUsers) })
+	each(func(u *Use) { u.Username = cmp.Or(names[restapi.ShortID(u.Username)], u.Username, manyUsers) })
 	return nil
 }
 

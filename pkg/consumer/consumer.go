@@ -214,9 +214,9 @@ func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
 		return nil, missing
 	}
 	for _, one := range links {
-		if sameID(one.ExternalClientApplicationID, found.AppID) {
+		if restapi.SameID(one.ExternalClientApplicationID, found.AppID) {
 			found.Source, found.ID, _ = strings.Cut(one.OauthLink, ":")
-			found.Made = date(one.CreatedDate)
+			found.Made = restapi.ParseTime(one.CreatedDate)
 		}
 	}
 	if found.ID != "" {
@@ -246,9 +246,6 @@ func (c *Client) list(ctx context.Context, of *Consumer) error {
 	}
 	return several
 }
-
-// sameID compares record IDs, of which the first 15 characters count.
-func sameID(a, b string) bool { return len(a) >= 15 && len(b) >= 15 && a[:15] == b[:15] }
 
 // Key returns the key of an app's consumer without its secret, from the metadata of the app,
 // which every org shows. It needs no setting of the org, in two rounds of requests.
@@ -330,7 +327,7 @@ func (c *Client) Credentials(ctx context.Context, of *Consumer) (Pair, error) {
 	if err != nil {
 		return Pair{}, err
 	}
-	if pair.Key == "" || !sameID(listed.ID, of.ID) {
+	if pair.Key == "" || !restapi.SameID(listed.ID, of.ID) {
 		of.ID = listed.ID // the link led elsewhere
 		return c.pair(ctx, of)
 	}

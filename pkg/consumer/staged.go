@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -58,17 +59,7 @@ func (a *stagedAnswer) staged() *Staged {
 			state = known
 		}
 	}
-	return &Staged{Pair: Pair{p.Key, p.Secret}, ID: p.ID, State: state, Created: date(p.CreatedDate), Expires: date(p.ExpirationDate)}
-}
-
-// date reads a date in one of the forms that the platform writes.
-func date(text string) time.Time {
-	for _, layout := range []string{"2006-01-02T15:04:05.000-0700", time.RFC3339} {
-		if at, err := time.Parse(layout, text); err == nil {
-			return at
-		}
-	}
-	return time.Time{}
+	return &Staged{Pair: Pair{p.Key, p.Secret}, ID: p.ID, State: state, Created: restapi.ParseTime(p.CreatedDate), Expires: restapi.ParseTime(p.ExpirationDate)}
 }
 
 // Staged returns the pair beside a consumer's main one, nil where there is none. Orgs answer that
