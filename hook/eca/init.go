@@ -51,14 +51,7 @@ type initResult struct {
 }
 
 func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
-	root, rel, err := findProject(c.Path)
-	if err != nil {
-		return nil, err
-	}
-	if rel != "." {
-		return nil, usageError{fmt.Errorf("%s is inside the project %s; give the project", c.Path, root)}
-	}
-	project, err := openDir(root)
+	root, project, err := openProject(c.Path)
 	if err != nil {
 		return nil, err
 	}

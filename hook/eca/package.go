@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -63,18 +64,11 @@ func (c *packageCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	root, rel, err := findProject(c.Path)
+	root, project, err := openProject(c.Path)
 	if err != nil {
 		return nil, err
-	}
-	if rel != "." {
-		return nil, usageError{fmt.Errorf("%s is inside the project %s; give the project", c.Path, root)}
 	}
 	// What is wrong with the project is said before anything is made on the Dev Hub.
-	project, err := openDir(root)
-	if err != nil {
-		return nil, err
-	}
 	for _, app := range c.apps() {
 		if _, _, err := scaffold.NewPackage(project, scaffold.PackageConfig{Components: []*metadata.Component{{Type: eca.Header, FullName: app}}, Dir: c.dir(app)}); err != nil {
 			return nil, err
@@ -96,7 +90,7 @@ func (c *packageCmd) run(ctx context.Context, e *env) (result, error) {
 	r := &packageResult{Packages: []packageReport{}, DryRun: c.DryRun}
 	_, err = onOrg(ctx, e, traffic, &c.callFlags, orgs[0], func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (any, error) {
 		for _, app := range c.apps() {
-			if err := c.pack(ctx, e, conn, root, app, r); err != nil {
+			if err := c.pack(ctx, e, conn, root, project, app, r); err != nil {
 				return nil, err
 			}
 		}
@@ -139,12 +133,8 @@ func (c *packageCmd) apps() []string {
 }
 
 // pack makes one app where that is asked for, reads it, and writes its package.
-func (c *packageCmd) pack(ctx context.Context, e *env, conn *salesforce.Conn, root, name string, r *packageResult) error {
+func (c *packageCmd) pack(ctx context.Context, e *env, conn *salesforce.Conn, root string, project fs.FS, name string, r *packageResult) error {
 	report := packageReport{App: name}
-	project, err := openDir(root)
-	if err != nil {
-		return err
-	}
 	if c.Create {
 		config, err := c.config(name)
 		if err != nil {

@@ -34,6 +34,20 @@ func findProject(path string) (root, rel string, err error) {
 	}
 }
 
+// openProject opens the project at path for a command that writes into all of it, and refuses a
+// directory inside one.
+func openProject(path string) (root string, project fs.FS, err error) {
+	root, rel, err := findProject(path)
+	if err != nil {
+		return "", nil, err
+	}
+	if rel != "." {
+		return "", nil, usageError{fmt.Errorf("%s is inside the project %s; give the project", path, root)}
+	}
+	project, err = openDir(root)
+	return root, project, err
+}
+
 // shortest writes a directory relative to the working directory where it is
 // below that.
 func shortest(dir string) string {
