@@ -54,6 +54,13 @@ func (a *App) Packaged() bool {
 	return a.DistributionState != "" && a.DistributionState != "Local"
 }
 
+// OfOrg tells whether an oauthLink or orgScopedExternalApp, which begin with an org's ID and a colon,
+// leads to that org.
+func OfOrg(value, orgID string) bool {
+	org, _, _ := strings.Cut(value, ":")
+	return restapi.SameID(org, orgID)
+}
+
 // FullName is the header's name as the Metadata API has it.
 func (a *App) FullName() string {
 	if a.Namespace != "" {

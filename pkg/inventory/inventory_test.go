@@ -112,3 +112,14 @@ func Example() {
 	// Output:
 	// App App_glbl
 }
+
+func TestOfOrg(t *testing.T) {
+	t.Parallel()
+	for value, own := range map[string]bool{
+		"00Dxx0000000001:0x": true, "00Dxx0000000001EAA:0x": true, "00Dxx0000000002:0x": false, "00D:0x": false, "": false,
+	} {
+		if inventory.OfOrg(value, "00Dxx0000000001EAA") != own || inventory.OfOrg(value, "") {
+			t.Errorf("%q: %v", value, !own)
+		}
+	}
+}

@@ -134,7 +134,7 @@ func Read(ctx context.Context, conn *salesforce.Conn, name string) (*App, error)
 		return nil, &NoAppError{App: apps[0].Name, IsThere: true}
 	}
 	own := func(field, value string) error {
-		if org, _, _ := strings.Cut(value, ":"); len(org) < 15 || org[:15] != orgID[:15] {
+		if !inventory.OfOrg(value, orgID) {
 			return &ForeignError{apps[0].Name, field, value, orgID}
 		}
 		return nil

@@ -142,7 +142,7 @@ func diagnose(app *inventory.App, org string) *Damage {
 		d.Components = []string{eca.OAuthSettings + " " + settings.FullName}
 		d.Why = "its OAuth settings have no link to a consumer, as after a deployment of them without an oauthLink and without global OAuth settings; the platform refuses every later write"
 		d.Fix = "eca takes the app's OAuth components away and makes them anew, with a new consumer; take the settings without a link out of the source, or a deployment breaks it again"
-	case global == nil && !foreign && (org == "" || strings.HasPrefix(settings.Text("oauthLink"), org[:15])):
+	case global == nil && !foreign && (org == "" || inventory.OfOrg(settings.Text("oauthLink"), org)):
 		d.Kind, d.Mendable = NoConsumer, true
 		d.Components = []string{eca.OAuthSettings + " " + settings.FullName}
 		d.Why = "it has OAuth settings and no global OAuth settings, so it has no consumer: a run died between the two"
@@ -156,7 +156,7 @@ func diagnose(app *inventory.App, org string) *Damage {
 // foreign reports whether an app comes from another org's package. On the org where a package is
 // made, its app is Packaged as well.
 func foreign(app *inventory.App, org string) bool {
-	return app.Packaged() && (len(org) < 15 || !strings.HasPrefix(app.OrgScopedExternalApp, org[:15]))
+	return app.Packaged() && !inventory.OfOrg(app.OrgScopedExternalApp, org)
 }
 
 // IsBroken reports whether an org refused a component because its app is broken in a way that
