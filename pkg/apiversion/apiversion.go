@@ -14,7 +14,7 @@ type Version int
 
 // Latest is the latest version that this module knows: that of the WSDL which the
 // table of types in pkg/metadata follows.
-const Latest Version = 67
+const Latest Version = 68
 
 // Parse reads "65.0" or "65".
 func Parse(s string) (Version, error) {

@@ -69,6 +69,9 @@ everything://callback</callbackUrl>
         <isCodeCredentialEnabled>true</isCodeCredentialEnabled>
         <isCodeCredentialPostOnly>true</isCodeCredentialPostOnly>
         <isConsumerSecretOptional>true</isConsumerSecretOptional>
+        <isDPopEnabled>true</isDPopEnabled>
+        <isDeviceFlowEnabled>true</isDeviceFlowEnabled>
+        <isEnforceRefreshTokenTTL>true</isEnforceRefreshTokenTTL>
         <isIntrospectAllTokens>true</isIntrospectAllTokens>
         <isNamedUserJwtEnabled>true</isNamedUserJwtEnabled>
         <isPkceRequired>false</isPkceRequired>
@@ -124,9 +127,9 @@ var become = map[string]string{
 		trustedIpRanges={description=Office endIpAddress=192.0.2.255 startIpAddress=192.0.2.0} trustedIpRanges={endIpAddress=198.51.100.9 startIpAddress=198.51.100.1}`,
 	eca.GlobalOAuthSettings: `callbackUrl=https://everything.example.com/callback|https://everything.example.com/second|everything://callback externalClientApplication=Everything
 		idTokenConfig={idTokenAudience=https://everything.example.com idTokenIncludeAttributes=true idTokenIncludeCustomPermissions=true idTokenIncludeStandardClaims=true idTokenValidityInMinutes=2}
-		isClientCredentialsFlowEnabled=true isCodeCredFlowEnabled=true isCodeCredPostOnly=true isConsumerSecretOptional=true isDeviceFlowEnabled=false isEnforceRefreshTokenTTL=false isIntrospectAllTokens=true
+		isClientCredentialsFlowEnabled=true isCodeCredFlowEnabled=true isCodeCredPostOnly=true isConsumerSecretOptional=true isDPopEnabled=true isDeviceFlowEnabled=true isEnforceRefreshTokenTTL=true isIntrospectAllTokens=true isMtlsEnabled=false
 		isNamedUserJwtEnabled=true isPkceRequired=false isRefreshTokenRotationEnabled=true isSecretRequiredForRefreshToken=false isSecretRequiredForTokenExchange=true isTokenExchangeEnabled=true`,
-	eca.PluginPolicies: `externalClientApplication=Everything isCanvasPluginEnabled=true isEnabled=true isMobilePluginEnabled=true isNotificationPluginEnabled=true isOauthPluginEnabled=true
+	eca.PluginPolicies: `externalClientApplication=Everything isAttestPluginEnabled=false isCanvasPluginEnabled=true isEnabled=true isMobilePluginEnabled=true isNotificationPluginEnabled=true isOauthPluginEnabled=true
 		isPushPluginEnabled=true isSamlPluginEnabled=true startPage=Custom startUrl=https://everything.example.com/start`,
 	eca.OAuthPolicies: `apexHandler=Handler clientCredentialsFlowUser=integration@example.com.uat commaSeparatedPermissionSet=Everybody, Integrations executeHandlerAs=integration@example.com.uat
 		externalClientApplication=Everything ipRelaxationPolicyType=Enforce_RelaxRefresh isClientCredentialsFlowEnabled=true isGuestCodeCredFlowEnabled=false isTokenExchangeFlowEnabled=true
@@ -155,7 +158,7 @@ func TestMigratedAppIsTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("sfdx-project.json", `{"packageDirectories": [], "sourceApiVersion": "66.0"}`)
+	write("sfdx-project.json", `{"packageDirectories": [], "sourceApiVersion": "68.0"}`)
 	write("Everything.connectedApp-meta.xml", everything)
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -197,7 +200,7 @@ func TestMigratedAppIsTheSame(t *testing.T) {
 
 	org := simorg.Start(simorg.Config{Users: []simorg.User{{Username: "integration@example.com.uat"}}, PermissionSets: []string{"Everybody", "Integrations"}})
 	defer org.Close()
-	conn := &salesforce.Conn{InstanceURL: org.URL, Version: 66, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
+	conn := &salesforce.Conn{InstanceURL: org.URL, Version: 68, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
 	if err := org.Deploy(root.FS(), "eca-definition"); err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,9 @@ func init() {
 				a.wrong(place, text)
 			}
 		}},
-		"oauthConfig.singleLogoutUrl": to(settings, "singleLogoutUrl"),
+		"oauthConfig.isIpBindingEnabled": offOrLost("binds tokens to IP addresses, which has no field in External Client App metadata", "use the token IP ranges of the app's OAuth security settings in Setup"),
+		"oauthConfig.isPKImTLSEnabled":   offOrLost("authenticates clients with certificates of a PKI, which has no field in External Client App metadata", "set up mutual TLS in the app's OAuth security settings in Setup"),
+		"oauthConfig.singleLogoutUrl":    to(settings, "singleLogoutUrl"),
 		"oauthConfig.idTokenConfig": {to: []target{{global, "idTokenConfig"}}, structure: map[string]string{
 			"idTokenAudience": "idTokenAudience", "idTokenIncludeAttributes": "idTokenIncludeAttributes", "idTokenIncludeCustomPerms": "idTokenIncludeCustomPermissions",
 			"idTokenIncludeStandardClaims": "idTokenIncludeStandardClaims", "idTokenValidity": "idTokenValidityInMinutes",
@@ -199,11 +201,24 @@ func init() {
 		"mobileAppConfig": lost(mobile, "distribute it by a store, or a device management"),
 	}
 	for _, name := range []string{
+		"isDPopEnabled", "isDeviceFlowEnabled", "isEnforceRefreshTokenTTL",
 		"isConsumerSecretOptional", "isIntrospectAllTokens", "isNamedUserJwtEnabled", "isPkceRequired", "isRefreshTokenRotationEnabled",
 		"isSecretRequiredForRefreshToken", "isSecretRequiredForTokenExchange", "isTokenExchangeEnabled",
 	} {
 		rules["oauthConfig."+name] = to(global, name)
 	}
+}
+
+// offOrLost reports a switch without an equivalent if it is on; off, nothing is missing.
+func offOrLost(why, fix string) rule {
+	return rule{own: func(a *App, place, text string) {
+		switch value, ok := booleans[strings.ToLower(text)]; {
+		case text != "" && !ok:
+			a.wrong(place, text)
+		case value == "true":
+			a.find("not-carried", finding.Error, place, why, fix)
+		}
+	}}
 }
 
 // samlCertificate carries a certificate of samlConfig.

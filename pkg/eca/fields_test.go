@@ -91,7 +91,7 @@ func TestCheckVersion(t *testing.T) {
 	if err := Lookup(OAuthSettings).CheckVersion(scopes, apiversion.Latest+1); err != nil {
 		t.Error(err)
 	}
-	if err := Lookup(OAuthSettings).CheckVersion(scopes, apiversion.Latest); err == nil || !strings.Contains(err.Error(), `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; use one of Address, Api,`) {
-		t.Errorf("got %v, want %q", err, `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; use one of Address, Api,`)
+	if err := Lookup(OAuthSettings).CheckVersion(scopes, apiversion.Latest); err == nil || !strings.Contains(err.Error(), `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; use one of A2A, Address, Api,`) {
+		t.Errorf("got %v, want %q", err, `commaSeparatedOauthScopes: there is no OAuth scope "Apii"; did you mean Api?; use one of A2A, Address, Api,`)
 	}
 }

@@ -31,9 +31,14 @@ const (
 	SAMLPolicies   = "ExtlClntAppSamlConfigurablePolicies"
 	CanvasSettings = "ExtlClntAppCanvasSettings"
 
-	// OAuthSecuritySettings belong to an app as well. The platform makes them; nothing
-	// here ever does.
+	// OAuthSecuritySettings belong to an app as well: the IP allowlist of refresh tokens and
+	// the certificate for mutual TLS. The platform creates them; eca never does.
 	OAuthSecuritySettings = "ExtlClntAppOauthSecuritySettings"
+
+	// AttestSettings and AttestPolicies belong to an app as well. Their suffixes and folders are
+	// known, their fields are not.
+	AttestSettings = "ExtlClntAppAttestSettings"
+	AttestPolicies = "ExtlClntAppAttestConfigurablePolicies"
 )
 
 // Types returns the table of types, the header first and then in the order in which an
@@ -95,7 +100,12 @@ var others = metadata.Schema{
 			{Name: "samlInitiationMethod", Kind: metadata.Enum, EnumName: "SamlInitiationMethod", Values: []string{"None", "IdpInitiated", "SpInitiated"}},
 		},
 	},
+	{Name: AttestSettings, Folder: "extlClntAppAttestSettings", Suffix: "ecaAttest", Since: 66, Partial: true, Fields: attestFields},
+	{Name: AttestPolicies, Folder: "extlClntAppAttestPolicies", Suffix: "ecaAttestPlcy", Since: 66, Partial: true, Fields: attestFields},
 }
+
+// attestFields are the fields that every component of an app has.
+var attestFields = []metadata.FieldType{{Name: "externalClientApplication"}, {Name: "label"}}
 
 // orgSettings is no part of an app, and so none of Types.
 var orgSettings = &metadata.Type{
@@ -132,11 +142,11 @@ var scopeSynonyms = map[string]string{
 // scopes are the OAuth scopes that commaSeparatedOauthScopes can hold, as of
 // apiversion.Latest.
 var scopes = []string{
-	"Address", "Api", "Basic", "CDP", "CDPCalculatedInsight", "CDPIdentityResolution", "CDPIngest", "CDPProfile",
-	"CDPQuery", "CDPSegment", "Chatbot", "Chatter", "Content", "CustomApplications", "CustomPermissions",
+	"A2A", "Address", "Api", "Basic", "CDP", "CDPCalculatedInsight", "CDPIdentityResolution", "CDPIngest", "CDPProfile",
+	"CDPQuery", "CDPSegment", "Chatbot", "Chatter", "CmdbDiscovery", "Content", "CustomApplications", "CustomPermissions",
 	"DataCloudUserClaims", "Eclair", "EinsteinGPT", "Email", "ForgotPassword", "Full", "Interaction", "Lightning",
 	"MCP", "OfflineAccess", "OpenID", "Pardot", "Phone", "Profile", "PwdlessLogin", "RefreshToken", "SCRT",
-	"SFApiPlatform", "UserRegistration", "Wave", "Web",
+	"SFApiPlatform", "SemanticLayer", "UserRegistration", "Wave", "Web",
 }
 
 // CheckScope returns an error for what is no OAuth scope by its metadata name.
@@ -236,9 +246,11 @@ var types = metadata.Schema{
 			{Name: "isCodeCredFlowEnabled", Kind: metadata.Boolean, Since: 61},
 			{Name: "isCodeCredPostOnly", Kind: metadata.Boolean, Since: 61},
 			{Name: "isConsumerSecretOptional", Kind: metadata.Boolean},
+			{Name: "isDPopEnabled", Kind: metadata.Boolean, Since: 67},
 			{Name: "isDeviceFlowEnabled", Kind: metadata.Boolean, Since: 60},
-			{Name: "isEnforceRefreshTokenTTL", Kind: metadata.Boolean},
+			{Name: "isEnforceRefreshTokenTTL", Kind: metadata.Boolean, Since: 67},
 			{Name: "isIntrospectAllTokens", Kind: metadata.Boolean},
+			{Name: "isMtlsEnabled", Kind: metadata.Boolean, Since: 68},
 			{Name: "isNamedUserJwtEnabled", Kind: metadata.Boolean, Since: 61},
 			{Name: "isPkceRequired", Kind: metadata.Boolean, Default: "true", Forced: true},
 			{Name: "isRefreshTokenRotationEnabled", Kind: metadata.Boolean, Since: 60},
@@ -254,6 +266,7 @@ var types = metadata.Schema{
 		Name: PluginPolicies, Folder: "extlClntAppPolicies", Suffix: "ecaPlcy", Since: 60,
 		Fields: []metadata.FieldType{
 			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
+			{Name: "isAttestPluginEnabled", Kind: metadata.Boolean, Since: 68},
 			{Name: "isCanvasPluginEnabled", Kind: metadata.Boolean, Since: 66, Default: "true"},
 			{Name: "isEnabled", Kind: metadata.Boolean, Required: true, Since: 60, Default: "true"},
 			{Name: "isMobilePluginEnabled", Kind: metadata.Boolean, Since: 63, Default: "true"},
@@ -302,12 +315,20 @@ var types = metadata.Schema{
 		},
 	},
 	{
-		// Retrieved from orgs by several public projects; no WSDL here has it, so the first
-		// version is that of the other types, which is assumed.
-		Name: OAuthSecuritySettings, Folder: "extlClntAppOauthSecuritySettings", Suffix: "ecaOauthSecurity", Since: 59, Partial: true,
+		Name: OAuthSecuritySettings, Folder: "extlClntAppOauthSecuritySettings", Suffix: "ecaOauthSecurity", Since: 67, Partial: true,
 		Fields: []metadata.FieldType{
 			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
 			{Name: "label"},
+			{Name: "tlsClientAuthCertParamType", Kind: metadata.Enum, EnumName: "TlsClientAuthCertParamType", Values: []string{
+				"tls_client_auth_subject_dn", "tls_client_auth_san_dns", "tls_client_auth_san_uri", "tls_client_auth_san_ip",
+				"tls_client_auth_san_email", "tls_client_auth_san_spiffe",
+			}, Since: 67},
+			{Name: "tlsClientAuthCertParamValue", Since: 67},
+			{Name: "tokenIpRanges", Kind: metadata.Struct, Fields: []metadata.FieldType{
+				{Name: "description"},
+				{Name: "endIpAddress", Required: true},
+				{Name: "startIpAddress", Required: true},
+			}, Repeated: true, Since: 67},
 		},
 	},
 	{

@@ -26,7 +26,7 @@ func TestTypesFollowTheWSDL(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, typ := range slices.Concat(Types(), others) {
-		if typ.Partial {
+		if typ.Partial && xmlquery.FindOne(doc, "//xsd:complexType[@name='"+typ.Name+"']") == nil {
 			continue // see Type
 		}
 		t.Run(typ.Name, func(t *testing.T) { compareFields(t, doc, typ.Name, typ.Fields) })

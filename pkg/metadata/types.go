@@ -33,8 +33,7 @@ type Type struct {
 	Since  apiversion.Version // the first API version that has the type
 	Fields []FieldType        // in WSDL order, without fullName
 
-	// Partial reports that the WSDL of apiversion.Latest does not have the type. Fields then
-	// lists those seen in source; others may be valid.
+	// Partial reports that the type may have fields that are not in Fields, in any API version.
 	Partial bool
 }
 

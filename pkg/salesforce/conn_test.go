@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -54,7 +56,7 @@ func TestZeroValuesWork(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) }))
 	defer server.Close()
 	c := &salesforce.Conn{InstanceURL: server.URL + "/", Tokens: static("TOKEN")}
-	if err := c.Do(t.Context(), read, accept); err != nil || c.APIVersion() != 67 {
+	if err := c.Do(t.Context(), read, accept); err != nil || c.APIVersion() != apiversion.Latest {
 		t.Errorf("with an instance and a token alone: %v, version %s", err, c.APIVersion())
 	}
 	for name, c := range map[string]*salesforce.Conn{

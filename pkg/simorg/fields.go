@@ -29,7 +29,9 @@ var trueByDefault = map[string]map[string]bool{
 var typeSince = map[string]apiversion.Version{
 	eca.Header: 59, eca.OAuthSettings: 59, eca.GlobalOAuthSettings: 59, eca.OAuthPolicies: 59,
 	eca.PluginPolicies:        60,
-	eca.OAuthSecuritySettings: 59, // assumed
+	eca.OAuthSecuritySettings: 67,
+	eca.AttestSettings:        66,
+	eca.AttestPolicies:        66,
 	eca.RemoteSiteSetting:     19,
 	eca.OrgSettings:           59,
 	eca.SAMLPolicies:          59, // assumed
@@ -50,6 +52,7 @@ var fieldSince = map[string]map[string]apiversion.Version{
 		"certificate": 60, "isClientCredentialsFlowEnabled": 60, "isDeviceFlowEnabled": 60, "isRefreshTokenRotationEnabled": 60,
 		"isSecretRequiredForTokenExchange": 60, "isTokenExchangeEnabled": 60,
 		"isCodeCredFlowEnabled": 61, "isCodeCredPostOnly": 61, "isNamedUserJwtEnabled": 61,
+		"isDPopEnabled": 67, "isEnforceRefreshTokenTTL": 67, "isMtlsEnabled": 68,
 	},
 	eca.OrgSettings: {"enableClientSecretInRestApiAccess": 62},
 	eca.PluginPolicies: {
@@ -57,7 +60,9 @@ var fieldSince = map[string]map[string]apiversion.Version{
 		"isMobilePluginEnabled": 63, "isNotificationPluginEnabled": 63, "isPushPluginEnabled": 63, "isSamlPluginEnabled": 63,
 		"startPage": 63, "startUrl": 63,
 		"isCanvasPluginEnabled": 66,
+		"isAttestPluginEnabled": 68,
 	},
+	eca.OAuthSecuritySettings: {"tlsClientAuthCertParamType": 67, "tlsClientAuthCertParamValue": 67, "tokenIpRanges": 67},
 	eca.OAuthPolicies: {
 		"clientCredentialsFlowUser": 60, "isClientCredentialsFlowEnabled": 60, "isTokenExchangeFlowEnabled": 60,
 		"apexHandler": 61, "commaSeparatedCustomScopes": 61, "executeHandlerAs": 61, "guestJwtTimeout": 61,

@@ -95,7 +95,7 @@ func TestRules(t *testing.T) {
 		{"permission set ID", eca.PluginPolicies, eca.OAuthPolicies, `<fullName>App_oauthPlcy</fullName><commaSeparatedPermissionSet>Erp, 0PS000000000001</commaSeparatedPermissionSet>` + link, 200, "INVALID_FIELD", "We couldn&#39;t find permission sets called 0PS000000000001"},
 		{"session of JWT tokens that the app does not issue", eca.PluginPolicies, eca.OAuthPolicies, policy + `<namedUserJwtSessionTimeoutType>UserSession</namedUserJwtSessionTimeoutType>`, 200, "", "Invalid plugin settings"},
 		{"second OAuth settings", eca.OAuthSettings, eca.OAuthSettings, strings.Replace(oauth, "App_oauth", "Second", 1), 200, "DUPLICATE_VALUE", "duplicates value on App_oauth"},
-		{"unknown scope", eca.Header, eca.OAuthSettings, strings.Replace(oauth, ">Api<", ">Api, Nope<", 1), 200, "", "Nope. Valid scopes are: Address, Api"},
+		{"unknown scope", eca.Header, eca.OAuthSettings, strings.Replace(oauth, ">Api<", ">Api, Nope<", 1), 200, "", "Nope. Valid scopes are: A2A, Address, Api"},
 		{"foreign oauthLink", eca.Header, eca.OAuthSettings, oauth + `<oauthLink>00D1:8881</oauthLink>`, 200, "", "There was a problem with the OAuth link. The app either isn&#39;t available on this instance"},
 		{"unknown enum value", eca.PluginPolicies, eca.OAuthPolicies, policy + `<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>`, 500, "", "&#39;AdminApproved&#39; is not a valid value for the enum &#39;PermittedUsersPolicyType&#39;"},
 		{"unknown field", eca.Header, eca.OAuthSettings, oauth + `<zzz>1</zzz>`, 500, "", "zzz invalid at this location in type ExtlClntAppOauthSettings"},
@@ -341,14 +341,14 @@ func TestREST(t *testing.T) {
 		status      int
 		want        string
 	}{
-		{"/services/data", "", 200, `"version":"67.0"`},
+		{"/services/data", "", 200, `"version":"68.0"`},
 		{query + "SELECT+Id,+IsSandbox,+TrialExpirationDate,+OrganizationType,+InstanceName+FROM+Organization", org.AccessToken(), 200, `"IsSandbox":true`},
 		{query + "SELECT+Id,DeveloperName+FROM+ExternalClientApplication", org.AccessToken(), 200, `"DeveloperName":"App"`},
 		{query + "SELECT+Nope+FROM+Organization", org.AccessToken(), 400, "INVALID_FIELD"},
 		{query + "SELECT+Id+FROM+Nope", org.AccessToken(), 400, "INVALID_TYPE"},
 		{query + "DROP", org.AccessToken(), 400, "MALFORMED_QUERY"},
 		{query + "SELECT+Id+FROM+Organization", "wrong", 401, `"errorCode":"INVALID_SESSION_ID"`},
-		{"/services/data/v68.0/query?q=x", org.AccessToken(), 404, "NOT_FOUND"},
+		{"/services/data/v69.0/query?q=x", org.AccessToken(), 404, "NOT_FOUND"},
 	} {
 		if status, answer := get(test.path, test.token); status != test.status || !strings.Contains(answer, test.want) {
 			t.Errorf("%s: HTTP %d %s", test.path, status, answer)
