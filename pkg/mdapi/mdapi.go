@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -195,7 +196,8 @@ func (c *Client) call(ctx context.Context, operation string, idempotent bool, bo
 		Name: operation, Method: http.MethodPost, Path: "/services/Soap/m/" + c.Conn.APIVersion().String(), Idempotent: idempotent,
 		Header: http.Header{"Content-Type": {"text/xml; charset=UTF-8"}, "Soapaction": {`""`}},
 		Body: func(token salesforce.Secret) ([]byte, error) {
-			return encodeEnvelope(token, operation, body)
+			agent, _, _ := strings.Cut(c.Conn.Agent(), " ") // without the address
+			return encodeEnvelope(agent, token, operation, body)
 		},
 	}, func(answer *salesforce.Response) (err error) {
 		found, err = parseAnswer(answer, operation)

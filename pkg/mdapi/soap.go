@@ -19,7 +19,7 @@ const soapNamespace = "http://schemas.xmlsoap.org/soap/envelope/"
 type element = xmltree.Node
 
 // encodeEnvelope writes a SOAP 1.1 request.
-func encodeEnvelope(token salesforce.Secret, operation string, body func(*encoder)) ([]byte, error) {
+func encodeEnvelope(client string, token salesforce.Secret, operation string, body func(*encoder)) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(xml.Header)
 	e := &encoder{xml: xml.NewEncoder(&b)}
@@ -27,6 +27,9 @@ func encodeEnvelope(token salesforce.Secret, operation string, body func(*encode
 	e.open("env:Header")
 	e.open("SessionHeader", "xmlns", metadata.Namespace)
 	e.value("sessionId", token.Reveal())
+	e.close()
+	e.open("CallOptions", "xmlns", metadata.Namespace)
+	e.value("client", client)
 	e.close()
 	e.close()
 	e.open("env:Body")

@@ -73,6 +73,15 @@ func decode(answer *salesforce.Response, out any) error {
 	}
 }
 
+// Refused reports whether err is an org's answer that refuses a call for good: the object, a field
+// or the user's rights. A network error, an answer of something else than the org, an expired
+// session, a busy org, an error of the server and an exceeded limit of calls are not: they say
+// nothing about the call, so a caller must not draw conclusions from them.
+func Refused(err error) bool {
+	answer, ok := errors.AsType[*salesforce.Error](err)
+	return ok && !answer.SessionExpired() && !answer.Transient() && !answer.Uncertain() && answer.Code != "REQUEST_LIMIT_EXCEEDED"
+}
+
 // UserInfo identifies the user and the org of a session.
 type UserInfo struct {
 	UserID   string `json:"user_id"`

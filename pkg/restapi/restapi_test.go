@@ -189,3 +189,28 @@ func TestBounds(t *testing.T) {
 		t.Errorf("an answer of too many objects gives %v", err)
 	}
 }
+
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"no object":        {&salesforce.Error{Code: "INVALID_TYPE", Status: 400}, true},
+		"no right":         {&salesforce.Error{Code: "INSUFFICIENT_ACCESS", Status: 403}, true},
+		"wrapped":          {fmt.Errorf("query: %w", &salesforce.Error{Code: "INVALID_FIELD", Status: 400}), true},
+		"nothing":          {nil, false},
+		"network":          {salesforce.NewNetworkError("acme", io.EOF), false},
+		"proxy":            {&salesforce.StatusError{Status: 403}, false},
+		"expired session":  {&salesforce.Error{Code: "INVALID_SESSION_ID", Status: 401}, false},
+		"busy":             {&salesforce.Error{Code: "SERVER_UNAVAILABLE", Status: 503}, false},
+		"server error":     {&salesforce.Error{Code: "UNKNOWN_EXCEPTION", Status: 500, Acted: true}, false},
+		"locked":           {&salesforce.Error{Code: "UNABLE_TO_LOCK_ROW", Status: 400}, false},
+		"limit of calls":   {&salesforce.Error{Code: "REQUEST_LIMIT_EXCEEDED", Status: 403}, false},
+		"ended by context": {context.Canceled, false},
+	} {
+		if got := restapi.Refused(test.err); got != test.want {
+			t.Errorf("%s: %t, want %t", name, got, test.want)
+		}
+	}
+}

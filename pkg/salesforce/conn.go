@@ -14,6 +14,7 @@ package salesforce
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,18 @@ type Conn struct {
 	// Retry retries transient failures, within one budget for all calls of the Conn; nil tries
 	// once.
 	Retry *Retry
+
+	// UserAgent identifies the program in the org's logs; "" means DefaultUserAgent. SOAP calls
+	// send it in CallOptions as well.
+	UserAgent string
+}
+
+// Agent returns the User-Agent of the Conn's requests.
+func (c *Conn) Agent() string {
+	if c == nil {
+		return DefaultUserAgent()
+	}
+	return cmp.Or(c.UserAgent, DefaultUserAgent())
 }
 
 // DefaultTimeout bounds one attempt of a call if Conn.Timeout is 0. The platform ends a
@@ -229,6 +242,7 @@ func (c *Conn) request(r Request, token Secret) (*http.Request, error) {
 	for name, values := range r.Header {
 		req.Header[name] = values
 	}
+	req.Header.Set("User-Agent", c.Agent())
 	if r.Authorize {
 		req.Header.Set("Authorization", "Bearer "+token.Reveal())
 	}
@@ -282,9 +296,30 @@ func NewTransport() *http.Transport {
 
 var defaultClient = sync.OnceValue(func() *http.Client { return &http.Client{Transport: NewTransport()} })
 
-// WithoutRedirects returns a copy of a client that does not follow redirects.
+// WithoutRedirects returns a copy of a client that does not follow redirects, and that identifies
+// itself with DefaultUserAgent if a request has no User-Agent.
 func WithoutRedirects(c *http.Client) *http.Client {
 	own := *c
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	own.Transport = named{c.Transport}
 	return &own
 }
+
+// named adds the User-Agent to requests of other packages, like golang.org/x/oauth2.
+type named struct{ base http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (n named) RoundTrip(r *http.Request) (*http.Response, error) {
+	base := n.base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	if r.Header.Get("User-Agent") == "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("User-Agent", DefaultUserAgent())
+	}
+	return base.RoundTrip(r)
+}
+
+// CloseIdleConnections closes the idle connections of the base.
+func (n named) CloseIdleConnections() { (&http.Client{Transport: n.base}).CloseIdleConnections() }

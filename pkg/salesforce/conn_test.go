@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -333,4 +334,37 @@ func Example() {
 	// Output:
 	// 200 {"path": "/services/data", "authorization": "Bearer (token)"}
 	// <nil>
+}
+
+// TestUserAgent: every request identifies the program, also those of other packages.
+func TestUserAgent(t *testing.T) {
+	t.Parallel()
+	var seen atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen.Store(r.Header.Get("User-Agent")) }))
+	defer server.Close()
+	c := &salesforce.Conn{InstanceURL: server.URL, Tokens: static("TOKEN")}
+	check := func(want string) {
+		t.Helper()
+		if got, _ := seen.Load().(string); got != want {
+			t.Errorf("the User-Agent is %q, want %q", got, want)
+		}
+	}
+	if err := c.Do(t.Context(), read, accept); err != nil {
+		t.Fatal(err)
+	}
+	check(salesforce.DefaultUserAgent())
+	c.UserAgent = "other/1"
+	if err := c.Do(t.Context(), read, accept); err != nil {
+		t.Fatal(err)
+	}
+	check("other/1")
+	resp, err := salesforce.WithoutRedirects(http.DefaultClient).Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	check(salesforce.DefaultUserAgent())
+	if !regexp.MustCompile(`^eca/\S+ \(\+https://\S+\)$`).MatchString(salesforce.DefaultUserAgent()) {
+		t.Errorf("the default is %q", salesforce.DefaultUserAgent())
+	}
 }

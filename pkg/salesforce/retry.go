@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -59,6 +60,43 @@ func (r *Retry) Do(ctx context.Context, call func() error) error {
 		return waits.failure // more useful than the context's error
 	}
 	return err
+}
+
+// Polling describes how long Until waits for something. The zero value looks once.
+type Polling struct {
+	// Limit bounds the total time. Until does not begin a wait that would end later.
+	Limit time.Duration
+	// First is the length of the first wait; 0 means one second. Each wait is twice as long as
+	// the one before, up to Max; 0 means 30 seconds.
+	First, Max time.Duration
+	// Waiting, if not nil, is called before each wait.
+	Waiting func(wait time.Duration)
+}
+
+// Until calls look until it returns true or an error, and waits between the calls. It returns
+// false if the limit is reached. The waits do not count against Budget, because nothing has
+// failed; look retries its own calls. If ctx ends during a wait, the error is its cause. A nil
+// Retry works.
+func (r *Retry) Until(ctx context.Context, p Polling, look func(context.Context) (bool, error)) (bool, error) {
+	end := time.Now().Add(p.Limit)
+	wait, longest := cmp.Or(p.First, time.Second), cmp.Or(p.Max, 30*time.Second)
+	for {
+		done, err := look(ctx)
+		if done || err != nil || time.Now().Add(wait).After(end) {
+			return done, err
+		}
+		if p.Waiting != nil {
+			p.Waiting(wait)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false, context.Cause(ctx)
+		case <-timer.C:
+		}
+		wait = min(2*wait, longest)
+	}
 }
 
 // schedule computes the wait before the next attempt of a call.

@@ -3,6 +3,8 @@ package salesforce_test
 import (
 	"context"
 	"errors"
+	"io"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -150,6 +152,54 @@ func TestRetryEndsWithTheContext(t *testing.T) {
 		err := retry.Do(ctx, func() error { calls++; return busy })
 		if took := time.Since(started); err == nil || took != time.Second || calls != 1 {
 			t.Errorf("ended with %v after %s and %d calls, want 1s and one call", err, took, calls)
+		}
+	})
+}
+
+func TestUntil(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		polling   salesforce.Polling
+		succeedAt int // call that succeeds, 0 for none
+		failAt    int
+		waits     []time.Duration
+		done      bool
+	}{
+		"at once":       {salesforce.Polling{Limit: time.Minute}, 1, 0, nil, true},
+		"zero value":    {salesforce.Polling{}, 0, 0, nil, false},
+		"third call":    {salesforce.Polling{Limit: time.Minute}, 3, 0, []time.Duration{time.Second, 2 * time.Second}, true},
+		"limit":         {salesforce.Polling{Limit: 4 * time.Second}, 0, 0, []time.Duration{time.Second, 2 * time.Second}, false},
+		"longest wait":  {salesforce.Polling{Limit: 12 * time.Second, First: 4 * time.Second, Max: 4 * time.Second}, 0, 0, []time.Duration{4 * time.Second, 4 * time.Second, 4 * time.Second}, false},
+		"error":         {salesforce.Polling{Limit: time.Minute}, 0, 2, []time.Duration{time.Second}, false},
+		"exactly there": {salesforce.Polling{Limit: 3 * time.Second}, 3, 0, []time.Duration{time.Second, 2 * time.Second}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var waits []time.Duration
+				test.polling.Waiting = func(wait time.Duration) { waits = append(waits, wait) }
+				calls, started, total := 0, time.Now(), time.Duration(0)
+				done, err := (*salesforce.Retry)(nil).Until(t.Context(), test.polling, func(context.Context) (bool, error) {
+					calls++
+					if calls == test.failAt {
+						return false, io.EOF
+					}
+					return calls == test.succeedAt, nil
+				})
+				for _, wait := range waits {
+					total += wait
+				}
+				if done != test.done || (err != nil) != (test.failAt > 0) || !slices.Equal(waits, test.waits) || time.Since(started) != total {
+					t.Errorf("done %t, error %v, waits %v, after %s", done, err, waits, time.Since(started))
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		cause := errors.New("enough")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 1500*time.Millisecond, cause)
+		defer cancel()
+		if done, err := new(salesforce.Retry).Until(ctx, salesforce.Polling{Limit: time.Minute}, func(context.Context) (bool, error) { return false, nil }); done || !errors.Is(err, cause) {
+			t.Errorf("after the end of the context: %t, %v", done, err)
 		}
 	})
 }
