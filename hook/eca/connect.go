@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -51,7 +52,7 @@ type connectReport struct {
 
 // link is a connection that is to be made, and where its secret comes from.
 type link struct {
-	credential.Connection
+	connection.Connection
 	app, from string
 }
 
@@ -120,7 +121,7 @@ func (c *connectCmd) links() (func(alias string) []link, error) {
 	case c.Protocol != "jwt" && (c.Certificate != "" || c.Username != ""):
 		return nil, usageError{errors.New("--certificate and --username go with --protocol jwt")}
 	}
-	one := link{app: app, from: c.From, Connection: credential.Connection{
+	one := link{app: app, from: c.From, Connection: connection.Connection{
 		NamedCredential: c.NamedCredential, ExternalCredential: c.ExternalCredential, Principal: c.Principal,
 		Certificate: c.Certificate, Username: c.Username, PermissionSets: c.PermissionSet,
 	}}
@@ -158,7 +159,7 @@ func linksOf(settings eca.Settings, alias string, onInstall bool) (links []link)
 		if from == "" || onInstall && !c.OnInstall {
 			continue
 		}
-		links = append(links, link{app: c.App, from: from, Connection: credential.Connection{
+		links = append(links, link{app: c.App, from: from, Connection: connection.Connection{
 			NamedCredential: name, ExternalCredential: c.ExternalCredential, Principal: c.Principal,
 			Certificate: c.Certificate, Username: c.Username, PermissionSets: c.PermissionSets,
 		}})

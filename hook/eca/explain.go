@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/consumer"
-	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -74,21 +75,21 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	var noFolder *sfp.AliasError
 	var network *salesforce.NetworkError
 	policies, _ := errors.AsType[*wanted.PoliciesError](err)
-	missing, _ := errors.AsType[*consumer.NotFoundError](err)
+	missing, _ := errors.AsType[*apps.NotFoundError](err)
 	locked, _ := errors.AsType[*consumer.AccessError](err)
 	staged, _ := errors.AsType[*consumer.HandOverError](err)
 	if unconnected, ok := errors.AsType[*notConnectedError](err); ok {
 		switch {
 		case locked != nil && locked.Setting:
 			return fmt.Sprintf("switch that on there (ExternalClientAppSettings.enableClientSecretInRestApiAccess), or make the connections with: eca connect -o %s --enable-access", unconnected.org)
-		case errors.As(err, new(*credential.ConflictError)):
+		case errors.As(err, new(*connection.ConflictError)):
 			return fmt.Sprintf("choose another name, or take it over with: eca connect -o %s --replace", unconnected.org)
 		}
 	}
 	switch {
-	case missing != nil && missing.IsThere:
+	case errors.As(err, new(*apps.NoOAuthError)):
 		return "run eca bootstrap, which makes it"
-	case missing != nil && strings.HasSuffix(missing.Error(), "?"):
+	case missing != nil && missing.Suggestion() != "":
 		return "" // it asks whether another one was meant
 	case missing != nil:
 		return "correct --app, or deploy the app's header to this org first"
@@ -96,7 +97,7 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 		return `switch on "Allow access to External Client App consumer secrets via REST API" in Setup (External Client App Settings; in metadata ExternalClientAppSettings.enableClientSecretInRestApiAccess), or let eca do so for the reading with --enable-access`
 	case locked != nil:
 		return "give the user the permissions External Client App Developer and View Client Secret (ExternalClientAppDeveloper, ViewClientSecret)"
-	case errors.As(err, new(*credential.ConflictError)):
+	case errors.As(err, new(*connection.ConflictError)):
 		return "choose another name, or take it over with --replace"
 	case errors.As(err, new(*consumer.PackagedError)):
 		return "ask that org for them, with -o; eca verify takes it by --from"

@@ -10,7 +10,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/ecakit/ecakit/pkg/credential"
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/scaffold"
 )
 
@@ -159,7 +159,7 @@ func (c *initCmd) connection(ctx context.Context, e *env, root string, project f
 	if c.Email != "" || c.Label != "" || c.Preset != "" || c.JWT || c.Definition != "" || c.Policies != "" || len(c.Scope)+len(c.CallbackURL)+len(c.Client) > 0 || c.Certificate != "" || c.Key != "" {
 		return nil, usageError{errors.New("--connection writes no app: it goes with --app, --env, --permission-set and --dry-run alone")}
 	}
-	config := scaffold.ConnectionConfig{App: c.App, Connection: credential.Connection{NamedCredential: c.Connection, PermissionSets: c.PermissionSet}}
+	config := scaffold.ConnectionConfig{App: c.App, Connection: connection.Connection{NamedCredential: c.Connection, PermissionSets: c.PermissionSet}}
 	for _, env := range c.Env {
 		alias, from, _ := strings.Cut(env, "=")
 		if from == "" {

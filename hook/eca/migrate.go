@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/connectedapp"
+	"github.com/ecakit/ecakit/pkg/cutover"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
@@ -187,20 +188,20 @@ func (c *migrateCmd) org(e *env) (string, error) {
 }
 
 // onConnected does something with the Connected Apps of the org.
-func onConnected[T any](ctx context.Context, e *env, c *migrateCmd, do func(ctx context.Context, client *connectedapp.Client) (T, error)) (org string, traffic *traffic, result T, err error) {
+func onConnected[T any](ctx context.Context, e *env, c *migrateCmd, do func(ctx context.Context, client *cutover.Client) (T, error)) (org string, traffic *traffic, result T, err error) {
 	if org, err = c.org(e); err != nil {
 		return org, nil, result, err
 	}
 	traffic = newTraffic(c.Verbose, func(line string) { e.line("  %s", line) })
 	result, err = onOrg(ctx, e, traffic, &c.callFlags, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (T, error) {
-		return do(ctx, &connectedapp.Client{Conn: conn})
+		return do(ctx, &cutover.Client{Conn: conn})
 	})
 	return org, traffic, result, err
 }
 
 // ofOrg reads the Connected Apps of the org.
 func (c *migrateCmd) ofOrg(ctx context.Context, e *env, r *migrateResult) (all []connectedSource, err error) {
-	org, _, apps, err := onConnected(ctx, e, c, func(ctx context.Context, client *connectedapp.Client) ([]*connectedapp.App, error) {
+	org, _, apps, err := onConnected(ctx, e, c, func(ctx context.Context, client *cutover.Client) ([]*connectedapp.App, error) {
 		apps, unread, err := client.Read(ctx, c.App...)
 		for _, u := range unread {
 			r.Unread = append(r.Unread, u.Error())
@@ -263,7 +264,7 @@ func (c *migrateCmd) migrate(e *env, root string, source connectedSource, other 
 		return fail("%s: %v", source.place, err)
 	}
 	one.App, one.Findings = app.Name, app.Findings
-	config := app.Config()
+	config := scaffold.Migrated(app)
 	config.Definition, config.Policies = c.Definition, c.Policies
 	if config.ContactEmail = cmp.Or(config.ContactEmail, c.Email); config.ContactEmail == "" {
 		return fail("%s: the source names no contact, which an External Client App needs; give one with --contact-email", source.place)
@@ -325,12 +326,12 @@ type cutOverResult struct {
 
 // cutOverApp is how far one app is.
 type cutOverApp struct {
-	App      string             `json:"app"`
-	New      bool               `json:"new"`      // whether the org has the External Client App
-	Consumer bool               `json:"consumer"` // and its consumer
-	OldUses  []connectedapp.Use `json:"oldUses,omitempty"`
-	NewUses  []connectedapp.Use `json:"newUses,omitempty"`
-	Either   []connectedapp.Use `json:"eitherUses,omitempty"` // of which the org does not tell which app they are of
+	App      string        `json:"app"`
+	New      bool          `json:"new"`      // whether the org has the External Client App
+	Consumer bool          `json:"consumer"` // and its consumer
+	OldUses  []cutover.Use `json:"oldUses,omitempty"`
+	NewUses  []cutover.Use `json:"newUses,omitempty"`
+	Either   []cutover.Use `json:"eitherUses,omitempty"` // of which the org does not tell which app they are of
 }
 
 // cutOver shows who uses which app, or revokes the tokens of an old one.
@@ -338,7 +339,7 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 	if c.RevokeOld {
 		return c.revoke(ctx, e)
 	}
-	org, traffic, found, err := onConnected(ctx, e, c, func(ctx context.Context, client *connectedapp.Client) (*connectedapp.CutOver, error) {
+	org, traffic, found, err := onConnected(ctx, e, c, func(ctx context.Context, client *cutover.Client) (*cutover.CutOver, error) {
 		return client.CutOver(ctx, c.App...)
 	})
 	if err != nil {
@@ -410,7 +411,7 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 }
 
 // used sums uses up.
-func used(uses []connectedapp.Use) string {
+func used(uses []cutover.Use) string {
 	if len(uses) == 0 {
 		return "not in use"
 	}
@@ -424,7 +425,7 @@ func used(uses []connectedapp.Use) string {
 	return fmt.Sprintf("%s, %s", plural(len(uses), "user"), last)
 }
 
-func useOf(u connectedapp.Use) string {
+func useOf(u cutover.Use) string {
 	var parts []string
 	if u.Tokens > 0 {
 		parts = append(parts, fmt.Sprintf("%s, last used %s", plural(u.Tokens, "token"), day(u.LastUsed)))
@@ -444,7 +445,7 @@ func day(t time.Time) string {
 
 // revoke ends the tokens of a Connected App, or counts them.
 func (c *migrateCmd) revoke(ctx context.Context, e *env) (result, error) {
-	org, traffic, done, err := onConnected(ctx, e, c, func(ctx context.Context, client *connectedapp.Client) (*connectedapp.Revocation, error) {
+	org, traffic, done, err := onConnected(ctx, e, c, func(ctx context.Context, client *cutover.Client) (*cutover.Revocation, error) {
 		return client.RevokeOld(ctx, c.App[0], c.Yes)
 	})
 	if done == nil {

@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
@@ -157,7 +158,7 @@ func (c *packageCmd) pack(ctx context.Context, e *env, conn *salesforce.Conn, ro
 	app, err := packaged.Read(ctx, conn, name)
 	if err != nil {
 		switch {
-		case errors.As(err, new(*packaged.NoAppError)) && !c.Create:
+		case !c.Create && (errors.As(err, new(*apps.NotFoundError)) || errors.As(err, new(*apps.NoOAuthError))):
 			return fmt.Errorf("%w; --create makes it", err)
 		case errors.As(err, new(*packaged.LocalError)):
 			return fmt.Errorf("%w; --create makes it Packaged, with the consumer that it has", err)

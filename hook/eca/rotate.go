@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/orgauth"
@@ -205,7 +206,7 @@ func (c *rotateCmd) abort(ctx context.Context, traffic *traffic, app string, con
 func (c *rotateCmd) feeds(org, app string) (map[string][]link, error) {
 	all := make(map[string][]link)
 	for _, caller := range c.Connect {
-		all[caller] = []link{{app: app, from: org, Connection: credential.Connection{NamedCredential: c.NamedCredential}}}
+		all[caller] = []link{{app: app, from: org, Connection: connection.Connection{NamedCredential: c.NamedCredential}}}
 		if c.NamedCredential != "" {
 			continue
 		}
@@ -257,7 +258,7 @@ func (c *rotateCmd) lookAtCallers(ctx context.Context, e *env, traffic *traffic,
 				}
 				for _, principal := range holders {
 					is := func(other link) bool {
-						return strings.EqualFold(other.NamedCredential, l.NamedCredential) && strings.EqualFold(cmp.Or(other.Principal, credential.DefaultPrincipal), principal)
+						return strings.EqualFold(other.NamedCredential, l.NamedCredential) && strings.EqualFold(cmp.Or(other.Principal, connection.DefaultPrincipal), principal)
 					}
 					if l.Certificate == "" && !slices.ContainsFunc(feeds[caller], is) {
 						another := *l

@@ -11,8 +11,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/apps"
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/consumer"
-	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
@@ -180,7 +181,7 @@ func (c *verifyCmd) verify(ctx context.Context, e *env, traffic *traffic, app st
 		switch {
 		case source != nil:
 			var given provided
-			given, err = source.get(groupCtx, traffic, link{Connection: credential.Connection{NamedCredential: found.App}, app: found.App, from: c.From}, false)
+			given, err = source.get(groupCtx, traffic, link{Connection: connection.Connection{NamedCredential: found.App}, app: found.App, from: c.From}, false)
 			pair = given.pair
 		case key.IsZero() && !c.Browser:
 			pair, err = client.Credentials(groupCtx, found)
@@ -206,7 +207,7 @@ func (c *verifyCmd) verify(ctx context.Context, e *env, traffic *traffic, app st
 	login := consumer.ClientCredentials(conn.InstanceURL, pair)
 	if !key.IsZero() || c.Browser {
 		if global == nil || global.Text("consumerKey") == "" {
-			return r, &consumer.NotFoundError{App: app, IsThere: true}
+			return r, &apps.NoOAuthError{App: app, Lack: "OAuth consumer"}
 		}
 		pair.Key = global.Text("consumerKey")
 		if certificate, err := x509.ParseCertificate(metadata.CertificateDER(global.Text("certificate"))); err == nil && !key.IsZero() {

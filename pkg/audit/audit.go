@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -125,9 +126,9 @@ type Acceptance struct {
 
 // Report is what an org's apps let in.
 type Report struct {
-	OrgID string          `json:"orgId,omitempty"`
-	Kind  salesforce.Kind `json:"kind,omitempty"`
-	Apps  []*App          `json:"apps"` // by kind and name
+	OrgID string        `json:"orgId,omitempty"`
+	Kind  platform.Kind `json:"kind,omitempty"`
+	Apps  []*App        `json:"apps"` // by kind and name
 
 	Findings []Finding `json:"findings"`
 	// Accepted are findings that an acceptance covers, and Expired acceptances whose day is over.
@@ -182,20 +183,20 @@ func (r *Report) Sentence() string {
 			total = count{total.open + map[bool]int{true: 1}[a.Access == Everybody], total.known + map[bool]int{true: 1}[a.Access != Unknown], total.all + 1}
 		}
 	}
-	sentence := fmt.Sprintf("none of %s lets any user in", apps(total.known, "app"))
+	sentence := fmt.Sprintf("none of %s lets any user in", plural(total.known, "app"))
 	unknown := total.all - total.known
 	switch kind := Connected; {
 	case total.known == 0 && total.all == 0:
 		return "the org shows no app"
 	case total.known == 0:
-		return fmt.Sprintf("of none of %s the org tells who may use it", apps(total.all, "app"))
+		return fmt.Sprintf("of none of %s the org tells who may use it", plural(total.all, "app"))
 	case total.open > 0:
 		if of[External].open > of[Connected].open {
 			kind = External
 		}
 		c := of[kind]
 		unknown = c.all - c.known
-		sentence = fmt.Sprintf("%d of %s %s any user in", c.open, apps(c.known, string(kind)), map[bool]string{true: "lets", false: "let"}[c.open == 1])
+		sentence = fmt.Sprintf("%d of %s %s any user in", c.open, plural(c.known, string(kind)), map[bool]string{true: "lets", false: "let"}[c.open == 1])
 	}
 	if unknown > 0 {
 		sentence += fmt.Sprintf("; of %d more the org does not tell", unknown)
@@ -203,7 +204,7 @@ func (r *Report) Sentence() string {
 	return sentence
 }
 
-func apps(n int, what string) string {
+func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}

@@ -23,9 +23,9 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/audit"
 	"github.com/ecakit/ecakit/pkg/finding"
-	"github.com/ecakit/ecakit/pkg/inventory"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -354,7 +354,7 @@ func TestDoubtfulApps(t *testing.T) {
 	delete(files, "Odd_oauthPlcy.ecaOauthPlcy-meta.xml")
 	external(files, "Profiled", "<callbackUrl>https://a.example.com</callbackUrl>", admitted)
 	org, conn := start(t, simorg.Config{Kind: simorg.Production}, files)
-	apps, _, err := inventory.Apps(t.Context(), conn)
+	apps, _, err := apps.Apps(t.Context(), conn)
 	if err != nil {
 		t.Fatal(err)
 	}

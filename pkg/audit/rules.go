@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/finding"
-	"github.com/ecakit/ecakit/pkg/inventory"
-	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/platform"
 )
 
 // Rules returns the rules, in the order of RULES.md.
@@ -54,7 +54,7 @@ const (
 type subject struct {
 	*App
 	options Options
-	kind    salesforce.Kind
+	kind    platform.Kind
 	survey  *Survey
 }
 
@@ -224,7 +224,7 @@ func init() {
 						continue
 					}
 					local := slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, strings.ToLower(u.Hostname()))
-					if local && s.kind != salesforce.Production || !local && !strings.EqualFold(u.Scheme, "http") {
+					if local && s.kind != platform.Production || !local && !strings.EqualFold(u.Scheme, "http") {
 						continue
 					}
 					what := "goes over plain http"
@@ -293,7 +293,7 @@ func init() {
 				if s.Kind != NotInstalled || s.Tokens == 0 || !s.knows(fromConnected, fromSources, fromApps) {
 					return nil
 				}
-				return found(fmt.Sprintf("it is not installed, and users have tokens of it: %s, %s", apps(s.Users, "user"), apps(s.Tokens, "token")), "install it in Setup (Connected Apps OAuth Usage) and set its policies, or block it there")
+				return found(fmt.Sprintf("it is not installed, and users have tokens of it: %s, %s", plural(s.Users, "user"), plural(s.Tokens, "token")), "install it in Setup (Connected Apps OAuth Usage) and set its policies, or block it there")
 			}},
 		{section: inUse, source: "LoginHistory and OauthToken, which tell of six months and of each token",
 			Rule: finding.Rule{ID: "unused", Level: finding.Warning,
@@ -395,5 +395,5 @@ func about(field, problem, fix string) []finding.Finding {
 
 // successor reports whether an External Client App of a Connected App's name is there.
 func (s subject) successor() bool {
-	return slices.ContainsFunc(s.survey.external, func(a *inventory.App) bool { return strings.EqualFold(a.FullName(), s.Name) })
+	return slices.ContainsFunc(s.survey.external, func(a *apps.App) bool { return strings.EqualFold(a.FullName(), s.Name) })
 }

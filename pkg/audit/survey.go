@@ -14,10 +14,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/connectedapp"
+	"github.com/ecakit/ecakit/pkg/cutover"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
-	"github.com/ecakit/ecakit/pkg/inventory"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
@@ -34,7 +35,7 @@ type Survey struct {
 
 	listed    []string // the names of OAuth policies
 	org       restapi.Organization
-	external  []*inventory.App
+	external  []*apps.App
 	policies  []policyRow
 	plugins   []pluginRow
 	settings  []map[string]any
@@ -207,12 +208,12 @@ func (s *Survey) readApps(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		var missing []string
-		s.external, missing, err = inventory.Apps(groupCtx, s.conn)
+		s.external, missing, err = apps.Apps(groupCtx, s.conn)
 		s.lacks(fromApps, missing)
 		return s.look(fromApps, err)
 	})
 	group.Go(func() (err error) {
-		listed, err = inventory.List(groupCtx, s.conn, []string{eca.GlobalOAuthSettings, eca.OAuthPolicies, connectedapp.TypeName})
+		listed, err = apps.List(groupCtx, s.conn, []string{eca.GlobalOAuthSettings, eca.OAuthPolicies, connectedapp.TypeName})
 		refused = err != nil
 		return cmp.Or(s.look(fromGlobals, err), s.look(fromSources, err))
 	})
@@ -230,10 +231,10 @@ func (s *Survey) readApps(ctx context.Context) error {
 	}
 	group, groupCtx = errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return s.look(fromGlobals, inventory.Load(groupCtx, s.conn, s.external, []string{eca.GlobalOAuthSettings}, listed))
+		return s.look(fromGlobals, apps.Load(groupCtx, s.conn, s.external, []string{eca.GlobalOAuthSettings}, listed))
 	})
 	group.Go(func() error {
-		apps, unread, err := (&connectedapp.Client{Conn: s.conn}).ReadListed(groupCtx, names)
+		apps, unread, err := (&cutover.Client{Conn: s.conn}).ReadListed(groupCtx, names)
 		s.sources = apps
 		s.mu.Lock()
 		for _, u := range unread {
@@ -373,7 +374,7 @@ func (s *Survey) apps() (all []*App) {
 }
 
 // externalApp is an External Client App.
-func (s *Survey) externalApp(e *inventory.App) *App {
+func (s *Survey) externalApp(e *apps.App) *App {
 	a := &App{Kind: External, Name: e.FullName(), Label: e.Label, ID: e.ID, Namespace: e.Namespace, Packaged: e.Packaged(), created: restapi.ParseTime(e.CreatedDate)}
 	for _, p := range s.policies {
 		if restapi.ShortID(p.App) != restapi.ShortID(e.ID) {

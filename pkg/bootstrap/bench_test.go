@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/sfp"
 	"github.com/ecakit/ecakit/pkg/simorg"
 	"github.com/ecakit/ecakit/pkg/wanted"
@@ -90,7 +90,7 @@ func BenchmarkResolve(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			target := wanted.Target{Username: "admin@example.com", Alias: "uat", Kind: salesforce.Sandbox, DomainURL: "https://example.my.salesforce.com", Version: apiversion.Latest}
+			target := wanted.Target{Username: "admin@example.com", Alias: "uat", Kind: platform.Sandbox, DomainURL: "https://example.my.salesforce.com", Version: apiversion.Latest}
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := source.Resolve(target); err != nil {

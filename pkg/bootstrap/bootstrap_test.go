@@ -27,6 +27,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/wanted"
@@ -90,7 +91,7 @@ type org struct {
 	*simorg.Server
 	t     testing.TB
 	alias string
-	kind  salesforce.Kind
+	kind  platform.Kind
 
 	client *http.Client // nil for the usual one
 	bare   bool         // runs bring the headers, and nobody else does
@@ -98,7 +99,7 @@ type org struct {
 
 func startOrg(t testing.TB, config simorg.Config) *org {
 	t.Helper()
-	return &org{Server: wsdltest.Start(t, config), t: t, alias: "uat", kind: salesforce.Sandbox}
+	return &org{Server: wsdltest.Start(t, config), t: t, alias: "uat", kind: platform.Sandbox}
 }
 
 func (o *org) options(p project, pkg string) (*attempt, error) {
@@ -429,16 +430,16 @@ func TestOrderOfWrites(t *testing.T) {
 // a second, so that the rounds of requests can be counted however slow the machine is.
 func clockedOrg(t *testing.T, config simorg.Config) *org {
 	config.Latency = time.Second - transit
-	o := &org{Server: &simorg.Server{Org: simorg.New(config), URL: "https://acme.my.salesforce.com"}, t: t, alias: "uat", kind: salesforce.Sandbox}
+	o := &org{Server: &simorg.Server{Org: simorg.New(config), URL: "https://acme.my.salesforce.com"}, t: t, alias: "uat", kind: platform.Sandbox}
 	o.client = &http.Client{Transport: inProcess{o.Org}}
 	return o
 }
 
 // checkBounds runs on a fresh org and checks that the rounds of requests of a first and of
 // a second run are within their bounds.
-func checkBounds(t *testing.T, p project, config simorg.Config, kind salesforce.Kind) {
+func checkBounds(t *testing.T, p project, config simorg.Config, kind platform.Kind) {
 	first, second := 5, 2
-	if kind == salesforce.Unknown {
+	if kind == platform.Unknown {
 		first, second = first+1, second+1 // the org is asked before
 	}
 	o := clockedOrg(t, config)
@@ -462,7 +463,7 @@ func TestBounds(t *testing.T) {
 	for _, auto := range []bool{false, true} {
 		for _, listNothing := range []bool{false, true} {
 			for name, p := range map[string]project{"simple": simple(), "stated": stated, "default folder": fallback} {
-				for _, kind := range []salesforce.Kind{salesforce.Sandbox, salesforce.Unknown} {
+				for _, kind := range []platform.Kind{platform.Sandbox, platform.Unknown} {
 					t.Run(fmt.Sprintf("%s, auto policies %t, list nothing %t, kind %q", name, auto, listNothing, kind), func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) {
 							checkBounds(t, p, simorg.Config{AutoPolicies: auto, ListNothing: listNothing}, kind)
@@ -684,13 +685,13 @@ func TestEnvironmentSettings(t *testing.T) {
 	}`).with(header("MyApp"))
 	for _, test := range []struct {
 		alias             string
-		kind              salesforce.Kind
+		kind              platform.Kind
 		environment, pkce string
 		callback          string
 	}{
-		{"uat", salesforce.Sandbox, "default", "true", "https://base.example.com\n%s/x/uat"},
-		{"prod", salesforce.Production, "prod", "false", "https://prod.example.com"},
-		{"other", salesforce.Production, "", "false", "https://base.example.com\n%s/x/other"},
+		{"uat", platform.Sandbox, "default", "true", "https://base.example.com\n%s/x/uat"},
+		{"prod", platform.Production, "prod", "false", "https://prod.example.com"},
+		{"other", platform.Production, "", "false", "https://base.example.com\n%s/x/other"},
 	} {
 		o := startOrg(t, simorg.Config{})
 		o.alias, o.kind = test.alias, test.kind
@@ -795,14 +796,14 @@ func TestUnknownKind(t *testing.T) {
 	p := settings(`"MyApp": {"environments": {"default": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}}}`).
 		with(header("MyApp")).with(policies("default", "MyApp", clientCredentials))
 	o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
-	o.kind = salesforce.Unknown
+	o.kind = platform.Unknown
 	report := o.mustRun(p)
-	if report.Org.Kind != salesforce.Scratch || o.one(eca.GlobalOAuthSettings).Fields["isDeviceFlowEnabled"] != "true" || o.one(eca.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
+	if report.Org.Kind != platform.Scratch || o.one(eca.GlobalOAuthSettings).Fields["isDeviceFlowEnabled"] != "true" || o.one(eca.GlobalOAuthSettings).Fields["isClientCredentialsFlowEnabled"] != "true" {
 		t.Errorf("got %+v", report)
 	}
 
 	o = startOrg(t, simorg.Config{Kind: simorg.Production})
-	o.kind, o.alias = salesforce.Unknown, "prod"
+	o.kind, o.alias = platform.Unknown, "prod"
 	if _, err := o.run(p); err == nil || !strings.Contains(err.Error(), "does not have an alias with 'prod'") || len(o.writes()) > 0 {
 		t.Errorf("got %v after %d writes", err, len(o.writes()))
 	}

@@ -9,10 +9,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ecakit/ecakit/pkg/access"
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -23,12 +24,12 @@ import (
 type engine struct {
 	conn  *salesforce.Conn
 	apps  []*wanted.App
-	names access.Names
+	names preflight.Names
 
 	state  *reconcile.State
 	run    *reconcile.Run
-	facts  *access.Facts
-	grants map[*wanted.App][]*access.Grant
+	facts  *apps.Facts
+	grants map[*wanted.App][]*apps.Grant
 	absent map[*wanted.App]bool // apps without a header on the org
 }
 
@@ -39,9 +40,9 @@ func (e *engine) rest() *restapi.Client { return &restapi.Client{Conn: e.conn} }
 // gather reads the org's components of the apps and the records that policies and settings
 // refer to, in parallel. headers makes it record apps without a header as absent.
 func (e *engine) gather(ctx context.Context, headers bool) error {
-	var wants []*reconcile.Want
+	var wants []*metadata.Want
 	for _, app := range e.apps {
-		for _, typ := range wanted.Order() {
+		for _, typ := range eca.Order() {
 			if want := app.Wants[typ]; want != nil {
 				wants = append(wants, want)
 			}
@@ -54,7 +55,7 @@ func (e *engine) gather(ctx context.Context, headers bool) error {
 		return err
 	})
 	group.Go(func() (err error) {
-		e.facts, err = access.Look(groupCtx, e.rest(), e.names)
+		e.facts, err = apps.LookUp(groupCtx, e.rest(), e.names)
 		return err
 	})
 	if headers {
@@ -83,23 +84,23 @@ func (e *engine) withoutHeader(ctx context.Context, apps []*wanted.App) (map[*wa
 // start plans the work for the apps that are not absent.
 func (e *engine) start() {
 	e.apps = slices.DeleteFunc(slices.Clone(e.apps), func(app *wanted.App) bool { return e.absent[app] })
-	due := make(map[*reconcile.Want]bool)
-	e.grants = make(map[*wanted.App][]*access.Grant)
+	due := make(map[*metadata.Want]bool)
+	e.grants = make(map[*wanted.App][]*apps.Grant)
 	for _, app := range e.apps {
 		for _, want := range app.Wants {
 			due[want] = true
 		}
 		e.grants[app] = e.facts.Grants(app.Name, app.PermissionSets, app.Assignee())
 	}
-	e.run = e.state.Plan(func(w *reconcile.Want) bool { return due[w] }).Start()
+	e.run = e.state.Plan(func(w *metadata.Want) bool { return due[w] }).Start()
 }
 
 // apply writes the differences: first consumers and plugin policies, then the grants of apps
 // with a consumer, then OAuth policies, so that policies for pre-authorised users lock nobody
 // out. hold excludes an app's OAuth policies.
 func (e *engine) apply(ctx context.Context, hold func(*wanted.App) bool) error {
-	isPolicies := func(w *reconcile.Want) bool { return w.Type.Name == eca.OAuthPolicies }
-	if err := e.run.Apply(ctx, func(w *reconcile.Want) bool { return !isPolicies(w) }); err != nil {
+	isPolicies := func(w *metadata.Want) bool { return w.Type.Name == eca.OAuthPolicies }
+	if err := e.run.Apply(ctx, func(w *metadata.Want) bool { return !isPolicies(w) }); err != nil {
 		return err
 	}
 	if err := e.lookAgain(ctx); err != nil {
@@ -108,12 +109,12 @@ func (e *engine) apply(ctx context.Context, hold func(*wanted.App) bool) error {
 	if err := e.grant(ctx); err != nil {
 		return err
 	}
-	due := make(map[*reconcile.Want]bool)
+	due := make(map[*metadata.Want]bool)
 	for _, app := range e.apps {
-		missing := slices.ContainsFunc(e.grants[app], func(g *access.Grant) bool { return !g.There && !g.Done })
+		missing := slices.ContainsFunc(e.grants[app], func(g *apps.Grant) bool { return !g.Exists && !g.Created })
 		due[app.Wants[eca.OAuthPolicies]] = !missing && !hold(app)
 	}
-	return e.run.Apply(ctx, func(w *reconcile.Want) bool { return isPolicies(w) && due[w] })
+	return e.run.Apply(ctx, func(w *metadata.Want) bool { return isPolicies(w) && due[w] })
 }
 
 // unseen reports whether the run wants the app's header, and the org had no such app when its
@@ -122,8 +123,8 @@ func (e *engine) unseen(app *wanted.App) bool {
 	return app.Wants[eca.Header] != nil && slices.ContainsFunc(e.grants[app], lacksApp)
 }
 
-func lacksApp(g *access.Grant) bool {
-	_, ok := errors.AsType[*access.NoAppError](g.Err)
+func lacksApp(g *apps.Grant) bool {
+	_, ok := errors.AsType[*apps.NotFoundError](g.Err)
 	return ok
 }
 
@@ -133,10 +134,12 @@ func (e *engine) lookAgain(ctx context.Context) error {
 	if !slices.ContainsFunc(e.apps, is) {
 		return nil
 	}
-	return e.conn.Retry.Do(ctx, func() (err error) {
-		if e.facts, err = access.Look(ctx, e.rest(), e.names); err != nil {
+	return e.conn.Retry.Do(ctx, func() error {
+		facts, err := apps.LookUp(ctx, e.rest(), e.names)
+		if err != nil {
 			return err
 		}
+		e.facts = facts
 		for _, app := range e.apps {
 			if is(app) {
 				e.grants[app] = e.facts.Grants(app.Name, app.PermissionSets, app.Assignee())
@@ -153,7 +156,7 @@ func (e *engine) grant(ctx context.Context) error {
 	first := true
 	return e.conn.Retry.Do(ctx, func() error {
 		if !first {
-			facts, err := access.Look(ctx, e.rest(), e.names)
+			facts, err := apps.LookUp(ctx, e.rest(), e.names)
 			if err != nil {
 				return err
 			}
@@ -164,11 +167,11 @@ func (e *engine) grant(ctx context.Context) error {
 			}
 		}
 		first = false
-		if err := access.Make(ctx, e.rest(), e.due(func(app *wanted.App, g *access.Grant) bool { return g.User == "" })); err != nil {
+		if err := apps.CreateGrants(ctx, e.rest(), e.due(func(app *wanted.App, g *apps.Grant) bool { return g.User == "" })); err != nil {
 			return err
 		}
-		return access.Make(ctx, e.rest(), e.due(func(app *wanted.App, g *access.Grant) bool {
-			return g.User != "" && slices.ContainsFunc(e.grants[app], func(of *access.Grant) bool {
+		return apps.CreateGrants(ctx, e.rest(), e.due(func(app *wanted.App, g *apps.Grant) bool {
+			return g.User != "" && slices.ContainsFunc(e.grants[app], func(of *apps.Grant) bool {
 				return of.User == "" && of.PermissionSet == g.PermissionSet && of.OK()
 			})
 		}))
@@ -177,9 +180,9 @@ func (e *engine) grant(ctx context.Context) error {
 
 // due returns the grants for which is returns true, of apps that have their consumer and their
 // OAuth plugin.
-func (e *engine) due(is func(*wanted.App, *access.Grant) bool) (all []*access.Grant) {
+func (e *engine) due(is func(*wanted.App, *apps.Grant) bool) (all []*apps.Grant) {
 	for _, app := range e.apps {
-		ready := !slices.ContainsFunc(wanted.Types(), func(typ string) bool { return !e.run.Of(app.Wants[typ]).OK() })
+		ready := !slices.ContainsFunc(eca.Satellites(), func(typ string) bool { return !e.run.Of(app.Wants[typ]).OK() })
 		for _, g := range e.grants[app] {
 			if ready && is(app, g) {
 				all = append(all, g)
@@ -199,7 +202,7 @@ func (e *engine) find(app *wanted.App, typ string) *metadata.Component {
 
 // outcomes returns the outcomes of the app's components, in the order of types.
 func (e *engine) outcomes(app *wanted.App) (all []reconcile.Outcome) {
-	for _, typ := range wanted.Order() {
+	for _, typ := range eca.Order() {
 		if want := app.Wants[typ]; want != nil && !want.ReadOnly {
 			all = append(all, e.run.Of(want))
 		}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -58,7 +59,7 @@ func picture(o *org) string {
 // disturbed starts an org whose requests are not validated, because there are thousands of
 // it; those of the undisturbed one are the same.
 func disturbed(t *testing.T, config simorg.Config) *org {
-	o := &org{Server: simorg.Start(config), t: t, alias: "uat", kind: salesforce.Sandbox}
+	o := &org{Server: simorg.Start(config), t: t, alias: "uat", kind: platform.Sandbox}
 	t.Cleanup(o.Close)
 	return o
 }
@@ -387,7 +388,7 @@ func TestOrgThatGoesAway(t *testing.T) {
 			Retry:  &salesforce.Retry{Budget: time.Second},
 		}
 		started := time.Now()
-		_, err = bootstrap.Run(t.Context(), conn, source, bootstrap.Options{Alias: "uat", Kind: salesforce.Sandbox})
+		_, err = bootstrap.Run(t.Context(), conn, source, bootstrap.Options{Alias: "uat", Kind: platform.Sandbox})
 		if took := time.Since(started); !salesforce.IsTransient(err) || took > 1100*time.Millisecond {
 			t.Errorf("ended after %s with %v, want about the budget of a second", took, err)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
-	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/platform"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/mdapi"
@@ -311,7 +311,7 @@ func TestApplyPoliciesHeld(t *testing.T) {
 func TestScratchUser(t *testing.T) {
 	t.Parallel()
 	p := applied(simple().with(policies("default", "MyApp", runAs("{username}"))))
-	for _, kind := range []salesforce.Kind{salesforce.Scratch, salesforce.Unknown} {
+	for _, kind := range []platform.Kind{platform.Scratch, platform.Unknown} {
 		o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
 		o.alias, o.kind = "pool7", kind
 		options, err := o.options(p, "def")
@@ -420,7 +420,7 @@ func TestPool(t *testing.T) {
 	for i := range 4 { // several orgs at once
 		wg.Go(func() {
 			o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
-			o.alias, o.kind = fmt.Sprint("pool", i), salesforce.Scratch
+			o.alias, o.kind = fmt.Sprint("pool", i), platform.Scratch
 			options, err := o.options(p, "")
 			if err != nil {
 				t.Error(err)
@@ -595,7 +595,7 @@ func TestPoliciesThatForceignoreLeavesOut(t *testing.T) {
 func TestPoolWithoutFolder(t *testing.T) {
 	t.Parallel()
 	o := startOrg(t, simorg.Config{Kind: simorg.Scratch})
-	o.alias, o.kind = "SO1", salesforce.Scratch
+	o.alias, o.kind = "SO1", platform.Scratch
 	p := simple().with(header("Other")).with(policies("uat", "MyApp", ""))
 	if err := o.Deploy(header("MyApp").fs(), "src/def"); err != nil {
 		t.Fatal(err)
@@ -613,16 +613,34 @@ func TestPoolWithoutFolder(t *testing.T) {
 	}
 }
 
-// TestLookupFails: what is asked for advice alone does not end a run.
+// TestLookupRefused: a query for advice alone that the org refuses does not end a run.
+func TestLookupRefused(t *testing.T) {
+	t.Parallel()
+	o := startOrg(t, people)
+	o.Inject(simorg.Fault{
+		Status: 403, Body: `[{"errorCode": "INSUFFICIENT_ACCESS", "message": "no"}]`,
+		Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+User") },
+	})
+	report := o.mustRun(simple().with(policies("uat", "MyApp", runAs("run@example.com"))))
+	if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Problem, "was not checked") {
+		t.Errorf("found %v", report.Findings)
+	}
+}
+
+// TestLookupFails: an answer that is not the org's refusal says nothing about what the query asked
+// for, so the run ends before it writes. With the query of User cut off, a run-as user that does
+// not exist would pass.
 func TestLookupFails(t *testing.T) {
 	t.Parallel()
-	for _, fault := range []simorg.Fault{{Status: 503}, {Status: 404, Body: "<html>"}, {Status: 403, Body: "x"}} {
+	for _, fault := range []simorg.Fault{{Status: 503}, {Status: 404, Body: "<html>"}, {Status: 403, Body: "x"}, {Drop: true}} {
 		o := startOrg(t, people)
 		fault.Fits = func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+User") }
 		o.Inject(fault)
-		report := o.mustRun(simple().with(policies("uat", "MyApp", runAs("run@example.com"))))
-		if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Problem, "was not checked") {
-			t.Errorf("found %v", report.Findings)
+		if _, err := o.run(simple().with(policies("uat", "MyApp", runAs("nobody@example.com")))); err == nil {
+			t.Errorf("%+v: the run succeeded", fault)
+		}
+		for _, c := range o.Components(eca.OAuthSettings) {
+			t.Errorf("%+v: the run wrote %s", fault, c.FullName)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/wanted"
@@ -35,12 +36,12 @@ type Report struct {
 
 // OrgReport describes the org of a run.
 type OrgReport struct {
-	Alias       string          `json:"alias,omitempty"`
-	Username    string          `json:"username,omitempty"`
-	ID          string          `json:"id,omitempty"`
-	InstanceURL string          `json:"instanceUrl"`
-	Kind        salesforce.Kind `json:"kind,omitempty"` // "" if unknown
-	APIVersion  string          `json:"apiVersion"`
+	Alias       string        `json:"alias,omitempty"`
+	Username    string        `json:"username,omitempty"`
+	ID          string        `json:"id,omitempty"`
+	InstanceURL string        `json:"instanceUrl"`
+	Kind        platform.Kind `json:"kind,omitempty"` // "" if unknown
+	APIVersion  string        `json:"apiVersion"`
 }
 
 // AppReport is the result for one app.
@@ -80,7 +81,7 @@ type ComponentReport struct {
 	Error     string `json:"error,omitempty"`
 }
 
-func newReport(conn *salesforce.Conn, source *wanted.Source, options Options, kind salesforce.Kind, resolved *wanted.Resolved) *Report {
+func newReport(conn *salesforce.Conn, source *wanted.Source, options Options, kind platform.Kind, resolved *wanted.Resolved) *Report {
 	r := &Report{
 		Package: source.Package(),
 		Org: OrgReport{
@@ -123,7 +124,7 @@ func (r *Report) add(e *engine) {
 		}
 		for _, g := range e.grants[app] {
 			grant := ComponentReport{Type: g.Object(), FullName: g.PermissionSet, User: g.User, Action: reconcile.Create, Done: g.OK(), Uncertain: g.Uncertain}
-			if g.There {
+			if g.Exists {
 				grant.Action = reconcile.Unchanged
 			}
 			r.count(into, grant, g.Err)

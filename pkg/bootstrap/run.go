@@ -9,6 +9,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -29,7 +30,7 @@ type Options struct {
 	OrgID string
 
 	// Kind is the org's kind. If it is unknown, Run queries the org first.
-	Kind salesforce.Kind
+	Kind platform.Kind
 
 	// PlanOnly ends the run before it writes anything.
 	PlanOnly bool
@@ -65,7 +66,7 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, opti
 	if conn == nil || source == nil {
 		return nil, errors.New("a bootstrap needs a connection to an org and a source")
 	}
-	instance, err := salesforce.ParseInstance(conn.InstanceURL)
+	instance, err := platform.ParseInstance(conn.InstanceURL)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +75,7 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, opti
 	complete.Version = cmp.Or(conn.Version, source.Version, apiversion.Latest)
 	conn = &complete
 	kind := options.Kind
-	if kind == salesforce.Unknown {
+	if kind == platform.Unknown {
 		facts, err := (&restapi.Client{Conn: conn}).Organization(ctx)
 		if err != nil {
 			return nil, err

@@ -1,7 +1,7 @@
 // Package connectedapp turns Connected Apps into what a project states of External Client Apps.
 //
 //	app, err := connectedapp.Read(os.DirFS("."), "connectedApps/Erp.connectedApp-meta.xml")
-//	files, err := scaffold.New(project, app.Config())
+//	files, err := scaffold.New(project, scaffold.Migrated(app))
 //
 // Nothing is dropped silently: what cannot be carried is a finding, with its line and what to do
 // instead. The pairing of fields is by name and Salesforce's documentation.
@@ -24,8 +24,10 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/internal/xmltree"
 	"github.com/ecakit/ecakit/pkg/metadata"
-	"github.com/ecakit/ecakit/pkg/scaffold"
 )
+
+// TypeName is the metadata type of Connected Apps.
+const TypeName = "ConnectedApp"
 
 // Suffix is how the names of source files end.
 const Suffix = ".connectedApp-meta.xml"
@@ -286,26 +288,12 @@ func (a *App) Wrong() *finding.Finding {
 }
 
 // Label is the app's name for people.
-func (a *App) Label() string { return a.header("label") }
+func (a *App) Label() string { return a.Header("label") }
 
-// header returns a field of the header as text, "" where it is not stated.
-func (a *App) header(name string) string {
+// Header returns a field of the header as text, or "".
+func (a *App) Header(name string) string {
 	if values := a.Fields[header][name]; len(values) > 0 {
 		return values[0].Text
 	}
 	return ""
-}
-
-// Config returns what scaffold writes of the app. Its environments are not set.
-func (a *App) Config() scaffold.Config {
-	config := scaffold.Config{App: a.Name, Label: a.Label(), ContactEmail: a.header("contactEmail"), PermissionSets: a.PermissionSets, SetsElsewhere: true, Fields: make(map[string]metadata.Fields)}
-	for typ, fields := range a.Fields {
-		fields = fields.Over(nil)
-		if values := fields["certificate"]; typ == eca.GlobalOAuthSettings && len(values) == 1 {
-			config.Certificate = []byte(values[0].Text)
-			delete(fields, "certificate")
-		}
-		config.Fields[typ] = fields
-	}
-	return config
 }

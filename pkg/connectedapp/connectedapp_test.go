@@ -235,7 +235,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("<oauthPolicy><refreshTokenPolicy>a:b:c</refreshTokenPolicy></oauthPolicy>")
 	f.Fuzz(func(t *testing.T, body string) {
 		if a, err := Read(source(body), file); err == nil {
-			a.Config()
+			a.Label()
 		}
 	})
 }

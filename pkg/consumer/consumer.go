@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/mdapi"
@@ -75,23 +76,12 @@ const (
 // documentation says two to ten minutes, others saw up to thirty.
 const MaxPropagation = 30 * time.Minute
 
+// consumerLack is what an app lacks before its OAuth is enabled.
+const consumerLack = "OAuth consumer"
+
 // Young reports whether the consumer is so new that the token endpoint may not know it yet.
 func (c *Consumer) Young(now time.Time) bool {
 	return !c.Made.IsZero() && now.Sub(c.Made) < MaxPropagation
-}
-
-// NotFoundError says that an org has no such app, or no consumer of it.
-type NotFoundError struct {
-	App     string
-	Similar []string // names of other apps of the org, where the app is not there
-	IsThere bool     // the app is there, and has no consumer
-}
-
-func (e *NotFoundError) Error() string {
-	if e.IsThere {
-		return fmt.Sprintf("the app %s has no OAuth consumer on this org", e.App)
-	}
-	return fmt.Sprintf("there is no External Client App %s on this org%s", e.App, words.DidYouMean(e.App, e.Similar))
 }
 
 // PackagedError says that an app comes from a package, so that its consumer is on another org.
@@ -167,7 +157,7 @@ func (c *Consumer) path() string {
 
 // Find finds the consumer of an app by the app's name. It is one round of requests, or two where
 // the org does not tell the link of the app's OAuth settings, which names the consumer. An error
-// is a *NotFoundError, a *SeveralError or an *AccessError where the org answers.
+// is an *apps.NotFoundError, a *SeveralError or an *AccessError where the org answers.
 func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
 	if v := c.Conn.APIVersion(); v < minVersion {
 		return nil, fmt.Errorf("consumers can be read from API version %s on, not with %s", minVersion, v)
@@ -180,11 +170,11 @@ func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
 		ExternalClientApplicationID string `json:"ExternalClientApplicationId"`
 		OauthLink, CreatedDate      string
 	}
-	var apps []named
+	var all []named
 	var links []settings
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		apps, err = restapi.Query[named](groupCtx, c.rest(), "SELECT Id, DeveloperName, DistributionState FROM ExternalClientApplication WHERE NamespacePrefix = null")
+		all, err = restapi.Query[named](groupCtx, c.rest(), "SELECT Id, DeveloperName, DistributionState FROM ExternalClientApplication WHERE NamespacePrefix = null")
 		return err
 	})
 	group.Go(func() (err error) {
@@ -194,17 +184,17 @@ func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
 		if refused, ok := errors.AsType[*salesforce.Error](err); ok && refused.Code == "INVALID_FIELD" {
 			links, err = restapi.Query[settings](groupCtx, c.rest(), "SELECT ExternalClientApplicationId, OauthLink FROM ExtlClntAppOauthSettings")
 		}
-		if salesforce.IsSessionExpired(err) {
-			return err
+		if restapi.Refused(err) {
+			return nil
 		}
-		return nil
+		return err
 	})
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	missing := &NotFoundError{App: app}
+	missing := &apps.NotFoundError{App: app}
 	var found *Consumer
-	for _, one := range apps {
+	for _, one := range all {
 		if strings.EqualFold(one.DeveloperName, app) {
 			found = &Consumer{App: one.DeveloperName, AppID: one.ID, Packaged: one.DistributionState != "" && one.DistributionState != "Local"}
 		}
@@ -235,7 +225,7 @@ func (c *Client) list(ctx context.Context, of *Consumer) error {
 	}
 	switch len(list.Consumers) {
 	case 0:
-		return &NotFoundError{App: of.App, IsThere: true}
+		return &apps.NoOAuthError{App: of.App, Lack: consumerLack}
 	case 1:
 		of.ID = list.Consumers[0].ID
 		return nil
@@ -250,59 +240,24 @@ func (c *Client) list(ctx context.Context, of *Consumer) error {
 // Key returns the key of an app's consumer without its secret, from the metadata of the app,
 // which every org shows. It needs no setting of the org, in two rounds of requests.
 func (c *Client) Key(ctx context.Context, app string) (string, error) {
-	global, err := c.component(ctx, app, eca.GlobalOAuthSettings)
+	global, err := apps.Component(ctx, c.Conn, app, eca.GlobalOAuthSettings)
 	if err != nil {
 		return "", err
 	}
 	if global == nil || global.Text("consumerKey") == "" {
-		return "", &NotFoundError{App: app, IsThere: true}
+		return "", &apps.NoOAuthError{App: app, Lack: consumerLack}
 	}
 	return global.Text("consumerKey"), nil
 }
 
 // Global returns the global OAuth settings of an app, nil where there are none.
 func (c *Client) Global(ctx context.Context, app string) (*metadata.Component, error) {
-	return c.component(ctx, app, eca.GlobalOAuthSettings)
+	return apps.Component(ctx, c.Conn, app, eca.GlobalOAuthSettings)
 }
 
 // Policies returns the OAuth policies of an app, nil where there are none.
 func (c *Client) Policies(ctx context.Context, app string) (*metadata.Component, error) {
-	return c.component(ctx, app, eca.OAuthPolicies)
-}
-
-// component returns the component of a type that belongs to an app, nil where there is none. An
-// org may list nothing although there is something, so usual names are tried as well.
-func (c *Client) component(ctx context.Context, app, typ string) (*metadata.Component, error) {
-	client := &mdapi.Client{Conn: c.Conn}
-	listed, err := client.List(ctx, typ)
-	if err != nil {
-		return nil, err
-	}
-	names := eca.UsualNames(app, typ)
-	for _, p := range listed {
-		names = append(names, p.FullName)
-	}
-	components, err := client.Read(ctx, typ, unique(names)...)
-	if err != nil {
-		return nil, err
-	}
-	for _, component := range components {
-		if strings.EqualFold(eca.App(component), app) {
-			return component, nil
-		}
-	}
-	return nil, nil
-}
-
-func unique(names []string) (kept []string) {
-	seen := make(map[string]bool)
-	for _, name := range names {
-		if folded := strings.ToLower(name); !seen[folded] {
-			seen[folded] = true
-			kept = append(kept, name)
-		}
-	}
-	return kept
+	return apps.Component(ctx, c.Conn, app, eca.OAuthPolicies)
 }
 
 // Credentials reads the key and the secret of a consumer, and makes sure that it is the only one
@@ -321,7 +276,7 @@ func (c *Client) Credentials(ctx context.Context, of *Consumer) (Pair, error) {
 		return err
 	})
 	err := group.Wait()
-	if missing := (*NotFoundError)(nil); of.Packaged && errors.As(err, &missing) {
+	if missing := (*apps.NoOAuthError)(nil); of.Packaged && errors.As(err, &missing) {
 		return Pair{}, &PackagedError{App: of.App, Source: of.Source}
 	}
 	if err != nil {

@@ -17,10 +17,11 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/ecakit/ecakit/pkg/access"
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -97,12 +98,12 @@ func (s *stage) preAuthorise(granted bool) {
 		return
 	}
 	rest := &restapi.Client{Conn: s.conn()}
-	facts, err := access.Look(s.t.Context(), rest, access.Names{Apps: []string{"App"}, PermissionSets: []string{"Integration"}, Users: []string{robot}, Assignees: []string{robot}})
+	facts, err := apps.LookUp(s.t.Context(), rest, preflight.Names{Apps: []string{"App"}, PermissionSets: []string{"Integration"}, Users: []string{robot}, Assignees: []string{robot}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	grants := facts.Grants("App", []string{"Integration"}, robot)
-	if err := access.Make(s.t.Context(), rest, grants); err != nil {
+	if err := apps.CreateGrants(s.t.Context(), rest, grants); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -167,14 +168,13 @@ func TestWhatKeepsCredentialsFromBeingRead(t *testing.T) {
 			return ok && !e.Setting
 		}},
 		{"no such app", on(simorg.Config{}), "Ap", nil, func(err error) bool {
-			e, ok := errors.AsType[*NotFoundError](err)
-			return ok && !e.IsThere && strings.Join(e.Similar, "") == "App"
+			e, ok := errors.AsType[*apps.NotFoundError](err)
+			return ok && strings.Join(e.Similar, "") == "App"
 		}},
 		{"no consumer", on(simorg.Config{}), "Bare", func(s *stage) {
 			s.put(eca.Header, "Bare", "label", "Bare", "contactEmail", "a@example.com", "distributionState", "Local")
 		}, func(err error) bool {
-			e, ok := errors.AsType[*NotFoundError](err)
-			return ok && e.IsThere
+			return errors.As(err, new(*apps.NoOAuthError))
 		}},
 		{"the secret never comes", simorg.Config{SecretDelay: 100}, "App", func(s *stage) {
 			if err := s.SetAccess(s.t.Context(), true); err != nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ecakit/ecakit/pkg/access"
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -58,7 +58,7 @@ func (c *Client) Diagnose(ctx context.Context, why Refusal, a Attempt) string {
 			return fmt.Sprintf("%s is false in the OAuth policies %s", field, p.FullName)
 		}
 	case NotAuthorised, NotApproved:
-		sets, err := access.GrantedBy(ctx, c.rest(), a.App)
+		sets, err := apps.GrantedBy(ctx, c.rest(), a.App)
 		who := user()
 		if who == "" {
 			who = "the user"

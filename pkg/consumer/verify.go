@@ -17,6 +17,7 @@ import (
 	"golang.org/x/oauth2/jwt"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -110,7 +111,7 @@ func (l *Login) Verify(ctx context.Context, client *http.Client) (*Proof, error)
 // open logs in, and asks the org whom the token is for where ask says so. revoke, where it is not
 // nil, ends the token and has to be called.
 func (l *Login) open(ctx context.Context, client *http.Client, ask bool) (proof *Proof, revoke func(), err error) {
-	if _, err := salesforce.ParseInstance(l.BaseURL); err != nil {
+	if _, err := platform.ParseInstance(l.BaseURL); err != nil {
 		return nil, nil, err
 	}
 	if client == nil {

@@ -1,8 +1,8 @@
 // Package credential lets one org call another: it brings an External Credential, a Named
 // Credential, the access of permission sets, and the secret to the org that calls.
 //
-//	connection := credential.Connection{NamedCredential: "Crm", ProviderURL: "https://crm.my.salesforce.com"}
-//	report, err := credential.Connect(ctx, conn, connection, pair, credential.Options{})
+//	c := connection.Connection{NamedCredential: "Crm", ProviderURL: "https://crm.my.salesforce.com"}
+//	report, err := credential.Connect(ctx, conn, c, pair, credential.Options{})
 //
 // A second run writes only what differs. Principals and parameters that somebody else added
 // survive: the platform replaces the whole external credential, and a principal that is left out
@@ -11,19 +11,17 @@ package credential
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/consumer"
-	"github.com/ecakit/ecakit/pkg/internal/credtypes"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -31,272 +29,6 @@ import (
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
-
-// Connection is how an org calls another one.
-type Connection struct {
-	NamedCredential    string // the name that Apex calls, as in callout:NAME
-	ExternalCredential string // "" is the same name
-	Principal          string // who logs in; "" is Integration
-	Label              string // "" is the named credential's name
-
-	// ProviderURL is the My Domain of the org that is called.
-	ProviderURL string
-
-	// Certificate is the name of a certificate of the calling org, for JWT bearer. "" uses
-	// client credentials with a secret.
-	Certificate string
-	// Username is whom a JWT logs in as, and Audience whom it is for: "" is ProviderURL.
-	Username, Audience string
-
-	// PermissionSets let their users call.
-	PermissionSets []string
-}
-
-// DefaultPrincipal is the name of a principal that nobody named.
-const DefaultPrincipal = "Integration"
-
-// complete fills in what is left out.
-func (c Connection) complete() Connection {
-	if c.ExternalCredential == "" {
-		c.ExternalCredential = c.NamedCredential
-	}
-	if c.Principal == "" {
-		c.Principal = DefaultPrincipal
-	}
-	if c.Label == "" {
-		c.Label = strings.ReplaceAll(c.NamedCredential, "_", " ")
-	}
-	c.ProviderURL = strings.TrimSuffix(c.ProviderURL, "/")
-	if c.Audience == "" {
-		c.Audience = c.ProviderURL
-	}
-	return c
-}
-
-// developerName is what the platform allows as a name.
-var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
-
-// Check reports what is wrong with the connection as such.
-func (c Connection) Check() error {
-	c = c.complete()
-	for _, name := range []struct{ what, name string }{{"named credential", c.NamedCredential}, {"external credential", c.ExternalCredential}, {"principal", c.Principal}} {
-		if len(name.name) > 80 || !developerName.MatchString(name.name) {
-			return fmt.Errorf("%q cannot be the name of the %s: letters, digits and single underscores, a letter first", name.name, name.what)
-		}
-	}
-	if _, err := salesforce.ParseInstance(c.ProviderURL); err != nil {
-		return err
-	}
-	if c.Certificate != "" && c.Username == "" {
-		return errors.New("JWT bearer needs the user to log in as")
-	}
-	return nil
-}
-
-// The values of parameters. Those for a secret are as they work against another org; those of
-// JWT bearer are Salesforce's documentation's.
-const (
-	secretVariant = "ClientCredentialsClientSecret"
-	jwtVariant    = "JwtBearer"
-	group         = "DefaultGroup"
-)
-
-func (c Connection) variant() string {
-	if c.Certificate != "" {
-		return jwtVariant
-	}
-	return secretVariant
-}
-
-func (c Connection) tokenURL() string { return c.ProviderURL + "/services/oauth2/token" }
-
-// parameter builds a value of externalCredentialParameters or namedCredentialParameters from
-// names and texts in turn; "" texts are left out.
-func parameter(field string, pairs ...string) metadata.Field {
-	f := metadata.Field{Name: field}
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			f.Fields = append(f.Fields, metadata.Field{Name: pairs[i], Text: pairs[i+1]})
-		}
-	}
-	f.Fields = metadata.InOrder(f.Fields)
-	return f
-}
-
-const (
-	externalParameters = "externalCredentialParameters"
-	namedParameters    = "namedCredentialParameters"
-)
-
-// part returns a text within a structure.
-func part(f metadata.Field, name string) string {
-	for _, p := range f.Fields {
-		if p.Name == name {
-			return strings.TrimSpace(p.Text)
-		}
-	}
-	return ""
-}
-
-// parameters returns a component's parameters of a type.
-func parameters(c *metadata.Component, field, typ string) (found []metadata.Field) {
-	if c == nil {
-		return nil
-	}
-	for _, f := range c.Fields {
-		if f.Name == field && part(f, "parameterType") == typ {
-			found = append(found, f)
-		}
-	}
-	return found
-}
-
-// issuer returns the consumer key by which an external credential signs JWTs, "" where it does
-// not.
-func issuer(c *metadata.Component) (key string) {
-	for _, f := range parameters(c, externalParameters, "JwtBodyClaim") {
-		if part(f, "parameterName") == "iss" {
-			json.Unmarshal([]byte(part(f, "parameterValue")), &key) // otherwise it is unknown
-		}
-	}
-	return key
-}
-
-// external returns the wanted fields of the external credential. Parameters of which there is one
-// keep the name that the org has for it.
-func (c Connection) external(existing *metadata.Component, key string) metadata.Fields {
-	fields := make(metadata.Fields)
-	fields.Set("authenticationProtocol", "Oauth")
-	name := func(typ, otherwise string) string {
-		if found := parameters(existing, externalParameters, typ); len(found) == 1 {
-			return part(found[0], "parameterName")
-		}
-		return otherwise
-	}
-	inGroup := func(typ, otherwise string) string {
-		if found := parameters(existing, externalParameters, typ); len(found) == 1 {
-			return part(found[0], "parameterGroup")
-		}
-		return group
-	}
-	add := func(typ, named string, more ...string) {
-		all := append([]string{"parameterType", typ, "parameterName", named}, more...)
-		fields[externalParameters] = append(fields[externalParameters], parameter(externalParameters, all...))
-	}
-	add("AuthProtocolVariant", name("AuthProtocolVariant", "Oauth"), "parameterValue", c.variant(), "parameterGroup", inGroup("AuthProtocolVariant", ""))
-	add("AuthProviderUrl", name("AuthProviderUrl", "AuthProviderUrl"), "parameterValue", c.tokenURL(), "parameterGroup", inGroup("AuthProviderUrl", ""))
-	if c.Certificate != "" {
-		add("SigningCertificate", name("SigningCertificate", "SigningCertificate"), "certificate", c.Certificate, "parameterGroup", inGroup("SigningCertificate", ""))
-		for _, claim := range [][2]string{{"iss", key}, {"sub", c.Username}, {"aud", c.Audience}} {
-			text, _ := json.Marshal(claim[1]) // a claim's value is JSON
-			add("JwtBodyClaim", claim[0], "parameterValue", string(text), "parameterGroup", group)
-		}
-	}
-	principal := []string{"sequenceNumber", "1", "parameterGroup", c.Principal}
-	for _, f := range parameters(existing, externalParameters, "NamedPrincipal") {
-		if strings.EqualFold(part(f, "parameterName"), c.Principal) {
-			principal = []string{"parameterGroup", part(f, "parameterGroup")} // whatever else it has stays
-		}
-	}
-	add("NamedPrincipal", c.Principal, principal...)
-	return fields
-}
-
-// named returns the wanted fields of the named credential.
-func (c Connection) named(existing *metadata.Component) metadata.Fields {
-	fields := make(metadata.Fields)
-	name := func(typ, otherwise string) string {
-		if found := parameters(existing, namedParameters, typ); len(found) == 1 {
-			return part(found[0], "parameterName")
-		}
-		return otherwise
-	}
-	fields[namedParameters] = []metadata.Field{
-		parameter(namedParameters, "parameterType", "Url", "parameterName", name("Url", "Url"), "parameterValue", c.ProviderURL),
-		parameter(namedParameters, "parameterType", "Authentication", "parameterName", name("Authentication", "ExternalCredential"), "externalCredential", c.ExternalCredential),
-	}
-	fields.Set("calloutStatus", "Enabled")
-	return fields
-}
-
-// defaults returns the fields of new credentials that are left alone on existing ones.
-func (c Connection) defaults() (external, named metadata.Fields) {
-	external = make(metadata.Fields)
-	external.Set("label", c.Label)
-	named = external.Over(nil)
-	for _, f := range [][2]string{{"namedCredentialType", "SecuredEndpoint"}, {"generateAuthorizationHeader", "true"}, {"allowMergeFieldsInBody", "false"}, {"allowMergeFieldsInHeader", "false"}} {
-		named.Set(f[0], f[1])
-	}
-	return external, named
-}
-
-// Components returns the external and the named credential of a connection as Connect makes them
-// on an org that has neither. They hold no secret; those of JWT bearer hold no consumer key either,
-// without which they are not complete.
-func (c Connection) Components() ([]*metadata.Component, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	c = c.complete()
-	external, named := c.defaults()
-	return []*metadata.Component{
-		metadata.New(credtypes.ExternalCredential, c.ExternalCredential, c.external(nil, "").Over(external)),
-		metadata.New(credtypes.NamedCredential, c.NamedCredential, c.named(nil).Over(named)),
-	}, nil
-}
-
-// Difference is something in which an org's credential is for something else.
-type Difference struct {
-	Component string `json:"component"` // its type and name
-	What      string `json:"what"`
-	Is        string `json:"is"`
-	Wanted    string `json:"wanted"`
-}
-
-// ConflictError says that the names are taken by credentials for something else.
-type ConflictError struct{ Differences []Difference }
-
-func (e *ConflictError) Error() string {
-	d := e.Differences[0]
-	text := fmt.Sprintf("%s is for something else: its %s is %s, and %s is wanted", d.Component, d.What, d.Is, d.Wanted)
-	if more := len(e.Differences) - 1; more > 0 {
-		text += fmt.Sprintf(" (and %d more)", more)
-	}
-	return text
-}
-
-// conflicts compares what the org has with what the connection is for.
-func (c Connection) conflicts(external, named *metadata.Component) (all []Difference) {
-	differ := func(component, what, is, wanted string) {
-		if is != "" && !strings.EqualFold(strings.TrimSuffix(is, "/"), strings.TrimSuffix(wanted, "/")) {
-			all = append(all, Difference{component, what, is, wanted})
-		}
-	}
-	if external != nil {
-		at := credtypes.ExternalCredential + " " + external.FullName
-		differ(at, "protocol", external.Text("authenticationProtocol"), "Oauth")
-		for _, f := range parameters(external, externalParameters, "AuthProtocolVariant") {
-			differ(at, "variant", part(f, "parameterValue"), c.variant())
-		}
-		for _, f := range parameters(external, externalParameters, "AuthProviderUrl") {
-			differ(at, "token URL", part(f, "parameterValue"), c.tokenURL())
-		}
-		if users := parameters(external, externalParameters, "PerUserPrincipal"); len(users) > 0 {
-			all = append(all, Difference{at, "principal", "per user", "one for all"})
-		}
-	}
-	if named != nil {
-		at := credtypes.NamedCredential + " " + named.FullName
-		differ(at, "type", named.Text("namedCredentialType"), "SecuredEndpoint")
-		for _, f := range parameters(named, namedParameters, "Url") {
-			differ(at, "endpoint", part(f, "parameterValue"), c.ProviderURL)
-		}
-		for _, f := range parameters(named, namedParameters, "Authentication") {
-			differ(at, "external credential", part(f, "externalCredential"), c.ExternalCredential)
-		}
-	}
-	return all
-}
 
 // Options say how a connection is made.
 type Options struct {
@@ -360,7 +92,7 @@ type seen struct {
 }
 
 type worker struct {
-	Connection
+	connection.Connection
 	conn *salesforce.Conn
 	pair consumer.Pair
 }
@@ -372,18 +104,18 @@ func (w *worker) rest() *restapi.Client { return &restapi.Client{Conn: w.conn} }
 //
 // What exists under the names for something else is a *ConflictError, unless Replace. The report
 // is not nil once the org was read.
-func Connect(ctx context.Context, conn *salesforce.Conn, c Connection, pair consumer.Pair, o Options) (*Report, error) {
+func Connect(ctx context.Context, conn *salesforce.Conn, c connection.Connection, pair consumer.Pair, o Options) (*Report, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	w := &worker{c.complete(), conn, pair}
+	w := &worker{c.Complete(), conn, pair}
 	has, err := w.look(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r := &Report{NamedCredential: w.NamedCredential, ExternalCredential: w.ExternalCredential, Principal: w.Principal, ProviderURL: w.ProviderURL}
-	if conflicts := w.conflicts(has.external, has.named); len(conflicts) > 0 && !o.Replace {
-		return r, &ConflictError{conflicts}
+	if conflicts := w.Conflicts(has.external, has.named); len(conflicts) > 0 && !o.Replace {
+		return r, &connection.ConflictError{Differences: conflicts}
 	}
 	if err := w.components(ctx, r, has, o); err != nil {
 		return r, err
@@ -414,8 +146,8 @@ func (w *worker) look(ctx context.Context) (*seen, error) {
 			return err
 		})
 	}
-	read(credtypes.ExternalCredential, w.ExternalCredential, &has.external)
-	read(credtypes.NamedCredential, w.NamedCredential, &has.named)
+	read(connection.ExternalCredential, w.ExternalCredential, &has.external)
+	read(connection.NamedCredential, w.NamedCredential, &has.named)
 	group.Go(func() error { return w.lookStored(ctx, has) })
 	if err := group.Wait(); err != nil {
 		return has, err
@@ -453,11 +185,7 @@ func (e *NoPermissionSetError) Error() string {
 }
 
 func (w *worker) components(ctx context.Context, r *Report, has *seen, o Options) error {
-	defaults, named := w.defaults()
-	external := &reconcile.Want{Type: credtypes.Lookup(credtypes.ExternalCredential), Names: []string{w.ExternalCredential}, Fields: w.external(has.external, w.pair.Key), Defaults: defaults}
-	wants := []*reconcile.Want{external, {
-		Type: credtypes.Lookup(credtypes.NamedCredential), Names: []string{w.NamedCredential}, Fields: w.named(has.named), Defaults: named, After: []*reconcile.Want{external},
-	}}
+	wants := w.Wants(has.external, has.named, w.pair.Key)
 	state, err := reconcile.Read(ctx, &mdapi.Client{Conn: w.conn}, wants)
 	if err != nil {
 		return err
@@ -470,7 +198,7 @@ func (w *worker) components(ctx context.Context, r *Report, has *seen, o Options
 	for _, outcome := range run.Outcomes() {
 		c := ComponentReport{Type: outcome.Want.Type.Name, FullName: outcome.FullName, Action: outcome.Action, Done: outcome.OK()}
 		for _, change := range outcome.Changes {
-			for _, key := range []string{issuer(has.external), w.pair.Key} {
+			for _, key := range []string{connection.Issuer(has.external), w.pair.Key} {
 				if key != "" {
 					short := words.ShortKey(key)
 					change.From, change.To = strings.ReplaceAll(change.From, key, short), strings.ReplaceAll(change.To, key, short)
@@ -556,7 +284,7 @@ func (w *worker) secret(ctx context.Context, r *Report, has *seen, o Options) er
 	}
 	body := map[string]any{
 		"externalCredential": w.ExternalCredential, "principalName": w.Principal, "principalType": "NamedPrincipal",
-		"authenticationProtocol": "OAuth", "authenticationProtocolVariant": w.variant(),
+		"authenticationProtocol": "OAuth", "authenticationProtocolVariant": w.Variant(),
 		"credentials": map[string]value{"clientId": {w.pair.Key, false}, "clientSecret": {w.pair.Secret.Reveal(), true}},
 	}
 	first := true

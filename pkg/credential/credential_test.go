@@ -5,15 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
-	"github.com/ecakit/ecakit/pkg/internal/credtypes"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
@@ -79,8 +80,8 @@ func calling(t *testing.T, config simorg.Config) *simorg.Server {
 	return o
 }
 
-func connection(to *simorg.Server) Connection {
-	return Connection{NamedCredential: "Crm", ProviderURL: to.URL, PermissionSets: []string{"Callers"}}
+func crm(to *simorg.Server) connection.Connection {
+	return connection.Connection{NamedCredential: "Crm", ProviderURL: to.URL, PermissionSets: []string{"Callers"}}
 }
 
 func TestACalloutWorksAfterConnect(t *testing.T) {
@@ -93,11 +94,11 @@ func TestACalloutWorksAfterConnect(t *testing.T) {
 			if err := from.Callout("Crm", caller); err == nil {
 				t.Error("a callout works before")
 			}
-			plan, err := Connect(t.Context(), connTo(from), connection(to), pair(), Options{PlanOnly: true})
+			plan, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{PlanOnly: true})
 			if err != nil || plan.Pending != 5 || plan.Changed != 0 {
 				t.Errorf("the plan is %+v, %v; want 5 pending", plan, err)
 			}
-			report, err := Connect(t.Context(), connTo(from), connection(to), pair(), Options{})
+			report, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{})
 			if err != nil || report.Changed != 5 || report.Pending != 0 || report.Status != "Configured" || report.Secret != SecretStored {
 				t.Fatalf("got %+v, %v; want 5 changes", report, err)
 			}
@@ -105,7 +106,7 @@ func TestACalloutWorksAfterConnect(t *testing.T) {
 				t.Errorf("afterwards a callout says %v", err)
 			}
 			before := len(from.Requests())
-			again, err := Connect(t.Context(), connTo(from), connection(to), pair(), Options{})
+			again, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{})
 			if err != nil || again.Changed != 0 || again.Pending != 0 || again.Secret != SecretUnchanged {
 				t.Errorf("the second run gives %+v, %v; want no change", again, err)
 			}
@@ -124,13 +125,13 @@ func TestARotatedPairIsPut(t *testing.T) {
 	for _, hidden := range []bool{false, true} {
 		to, pair := provider(t)
 		from := calling(t, simorg.Config{HideClientID: hidden})
-		if _, err := Connect(t.Context(), connTo(from), connection(to), consumer.Pair{Key: "3MVG9old", Secret: salesforce.NewSecret("old")}, Options{}); err != nil {
+		if _, err := Connect(t.Context(), connTo(from), crm(to), consumer.Pair{Key: "3MVG9old", Secret: salesforce.NewSecret("old")}, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if err := from.Callout("Crm", caller); err == nil || !strings.Contains(err.Error(), "client identifier invalid") {
 			t.Errorf("with the old pair a callout says %v", err)
 		}
-		report, err := Connect(t.Context(), connTo(from), connection(to), pair(), Options{})
+		report, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{})
 		if err != nil || report.Secret != SecretReplaced || report.Changed != 1 {
 			t.Errorf("got %+v, %v; want the secret replaced", report, err)
 		}
@@ -145,32 +146,42 @@ func TestWhatOthersAddedSurvives(t *testing.T) {
 	t.Parallel()
 	to, pair := provider(t)
 	from := calling(t, simorg.Config{})
-	upsert(t, from, credtypes.ExternalCredential, "Crm", `<authenticationProtocol>Oauth</authenticationProtocol><description>ours</description>
+	upsert(t, from, connection.ExternalCredential, "Crm", `<authenticationProtocol>Oauth</authenticationProtocol><description>ours</description>
 		<externalCredentialParameters><parameterGroup>DefaultGroup</parameterGroup><parameterName>Variant</parameterName><parameterType>AuthProtocolVariant</parameterType><parameterValue>ClientCredentialsClientSecret</parameterValue></externalCredentialParameters>
 		<externalCredentialParameters><parameterGroup>DefaultGroup</parameterGroup><parameterName>Where</parameterName><parameterType>AuthProviderUrl</parameterType><parameterValue>`+to.URL+`/services/oauth2/token</parameterValue></externalCredentialParameters>
 		<externalCredentialParameters><parameterGroup>Batch</parameterGroup><parameterName>Batch</parameterName><parameterType>NamedPrincipal</parameterType><sequenceNumber>1</sequenceNumber></externalCredentialParameters>
 		<externalCredentialParameters><parameterGroup>DefaultGroup</parameterGroup><parameterName>X-Trace</parameterName><parameterType>AuthHeader</parameterType><parameterValue>on</parameterValue></externalCredentialParameters>
 		<label>Our CRM</label>`)
-	other := connection(to)
+	other := crm(to)
 	other.Principal, other.PermissionSets = "Batch", nil
 	if _, err := Connect(t.Context(), connTo(from), other, consumer.Pair{Key: "batch", Secret: salesforce.NewSecret("batch secret")}, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	report, err := Connect(t.Context(), connTo(from), connection(to), pair(), Options{})
+	report, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if id, secret := from.Stored("Crm", "Batch"); id != "batch" || secret != "batch secret" {
 		t.Errorf("the other principal's secret is %q, %q", id, secret)
 	}
-	found, err := (&mdapi.Client{Conn: connTo(from)}).Read(t.Context(), credtypes.ExternalCredential, "Crm")
+	found, err := (&mdapi.Client{Conn: connTo(from)}).Read(t.Context(), connection.ExternalCredential, "Crm")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := found[0]
-	if c.Text("label") != "Our CRM" || c.Text("description") != "ours" || len(parameters(c, externalParameters, "AuthHeader")) != 1 || len(parameters(c, externalParameters, "NamedPrincipal")) != 2 || len(parameters(c, externalParameters, "AuthProviderUrl")) != 1 {
+	if c.Text("label") != "Our CRM" || c.Text("description") != "ours" || count(c, "AuthHeader") != 1 || count(c, "NamedPrincipal") != 2 || count(c, "AuthProviderUrl") != 1 {
 		t.Errorf("the external credential is %+v after %+v", c, report)
 	}
+}
+
+// count returns the number of an external credential's parameters of a type.
+func count(c *metadata.Component, typ string) (n int) {
+	for _, f := range c.Fields {
+		if slices.ContainsFunc(f.Fields, func(part metadata.Field) bool { return part.Name == "parameterType" && part.Text == typ }) {
+			n++
+		}
+	}
+	return n
 }
 
 func TestCredentialsForSomethingElseAreRefused(t *testing.T) {
@@ -189,24 +200,24 @@ func TestCredentialsForSomethingElseAreRefused(t *testing.T) {
 			to, pair := provider(t)
 			from := calling(t, simorg.Config{})
 			if test.external != "" {
-				upsert(t, from, credtypes.ExternalCredential, "Crm", test.external)
+				upsert(t, from, connection.ExternalCredential, "Crm", test.external)
 			}
 			if test.named != "" {
-				upsert(t, from, credtypes.NamedCredential, "Crm", test.named)
+				upsert(t, from, connection.NamedCredential, "Crm", test.named)
 			}
-			before := fmt.Sprint(from.Components(credtypes.ExternalCredential), from.Components(credtypes.NamedCredential))
-			_, err := Connect(t.Context(), connTo(from), connection(to), pair(), Options{})
-			conflict, ok := errors.AsType[*ConflictError](err)
+			before := fmt.Sprint(from.Components(connection.ExternalCredential), from.Components(connection.NamedCredential))
+			_, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{})
+			conflict, ok := errors.AsType[*connection.ConflictError](err)
 			if !ok || conflict.Differences[0].What != test.what {
 				t.Fatalf("got %v, want a conflict about the %s", err, test.what)
 			}
-			if after := fmt.Sprint(from.Components(credtypes.ExternalCredential), from.Components(credtypes.NamedCredential)); after != before {
+			if after := fmt.Sprint(from.Components(connection.ExternalCredential), from.Components(connection.NamedCredential)); after != before {
 				t.Errorf("a refusal changed %s to %s", before, after)
 			}
 			if test.what == "type" {
 				return // which nothing makes of a legacy one but a person
 			}
-			if _, err := Connect(t.Context(), connTo(from), connection(to), pair(), Options{Replace: true}); err != nil {
+			if _, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{Replace: true}); err != nil {
 				t.Errorf("with Replace got %v", err)
 			} else if err := from.Callout("Crm", caller); err != nil {
 				t.Errorf("replaced, a callout says %v", err)
@@ -227,20 +238,20 @@ func TestAConnectionThatDiedIsFinished(t *testing.T) {
 				var n atomic.Int64
 				fault.Fits = func(simorg.Request) bool { return n.Add(1) == at }
 				from.Inject(fault)
-				_, err := Connect(t.Context(), connTo(from), connection(to), pair(), Options{})
+				_, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{})
 				if n.Load() < at {
 					if err != nil {
 						t.Fatalf("without a fault got %v", err)
 					}
 					return
 				}
-				if _, err := Connect(t.Context(), connTo(from), connection(to), pair(), Options{}); err != nil {
+				if _, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{}); err != nil {
 					t.Errorf("request %d: the next run gives %v", at, err)
 				}
 				if err := from.Callout("Crm", caller); err != nil {
 					t.Errorf("request %d: in the end a callout says %v", at, err)
 				}
-				if last, err := Connect(t.Context(), connTo(from), connection(to), pair(), Options{}); err != nil || last.Changed != 0 {
+				if last, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{}); err != nil || last.Changed != 0 {
 					t.Errorf("request %d: a third run gives %+v, %v", at, last, err)
 				}
 				from.Close()
@@ -253,7 +264,7 @@ func TestJWTBearerNeedsNoSecret(t *testing.T) {
 	t.Parallel()
 	to, pair := provider(t)
 	from := calling(t, simorg.Config{})
-	c := connection(to)
+	c := crm(to)
 	c.Certificate, c.Username = "Crm_Login", "robot@example.com"
 	report, err := Connect(t.Context(), connTo(from), c, consumer.Pair{Key: pair().Key}, Options{})
 	if err != nil || report.Secret != SecretNone || report.Status != "Configured" {
@@ -266,7 +277,7 @@ func TestJWTBearerNeedsNoSecret(t *testing.T) {
 
 func TestCheckCatchesWhatCannotBe(t *testing.T) {
 	t.Parallel()
-	for want, c := range map[string]Connection{
+	for want, c := range map[string]connection.Connection{
 		"named credential":         {NamedCredential: "a b", ProviderURL: "https://x.my.salesforce.com"},
 		"name of the principal":    {NamedCredential: "Crm", Principal: "1", ProviderURL: "https://x.my.salesforce.com"},
 		"must be https":            {NamedCredential: "Crm", ProviderURL: "http://x.my.salesforce.com"},

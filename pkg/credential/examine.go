@@ -8,21 +8,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/finding"
-	"github.com/ecakit/ecakit/pkg/internal/credtypes"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
-)
-
-// What a callout says, as the platform words it.
-const (
-	saysNoAccess     = `We couldn't access the credential(s). You might not have the required permissions, or the external credential might not exist.`
-	saysNoRead       = "You don't have read permissions on the User External Credential object"
-	saysUnconfigured = "The external credential isn't fully configured."
-	saysScope        = "Unable to fetch the OAuth token. Error: invalid_request. Error description: scope parameter not supported."
-	saysTokenURL     = "The expired credentials couldn't be refreshed. Try again later."
 )
 
 // Examination is what a callout of a named credential would meet.
@@ -60,11 +51,11 @@ func (x *Examination) find(level finding.Level, rule, component, problem, says, 
 func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examination, error) {
 	x := &Examination{NamedCredential: name}
 	client := &mdapi.Client{Conn: conn}
-	found, err := client.Read(ctx, credtypes.NamedCredential, name)
+	found, err := client.Read(ctx, connection.NamedCredential, name)
 	if err != nil {
 		return nil, err
 	}
-	at := credtypes.NamedCredential + " " + name
+	at := connection.NamedCredential + " " + name
 	if len(found) == 0 {
 		x.find(finding.Error, "no-named-credential", at, "the org has no such named credential", "", "make it with eca connect")
 		return x, nil
@@ -81,22 +72,22 @@ func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examinat
 	if named.Text("generateAuthorizationHeader") == "false" {
 		x.find(finding.Warning, "no-authorization-header", at, "generateAuthorizationHeader is false, so no token is sent", "", "set it to true")
 	}
-	x.Endpoint, x.ExternalCredential = value(named, namedParameters, "Url"), External(named)
+	x.Endpoint, x.ExternalCredential = connection.Endpoint(named), connection.External(named)
 	if x.ExternalCredential == "" {
-		x.add(at, Check(named)...)
+		x.add(at, connection.Check(named)...)
 		return x, nil
 	}
-	if found, err = client.Read(ctx, credtypes.ExternalCredential, x.ExternalCredential); err != nil {
+	if found, err = client.Read(ctx, connection.ExternalCredential, x.ExternalCredential); err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {
-		x.find(finding.Error, "no-external-credential", at, fmt.Sprintf("names the external credential %s, which the org does not have", x.ExternalCredential), saysNoAccess, "make it with eca connect")
+		x.find(finding.Error, "no-external-credential", at, fmt.Sprintf("names the external credential %s, which the org does not have", x.ExternalCredential), connection.SaysNoAccess, "make it with eca connect")
 		return x, nil
 	}
 	external := found[0]
-	x.Variant, x.TokenURL = value(external, externalParameters, "AuthProtocolVariant"), value(external, externalParameters, "AuthProviderUrl")
-	x.add(credtypes.ExternalCredential+" "+external.FullName, Check(external)...)
-	x.add(at, CheckPair(named, external)...)
+	x.Variant, x.TokenURL = connection.Variant(external), connection.TokenURL(external)
+	x.add(connection.ExternalCredential+" "+external.FullName, connection.Check(external)...)
+	x.add(at, connection.CheckPair(named, external)...)
 	x.external(external)
 	if x.Principal == "" {
 		return x, nil
@@ -114,15 +105,12 @@ func (x *Examination) add(component string, all ...finding.Finding) {
 
 // external looks at who logs in by an external credential.
 func (x *Examination) external(c *metadata.Component) {
-	at := credtypes.ExternalCredential + " " + c.FullName
-	x.ClientID = issuer(c)
-	principals := parameters(c, externalParameters, "NamedPrincipal")
-	if len(principals) == 0 {
-		x.find(finding.Error, "no-principal", at, "has no named principal", saysNoAccess, "add one with eca connect")
+	at := connection.ExternalCredential + " " + c.FullName
+	x.ClientID = connection.Issuer(c)
+	x.Principals = connection.NamedPrincipals(c)
+	if len(x.Principals) == 0 {
+		x.find(finding.Error, "no-principal", at, "has no named principal", connection.SaysNoAccess, "add one with eca connect")
 		return
-	}
-	for _, p := range principals {
-		x.Principals = append(x.Principals, part(p, "parameterName"))
 	}
 	x.Principal = x.Principals[0]
 }
@@ -130,9 +118,9 @@ func (x *Examination) external(c *metadata.Component) {
 // principal looks at the secret of the principal, and at who may use it.
 func (x *Examination) principal(ctx context.Context, conn *salesforce.Conn) error {
 	rest := &restapi.Client{Conn: conn}
-	at := credtypes.ExternalCredential + " " + x.ExternalCredential
+	at := connection.ExternalCredential + " " + x.ExternalCredential
 	var principals []principal
-	w := &worker{Connection: Connection{ExternalCredential: x.ExternalCredential, Principal: x.Principal}, conn: conn}
+	w := &worker{Connection: connection.Connection{ExternalCredential: x.ExternalCredential, Principal: x.Principal}, conn: conn}
 	has := new(seen)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -153,11 +141,11 @@ func (x *Examination) principal(ctx context.Context, conn *salesforce.Conn) erro
 		}
 	}
 	if x.Status != "Configured" {
-		x.find(finding.Error, "not-configured", at, fmt.Sprintf("the principal %s is %s: its secret is not stored, as after a sandbox refresh", x.Principal, x.Status), saysUnconfigured, "store it with eca connect")
+		x.find(finding.Error, "not-configured", at, fmt.Sprintf("the principal %s is %s: its secret is not stored, as after a sandbox refresh", x.Principal, x.Status), connection.SaysUnconfigured, "store it with eca connect")
 	}
 	for _, p := range principals {
 		if p.Status != "Configured" && slices.ContainsFunc(x.Principals[1:], func(name string) bool { return strings.EqualFold(name, p.Name) }) {
-			x.find(finding.Warning, "not-configured", at, fmt.Sprintf("the principal %s is %s", p.Name, p.Status), saysUnconfigured, "store its secret with eca connect --principal "+p.Name)
+			x.find(finding.Warning, "not-configured", at, fmt.Sprintf("the principal %s is %s", p.Name, p.Status), connection.SaysUnconfigured, "store its secret with eca connect --principal "+p.Name)
 		}
 	}
 	return x.callers(ctx, rest, at, id)
@@ -213,14 +201,14 @@ func (x *Examination) callers(ctx context.Context, rest *restapi.Client, at, id 
 		}
 		x.Callers = append(x.Callers, caller)
 		if !caller.Reads {
-			x.find(finding.Warning, "no-read", "PermissionSet "+set.Name, "its users may use the principal, but not read UserExternalCredential, unless another permission set lets them", saysNoRead, "give it Read on UserExternalCredential, as eca connect --permission-set does")
+			x.find(finding.Warning, "no-read", "PermissionSet "+set.Name, "its users may use the principal, but not read UserExternalCredential, unless another permission set lets them", connection.SaysNoRead, "give it Read on UserExternalCredential, as eca connect --permission-set does")
 		}
 		if caller.Users == 0 {
-			x.find(finding.Warning, "no-caller", "PermissionSet "+set.Name, "nobody has it", saysNoAccess, "assign it to the users whose Apex calls")
+			x.find(finding.Warning, "no-caller", "PermissionSet "+set.Name, "nobody has it", connection.SaysNoAccess, "assign it to the users whose Apex calls")
 		}
 	}
 	if len(x.Callers) == 0 {
-		x.find(finding.Error, "no-access", at, fmt.Sprintf("no permission set may use the principal %s", x.Principal), saysNoAccess, "name one with eca connect --permission-set")
+		x.find(finding.Error, "no-access", at, fmt.Sprintf("no permission set may use the principal %s", x.Principal), connection.SaysNoAccess, "name one with eca connect --permission-set")
 	}
 	return nil
 }
@@ -229,7 +217,7 @@ func (x *Examination) callers(ctx context.Context, rest *restapi.Client, at, id 
 // of some consumer keys. Where the org does not tell keys, there are none.
 func Holders(ctx context.Context, conn *salesforce.Conn, external string, principals []string, keys ...string) (holders []string, err error) {
 	for _, name := range principals {
-		w := &worker{Connection: Connection{ExternalCredential: external, Principal: name}, conn: conn}
+		w := &worker{Connection: connection.Connection{ExternalCredential: external, Principal: name}, conn: conn}
 		has := new(seen)
 		if err := w.lookStored(ctx, has); err != nil {
 			return nil, err

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/finding"
-	"github.com/ecakit/ecakit/pkg/internal/credtypes"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -32,21 +32,21 @@ func TestExamineForetellsTheCallout(t *testing.T) {
 	}{
 		{"sound", func(*simorg.Server) {}, "", true},
 		{"a scope", func(from *simorg.Server) {
-			upsert(t, from, credtypes.ExternalCredential, "Crm", ec(p("AuthParameter", "Scope", "api")+variant+at+principal))
+			upsert(t, from, connection.ExternalCredential, "Crm", ec(p("AuthParameter", "Scope", "api")+variant+at+principal))
 		}, "scope-against-salesforce", false},
 		{"the login host", func(from *simorg.Server) {
-			upsert(t, from, credtypes.ExternalCredential, "Crm", ec(variant+p("AuthProviderUrl", "U", "https://login.salesforce.com/services/oauth2/token")+principal))
+			upsert(t, from, connection.ExternalCredential, "Crm", ec(variant+p("AuthProviderUrl", "U", "https://login.salesforce.com/services/oauth2/token")+principal))
 		}, "token-url", false},
 		{"no principal", func(from *simorg.Server) {
-			upsert(t, from, credtypes.ExternalCredential, "Crm", ec(variant+at))
+			upsert(t, from, connection.ExternalCredential, "Crm", ec(variant+at))
 		}, "no-principal", false},
 		{"another principal, without a secret", func(from *simorg.Server) {
-			upsert(t, from, credtypes.ExternalCredential, "Crm", ec(variant+at+p("NamedPrincipal", "Other", "")))
+			upsert(t, from, connection.ExternalCredential, "Crm", ec(variant+at+p("NamedPrincipal", "Other", "")))
 		}, "not-configured", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			from := calling(t, simorg.Config{})
-			if _, err := Connect(t.Context(), connTo(from), connection(to), pair(), Options{}); err != nil {
+			if _, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{}); err != nil {
 				t.Fatal(err)
 			}
 			test.change(from)
@@ -78,17 +78,17 @@ func TestExamineForetellsTheCallout(t *testing.T) {
 	from := calling(t, simorg.Config{})
 	other := calling(t, simorg.Config{})
 	two := ec(variant + at + principal + strings.Replace(p("NamedPrincipal", "Other", ""), "DefaultGroup", "Other", 1))
-	if _, err := Connect(t.Context(), connTo(other), connection(to), pair(), Options{}); err != nil {
+	if _, err := Connect(t.Context(), connTo(other), crm(to), pair(), Options{}); err != nil {
 		t.Fatal(err)
 	}
-	upsert(t, other, credtypes.ExternalCredential, "Crm", two)
+	upsert(t, other, connection.ExternalCredential, "Crm", two)
 	if x, err := Examine(t.Context(), connTo(other), "Crm"); err != nil || len(x.Principals) != 2 || len(x.Findings) != 1 || !strings.Contains(x.Findings[0].Problem, "Other is NotConfigured") {
 		t.Errorf("of two principals got %+v, %v", x, err)
 	}
 	if x, err := Examine(t.Context(), connTo(from), "Nothing"); err != nil || len(x.Findings) != 1 || x.Findings[0].Rule != "no-named-credential" {
 		t.Errorf("of nothing got %+v, %v", x, err)
 	}
-	open := connection(to)
+	open := crm(to)
 	open.PermissionSets = nil
 	if _, err := Connect(t.Context(), connTo(from), open, pair(), Options{}); err != nil {
 		t.Fatal(err)

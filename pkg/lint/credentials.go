@@ -5,20 +5,19 @@ import (
 	"path"
 	"strings"
 
-	"github.com/ecakit/ecakit/pkg/credential"
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/finding"
-	"github.com/ecakit/ecakit/pkg/internal/credtypes"
 	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // readCredential reads a file that by its name holds an external or a named credential.
 func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) {
-	typ, _ := credtypes.Types().OfFile(file)
+	typ, _ := connection.Types().OfFile(file)
 	if typ == nil {
 		return
 	}
-	c, err := credtypes.Types().ReadFile(l.fsys, file)
+	c, err := connection.Types().ReadFile(l.fsys, file)
 	found := component{Component: c, file: file, pkg: p}
 	switch {
 	case err != nil && !ignored:
@@ -47,23 +46,23 @@ func (l *linter) addCredential(c component, f finding.Finding) {
 // checkCredentials checks external and named credentials.
 func (l *linter) checkCredentials() {
 	for _, c := range l.credentials {
-		l.checkFolder(c, credtypes.Types())
-		for _, f := range credential.Check(c.Component) {
+		l.checkFolder(c, connection.Types())
+		for _, f := range connection.Check(c.Component) {
 			l.addCredential(c, f)
 		}
-		name := credential.External(c.Component)
-		if c.Type != credtypes.NamedCredential || name == "" {
+		name := connection.External(c.Component)
+		if c.Type != connection.NamedCredential || name == "" {
 			continue
 		}
 		known := false
 		for _, external := range l.credentials {
-			if external.Type != credtypes.ExternalCredential || !strings.EqualFold(external.FullName, name) {
+			if external.Type != connection.ExternalCredential || !strings.EqualFold(external.FullName, name) {
 				continue
 			}
 			known = true
 			// An environment's credentials are of one org each.
 			if external.pkg == c.pkg && path.Dir(path.Dir(external.file)) == path.Dir(path.Dir(c.file)) {
-				for _, f := range credential.CheckPair(c.Component, external.Component) {
+				for _, f := range connection.CheckPair(c.Component, external.Component) {
 					l.addCredential(c, f)
 				}
 			}

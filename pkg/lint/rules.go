@@ -1,7 +1,7 @@
 package lint
 
 import (
-	"github.com/ecakit/ecakit/pkg/credential"
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/preflight"
 )
@@ -11,7 +11,7 @@ import (
 func Rules() []finding.Rule { return finding.All(sections()) }
 
 func sections() []finding.Section {
-	return append(Sections(), credential.Section(), preflight.Section())
+	return append(Sections(), connection.Section(), preflight.Section())
 }
 
 // Document returns the content of RULES.md.

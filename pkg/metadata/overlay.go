@@ -12,6 +12,15 @@ type Fields map[string][]Field
 // Set states one value for a field.
 func (s Fields) Set(name, text string) { s[name] = []Field{{Name: name, Text: text}} }
 
+// Stated returns fields from alternating names and texts.
+func Stated(pairs ...string) Fields {
+	stated := make(Fields)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		stated.Set(pairs[i], pairs[i+1])
+	}
+	return stated
+}
+
 // Has reports whether the field is stated.
 func (s Fields) Has(name string) bool { _, ok := s[name]; return ok }
 

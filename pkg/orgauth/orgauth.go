@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -20,7 +21,7 @@ type Login struct {
 	Username string // "" if unknown
 	Alias    string // the Salesforce CLI's alias for the username, "" if none
 	OrgID    string // 00D…, "" if unknown
-	Kind     salesforce.Kind
+	Kind     platform.Kind
 
 	// Version is the API version last seen on the org, 0 if unknown.
 	Version apiversion.Version
@@ -31,7 +32,7 @@ type Login struct {
 // safe for concurrent use, but its fields must not change once it is in use.
 type Session struct {
 	Login
-	InstanceURL string // the org's URL, valid for salesforce.ParseInstance
+	InstanceURL string // the org's URL, valid for platform.ParseInstance
 	TokenGiven  bool   // the token was given, not read from a login
 
 	// HTTPClient sends the requests that renew the token; nil means the default of
@@ -65,7 +66,7 @@ func FromToken(accessToken salesforce.Secret, instanceURL string) (*Session, err
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, &Error{Reason: ErrNoToken, Message: "the access token is empty or contains invalid characters"}
 	}
-	u, err := salesforce.ParseInstance(instanceURL)
+	u, err := platform.ParseInstance(instanceURL)
 	if err != nil {
 		return nil, &Error{Reason: ErrInstance, Message: err.Error()}
 	}
@@ -74,7 +75,7 @@ func FromToken(accessToken salesforce.Secret, instanceURL string) (*Session, err
 		orgID = ""
 	}
 	return &Session{
-		Login: Login{OrgID: orgID, Kind: salesforce.KindOfHost(u.Hostname())}, InstanceURL: u.String(), TokenGiven: true,
+		Login: Login{OrgID: orgID, Kind: platform.KindOfHost(u.Hostname())}, InstanceURL: u.String(), TokenGiven: true,
 		renewal: renewal{token: salesforce.NewSecret(token)},
 	}, nil
 }

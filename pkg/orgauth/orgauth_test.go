@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -55,14 +56,14 @@ func TestStoreSession(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, key, token, more string
-		kind                   salesforce.Kind
+		kind                   platform.Kind
 	}{
-		{"v1", keyV1, cipherV1, `, "isSandbox": true, "isScratch": false`, salesforce.Sandbox},
-		{"v2", keyV2, cipherV2, `, "isSandbox": false, "isScratch": true`, salesforce.Scratch},
-		{"scratch by dev hub", keyV1, cipherV1, `, "devHubUsername": "hub@example.com"`, salesforce.Scratch},
-		{"production", keyV1, cipherV1, `, "isSandbox": false, "isScratch": false`, salesforce.Production},
-		{"not a sandbox, but perhaps scratch", keyV1, cipherV1, `, "isSandbox": false`, salesforce.Unknown},
-		{"not encrypted", "", plainToken, "", salesforce.Unknown},
+		{"v1", keyV1, cipherV1, `, "isSandbox": true, "isScratch": false`, platform.Sandbox},
+		{"v2", keyV2, cipherV2, `, "isSandbox": false, "isScratch": true`, platform.Scratch},
+		{"scratch by dev hub", keyV1, cipherV1, `, "devHubUsername": "hub@example.com"`, platform.Scratch},
+		{"production", keyV1, cipherV1, `, "isSandbox": false, "isScratch": false`, platform.Production},
+		{"not a sandbox, but perhaps scratch", keyV1, cipherV1, `, "isSandbox": false`, platform.Unknown},
+		{"not encrypted", "", plainToken, "", platform.Unknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			store := storeWith(t, test.key, map[string]string{
@@ -96,7 +97,7 @@ func TestKnown(t *testing.T) {
 		"alias.json":         `{"orgs": {"uat": "a@example.com"}}`,
 	})
 	for _, org := range []string{"uat", "a@example.com"} {
-		if known, _ := store.Known(org); known.Username != "a@example.com" || known.Alias != "uat" || known.OrgID != "00D000000000001AAA" || known.Kind != salesforce.Sandbox || known.Version != 66 {
+		if known, _ := store.Known(org); known.Username != "a@example.com" || known.Alias != "uat" || known.OrgID != "00D000000000001AAA" || known.Kind != platform.Sandbox || known.Version != 66 {
 			t.Errorf("of %s is known %+v", org, known)
 		}
 	}
@@ -296,10 +297,10 @@ func TestDefaultKeychain(t *testing.T) {
 func TestFromToken(t *testing.T) {
 	t.Parallel()
 	s, err := FromToken(salesforce.NewSecret(plainToken+"\n"), "https://acme--uat.sandbox.my.salesforce.com/")
-	if err != nil || s.OrgID != "00D000000000001AAA" || s.Kind != salesforce.Sandbox || s.InstanceURL != "https://acme--uat.sandbox.my.salesforce.com" {
+	if err != nil || s.OrgID != "00D000000000001AAA" || s.Kind != platform.Sandbox || s.InstanceURL != "https://acme--uat.sandbox.my.salesforce.com" {
 		t.Errorf("got %+v, %v", s, err)
 	}
-	if s, err = FromToken(salesforce.NewSecret("opaque"), "https://x.scratch.my.salesforce.com"); err != nil || s.OrgID != "" || s.Kind != salesforce.Scratch {
+	if s, err = FromToken(salesforce.NewSecret("opaque"), "https://x.scratch.my.salesforce.com"); err != nil || s.OrgID != "" || s.Kind != platform.Scratch {
 		t.Errorf("got %+v, %v", s, err)
 	}
 	for _, test := range []struct {

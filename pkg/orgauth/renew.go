@@ -20,6 +20,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/internal/files"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -179,7 +180,7 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (sale
 	asking = context.WithValue(asking, oauth2.HTTPClient, salesforce.WithoutRedirects(client))
 	var first, busy error
 	for _, try := range audiences(l, s.AudienceURL) {
-		if _, err := salesforce.ParseInstance(try.login); err != nil {
+		if _, err := platform.ParseInstance(try.login); err != nil {
 			continue
 		}
 		config := &jwt.Config{
@@ -239,7 +240,7 @@ func audiences(l login, override string) []audience {
 		{login, aud}, {login, productionLogin}, {login, sandboxLogin},
 		{productionLogin, aud}, {sandboxLogin, aud},
 	} {
-		if a.login != login && salesforce.IsLoopback(login) {
+		if a.login != login && platform.IsLoopback(login) {
 			continue // a login host on this machine is not Salesforce
 		}
 		crossed := a == audience{productionLogin, sandboxLogin} || a == audience{sandboxLogin, productionLogin}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
 	"github.com/ecakit/ecakit/pkg/internal/files"
@@ -80,16 +81,16 @@ type login struct {
 
 // kind returns the org's kind. For scratch orgs the CLI stores isSandbox as false, so false is
 // conclusive only together with isScratch.
-func (l login) kind() salesforce.Kind {
+func (l login) kind() platform.Kind {
 	switch {
 	case l.DevHubUsername != "" || l.IsScratch != nil && *l.IsScratch:
-		return salesforce.Scratch
+		return platform.Scratch
 	case l.IsSandbox != nil && *l.IsSandbox:
-		return salesforce.Sandbox
+		return platform.Sandbox
 	case l.IsSandbox != nil && l.IsScratch != nil:
-		return salesforce.Production
+		return platform.Production
 	}
-	return salesforce.Unknown
+	return platform.Unknown
 }
 
 // Session returns the session for the alias or username of an org that the CLI is logged in to.
@@ -196,7 +197,7 @@ func (s *Store) ScratchOrgs(then time.Time) ([]string, error) {
 			continue
 		}
 		l, err := s.login(username)
-		if err != nil || l.kind() != salesforce.Scratch {
+		if err != nil || l.kind() != platform.Scratch {
 			continue
 		}
 		// A scratch org exists until the end of its last day.

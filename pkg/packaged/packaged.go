@@ -12,13 +12,15 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
-	"github.com/ecakit/ecakit/pkg/inventory"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -40,27 +42,14 @@ func (a *App) Components() []*metadata.Component {
 
 // NoSourceError reports that an org cannot be where an app for a package is made.
 type NoSourceError struct {
-	Kind salesforce.Kind
+	Kind platform.Kind
 }
 
 func (e *NoSourceError) Error() string {
-	if e.Kind == salesforce.Production {
+	if e.Kind == platform.Production {
 		return "this org is not a Dev Hub: enable Dev Hub in its Setup, or name the org that is one"
 	}
 	return fmt.Sprintf("this is a %s; packages are made with the consumer of the Dev Hub, never with one of a sandbox or scratch org", e.Kind)
-}
-
-// NoAppError reports that the org has no app of that name, or one without OAuth.
-type NoAppError struct {
-	App     string
-	IsThere bool // the app is there, and has no OAuth settings with a link
-}
-
-func (e *NoAppError) Error() string {
-	if e.IsThere {
-		return fmt.Sprintf("the app %s has no OAuth settings with a link to a consumer on this org", e.App)
-	}
-	return fmt.Sprintf("this org has no External Client App %s", e.App)
 }
 
 // LocalError reports that the app is Local on its org, so that users of other orgs could not log in
@@ -99,7 +88,7 @@ func check(ctx context.Context, conn *salesforce.Conn) (string, error) {
 	}
 	refused := new(salesforce.Error)
 	switch kind := org.Kind(); {
-	case kind != salesforce.Production:
+	case kind != platform.Production:
 		return "", &NoSourceError{kind}
 	case errors.As(hub, &refused) && refused.Code == "INVALID_TYPE":
 		return "", &NoSourceError{kind}
@@ -111,37 +100,34 @@ func check(ctx context.Context, conn *salesforce.Conn) (string, error) {
 // the app's link and orgScopedExternalApp are that org's own. It takes four rounds of requests.
 func Read(ctx context.Context, conn *salesforce.Conn, name string) (*App, error) {
 	var orgID string
-	var apps []*inventory.App
+	var found *apps.App
 	var headers []*metadata.Component
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { orgID, err = check(groupCtx, conn); return err })
-	group.Go(func() (err error) {
-		apps, err = inventory.Read(groupCtx, conn, []string{eca.OAuthSettings}, name)
-		return err
-	})
-	group.Go(func() (err error) {
-		headers, err = (&mdapi.Client{Conn: conn}).Read(groupCtx, eca.Header, name)
-		return err
-	})
-	if err := group.Wait(); err != nil {
+	var wrongOrg, lookup, read error
+	var group sync.WaitGroup
+	group.Go(func() { orgID, wrongOrg = check(ctx, conn) })
+	group.Go(func() { found, lookup = apps.Find(ctx, conn, []string{eca.OAuthSettings}, name) })
+	group.Go(func() { headers, read = (&mdapi.Client{Conn: conn}).Read(ctx, eca.Header, name) })
+	group.Wait()
+	// That the org is the wrong one explains why it lacks the app.
+	if err := cmp.Or(wrongOrg, lookup, read); err != nil {
 		return nil, err
 	}
-	if len(apps) == 0 || len(headers) == 0 {
-		return nil, &NoAppError{App: name}
+	if len(headers) == 0 {
+		return nil, &apps.NotFoundError{App: name}
 	}
-	settings := apps[0].Component(eca.OAuthSettings)
+	settings := found.Component(eca.OAuthSettings)
 	if settings == nil || strings.TrimSpace(settings.Text("oauthLink")) == "" {
-		return nil, &NoAppError{App: apps[0].Name, IsThere: true}
+		return nil, &apps.NoOAuthError{App: found.Name, Lack: "OAuth settings with a link to a consumer"}
 	}
 	own := func(field, value string) error {
-		if !inventory.OfOrg(value, orgID) {
-			return &ForeignError{apps[0].Name, field, value, orgID}
+		if !apps.OfOrg(value, orgID) {
+			return &ForeignError{found.Name, field, value, orgID}
 		}
 		return nil
 	}
 	header := headers[0]
-	a := &App{Name: apps[0].Name, OrgID: orgID}
-	if !apps[0].Packaged() {
+	a := &App{Name: found.Name, OrgID: orgID}
+	if !found.Packaged() {
 		return nil, &LocalError{a.Name}
 	}
 	if err := own("oauthLink", settings.Text("oauthLink")); err != nil {
@@ -176,33 +162,20 @@ func Create(ctx context.Context, conn *salesforce.Conn, config Config) ([]reconc
 	if _, err := check(ctx, conn); err != nil {
 		return nil, err
 	}
-	set := func(pairs ...string) metadata.Fields {
-		fields := make(metadata.Fields)
-		for i := 0; i < len(pairs); i += 2 {
-			fields.Set(pairs[i], pairs[i+1])
-		}
-		return fields
-	}
 	label := cmp.Or(config.Label, strings.ReplaceAll(config.Name, "_", " "))
-	is := func(c *metadata.Component) bool { return strings.EqualFold(eca.App(c), config.Name) }
-	header := &reconcile.Want{
-		Type: eca.Lookup(eca.Header), Names: []string{config.Name}, Is: is,
-		Fields: set("distributionState", "Packaged"), Defaults: set("label", label, "contactEmail", config.ContactEmail),
-	}
-	satellite := set("externalClientApplication", config.Name, "label", label)
-	settings := &reconcile.Want{
-		Type: eca.Lookup(eca.OAuthSettings), Names: eca.UsualNames(config.Name, eca.OAuthSettings), Is: is, After: []*reconcile.Want{header},
-		Fields: config.OAuthSettings, Defaults: set("commaSeparatedOauthScopes", "Api, RefreshToken").Over(satellite),
-	}
-	global := &reconcile.Want{
-		Type: eca.Lookup(eca.GlobalOAuthSettings), Names: eca.UsualNames(config.Name, eca.GlobalOAuthSettings), Is: is, After: []*reconcile.Want{settings},
-		Fields: config.GlobalOAuthSettings, Defaults: set("callbackUrl", conn.InstanceURL).Over(satellite),
-	}
-	state, err := reconcile.Read(ctx, &mdapi.Client{Conn: conn}, []*reconcile.Want{header, settings, global})
+	wants := eca.Wants(eca.Desired{
+		App: config.Name, Label: label, DomainURL: conn.InstanceURL, Types: []string{eca.Header, eca.OAuthSettings, eca.GlobalOAuthSettings},
+		Fields: map[string]metadata.Fields{
+			eca.Header:        metadata.Stated("distributionState", "Packaged"),
+			eca.OAuthSettings: config.OAuthSettings, eca.GlobalOAuthSettings: config.GlobalOAuthSettings,
+		},
+		Defaults: map[string]metadata.Fields{eca.Header: metadata.Stated("contactEmail", config.ContactEmail)},
+	})
+	state, err := reconcile.Read(ctx, &mdapi.Client{Conn: conn}, eca.InOrder(wants))
 	if err != nil {
 		return nil, err
 	}
-	if state.Find(header) == nil && !strings.Contains(config.ContactEmail, "@") {
+	if state.Find(wants[eca.Header]) == nil && !strings.Contains(config.ContactEmail, "@") {
 		return nil, ErrNoContact
 	}
 	run := state.Plan(nil).Start()

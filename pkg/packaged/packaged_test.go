@@ -98,7 +98,7 @@ func TestRefusals(t *testing.T) {
 	}
 	hub, conn := start(simorg.Config{Kind: simorg.Production, DevHub: true})
 	defer hub.Close()
-	if _, err := packaged.Read(t.Context(), conn, "App"); err == nil || err.Error() != "this org has no External Client App App" {
+	if _, err := packaged.Read(t.Context(), conn, "App"); err == nil || err.Error() != "there is no External Client App App on this org" {
 		t.Errorf("no app: %v", err)
 	}
 	if err := hub.Deploy(header("<distributionState>Packaged</distributionState><orgScopedExternalApp>00D000000000001:App</orgScopedExternalApp>"), "."); err != nil {

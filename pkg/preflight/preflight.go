@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ecakit/ecakit/pkg/access"
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
@@ -158,9 +157,43 @@ func saysNoPermissionSet(name string) string {
 	return "We couldn't find permission sets called " + name
 }
 
+// Names are the names that settings and policies refer to. Case does not matter.
+type Names struct {
+	Users          []string // usernames
+	PermissionSets []string // API names, including a namespace prefix
+	Profiles       []string
+	Apps           []string // External Client Apps, looked up with the permission sets that grant them
+	// Assignees are the Users whose permission sets are looked up.
+	Assignees []string
+}
+
+// Objects whose query an org may refuse, see Facts.
+const (
+	UserObject          = "User"
+	PermissionSetObject = "PermissionSet"
+	ProfileObject       = "Profile"
+	AppObject           = "ExternalClientApplication"
+	SetupEntityAccess   = "SetupEntityAccess" // what a permission set grants
+)
+
+// Facts is what an org knows of Names.
+type Facts interface {
+	// Refused returns the error of a refused query of an object, or nil.
+	Refused(object string) error
+	// ActiveUser reports whether a user with that username exists, and is active.
+	ActiveUser(username string) (exists, active bool)
+	// HasPermissionSet and HasProfile report whether one of that name exists.
+	HasPermissionSet(name string) bool
+	HasProfile(name string) bool
+	// WithNamespace returns the full name of a namespaced permission set with this name, or "".
+	WithNamespace(name string) string
+	// IsGranted reports whether any permission set or profile grants an app.
+	IsGranted(app string) bool
+}
+
 // Org is the state of an app on an org just before its policies arrive.
 type Org struct {
-	Facts  *access.Facts
+	Facts  Facts
 	Find   func(typ string) *metadata.Component // the app's component of a type, or nil
 	Wanted map[string]metadata.Fields           // fields written to the org before the policies, by type
 	// Granted reports that permission sets grant the app before the policies arrive.
@@ -173,8 +206,8 @@ type Org struct {
 func (p *Policies) Org(org Org) []finding.Finding {
 	c := &check{Policies: p, org: org}
 	c.runAsUser()
-	c.names("permission-set", "commaSeparatedPermissionSet", "PermissionSet", "permission sets", eca.IsPermissionSetID)
-	c.names("profile", "commaSeparatedProfile", "Profile", "profiles", profileID.MatchString)
+	c.names("permission-set", "commaSeparatedPermissionSet", PermissionSetObject, "permission sets", eca.IsPermissionSetID)
+	c.names("profile", "commaSeparatedProfile", ProfileObject, "profiles", profileID.MatchString)
 	if !p.LeftOut {
 		c.recordName()
 	}
@@ -228,13 +261,13 @@ func (c *check) runAsUser() {
 		}
 		return
 	}
-	if c.refused("run-as-user", field, "User") {
+	if c.refused("run-as-user", field, UserObject) {
 		return
 	}
-	switch found, ok := c.org.Facts.User(name); {
-	case !ok:
+	switch exists, active := c.org.Facts.ActiveUser(name); {
+	case !exists:
 		f.Problem, f.Fix = fmt.Sprintf("there is no user %s on this org", name), "name an existing user, or create it first"
-	case !found.IsActive:
+	case !active:
 		f.Problem, f.Fix = fmt.Sprintf("the user %s is inactive", name), "activate it, or name another one"
 	default:
 		return
@@ -250,7 +283,7 @@ var profileID = regexp.MustCompile(`^00e[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)
 // warning: whether the platform refuses it in the same words is not known, and some standard
 // profiles have other names in metadata than in queries.
 func (c *check) names(rule, field, object, what string, isID func(string) bool) {
-	sets := object == "PermissionSet"
+	sets := object == PermissionSetObject
 	find := func(name, problem, fix string) {
 		f := c.find(rule, field)
 		f.Problem, f.Fix = problem, fix
@@ -362,7 +395,7 @@ func (c *check) nobody() {
 	if !PreAuthorisedOnly(c.Component) || listed("commaSeparatedPermissionSet") || listed("commaSeparatedProfile") || c.org.Granted {
 		return
 	}
-	for _, object := range []string{access.AppObject, access.SetupEntityAccess} {
+	for _, object := range []string{AppObject, SetupEntityAccess} {
 		if c.refused(rule, field, object) {
 			return
 		}

@@ -35,10 +35,10 @@ func (o Outcome) OK() bool { return o.Err == nil && (o.Done || o.Action == Uncha
 // Run carries out a plan.
 type Run struct {
 	state *State
-	wants []*Want
+	wants []*metadata.Want
 	work  []*work // in the order of the plan's steps
-	byOf  map[*Want]*work
-	level map[*Want]int
+	byOf  map[*metadata.Want]*work
+	level map[*metadata.Want]int
 }
 
 // work is one component of a run.
@@ -51,7 +51,7 @@ type work struct {
 
 // Start returns a run of the plan that has not written anything yet.
 func (p *Plan) Start() *Run {
-	r := &Run{state: p.state, wants: p.wants, byOf: make(map[*Want]*work), level: make(map[*Want]int)}
+	r := &Run{state: p.state, wants: p.wants, byOf: make(map[*metadata.Want]*work), level: make(map[*metadata.Want]int)}
 	for _, step := range p.Steps {
 		d := p.state.compare(step.Want)
 		w := &work{Outcome: Outcome{Step: d.Step}, component: d.component}
@@ -71,10 +71,10 @@ func (r *Run) Outcomes() []Outcome {
 }
 
 // Of returns the result so far for one component.
-func (r *Run) Of(want *Want) Outcome { return r.byOf[want].Outcome }
+func (r *Run) Of(want *metadata.Want) Outcome { return r.byOf[want].Outcome }
 
 // Find returns the org's component for a want, as last read, or nil.
-func (r *Run) Find(want *Want) *metadata.Component { return r.state.Find(want) }
+func (r *Run) Find(want *metadata.Want) *metadata.Component { return r.state.Find(want) }
 
 // Apply writes the components that differ and for which due returns true; nil means all. It
 // follows the order of After, and sends components of one type and level together, many per
@@ -85,7 +85,7 @@ func (r *Run) Find(want *Want) *metadata.Component { return r.state.Find(want) }
 //
 // After a transient failure, Apply reads what the org has before it sends anything again,
 // because a write with a lost answer may have succeeded.
-func (r *Run) Apply(ctx context.Context, due func(*Want) bool) error {
+func (r *Run) Apply(ctx context.Context, due func(*metadata.Want) bool) error {
 	for _, w := range r.work {
 		w.due = due == nil || due(w.Want)
 	}
@@ -126,7 +126,7 @@ func (r *Run) once(ctx context.Context) error {
 	for turn := 0; turn <= len(r.work) && r.pending(-1) != nil; turn++ {
 		read := make(names)
 		for level := 0; level <= r.levels(); level++ {
-			if slices.ContainsFunc(r.pending(level), func(w *work) bool { return w.Want.Made && (w.Action == Create || len(read) > 0) }) {
+			if slices.ContainsFunc(r.pending(level), func(w *work) bool { return w.Want.AutoCreated && (w.Action == Create || len(read) > 0) }) {
 				if err := r.confirm(ctx, r.made(read)); err != nil {
 					return err
 				}
@@ -158,7 +158,7 @@ func (r *Run) once(ctx context.Context) error {
 // meantime.
 func (r *Run) made(read names) names {
 	for _, want := range r.wants {
-		if want.Made && r.state.Find(want) == nil && !r.stopped(want) {
+		if want.AutoCreated && r.state.Find(want) == nil && !r.stopped(want) {
 			read.add(want.Type.Name, want.Names...)
 		}
 	}
@@ -174,7 +174,7 @@ func (r *Run) levels() (highest int) {
 }
 
 // levelOf returns the number of components that must exist, one after another, before a want.
-func (r *Run) levelOf(want *Want) int {
+func (r *Run) levelOf(want *metadata.Want) int {
 	level, known := r.level[want]
 	if !known {
 		for _, before := range want.After {
@@ -186,8 +186,8 @@ func (r *Run) levelOf(want *Want) int {
 }
 
 // ready reports whether the org has all components that a want depends on.
-func (r *Run) ready(want *Want) bool {
-	return !slices.ContainsFunc(want.After, func(before *Want) bool {
+func (r *Run) ready(want *metadata.Want) bool {
+	return !slices.ContainsFunc(want.After, func(before *metadata.Want) bool {
 		if w := r.byOf[before]; w != nil {
 			return w.Err != nil || w.Action != Unchanged && !w.Done
 		}
@@ -207,8 +207,8 @@ func (r *Run) pending(level int) (all []*work) {
 }
 
 // stopped reports whether a component that a want depends on has failed or is not due.
-func (r *Run) stopped(want *Want) bool {
-	return slices.ContainsFunc(want.After, func(before *Want) bool {
+func (r *Run) stopped(want *metadata.Want) bool {
+	return slices.ContainsFunc(want.After, func(before *metadata.Want) bool {
 		w := r.byOf[before]
 		return w != nil && (w.Err != nil || !w.due && w.Action != Unchanged && !w.Done) || r.stopped(before)
 	})
@@ -274,13 +274,13 @@ func (r *Run) writeType(ctx context.Context, typ string, all []*work, read names
 }
 
 // related returns a want with all wants that it depends on or that depend on it.
-func (r *Run) related(want *Want) []*Want {
-	before := func(a, b *Want) bool {
-		var reach func(w *Want) bool
-		reach = func(w *Want) bool { return w == a || slices.ContainsFunc(w.After, reach) }
+func (r *Run) related(want *metadata.Want) []*metadata.Want {
+	before := func(a, b *metadata.Want) bool {
+		var reach func(w *metadata.Want) bool
+		reach = func(w *metadata.Want) bool { return w == a || slices.ContainsFunc(w.After, reach) }
 		return reach(b)
 	}
-	var all []*Want
+	var all []*metadata.Want
 	for _, other := range r.wants {
 		if before(other, want) || before(want, other) {
 			all = append(all, other)

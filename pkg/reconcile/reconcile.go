@@ -20,46 +20,8 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// Want is a component that the org should have.
-type Want struct {
-	// Type is the component's type. It must not be nil.
-	Type *metadata.Type
-
-	// Names are the component's usual names. A new component gets the first free one. Existing
-	// components are looked up under all of them, and under the names that the org lists for
-	// the type.
-	Names []string
-
-	// Is reports whether a component of the org is the wanted one; nil matches the usual names.
-	// If several match, the one with the earliest of Names wins.
-	Is func(*metadata.Component) bool
-
-	// Fields are the wanted fields; all others stay as they are. Defaults are additional fields
-	// of a new component; Fields take precedence.
-	Fields, Defaults metadata.Fields
-
-	// After are the components that must exist first. The platform refuses a component without
-	// them, so without them it cannot exist.
-	After []*Want
-
-	// Made allows for a component that the platform may create by itself together with one of
-	// After. It is looked up again before it is created, and the writes before it are confirmed
-	// before it is changed.
-	Made bool
-
-	// Trusted skips the read-back of a component that was compared with the org just before the
-	// write. The org's acceptance is then enough.
-	Trusted bool
-
-	// ReadOnly means that the component is looked up but never written.
-	ReadOnly bool
-
-	// Check, if not nil, returns an error if the component that the org shows after the write
-	// is wrong.
-	Check func(*metadata.Component) error
-}
-
-func (w *Want) is(c *metadata.Component) bool {
+// is reports whether a component of the org is the wanted one.
+func is(w *metadata.Want, c *metadata.Component) bool {
 	if w.Is != nil {
 		return w.Is(c)
 	}
@@ -78,7 +40,7 @@ const (
 
 // Step is the planned operation on one component.
 type Step struct {
-	Want     *Want
+	Want     *metadata.Want
 	FullName string
 	Action   Action
 	Changes  []metadata.Change // the fields that differ
@@ -90,7 +52,7 @@ type Plan struct {
 	Steps []Step // for the wants that are not ReadOnly, in their order
 
 	state *State
-	wants []*Want
+	wants []*metadata.Want
 }
 
 // Pending returns the number of components that the plan would write.
@@ -105,7 +67,7 @@ func (p *Plan) Pending() (n int) {
 
 // Plan compares the org's state with the wants for which keep returns true; nil means all. It
 // sends nothing.
-func (s *State) Plan(keep func(*Want) bool) *Plan {
+func (s *State) Plan(keep func(*metadata.Want) bool) *Plan {
 	p := &Plan{state: s}
 	for _, w := range s.wants {
 		if keep != nil && !keep(w) {
@@ -127,7 +89,7 @@ type draft struct {
 
 // compare plans one component. Defaults apply only to a new component; for an existing one only
 // the stated fields count.
-func (s *State) compare(w *Want) draft {
+func (s *State) compare(w *metadata.Want) draft {
 	if existing := s.Find(w); existing != nil {
 		component, changes := w.Type.Overlay(existing, w.Fields)
 		d := draft{Step{Want: w, FullName: existing.FullName, Action: Unchanged, Changes: changes}, component}

@@ -36,15 +36,15 @@ func stated(pairs ...string) metadata.Fields {
 }
 
 // site is a remote site: a component that belongs to no app and comes after nothing.
-func site(name, url string) *reconcile.Want {
-	return &reconcile.Want{
+func site(name, url string) *metadata.Want {
+	return &metadata.Want{
 		Type: eca.Lookup(eca.RemoteSiteSetting), Names: []string{name},
 		Fields: stated("url", url), Defaults: stated("isActive", "true", "disableProtocolSecurity", "false"),
 	}
 }
 
 // apply brings wants to an org and returns what became of each.
-func apply(t *testing.T, c *mdapi.Client, wants ...*reconcile.Want) ([]reconcile.Outcome, error) {
+func apply(t *testing.T, c *mdapi.Client, wants ...*metadata.Want) ([]reconcile.Outcome, error) {
 	t.Helper()
 	state, err := reconcile.Read(t.Context(), c, wants)
 	if err != nil {
@@ -71,7 +71,7 @@ func Example() {
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
 	ctx, client := context.Background(), client(org)
-	wants := []*reconcile.Want{site("My_Domain", "https://acme.my.salesforce.com")}
+	wants := []*metadata.Want{site("My_Domain", "https://acme.my.salesforce.com")}
 	for range 2 {
 		state, err := reconcile.Read(ctx, client, wants)
 		if err != nil {
@@ -96,7 +96,7 @@ func Example() {
 func TestManyComponentsGoInBatches(t *testing.T) {
 	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{})
-	var wants []*reconcile.Want
+	var wants []*metadata.Want
 	for i := range 23 {
 		wants = append(wants, site(fmt.Sprintf("Site%02d", i), "https://a.example.com"))
 	}
@@ -119,7 +119,7 @@ func TestManyComponentsGoInBatches(t *testing.T) {
 func TestPlanDoesNotChange(t *testing.T) {
 	t.Parallel()
 	org := wsdltest.Start(t, simorg.Config{})
-	state, err := reconcile.Read(t.Context(), client(org), []*reconcile.Want{site("A", "https://a.example.com")})
+	state, err := reconcile.Read(t.Context(), client(org), []*metadata.Want{site("A", "https://a.example.com")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,13 +135,13 @@ func TestPlanDoesNotChange(t *testing.T) {
 }
 
 // header and settings are two components of which one comes after the other.
-func header(app string) *reconcile.Want {
-	return &reconcile.Want{Type: eca.Lookup(eca.Header), Names: []string{app}, Fields: stated("label", app)}
+func header(app string) *metadata.Want {
+	return &metadata.Want{Type: eca.Lookup(eca.Header), Names: []string{app}, Fields: stated("label", app)}
 }
 
-func settings(app string, after *reconcile.Want) *reconcile.Want {
-	return &reconcile.Want{
-		Type: eca.Lookup(eca.OAuthSettings), Names: []string{app + "_oauth"}, After: []*reconcile.Want{after},
+func settings(app string, after *metadata.Want) *metadata.Want {
+	return &metadata.Want{
+		Type: eca.Lookup(eca.OAuthSettings), Names: []string{app + "_oauth"}, After: []*metadata.Want{after},
 		Is:     func(c *metadata.Component) bool { return eca.App(c) == app },
 		Fields: stated("commaSeparatedOauthScopes", "Api"), Defaults: stated("externalClientApplication", app),
 	}
@@ -170,12 +170,12 @@ func TestDueHoldsBack(t *testing.T) {
 	org := wsdltest.Start(t, simorg.Config{})
 	app := header("App")
 	oauth := settings("App", app)
-	state, err := reconcile.Read(t.Context(), client(org), []*reconcile.Want{app, oauth})
+	state, err := reconcile.Read(t.Context(), client(org), []*metadata.Want{app, oauth})
 	if err != nil {
 		t.Fatal(err)
 	}
 	run := state.Plan(nil).Start()
-	if err := run.Apply(t.Context(), func(w *reconcile.Want) bool { return w == oauth }); err != nil || writes(org) > 0 || run.Of(oauth).Err != nil {
+	if err := run.Apply(t.Context(), func(w *metadata.Want) bool { return w == oauth }); err != nil || writes(org) > 0 || run.Of(oauth).Err != nil {
 		t.Errorf("%v: %d writes although what comes before is not due, %+v", err, writes(org), run.Of(oauth))
 	}
 	if err := run.Apply(t.Context(), nil); err != nil || !run.Of(app).OK() || !run.Of(oauth).OK() {
@@ -212,10 +212,10 @@ func TestMadeMeanwhile(t *testing.T) {
 	oauth := settings("App", app)
 	of := func(c *metadata.Component) bool { return eca.App(c) == "App" }
 	link := stated("externalClientApplication", "App")
-	global := &reconcile.Want{Type: eca.Lookup(eca.GlobalOAuthSettings), Names: []string{"App_glbloauth"}, Is: of, Defaults: link, After: []*reconcile.Want{oauth}}
-	plugins := &reconcile.Want{
-		Type: eca.Lookup(eca.PluginPolicies), Names: []string{"App_plcy", "App_defaultPolicy"}, Is: of, Made: true, Trusted: true,
-		Fields: stated("isEnabled", "true"), Defaults: link, After: []*reconcile.Want{global},
+	global := &metadata.Want{Type: eca.Lookup(eca.GlobalOAuthSettings), Names: []string{"App_glbloauth"}, Is: of, Defaults: link, After: []*metadata.Want{oauth}}
+	plugins := &metadata.Want{
+		Type: eca.Lookup(eca.PluginPolicies), Names: []string{"App_plcy", "App_defaultPolicy"}, Is: of, AutoCreated: true, Trusted: true,
+		Fields: stated("isEnabled", "true"), Defaults: link, After: []*metadata.Want{global},
 	}
 	org.ForgetRequests()
 	outcomes, err := apply(t, client(org), app, oauth, global, plugins)

@@ -17,7 +17,7 @@ import (
 // case.
 type State struct {
 	client *mdapi.Client
-	wants  []*Want
+	wants  []*metadata.Want
 
 	mu     sync.Mutex
 	found  map[string][]*metadata.Component // by type
@@ -34,7 +34,7 @@ const maxListed = 5000
 // names. If those do not exist, nothing that depends on them does, so an empty org needs no
 // second round. Otherwise the second round reads the other components with usual names, and
 // further rounds read those with unusual names.
-func Read(ctx context.Context, client *mdapi.Client, wants []*Want) (*State, error) {
+func Read(ctx context.Context, client *mdapi.Client, wants []*metadata.Want) (*State, error) {
 	s := &State{
 		client: client, wants: wants,
 		found: make(map[string][]*metadata.Component), read: make(map[string]map[string]bool), listed: make(map[string][]string),
@@ -88,10 +88,10 @@ func contains(all []string, name string) bool {
 }
 
 // Find returns the org's component for a want, or nil.
-func (s *State) Find(w *Want) *metadata.Component {
+func (s *State) Find(w *metadata.Want) *metadata.Component {
 	var own []*metadata.Component
 	for _, c := range s.found[w.Type.Name] {
-		if w.is(c) {
+		if is(w, c) {
 			own = append(own, c)
 		}
 	}
@@ -107,7 +107,7 @@ func (s *State) Find(w *Want) *metadata.Component {
 }
 
 // free returns the first usual name that no known component has, or "".
-func (s *State) free(w *Want) string {
+func (s *State) free(w *metadata.Want) string {
 	for _, name := range w.Names {
 		if !slices.ContainsFunc(s.found[w.Type.Name], func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, name) }) {
 			return name
@@ -171,11 +171,11 @@ func (s *State) list(ctx context.Context, types names) error {
 
 // rooted reports whether the org has the components at the root of a want's dependencies, so
 // that it may have the want as well.
-func (s *State) rooted(w *Want) bool {
+func (s *State) rooted(w *metadata.Want) bool {
 	if len(w.After) == 0 {
 		return s.Find(w) != nil
 	}
-	return !slices.ContainsFunc(w.After, func(before *Want) bool { return !s.rooted(before) })
+	return !slices.ContainsFunc(w.After, func(before *metadata.Want) bool { return !s.rooted(before) })
 }
 
 // missing returns the names to read next.

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
-	"github.com/ecakit/ecakit/pkg/inventory"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/reconcile"
@@ -67,17 +67,12 @@ var types = []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolic
 // That an app has the broken state and nothing shows it is possible: the platform may hide a row
 // that a later write collides with. Then a bootstrap's error says so, see IsBroken.
 func Look(ctx context.Context, conn *salesforce.Conn, names ...string) ([]Damage, error) {
-	apps, err := inventory.Read(ctx, conn, types, names...)
+	all, err := apps.Read(ctx, conn, types, names...)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		if !slices.ContainsFunc(apps, func(a *inventory.App) bool { return strings.EqualFold(a.Name, name) }) {
-			return nil, &NoAppError{name}
-		}
-	}
 	var found []Damage
-	for _, app := range apps {
+	for _, app := range all {
 		if diagnose(app, "") == nil {
 			continue
 		}
@@ -85,7 +80,7 @@ func Look(ctx context.Context, conn *salesforce.Conn, names ...string) ([]Damage
 		if err != nil {
 			return nil, err
 		}
-		for _, app := range apps {
+		for _, app := range all {
 			if d := diagnose(app, org.ID); d != nil {
 				found = append(found, *d)
 			}
@@ -95,14 +90,9 @@ func Look(ctx context.Context, conn *salesforce.Conn, names ...string) ([]Damage
 	return found, nil
 }
 
-// NoAppError reports that the org has no External Client App of its own of that name.
-type NoAppError struct{ App string }
-
-func (e *NoAppError) Error() string { return "the org has no External Client App " + e.App }
-
 // diagnose returns what is wrong with an app, nil for nothing. org is the org's ID, "" where it is
 // not known yet: then it is too careful.
-func diagnose(app *inventory.App, org string) *Damage {
+func diagnose(app *apps.App, org string) *Damage {
 	settings, global := app.Component(eca.OAuthSettings), app.Component(eca.GlobalOAuthSettings)
 	linked := settings != nil && strings.TrimSpace(settings.Text("oauthLink")) != ""
 	foreign := foreign(app, org)
@@ -142,7 +132,7 @@ func diagnose(app *inventory.App, org string) *Damage {
 		d.Components = []string{eca.OAuthSettings + " " + settings.FullName}
 		d.Why = "its OAuth settings have no link to a consumer, as after a deployment of them without an oauthLink and without global OAuth settings; the platform refuses every later write"
 		d.Fix = "eca takes the app's OAuth components away and makes them anew, with a new consumer; take the settings without a link out of the source, or a deployment breaks it again"
-	case global == nil && !foreign && (org == "" || inventory.OfOrg(settings.Text("oauthLink"), org)):
+	case global == nil && !foreign && (org == "" || apps.OfOrg(settings.Text("oauthLink"), org)):
 		d.Kind, d.Mendable = NoConsumer, true
 		d.Components = []string{eca.OAuthSettings + " " + settings.FullName}
 		d.Why = "it has OAuth settings and no global OAuth settings, so it has no consumer: a run died between the two"
@@ -155,8 +145,8 @@ func diagnose(app *inventory.App, org string) *Damage {
 
 // foreign reports whether an app comes from another org's package. On the org where a package is
 // made, its app is Packaged as well.
-func foreign(app *inventory.App, org string) bool {
-	return app.Packaged() && !inventory.OfOrg(app.OrgScopedExternalApp, org)
+func foreign(app *apps.App, org string) bool {
+	return app.Packaged() && !apps.OfOrg(app.OrgScopedExternalApp, org)
 }
 
 // IsBroken reports whether an org refused a component because its app is broken in a way that
@@ -210,14 +200,10 @@ func Mend(ctx context.Context, conn *salesforce.Conn, name string, o Options) (*
 	if err != nil {
 		return nil, err
 	}
-	apps, err := inventory.Read(ctx, conn, types, name)
+	app, err := apps.Find(ctx, conn, types, name)
 	if err != nil {
 		return nil, err
 	}
-	if len(apps) == 0 {
-		return nil, &NoAppError{name}
-	}
-	app := apps[0]
 	m := &Mended{App: app.Name}
 	for _, c := range o.Saved {
 		if c == nil || !slices.Contains(types, c.Type) || !strings.EqualFold(eca.App(c), app.Name) {
@@ -269,7 +255,7 @@ func Mend(ctx context.Context, conn *salesforce.Conn, name string, o Options) (*
 
 // keep returns one component of each type as it can be sent: the one that was saved, or else the
 // app's, that with a link or a key before others.
-func keep(app *inventory.App, saved []*metadata.Component) (all []*metadata.Component) {
+func keep(app *apps.App, saved []*metadata.Component) (all []*metadata.Component) {
 	for _, typ := range types {
 		var best *metadata.Component
 		for _, c := range saved {
@@ -291,7 +277,7 @@ func keep(app *inventory.App, saved []*metadata.Component) (all []*metadata.Comp
 
 // probe writes the app's OAuth settings as they are, and reports whether the org refuses that as
 // it does for a broken app.
-func probe(ctx context.Context, client *mdapi.Client, app *inventory.App) (broken bool, err error) {
+func probe(ctx context.Context, client *mdapi.Client, app *apps.App) (broken bool, err error) {
 	settings := app.Component(eca.OAuthSettings)
 	same, _ := eca.Lookup(eca.OAuthSettings).Overlay(settings, nil) // with the fields that nobody here knows
 	results, err := client.Upsert(ctx, []*metadata.Component{same})
@@ -308,7 +294,7 @@ func probe(ctx context.Context, client *mdapi.Client, app *inventory.App) (broke
 }
 
 // take deletes the app's components of a type.
-func take(ctx context.Context, client *mdapi.Client, app *inventory.App, typ string, m *Mended) error {
+func take(ctx context.Context, client *mdapi.Client, app *apps.App, typ string, m *Mended) error {
 	var names []string
 	for _, c := range app.Components[typ] {
 		names = append(names, c.FullName)
@@ -330,37 +316,20 @@ func take(ctx context.Context, client *mdapi.Client, app *inventory.App, typ str
 }
 
 // remake makes what the app lacks, with the fields that it had.
-func remake(ctx context.Context, client *mdapi.Client, app *inventory.App, all map[string]*metadata.Component, callbackURL string, m *Mended) error {
-	var wants []*reconcile.Want
-	var after []*reconcile.Want
-	for _, typ := range types {
-		had := all[typ]
-		if had == nil && typ == eca.OAuthPolicies {
-			continue
-		}
-		want := &reconcile.Want{
-			Type: eca.Lookup(typ), Names: eca.UsualNames(app.Name, typ), After: after,
-			Is:       func(c *metadata.Component) bool { return strings.EqualFold(eca.App(c), app.Name) },
-			Fields:   eca.Lookup(typ).Sendable(had),
-			Defaults: make(metadata.Fields), Made: typ == eca.PluginPolicies || typ == eca.OAuthPolicies,
-		}
-		want.Defaults.Set("externalClientApplication", app.Name)
-		want.Defaults.Set("label", app.Label)
-		switch typ {
-		case eca.OAuthSettings:
-			want.Defaults.Set("commaSeparatedOauthScopes", "Api, RefreshToken")
-		case eca.GlobalOAuthSettings:
-			want.Defaults.Set("callbackUrl", callbackURL)
-		case eca.PluginPolicies:
-			want.Defaults.Set("isEnabled", "true")
-			want.Defaults.Set("isOauthPluginEnabled", "true")
-		}
-		if had != nil {
-			want.Names = append([]string{had.FullName}, want.Names...)
-		}
-		wants, after = append(wants, want), []*reconcile.Want{want}
+func remake(ctx context.Context, client *mdapi.Client, app *apps.App, all map[string]*metadata.Component, callbackURL string, m *Mended) error {
+	d := eca.Desired{
+		App: app.Name, Label: app.Label, DomainURL: callbackURL, Types: eca.Satellites(),
+		Fields: make(map[string]metadata.Fields), Names: make(map[string][]string),
 	}
-	state, err := reconcile.Read(ctx, client, wants)
+	if all[eca.OAuthPolicies] != nil {
+		d.Types = append(d.Types, eca.OAuthPolicies)
+	}
+	for typ, had := range all {
+		d.Fields[typ] = eca.Lookup(typ).Sendable(had)
+		d.Names[typ] = []string{had.FullName}
+	}
+	wants := eca.Wants(d)
+	state, err := reconcile.Read(ctx, client, eca.InOrder(wants))
 	if err != nil {
 		return m.after(err)
 	}
@@ -375,7 +344,7 @@ func remake(ctx context.Context, client *mdapi.Client, app *inventory.App, all m
 			err = o.Err
 		}
 	}
-	if global := run.Find(wants[1]); global != nil {
+	if global := run.Find(wants[eca.GlobalOAuthSettings]); global != nil {
 		m.ConsumerKey = global.Text("consumerKey")
 	}
 	return m.after(err)

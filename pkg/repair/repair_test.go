@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -92,7 +93,7 @@ func TestNullLink(t *testing.T) {
 	if c := org.Components(eca.OAuthSettings)[0]; c.Fields["commaSeparatedOauthScopes"] != "Api, RefreshToken, OpenID" || c.Fields["oauthLink"] == "" {
 		t.Errorf("the settings are %+v", c)
 	}
-	if _, err := repair.Look(t.Context(), conn, "Nobody"); !errors.As(err, new(*repair.NoAppError)) {
+	if _, err := repair.Look(t.Context(), conn, "Nobody"); !errors.As(err, new(*apps.NotFoundError)) {
 		t.Errorf("an app that is not there: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -134,14 +135,14 @@ type Organization struct {
 }
 
 // Kind returns the org's kind. A scratch org is a sandbox with an expiration date.
-func (o Organization) Kind() salesforce.Kind {
+func (o Organization) Kind() platform.Kind {
 	switch {
 	case o.IsSandbox && o.TrialExpirationDate != "":
-		return salesforce.Scratch
+		return platform.Scratch
 	case o.IsSandbox:
-		return salesforce.Sandbox
+		return platform.Sandbox
 	}
-	return salesforce.Production
+	return platform.Production
 }
 
 // Organization returns the org's record of itself. It takes one request. An answer without

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -34,7 +35,7 @@ func Example() {
 
 func TestOrganization(t *testing.T) {
 	t.Parallel()
-	for kind, want := range map[simorg.Kind]salesforce.Kind{simorg.Production: salesforce.Production, simorg.Sandbox: salesforce.Sandbox, simorg.Scratch: salesforce.Scratch} {
+	for kind, want := range map[simorg.Kind]platform.Kind{simorg.Production: platform.Production, simorg.Sandbox: platform.Sandbox, simorg.Scratch: platform.Scratch} {
 		org := wsdltest.Start(t, simorg.Config{Kind: kind})
 		facts, err := client(org.URL, org.AccessToken()).Organization(t.Context())
 		if err != nil || facts.Kind() != want || facts.ID != org.ID() {

@@ -27,6 +27,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/platform"
 )
 
 // Conn is a connection to one org. It is safe for concurrent use; its fields must not change
@@ -221,7 +222,7 @@ func (c *Conn) exchange(ctx context.Context, r Request, token *oauth2.Token, dec
 
 // request builds the HTTP request.
 func (c *Conn) request(r Request, token Secret) (*http.Request, error) {
-	instance, err := ParseInstance(c.InstanceURL)
+	instance, err := platform.ParseInstance(c.InstanceURL)
 	if err != nil {
 		return nil, err
 	}

@@ -10,9 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ecakit/ecakit/pkg/credential"
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/eca"
-	"github.com/ecakit/ecakit/pkg/internal/credtypes"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -23,7 +22,7 @@ import (
 type ConnectionConfig struct {
 	// Connection is without what differs by environment: ProviderURL. It has no Certificate,
 	// because the source of JWT bearer would hold a consumer key, which each org makes anew.
-	Connection credential.Connection
+	Connection connection.Connection
 
 	App string // on the org that is called
 
@@ -85,7 +84,7 @@ func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
 	var files []File
 	for _, env := range config.Environments {
 		switch {
-		case !folderName.MatchString(env.Alias) || credtypes.Types().IsFolder(env.Alias):
+		case !folderName.MatchString(env.Alias) || connection.Types().IsFolder(env.Alias):
 			return nil, fmt.Errorf("%q is not a valid folder name for an environment", env.Alias)
 		case settings.From[env.Alias] != "":
 			return nil, fmt.Errorf("the environment %s is given twice", env.Alias)
@@ -93,14 +92,14 @@ func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
 			return nil, fmt.Errorf("the environment %s needs the alias of the org that it calls", env.Alias)
 		}
 		settings.From[env.Alias] = env.From
-		connection := config.Connection
-		connection.ProviderURL = env.URL
-		components, err := connection.Components()
+		own := config.Connection
+		own.ProviderURL = env.URL
+		components, err := own.Components()
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range components {
-			typ := credtypes.Lookup(c.Type)
+			typ := connection.Lookup(c.Type)
 			file := File{Path: path.Join(config.Dir, env.Alias, typ.Folder, c.FullName+"."+typ.Suffix+"-meta.xml"), Mode: 0o644}
 			if _, err := fs.Lstat(fsys, file.Path); err == nil {
 				return nil, fmt.Errorf("%s already exists; init overwrites nothing", file.Path)

@@ -6,14 +6,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ecakit/ecakit/pkg/credential"
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/lint"
 	"github.com/ecakit/ecakit/pkg/scaffold"
 )
 
 func calls() scaffold.ConnectionConfig {
 	return scaffold.ConnectionConfig{
-		App: "App", Connection: credential.Connection{NamedCredential: "Crm", PermissionSets: []string{"Callers"}},
+		App: "App", Connection: connection.Connection{NamedCredential: "Crm", PermissionSets: []string{"Callers"}},
 		Environments: []scaffold.Calls{{Alias: "uat", From: "crm-uat", URL: "https://crm--uat.sandbox.my.salesforce.com"}, {Alias: "prod", From: "crm", URL: "https://crm.my.salesforce.com"}},
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"strconv"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/eca"
-	"github.com/ecakit/ecakit/pkg/internal/credtypes"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -37,8 +37,8 @@ var typeSince = map[string]apiversion.Version{
 	eca.SAMLPolicies:          59, // assumed
 	eca.CanvasSettings:        66,
 
-	credtypes.ExternalCredential: 56,
-	credtypes.NamedCredential:    33,
+	connection.ExternalCredential: 56,
+	connection.NamedCredential:    33,
 }
 
 // fieldSince is the first API version of a field, by type, for fields that are newer than their
@@ -74,14 +74,14 @@ var fieldSince = map[string]map[string]apiversion.Version{
 
 // types returns all types that can be deployed, in the order of a deploy.
 func types() metadata.Schema {
-	return append(slices.Concat(eca.Types(), eca.SourceTypes(), credtypes.Types()), connectedAppType)
+	return append(slices.Concat(eca.Types(), eca.SourceTypes(), connection.Types()), connectedAppType)
 }
 
 func lookup(name string) *metadata.Type {
 	if name == connectedApp {
 		return connectedAppType
 	}
-	if t := credtypes.Lookup(name); t != nil {
+	if t := connection.Lookup(name); t != nil {
 		return t
 	}
 	return eca.Lookup(name)

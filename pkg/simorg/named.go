@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-	"github.com/ecakit/ecakit/pkg/internal/credtypes"
+	"github.com/ecakit/ecakit/pkg/connection"
 )
 
 // storedCredential is what an org keeps of a principal, and never shows but for the client ID.
@@ -78,7 +78,7 @@ func (o *Org) checkExternalCredential(rec *record) error {
 		return refuse(invalid, "The authentication protocol \"Oauth %s\" requires the following external credential parameter types: AuthProtocolVariant, AuthProviderUrl.", variant.text)
 	}
 	for _, p := range all {
-		if p.typ == "JwtBodyClaim" && !json.Valid([]byte(p.text)) {
+		if p.typ == "JwtBodyClaim" && p.name == "aud" && !json.Valid([]byte(p.text)) {
 			return refuse(invalid, "The JWT %s claim has invalid JSON syntax", p.name)
 		}
 	}
@@ -113,7 +113,7 @@ func (o *Org) forgetSecrets(external string, kept []string) {
 }
 
 func (o *Org) checkNamedCredential(rec *record) error {
-	if external := firstOf(parameters(rec, "namedCredentialParameters"), "Authentication").credential; external != "" && o.find(credtypes.ExternalCredential, external) == nil {
+	if external := firstOf(parameters(rec, "namedCredentialParameters"), "Authentication").credential; external != "" && o.find(connection.ExternalCredential, external) == nil {
 		return refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id: %s", external) // assumed
 	}
 	return nil
@@ -154,7 +154,7 @@ func (o *Org) namedCredentials(r *http.Request, path string, body []byte, versio
 	case resource == "credential" && (r.Method == http.MethodPost || r.Method == http.MethodPut):
 		return o.storeCredential(r.Method, body)
 	case resource == "external-credentials" && name != "" && r.Method == http.MethodGet:
-		rec := o.find(credtypes.ExternalCredential, name)
+		rec := o.find(connection.ExternalCredential, name)
 		if rec == nil {
 			return nil, notFoundREST
 		}
@@ -181,7 +181,7 @@ func (o *Org) status(external *record, principal string) string {
 }
 
 func (o *Org) principalOf(external, principal string) (*record, bool) {
-	rec := o.find(credtypes.ExternalCredential, external)
+	rec := o.find(connection.ExternalCredential, external)
 	return rec, rec != nil && o.principals[credentialKey(external, principal)] != ""
 }
 
@@ -304,12 +304,12 @@ func (o *Org) Callout(named, username string) error {
 func (o *Org) prepareCallout(named, username string) (tokenURL string, form url.Values, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	rec := o.find(credtypes.NamedCredential, named)
+	rec := o.find(connection.NamedCredential, named)
 	if rec == nil {
 		return "", nil, calloutError(fmt.Sprintf("The callout couldn't access the endpoint. The named credential \"%s\" might not exist.", named)) // assumed
 	}
 	externalName := firstOf(parameters(rec, "namedCredentialParameters"), "Authentication").credential
-	external := o.find(credtypes.ExternalCredential, externalName)
+	external := o.find(connection.ExternalCredential, externalName)
 	noAccess := calloutError(fmt.Sprintf("We couldn't access the credential(s). You might not have the required permissions, or the external credential \"%s\" might not exist.", externalName))
 	user := o.userIndex(username)
 	if external == nil || user < 0 {

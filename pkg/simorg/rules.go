@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/eca"
-	"github.com/ecakit/ecakit/pkg/internal/credtypes"
 )
 
 // failed reports why the org refused a component.
@@ -99,9 +99,9 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 		err = o.checkGlobalSettings(rec, existing)
 	case eca.OAuthPolicies:
 		err = o.checkOAuthPolicies(rec)
-	case credtypes.ExternalCredential:
+	case connection.ExternalCredential:
 		err = o.checkExternalCredential(rec)
-	case credtypes.NamedCredential:
+	case connection.NamedCredential:
 		err = o.checkNamedCredential(rec)
 	}
 	if err != nil {
@@ -276,7 +276,7 @@ func (o *Org) delete(typ, fullName string) error {
 		}
 	case eca.OAuthSettings:
 		delete(o.broken, strings.ToLower(app))
-	case credtypes.ExternalCredential:
+	case connection.ExternalCredential:
 		o.forgetSecrets(rec.fullName, nil)
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
-	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/platform"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -24,7 +24,7 @@ type Target struct {
 	Alias    string // "" if the org has none
 	// Kind decides whether the folder default serves the org, and whether the placeholder for
 	// the run-as user is replaced. An unknown kind counts as production.
-	Kind salesforce.Kind
+	Kind platform.Kind
 	// DomainURL is the org's domain, like https://example.my.salesforce.com.
 	DomainURL string
 	// Version is the API version of the calls.
@@ -254,7 +254,7 @@ func (s *Source) applied(app *App, apply bool, target Target) error {
 			switch {
 			case target.Username == "":
 				return wrong("%s cannot be replaced, because the session's user is unknown", eca.UsernamePlaceholder)
-			case target.Kind != salesforce.Scratch:
+			case target.Kind != platform.Scratch:
 				return wrong("%s is replaced on scratch orgs only; name the user of this environment", eca.UsernamePlaceholder)
 			}
 			f.Text = target.Username

@@ -253,7 +253,7 @@ func (s *Source) headers(target Target) ([]header, error) {
 // and type, for apps deployed as source as a whole. It skips files that cannot be parsed.
 func (s *Source) stated(dirs []string, ignore *sfp.Ignore) map[string]map[string]*metadata.Component {
 	stated := make(map[string]map[string]*metadata.Component)
-	for _, typ := range append(slices.Clone(types), eca.OAuthPolicies) {
+	for _, typ := range append(eca.Satellites(), eca.OAuthPolicies) {
 		for _, f := range s.own.Deployed(dirs, typ) {
 			app := strings.ToLower(f.App())
 			if f.Err != nil || ignore.Ignores(f.File) {

@@ -9,17 +9,14 @@
 package wanted
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	"github.com/ecakit/ecakit/pkg/access"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/preflight"
-	"github.com/ecakit/ecakit/pkg/reconcile"
 )
 
 // App is one app and its wanted state on one org.
@@ -43,10 +40,10 @@ type App struct {
 	// HandOver is the command that should receive the app's credentials, nil if none.
 	HandOver *eca.HandOver
 
-	// Wants are the components that the wanted state needs on the org, by type, which is one of
-	// Order: one of each of Types, the header and the remote site if they are wanted, and the
-	// OAuth policies if they are applied or checked.
-	Wants map[string]*reconcile.Want
+	// Wants are the components that the wanted state needs on the org, by type: those of
+	// eca.Satellites, the header and the remote site if they are wanted, and the OAuth policies
+	// if they are applied or checked.
+	Wants map[string]*metadata.Want
 
 	// Wrong is why the OAuth policies cannot be applied, nil if they can or need not be.
 	Wrong error
@@ -60,74 +57,33 @@ type App struct {
 	checked  bool           // the preflight checks the policies
 }
 
-// Types returns the component types that every app needs besides its header, in the order that the
-// platform requires: OAuth settings, then global OAuth settings, which create the consumer, then
-// the policies that turn the OAuth plugin on.
-func Types() []string { return slices.Clone(types) }
-
-var types = []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies}
-
-// Order returns the types of Wants, in the order in which they are written.
-func Order() []string {
-	return slices.Concat([]string{eca.Header, eca.RemoteSiteSetting}, types, []string{eca.OAuthPolicies})
-}
-
 // plan sets the wants of the app. orgDomainURL is the callback URL of a new consumer if the
 // project states none.
 func (a *App) plan(orgDomainURL string) {
-	a.Wants = make(map[string]*reconcile.Want)
-	var before []*reconcile.Want
-	add := func(typ string, want reconcile.Want) {
-		defaults := make(metadata.Fields)
-		defaults.Set("externalClientApplication", a.Name)
-		if typ != eca.OAuthPolicies {
-			defaults.Set("label", a.Label)
-		}
-		want.Type, want.After = eca.Lookup(typ), before
-		want.Names = append(want.Names, eca.UsualNames(a.Name, typ)...)
-		want.Is = func(c *metadata.Component) bool { return strings.EqualFold(eca.App(c), a.Name) }
-		want.Fields = a.Wanted[typ]
-		want.Defaults = a.sourced(typ).Over(want.Defaults.Over(defaults))
-		a.Wants[typ] = &want
-		before = []*reconcile.Want{&want}
+	d := eca.Desired{
+		App: a.Name, Label: a.Label, DomainURL: orgDomainURL, Types: eca.Satellites(),
+		Fields: maps.Clone(a.Wanted), Defaults: make(map[string]metadata.Fields), Names: make(map[string][]string),
 	}
-	set := func(pairs ...string) metadata.Fields {
-		stated := make(metadata.Fields)
-		for i := 0; i < len(pairs); i += 2 {
-			stated.Set(pairs[i], pairs[i+1])
-		}
-		return stated
+	for _, typ := range eca.Satellites() {
+		d.Defaults[typ] = a.sourced(typ)
 	}
 	if a.header != nil {
-		fields := eca.Lookup(eca.Header).Sendable(a.header)
-		want := &reconcile.Want{Type: eca.Lookup(eca.Header), Names: []string{a.Name}, Fields: fields, Defaults: set("label", a.Label, "distributionState", "Local")}
-		a.Wants[eca.Header], before = want, []*reconcile.Want{want}
+		d.Types = append(d.Types, eca.Header)
+		d.Fields[eca.Header] = eca.Lookup(eca.Header).Sendable(a.header)
 	}
 	if a.remote {
-		a.Wants[eca.RemoteSiteSetting] = &reconcile.Want{
-			Type: eca.Lookup(eca.RemoteSiteSetting), Names: []string{a.Name + "_My_Domain_Url"},
-			Fields: set("url", orgDomainURL, "isActive", "true"), Defaults: set("disableProtocolSecurity", "false"),
-		}
+		d.Types = append(d.Types, eca.RemoteSiteSetting)
 	}
-	add(eca.OAuthSettings, reconcile.Want{Defaults: set("commaSeparatedOauthScopes", "Api, RefreshToken")})
-	add(eca.GlobalOAuthSettings, reconcile.Want{Defaults: set("callbackUrl", orgDomainURL), Check: hasConsumer})
-	// Many orgs create the policies by themselves together with the consumer.
-	add(eca.PluginPolicies, reconcile.Want{Defaults: set("isEnabled", "true", "isOauthPluginEnabled", "true"), Made: true, Trusted: true})
 	if applied := a.Applied(); applied || a.checked {
-		var names []string
+		d.Types = append(d.Types, eca.OAuthPolicies)
 		for _, file := range a.policies {
-			names = append(names, file.FullName)
+			d.Names[eca.OAuthPolicies] = append(d.Names[eca.OAuthPolicies], file.FullName)
 		}
-		add(eca.OAuthPolicies, reconcile.Want{Names: names, Made: true, ReadOnly: !applied})
+		if !applied {
+			d.ReadOnly = []string{eca.OAuthPolicies}
+		}
 	}
-}
-
-// hasConsumer returns an error if global settings have no consumer key.
-func hasConsumer(c *metadata.Component) error {
-	if c.Text("consumerKey") == "" {
-		return errors.New("the org accepted it, but returned no consumer key")
-	}
-	return nil
+	a.Wants = eca.Wants(d)
 }
 
 // Source returns the types that the app's source states beside the header, sorted.
@@ -150,7 +106,7 @@ func (a *App) sourced(typ string) metadata.Fields {
 // differently.
 func (a *App) Contradictions() []string {
 	var warnings []string
-	for _, typ := range types {
+	for _, typ := range eca.Satellites() {
 		c := a.source[typ]
 		if c == nil {
 			continue
@@ -200,7 +156,7 @@ func (a *App) Preflights(undeployed bool) (all []*preflight.Policies) {
 }
 
 // References returns the names that the apps' settings and policies refer to.
-func References(apps []*App) (names access.Names) {
+func References(apps []*App) (names preflight.Names) {
 	for _, app := range apps {
 		if len(app.PermissionSets) > 0 {
 			names.PermissionSets = append(names.PermissionSets, app.PermissionSets...)

@@ -15,7 +15,7 @@ import (
 	"testing/fstest"
 
 	"github.com/ecakit/ecakit/pkg/eca"
-	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
@@ -57,7 +57,7 @@ func Example() {
 		return
 	}
 	for _, alias := range []string{"uat", "sit"} {
-		resolved, err := source.Resolve(wanted.Target{Alias: alias, Kind: salesforce.Sandbox, DomainURL: "https://example--" + alias + ".sandbox.my.salesforce.com", Version: 66})
+		resolved, err := source.Resolve(wanted.Target{Alias: alias, Kind: platform.Sandbox, DomainURL: "https://example--" + alias + ".sandbox.my.salesforce.com", Version: 66})
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -102,7 +102,7 @@ func TestResolveReadsNothing(t *testing.T) {
 		}
 		opened = 0
 		for _, alias := range []string{"uat", "prod"} {
-			resolved, err := source.Resolve(wanted.Target{Username: "a@example.com", Alias: alias, Kind: salesforce.Sandbox, DomainURL: "https://example.my.salesforce.com", Version: 65})
+			resolved, err := source.Resolve(wanted.Target{Username: "a@example.com", Alias: alias, Kind: platform.Sandbox, DomainURL: "https://example.my.salesforce.com", Version: 65})
 			if err != nil {
 				t.Fatal(err)
 			}

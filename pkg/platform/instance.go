@@ -1,4 +1,4 @@
-package salesforce
+package platform
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ func ParseInstance(raw string) (*url.URL, error) {
 	if u.Hostname() == "" || u.ForceQuery || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" {
 		return nil, fmt.Errorf("the instance URL has more than a scheme and the host %s; remove the rest", u.Host)
 	}
-	if u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()) {
+	if u.Scheme == "https" || u.Scheme == "http" && IsLoopbackHost(u.Hostname()) {
 		return u, nil
 	}
 	return nil, fmt.Errorf("the instance URL %s://%s must be https, because tokens are sent to it (http is allowed for this machine's own loopback only)", u.Scheme, u.Host)
@@ -34,41 +34,14 @@ func ParseInstance(raw string) (*url.URL, error) {
 // IsLoopback reports whether a URL's host is this machine's loopback.
 func IsLoopback(raw string) bool {
 	u, err := url.Parse(raw)
-	return err == nil && isLoopback(u.Hostname())
+	return err == nil && IsLoopbackHost(u.Hostname())
 }
 
-func isLoopback(host string) bool {
+// IsLoopbackHost reports whether a host without a port is this machine's loopback.
+func IsLoopbackHost(host string) bool {
 	if host == "localhost" {
 		return true
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
-}
-
-// Kind is the kind of an org.
-type Kind string
-
-// The kinds of org. Scratch orgs are sandboxes to the platform (IsSandbox is true) and to sfp's
-// alias rule.
-const (
-	Unknown    Kind = ""
-	Production Kind = "production"
-	Sandbox    Kind = "sandbox"
-	Scratch    Kind = "scratch org"
-)
-
-// IsSandbox reports whether the platform calls an org of this kind a sandbox.
-func (k Kind) IsSandbox() bool { return k == Sandbox || k == Scratch }
-
-// KindOfHost returns the kind that a My Domain host shows by its partition, like
-// acme--uat.sandbox.my.salesforce.com, or Unknown. Other hosts are inconclusive: Salesforce's
-// documentation of enhanced domains lists more partitions, and custom hosts exist.
-func KindOfHost(host string) Kind {
-	switch {
-	case strings.Contains(host, ".sandbox.my.salesforce."):
-		return Sandbox
-	case strings.Contains(host, ".scratch.my.salesforce."):
-		return Scratch
-	}
-	return Unknown
 }

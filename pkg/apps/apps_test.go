@@ -1,15 +1,17 @@
-package inventory_test
+package apps_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/fstest"
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
-	"github.com/ecakit/ecakit/pkg/inventory"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -55,24 +57,36 @@ func TestRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		apps, err := inventory.Read(t.Context(), conn, []string{eca.OAuthSettings, eca.GlobalOAuthSettings})
-		if err != nil || len(apps) != 3 || apps[0].Name != "Bare" || apps[0].Component(eca.OAuthSettings) != nil {
-			t.Fatalf("read %v, %v", apps, err)
+		all, err := apps.Read(t.Context(), conn, []string{eca.OAuthSettings, eca.GlobalOAuthSettings})
+		if err != nil || len(all) != 3 || all[0].Name != "Bare" || all[0].Component(eca.OAuthSettings) != nil {
+			t.Fatalf("read %v, %v", all, err)
 		}
-		for _, a := range apps[1:] {
+		for _, a := range all[1:] {
 			if c := a.Component(eca.GlobalOAuthSettings); c == nil || c.Text("consumerKey") == "" {
 				t.Errorf("silent %v: %s has the global settings %v", silent, a.Name, c)
 			}
 		}
-		if c := apps[2].Component(eca.OAuthSettings); !silent && (c == nil || c.FullName != "odd") {
+		if c := all[2].Component(eca.OAuthSettings); !silent && (c == nil || c.FullName != "odd") {
 			t.Errorf("Two has the settings %v", c)
 		}
-		if some, err := inventory.Read(t.Context(), conn, []string{eca.GlobalOAuthSettings}, "one", "Nobody"); err != nil || len(some) != 1 || some[0].Name != "One" || some[0].Packaged() {
+		if some, err := apps.Read(t.Context(), conn, []string{eca.GlobalOAuthSettings}, "one"); err != nil || len(some) != 1 || some[0].Name != "One" || some[0].Packaged() {
 			t.Errorf("by name: %v, %v", some, err)
+		}
+		missing, ok := errors.AsType[*apps.NotFoundError](notFound(apps.Find(t.Context(), conn, nil, "Bear")))
+		if !ok || missing.Suggestion() != "Bare" || !strings.HasSuffix(missing.Error(), "there is no External Client App Bear on this org; did you mean Bare?") {
+			t.Errorf("a name that the org lacks: %v", missing)
+		}
+		if c, err := apps.Component(t.Context(), conn, "two", eca.GlobalOAuthSettings); err != nil || c == nil || c.FullName != "TwoGlblOAuth" {
+			t.Errorf("one component: %v, %v", c, err)
+		}
+		if c, err := apps.Component(t.Context(), conn, "Bare", eca.GlobalOAuthSettings); err != nil || c != nil {
+			t.Errorf("a component of an app without one: %v, %v", c, err)
 		}
 		org.Close()
 	}
 }
+
+func notFound(_ *apps.App, err error) error { return err }
 
 // TestManagedApps: apps of managed packages are among all apps, and not among the org's own.
 func TestManagedApps(t *testing.T) {
@@ -85,11 +99,11 @@ func TestManagedApps(t *testing.T) {
 	if err := org.Fill(fstest.MapFS{"a.json": {Data: []byte(`{"ExternalClientApplication": [{"Id": "0xI000000000700AAA", "DeveloperName": "App", "NamespacePrefix": "ns", "DistributionState": "Managed"}]}`)}}, "."); err != nil {
 		t.Fatal(err)
 	}
-	all, missing, err := inventory.Apps(t.Context(), conn)
+	all, missing, err := apps.Apps(t.Context(), conn)
 	if err != nil || len(missing) != 1 || len(all) != 2 || all[1].FullName() != "ns__App" || !all[1].Packaged() {
 		t.Errorf("all: %v, %v", all, err)
 	}
-	if own, err := inventory.Read(t.Context(), conn, []string{eca.OAuthSettings}); err != nil || len(own) != 1 || own[0].FullName() != "Own" {
+	if own, err := apps.Read(t.Context(), conn, []string{eca.OAuthSettings}); err != nil || len(own) != 1 || own[0].FullName() != "Own" {
 		t.Errorf("own: %v, %v", own, err)
 	}
 }
@@ -101,12 +115,12 @@ func Example() {
 		return
 	}
 	defer org.Close()
-	apps, err := inventory.Read(context.Background(), conn, []string{eca.GlobalOAuthSettings})
+	all, err := apps.Read(context.Background(), conn, []string{eca.GlobalOAuthSettings})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	for _, app := range apps {
+	for _, app := range all {
 		fmt.Println(app.Name, app.Component(eca.GlobalOAuthSettings).FullName)
 	}
 	// Output:
@@ -118,7 +132,7 @@ func TestOfOrg(t *testing.T) {
 	for value, own := range map[string]bool{
 		"00Dxx0000000001:0x": true, "00Dxx0000000001EAA:0x": true, "00Dxx0000000002:0x": false, "00D:0x": false, "": false,
 	} {
-		if inventory.OfOrg(value, "00Dxx0000000001EAA") != own || inventory.OfOrg(value, "") {
+		if apps.OfOrg(value, "00Dxx0000000001EAA") != own || apps.OfOrg(value, "") {
 			t.Errorf("%q: %v", value, !own)
 		}
 	}

@@ -1,15 +1,23 @@
-package credential
+package connection
 
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/finding"
-	"github.com/ecakit/ecakit/pkg/internal/credtypes"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/platform"
+)
+
+// What a callout says, as the platform words it.
+const (
+	SaysNoAccess     = `We couldn't access the credential(s). You might not have the required permissions, or the external credential might not exist.`
+	SaysNoRead       = "You don't have read permissions on the User External Credential object"
+	SaysUnconfigured = "The external credential isn't fully configured."
+	SaysScope        = "Unable to fetch the OAuth token. Error: invalid_request. Error description: scope parameter not supported."
+	SaysTokenURL     = "The expired credentials couldn't be refreshed. Try again later."
 )
 
 // Section returns the rules about External and Named Credentials that need no org.
@@ -26,8 +34,8 @@ func Section() finding.Section {
 				Text: "Client credentials are served by the org's own domain alone. Elsewhere a callout ends with `The expired\n" +
 					"credentials couldn't be refreshed. Try again later.`"},
 			{ID: "claim-json", Level: finding.Error,
-				Summary: "The value of a JWT's claim or header is not JSON.",
-				Text:    "A text stands in quotation marks: `\"https://login.salesforce.com\"`, not `https://login.salesforce.com`."},
+				Summary: "The audience of a JWT is not JSON.",
+				Text:    "It stands in quotation marks: `\"https://login.salesforce.com\"`. Other claims and headers stand bare."},
 			{ID: "credential-protocol", Level: finding.Error, But: "a warning where nothing says by which flow",
 				Summary: "An external credential has a protocol that the platform does not support, or lacks a parameter that its protocol requires.",
 				Text:    "The variant is a parameter of the type AuthProtocolVariant, and no element `authenticationProtocolVariant`."},
@@ -41,11 +49,11 @@ func Section() finding.Section {
 // findings are dotted paths, with the number of the parameter from 0 on; their file is not set.
 func Check(c *metadata.Component) []finding.Finding {
 	switch c.Type {
-	case credtypes.ExternalCredential:
+	case ExternalCredential:
 		return checkExternal(c)
-	case credtypes.NamedCredential:
+	case NamedCredential:
 		if c.Text("namedCredentialType") == "SecuredEndpoint" && External(c) == "" {
-			return []finding.Finding{{Rule: "no-external-credential", Level: finding.Error, Problem: "names no external credential", Says: saysNoAccess, Fix: "name one in its Authentication parameter"}}
+			return []finding.Finding{{Rule: "no-external-credential", Level: finding.Error, Problem: "names no external credential", Says: SaysNoAccess, Fix: "name one in its Authentication parameter"}}
 		}
 	}
 	return nil
@@ -71,6 +79,27 @@ func External(named *metadata.Component) string {
 	return ""
 }
 
+// Endpoint returns the address that a named credential calls, or "".
+func Endpoint(named *metadata.Component) string { return value(named, namedParameters, "Url") }
+
+// TokenURL returns the address from which an external credential gets tokens, or "".
+func TokenURL(external *metadata.Component) string {
+	return value(external, externalParameters, "AuthProviderUrl")
+}
+
+// NamedPrincipals returns the names of an external credential's named principals.
+func NamedPrincipals(external *metadata.Component) (names []string) {
+	for _, f := range parameters(external, externalParameters, "NamedPrincipal") {
+		names = append(names, part(f, "parameterName"))
+	}
+	return names
+}
+
+// Variant returns the authentication protocol variant of an external credential, or "".
+func Variant(external *metadata.Component) string {
+	return value(external, externalParameters, "AuthProtocolVariant")
+}
+
 // value returns the value of the first parameter of a type.
 func value(c *metadata.Component, field, typ string) string {
 	for _, f := range parameters(c, field, typ) {
@@ -85,11 +114,6 @@ func isSalesforce(u *url.URL) bool { return strings.HasSuffix(u.Path, "/services
 func isLoginHost(u *url.URL) bool {
 	host := strings.ToLower(u.Hostname())
 	return host == "login.salesforce.com" || host == "test.salesforce.com"
-}
-
-func isLoopback(u *url.URL) bool {
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // elsewhere reports whether something else than parameters says where tokens come from.
@@ -133,21 +157,21 @@ func checkExternal(c *metadata.Component) (all []finding.Finding) {
 		case "AuthProviderUrl":
 			switch {
 			case err != nil || token.Host == "":
-				find("token-url", at, "is no URL", saysTokenURL, "write the token URL of the org that is called, like https://acme.my.salesforce.com/services/oauth2/token")
-			case token.Scheme == "http" && !isLoopback(token):
+				find("token-url", at, "is no URL", SaysTokenURL, "write the token URL of the org that is called, like https://acme.my.salesforce.com/services/oauth2/token")
+			case token.Scheme == "http" && !platform.IsLoopbackHost(token.Hostname()):
 				find("token-url", at, "sends the secret in the clear, by http", "", "use https")
 			case isLoginHost(token):
-				find("token-url", at, text+" is the login host, which does not serve the flow", saysTokenURL, "use the own domain of the org that is called")
+				find("token-url", at, text+" is the login host, which does not serve the flow", SaysTokenURL, "use the own domain of the org that is called")
 			}
 		case "AuthParameter":
 			if strings.EqualFold(name, "Scope") && isSalesforce(token) {
-				find("scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses", saysScope, "remove the parameter "+name)
+				find("scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses", SaysScope, "remove the parameter "+name)
 			}
 			if name := strings.ToLower(name); (strings.Contains(name, "secret") || strings.Contains(name, "password")) && text != "" && !strings.Contains(text, "{!") {
 				find("secret-in-source", at, "holds a secret, by its name", "", "remove it, and replace the secret, because whoever reads the metadata has it; eca connect stores the new one")
 			}
-		case "JwtBodyClaim", "JwtHeaderClaim":
-			if !json.Valid([]byte(text)) && !strings.Contains(text, "{!") {
+		case "JwtBodyClaim":
+			if name == "aud" && !json.Valid([]byte(text)) && !strings.Contains(text, "{!") {
 				find("claim-json", at, fmt.Sprintf("the value of %s is not JSON", name), fmt.Sprintf("The JWT %s claim has invalid JSON syntax", name), "put it in quotation marks")
 			}
 		}

@@ -1,5 +1,4 @@
-// Package credtypes describes the metadata types in which an org keeps how it calls others.
-package credtypes
+package connection
 
 import "github.com/ecakit/ecakit/pkg/metadata"
 

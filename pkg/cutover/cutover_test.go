@@ -1,4 +1,4 @@
-package connectedapp
+package cutover
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/pkg/connectedapp"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -24,7 +26,7 @@ func filled(t *testing.T, config simorg.Config, apps map[string]string, records 
 	t.Cleanup(org.Close)
 	files := fstest.MapFS{"records.json": {Data: []byte(records)}}
 	for name, label := range apps {
-		files[name+Suffix] = &fstest.MapFile{Data: []byte("<ConnectedApp xmlns=\"" + metadata.Namespace + "\"><contactEmail>a@example.com</contactEmail><label>" + label + "</label><oauthConfig><callbackUrl>https://a</callbackUrl><consumerSecret>topsecret</consumerSecret><isAdminApproved>true</isAdminApproved><isPkceRequired>true</isPkceRequired><scopes>Api</scopes></oauthConfig><oauthPolicy><refreshTokenPolicy>zero</refreshTokenPolicy></oauthPolicy></ConnectedApp>")}
+		files[name+connectedapp.Suffix] = &fstest.MapFile{Data: []byte("<ConnectedApp xmlns=\"" + metadata.Namespace + "\"><contactEmail>a@example.com</contactEmail><label>" + label + "</label><oauthConfig><callbackUrl>https://a</callbackUrl><consumerSecret>topsecret</consumerSecret><isAdminApproved>true</isAdminApproved><isPkceRequired>true</isPkceRequired><scopes>Api</scopes></oauthConfig><oauthPolicy><refreshTokenPolicy>zero</refreshTokenPolicy></oauthPolicy></ConnectedApp>")}
 	}
 	if err := org.Fill(files, "."); err != nil {
 		t.Fatal(err)
@@ -36,9 +38,9 @@ func filled(t *testing.T, config simorg.Config, apps map[string]string, records 
 func external(t *testing.T, c *Client, name, label string) {
 	t.Helper()
 	for _, component := range []*metadata.Component{
-		metadata.New(header, name, metadata.Fields{"contactEmail": {{Name: "contactEmail", Text: "a@example.com"}}, "label": {{Name: "label", Text: label}}}),
-		metadata.New(settings, name+"_oauth", metadata.Fields{"commaSeparatedOauthScopes": {{Name: "commaSeparatedOauthScopes", Text: "Api"}}, "externalClientApplication": {{Name: "externalClientApplication", Text: name}}, "label": {{Name: "label", Text: label}}}),
-		metadata.New(global, name+"_glbl", metadata.Fields{"callbackUrl": {{Name: "callbackUrl", Text: "https://a"}}, "externalClientApplication": {{Name: "externalClientApplication", Text: name}}, "label": {{Name: "label", Text: label}}}),
+		metadata.New(eca.Header, name, metadata.Fields{"contactEmail": {{Name: "contactEmail", Text: "a@example.com"}}, "label": {{Name: "label", Text: label}}}),
+		metadata.New(eca.OAuthSettings, name+"_oauth", metadata.Fields{"commaSeparatedOauthScopes": {{Name: "commaSeparatedOauthScopes", Text: "Api"}}, "externalClientApplication": {{Name: "externalClientApplication", Text: name}}, "label": {{Name: "label", Text: label}}}),
+		metadata.New(eca.GlobalOAuthSettings, name+"_glbl", metadata.Fields{"callbackUrl": {{Name: "callbackUrl", Text: "https://a"}}, "externalClientApplication": {{Name: "externalClientApplication", Text: name}}, "label": {{Name: "label", Text: label}}}),
 	} {
 		results, err := (&mdapi.Client{Conn: c.Conn}).Upsert(context.Background(), []*metadata.Component{component})
 		if err != nil || !results[0].Success {
@@ -60,7 +62,7 @@ func TestReadFromAnOrg(t *testing.T) {
 		t.Fatalf("read %d, %v, %v", len(got), unread, err)
 	}
 	a := got[3]
-	if a.Name != "App03" || a.Label() != "App 3" || a.Fields[policies]["permittedUsersPolicyType"][0].Text != "AdminApprovedPreAuthorized" || a.Wrong() != nil {
+	if a.Name != "App03" || a.Label() != "App 3" || a.Fields[eca.OAuthPolicies]["permittedUsersPolicyType"][0].Text != "AdminApprovedPreAuthorized" || a.Wrong() != nil {
 		t.Errorf("read %+v", a)
 	}
 	for _, f := range a.Findings {

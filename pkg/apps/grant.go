@@ -1,4 +1,4 @@
-package access
+package apps
 
 import (
 	"context"
@@ -19,11 +19,11 @@ type Grant struct {
 	PermissionSet string // the permission set's name
 	User          string // the username; "" for the grant of the app
 
-	// There reports that the org already has the grant.
-	There bool
-	// Done reports that the grant was created. Uncertain reports that it was sent without an
+	// Exists reports that the org already has the grant.
+	Exists bool
+	// Created reports that the grant was created. Uncertain reports that it was sent without an
 	// answer.
-	Done      bool
+	Created   bool
 	Uncertain bool
 	// Err is why the grant is impossible, because of the org or the names.
 	Err error
@@ -40,7 +40,7 @@ func (g *Grant) Object() string {
 }
 
 // OK reports whether the org has the grant.
-func (g *Grant) OK() bool { return g.Err == nil && (g.There || g.Done) }
+func (g *Grant) OK() bool { return g.Err == nil && (g.Exists || g.Created) }
 
 // Grants returns the grants of an app to permission sets, and of the permission sets to the
 // user runAs, unless that is "".
@@ -57,9 +57,9 @@ func (f *Facts) Grants(app string, permissionSets []string, runAs string) []*Gra
 		case known && appID == "":
 			g.Err = fmt.Errorf("the org has several apps called %s; grant the right one in Setup", app)
 		case !known:
-			g.Err = &NoAppError{app}
+			g.Err = &NotFoundError{App: app}
 		}
-		g.There = f.has[appID][f.sets[fold(name)]]
+		g.Exists = f.has[appID][f.sets[fold(name)]]
 		all = append(all, g)
 	}
 	if runAs == "" {
@@ -68,7 +68,7 @@ func (f *Facts) Grants(app string, permissionSets []string, runAs string) []*Gra
 	user, known := f.User(runAs)
 	for _, name := range permissionSets {
 		g := &Grant{PermissionSet: name, User: runAs, fields: map[string]any{"AssigneeId": user.ID, "PermissionSetId": f.sets[fold(name)]}}
-		g.There = f.has[user.ID][f.sets[fold(name)]]
+		g.Exists = f.has[user.ID][f.sets[fold(name)]]
 		switch err := f.untold(PermissionSetObject, UserObject, PermissionSetAssignment); {
 		case err != nil:
 			g.Err = err
@@ -76,19 +76,12 @@ func (f *Facts) Grants(app string, permissionSets []string, runAs string) []*Gra
 			g.Err = f.noSet(name)
 		case !known:
 			g.Err = fmt.Errorf("there is no user %s on this org", runAs)
-		case !g.There && !user.IsActive:
+		case !g.Exists && !user.IsActive:
 			g.Err = fmt.Errorf("the user %s is inactive; activate it, or name another one in the policies", runAs)
 		}
 		all = append(all, g)
 	}
 	return all
-}
-
-// NoAppError reports that an app to grant is not on the org.
-type NoAppError struct{ App string }
-
-func (e *NoAppError) Error() string {
-	return fmt.Sprintf("the header of %s is not on this org; deploy it first", e.App)
 }
 
 func (f *Facts) noSet(name string) error {
@@ -115,8 +108,8 @@ func (f *Facts) Update(grants, now []*Grant) error {
 		}
 	}
 	for i, g := range now {
-		if was := grants[i]; !was.There && !was.Done && was.Err == nil {
-			was.Done, was.Uncertain = g.There, false
+		if was := grants[i]; !was.Exists && !was.Created && was.Err == nil {
+			was.Created, was.Uncertain = g.Exists, false
 		}
 	}
 	return nil
@@ -125,14 +118,14 @@ func (f *Facts) Update(grants, now []*Grant) error {
 // maxGrants bounds the concurrent requests.
 const maxGrants = 8
 
-// Make creates the grants that the org does not have, several at a time. A refusal is recorded
-// in the grant; the error is what ended Make as a whole. A failure does not cancel the other
+// CreateGrants creates the grants that the org does not have, several at a time. A refusal is recorded
+// in the grant; the error is what ended CreateGrants as a whole. A failure does not cancel the other
 // requests, because their effects on the org persist.
-func Make(ctx context.Context, client *restapi.Client, grants []*Grant) error {
+func CreateGrants(ctx context.Context, client *restapi.Client, grants []*Grant) error {
 	var group errgroup.Group
 	group.SetLimit(maxGrants)
 	for _, g := range grants {
-		if g.There || g.Done || g.Err != nil {
+		if g.Exists || g.Created || g.Err != nil {
 			continue
 		}
 		group.Go(func() error {
@@ -144,11 +137,11 @@ func Make(ctx context.Context, client *restapi.Client, grants []*Grant) error {
 			refused, isAnswer := errors.AsType[*salesforce.Error](err)
 			switch {
 			case err == nil:
-				g.Done = true
+				g.Created = true
 			case isAnswer && strings.HasPrefix(refused.Code, "DUPLICATE"):
 				// DUPLICATE_VALUE or DUPLICATES_DETECTED: someone else was faster.
-				g.Done = true
-			case isAnswer && !refused.SessionExpired() && !refused.Transient() && !refused.Uncertain():
+				g.Created = true
+			case restapi.Refused(err):
 				g.Err = fmt.Errorf("the org refused it: %w", refused)
 			default:
 				return err

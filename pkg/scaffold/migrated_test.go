@@ -1,4 +1,4 @@
-package connectedapp_test
+package scaffold_test
 
 import (
 	"os"
@@ -179,7 +179,7 @@ func TestMigratedAppIsTheSame(t *testing.T) {
 	if want := "mobileStartUrl oauthConfig.consumerKey oauthConfig.isPkceRequired plugin"; strings.Join(found, " ") != want {
 		t.Errorf("found %v, want %s", found, want)
 	}
-	config := app.Config()
+	config := scaffold.Migrated(app)
 	config.Environments = []scaffold.Environment{{Alias: "uat", RunAsUser: app.RunAsUser}}
 	files, err := scaffold.New(root.FS(), config)
 	if err != nil {

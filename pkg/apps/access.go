@@ -1,6 +1,4 @@
-// Package access manages who may use an org's apps: which permission sets grant an app, and
-// which users have them. It looks names up, reports what is missing, and creates grants.
-package access
+package apps
 
 import (
 	"context"
@@ -10,32 +8,21 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/restapi"
-	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // The queried objects, by their names in SOQL.
 const (
-	UserObject              = "User"
-	PermissionSetObject     = "PermissionSet"
-	ProfileObject           = "Profile"
-	AppObject               = "ExternalClientApplication"
-	SetupEntityAccess       = "SetupEntityAccess"       // what a permission set grants
+	UserObject              = preflight.UserObject
+	PermissionSetObject     = preflight.PermissionSetObject
+	ProfileObject           = preflight.ProfileObject
+	AppObject               = preflight.AppObject
+	SetupEntityAccess       = preflight.SetupEntityAccess
 	PermissionSetAssignment = "PermissionSetAssignment" // who has a permission set
 )
 
-// Names are the names to look up on an org. Case does not matter.
-type Names struct {
-	Users          []string // usernames
-	PermissionSets []string // API names, including a namespace prefix
-	Profiles       []string
-	Apps           []string // External Client Apps, looked up with the permission sets that grant them
-
-	// Assignees are the Users whose permission sets are looked up.
-	Assignees []string
-}
-
-// Facts is the org's answer for Names.
+// Facts is an org's answer for names. It implements preflight.Facts.
 type Facts struct {
 	mu       sync.Mutex
 	users    map[string]User            // by username, folded
@@ -76,9 +63,10 @@ func unique(all []string) (kept []string) {
 	return kept
 }
 
-// Look queries the org for names, in at most two rounds of requests. A query that the org
-// refuses is recorded, see Refused, not returned as an error.
-func Look(ctx context.Context, client *restapi.Client, names Names) (*Facts, error) {
+// LookUp queries the org for names, in at most two rounds of requests. A query that the org
+// refuses is recorded, see Facts.Refused; any other failure ends the
+// look-up.
+func LookUp(ctx context.Context, client *restapi.Client, names preflight.Names) (*Facts, error) {
 	f := &Facts{
 		users: make(map[string]User), sets: make(map[string]string), similar: make(map[string]string), profiles: make(map[string]bool),
 		apps: make(map[string]string), has: make(map[string]map[string]bool), refused: make(map[string]error),
@@ -148,7 +136,7 @@ func look[Record any](ctx context.Context, f *Facts, client *restapi.Client, obj
 	records, err := restapi.QueryIn[Record](ctx, client, soql, unique(values))
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err != nil && ctx.Err() == nil && !salesforce.IsSessionExpired(err) {
+	if restapi.Refused(err) {
 		f.refused[object] = err
 		return nil
 	}
@@ -172,6 +160,12 @@ func (f *Facts) Refused(object string) error { return f.refused[object] }
 func (f *Facts) User(username string) (User, bool) {
 	u, ok := f.users[fold(username)]
 	return u, ok
+}
+
+// ActiveUser reports whether a user with that username exists, and is active.
+func (f *Facts) ActiveUser(username string) (exists, active bool) {
+	u, ok := f.User(username)
+	return ok, u.IsActive
 }
 
 // HasPermissionSet reports whether a permission set of that name exists.

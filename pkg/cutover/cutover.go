@@ -1,4 +1,6 @@
-package connectedapp
+// Package cutover reads the Connected Apps of an org, shows who still uses them after a migration to
+// External Client Apps, and revokes the tokens of those that are replaced.
+package cutover
 
 import (
 	"cmp"
@@ -14,14 +16,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/connectedapp"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
-
-// TypeName is the metadata type of Connected Apps.
-const TypeName = "ConnectedApp"
 
 // Client looks at the Connected Apps of one org.
 type Client struct{ Conn *salesforce.Conn }
@@ -52,8 +52,8 @@ func (e *UnreadableError) Unwrap() error { return e.Err }
 // Salesforce does not show apps of other vendors ("Load of metadata from db failed"). Whether one
 // of them spoils the reading of others is not certain, so a call that fails so is made again for
 // each app.
-func (c *Client) Read(ctx context.Context, names ...string) (apps []*App, unread []*UnreadableError, err error) {
-	listed, err := c.md().List(ctx, TypeName)
+func (c *Client) Read(ctx context.Context, names ...string) (apps []*connectedapp.App, unread []*UnreadableError, err error) {
+	listed, err := c.md().List(ctx, connectedapp.TypeName)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -72,7 +72,7 @@ func (c *Client) Read(ctx context.Context, names ...string) (apps []*App, unread
 }
 
 // ReadListed is Read of names that the org lists.
-func (c *Client) ReadListed(ctx context.Context, names []string) (apps []*App, unread []*UnreadableError, err error) {
+func (c *Client) ReadListed(ctx context.Context, names []string) (apps []*connectedapp.App, unread []*UnreadableError, err error) {
 	names = slices.Sorted(slices.Values(names))
 	components, err := c.read(ctx, names)
 	if err != nil {
@@ -81,7 +81,7 @@ func (c *Client) ReadListed(ctx context.Context, names []string) (apps []*App, u
 	for _, name := range names {
 		switch got := components[name].(type) {
 		case *metadata.Component:
-			apps = append(apps, FromOrg(got))
+			apps = append(apps, connectedapp.FromOrg(got))
 		case error:
 			unread = append(unread, &UnreadableError{name, got})
 		default:
@@ -115,13 +115,13 @@ func (c *Client) read(ctx context.Context, names []string) (map[string]any, erro
 // batch reads the names of one call.
 func (c *Client) batch(ctx context.Context, names []string) (map[string]any, error) {
 	got := make(map[string]any)
-	components, err := c.md().Read(ctx, TypeName, names...)
+	components, err := c.md().Read(ctx, connectedapp.TypeName, names...)
 	if refused := new(salesforce.Error); errors.As(err, &refused) && strings.Contains(refused.Message, "Load of metadata from db failed") {
 		var mu sync.Mutex
 		group, groupCtx := errgroup.WithContext(ctx)
 		for _, name := range names {
 			group.Go(func() error {
-				one, err := c.md().Read(groupCtx, TypeName, name)
+				one, err := c.md().Read(groupCtx, connectedapp.TypeName, name)
 				mu.Lock()
 				defer mu.Unlock()
 				components = append(components, one...)
@@ -349,7 +349,7 @@ func (c *Client) readMenu(ctx context.Context, has *records, pairs []Pair) error
 }
 
 // pairs finds the External Client App of each Connected App.
-func (r *records) pairs(apps []*App, all bool) (pairs []Pair) {
+func (r *records) pairs(apps []*connectedapp.App, all bool) (pairs []Pair) {
 	for _, app := range apps {
 		p := Pair{Name: app.Name, OldLabel: app.Label()}
 		for _, c := range r.connected {

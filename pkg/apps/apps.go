@@ -1,12 +1,13 @@
-// Package inventory reads the External Client Apps of an org with their components, whatever
-// those are named.
+// Package apps finds the External Client Apps of an org: which there are, their components whatever
+// those are named, and who may use them.
 //
-//	apps, err := inventory.Read(ctx, conn, []string{eca.GlobalOAuthSettings})
+//	found, err := apps.Find(ctx, conn, []string{eca.GlobalOAuthSettings}, "MyApp")
 //
-// It takes at most three rounds of requests: the apps and the names that the org lists; the
-// components of these names; and those of usual names for apps of which the org listed none,
-// because an empty list is no proof for these types.
-package inventory
+// Names of components follow no rule on a real org, so an app is linked to its components by their
+// element externalClientApplication alone. Reading takes at most three rounds of requests: the
+// apps and the names that the org lists; the components of these names; and those of usual names
+// for apps of which the org listed none, because an empty list proves nothing for these types.
+package apps
 
 import (
 	"cmp"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
@@ -81,7 +83,8 @@ func Apps(ctx context.Context, conn *salesforce.Conn) (apps []*App, missing []st
 const maxListed = 20_000
 
 // Read returns the org's own apps, without those of managed packages, with their components of some
-// types, by name; with names, only those apps. A name that the org lacks is missing in the result.
+// types, by name; with names, only those apps. The error is a *NotFoundError if the org lacks one of
+// them.
 func Read(ctx context.Context, conn *salesforce.Conn, types []string, names ...string) ([]*App, error) {
 	var apps []*App
 	var listed []mdapi.FileProperties
@@ -91,10 +94,76 @@ func Read(ctx context.Context, conn *salesforce.Conn, types []string, names ...s
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	apps = slices.DeleteFunc(apps, func(a *App) bool {
-		return a.Namespace != "" || len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, a.Name) })
-	})
+	apps = slices.DeleteFunc(apps, func(a *App) bool { return a.Namespace != "" })
+	if len(names) > 0 {
+		if err := have(apps, names); err != nil {
+			return nil, err
+		}
+		apps = slices.DeleteFunc(apps, func(a *App) bool {
+			return !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, a.Name) })
+		})
+	}
 	return apps, Load(ctx, conn, apps, types, listed)
+}
+
+// NotFoundError reports that an org has no External Client App of a name.
+type NotFoundError struct {
+	App string
+	// Similar are the names of the org's apps, of which the message suggests one that is close.
+	Similar []string
+}
+
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("there is no External Client App %s on this org%s", e.App, words.DidYouMean(e.App, e.Similar))
+}
+
+// Suggestion returns the name of an app that was probably meant, or "".
+func (e *NotFoundError) Suggestion() string { return words.Similar(e.App, e.Similar) }
+
+// NoOAuthError reports that an app exists and lacks a part of its OAuth.
+type NoOAuthError struct {
+	App  string
+	Lack string // what it lacks, like "OAuth consumer"
+}
+
+func (e *NoOAuthError) Error() string {
+	return fmt.Sprintf("the app %s has no %s on this org", e.App, e.Lack)
+}
+
+// Find returns one of the org's own apps with its components of some types. If there is none of
+// that name, the error is a *NotFoundError.
+func Find(ctx context.Context, conn *salesforce.Conn, types []string, name string) (*App, error) {
+	found, err := Read(ctx, conn, types, name)
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
+
+// Component returns an app's component of a type, or nil. It does not check that the app exists, so
+// it takes only two rounds of requests.
+func Component(ctx context.Context, conn *salesforce.Conn, app, typ string) (*metadata.Component, error) {
+	one := &App{Name: app}
+	listed, err := List(ctx, conn, []string{typ})
+	if err == nil {
+		err = Load(ctx, conn, []*App{one}, []string{typ}, listed)
+	}
+	return one.Component(typ), err
+}
+
+// have returns a *NotFoundError for the first of names that no app has.
+func have(apps []*App, names []string) error {
+	missing := &NotFoundError{}
+	for _, a := range apps {
+		missing.Similar = append(missing.Similar, a.Name)
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(missing.Similar, func(known string) bool { return strings.EqualFold(known, name) }) {
+			missing.App = name
+			return missing
+		}
+	}
+	return nil
 }
 
 // List returns what the org lists of some types.

@@ -1,0 +1,313 @@
+// Package connection describes how one org calls another: an External Credential with the login, and
+// a Named Credential with the address. It is data and rules; it calls no org.
+//
+//	c := connection.Connection{NamedCredential: "Crm", ProviderURL: "https://crm.my.salesforce.com"}
+//	components, err := c.Components()
+package connection
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/platform"
+)
+
+// Connection is how an org calls another one.
+type Connection struct {
+	NamedCredential    string // the name that Apex calls, as in callout:NAME
+	ExternalCredential string // "" is the same name
+	Principal          string // who logs in; "" is Integration
+	Label              string // "" is the named credential's name
+
+	// ProviderURL is the My Domain of the org that is called.
+	ProviderURL string
+
+	// Certificate is the name of a certificate of the calling org, for JWT bearer. "" uses
+	// client credentials with a secret.
+	Certificate string
+	// Username is whom a JWT logs in as, and Audience whom it is for: "" is ProviderURL.
+	Username, Audience string
+
+	// PermissionSets let their users call.
+	PermissionSets []string
+}
+
+// DefaultPrincipal is the name of a principal that nobody named.
+const DefaultPrincipal = "Integration"
+
+// Complete returns the connection with the defaults of fields that are left out.
+func (c Connection) Complete() Connection {
+	if c.ExternalCredential == "" {
+		c.ExternalCredential = c.NamedCredential
+	}
+	if c.Principal == "" {
+		c.Principal = DefaultPrincipal
+	}
+	if c.Label == "" {
+		c.Label = strings.ReplaceAll(c.NamedCredential, "_", " ")
+	}
+	c.ProviderURL = strings.TrimSuffix(c.ProviderURL, "/")
+	if c.Audience == "" {
+		c.Audience = c.ProviderURL
+	}
+	return c
+}
+
+// developerName is what the platform allows as a name.
+var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
+
+// Check reports what is wrong with the connection as such.
+func (c Connection) Check() error {
+	c = c.Complete()
+	for _, name := range []struct{ what, name string }{{"named credential", c.NamedCredential}, {"external credential", c.ExternalCredential}, {"principal", c.Principal}} {
+		if len(name.name) > 80 || !developerName.MatchString(name.name) {
+			return fmt.Errorf("%q cannot be the name of the %s: letters, digits and single underscores, a letter first", name.name, name.what)
+		}
+	}
+	if _, err := platform.ParseInstance(c.ProviderURL); err != nil {
+		return err
+	}
+	if c.Certificate != "" && c.Username == "" {
+		return errors.New("JWT bearer needs the user to log in as")
+	}
+	return nil
+}
+
+// The values of parameters. Those for a secret are as they work against another org; those of
+// JWT bearer are Salesforce's documentation's.
+const (
+	secretVariant = "ClientCredentialsClientSecret"
+	jwtVariant    = "JwtBearer"
+	group         = "DefaultGroup"
+)
+
+// Variant returns the authentication protocol variant: JWT bearer with a certificate, client
+// credentials with a secret without one.
+func (c Connection) Variant() string {
+	if c.Certificate != "" {
+		return jwtVariant
+	}
+	return secretVariant
+}
+
+func (c Connection) tokenURL() string { return c.ProviderURL + "/services/oauth2/token" }
+
+// parameter builds a value of externalCredentialParameters or namedCredentialParameters from
+// names and texts in turn; "" texts are left out.
+func parameter(field string, pairs ...string) metadata.Field {
+	f := metadata.Field{Name: field}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			f.Fields = append(f.Fields, metadata.Field{Name: pairs[i], Text: pairs[i+1]})
+		}
+	}
+	f.Fields = metadata.InOrder(f.Fields)
+	return f
+}
+
+const (
+	externalParameters = "externalCredentialParameters"
+	namedParameters    = "namedCredentialParameters"
+)
+
+// part returns a text within a structure.
+func part(f metadata.Field, name string) string {
+	for _, p := range f.Fields {
+		if p.Name == name {
+			return strings.TrimSpace(p.Text)
+		}
+	}
+	return ""
+}
+
+// parameters returns a component's parameters of a type.
+func parameters(c *metadata.Component, field, typ string) (found []metadata.Field) {
+	if c == nil {
+		return nil
+	}
+	for _, f := range c.Fields {
+		if f.Name == field && part(f, "parameterType") == typ {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// unquote returns the text of a claim. Retrieved files have claims bare, except for aud; quoted ones
+// are read too. Source: platform-named.md, "Source".
+func unquote(claim string) string {
+	var text string
+	if json.Unmarshal([]byte(claim), &text) == nil {
+		return text
+	}
+	return claim
+}
+
+// Issuer returns the consumer key with which an external credential signs JWTs, or "".
+func Issuer(c *metadata.Component) (key string) {
+	for _, f := range parameters(c, externalParameters, "JwtBodyClaim") {
+		if part(f, "parameterName") == "iss" {
+			key = unquote(part(f, "parameterValue"))
+		}
+	}
+	return key
+}
+
+// external returns the wanted fields of the external credential. Parameters of which there is one
+// keep the name that the org has for it.
+func (c Connection) external(existing *metadata.Component, key string) metadata.Fields {
+	fields := make(metadata.Fields)
+	fields.Set("authenticationProtocol", "Oauth")
+	name := func(typ, otherwise string) string {
+		if found := parameters(existing, externalParameters, typ); len(found) == 1 {
+			return part(found[0], "parameterName")
+		}
+		return otherwise
+	}
+	inGroup := func(typ, otherwise string) string {
+		if found := parameters(existing, externalParameters, typ); len(found) == 1 {
+			return part(found[0], "parameterGroup")
+		}
+		return group
+	}
+	add := func(typ, named string, more ...string) {
+		all := append([]string{"parameterType", typ, "parameterName", named}, more...)
+		fields[externalParameters] = append(fields[externalParameters], parameter(externalParameters, all...))
+	}
+	add("AuthProtocolVariant", name("AuthProtocolVariant", "Oauth"), "parameterValue", c.Variant(), "parameterGroup", inGroup("AuthProtocolVariant", ""))
+	add("AuthProviderUrl", name("AuthProviderUrl", "AuthProviderUrl"), "parameterValue", c.tokenURL(), "parameterGroup", inGroup("AuthProviderUrl", ""))
+	if c.Certificate != "" {
+		add("SigningCertificate", name("SigningCertificate", "SigningCertificate"), "certificate", c.Certificate, "parameterGroup", inGroup("SigningCertificate", ""))
+		audience, _ := json.Marshal(c.Audience) // aud alone is JSON
+		for _, claim := range [][2]string{{"iss", key}, {"sub", c.Username}, {"aud", string(audience)}} {
+			text := claim[1]
+			for _, f := range parameters(existing, externalParameters, "JwtBodyClaim") {
+				if was := part(f, "parameterValue"); part(f, "parameterName") == claim[0] && unquote(was) == unquote(text) {
+					text = was // the same claim keeps its spelling
+				}
+			}
+			add("JwtBodyClaim", claim[0], "parameterValue", text, "parameterGroup", group)
+		}
+	}
+	principal := []string{"sequenceNumber", "1", "parameterGroup", c.Principal}
+	for _, f := range parameters(existing, externalParameters, "NamedPrincipal") {
+		if strings.EqualFold(part(f, "parameterName"), c.Principal) {
+			principal = []string{"parameterGroup", part(f, "parameterGroup")} // whatever else it has stays
+		}
+	}
+	add("NamedPrincipal", c.Principal, principal...)
+	return fields
+}
+
+// named returns the wanted fields of the named credential.
+func (c Connection) named(existing *metadata.Component) metadata.Fields {
+	fields := make(metadata.Fields)
+	name := func(typ, otherwise string) string {
+		if found := parameters(existing, namedParameters, typ); len(found) == 1 {
+			return part(found[0], "parameterName")
+		}
+		return otherwise
+	}
+	fields[namedParameters] = []metadata.Field{
+		parameter(namedParameters, "parameterType", "Url", "parameterName", name("Url", "Url"), "parameterValue", c.ProviderURL),
+		parameter(namedParameters, "parameterType", "Authentication", "parameterName", name("Authentication", "ExternalCredential"), "externalCredential", c.ExternalCredential),
+	}
+	fields.Set("calloutStatus", "Enabled")
+	return fields
+}
+
+// defaults returns the fields of new credentials that are left alone on existing ones.
+func (c Connection) defaults() (external, named metadata.Fields) {
+	external = make(metadata.Fields)
+	external.Set("label", c.Label)
+	named = external.Over(nil)
+	for _, f := range [][2]string{{"namedCredentialType", "SecuredEndpoint"}, {"generateAuthorizationHeader", "true"}, {"allowMergeFieldsInBody", "false"}, {"allowMergeFieldsInHeader", "false"}} {
+		named.Set(f[0], f[1])
+	}
+	return external, named
+}
+
+// Components returns the external and the named credential of a connection as Connect makes them
+// on an org that has neither. They hold no secret; those of JWT bearer hold no consumer key either,
+// without which they are not complete.
+func (c Connection) Components() ([]*metadata.Component, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	c = c.Complete()
+	external, named := c.defaults()
+	return []*metadata.Component{
+		metadata.New(ExternalCredential, c.ExternalCredential, c.external(nil, "").Over(external)),
+		metadata.New(NamedCredential, c.NamedCredential, c.named(nil).Over(named)),
+	}, nil
+}
+
+// Wants returns what the org that calls should have: the external credential, then the named one.
+// existing are its present credentials, or nil; key is the consumer key, which JWTs have as issuer.
+func (c Connection) Wants(external, named *metadata.Component, key string) []*metadata.Want {
+	externalDefaults, namedDefaults := c.defaults()
+	login := &metadata.Want{
+		Type: Lookup(ExternalCredential), Names: []string{c.ExternalCredential}, Fields: c.external(external, key), Defaults: externalDefaults,
+	}
+	return []*metadata.Want{login, {
+		Type: Lookup(NamedCredential), Names: []string{c.NamedCredential}, Fields: c.named(named), Defaults: namedDefaults, After: []*metadata.Want{login},
+	}}
+}
+
+// Difference is something in which an org's credential is for something else.
+type Difference struct {
+	Component string `json:"component"` // its type and name
+	What      string `json:"what"`
+	Is        string `json:"is"`
+	Wanted    string `json:"wanted"`
+}
+
+// ConflictError says that the names are taken by credentials for something else.
+type ConflictError struct{ Differences []Difference }
+
+func (e *ConflictError) Error() string {
+	d := e.Differences[0]
+	text := fmt.Sprintf("%s is for something else: its %s is %s, and %s is wanted", d.Component, d.What, d.Is, d.Wanted)
+	if more := len(e.Differences) - 1; more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	return text
+}
+
+// Conflicts returns the differences between an org's credentials and those of the connection that
+// show that the org's are for something else.
+func (c Connection) Conflicts(external, named *metadata.Component) (all []Difference) {
+	differ := func(component, what, is, wanted string) {
+		if is != "" && !strings.EqualFold(strings.TrimSuffix(is, "/"), strings.TrimSuffix(wanted, "/")) {
+			all = append(all, Difference{component, what, is, wanted})
+		}
+	}
+	if external != nil {
+		at := ExternalCredential + " " + external.FullName
+		differ(at, "protocol", external.Text("authenticationProtocol"), "Oauth")
+		for _, f := range parameters(external, externalParameters, "AuthProtocolVariant") {
+			differ(at, "variant", part(f, "parameterValue"), c.Variant())
+		}
+		for _, f := range parameters(external, externalParameters, "AuthProviderUrl") {
+			differ(at, "token URL", part(f, "parameterValue"), c.tokenURL())
+		}
+		if users := parameters(external, externalParameters, "PerUserPrincipal"); len(users) > 0 {
+			all = append(all, Difference{at, "principal", "per user", "one for all"})
+		}
+	}
+	if named != nil {
+		at := NamedCredential + " " + named.FullName
+		differ(at, "type", named.Text("namedCredentialType"), "SecuredEndpoint")
+		for _, f := range parameters(named, namedParameters, "Url") {
+			differ(at, "endpoint", part(f, "parameterValue"), c.ProviderURL)
+		}
+		for _, f := range parameters(named, namedParameters, "Authentication") {
+			differ(at, "external credential", part(f, "externalCredential"), c.ExternalCredential)
+		}
+	}
+	return all
+}

@@ -1,0 +1,40 @@
+package metadata
+
+// Want is a component that the org should have.
+type Want struct {
+	// Type is the component's type. It must not be nil.
+	Type *Type
+
+	// Names are the component's usual names. A new component gets the first free one. Existing
+	// components are looked up under all of them, and under the names that the org lists for
+	// the type.
+	Names []string
+
+	// Is reports whether a component of the org is the wanted one; nil matches the usual names.
+	// If several match, the one with the earliest of Names wins.
+	Is func(*Component) bool
+
+	// Fields are the wanted fields; all others stay as they are. Defaults are additional fields
+	// of a new component; Fields take precedence.
+	Fields, Defaults Fields
+
+	// After are the components that must exist first. The platform refuses a component without
+	// them, so without them it cannot exist.
+	After []*Want
+
+	// AutoCreated allows for a component that the platform may create by itself together with one
+	// of After. It is looked up again before it is created, and the writes before it are
+	// confirmed before it is changed.
+	AutoCreated bool
+
+	// Trusted skips the read-back of a component that was compared with the org just before the
+	// write. The org's acceptance is then enough.
+	Trusted bool
+
+	// ReadOnly means that the component is looked up but never written.
+	ReadOnly bool
+
+	// Check, if not nil, returns an error if the component that the org shows after the write
+	// is wrong.
+	Check func(*Component) error
+}
