@@ -19,6 +19,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -40,7 +41,7 @@ type auditCmd struct {
 func (auditCmd) Help() string {
 	return `Reads all Connected Apps and External Client Apps of an org, and says for each who may use it, how it logs in and as whom, and when it was last used; then rule by rule what is dangerous, and what mends it. Reads no token and no secret, and writes nothing to the org.
 
-In a project it also finds apps that no package declares, and settings that differ. audit.rules and audit.accept of plugins.eca tune the rules.
+In a proj it also finds apps that no package declares, and settings that differ. audit.rules and audit.accept of plugins.eca tune the rules.
 
 eca audit -o prod -o uat --format html --output audit.html`
 }
@@ -75,7 +76,7 @@ func (c *auditCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	project, err := c.load()
+	proj, err := c.load()
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func (c *auditCmd) run(ctx context.Context, e *env) (result, error) {
 		ended: func(r *auditReport) string { return ": " + r.Sentence },
 		do: func(ctx context.Context, org string, traffic *traffic) (*auditReport, error) {
 			return onOrg(ctx, e, traffic, &c.callFlags, org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (*auditReport, error) {
-				return project.audit(ctx, org, known, session, conn)
+				return proj.audit(ctx, org, known, session, conn)
 			})
 		},
 	})
@@ -286,8 +287,8 @@ func (c *auditCmd) verdict(orgs []string, reports map[string]*auditReport) error
 // auditProject is the project that an audit compares with; its zero value is none.
 type auditProject struct {
 	source   *wanted.Source
-	declared []string // nil without a project
-	settings eca.AuditSettings
+	declared []string // nil without a proj
+	settings project.AuditSettings
 }
 
 // load reads the project, where there is one.
@@ -303,16 +304,16 @@ func (c *auditCmd) load() (*auditProject, error) {
 	if err != nil {
 		return nil, err
 	}
-	project, err := eca.ReadProject(fsys, sfp.ProjectFile)
+	proj, err := project.Read(fsys, sfp.ProjectFile)
 	if err != nil {
 		return nil, err
 	}
-	p := &auditProject{declared: []string{}, settings: project.Settings.Audit}
+	p := &auditProject{declared: []string{}, settings: proj.Settings.Audit}
 	var dirs []string
-	for _, pack := range project.Packages {
+	for _, pack := range proj.Packages {
 		dirs = append(dirs, pack.Path)
 	}
-	for _, file := range eca.ReadSource(fsys, dirs...).Components(".", eca.Header) {
+	for _, file := range project.ReadSource(fsys, dirs...).Components(".", eca.Header) {
 		p.declared = append(p.declared, file.Name)
 	}
 	if wrong := auditFindings(fsys); len(wrong) > 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/credential"
-	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -42,7 +42,7 @@ func (connectCmd) Help() string {
 
 eca connect --from crm-uat -o uat --app MyApp --named-credential Crm --permission-set Crm_Callout
 
-Without --named-credential, makes the connections that plugins.eca of the project here declares for the environment.`
+Without --named-credential, makes the connections that plugins.eca of the proj here declares for the environment.`
 }
 
 // connectReport is what --json says of one org that calls. It holds no secret.
@@ -134,25 +134,25 @@ func (c *connectCmd) links() (func(alias string) []link, error) {
 }
 
 // settingsHere returns the settings of the project in the working directory.
-func settingsHere() (eca.Settings, error) {
+func settingsHere() (project.Settings, error) {
 	root, _, err := findProject(".")
 	if err != nil {
-		return eca.Settings{}, err
+		return project.Settings{}, err
 	}
 	fsys, err := openDir(root)
 	if err != nil {
-		return eca.Settings{}, err
+		return project.Settings{}, err
 	}
-	project, err := eca.ReadProject(fsys, sfp.ProjectFile)
+	proj, err := project.Read(fsys, sfp.ProjectFile)
 	if err != nil {
-		return eca.Settings{}, err
+		return project.Settings{}, err
 	}
-	return project.Settings, nil
+	return proj.Settings, nil
 }
 
 // linksOf returns the connections that a project declares for an environment; with onInstall,
 // those that the hook makes.
-func linksOf(settings eca.Settings, alias string, onInstall bool) (links []link) {
+func linksOf(settings project.Settings, alias string, onInstall bool) (links []link) {
 	for _, name := range slices.Sorted(maps.Keys(settings.Connections)) {
 		c := settings.Connections[name]
 		from := c.From[alias]

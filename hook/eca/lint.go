@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/audit"
-	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/lint"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -60,17 +60,17 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	project, err := openDir(root)
+	proj, err := openDir(root)
 	if err != nil {
 		return nil, err
 	}
 	under := filepath.ToSlash(rel)
-	findings, err := lint.Run(project, under)
+	findings, err := lint.Run(proj, under)
 	if err != nil {
 		return nil, err
 	}
 	if under == "." {
-		findings = append(findings, auditFindings(project)...)
+		findings = append(findings, auditFindings(proj)...)
 	}
 	for i := range findings {
 		findings[i].File = filepath.ToSlash(filepath.Join(root, findings[i].File)) // from the working directory
@@ -105,8 +105,8 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 }
 
 // auditFindings are what is wrong with the settings of the audit in themselves.
-func auditFindings(project fs.FS) (all []finding.Finding) {
-	p, err := eca.ReadProject(project, sfp.ProjectFile)
+func auditFindings(proj fs.FS) (all []finding.Finding) {
+	p, err := project.Read(proj, sfp.ProjectFile)
 	if err != nil {
 		return nil // which lint says
 	}

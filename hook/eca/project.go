@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -36,7 +37,7 @@ func findProject(path string) (root, rel string, err error) {
 
 // openProject opens the project at path for a command that writes into all of it, and refuses a
 // directory inside one.
-func openProject(path string) (root string, project fs.FS, err error) {
+func openProject(path string) (root string, proj fs.FS, err error) {
 	root, rel, err := findProject(path)
 	if err != nil {
 		return "", nil, err
@@ -44,8 +45,8 @@ func openProject(path string) (root string, project fs.FS, err error) {
 	if rel != "." {
 		return "", nil, usageError{fmt.Errorf("%s is inside the project %s; give the project", path, root)}
 	}
-	project, err = openDir(root)
-	return root, project, err
+	proj, err = openDir(root)
+	return root, proj, err
 }
 
 // shortest writes a directory relative to the working directory where it is
@@ -99,15 +100,15 @@ func (f *appFlags) app() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	project, err := eca.ReadProject(fsys, sfp.ProjectFile)
+	proj, err := project.Read(fsys, sfp.ProjectFile)
 	if err != nil {
 		return "", err
 	}
 	var dirs, local []string
-	for _, p := range project.Packages {
+	for _, p := range proj.Packages {
 		dirs = append(dirs, p.Path)
 	}
-	source := eca.ReadSource(fsys, dirs...)
+	source := project.ReadSource(fsys, dirs...)
 	for _, file := range source.Components(".", eca.Header) {
 		if file.Component == nil {
 			continue

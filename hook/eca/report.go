@@ -8,6 +8,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/fleet"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 )
 
@@ -93,7 +94,7 @@ func (u *ui) outcome(r *bootstrap.Report, requests int, failed bool) {
 	}
 	for _, f := range r.Findings {
 		sign := "warning:"
-		if f.Level == finding.Error && r.Preflight == eca.PreflightFail {
+		if f.Level == finding.Error && r.Preflight == project.PreflightFail {
 			sign = "!"
 		}
 		u.line("  %s %s", sign, oneLine(f.Place()+": "+f.Message()))

@@ -17,6 +17,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -272,12 +273,12 @@ func policiesFile(app, alias string) string {
 	if err != nil {
 		return ""
 	}
-	project, err := sfp.ReadProject(fsys, sfp.ProjectFile)
+	proj, err := sfp.ReadProject(fsys, sfp.ProjectFile)
 	if err != nil {
 		return ""
 	}
-	for _, p := range project.Packages {
-		source := eca.ReadSource(fsys, p.Path)
+	for _, p := range proj.Packages {
+		source := project.ReadSource(fsys, p.Path)
 		folders, err := source.DeployedFolders(p, alias, true)
 		if err != nil {
 			continue

@@ -36,7 +36,7 @@ func Document() string {
 }
 
 const intro = `Each rule shows the level of most of its findings. ` + "`audit.rules`" + ` in ` + "`plugins.eca`" + ` sets another
-one, or ` + "`off`" + `, and ` + "`audit.accept`" + ` accepts a finding until a day; see pkg/eca/SETTINGS.md.
+one, or ` + "`off`" + `, and ` + "`audit.accept`" + ` accepts a finding until a day; see pkg/project/SETTINGS.md.
 
 What the session may not see, or an org does not have, is said in the report, and rules that need it
 find nothing.`

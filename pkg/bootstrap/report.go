@@ -7,6 +7,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/platform"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/wanted"
@@ -23,7 +24,7 @@ type Report struct {
 	Apps     []AppReport       `json:"apps"`
 	// Preflight is how findings are treated. Findings are the problems with the policies that
 	// sfp deploys next, or that the run applied.
-	Preflight eca.Preflight     `json:"preflight"`
+	Preflight project.Preflight `json:"preflight"`
 	Findings  []finding.Finding `json:"findings,omitempty"`
 	// Changed is the number of components and grants that the run created or changed. Pending
 	// is the number that are not as wanted; in a plan, the number that a run would write.

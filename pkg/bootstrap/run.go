@@ -10,6 +10,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/platform"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -119,7 +120,7 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, opti
 	switch {
 	case options.PlanOnly:
 		err = e.plan(ctx)
-	case resolved.Preflight == eca.PreflightFail:
+	case resolved.Preflight == project.PreflightFail:
 		doomed := e.inOrg(target, source)
 		err = e.apply(ctx, func(app *wanted.App) bool {
 			return slices.ContainsFunc(doomed, func(f finding.Finding) bool { return f.Level == finding.Error && f.App == app.Name })
@@ -130,21 +131,21 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, opti
 	err = e.failures(err)
 	report.Findings = append(report.Findings, e.inOrg(target, source)...)
 	report.add(e)
-	if resolved.Preflight == eca.PreflightFail {
+	if resolved.Preflight == project.PreflightFail {
 		err = join(err, certain(report.Findings))
 	}
 	return report, err
 }
 
 // sound returns an error if the source alone shows that the policies cannot work.
-func sound(report *Report, apps []*wanted.App, target wanted.Target, source *wanted.Source, preflight eca.Preflight) error {
+func sound(report *Report, apps []*wanted.App, target wanted.Target, source *wanted.Source, preflight project.Preflight) error {
 	report.Findings = inSource(apps, target, source)
 	for _, app := range apps {
 		if app.Wrong != nil {
 			return app.Wrong
 		}
 	}
-	if preflight == eca.PreflightFail && !report.PlanOnly {
+	if preflight == project.PreflightFail && !report.PlanOnly {
 		return certain(report.Findings)
 	}
 	return nil

@@ -6,6 +6,7 @@
 package eca
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
@@ -62,3 +63,9 @@ func UsualNames(app, typ string) []string {
 	}
 	return []string{app}
 }
+
+// IsPermissionSetID reports whether a name looks like the ID of a permission set, which
+// people write where the platform wants a name.
+func IsPermissionSetID(name string) bool { return permissionSetID.MatchString(name) }
+
+var permissionSetID = regexp.MustCompile(`^0PS[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)

@@ -31,11 +31,3 @@ func ExampleLookup() {
 	// isDeviceFlowEnabled false → true
 	// kept
 }
-
-func ExampleTypes() {
-	global := eca.Types().Lookup(eca.GlobalOAuthSettings)
-	_, err := global.ParseSettings("settings", map[string]any{"callbackURL": "https://erp.example.com"})
-	fmt.Println(err)
-	// Output:
-	// settings.callbackURL: ExtlClntAppGlobalOauthSettings has no such field; did you mean callbackUrl?
-}

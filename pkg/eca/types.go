@@ -8,7 +8,6 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/metadata"
-	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // The metadata types that make up an External Client App, by their names in the
@@ -115,14 +114,6 @@ var orgSettings = &metadata.Type{
 		{Name: "enableConsumerSecretApiAccess", Kind: metadata.Boolean},
 		{Name: "enablePackageEcaOauthFromDevOrg", Kind: metadata.Boolean},
 	},
-}
-
-// Layout tells sfp which files of a project matter.
-func Layout() sfp.Layout {
-	return sfp.Layout{
-		IsComponent: func(file string) bool { t, _ := types.OfFile(file); return t != nil },
-		IsFolder:    types.IsFolder,
-	}
 }
 
 // Scopes returns the OAuth scopes that commaSeparatedOauthScopes can hold, as of

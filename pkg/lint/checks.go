@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/preflight"
+	"github.com/ecakit/ecakit/pkg/project"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -169,7 +170,7 @@ func (l *linter) checkHeaders() {
 // whether it does.
 func (l *linter) checkScript(h component) bool {
 	problem, fix, level := "", `name scripts/bootstrap-eca-oauth.sh as its "postDeploymentScript"`, finding.Error
-	switch calls, err := eca.CallsHook(l.fsys, path.Clean(h.pkg.Script)); {
+	switch calls, err := project.CallsHook(l.fsys, path.Clean(h.pkg.Script)); {
 	case h.pkg.Script == "":
 		problem = "has no postDeploymentScript"
 	case err != nil:

@@ -21,6 +21,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/project"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -31,7 +32,7 @@ import (
 // read the project file.
 func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	l := &linter{fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool)}
-	project, err := eca.ReadProject(fsys, sfp.ProjectFile)
+	proj, err := project.Read(fsys, sfp.ProjectFile)
 	if err != nil {
 		var projectErr *sfp.ProjectError
 		if !errors.As(err, &projectErr) {
@@ -40,16 +41,16 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 		l.add("settings", finding.Error, sfp.ProjectFile, settingPath(projectErr.Err), projectErr.Err.Error(), "correct it; nothing else was checked")
 		return l.all("."), nil
 	}
-	l.project = project
+	l.project = proj
 	var dirs []string
-	for _, p := range project.Packages {
+	for _, p := range proj.Packages {
 		if p.Type != "data" {
 			dirs = append(dirs, p.Path)
 		}
 	}
-	l.source = eca.ReadSource(fsys, dirs...)
-	for i := range project.Packages {
-		if p := &project.Packages[i]; p.Type != "data" {
+	l.source = project.ReadSource(fsys, dirs...)
+	for i := range proj.Packages {
+		if p := &proj.Packages[i]; p.Type != "data" {
 			l.read(i, p)
 		}
 	}
@@ -66,10 +67,10 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	l.checkApps()
 	l.checkHandOver()
 	l.checkCredentials()
-	for _, at := range project.Settings.OldKeys() {
+	for _, at := range proj.Settings.OldKeys() {
 		l.add("settings", finding.Warning, sfp.ProjectFile, at, at+" is now called pluginPolicies", "rename it")
 	}
-	if v := project.SourceAPIVersion; v != 0 && v < eca.MinVersion {
+	if v := proj.SourceAPIVersion; v != 0 && v < eca.MinVersion {
 		l.add("settings", finding.Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, but External Client Apps with policies need %s", v, eca.MinVersion), "raise it")
 	}
 	if !slices.ContainsFunc(l.findings, func(f found) bool { return f.Level == finding.Error }) {
@@ -91,8 +92,8 @@ func (l *linter) all(under string) (findings []finding.Finding) {
 // linter is one run over a project.
 type linter struct {
 	fsys        fs.FS
-	project     *eca.Project
-	source      *eca.Source
+	project     *project.Project
+	source      *project.Source
 	components  []component
 	credentials []component     // external and named ones
 	ignored     []component     // components that .forceignore leaves out of the deployment
@@ -120,7 +121,7 @@ type component struct {
 	*metadata.Component
 	file    string
 	pkg     *sfp.Package
-	index   int    // position of the package in the project
+	index   int    // position of the package in the proj
 	environ string // the environment's folder, "" if the package is not aliasfied or the file is in none
 }
 
@@ -160,7 +161,7 @@ const maxFindings = 2000
 
 // settingPath returns the path of an invalid setting, "" for any other error.
 func settingPath(err error) string {
-	var wrong *metadata.SettingError
+	var wrong *project.SettingError
 	if errors.As(err, &wrong) {
 		return wrong.Path
 	}
@@ -198,9 +199,9 @@ func (l *linter) read(index int, p *sfp.Package) {
 	ignore := l.source.Ignore(p.Path)
 	var folders map[string]string
 	if p.Aliasfy {
-		folders = l.source.EnvironmentFolders(*p, eca.Layout())
+		folders = l.source.EnvironmentFolders(*p, project.Layout())
 	}
-	components := make(map[string]eca.SourceFile)
+	components := make(map[string]project.SourceFile)
 	for _, f := range l.source.Components(p.Path, "") {
 		components[f.File] = f
 	}
@@ -277,7 +278,7 @@ type brokenFile struct {
 
 // unknown records a header that cannot be parsed or is not deployed, so that the app's other
 // components cause no findings about it.
-func (l *linter) unknown(f eca.SourceFile) {
+func (l *linter) unknown(f project.SourceFile) {
 	if f.Type != nil && f.Type.Name == eca.Header {
 		l.malformed[strings.ToLower(f.Name)] = true
 	}
@@ -346,12 +347,12 @@ func (l *linter) checkSettings() {
 		}
 		certificates := l.project.Settings.Certificates(h.FullName, l.fsys, h.pkg.Path)
 		for _, alias := range slices.Sorted(maps.Keys(aliases)) {
-			org := eca.Org{Alias: alias, Name: alias, Sandbox: true, DomainURL: "https://example.my.salesforce.com", Version: cmp.Or(l.project.SourceAPIVersion, apiversion.Latest)}
+			org := project.Org{Alias: alias, Name: alias, Sandbox: true, DomainURL: "https://example.my.salesforce.com", Version: cmp.Or(l.project.SourceAPIVersion, apiversion.Latest)}
 			wanted, err := l.project.Settings.Wanted(h.FullName, org, l.policiesOf(h.FullName, alias), certificates)
 			if err == nil {
 				l.checkUse(h.FullName, wanted)
 			}
-			if wrong, ok := errors.AsType[*metadata.SettingError](err); ok && !slices.Contains(where[wrong.Error()], alias) {
+			if wrong, ok := errors.AsType[*project.SettingError](err); ok && !slices.Contains(where[wrong.Error()], alias) {
 				where[wrong.Error()], keys[wrong.Error()] = append(where[wrong.Error()], alias), wrong.Path
 			}
 		}
@@ -366,8 +367,8 @@ func (l *linter) checkSettings() {
 
 // policiesOf returns the app's OAuth policies for orgs with an alias. Ignored files count only
 // if eca applies policies and there are no others.
-func (l *linter) policiesOf(app, alias string) (files []eca.SourceFile) {
-	var ignored []eca.SourceFile
+func (l *linter) policiesOf(app, alias string) (files []project.SourceFile) {
+	var ignored []project.SourceFile
 	for _, p := range l.project.Packages {
 		folders, err := l.source.DeployedFolders(p, alias, true)
 		if err != nil || p.Type == "data" {

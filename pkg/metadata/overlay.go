@@ -1,8 +1,13 @@
 package metadata
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
 // Fields are the wanted values of a component's fields, by name. A repeated field has several
@@ -217,4 +222,40 @@ func (ft *FieldType) same(a, b []Field) bool {
 		}
 	}
 	return true
+}
+
+// FieldError reports a field that is wrong, or that an API version does not have.
+type FieldError struct {
+	Field string // nested names are separated by dots
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns e.Err.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// CheckVersion returns an error for the first stated field or OAuth scope that the API version
+// does not have. The platform answers such a field with a fault that fails the whole call. For
+// versions beyond apiversion.Latest, the org checks the scopes. The error is a
+// *FieldError.
+func (t *Type) CheckVersion(stated Fields, v apiversion.Version) error {
+	for _, name := range slices.Sorted(maps.Keys(stated)) {
+		ft := t.Field(name)
+		if ft == nil {
+			continue
+		}
+		if ft.Since > v {
+			return &FieldError{name, fmt.Errorf("needs API version %s or later, and this run uses %s", ft.Since, v)}
+		}
+		if ft.Items == nil || v > apiversion.Latest || len(stated[name]) == 0 {
+			continue
+		}
+		for _, item := range ft.Split(stated[name][0].Text) {
+			if !slices.Contains(ft.Items, item) {
+				return &FieldError{name, fmt.Errorf("there is no %s %q%s; use one of %s", ft.Item, item, words.DidYouMean(item, ft.Items), strings.Join(ft.Items, ", "))}
+			}
+		}
+	}
+	return nil
 }

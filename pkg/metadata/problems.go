@@ -103,7 +103,7 @@ func problems(fields []Field, types []FieldType, in, prefix string, v apiversion
 			all = append(all, problems(f.Fields, ft.Fields, ft.Name, at+".", v)...)
 			continue
 		}
-		err := ft.check(f)
+		err := ft.Check(f)
 		switch text := strings.TrimSpace(f.Text); {
 		case err == nil:
 		case errors.Is(err, errPrivateKey):
@@ -120,7 +120,7 @@ func problems(fields []Field, types []FieldType, in, prefix string, v apiversion
 		if ft.Items == nil {
 			continue
 		}
-		for _, item := range ft.items(f.Text) {
+		for _, item := range ft.Split(f.Text) {
 			if !slices.Contains(ft.Items, item) {
 				p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("there is no %s %q", ft.Item, words.Clip(item)), Fix: "write one of " + strings.Join(ft.Items, ", ")}
 				if similar := words.Similar(item, ft.Items); similar != "" {

@@ -138,6 +138,9 @@ func (t *Type) Field(name string) *FieldType {
 	return findField(t.Fields, name)
 }
 
+// Field returns the field of that name within a Struct, or nil.
+func (ft *FieldType) Field(name string) *FieldType { return findField(ft.Fields, name) }
+
 func findField(fields []FieldType, name string) *FieldType {
 	for i := range fields {
 		if fields[i].Name == name {

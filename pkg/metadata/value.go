@@ -32,15 +32,19 @@ func (ft *FieldType) boolean(text string) string {
 	return text
 }
 
-// check returns an error if a value is not of the field's kind, or holds a private key.
-func (ft *FieldType) check(f Field) error {
+// Check returns an error if a value is not of the field's kind, holds a private key, or cannot be
+// represented in XML.
+func (ft *FieldType) Check(f Field) error {
+	if err := checkText(f.Text); err != nil {
+		return err
+	}
 	if ft.Kind == Struct {
 		if strings.TrimSpace(f.Text) != "" {
 			return errors.New("must have nested elements, not text")
 		}
 		for _, nested := range f.Fields {
-			if nt := findField(ft.Fields, nested.Name); nt != nil {
-				if err := nt.check(nested); err != nil {
+			if nt := ft.Field(nested.Name); nt != nil {
+				if err := nt.Check(nested); err != nil {
 					return fmt.Errorf("%s: %w", nested.Name, err)
 				}
 			}
@@ -137,7 +141,7 @@ func (ft *FieldType) canonical(f Field) string {
 		var parts []string
 		for _, nested := range InOrder(f.Fields) {
 			text := nested.Text
-			if nt := findField(ft.Fields, nested.Name); nt != nil {
+			if nt := ft.Field(nested.Name); nt != nil {
 				text = nt.canonical(nested)
 			}
 			if text != "" {
@@ -158,7 +162,7 @@ func (ft *FieldType) canonical(f Field) string {
 		}
 		return strings.Join(strings.Fields(f.Text), "")
 	case ft.List != "":
-		items := ft.items(f.Text)
+		items := ft.Split(f.Text)
 		for i, item := range items {
 			if same, ok := ft.Synonyms[item]; ok {
 				items[i] = same
@@ -173,7 +177,8 @@ func (ft *FieldType) canonical(f Field) string {
 	return strings.ReplaceAll(f.Text, "\r\n", "\n")
 }
 
-func (ft *FieldType) items(text string) []string {
+// Split returns the items of a list that the platform keeps in one string.
+func (ft *FieldType) Split(text string) []string {
 	var items []string
 	for _, item := range strings.Split(text, ft.List) {
 		if item = strings.TrimSpace(item); item != "" {
@@ -184,7 +189,7 @@ func (ft *FieldType) items(text string) []string {
 }
 
 // Items returns the items of a comma-separated list.
-func Items(list string) []string { return (&FieldType{List: ","}).items(list) }
+func Items(list string) []string { return (&FieldType{List: ","}).Split(list) }
 
 // display returns the values of a field for people, on one line. Secrets and long values are
 // described.
@@ -209,7 +214,7 @@ func (ft *FieldType) display(values []Field) string {
 		case ft.Kind == Boolean:
 			parts = append(parts, ft.boolean(f.Text))
 		case ft.List != "":
-			parts = append(parts, strings.Join(ft.items(f.Text), ", "))
+			parts = append(parts, strings.Join(ft.Split(f.Text), ", "))
 		default:
 			parts = append(parts, f.Text)
 		}

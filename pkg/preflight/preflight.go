@@ -347,7 +347,7 @@ func (c *check) recordName() {
 }
 
 // switches checks that the app and its OAuth plugin are on. It ignores the flows, because those
-// that the policies need are switched on first, see eca.Settings.Wanted.
+// that the policies need are switched on first, see project.Settings.Wanted.
 func (c *check) switches() {
 	plugins := c.org.Find(eca.PluginPolicies)
 	if plugins == nil {

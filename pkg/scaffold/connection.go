@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/connection"
-	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -122,8 +122,8 @@ func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
 }
 
 // connectionPackage returns the package of a connection where the project lacks it.
-func connectionPackage(project *eca.Project, dir string) ([]sfp.NewPackage, error) {
-	for _, p := range project.Packages {
+func connectionPackage(proj *project.Project, dir string) ([]project.NewPackage, error) {
+	for _, p := range proj.Packages {
 		switch {
 		case p.Path == dir && (p.Name == "" || !p.Aliasfy):
 			return nil, fmt.Errorf("%s is in %s, and not as an aliasfied package with a name; choose another directory", dir, sfp.ProjectFile)
@@ -133,7 +133,7 @@ func connectionPackage(project *eca.Project, dir string) ([]sfp.NewPackage, erro
 			return nil, fmt.Errorf("the package %s in %s conflicts with %s; choose another directory", cmp.Or(p.Name, p.Path), p.Path, dir)
 		}
 	}
-	return []sfp.NewPackage{{Path: dir, Package: path.Base(dir), VersionNumber: "1.0.0.NEXT", Type: "source", Aliasfy: true, Default: !hasDefault(project)}}, nil
+	return []project.NewPackage{{Path: dir, Package: path.Base(dir), VersionNumber: "1.0.0.NEXT", Type: "source", Aliasfy: true, Default: !hasDefault(proj)}}, nil
 }
 
 // conflicts reports whether a package leaves no room for another one in a directory.
@@ -145,6 +145,6 @@ func conflicts(p sfp.Package, dir string) bool {
 func inside(a, b string) bool { return strings.HasPrefix(a+"/", b+"/") }
 
 // hasDefault reports whether sf knows where to put new source.
-func hasDefault(project *eca.Project) bool {
-	return slices.ContainsFunc(project.Packages, func(p sfp.Package) bool { return p.Default })
+func hasDefault(proj *project.Project) bool {
+	return slices.ContainsFunc(proj.Packages, func(p sfp.Package) bool { return p.Default })
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -62,7 +63,7 @@ func NewPackage(fsys fs.FS, config PackageConfig) (files []File, dir string, err
 	for _, p := range target.Packages {
 		dirs = append(dirs, p.Path)
 	}
-	source := eca.ReadSource(fsys, dirs...)
+	source := project.ReadSource(fsys, dirs...)
 	for _, file := range source.Files(config.Dir) {
 		for _, suffix := range unpackageable {
 			if strings.HasSuffix(file, "."+suffix+"-meta.xml") {
@@ -153,8 +154,8 @@ func ignoring(fsys fs.FS, dir string) (File, error) {
 }
 
 // unlockedPackage returns the package where the project lacks it.
-func unlockedPackage(project *eca.Project, dir string) ([]sfp.NewPackage, error) {
-	for _, p := range project.Packages {
+func unlockedPackage(proj *project.Project, dir string) ([]project.NewPackage, error) {
+	for _, p := range proj.Packages {
 		switch {
 		case p.Path == dir && p.Aliasfy:
 			return nil, fmt.Errorf("the package %s is aliasfied; a packaged app is the same for all orgs, so give another directory", p.Name)
@@ -168,5 +169,5 @@ func unlockedPackage(project *eca.Project, dir string) ([]sfp.NewPackage, error)
 			return nil, fmt.Errorf("the package %s in %s conflicts with %s; choose another directory", p.Name, p.Path, dir)
 		}
 	}
-	return []sfp.NewPackage{{Package: path.Base(dir), Path: dir, VersionNumber: "1.0.0.NEXT", Type: "unlocked", Default: !hasDefault(project)}}, nil
+	return []project.NewPackage{{Package: path.Base(dir), Path: dir, VersionNumber: "1.0.0.NEXT", Type: "unlocked", Default: !hasDefault(proj)}}, nil
 }

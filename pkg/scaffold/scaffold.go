@@ -19,6 +19,7 @@ import (
 	"unicode"
 
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/project"
 
 	"github.com/rogpeppe/go-internal/lockedfile"
 
@@ -73,7 +74,7 @@ type Environment struct {
 
 // File is a file for Write.
 type File struct {
-	Path    string // relative to the project, with slashes
+	Path    string // relative to the proj, with slashes
 	Content []byte
 	Mode    fs.FileMode
 	// Replaces reports that the file exists and is changed. It is true for the project file, and
@@ -182,16 +183,16 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	project := target.Project
-	for app := range project.Settings.Apps {
+	proj := target.Project
+	for app := range proj.Settings.Apps {
 		if strings.EqualFold(app, config.App) {
 			return nil, fmt.Errorf("%s already has settings of %s, and init adds new apps only; for another environment, copy a folder of the policies", sfp.ProjectFile, app)
 		}
 	}
-	if v := project.SourceAPIVersion; v != 0 && v < eca.MinVersion {
+	if v := proj.SourceAPIVersion; v != 0 && v < eca.MinVersion {
 		return nil, fmt.Errorf("%s: sourceApiVersion is %s, but External Client Apps with policies need %s", sfp.ProjectFile, v, eca.MinVersion)
 	}
-	if config.Fields, err = fieldsFor(config.Fields, project.SourceAPIVersion); err != nil {
+	if config.Fields, err = fieldsFor(config.Fields, proj.SourceAPIVersion); err != nil {
 		return nil, err
 	}
 	if config.Definition == "" {
@@ -200,16 +201,16 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if config.Policies == "" {
 		config.Policies = target.beside("eca-policies")
 	}
-	packages, err := newPackages(fsys, project, config)
+	packages, err := newPackages(fsys, proj, config)
 	if err != nil {
 		return nil, err
 	}
 	dirs := []string{config.Policies}
-	for _, p := range project.Packages {
+	for _, p := range proj.Packages {
 		dirs = append(dirs, p.Path)
 	}
-	source := eca.ReadSource(fsys, dirs...)
-	for _, p := range project.Packages {
+	source := project.ReadSource(fsys, dirs...)
+	for _, p := range proj.Packages {
 		for _, f := range source.Components(p.Path, eca.Header) {
 			if strings.EqualFold(f.Name, config.App) {
 				return nil, fmt.Errorf("%s is already a header of %s; init adds new apps only, and overwrites nothing", f.File, config.App)
@@ -266,7 +267,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		files = append(files, File{Path: path.Join(config.Definition, certificateFile(config.App)), Content: []byte(text + "\n")})
 	}
 	for _, name := range config.PermissionSets {
-		if !config.SetsElsewhere && !hasPermissionSet(source, project, name) {
+		if !config.SetsElsewhere && !hasPermissionSet(source, proj, name) {
 			files = append(files, permissionSet(config.Definition, name))
 		}
 	}
@@ -278,7 +279,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 			}
 			files = append(files, File{Path: name, Content: content, Mode: 0o755})
 		}
-	} else if calls, err := eca.CallsHook(fsys, script); err != nil {
+	} else if calls, err := project.CallsHook(fsys, script); err != nil {
 		return nil, fmt.Errorf("cannot create %s: its path contains something other than a directory of the project", script)
 	} else if !calls {
 		return nil, fmt.Errorf("%s already exists but does not call eca; init overwrites nothing", script)
@@ -337,7 +338,7 @@ func fieldsFor(fields map[string]metadata.Fields, v apiversion.Version) (map[str
 
 // target is the project that files are added to.
 type target struct {
-	*eca.Project
+	*project.Project
 	data []byte      // of its file, read once: another run may change it meanwhile
 	mode fs.FileMode // of its file
 }
@@ -347,7 +348,7 @@ func readProject(fsys fs.FS) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	project, err := eca.ParseProject(data)
+	proj, err := project.Parse(data)
 	if err != nil {
 		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}
@@ -355,7 +356,7 @@ func readProject(fsys fs.FS) (*target, error) {
 	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o200 == 0 {
 		return nil, fmt.Errorf("%s is a link or write-protected; make it a regular, writable file", sfp.ProjectFile)
 	}
-	return &target{project, data, info.Mode().Perm()}, nil
+	return &target{proj, data, info.Mode().Perm()}, nil
 }
 
 // beside returns a directory beside the project's first package.
@@ -367,8 +368,8 @@ func (t *target) beside(name string) string {
 }
 
 // edit returns the project file with packages and an entry of plugins added.
-func (t *target) edit(packages []sfp.NewPackage, entry []string, settings any) (File, error) {
-	edited, err := sfp.AddToProject(t.data, packages, entry, settings)
+func (t *target) edit(packages []project.NewPackage, entry []string, settings any) (File, error) {
+	edited, err := project.AddToProject(t.data, packages, entry, settings)
 	if err != nil {
 		return File{}, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}
@@ -379,9 +380,9 @@ func (t *target) edit(packages []sfp.NewPackage, entry []string, settings any) (
 func certificateFile(app string) string { return "certs/" + app + ".crt" }
 
 // hasPermissionSet reports whether the project has a permission set.
-func hasPermissionSet(source *eca.Source, project *eca.Project, name string) bool {
+func hasPermissionSet(source *project.Source, proj *project.Project, name string) bool {
 	file := strings.ToLower(name) + ".permissionset-meta.xml"
-	for _, p := range project.Packages {
+	for _, p := range proj.Packages {
 		if slices.ContainsFunc(source.Files(p.Path), func(other string) bool { return strings.ToLower(path.Base(other)) == file }) {
 			return true
 		}
@@ -453,14 +454,14 @@ type folder struct {
 // configuration, and existing folders with policies of other apps, because an org gets only its
 // own folder. For the same reason, others are copies of default's policies of other apps for
 // the new folders.
-func existingFolders(fsys fs.FS, source *eca.Source, config Config) (folders []folder, others []File, err error) {
+func existingFolders(fsys fs.FS, source *project.Source, config Config) (folders []folder, others []File, err error) {
 	info, err := fs.Stat(fsys, config.Policies)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
 		return nil, nil, fmt.Errorf("cannot read %s: it is not a directory of the project", config.Policies)
 	}
 	there := make(map[string]string) // existing folders by alias
 	var inDefault []string           // policies
-	byFile := source.EnvironmentFolders(sfp.Package{Path: config.Policies, Aliasfy: true}, eca.Layout())
+	byFile := source.EnvironmentFolders(sfp.Package{Path: config.Policies, Aliasfy: true}, project.Layout())
 	for _, f := range source.Components(config.Policies, eca.OAuthPolicies) {
 		file, dir := f.File, byFile[f.File]
 		if dir == "" {
@@ -508,7 +509,7 @@ func existingFolders(fsys fs.FS, source *eca.Source, config Config) (folders []f
 
 // reachable returns an error if sfp would not choose a folder for its alias, or would deploy it
 // together with another one.
-func reachable(source *eca.Source, root string, folders []folder) error {
+func reachable(source *project.Source, root string, folders []folder) error {
 	var dirs [][]string // existing and new directories below root, split into path elements
 	for _, dir := range source.Dirs(root) {
 		dirs = append(dirs, strings.Split(dir, "/"))
@@ -532,26 +533,26 @@ func reachable(source *eca.Source, root string, folders []folder) error {
 }
 
 // newPackages returns those of the two packages that the project lacks.
-func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sfp.NewPackage, err error) {
+func newPackages(fsys fs.FS, proj *project.Project, config Config) (packages []project.NewPackage, err error) {
 	if inside(config.Definition, config.Policies) || inside(config.Policies, config.Definition) || path.Base(config.Definition) == path.Base(config.Policies) {
 		return nil, fmt.Errorf("%s and %s cannot be the two packages; use different names, and do not nest them", config.Definition, config.Policies)
 	}
 	definition, policies := -1, -1
-	for _, wanted := range []sfp.NewPackage{
-		{Path: config.Definition, PostDeploymentScript: script, Default: !hasDefault(project)},
+	for _, wanted := range []project.NewPackage{
+		{Path: config.Definition, PostDeploymentScript: script, Default: !hasDefault(proj)},
 		{Path: config.Policies, Aliasfy: true},
 	} {
 		wanted.Package, wanted.VersionNumber, wanted.Type = path.Base(wanted.Path), "1.0.0.NEXT", "source"
-		there := slices.IndexFunc(project.Packages, func(p sfp.Package) bool { return p.Path == wanted.Path })
+		there := slices.IndexFunc(proj.Packages, func(p sfp.Package) bool { return p.Path == wanted.Path })
 		if there >= 0 {
-			p := project.Packages[there]
+			p := proj.Packages[there]
 			switch {
 			case p.Name == "":
 				return nil, fmt.Errorf("the directory %s is listed in %s without a package name; add one, or choose another directory", wanted.Path, sfp.ProjectFile)
 			case p.Aliasfy != wanted.Aliasfy:
 				return nil, fmt.Errorf("the package %s already exists; the policies package must be aliasfied, and the definition package must not be", p.Name)
 			case wanted.PostDeploymentScript != "" && path.Clean(p.Script) != script:
-				if calls, err := eca.CallsHook(fsys, path.Clean(p.Script)); err != nil || !calls {
+				if calls, err := project.CallsHook(fsys, path.Clean(p.Script)); err != nil || !calls {
 					return nil, fmt.Errorf(`the package %s already exists, but its "postDeploymentScript" does not call eca`, p.Name)
 				}
 			}
@@ -561,7 +562,7 @@ func newPackages(fsys fs.FS, project *eca.Project, config Config) (packages []sf
 		} else {
 			definition = there
 		}
-		for _, p := range project.Packages {
+		for _, p := range proj.Packages {
 			if there < 0 && p.Path == "." {
 				return nil, fmt.Errorf("the package %s covers the whole project; give it a directory first", p.Name)
 			}
@@ -601,14 +602,14 @@ func settingsOf(config Config, preset Preset) (settings appSettings, err error) 
 	settings = appSettings{
 		OAuthSettings:       map[string]any{"commaSeparatedOauthScopes": scopes},
 		GlobalOAuthSettings: map[string]any{"callbackUrl": callbacks},
-		PluginPolicies:      eca.Lookup(eca.PluginPolicies).Settings(config.Fields[eca.PluginPolicies]),
+		PluginPolicies:      project.FieldSettings(eca.Lookup(eca.PluginPolicies), config.Fields[eca.PluginPolicies]),
 		PermissionSets:      config.PermissionSets,
 	}
 	for field, on := range preset.Global {
 		settings.GlobalOAuthSettings[field] = on
 	}
-	maps.Copy(settings.OAuthSettings, eca.Lookup(eca.OAuthSettings).Settings(config.Fields[eca.OAuthSettings]))
-	maps.Copy(settings.GlobalOAuthSettings, eca.Lookup(eca.GlobalOAuthSettings).Settings(config.Fields[eca.GlobalOAuthSettings]))
+	maps.Copy(settings.OAuthSettings, project.FieldSettings(eca.Lookup(eca.OAuthSettings), config.Fields[eca.OAuthSettings]))
+	maps.Copy(settings.GlobalOAuthSettings, project.FieldSettings(eca.Lookup(eca.GlobalOAuthSettings), config.Fields[eca.GlobalOAuthSettings]))
 	if config.Certificate != nil {
 		settings.GlobalOAuthSettings["certificate"] = map[string]string{"file": certificateFile(config.App)}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -58,7 +59,7 @@ func (s *Source) search() ([]searched, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot open the policies directory %s", dir)
 		}
-		return []searched{{Package: sfp.Package{Path: "."}, place: place{eca.ReadSource(given, "."), dir}, origin: "as given", why: "nothing else was searched"}}, nil
+		return []searched{{Package: sfp.Package{Path: "."}, place: place{project.ReadSource(given, "."), dir}, origin: "as given", why: "nothing else was searched"}}, nil
 	}
 	var artifacts map[string][]string // files, by package
 	if dir := s.location.Artifacts; dir != "" {
@@ -82,7 +83,7 @@ func (s *Source) search() ([]searched, error) {
 			found.artifact = err
 			switch {
 			case artifact != nil:
-				found.place, found.origin = place{eca.ReadSource(artifact, p.Path), artifact.File}, "artifact "+artifact.Package+" "+artifact.Version
+				found.place, found.origin = place{project.ReadSource(artifact, p.Path), artifact.File}, "artifact "+artifact.Package+" "+artifact.Version
 				found.why = "the latest in " + s.location.Artifacts
 				artifact.Close()
 			case own:
@@ -95,7 +96,7 @@ func (s *Source) search() ([]searched, error) {
 		all = append(all, found)
 	}
 	if len(siblings) > 0 {
-		sibling := place{eca.ReadSource(s.location.Sibling, siblings...), "."}
+		sibling := place{project.ReadSource(s.location.Sibling, siblings...), "."}
 		for i := range all {
 			if all[i].Source == nil && all[i].origin != "" {
 				all[i].place = sibling
@@ -170,7 +171,7 @@ func (p searched) policies(headers []header, target Target) (Policies, error) {
 	if err := p.unreadable(p.Path); err != nil {
 		return Policies{}, err
 	}
-	concerned := slices.ContainsFunc(p.Components(p.Path, eca.OAuthPolicies), func(f eca.SourceFile) bool {
+	concerned := slices.ContainsFunc(p.Components(p.Path, eca.OAuthPolicies), func(f project.SourceFile) bool {
 		// A broken file may belong to any app. It is an error only in the folder that is
 		// deployed to this org.
 		return f.Err != nil || f.App() == "" || isOf(f, headers)
@@ -206,7 +207,7 @@ func (p searched) policies(headers []header, target Target) (Policies, error) {
 }
 
 // isOf reports whether a file belongs to one of the apps.
-func isOf(f eca.SourceFile, headers []header) bool {
+func isOf(f project.SourceFile, headers []header) bool {
 	return slices.ContainsFunc(headers, func(h header) bool { return strings.EqualFold(h.FullName, f.App()) })
 }
 

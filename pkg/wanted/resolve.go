@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/platform"
+	"github.com/ecakit/ecakit/pkg/project"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -85,7 +86,7 @@ type Resolved struct {
 	Warnings []string
 
 	// Preflight is how findings about the policies are treated.
-	Preflight eca.Preflight
+	Preflight project.Preflight
 }
 
 // Resolve selects the org's environment and returns the wanted state of each app: the project's
@@ -154,7 +155,7 @@ func (s *Source) checkNames(headers []header, warn func(string)) error {
 		}
 		for _, app := range without {
 			if strings.EqualFold(name, app) {
-				wrong := &metadata.SettingError{Path: "plugins.eca.apps." + name, Err: fmt.Errorf("the app of this package is named %s; use the same spelling", app)}
+				wrong := &project.SettingError{Path: "plugins.eca.apps." + name, Err: fmt.Errorf("the app of this package is named %s; use the same spelling", app)}
 				return &sfp.ProjectError{File: s.name(s.project.File), Err: wrong}
 			}
 		}
@@ -175,17 +176,17 @@ func (s *Source) wanted(h header, policies []Policies, target Target) (*App, err
 	app.replaced = s.project.Replaces
 	apply := target.ApplyPolicies || settings.ApplyPolicies
 	app.policies = filesOf(app.Name, policies, apply)
-	org := eca.Org{Alias: target.Alias, Name: target.name(), Sandbox: target.Kind.IsSandbox(), DomainURL: target.DomainURL, Version: target.Version}
-	var files []eca.SourceFile
+	org := project.Org{Alias: target.Alias, Name: target.name(), Sandbox: target.Kind.IsSandbox(), DomainURL: target.DomainURL, Version: target.Version}
+	var files []project.SourceFile
 	for _, file := range app.policies {
-		files = append(files, eca.SourceFile{File: file.File, Component: file.Component})
+		files = append(files, project.SourceFile{File: file.File, Component: file.Component})
 	}
 	var err error
 	if app.Wanted, err = s.project.Settings.Wanted(app.Name, org, files, s.certificates[certificatesOf(h.Package, app.Name)]); err != nil {
 		return nil, &sfp.ProjectError{File: s.name(s.project.File), Err: err}
 	}
 	app.Wrong = s.applied(app, apply, target)
-	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != eca.PreflightOff && (apply || !target.Undeployed)
+	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != project.PreflightOff && (apply || !target.Undeployed)
 	for name := range s.project.Settings.Apps[h.FullName].Environments {
 		if name != settings.Environment && strings.EqualFold(name, target.Alias) {
 			target.warn(fmt.Sprintf("%s: plugins.eca.apps.%s.environments.%s is not used for the alias %s, because names are case-sensitive", s.name(s.project.File), h.FullName, name, target.Alias))

@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/project"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -52,12 +53,12 @@ type Source struct {
 	Version apiversion.Version
 
 	location Location
-	project  *eca.Project
-	original *eca.Project // the whole project, before sfp build reduced it
+	project  *project.Project
+	original *project.Project // the whole proj, before sfp build reduced it
 	packages []sfp.Package
 
 	own            place
-	searched       []searched // for policies, in the project's order of packages
+	searched       []searched // for policies, in the proj's order of packages
 	permissionSets map[string]string
 	certificates   map[string]func(file string) (string, error) // by package directory and app, see certificatesOf
 	warnings       []string
@@ -65,7 +66,7 @@ type Source struct {
 
 // place is a project, an artifact or a directory with files of a run.
 type place struct {
-	*eca.Source
+	*project.Source
 	name string // prefix of file names in messages
 }
 
@@ -101,13 +102,13 @@ func (h header) distributionState() string { return cmp.Or(h.Text("distributionS
 // needs. Errors name the file, the place in it and the cause.
 func Load(location Location) (*Source, error) {
 	s := &Source{location: location, certificates: make(map[string]func(string) (string, error))}
-	project, err := eca.ReadProject(location.Project, sfp.ProjectFile)
+	proj, err := project.Read(location.Project, sfp.ProjectFile)
 	if err != nil {
 		return nil, s.inDir(err)
 	}
-	s.project, s.original, s.Version = project, project, project.SourceAPIVersion
+	s.project, s.original, s.Version = proj, proj, proj.SourceAPIVersion
 	if _, err := fs.Stat(location.Project, sfp.OriginalProjectFile); err == nil {
-		if s.original, err = eca.ReadProject(location.Project, sfp.OriginalProjectFile); err != nil {
+		if s.original, err = project.Read(location.Project, sfp.OriginalProjectFile); err != nil {
 			return nil, s.inDir(err)
 		}
 	}
@@ -118,7 +119,7 @@ func Load(location Location) (*Source, error) {
 	for _, p := range s.packages {
 		dirs = append(dirs, p.Path)
 	}
-	s.own = place{eca.ReadSource(location.Project, dirs...), location.Dir}
+	s.own = place{project.ReadSource(location.Project, dirs...), location.Dir}
 	s.warnings = append(s.warnings, s.own.Problems()...)
 	if s.searched, err = s.search(); err != nil {
 		return nil, err
@@ -126,7 +127,7 @@ func Load(location Location) (*Source, error) {
 	s.permissionSets = s.findPermissionSets()
 	for _, p := range s.packages {
 		for _, header := range s.own.Components(p.Path, eca.Header) {
-			s.certificates[certificatesOf(p, header.Name)] = project.Settings.Certificates(header.Name, location.Project, p.Path)
+			s.certificates[certificatesOf(p, header.Name)] = proj.Settings.Certificates(header.Name, location.Project, p.Path)
 		}
 	}
 	return s, nil
@@ -165,7 +166,7 @@ func packageNames(p *sfp.Project) []string {
 }
 
 // Settings returns what the project wants of its apps and connections.
-func (s *Source) Settings() eca.Settings { return s.project.Settings }
+func (s *Source) Settings() project.Settings { return s.project.Settings }
 
 // Package returns the one package whose apps are meant, "" for all packages of the project.
 func (s *Source) Package() string { return s.location.Package }
@@ -271,7 +272,7 @@ func (s *Source) stated(dirs []string, ignore *sfp.Ignore) map[string]map[string
 // hasHeaders reports whether a package has headers that are not ignored.
 func (s *Source) hasHeaders(p sfp.Package, target Target) bool {
 	ignore := s.ignore(p.Path, target)
-	return slices.ContainsFunc(s.own.Components(p.Path, eca.Header), func(f eca.SourceFile) bool { return !ignore.Ignores(f.File) })
+	return slices.ContainsFunc(s.own.Components(p.Path, eca.Header), func(f project.SourceFile) bool { return !ignore.Ignores(f.File) })
 }
 
 // ignore returns the ignore rules for the deployment of a directory, nil in a pool.

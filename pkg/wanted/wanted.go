@@ -17,6 +17,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/preflight"
+	"github.com/ecakit/ecakit/pkg/project"
 )
 
 // App is one app and its wanted state on one org.
@@ -38,7 +39,7 @@ type App struct {
 	AssignToRunAsUser bool
 
 	// HandOver is the command that should receive the app's credentials, nil if none.
-	HandOver *eca.HandOver
+	HandOver *project.HandOver
 
 	// Wants are the components that the wanted state needs on the org, by type: those of
 	// eca.Satellites, the header and the remote site if they are wanted, and the OAuth policies

@@ -1,4 +1,4 @@
-package eca
+package project
 
 import (
 	"errors"
@@ -7,17 +7,19 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/ecakit/ecakit/pkg/eca"
+
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-func project(settings string) string {
+func file(settings string) string {
 	return `{"packageDirectories": [], "plugins": {"other": [1], "eca": ` + settings + `}}`
 }
 
 func TestParseProject(t *testing.T) {
 	t.Parallel()
-	p, err := ParseProject([]byte(project(`{"apps": {
+	p, err := Parse([]byte(file(`{"apps": {
 		"App": {"pluginPolicies": {"isEnabled": true}, "environments": {"uat": {"oauthSettings": {"label": "x"}}}},
 		"Old": {"policies": {"isEnabled": true}, "environments": {"uat": {"policies": {}}}}
 	}}`)))
@@ -25,23 +27,23 @@ func TestParseProject(t *testing.T) {
 		t.Fatal(err)
 	}
 	app, old := p.Settings.Apps["App"], p.Settings.Apps["Old"]
-	if !app.PluginPolicies.Has("isEnabled") || !app.Environments["uat"].OAuthSettings.Has("label") || app.Key(PluginPolicies) != "pluginPolicies" {
+	if !app.PluginPolicies.Has("isEnabled") || !app.Environments["uat"].OAuthSettings.Has("label") || app.Key(eca.PluginPolicies) != "pluginPolicies" {
 		t.Errorf("the settings are %+v", app)
 	}
-	if !old.PluginPolicies.Has("isEnabled") || old.Key(PluginPolicies) != "policies" {
+	if !old.PluginPolicies.Has("isEnabled") || old.Key(eca.PluginPolicies) != "policies" {
 		t.Errorf("settings under the old key are %+v", old)
 	}
 	if got, want := strings.Join(p.Settings.OldKeys(), ", "), "plugins.eca.apps.Old.policies, plugins.eca.apps.Old.environments.uat.policies"; got != want {
 		t.Errorf("the old keys are %s, want %s", got, want)
 	}
-	if p, err = ParseProject([]byte(`{}`)); err != nil || p.Settings.Preflight != PreflightFail {
+	if p, err = Parse([]byte(`{}`)); err != nil || p.Settings.Preflight != PreflightFail {
 		t.Errorf("a project that says nothing has the settings %+v, %v", p.Settings, err)
 	}
 }
 
 func TestParseProjectErrors(t *testing.T) {
 	t.Parallel()
-	eca := project
+	eca := file
 	for _, test := range []struct{ text, want string }{
 		{`{"plugins": {"ECA": {}}}`, "plugins.ECA: eca's settings are under plugins.eca"},
 		{eca(`7`), "plugins.eca: must be an object"},
@@ -59,16 +61,16 @@ func TestParseProjectErrors(t *testing.T) {
 		{eca(`{"apps": {"A": {"c": 1, "a": 1, "b": 1}}}`), "plugins.eca.apps.A.a: there is no such setting"},
 	} {
 		for range 20 { // of several errors it is always the same
-			_, err := ParseProject([]byte(test.text))
+			_, err := Parse([]byte(test.text))
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
 				t.Fatalf("%s gives %v, want %q", test.text, err, test.want)
 			}
 		}
 	}
 	var projectErr *sfp.ProjectError
-	var setting *metadata.SettingError
+	var setting *SettingError
 	fsys := fstest.MapFS{sfp.ProjectFile: {Data: []byte(eca(`{"apps": 1}`))}}
-	if _, err := ReadProject(fsys, sfp.ProjectFile); !errors.As(err, &projectErr) || !errors.As(err, &setting) || setting.Path != "plugins.eca.apps" {
+	if _, err := Read(fsys, sfp.ProjectFile); !errors.As(err, &projectErr) || !errors.As(err, &setting) || setting.Path != "plugins.eca.apps" {
 		t.Errorf("a wrong setting gives %v", err)
 	}
 	for _, text := range []string{
@@ -76,7 +78,7 @@ func TestParseProjectErrors(t *testing.T) {
 		`{"apps": {"A": {"assignToRunAsUser": true, "environments": {"uat": {"permissionSets": ["B"], "assignToRunAsUser": true}}}}}`,
 		`{"apps": {"A": {"permissionSets": ["B"], "environments": {"uat": {"permissionSets": []}, "sit": {"assignToRunAsUser": true}}}}}`,
 	} {
-		if _, err := ParseProject([]byte(eca(text))); err != nil {
+		if _, err := Parse([]byte(eca(text))); err != nil {
 			t.Errorf("%s is refused: %v", text, err)
 		}
 	}
@@ -86,9 +88,9 @@ func FuzzParseProject(f *testing.F) {
 	if data, err := os.ReadFile("../../sfdx-project.json"); err == nil {
 		f.Add(data)
 	}
-	f.Add([]byte(project(`{"apps": {"A": {"oauthSettings": {"trustedIpRanges": [{"startIpAddress": "1", "endIpAddress": "2"}]}}}}`)))
+	f.Add([]byte(file(`{"apps": {"A": {"oauthSettings": {"trustedIpRanges": [{"startIpAddress": "1", "endIpAddress": "2"}]}}}}`)))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := ParseProject(data)
+		p, err := Parse(data)
 		if err != nil {
 			return
 		}
@@ -134,7 +136,7 @@ func TestEnvironments(t *testing.T) {
 func TestAuditSettings(t *testing.T) {
 	t.Parallel()
 	parse := func(text string) (AuditSettings, error) {
-		p, err := ParseProject([]byte(`{"packageDirectories": [], "plugins": {"eca": {"audit": ` + text + `}}}`))
+		p, err := Parse([]byte(`{"packageDirectories": [], "plugins": {"eca": {"audit": ` + text + `}}}`))
 		if err != nil {
 			return AuditSettings{}, err
 		}

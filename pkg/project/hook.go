@@ -1,4 +1,4 @@
-package eca
+package project
 
 import (
 	"io"

@@ -1,8 +1,10 @@
-package eca
+package project
 
 import (
 	"io/fs"
 	"strings"
+
+	"github.com/ecakit/ecakit/pkg/eca"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -44,7 +46,7 @@ func (f SourceFile) App() string {
 	if f.Component == nil {
 		return ""
 	}
-	return App(f.Component)
+	return eca.App(f.Component)
 }
 
 // ReadSource lists some directories of fsys and reads the components in them.
@@ -53,12 +55,12 @@ func ReadSource(fsys fs.FS, dirs ...string) *Source {
 	seen := make(map[string]bool)
 	for _, dir := range dirs {
 		for _, file := range s.Tree.Files(dir) {
-			typ, name := types.OfFile(file)
+			typ, name := eca.Types().OfFile(file)
 			if typ == nil || seen[file] {
 				continue
 			}
 			seen[file] = true
-			c, err := types.ReadFile(fsys, file)
+			c, err := eca.Types().ReadFile(fsys, file)
 			s.files = append(s.files, SourceFile{File: file, Type: typ, Name: name, Component: c, Err: err})
 		}
 	}
@@ -90,4 +92,12 @@ func (s *Source) Deployed(folders []string, typ string) (found []SourceFile) {
 		}
 	}
 	return found
+}
+
+// Layout tells sfp which files of a project matter.
+func Layout() sfp.Layout {
+	return sfp.Layout{
+		IsComponent: func(file string) bool { t, _ := eca.Types().OfFile(file); return t != nil },
+		IsFolder:    eca.Types().IsFolder,
+	}
 }

@@ -1,4 +1,4 @@
-package eca_test
+package project_test
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package sfp
+package project
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/sfp"
 	"github.com/tailscale/hujson"
 )
 
@@ -29,7 +30,7 @@ type NewPackage struct {
 //
 // The content must be valid for ParseProject. It is an error if the entry exists.
 func AddToProject(data []byte, packages []NewPackage, entry []string, settings any) ([]byte, error) {
-	before, err := ParseProject(data)
+	before, err := sfp.ParseProject(data)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +97,7 @@ func AddToProject(data []byte, packages []NewPackage, entry []string, settings a
 		return nil, e.err
 	}
 	result := append(mark, e.apply()...)
-	p, err := ParseProject(result)
+	p, err := sfp.ParseProject(result)
 	if err != nil {
 		return nil, err
 	}

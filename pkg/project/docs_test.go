@@ -1,11 +1,11 @@
-package eca_test
+package project_test
 
 import (
 	"os"
 	"regexp"
 	"testing"
 
-	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/project"
 )
 
 // TestDocumentedSettings: what SETTINGS.md shows can be written so.
@@ -19,10 +19,10 @@ func TestDocumentedSettings(t *testing.T) {
 		t.Error("SETTINGS.md shows no settings")
 	}
 	for _, block := range blocks {
-		project, err := eca.ParseProject([]byte("{" + string(block[1]) + "}"))
+		p, err := project.Parse([]byte("{" + string(block[1]) + "}"))
 		if err != nil {
 			t.Errorf("%s: %v", block[1], err)
-		} else if len(project.Settings.Apps) == 0 && len(project.Settings.Audit.Rules) == 0 {
+		} else if len(p.Settings.Apps) == 0 && len(p.Settings.Audit.Rules) == 0 {
 			t.Errorf("%s states nothing", block[1])
 		}
 	}

@@ -1,4 +1,4 @@
-package sfp_test
+package project_test
 
 import (
 	"bytes"
@@ -8,10 +8,11 @@ import (
 
 	"github.com/tailscale/hujson"
 
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-var twoPackages = []sfp.NewPackage{
+var twoPackages = []project.NewPackage{
 	{Path: "src/def", Package: "def", VersionNumber: "1.0.0.NEXT", Type: "source", PostDeploymentScript: "scripts/x.sh"},
 	{Path: "src/pol", Package: "pol", VersionNumber: "1.0.0.NEXT", Type: "source", Aliasfy: true},
 }
@@ -73,7 +74,7 @@ func TestAddToProject(t *testing.T) {
 		{"compact", `{"packageDirectories":[{"path":"a"}]}`, `{"packageDirectories":[{"path":"a"},{"path":"src/def","package":"def","versionNumber":"1.0.0.NEXT","type":"source","postDeploymentScript":"scripts/x.sh"},{"path":"src/pol","package":"pol","versionNumber":"1.0.0.NEXT","type":"source","aliasfy":true}],"plugins":{"eca":{"apps":{"App":{"permissionSets":["A","B"]}}}}}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := sfp.AddToProject([]byte(test.before), twoPackages, []string{"eca", "apps", "App"}, map[string][]string{"permissionSets": {"A", "B"}})
+			got, err := project.AddToProject([]byte(test.before), twoPackages, []string{"eca", "apps", "App"}, map[string][]string{"permissionSets": {"A", "B"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,7 +90,7 @@ func TestAddToProject(t *testing.T) {
 		`[]`:                         "is not a project file",
 		`{`:                          "is not a project file",
 	} {
-		if _, err := sfp.AddToProject([]byte(content), twoPackages, []string{"eca", "apps", "App"}, struct{}{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := project.AddToProject([]byte(content), twoPackages, []string{"eca", "apps", "App"}, struct{}{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", content, err)
 		}
 	}
@@ -107,7 +108,7 @@ func FuzzAddToProject(f *testing.F) {
 			return
 		}
 		entry := []string{"eca", "apps", "App"}
-		got, err := sfp.AddToProject(data, twoPackages, entry, struct{}{})
+		got, err := project.AddToProject(data, twoPackages, entry, struct{}{})
 		if err != nil {
 			return
 		}

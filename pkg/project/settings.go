@@ -1,4 +1,4 @@
-package eca
+package project
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ecakit/ecakit/pkg/eca"
 
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -132,11 +134,11 @@ type HandOver struct {
 // for one, or "policies" where they say so still.
 func (a AppSettings) Key(typ string) string {
 	switch typ {
-	case OAuthSettings:
+	case eca.OAuthSettings:
 		return "oauthSettings"
-	case GlobalOAuthSettings:
+	case eca.GlobalOAuthSettings:
 		return "globalOauthSettings"
-	case PluginPolicies:
+	case eca.PluginPolicies:
 		if a.oldPolicies {
 			return "policies"
 		}
@@ -149,11 +151,11 @@ func (a AppSettings) Key(typ string) string {
 // GlobalOAuthSettings and PluginPolicies.
 func (a AppSettings) Of(typ string) metadata.Fields {
 	switch typ {
-	case OAuthSettings:
+	case eca.OAuthSettings:
 		return a.OAuthSettings
-	case GlobalOAuthSettings:
+	case eca.GlobalOAuthSettings:
 		return a.GlobalOAuthSettings
-	case PluginPolicies:
+	case eca.PluginPolicies:
 		return a.PluginPolicies
 	}
 	return nil
@@ -225,10 +227,10 @@ type Project struct {
 	Settings Settings
 }
 
-// ReadProject reads a project file. What is not of External Client Apps may be as it likes,
+// Read reads a project file. What is not of External Client Apps may be as it likes,
 // as long as it is JSON; plugins.eca is checked strictly. An error is a *sfp.ProjectError,
-// which wraps a *metadata.SettingError where a setting is wrong.
-func ReadProject(fsys fs.FS, name string) (*Project, error) {
+// which wraps a *SettingError where a setting is wrong.
+func Read(fsys fs.FS, name string) (*Project, error) {
 	project, err := sfp.ReadProject(fsys, name)
 	if err != nil {
 		return nil, err
@@ -240,8 +242,8 @@ func ReadProject(fsys fs.FS, name string) (*Project, error) {
 	return &Project{project, settings}, nil
 }
 
-// ParseProject reads the content of a project file, as ReadProject does.
-func ParseProject(data []byte) (*Project, error) {
+// Parse reads the content of a project file, as Read does.
+func Parse(data []byte) (*Project, error) {
 	project, err := sfp.ParseProject(data)
 	if err != nil {
 		return nil, err
@@ -254,7 +256,7 @@ func ParseProject(data []byte) (*Project, error) {
 }
 
 // ParseSettings reads the settings among those of all plugins of a project file, by the
-// plugin's name. An error is, or wraps, a *metadata.SettingError as a rule.
+// plugin's name. An error is, or wraps, a *SettingError as a rule.
 func ParseSettings(plugins map[string]json.RawMessage) (Settings, error) {
 	settings := Settings{Preflight: PreflightFail}
 	for _, name := range slices.Sorted(maps.Keys(plugins)) {
@@ -287,7 +289,7 @@ func parseSettings(data []byte) (Settings, error) {
 		text, _ := value.(string)
 		settings.Preflight = Preflight(text)
 		if !slices.Contains([]Preflight{PreflightFail, PreflightWarn, PreflightOff}, settings.Preflight) {
-			return Settings{}, &metadata.SettingError{Path: settingsPath + ".preflight", Err: fmt.Errorf("must be %q, %q or %q", PreflightFail, PreflightWarn, PreflightOff)}
+			return Settings{}, &SettingError{Path: settingsPath + ".preflight", Err: fmt.Errorf("must be %q, %q or %q", PreflightFail, PreflightWarn, PreflightOff)}
 		}
 	}
 	if apply, err := boolean(settingsPath, eca, "applyPolicies"); err != nil {
@@ -332,7 +334,7 @@ func parseSettings(data []byte) (Settings, error) {
 			}
 		}
 		if at := assignsNothing(at, app); at != "" {
-			return Settings{}, &metadata.SettingError{Path: at, Err: errors.New("has nothing to assign: no permissionSets are named for the app")}
+			return Settings{}, &SettingError{Path: at, Err: errors.New("has nothing to assign: no permissionSets are named for the app")}
 		}
 		settings.Apps[name] = app
 	}
@@ -370,10 +372,10 @@ func parseAppSettings(at string, value any, more ...string) (AppSettings, map[st
 		key, typ string
 		into     *metadata.Fields
 	}{
-		{"oauthSettings", OAuthSettings, &app.OAuthSettings},
-		{"globalOauthSettings", GlobalOAuthSettings, &app.GlobalOAuthSettings},
-		{"pluginPolicies", PluginPolicies, &app.PluginPolicies},
-		{"policies", PluginPolicies, &app.PluginPolicies},
+		{"oauthSettings", eca.OAuthSettings, &app.OAuthSettings},
+		{"globalOauthSettings", eca.GlobalOAuthSettings, &app.GlobalOAuthSettings},
+		{"pluginPolicies", eca.PluginPolicies, &app.PluginPolicies},
+		{"policies", eca.PluginPolicies, &app.PluginPolicies},
 	}
 	keys := append(more, "applyPolicies", "permissionSets", "assignToRunAsUser", "remoteSiteSetting", "handOver")
 	for _, part := range parts {
@@ -385,13 +387,13 @@ func parseAppSettings(at string, value any, more ...string) (AppSettings, map[st
 	}
 	if _, old := entry["policies"]; old {
 		if _, also := entry["pluginPolicies"]; also {
-			return app, nil, &metadata.SettingError{Path: at + ".policies", Err: errors.New("is what pluginPolicies was called once, and both are there; leave pluginPolicies alone")}
+			return app, nil, &SettingError{Path: at + ".policies", Err: errors.New("is what pluginPolicies was called once, and both are there; leave pluginPolicies alone")}
 		}
 		app.oldPolicies = true
 	}
 	for _, part := range parts {
 		if stated, ok := entry[part.key]; ok {
-			if *part.into, err = Lookup(part.typ).ParseSettings(at+"."+part.key, stated); err != nil {
+			if *part.into, err = parseFields(eca.Lookup(part.typ), at+"."+part.key, stated); err != nil {
 				return app, nil, err
 			}
 		}
@@ -432,7 +434,7 @@ func parseConnections(at string, value any) (map[string]ConnectionSettings, erro
 		}
 		c := ConnectionSettings{From: make(map[string]string)}
 		wrong := func(key, what string) (map[string]ConnectionSettings, error) {
-			return nil, &metadata.SettingError{Path: at + "." + key, Err: errors.New(what)}
+			return nil, &SettingError{Path: at + "." + key, Err: errors.New(what)}
 		}
 		texts := map[string]*string{"app": &c.App, "externalCredential": &c.ExternalCredential, "principal": &c.Principal, "certificate": &c.Certificate, "username": &c.Username}
 		for _, key := range slices.Sorted(maps.Keys(texts)) {
@@ -479,7 +481,7 @@ func parseAudit(at string, value any) (audit AuditSettings, err error) {
 		return audit, err
 	}
 	wrong := func(key, what string) (AuditSettings, error) {
-		return AuditSettings{}, &metadata.SettingError{Path: at + "." + key, Err: errors.New(what)}
+		return AuditSettings{}, &SettingError{Path: at + "." + key, Err: errors.New(what)}
 	}
 	if rules, ok := entry["rules"]; ok {
 		levels, err := object(at+".rules", rules)
@@ -509,11 +511,11 @@ func parseAudit(at string, value any) (audit AuditSettings, err error) {
 		var until string
 		for key, into := range map[string]*string{"app": &a.App, "rule": &a.Rule, "until": &until, "why": &a.Why} {
 			if *into, _ = accepted[key].(string); *into == "" {
-				return audit, &metadata.SettingError{Path: at, Err: errors.New("needs app, rule, until and why, each a text")}
+				return audit, &SettingError{Path: at, Err: errors.New("needs app, rule, until and why, each a text")}
 			}
 		}
 		if a.Until, err = time.Parse(time.DateOnly, until); err != nil {
-			return audit, &metadata.SettingError{Path: at + ".until", Err: errors.New("must be a day, like 2027-03-31")}
+			return audit, &SettingError{Path: at + ".until", Err: errors.New("must be a day, like 2027-03-31")}
 		}
 		audit.Accept = append(audit.Accept, a)
 	}
@@ -526,7 +528,7 @@ func parseHandOver(at string, value any) (*HandOver, error) {
 		return nil, err
 	}
 	wrong := func(key, what string) (*HandOver, error) {
-		return nil, &metadata.SettingError{Path: at + "." + key, Err: errors.New(what)}
+		return nil, &SettingError{Path: at + "." + key, Err: errors.New(what)}
 	}
 	h := new(HandOver)
 	list, _ := entry["command"].([]any)
@@ -558,7 +560,7 @@ func boolean(at string, entry map[string]any, key string) (*bool, error) {
 	}
 	on, ok := value.(bool)
 	if !ok {
-		return nil, &metadata.SettingError{Path: at + "." + key, Err: errors.New("must be true or false")}
+		return nil, &SettingError{Path: at + "." + key, Err: errors.New("must be true or false")}
 	}
 	return &on, nil
 }
@@ -567,28 +569,22 @@ func boolean(at string, entry map[string]any, key string) (*bool, error) {
 // of a namespace or without.
 var permissionSetName = regexp.MustCompile(`^[A-Za-z]\w*$`)
 
-// IsPermissionSetID reports whether a name looks like the ID of a permission set, which
-// people write where the platform wants a name.
-func IsPermissionSetID(name string) bool { return permissionSetID.MatchString(name) }
-
-var permissionSetID = regexp.MustCompile(`^0PS[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)
-
 func permissionSets(at string, value any) ([]string, error) {
 	list, ok := value.([]any)
 	if !ok {
-		return nil, &metadata.SettingError{Path: at, Err: errors.New("must be an array of permission sets' names")}
+		return nil, &SettingError{Path: at, Err: errors.New("must be an array of permission sets' names")}
 	}
 	names := []string{}
 	for i, item := range list {
 		at := fmt.Sprintf("%s[%d]", at, i)
 		name, _ := item.(string)
 		switch {
-		case permissionSetID.MatchString(name):
-			return nil, &metadata.SettingError{Path: at, Err: fmt.Errorf("%s is an ID, which differs from org to org; give the permission set's API name", name)}
+		case eca.IsPermissionSetID(name):
+			return nil, &SettingError{Path: at, Err: fmt.Errorf("%s is an ID, which differs from org to org; give the permission set's API name", name)}
 		case !permissionSetName.MatchString(name):
-			return nil, &metadata.SettingError{Path: at, Err: errors.New("must be the API name of a permission set")}
+			return nil, &SettingError{Path: at, Err: errors.New("must be the API name of a permission set")}
 		case slices.ContainsFunc(names, func(other string) bool { return strings.EqualFold(other, name) }):
-			return nil, &metadata.SettingError{Path: at, Err: fmt.Errorf("%s is there twice", name)}
+			return nil, &SettingError{Path: at, Err: fmt.Errorf("%s is there twice", name)}
 		}
 		names = append(names, name)
 	}
@@ -600,11 +596,11 @@ func permissionSets(at string, value any) ([]string, error) {
 func object(at string, value any, known ...string) (map[string]any, error) {
 	o, ok := value.(map[string]any)
 	if !ok {
-		return nil, &metadata.SettingError{Path: at, Err: errors.New("must be an object")}
+		return nil, &SettingError{Path: at, Err: errors.New("must be an object")}
 	}
 	for _, key := range slices.Sorted(maps.Keys(o)) {
 		if len(known) > 0 && !slices.Contains(known, key) {
-			return nil, &metadata.SettingError{Path: at + "." + key, Err: fmt.Errorf("there is no such setting%s", words.DidYouMean(key, known))}
+			return nil, &SettingError{Path: at + "." + key, Err: fmt.Errorf("there is no such setting%s", words.DidYouMean(key, known))}
 		}
 	}
 	return o, nil
@@ -618,7 +614,7 @@ const maxSettingsDepth = 16
 // which one holds.
 func decodeStrictly(d *json.Decoder, at string, depth int) (any, error) {
 	if depth > maxSettingsDepth {
-		return nil, &metadata.SettingError{Path: at, Err: errors.New("is nested too deep")}
+		return nil, &SettingError{Path: at, Err: errors.New("is nested too deep")}
 	}
 	token, err := d.Token()
 	if err != nil {
@@ -637,7 +633,7 @@ func decodeStrictly(d *json.Decoder, at string, depth int) (any, error) {
 			}
 			key := token.(string)
 			if _, twice := o[key]; twice {
-				return nil, &metadata.SettingError{Path: at + "." + key, Err: errors.New("is there twice")}
+				return nil, &SettingError{Path: at + "." + key, Err: errors.New("is there twice")}
 			}
 			if o[key], err = decodeStrictly(d, at+"."+key, depth+1); err != nil {
 				return nil, err

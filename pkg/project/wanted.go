@@ -1,4 +1,4 @@
-package eca
+package project
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -24,7 +25,7 @@ type Org struct {
 }
 
 // Settled are the types that settings state, in the order in which the platform accepts them.
-var settled = []string{OAuthSettings, GlobalOAuthSettings, PluginPolicies}
+var settled = []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies}
 
 // Wanted returns what the settings want of an app's components on an org, by type: those of
 // the app with those of the environment laid over them, placeholders filled in, and what the
@@ -32,7 +33,7 @@ var settled = []string{OAuthSettings, GlobalOAuthSettings, PluginPolicies}
 // certificate's file.
 //
 // Settings that contradict one another or the policies, or that the API version does not know,
-// are an error, a *metadata.SettingError.
+// are an error, a *SettingError.
 func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate func(file string) (string, error)) (map[string]metadata.Fields, error) {
 	effective := s.For(app, org.Alias, org.Sandbox)
 	// at is an error about a field, at the place that states it.
@@ -42,7 +43,7 @@ func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate
 		if environment := settings.Environments[effective.Environment]; environment.Of(typ).Has(name) {
 			path, settings = path+".environments."+effective.Environment, environment
 		}
-		return &metadata.SettingError{Path: path + "." + settings.Key(typ) + "." + field, Err: err}
+		return &SettingError{Path: path + "." + settings.Key(typ) + "." + field, Err: err}
 	}
 	wanted := make(map[string]metadata.Fields)
 	for _, typ := range settled {
@@ -59,26 +60,26 @@ func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate
 		}
 		wanted[typ] = stated
 	}
-	global, plugins := wanted[GlobalOAuthSettings], wanted[PluginPolicies]
+	global, plugins := wanted[eca.GlobalOAuthSettings], wanted[eca.PluginPolicies]
 	for _, file := range policies {
 		for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
 			if plugins.IsFalse(name) {
-				return nil, at(PluginPolicies, name, fmt.Errorf("is false, so that the platform would refuse the OAuth policies in %s", file.File))
+				return nil, at(eca.PluginPolicies, name, fmt.Errorf("is false, so that the platform would refuse the OAuth policies in %s", file.File))
 			}
 		}
 		for _, pair := range implied {
-			if !Bool(file.Component, pair.policy) {
+			if !eca.Bool(file.Component, pair.policy) {
 				continue
 			}
 			if global.IsFalse(pair.global) {
-				return nil, at(GlobalOAuthSettings, pair.global, fmt.Errorf("is false, but %s turns %s on", file.File, pair.policy))
+				return nil, at(eca.GlobalOAuthSettings, pair.global, fmt.Errorf("is false, but %s turns %s on", file.File, pair.policy))
 			}
 			global.Set(pair.global, "true")
 		}
 	}
 	for _, typ := range settled {
-		if wrong, ok := errors.AsType[*metadata.SettingError](Lookup(typ).CheckVersion(wanted[typ], org.Version)); ok {
-			return nil, at(typ, wrong.Path, wrong.Err)
+		if wrong, ok := errors.AsType[*metadata.FieldError](eca.Lookup(typ).CheckVersion(wanted[typ], org.Version)); ok {
+			return nil, at(typ, wrong.Field, wrong.Err)
 		}
 	}
 	return wanted, nil
