@@ -22,10 +22,10 @@ if [ ! -f "$system/bcryptprimitives.dll" ]; then
 	x86_64-w64-mingw32-as -o "$work/shim.o" /dev/null
 	x86_64-w64-mingw32-ld --dll --entry=0 -o "$system/bcryptprimitives.dll" "$work/shim.o" "$work/shim.def"
 fi
-GOOS=windows GOARCH=amd64 CGO_ENABLED=0 go test -c -o "$work/eca.test.exe" ./hook/eca
-cd hook/eca
+GOOS=windows GOARCH=amd64 CGO_ENABLED=0 go test -c -o "$work/eca.test.exe" ./hook/internal/cli
+cd hook/internal/cli
 
-# tests PATTERN...: runs the scripts of hook/eca/testdata/script. What counts is what they say:
+# tests PATTERN...: runs the scripts of hook/internal/cli/testdata/script. What counts is what they say:
 # Wine 8 cannot delete the directory of the tests at their end, which fails as a whole.
 tests() { timeout 900 wine "$work/eca.test.exe" -test.v -test.run "^TestScripts\$" "$@" 2>&1 | tr -d '\r' >"$work/log" || true; }
 failed() { sed -n 's|^ *--- FAIL: TestScripts/\([^ ]*\) .*|\1|p' "$work/log"; }

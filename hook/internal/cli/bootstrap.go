@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/hook/internal/console"
+	"github.com/ecakit/ecakit/hook/internal/orgs"
+	"github.com/ecakit/ecakit/hook/internal/usage"
+	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/sfp"
+	"github.com/ecakit/ecakit/pkg/wanted"
+)
+
+// bootstrapFlags are what bootstrap and plan are told alike.
+type bootstrapFlags struct {
+	orgFlags    `embed:""`
+	policyFlags `embed:""`
+	callFlags   `embed:""`
+	Headers     bool   `help:"Also bring the apps' headers, which sfp deploys otherwise: with --apply-policies, a refreshed sandbox has all apps again."`
+	Path        string `arg:"" optional:"" default:"." help:"Project, package directory, or an artifact's source directory."`
+}
+
+type bootstrapCmd struct {
+	bootstrapFlags `embed:""`
+}
+
+func (bootstrapCmd) Help() string {
+	return `Does what the hook does, for a person: eca bootstrap -o uat brings all Local apps of the project in the working directory to the org uat; eca bootstrap -o uat src/eca-definition those of one package.
+
+With several targets (-o a -o b, --targets FILE, --all-scratch) each has a row in the table at the end, and the exit code is 1 if one of them failed. A failure on one org does not affect the others.`
+}
+
+func (c *bootstrapCmd) run(ctx context.Context, e *env) (result, error) {
+	r, _, err := c.bootstrap(ctx, e, false)
+	return r, err
+}
+
+type planCmd struct {
+	bootstrapFlags `embed:""`
+	ExitCode       bool `name:"exit-code" help:"Exit with 3 if something would change."`
+}
+
+func (planCmd) Help() string {
+	return `Reads the org and compares it with what the project wants, field by field. Exits with 0, or with --exit-code and changes pending with 3.`
+}
+
+func (c *planCmd) run(ctx context.Context, e *env) (result, error) {
+	r, pending, err := c.bootstrap(ctx, e, true)
+	if err == nil && c.ExitCode && pending > 0 {
+		err = errPending
+	}
+	return r, err
+}
+
+// fleetOfReports is what --json says of a bootstrap, or its plan, on several orgs.
+type fleetOfReports struct {
+	outcome
+	*orgs.FleetResult[*bootstrap.Report]
+}
+
+// bootstrap does what both commands do, and returns how many changes are pending.
+func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (r result, pending int, err error) {
+	if err := f.callFlags.Check(); err != nil {
+		return nil, 0, err
+	}
+	source, err := f.load()
+	if err != nil {
+		return nil, 0, err
+	}
+	options := bootstrap.Options{ApplyPolicies: f.ApplyPolicies, Headers: f.Headers, PlanOnly: planOnly}
+	targets, err := e.Orgs(&f.orgFlags)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !f.Several(targets) {
+		one := new(bootstrapResult)
+		if err = one.execute(ctx, e, &f.callFlags, targets[0], source, options); one.Report != nil {
+			pending = one.Report.Pending
+		}
+		return one, pending, err
+	}
+	called := &providers{e: e, flags: &f.callFlags, access: new(accessFlags)}
+	all, err := orgs.Fleet(ctx, e.Env, &f.orgFlags, &f.callFlags, targets, orgs.FleetWork[*bootstrap.Report]{
+		Column: "CHANGES", Remarks: remarks,
+		Exists: func(r *bootstrap.Report) bool { return r != nil },
+		Cell:   func(r *bootstrap.Report) string { return fmt.Sprint(changesOf(r)) },
+		Ended: func(r *bootstrap.Report) string {
+			switch n := changesOf(r); {
+			case n == 0:
+				return ", nothing to change"
+			case planOnly:
+				return ", " + console.Plural(n, "change") + " pending"
+			default:
+				return ", " + console.Plural(n, "change")
+			}
+		},
+		Do: func(ctx context.Context, org string, work *orgs.Work) (*bootstrap.Report, error) {
+			session, report, err := bootstrapOrg(ctx, e, work, &f.callFlags, called, org, source, options, nil)
+			if session != nil && session.Renewed() != "" {
+				work.Line("%s", "the session had expired and was renewed "+session.Renewed())
+			}
+			return report, err
+		},
+	})
+	if all == nil {
+		return nil, 0, err
+	}
+	for _, org := range all.Orgs {
+		if org.Report != nil {
+			pending += org.Report.Pending
+		}
+	}
+	return &fleetOfReports{FleetResult: all}, pending, err
+}
+
+// load reads the project, package or artifact that the flags name.
+func (f *bootstrapFlags) load() (*wanted.Source, error) {
+	root, rel, err := findProject(f.Path)
+	if _, missing := os.Stat(f.Path); missing != nil && !strings.ContainsAny(f.Path, `/\`) {
+		return nil, usage.Errorf("%s is not a directory; if it is an org, write -o %s", f.Path, f.Path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	project, err := openDir(root)
+	if err != nil {
+		return nil, err
+	}
+	artifacts, err := f.artifacts(root)
+	if err != nil {
+		return nil, err
+	}
+	location := wanted.Location{
+		Project: project, Dir: root, Policies: f.Policies, Artifacts: artifacts, Sibling: project,
+	}
+	if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(sfp.OriginalProjectFile))); err == nil {
+		location.Sibling = siblingProject() // an artifact's source has no siblings of its own
+	}
+	if rel != "." {
+		p, err := sfp.ReadProject(project, sfp.ProjectFile)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(p.Packages, func(p sfp.Package) bool {
+			inside, err := filepath.Rel(filepath.FromSlash(p.Path), rel)
+			return err == nil && p.Name != "" && filepath.IsLocal(inside)
+		})
+		if i < 0 {
+			return nil, usage.Errorf("%s is in no package of %s; give the project or the directory of one of its packages", f.Path, filepath.Join(root, sfp.ProjectFile))
+		}
+		location.Package = p.Packages[i].Name
+	}
+	return wanted.Load(location)
+}

@@ -1,0 +1,167 @@
+// Package cli is the command line of eca: one file per command, with its options, its work and its
+// result. It chooses the words: packages below return data and errors with data.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"github.com/ecakit/ecakit/hook/internal/console"
+	"github.com/ecakit/ecakit/hook/internal/orgs"
+	"github.com/ecakit/ecakit/hook/internal/secrets"
+	"github.com/ecakit/ecakit/hook/internal/usage"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+// Exit codes.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitPending = 3 // eca plan --exit-code: something would change
+)
+
+// cli is the command line.
+type cli struct {
+	JSON bool `name:"json" help:"Print one JSON document on standard output, errors included, instead of text."`
+
+	Hook        hookCmd          `cmd:"" help:"What sfp runs after a deployment, through scripts/bootstrap-eca-oauth.sh."`
+	Bootstrap   bootstrapCmd     `cmd:"" help:"Enable OAuth on the apps of a project or package, at a terminal."`
+	Plan        planCmd          `cmd:"" help:"Show what bootstrap would change. Writes nothing."`
+	Credentials credentialsCmd   `cmd:"" help:"Read an app's key and secret, and hand them over."`
+	Verify      verifyCmd        `cmd:"" help:"Prove that a login by an app works, and explain why it does not."`
+	Rotate      rotateCmd        `cmd:"" help:"Replace an app's key and secret by new ones, without a gap."`
+	Connect     connectCmd       `cmd:"" help:"Let orgs call another one: credentials, access and the secret."`
+	Init        initCmd          `cmd:"" help:"Set an app up in an sfp project: header, policies, script, settings."`
+	Migrate     migrateCmd       `cmd:"" help:"Turn Connected Apps into what init writes, and report what cannot be carried."`
+	Package     packageCmd       `cmd:"" help:"Package an app of the Dev Hub, so that many orgs share its consumer (Pattern 1)."`
+	Audit       auditCmd         `cmd:"" help:"Say what the Connected Apps and External Client Apps of orgs let in."`
+	Repair      repairCmd        `cmd:"" help:"Find apps whose OAuth is broken for good, and make it anew."`
+	Lint        lintCmd          `cmd:"" help:"Check a project for what External Client Apps require of source, without an org."`
+	Bundle      bundleCmd        `cmd:"" help:"Write the script that sfp runs, with eca inside, so that artifacts need none."`
+	Demo        demoCmd          `cmd:"" help:"Show the whole story on a simulated org, without Salesforce."`
+	Simulate    simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
+	Describe    describeCmd      `cmd:"" hidden:"" help:"Describe eca's commands and flags, for programs that offer them."`
+	Help        helpCmd          `cmd:"" help:"Print a longer document, or the help of a command."`
+	Completion  completionCmd    `cmd:"" help:"Print the script that completes eca's command line in a shell."`
+	Complete    completeCmd      `cmd:"" hidden:"" help:"Print what a command line can go on with, for the scripts of completion."`
+	Ver         versionCmd       `cmd:"" name:"version" help:"Print eca's version."`
+	Version     kong.VersionFlag `help:"Print eca's version."`
+}
+
+const description = `Takes care of Salesforce External Client Apps, org by org: OAuth, credentials, rotation, Connected Apps that move over, audits.
+
+Deploy an app's header with sfp, and let sfp run scripts/bootstrap-eca-oauth.sh after it: the app gets its own OAuth consumer in each org, and the policies of the environment can be deployed next. A second run changes nothing.
+
+Try it without Salesforce: eca demo
+
+Longer documents: eca help`
+
+// command is what each command of cli can do. A result that is not nil is printed with --json, also
+// together with an error.
+type command interface {
+	run(ctx context.Context, e *env) (result, error)
+}
+
+// env is what a command has of its surroundings.
+type env struct {
+	*orgs.Env
+	secrets        io.Writer // standard output, for secrets alone
+	terminal       bool      // somebody can be asked
+	stdoutTerminal bool      // standard output is shown to somebody
+	noCommand      bool      // the command line ends with --, and no command follows
+}
+
+// output returns where secrets may go.
+func (e *env) output() secrets.Output {
+	return secrets.Output{Console: e.Console, Secrets: e.secrets, Terminal: e.stdoutTerminal, NoCommand: e.noCommand}
+}
+
+func newEnv() *env {
+	home, _ := os.UserHomeDir()
+	return &env{
+		Env: &orgs.Env{
+			Console: console.New(os.Stdout, os.Stderr, os.Getenv), Stdin: os.Stdin, Getenv: os.Getenv, Home: home, Explain: explain,
+			Store: sync.OnceValue(func() *orgauth.Store { return orgs.OpenStore(home, os.Getenv) }),
+		},
+		secrets: os.Stdout, terminal: term.IsTerminal(int(os.Stdin.Fd())), stdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+	}
+}
+
+// Main runs a command line in this process and returns its exit code. An interrupt ends the command.
+func Main(args []string) int { return run(interruptible(), args, newEnv()) }
+
+// exitRequest carries an exit code out of kong, which ends the process after it has printed help.
+type exitRequest int
+
+// run is Main with everything from outside passed in.
+func run(ctx context.Context, args []string, e *env) (code int) {
+	defer func() {
+		if r := recover(); r != nil {
+			exit, ok := r.(exitRequest)
+			if !ok {
+				panic(r)
+			}
+			code = int(exit)
+		}
+	}()
+	c := new(cli)
+	e.JSON = slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
+	parsed, err := newParser(c, e).Parse(args)
+	if err != nil {
+		hint := "eca --help"
+		if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context.Selected() != nil {
+			hint = "eca " + parse.Context.Selected().Path() + " --help"
+		}
+		return finish(e.Console, "", nil, usage.Errorf("%w; see: %s", err, hint))
+	}
+	e.JSON = c.JSON
+	e.noCommand = args[len(args)-1] == "--" // which an unset variable of a pipeline leaves
+	name, _, _ := strings.Cut(parsed.Command(), " ")
+	result, err := parsed.Selected().Target.Addr().Interface().(command).run(ctx, e)
+	return finish(e.Console, name, result, err)
+}
+
+// newParser returns the parser of command lines of a cli, whose model describes its commands.
+func newParser(c *cli, e *env) *kong.Kong {
+	return kong.Must(c,
+		kong.Name("eca"), kong.Description(description),
+		kong.Writers(e.Stdout, e.Stderr),
+		kong.Exit(func(code int) { panic(exitRequest(code)) }),
+		kong.Vars{"version": salesforce.Version()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Resolvers(fromEnvironment(e.Getenv)), kong.ValueFormatter(withVariable),
+	)
+}
+
+// fromEnvironment gives a flag the value of the variable that its tag "from" names. What a
+// pipeline passes on although it is not set, an empty one, counts as not set.
+func fromEnvironment(getenv func(string) string) kong.Resolver {
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		if name := flag.Tag.Get("from"); name != "" && getenv(name) != "" {
+			return getenv(name), nil
+		}
+		return nil, nil
+	})
+}
+
+// withVariable adds the variable to a flag's help.
+func withVariable(value *kong.Value) string {
+	if name := value.Tag.Get("from"); name != "" {
+		return fmt.Sprintf("%s ($%s)", value.Help, name)
+	}
+	return value.Help
+}
+
+// errPending makes eca plan --exit-code exit with exitPending.
+var errPending = errors.New("changes are pending")

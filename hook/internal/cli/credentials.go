@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ecakit/ecakit/hook/internal/console"
+	"github.com/ecakit/ecakit/hook/internal/orgs"
+	"github.com/ecakit/ecakit/hook/internal/secrets"
+	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/fleet"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+type credentialsCmd struct {
+	appFlags    `embed:""`
+	orgFlags    `embed:""`
+	callFlags   `embed:""`
+	accessFlags `embed:""`
+	KeyOnly     bool `name:"key-only" help:"Hand over the key without the secret, as public clients need it. Works where the org does not let secrets be read."`
+	secretFlags `embed:""`
+}
+
+// accessFlags let a command read secrets where the org does not let them be read.
+type accessFlags struct {
+	EnableAccess bool `name:"enable-access" help:"Switch on, for the reading only, the org setting that lets secrets be read over REST."`
+}
+
+// during does something while the org's secrets can be read, and reports whether the setting was
+// switched on for it. It is switched off again also where the run is interrupted.
+func (f *accessFlags) during(ctx context.Context, client *consumer.Client, work *orgs.Work, do func() error) (switched bool, err error) {
+	if !f.EnableAccess {
+		return false, do()
+	}
+	restore, err := enableAccess(ctx, client, work)
+	if err != nil {
+		return false, err
+	}
+	err = do()
+	if locked, ok := errors.AsType[*consumer.AccessError](err); ok && locked.Setting && ctx.Err() == nil {
+		// Another run has switched it off again meanwhile.
+		if restore, err = enableAccess(ctx, client, work); err == nil {
+			err = do()
+		}
+	}
+	if restore == nil {
+		return false, err
+	}
+	switch failed := restore(); {
+	case failed == nil:
+	case err == nil:
+		err = failed
+	default:
+		err = fmt.Errorf("%w; and %w", err, failed)
+	}
+	return true, err
+}
+
+func (credentialsCmd) Help() string {
+	return `Prints {"base_url", "client_id", "client_secret"} where standard output is not a terminal: eca credentials -o uat | my-vault-tool. For a command that wants them itself: eca credentials -o uat -- vault kv put secret/erp @/dev/stdin. Several targets give one document a line.
+
+The user of the session needs the permissions External Client App Developer and View Client Secret, and the org the setting "Allow access to External Client App consumer secrets via REST API" (ExternalClientAppSettings.enableClientSecretInRestApiAccess).`
+}
+
+// credentialsReport is what --json says of one org. It holds no secret.
+type credentialsReport struct {
+	App         string `json:"app"`
+	BaseURL     string `json:"baseUrl"`
+	ConsumerKey string `json:"consumerKey"` // shortened
+	// AccessSwitched says that the org's setting was switched on for the reading, and off again.
+	AccessSwitched bool `json:"accessSwitched,omitempty"`
+}
+
+// oneResult is what --json says of a command that has worked on one org.
+type oneResult[T any] struct {
+	outcome
+	orgs.Calls
+	Report T `json:"report,omitempty"`
+}
+
+// manyResult is what --json says of a command that has worked on several orgs.
+type manyResult[T any] struct {
+	outcome
+	*orgs.FleetResult[T]
+}
+
+// onOrgs does something on the orgs that the flags name: on one, or on a fleet.
+func onOrgs[T any](ctx context.Context, e *env, orgFlags *orgFlags, call *callFlags, targets []string, do orgs.FleetWork[*T]) (result, error) {
+	e.Verbose = call.Verbose
+	if !orgFlags.Several(targets) {
+		console.OutliveReader()
+		work := orgs.NewWork(e.Log(), call.Verbose)
+		report, err := do.Do(ctx, targets[0], work)
+		return &oneResult[*T]{Calls: work.Calls(), Report: report}, err
+	}
+	do.Exists = func(report *T) bool { return report != nil }
+	if do.Remarks == nil {
+		do.Remarks = func(*console.Console, []fleet.Outcome[*T]) {}
+	}
+	all, err := orgs.Fleet(ctx, e.Env, orgFlags, call, targets, do)
+	if all == nil {
+		return nil, err
+	}
+	return &manyResult[*T]{FleetResult: all}, err
+}
+
+func (c *credentialsCmd) run(ctx context.Context, e *env) (result, error) {
+	if err := c.callFlags.Check(); err != nil {
+		return nil, err
+	}
+	app, err := c.app()
+	if err != nil {
+		return nil, err
+	}
+	targets, err := e.Orgs(&c.orgFlags)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := c.Sink(e.output(), targets, c.Several(targets))
+	if err != nil {
+		return nil, err
+	}
+	r, err := onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*credentialsReport]{
+		Column: "CONSUMER KEY", Cell: func(r *credentialsReport) string { return r.ConsumerKey },
+		Ended: func(*credentialsReport) string { return "" },
+		Do: func(ctx context.Context, org string, work *orgs.Work) (*credentialsReport, error) {
+			return orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*credentialsReport, error) {
+				return c.handOver(ctx, work, org, app, conn, sink)
+			})
+		},
+	})
+	// A file is written whole or not at all; on standard output each document is whole.
+	if err == nil || c.Output == nil {
+		if closeErr := sink.Close(); err == nil {
+			err = closeErr
+		}
+	}
+	return r, err
+}
+
+// handOver reads the credentials of one org and hands them over.
+func (c *credentialsCmd) handOver(ctx context.Context, work *orgs.Work, org, app string, conn *salesforce.Conn, sink *secrets.Sink) (*credentialsReport, error) {
+	client := &consumer.Client{Conn: conn}
+	r := &credentialsReport{App: app, BaseURL: conn.InstanceURL}
+	var err error
+	var pair consumer.Pair
+	if c.KeyOnly {
+		pair.Key, err = client.Key(ctx, app)
+	} else {
+		r.AccessSwitched, err = c.during(ctx, client, work, func() error {
+			found, err := client.Find(ctx, app)
+			if err != nil {
+				return err
+			}
+			r.App = found.App
+			pair, err = client.Credentials(ctx, found)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.ConsumerKey = pair.ShortKey()
+	if err := sink.Take(ctx, &secrets.Credentials{Org: org, App: r.App, BaseURL: conn.InstanceURL, Pair: pair, KeyOnly: c.KeyOnly}); err != nil {
+		return r, err
+	}
+	work.Line("handed over the credentials of %s, consumer key %s", r.App, r.ConsumerKey)
+	return r, nil
+}
+
+// enableAccess switches the org's setting on where it is off, and returns how to switch it off
+// again, nil where it was on. That is done also where the run is interrupted.
+func enableAccess(ctx context.Context, client *consumer.Client, work *orgs.Work) (restore func() error, err error) {
+	on, err := client.Access(ctx)
+	if err != nil || on {
+		return nil, err
+	}
+	restore = func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		if err := client.SetAccess(ctx, false); err != nil {
+			return fmt.Errorf("the setting enableClientSecretInRestApiAccess was switched on for the reading and could not be switched off again: %w", err)
+		}
+		work.Line("switched the REST access to consumer secrets off again")
+		return nil
+	}
+	if err := client.SetAccess(ctx, true); err != nil {
+		if salesforce.IsUncertain(err) || ctx.Err() != nil {
+			if failed := restore(); failed != nil { // it may be on
+				err = fmt.Errorf("%w; and %w", err, failed)
+			}
+		}
+		return nil, err
+	}
+	work.Line("switched the REST access to consumer secrets on")
+	return restore, nil
+}

@@ -1,0 +1,255 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/ecakit/ecakit/hook/internal/console"
+	"github.com/ecakit/ecakit/hook/internal/usage"
+	"github.com/ecakit/ecakit/pkg/connection"
+	"github.com/ecakit/ecakit/pkg/scaffold"
+)
+
+type initCmd struct {
+	App           string   `placeholder:"NAME" help:"The app's API name."`
+	Label         string   `help:"The app's label. Otherwise its name."`
+	Email         string   `name:"contact-email" placeholder:"ADDRESS" help:"The app's contact, which Salesforce wants."`
+	Env           []string `sep:"none" placeholder:"ALIAS[=USERNAME]" help:"An org with policies of its own, by its alias, and the user that client credentials run as there. Without a user that flow stays off. Can be repeated. Folders that are there already get the app's policies as well, with that flow off."`
+	Scope         []string `placeholder:"SCOPE" help:"OAuth scopes. Otherwise Api and RefreshToken."`
+	CallbackURL   []string `sep:"none" name:"callback-url" aliases:"callback" placeholder:"URL" help:"Callback URLs. Otherwise the org's own success page."`
+	Preset        string   `enum:",server,ci,web,spa,mcp" default:"" help:"What the app is for: server (client credentials), ci (JWT bearer, for sf org login jwt), web (authorization code), spa (public client), mcp (AI clients)."`
+	JWT           bool     `name:"jwt" help:"The same as --preset ci."`
+	Client        []string `placeholder:"CLIENT" help:"MCP clients whose callback URLs are added: claude, cursor, postman."`
+	PermissionSet []string `name:"permission-set" sep:"none" placeholder:"NAME" help:"Permission set that grants the app; can be repeated. One that the project does not have is made, empty."`
+	Certificate   string   `placeholder:"FILE" help:"Certificate, in PEM or DER, of a key pair that JWT bearer signs with. Otherwise ci makes a key pair."`
+	Key           string   `placeholder:"FILE" help:"Where the private key that ci makes is written, with mode 0600, outside the project. Otherwise ~/.config/eca/APP.key."`
+	Days          int      `default:"365" help:"How long the certificate that ci makes is valid."`
+	Definition    string   `placeholder:"DIR" help:"Directory of the package with the header, whose name is its last element. Otherwise eca-definition beside the first package."`
+	Policies      string   `placeholder:"DIR" help:"Directory of the package with the policies. Otherwise eca-policies beside the first package."`
+	Connection    string   `placeholder:"NAME" help:"Write a named credential and its external credential instead, by which the orgs of --env call another: --env ALIAS=PROVIDER, both logged in to with sf. The secret is in neither; eca connect stores it."`
+	DryRun        bool     `name:"dry-run" help:"Say what would be written, and write nothing."`
+	Path          string   `arg:"" optional:"" default:"." help:"The sfp project."`
+}
+
+func (initCmd) Help() string {
+	return `Adds to an sfp project what Pattern 2 needs: the app's header in a package of its own, with the script that enables OAuth after its deployment; an aliasfied package with the policies of each environment and, for sandboxes without one, default with client credentials off; and both packages and the app's settings in sfdx-project.json, of which nothing else is changed.
+
+Asks for what is not given where it runs on a terminal. Overwrites nothing.`
+}
+
+// initResult is what --json says of what init wrote.
+type initResult struct {
+	outcome
+	App    string   `json:"app"`
+	Files  []string `json:"files"`
+	DryRun bool     `json:"dryRun"`        // nothing was written
+	Key    string   `json:"key,omitempty"` // the file of the private key that was made
+}
+
+func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
+	root, project, err := openProject(c.Path)
+	if err != nil {
+		return nil, err
+	}
+	if c.Connection != "" {
+		return c.connection(ctx, e, root, project)
+	}
+	config := scaffold.Config{
+		App: c.App, Label: c.Label, ContactEmail: c.Email, Definition: c.Definition, Policies: c.Policies, Scopes: c.Scope, CallbackURLs: c.CallbackURL,
+	}
+	config.Preset, config.PermissionSets = c.Preset, c.PermissionSet
+	if c.JWT {
+		if c.Preset != "" && c.Preset != "ci" {
+			return nil, usage.Errorf("--jwt is --preset ci, and not %s", c.Preset)
+		}
+		config.Preset = "ci"
+	}
+	if len(c.Client) > 0 && config.Preset != "mcp" {
+		return nil, usage.Errorf("--client goes with --preset mcp")
+	}
+	for _, client := range c.Client {
+		urls, err := scaffold.ClientCallbacks(client)
+		if err != nil {
+			return nil, usage.Errorf("--client: %w", err)
+		}
+		config.CallbackURLs = append(config.CallbackURLs, urls...)
+	}
+	for _, env := range c.Env {
+		alias, user, _ := strings.Cut(env, "=")
+		config.Environments = append(config.Environments, scaffold.Environment{Alias: alias, RunAsUser: user})
+	}
+	if config.App == "" || config.ContactEmail == "" {
+		if !e.terminal || e.JSON {
+			return nil, usage.Errorf("--app and --contact-email are needed where there is no terminal to ask on")
+		}
+		if err := c.ask(ctx, e, &config); err != nil {
+			return nil, err
+		}
+	}
+	if err := config.Check(); err != nil && !errors.Is(err, scaffold.ErrNoCertificate) {
+		return nil, usage.Error{Err: err}
+	}
+	keyFile, key, err := c.keyPair(e, root, &config)
+	if err != nil {
+		return nil, usage.Error{Err: err}
+	}
+	if err := config.Check(); err != nil {
+		return nil, usage.Error{Err: err}
+	}
+	files, err := scaffold.New(project, config)
+	if err != nil {
+		return nil, err
+	}
+	if keyFile != "" && !c.DryRun {
+		if err := writeKey(keyFile, key); err != nil {
+			return nil, err
+		}
+	}
+	if !c.DryRun {
+		if err := scaffold.Write(root, files); err != nil {
+			if keyFile != "" {
+				os.Remove(keyFile) // which belongs to nothing
+			}
+			return nil, err
+		}
+	}
+	r := &initResult{App: config.App, DryRun: c.DryRun, Key: keyFile}
+	r.wrote(e, config.App, files)
+	if keyFile != "" {
+		e.Line("  + %s, the private key: keep it out of every repository", keyFile)
+	}
+	if !c.DryRun {
+		e.Line("eca: done. Look at the policies, commit, and run sfp build and sfp install; eca lint checks the project.")
+	}
+	return r, nil
+}
+
+// wrote tells which files were written, or would be.
+func (r *initResult) wrote(e *env, what string, files []scaffold.File) {
+	verb := "wrote"
+	if r.DryRun {
+		verb = "would write"
+	}
+	e.Line("eca: %s for %s", verb, what)
+	r.Files = listFiles(e, files)
+}
+
+// listFiles prints files, new ones and changed ones, and returns their paths.
+func listFiles(e *env, files []scaffold.File) (paths []string) {
+	for _, f := range files {
+		sign := "+"
+		if f.Replaces {
+			sign = "~"
+		}
+		e.Line("  %s %s", sign, f.Path)
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+// connection writes the source of a connection.
+func (c *initCmd) connection(ctx context.Context, e *env, root string, project fs.FS) (result, error) {
+	if c.App == "" {
+		return nil, usage.Errorf("--connection needs --app, the app on the org that is called")
+	}
+	if c.Email != "" || c.Label != "" || c.Preset != "" || c.JWT || c.Definition != "" || c.Policies != "" || len(c.Scope)+len(c.CallbackURL)+len(c.Client) > 0 || c.Certificate != "" || c.Key != "" {
+		return nil, usage.Errorf("--connection writes no app: it goes with --app, --env, --permission-set and --dry-run alone")
+	}
+	config := scaffold.ConnectionConfig{App: c.App, Connection: connection.Connection{NamedCredential: c.Connection, PermissionSets: c.PermissionSet}}
+	for _, env := range c.Env {
+		alias, from, _ := strings.Cut(env, "=")
+		if from == "" {
+			return nil, usage.Errorf("--env %s: name the org that it calls, as in --env %s=PROVIDER", env, alias)
+		}
+		if strings.EqualFold(alias, from) {
+			return nil, usage.Errorf("--env %s: an org does not call itself by a connection", env)
+		}
+		session, err := e.Store().Session(ctx, from)
+		if err != nil {
+			return nil, err
+		}
+		config.Environments = append(config.Environments, scaffold.Calls{Alias: alias, From: from, URL: session.InstanceURL})
+	}
+	if len(config.Environments) == 0 {
+		return nil, usage.Errorf("--connection needs --env ALIAS=PROVIDER: the org that calls, and the one that it calls")
+	}
+	files, err := scaffold.NewConnection(project, config)
+	if err != nil {
+		return nil, err
+	}
+	if !c.DryRun {
+		if err := scaffold.Write(root, files); err != nil {
+			return nil, err
+		}
+	}
+	r := &initResult{App: c.App, DryRun: c.DryRun}
+	r.wrote(e, "the connection "+c.Connection, files)
+	if !c.DryRun {
+		e.Line("eca: done. Commit, run sfp build and sfp install on these orgs, and then eca connect, which stores the secret. On other orgs sfp finds no folder in the package, and fails: leave it out there.")
+	}
+	return r, nil
+}
+
+// ask asks for what the configuration lacks.
+func (c *initCmd) ask(ctx context.Context, e *env, config *scaffold.Config) error {
+	lines := bufio.NewScanner(e.Stdin)
+	question := func(text string) (string, error) {
+		e.Print(console.Clean(text) + ": ")
+		answered := make(chan bool, 1)
+		go func() { answered <- lines.Scan() }()
+		select {
+		case <-ctx.Done():
+			return "", errors.New("interrupted; nothing was written")
+		case ok := <-answered:
+			if err := lines.Err(); err != nil {
+				return "", err
+			}
+			if !ok {
+				return "", fmt.Errorf("%w; nothing was written", io.ErrUnexpectedEOF)
+			}
+		}
+		return strings.TrimSpace(lines.Text()), nil
+	}
+	fill := func(into *string, text, otherwise string) (err error) {
+		if *into != "" {
+			return nil
+		}
+		if otherwise != "" {
+			text += " [" + otherwise + "]"
+		}
+		if *into, err = question(text); *into == "" {
+			*into = otherwise
+		}
+		return err
+	}
+	if err := fill(&config.App, "API name of the app", ""); err != nil {
+		return err
+	}
+	if err := fill(&config.Label, "Label", strings.ReplaceAll(config.App, "_", " ")); err != nil {
+		return err
+	}
+	if err := fill(&config.ContactEmail, "Contact's e-mail address", ""); err != nil {
+		return err
+	}
+	if len(config.Environments) > 0 {
+		return nil
+	}
+	aliases, err := question("Aliases of the orgs with policies of their own, besides default (like uat prod)")
+	if err != nil {
+		return err
+	}
+	for _, alias := range strings.FieldsFunc(aliases, func(r rune) bool { return r == ' ' || r == ',' }) {
+		user, err := question("User that client credentials run as on " + alias + " (empty leaves that flow off)")
+		if err != nil {
+			return err
+		}
+		config.Environments = append(config.Environments, scaffold.Environment{Alias: alias, RunAsUser: user})
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ecakit/ecakit/hook/internal/secrets"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/scaffold"
+)
+
+// keyBits is the size of a key that is made here. Salesforce demands 2048 at least.
+const keyBits = 4096
+
+// keyPair sets the certificate of an app that needs one: the user's, or that of a key pair which
+// is made here and whose private key is to be written to the file.
+func (c *initCmd) keyPair(e *env, root string, config *scaffold.Config) (file string, key salesforce.Secret, err error) {
+	if c.Certificate != "" {
+		from, err := openRegular(c.Certificate)
+		if err != nil {
+			return "", key, fmt.Errorf("--certificate: %w", err)
+		}
+		defer from.Close()
+		config.Certificate, err = io.ReadAll(io.LimitReader(from, maxKey))
+		if err == nil && config.Certificate == nil {
+			config.Certificate = []byte{}
+		}
+		return "", key, err
+	}
+	if config.Preset != "ci" {
+		if c.Key != "" {
+			return "", key, errors.New("--key goes with --preset ci, without --certificate")
+		}
+		return "", key, nil
+	}
+	if c.Days < 1 || c.Days > 3650 {
+		return "", key, errors.New("--days must be between 1 and 3650")
+	}
+	file = c.Key
+	if file == "" {
+		if e.Home == "" {
+			return "", key, errors.New("--key is needed where there is no home directory (HOME is not set)")
+		}
+		file = filepath.Join(e.Home, ".config", "eca", config.App+".key")
+	}
+	if err := outside(file, root); err != nil {
+		return "", key, err
+	}
+	if _, err := os.Lstat(file); err == nil {
+		return "", key, fmt.Errorf("--key: %s is there already, and nothing is overwritten; give its certificate with --certificate", file)
+	}
+	private, err := rsa.GenerateKey(rand.Reader, keyBits)
+	if err != nil {
+		return "", key, err
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return "", key, err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: config.App},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(0, 0, c.Days),
+		KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		return "", key, err
+	}
+	config.Certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return "", key, err
+	}
+	return file, salesforce.NewSecret(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))), nil
+}
+
+// outside makes sure that a file is neither in the project nor in a git work tree, wherever links
+// lead. Its directory need not be there yet.
+func outside(file, root string) error {
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	for {
+		resolved, err := filepath.EvalSymlinks(dir)
+		if err == nil {
+			dir = resolved
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return fmt.Errorf("--key: where %s is cannot be told", file)
+		}
+		dir = filepath.Dir(dir)
+	}
+	project, err := filepath.Abs(root)
+	if err == nil {
+		project, err = filepath.EvalSymlinks(project)
+	}
+	if err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(project, dir); err == nil && filepath.IsLocal(rel) {
+		return fmt.Errorf("--key: %s is inside the project, and a private key must not get into a repository; choose a file elsewhere", file)
+	}
+	if tree, _, err := secrets.Repository(dir); err != nil || tree != "" {
+		return fmt.Errorf("--key: %s is in a git repository, where a private key must not get; choose a file elsewhere", file)
+	}
+	return nil
+}
+
+// writeKey writes a private key to a new file that its owner alone can read.
+func writeKey(name string, key salesforce.Secret) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return fmt.Errorf("the private key cannot be written to %s: %w", name, err)
+	}
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("the private key cannot be written to %s: %w", name, err)
+	}
+	_, err = io.Copy(file, bytes.NewReader([]byte(key.Reveal())))
+	return errors.Join(err, file.Close())
+}

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ecakit/ecakit"
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/simorg"
+)
+
+// TestKilledAndInterrupted ends the hook at each request in turn, by each signal,
+// before and after the org acted. The next run ends in the state of a run that was
+// not disturbed, and a consumer that was made keeps its key.
+func TestKilledAndInterrupted(t *testing.T) {
+	t.Parallel()
+	binary, err := exec.LookPath("eca") // this test's own binary, by testscript's arrangement
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without a directory for it, a binary built with -cover says so on standard error.
+	s := sample{eca: binary, dir: t.TempDir(), coverage: t.TempDir()}
+	if err := os.CopyFS(s.dir, ecakit.Sample); err != nil {
+		t.Fatal(err)
+	}
+	undisturbed := s.start(t)
+	if out, err := s.hook(undisturbed).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	want, requests := picture(undisturbed), len(undisturbed.Requests())
+
+	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGHUP, syscall.SIGTERM}
+	if runtime.GOOS == "windows" {
+		signals = signals[:1] // the one that Go can send there
+	}
+	for _, signal := range signals {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%v, after the org acted: %v", signal, after), func(t *testing.T) {
+				t.Parallel()
+				for n := range requests {
+					s.end(t, n, signal, after, want)
+				}
+			})
+		}
+	}
+}
+
+// sample is the sample project on disk.
+type sample struct{ eca, dir, coverage string }
+
+const sampleAdmin = "admin@example.com"
+
+// start starts an org with the header of the sample's app.
+func (s sample) start(t *testing.T) *simorg.Server {
+	t.Helper()
+	org := simorg.Start(simorg.Config{Username: sampleAdmin, Users: []simorg.User{{Username: "integration@example.com.uat"}}})
+	t.Cleanup(org.Close)
+	if err := org.Deploy(ecakit.Sample, "testdata/"+demoDefinition); err != nil {
+		t.Fatal(err)
+	}
+	return org
+}
+
+// hook returns the command that sfp runs after it has deployed the header.
+func (s sample) hook(org *simorg.Server) *exec.Cmd {
+	cmd := exec.Command(s.eca, "hook", demoDefinition, sampleAdmin, demoAlias, ".", "testdata/"+demoDefinition)
+	cmd.Dir = s.dir
+	cmd.Env = []string{
+		"HOME=" + filepath.Join(s.dir, "home"), "SF_ACCESS_TOKEN=" + org.AccessToken(), "SF_ORG_INSTANCE_URL=" + org.URL,
+		"ECA_APPLY_POLICIES=true", "GOCOVERDIR=" + s.coverage, "GORACE=" + noRaceSleep,
+	}
+	return cmd
+}
+
+// picture writes down what an org holds, without what it makes up by itself.
+func picture(org *simorg.Server) string {
+	var b strings.Builder
+	for _, typ := range eca.Types() {
+		for _, c := range org.Components(typ.Name) {
+			delete(c.Fields, "consumerKey")
+			delete(c.Fields, "oauthLink")
+			fmt.Fprintln(&b, c.Type, c.FullName, strings.ReplaceAll(fmt.Sprint(c.Fields), org.URL, "(the org)"))
+		}
+	}
+	return b.String()
+}
+
+// end ends a run at a request by a signal, and runs again.
+func (s sample) end(t *testing.T, n int, signal syscall.Signal, after bool, want string) {
+	t.Helper()
+	name := fmt.Sprintf("at request %d", n+1)
+	org := s.start(t)
+	seen, reached := -1, make(chan bool, 1)
+	org.Inject(simorg.Fault{Delay: time.Hour, After: after, Drop: !after, Fits: func(simorg.Request) bool {
+		if seen++; seen == n {
+			reached <- true
+		}
+		return seen == n
+	}})
+	cmd := s.hook(org)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	time.Sleep(2 * time.Millisecond) // for the org to act
+	cmd.Process.Signal(signal)
+	if signal == syscall.SIGTERM {
+		time.Sleep(time.Millisecond)
+		cmd.Process.Signal(signal) // as npx passes on what a pipeline sends to all
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Errorf("%s: the hook succeeded, want a failure", name)
+	}
+	ended := "interrupted; what is done so far stays, and the next run does the rest"
+	if n == 0 {
+		ended = "interrupted" // while it was asking whose session it has
+	}
+	if said := stderr.String(); signal != syscall.SIGKILL && (strings.Count(said, "\n") != 1 || !strings.Contains(said, ended)) {
+		t.Errorf("%s: the hook said %q, want one line with %q", name, said, ended)
+	}
+	before := org.Components(eca.GlobalOAuthSettings)
+	if out, err := s.hook(org).CombinedOutput(); err != nil {
+		t.Errorf("%s: the second run: %v\n%s", name, err, out)
+	}
+	if got := picture(org); got != want {
+		t.Errorf("%s: after the second run the org has\n%swant\n%s", name, got, want)
+	}
+	now := org.Components(eca.GlobalOAuthSettings)
+	if len(before) > 0 && !slices.EqualFunc(before, now, func(a, b simorg.Component) bool {
+		return a.Fields["consumerKey"] == b.Fields["consumerKey"] && a.Secret == b.Secret
+	}) {
+		t.Errorf("%s: the consumer has changed, want the one that was there", name)
+	}
+}

@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/hook/internal/console"
+	"github.com/ecakit/ecakit/hook/internal/usage"
+	"github.com/ecakit/ecakit/pkg/audit"
+	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/lint"
+	"github.com/ecakit/ecakit/pkg/project"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// home is the project's page.
+const home = "https://github.com/ecakit/ecakit"
+
+type lintCmd struct {
+	Format  string `enum:"text,json,sarif" default:"text" help:"text, json, or sarif (2.1.0, for code scanning)."`
+	Explain string `placeholder:"RULE" help:"Print what a rule is about, or with all the list of rules, and check nothing."`
+	Path    string `arg:"" optional:"" default:"." help:"Project, or a directory in it to which the findings are confined."`
+}
+
+func (lintCmd) Help() string {
+	return `Needs no org. Exits with 1 where there is an error; warnings alone exit with 0. Packages of data are passed over.
+
+eca lint --explain all lists the rules, eca lint --explain RULE tells what one is about.`
+}
+
+// lintResult is what --json says of a project.
+type lintResult struct {
+	outcome
+	Findings []finding.Finding `json:"findings"`
+	Errors   int               `json:"errors"`
+	Warnings int               `json:"warnings"`
+}
+
+// rulesResult is what --json says of rules.
+type rulesResult struct {
+	outcome
+	Rules []ruleResult `json:"rules"`
+}
+
+type ruleResult struct {
+	ID    string        `json:"id"`
+	Level finding.Level `json:"level"`
+	Text  string        `json:"text"` // in Markdown
+}
+
+func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
+	e.JSON = e.JSON || c.Format != "text"
+	if c.Explain != "" {
+		return explainRules(e, "lint", c.Explain, lint.Rules())
+	}
+	root, rel, err := findProject(c.Path)
+	if err != nil {
+		return nil, err
+	}
+	proj, err := openDir(root)
+	if err != nil {
+		return nil, err
+	}
+	under := filepath.ToSlash(rel)
+	findings, err := lint.Run(proj, under)
+	if err != nil {
+		return nil, err
+	}
+	if under == "." {
+		findings = append(findings, auditFindings(proj)...)
+	}
+	for i := range findings {
+		findings[i].File = filepath.ToSlash(filepath.Join(root, findings[i].File)) // from the working directory
+	}
+	r := &lintResult{Findings: append([]finding.Finding{}, findings...), Errors: finding.Count(findings, finding.Error), Warnings: finding.Count(findings, finding.Warning)}
+	e.Together(func(u *console.Console) {
+		for _, f := range findings {
+			printFinding(u, "", f)
+		}
+	})
+	var all result = r
+	if c.Format == "sarif" {
+		var log strings.Builder
+		tool := finding.Tool{Name: "eca lint", Version: salesforce.Version(), Home: home, Rules: home + "/blob/main/pkg/lint/RULES.md"}
+		if err := finding.WriteSARIF(&log, tool, lint.Rules(), r.Findings); err != nil {
+			return nil, err
+		}
+		if err := e.RawJSON(log.String()); err != nil {
+			return nil, err
+		}
+		all = printed
+	}
+	summary := fmt.Sprintf("%s, %s", console.Plural(r.Errors, "error"), console.Plural(r.Warnings, "warning"))
+	if under != "." {
+		summary += ", confined to " + under
+	}
+	if r.Errors > 0 {
+		return all, fmt.Errorf("%s; eca lint --explain RULE tells more", summary)
+	}
+	e.Line("eca: %s", summary)
+	return all, nil
+}
+
+// auditFindings are what is wrong with the settings of the audit in themselves.
+func auditFindings(proj fs.FS) (all []finding.Finding) {
+	p, err := project.Read(proj, sfp.ProjectFile)
+	if err != nil {
+		return nil // which lint says
+	}
+	unknown := func(place, rule string) {
+		if !slices.ContainsFunc(audit.Rules(), func(r finding.Rule) bool { return r.ID == rule }) {
+			all = append(all, finding.Finding{
+				Rule: "settings", Level: finding.Error, File: sfp.ProjectFile, Line: 1, Field: "plugins.eca.audit." + place,
+				Problem: "there is no rule " + rule, Fix: "correct it; eca audit --explain all lists the rules",
+			})
+		}
+	}
+	for _, rule := range slices.Sorted(maps.Keys(p.Settings.Audit.Rules)) {
+		unknown("rules."+rule, rule)
+	}
+	for i, a := range p.Settings.Audit.Accept {
+		unknown(fmt.Sprintf("accept[%d].rule", i), a.Rule)
+	}
+	return all
+}
+
+// explainRules tells what a rule is about, or lists all.
+func explainRules(e *env, command, name string, rules []finding.Rule) (result, error) {
+	r := new(rulesResult)
+	for _, rule := range rules {
+		if name == "all" || name == rule.ID {
+			r.Rules = append(r.Rules, ruleResult{rule.ID, rule.Level, rule.Markdown()})
+		}
+	}
+	if len(r.Rules) == 0 {
+		return nil, usage.Errorf("there is no rule %s; eca %s --explain all lists them", name, command)
+	}
+	e.Together(func(u *console.Console) {
+		for _, rule := range rules {
+			switch name {
+			case "all":
+				u.Line("%s: %s", rule.ID, rule.Summary)
+			case rule.ID:
+				u.Page(rule.ID + ": " + rule.Markdown())
+			}
+		}
+	})
+	return r, nil
+}

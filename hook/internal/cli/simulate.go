@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/ecakit/ecakit/hook/internal/console"
+	"github.com/ecakit/ecakit/hook/internal/usage"
+	"github.com/ecakit/ecakit/pkg/atomicfile"
+	"github.com/ecakit/ecakit/pkg/simorg"
+)
+
+type simulateCmd struct {
+	Kind            string            `enum:"sandbox,production,scratch" default:"sandbox" help:"Kind of org: sandbox, production or scratch."`
+	Port            int               `default:"0" help:"Port to listen on, of this machine's loopback. 0 takes a free one."`
+	Latency         time.Duration     `default:"0s" help:"How long every answer is held back."`
+	Username        string            `default:"admin@example.com" help:"Username of the session that is printed."`
+	User            []string          `placeholder:"USERNAME" help:"Further users of the org, whom policies can refer to."`
+	InactiveUser    []string          `placeholder:"USERNAME" help:"Further users of the org who are inactive."`
+	PermissionSet   []string          `placeholder:"NAME" help:"Permission sets of the org."`
+	Profile         []string          `placeholder:"NAME" help:"Profiles of the org."`
+	SessionLifetime time.Duration     `default:"0s" help:"How long an access token is good for. 0 is as long as the org is served."`
+	JWTClient       map[string]string `name:"jwt-client" placeholder:"KEY=FILE" help:"Connected app that can log in by JWT bearer: its consumer key, and a PEM file with its certificate or public key."`
+	State           string            `placeholder:"FILE" help:"File that the org is kept in between runs. It holds the org's sessions and secrets."`
+	Requests        string            `placeholder:"FILE" help:"File to which a line is appended for each request, without headers and bodies. Those of a scratch org go to FILE.USERNAME."`
+	Deploy          []string          `placeholder:"DIR" help:"Directory with source that is deployed before the org is served, such as the package with an app's header."`
+	Fill            []string          `placeholder:"DIR" help:"Directory with what the org has from before: source of Connected Apps, and JSON files with records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}."`
+	DevHub          bool              `help:"Make the org a Dev Hub, of --kind production, which signs up scratch orgs on further ports."`
+	AutoPolicies    bool              `help:"Make both policy records of an app with its consumer, as many orgs do."`
+}
+
+func (simulateCmd) Help() string {
+	return `Prints how to call the org, and serves it until it is interrupted. The access token that it prints opens nothing but this simulated org.`
+}
+
+// simulateResult is what --json says of a simulated org.
+type simulateResult struct {
+	outcome
+	InstanceURL string `json:"instanceUrl"`
+	Username    string `json:"username"`
+	AccessToken string `json:"accessToken"` // opens nothing but the simulated org
+	OrgID       string `json:"orgId"`
+	Kind        string `json:"kind"`
+}
+
+// loadState reads an org's state from a file. A file that does not exist yet is
+// an empty org.
+func loadState(org *simorg.Org, name string) error {
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || !info.Mode().IsRegular() {
+		return errors.New("cannot be read as a file")
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return errors.New("cannot be read")
+	}
+	defer file.Close()
+	return org.Load(file)
+}
+
+// saveState writes an org's state to a file, whole or not at all.
+func saveState(org *simorg.Org, name string) error {
+	var state bytes.Buffer
+	if err := org.Save(&state); err != nil {
+		return err
+	}
+	return atomicfile.Write(name, state.Bytes(), atomicfile.Options{FollowLinks: true})
+}
+
+// readPublicKey reads the RSA public key of a certificate, or a bare one.
+func readPublicKey(file string) (*rsa.PublicKey, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, errors.New("cannot be read")
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New("is not PEM")
+	}
+	var key any
+	if certificate, certErr := x509.ParseCertificate(block.Bytes); certErr == nil {
+		key = certificate.PublicKey
+	} else if key, err = x509.ParsePKIXPublicKey(block.Bytes); err != nil {
+		return nil, errors.New("holds neither a certificate nor a public key")
+	}
+	public, ok := key.(*rsa.PublicKey)
+	if !ok {
+		return nil, errors.New("is not an RSA key")
+	}
+	return public, nil
+}
+
+// run serves the org.
+func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
+	if c.Port < 0 || c.Port > 65535 {
+		return nil, usage.Errorf("--port must be between 0 and 65535, not %d", c.Port)
+	}
+	if c.DevHub && c.Kind != string(simorg.Production) {
+		return nil, usage.Errorf("--dev-hub goes with --kind production")
+	}
+	var users []simorg.User
+	for _, username := range c.User {
+		users = append(users, simorg.User{Username: username})
+	}
+	for _, username := range c.InactiveUser {
+		users = append(users, simorg.User{Username: username, Inactive: true})
+	}
+	clients := make(map[string]*rsa.PublicKey)
+	for id, file := range c.JWTClient {
+		key, err := readPublicKey(file)
+		if err != nil {
+			return nil, usage.Errorf("--jwt-client: %s: %w", file, err)
+		}
+		clients[id] = key
+	}
+	var served atomic.Int64
+	// requestLog counts an org's requests, and appends them to a file.
+	requestLog := func(file io.Writer) func(simorg.Request) {
+		return func(r simorg.Request) {
+			served.Add(1)
+			fmt.Fprintf(file, "%s %s %d %s %s %s\n", r.Method, r.Path, r.Status, r.Operation, r.Type, strings.Join(r.FullNames, ","))
+		}
+	}
+	const appending = os.O_APPEND | os.O_CREATE | os.O_WRONLY
+	log, signUp := requestLog(io.Discard), func(scratch *simorg.Config) { scratch.Log = requestLog(io.Discard) }
+	if c.Requests != "" {
+		file, err := os.OpenFile(c.Requests, appending, 0o600)
+		if err != nil {
+			return nil, usage.Errorf("--requests: %s cannot be written", c.Requests)
+		}
+		defer file.Close()
+		log = requestLog(file)
+		signUp = func(scratch *simorg.Config) {
+			name := strings.NewReplacer("/", "_", `\`, "_").Replace(scratch.Username)
+			file, err := os.OpenFile(c.Requests+"."+name, appending, 0o600)
+			if err != nil {
+				file = nil // writes to it fail, and the org is served without its record
+			}
+			scratch.Log = requestLog(file)
+		}
+	}
+	org := simorg.New(simorg.Config{
+		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies, DevHub: c.DevHub, Users: users,
+		PermissionSets: c.PermissionSet, Profiles: c.Profile,
+		SessionLifetime: c.SessionLifetime, JWTClients: clients, Log: log, Unrecorded: true, SignUp: signUp,
+	})
+	if c.State != "" {
+		if err := loadState(org, c.State); err != nil {
+			return nil, usage.Errorf("--state: %s: %w", c.State, err)
+		}
+		// Before anything is done on the org that would be lost.
+		if err := atomicfile.Check(c.State, atomicfile.Options{FollowLinks: true}); err != nil {
+			return nil, usage.Errorf("--state: %w", outputError(c.State, err))
+		}
+	}
+	for _, dir := range c.Fill {
+		source, err := openDir(dir)
+		if err == nil {
+			err = org.Fill(source, ".")
+		}
+		if err != nil {
+			return nil, usage.Errorf("--fill: %s: %w", dir, err)
+		}
+	}
+	for _, dir := range c.Deploy {
+		source, err := openDir(dir)
+		if err == nil {
+			err = org.Deploy(source, ".")
+		}
+		var refused simorg.DeployFailure
+		if errors.As(err, &refused) {
+			err = fmt.Errorf("the org refuses %w; deploy the package with the app's header alone", refused)
+		}
+		if err != nil {
+			return nil, usage.Errorf("--deploy: %s: %w", dir, err)
+		}
+	}
+	server, err := simorg.Serve(net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port)), org)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on port %d of the loopback: %w", c.Port, err)
+	}
+	defer server.Close()
+	if e.JSON { // before the command's end, so that somebody can call the org
+		finish(e.Console, "simulate", &simulateResult{InstanceURL: server.URL, Username: c.Username, AccessToken: org.AccessToken(), OrgID: org.ID(), Kind: c.Kind}, nil)
+	}
+	e.Line("eca: a simulated %s org; to call it, in another terminal:", c.Kind)
+	e.Line("  export SF_ORG_INSTANCE_URL=%s", server.URL)
+	e.Line("  export SF_ACCESS_TOKEN='%s'", org.AccessToken())
+	e.Line("eca: serving until interrupted")
+	<-ctx.Done()
+	server.Close()
+	if c.State != "" {
+		if err := saveState(org, c.State); err != nil {
+			return printed, fmt.Errorf("the org's state cannot be kept in %s: %w", c.State, err)
+		}
+	}
+	e.Line("eca: stopped after %s", console.Plural(int(served.Load()), "request"))
+	return printed, nil
+}

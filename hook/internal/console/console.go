@@ -1,0 +1,272 @@
+// Package console is where a command speaks. The rules:
+//
+//   - Progress, results and warnings go to standard output, which sfp shows live, in whole lines:
+//     sfp prints each piece that it reads as an entry of its own.
+//   - Standard error carries one line, why the command failed and what to do, because sfp makes it
+//     the package's error.
+//   - With JSON, standard output carries one document and nothing else.
+//   - Text from a file or an org goes through Clean, so it cannot inject lines, escape sequences or
+//     commands to a CI system.
+//   - Colour is applied where a text is made, see Styled, never to a finished line.
+package console
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+	"text/tabwriter"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Console prints the output of one command.
+type Console struct {
+	Stdout, Stderr io.Writer
+
+	JSON    bool // standard output carries one JSON document
+	Verbose bool
+	Silent  bool // standard output carries data other than progress
+	Started time.Time
+
+	ansi         bool // standard output is a terminal that acts on escape sequences
+	colour       bool // of standard output
+	colourErrors bool // of standard error
+
+	lost *atomic.Pointer[error] // why standard output took no more; nil ignores it
+	held *strings.Builder       // text that Together prints at once
+}
+
+// New returns the console of this process. NO_COLOR and TERM of getenv decide about colour.
+func New(stdout, stderr *os.File, getenv func(string) string) *Console {
+	return &Console{
+		Stdout: stdout, Stderr: stderr, Started: time.Now(), lost: new(atomic.Pointer[error]),
+		ansi: obeysEscapes(stdout), colour: colours(stdout, getenv), colourErrors: colours(stderr, getenv),
+	}
+}
+
+// To returns a copy of the console that prints text to another writer, without colour. A failing
+// writer is noted, see Lost.
+func (c *Console) To(stdout, stderr io.Writer) *Console {
+	own := *c
+	own.Stdout, own.Stderr, own.lost = stdout, stderr, new(atomic.Pointer[error])
+	own.ansi, own.colour, own.colourErrors = false, false, false
+	return &own
+}
+
+// Lost returns why standard output did not take all that was printed, or nil.
+func (c *Console) Lost() error {
+	if c.lost == nil {
+		return nil
+	}
+	if err := c.lost.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Line prints a line of progress. The format is the program's own; each argument is cleaned, except
+// for a Styled one. With JSON there is none.
+func (c *Console) Line(format string, args ...any) {
+	c.Print(c.format(format, args) + "\n")
+}
+
+// format formats a line of which only the format and Styled arguments are trusted.
+func (c *Console) format(format string, args []any) string {
+	own := make([]any, len(args))
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case Styled:
+			own[i] = arg.render(c.colour)
+		case string:
+			own[i] = Clean(arg)
+		case error:
+			own[i] = Clean(arg.Error())
+		case fmt.Stringer:
+			own[i] = Clean(arg.String())
+		default:
+			own[i] = arg
+		}
+	}
+	return fmt.Sprintf(format, own...)
+}
+
+// Page prints a text of several lines, one of the program's own.
+func (c *Console) Page(text string) {
+	for line := range strings.Lines(text) {
+		c.Line("%s", strings.TrimSuffix(line, "\n"))
+	}
+}
+
+// Row is a row of a table.
+type Row struct {
+	Cells []string
+	Below []string // lines below it, indented
+	Style Style    // of the row
+}
+
+// Table prints rows in columns. All columns but the last are as wide as their widest cell.
+func (c *Console) Table(rows []Row) {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	indent := 0
+	for _, r := range rows {
+		var cells []string
+		for _, cell := range r.Cells {
+			cells = append(cells, strings.ReplaceAll(Clean(cell), "\t", " "))
+		}
+		indent = max(indent, utf8.RuneCountInString(cells[0]))
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
+	}
+	w.Flush()
+	lines := strings.Split(text.String(), "\n")
+	for i, r := range rows {
+		c.Line("  %s", Styled{strings.TrimRight(lines[i], " "), r.Style})
+		for _, below := range r.Below {
+			c.Line("  %*s      %s", indent, "", below)
+		}
+	}
+}
+
+// Together prints the output of a function at once, when the function returns.
+func (c *Console) Together(print func(*Console)) {
+	all := *c
+	all.held = new(strings.Builder)
+	print(&all)
+	c.Print(all.held.String())
+}
+
+// Print prints text as it is.
+func (c *Console) Print(text string) {
+	if c.JSON || c.Silent {
+		return
+	}
+	if c.held != nil {
+		c.held.WriteString(text)
+		return
+	}
+	for text != "" {
+		end := len(text)
+		if end > maxWrite {
+			end = maxWrite
+			if i := strings.LastIndexByte(text[:end], '\n'); i >= 0 {
+				end = i + 1
+			}
+		}
+		if _, err := io.WriteString(c.Stdout, text[:end]); err != nil {
+			if c.lost != nil {
+				c.lost.CompareAndSwap(nil, &err)
+			}
+			return
+		}
+		text = text[end:]
+	}
+}
+
+// maxWrite is the most that goes to standard output at once: POSIX's PIPE_BUF as Linux has it. A
+// pipe takes a write of that size whole.
+const maxWrite = 4096
+
+// Document prints a value as JSON.
+func (c *Console) Document(value any) error {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	return c.RawJSON(b.String())
+}
+
+// RawJSON prints a JSON document. encoding/json escapes only the control characters of ASCII, but a
+// terminal acts on others as well.
+func (c *Console) RawJSON(document string) error {
+	var b strings.Builder
+	for _, r := range document {
+		if r >= 0x7f && r <= 0x9f {
+			fmt.Fprintf(&b, "\\u%04x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	_, err := io.WriteString(c.Stdout, b.String())
+	return err
+}
+
+// Fail prints the one line of standard error.
+func (c *Console) Fail(message string) {
+	name := Styled{"eca:", Red}
+	fmt.Fprintf(c.Stderr, "%s %s\n", name.render(c.colourErrors), message)
+}
+
+// Took returns how long the command has run, and how many requests it sent.
+func (c *Console) Took(requests int) string {
+	return fmt.Sprintf("%s, %s", Duration(time.Since(c.Started)), Plural(requests, "request"))
+}
+
+// orders are texts that CI systems execute wherever they stand in a line: Azure Pipelines, GitHub
+// Actions and TeamCity.
+var orders = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "##vso[", "## vso[", "##teamcity[", "## teamcity[", "##[", "## [")
+
+// Clean makes one line of an untrusted text: names of apps and files, and answers of an org. It
+// leaves no line breaks, nothing that a terminal acts on, and no commands to a CI system.
+func Clean(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r != '\t' && !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, orders.Replace(text))
+	if rest, order := strings.CutPrefix(strings.TrimLeft(text, " \t"), "::"); order {
+		return ": :" + rest // GitHub Actions executes a line that begins so
+	}
+	return text
+}
+
+// OneLine cleans a text, collapses its white space and shortens it to what a line can hold.
+func OneLine(text string) string {
+	if len(text) > MaxLine {
+		text = strings.ToValidUTF8(text[:MaxLine], "") + "…"
+	}
+	return strings.Join(strings.Fields(Clean(text)), " ")
+}
+
+// MaxLine is the most of a text that OneLine shows, in bytes. It is less than what a pipe takes
+// whole.
+const MaxLine = 3800
+
+// Shorten cuts a text to a number of columns. Characters beyond ASCII may take two.
+func Shorten(text string, columns int) string {
+	used := 0
+	for i, r := range text {
+		used++
+		if r > unicode.MaxASCII {
+			used++
+		}
+		if used >= columns {
+			return text[:i]
+		}
+	}
+	return text
+}
+
+// Duration returns a duration as people read it.
+func Duration(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// Plural returns a number with a noun, like "1 app" or "2 apps".
+func Plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,314 @@
+// Package secrets is where a secret leaves the process, and only to where the user sent it:
+//
+//   - to standard output that is not a terminal, or with --show;
+//   - into the file of --output, which gets mode 0600, whole or not at all, and never one that git
+//     tracks;
+//   - to COMMAND, on its standard input and in its environment.
+package secrets
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ecakit/ecakit/hook/internal/console"
+	"github.com/ecakit/ecakit/hook/internal/usage"
+	"github.com/ecakit/ecakit/pkg/atomicfile"
+	"github.com/ecakit/ecakit/pkg/consumer"
+)
+
+// Flags say where secrets go, and how they are written.
+type Flags struct {
+	Format  string   `enum:"json,env" default:"json" help:"json, or env: lines like ECA_CLIENT_ID=…, for a dotenv file."`
+	Show    bool     `help:"Print secrets on a terminal."`
+	Output  *string  `aliases:"output-file" placeholder:"FILE" help:"File that the credentials are written to, with mode 0600; whole or not at all, and never over a file that git tracks."`
+	Command []string `arg:"" optional:"" name:"command" help:"After --: a command that gets the credentials as JSON on standard input, and as ECA_BASE_URL, ECA_CLIENT_ID, ECA_CLIENT_SECRET, ECA_ORG and ECA_APP in its environment; once for each org."`
+}
+
+// Credentials are an app's credentials on one org.
+type Credentials struct {
+	Org, App string
+	BaseURL  string // the org's own domain
+	Pair     consumer.Pair
+	KeyOnly  bool // leaves the secret out
+}
+
+// reveal writes the credentials out. It is the one place where a secret becomes text again.
+func (c *Credentials) reveal(format string, named bool) ([]byte, error) {
+	secret := c.Pair.Secret.Reveal()
+	if format == "env" {
+		text := fmt.Sprintf("ECA_BASE_URL=%s\nECA_CLIENT_ID=%s\n", QuoteEnv(c.BaseURL), QuoteEnv(c.Pair.Key))
+		if !c.KeyOnly {
+			text += fmt.Sprintf("ECA_CLIENT_SECRET=%s\n", QuoteEnv(secret))
+		}
+		return []byte(text), nil
+	}
+	document := struct {
+		Org          string `json:"org,omitempty"`
+		BaseURL      string `json:"base_url"`
+		ClientID     string `json:"client_id"`
+		ClientSecret string `json:"client_secret,omitempty"`
+	}{BaseURL: c.BaseURL, ClientID: c.Pair.Key}
+	if named {
+		document.Org = c.Org
+	}
+	if !c.KeyOnly {
+		document.ClientSecret = secret
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(document)
+	return b.Bytes(), err
+}
+
+// QuoteEnv writes a value so that a shell and readers of dotenv files take it as it is.
+func QuoteEnv(value string) string {
+	plain := func(r rune) bool {
+		return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune("-._:/@%+", r)
+	}
+	if value != "" && !strings.ContainsFunc(value, func(r rune) bool { return !plain(r) }) {
+		return value
+	}
+	return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+}
+
+// Output is the process's own output, as far as secrets may go there.
+type Output struct {
+	*console.Console
+	Secrets   io.Writer // standard output, for secrets alone
+	Terminal  bool      // standard output is shown to somebody
+	NoCommand bool      // the command line ends with --, and no command follows
+}
+
+// Sink is where the credentials of a run go.
+type Sink struct {
+	*Flags
+	out     Output
+	orgs    []string
+	several bool // documents are told apart by their org
+
+	mu   sync.Mutex
+	kept map[string][]byte // what Close writes, by org
+}
+
+// Sink checks the flags before anything is read, and returns where the credentials of the orgs go. If
+// that is standard output, nothing else is printed there.
+func (f *Flags) Sink(out Output, orgs []string, several bool) (*Sink, error) {
+	s := &Sink{Flags: f, out: out, orgs: orgs, several: several, kept: make(map[string][]byte)}
+	switch {
+	case f.Output != nil && *f.Output == "": // which an unset variable of a pipeline leaves
+		return nil, usage.Errorf("--output names no file")
+	case out.NoCommand:
+		return nil, usage.Errorf("no command follows --; name one, or leave -- out")
+	case len(f.Command) > 0 && (f.Output != nil || f.Show):
+		return nil, usage.Errorf("a command gets the credentials itself: leave out --output and --show")
+	case len(f.Command) > 0:
+		if _, err := exec.LookPath(f.Command[0]); err != nil {
+			return nil, usage.Errorf("there is no command %s", f.Command[0])
+		}
+		return s, nil
+	case several && f.Format == "env":
+		return nil, usage.Errorf("--format env is for one org: several would overwrite one another")
+	case f.Output != nil:
+		return s, CheckOutput("--output", *f.Output)
+	case out.JSON:
+		return nil, usage.Errorf("with --json, standard output carries the report: name --output FILE or -- COMMAND for the credentials")
+	case out.Terminal && !f.Show:
+		return nil, usage.Errorf("standard output is a terminal: name --output FILE or -- COMMAND, or --show to print the secret anyway")
+	}
+	out.Silent = true
+	return s, nil
+}
+
+// CheckOutput makes sure that a file for a secret can be written, and that git does not track it.
+func CheckOutput(flag, name string) error {
+	switch err := atomicfile.Check(name, atomicfile.Options{}); {
+	case errors.Is(err, atomicfile.ErrIrregular):
+		return usage.Errorf("%s: %s is not a regular file", flag, name)
+	case err != nil:
+		return usage.Errorf("%s: no file can be created in %s: %w", flag, filepath.Dir(name), cause(err))
+	}
+	// A killed run may leave the temporary file.
+	for _, file := range []string{name, atomicfile.Temporary(name)} {
+		if err := checkTracked(flag, file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cause returns the reason of a file error without the path.
+func cause(err error) error {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		return pathErr.Err
+	}
+	return err
+}
+
+// Repository returns the git work tree that a directory is in, links resolved, "" for none.
+// inside says that the directory is git's own.
+func Repository(dir string) (root string, inside bool, err error) {
+	if dir, err = filepath.Abs(dir); err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return "", false, err
+	}
+	for above := dir; ; above = filepath.Dir(above) {
+		if strings.EqualFold(filepath.Base(above), ".git") {
+			return above, true, nil
+		}
+		if _, err := os.Lstat(filepath.Join(above, ".git")); err == nil {
+			return above, false, nil
+		}
+		if above == filepath.Dir(above) {
+			return "", false, nil
+		}
+	}
+}
+
+// checkTracked makes sure that git does not track a file, or cannot: whatever else git says, the
+// file may get into a repository.
+func checkTracked(flag, name string) error {
+	root, inside, err := Repository(filepath.Dir(name))
+	switch {
+	case err != nil:
+		return usage.Errorf("%s: where %s is cannot be told: %w", flag, name, err)
+	case inside:
+		return usage.Errorf("%s: %s is among git's own files; choose another file", flag, name)
+	case root == "":
+		return nil
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(name))
+	if err != nil {
+		return usage.Errorf("%s: where %s is cannot be told: %w", flag, name, err)
+	}
+	// Upper and lower case are the same file on some systems.
+	list := exec.Command("git", "-C", dir, "ls-files", "--error-unmatch", "--", ":(icase,literal)"+filepath.Base(name))
+	list.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "GIT_") })
+	err = list.Run()
+	exit, ended := errors.AsType[*exec.ExitError](err)
+	switch {
+	case err == nil:
+		return usage.Errorf("%s: git tracks %s, and a secret must not get into a repository; choose another file", flag, name)
+	case ended && exit.ExitCode() == 1:
+		return nil // git knows no such file
+	}
+	return usage.Errorf("%s: %s is in a git repository, and git cannot tell whether it tracks it; choose a file elsewhere", flag, name)
+}
+
+// Take passes the credentials of one org to the command, or keeps them for Close.
+func (s *Sink) Take(ctx context.Context, c *Credentials) error {
+	if len(s.Command) > 0 {
+		return s.run(ctx, c)
+	}
+	text, err := c.reveal(s.Format, s.several)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept[c.Org] = text
+	return nil
+}
+
+// Close writes the kept credentials to standard output, or to the file, whole or not at all.
+func (s *Sink) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []byte
+	for _, org := range s.orgs {
+		all = append(all, s.kept[org]...)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	if s.Output == nil {
+		if _, err := s.out.Secrets.Write(all); err != nil {
+			return errors.New("standard output cannot be written")
+		}
+		return nil
+	}
+	if err := CheckOutput("--output", *s.Output); err != nil {
+		return err // it may have been added to git in the meantime
+	}
+	if err := atomicfile.Write(*s.Output, all, atomicfile.Options{}); err != nil {
+		return fmt.Errorf("cannot write %s: %w", *s.Output, cause(err))
+	}
+	return nil
+}
+
+// CommandError reports that the command that gets the credentials failed.
+type CommandError struct {
+	name string
+	err  error
+}
+
+func (e *CommandError) Error() string { return fmt.Sprintf("%s failed: %v", e.name, e.err) }
+
+func (e *CommandError) Unwrap() error { return e.err }
+
+// maxCommandOutput bounds what is shown of what a command prints, for one org of several.
+const maxCommandOutput = 64 << 10
+
+// run runs the command for one org. What it prints is its own affair: for one org it has the
+// output to itself; for several, its lines get the org's name.
+func (s *Sink) run(ctx context.Context, c *Credentials) error {
+	document, err := c.reveal("json", false)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...)
+	cmd.Stdin = bytes.NewReader(document)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { // of another app
+		return strings.HasPrefix(variable, "ECA_CLIENT_") || strings.HasPrefix(variable, "ECA_BASE_URL=")
+	})
+	cmd.Env = append(cmd.Env, "ECA_BASE_URL="+c.BaseURL, "ECA_CLIENT_ID="+c.Pair.Key, "ECA_ORG="+c.Org, "ECA_APP="+c.App)
+	if !c.KeyOnly {
+		cmd.Env = append(cmd.Env, "ECA_CLIENT_SECRET="+c.Pair.Secret.Reveal())
+	}
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	var printed bytes.Buffer
+	cmd.Stdout, cmd.Stderr = s.out.Stdout, s.out.Stderr
+	if s.out.JSON {
+		cmd.Stdout = s.out.Stderr // standard output carries the report
+	}
+	if s.several {
+		cmd.Stdout = &bounded{to: &printed, left: maxCommandOutput}
+		cmd.Stderr = cmd.Stdout
+	}
+	err = cmd.Run()
+	for line := range strings.Lines(printed.String()) {
+		s.out.Line("  %s: %s", c.Org, strings.TrimRight(line, "\r\n"))
+	}
+	if err != nil {
+		return &CommandError{s.Command[0], err}
+	}
+	return nil
+}
+
+// bounded passes on a number of bytes and swallows the rest.
+type bounded struct {
+	to   io.Writer
+	left int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	n := min(len(p), b.left)
+	b.left -= n
+	b.to.Write(p[:n])
+	return len(p), nil
+}
