@@ -7,7 +7,11 @@
 //
 // Run selects the environment by the org's alias, reads what the org has, writes the differences
 // in the order that the platform requires, and reads them back. It reports invalid input before
-// it sends anything.
+// it sends anything. Its steps are calls of their own, with the plan as a value between them:
+//
+//	resolved, err := bootstrap.Resolve(ctx, conn, source, options) // reads the input
+//	plan, err := resolved.Plan(ctx)                               // reads the org
+//	report, err := plan.Apply(ctx)                                // writes
 //
 // If the project asks for it, Run also writes the environment's OAuth policies and grants the
 // app to permission sets. Otherwise sfp deploys the policies next, and the report's findings

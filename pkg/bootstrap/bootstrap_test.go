@@ -120,12 +120,24 @@ func (o *org) options(p project, pkg string) (*attempt, error) {
 // attempt is a run that is about to be made.
 type attempt struct {
 	bootstrap.Options
-	Conn   *salesforce.Conn
-	Source *wanted.Source
+	PlanOnly bool
+	Conn     *salesforce.Conn
+	Source   *wanted.Source
 }
 
 func (a *attempt) run(ctx context.Context) (*bootstrap.Report, error) {
-	return bootstrap.Run(ctx, a.Conn, a.Source, a.Options)
+	if !a.PlanOnly {
+		return bootstrap.Run(ctx, a.Conn, a.Source, a.Options)
+	}
+	resolved, err := bootstrap.Resolve(ctx, a.Conn, a.Source, a.Options)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := resolved.Plan(ctx)
+	if err != nil {
+		return resolved.Report(), err
+	}
+	return plan.Report(), plan.Err()
 }
 
 // connection returns a connection to a simulated org with a session of it.

@@ -31,22 +31,19 @@ type engine struct {
 	facts  *apps.Facts
 	grants map[*wanted.App][]*apps.Grant
 	absent map[*wanted.App]bool // apps without a header on the org
+	pool   bool                 // skips absent apps
 }
 
 func (e *engine) metadata() *mdapi.Client { return &mdapi.Client{Conn: e.conn} }
 
 func (e *engine) rest() *restapi.Client { return &restapi.Client{Conn: e.conn} }
 
-// gather reads the org's components of the apps and the records that policies and settings
-// refer to, in parallel. headers makes it record apps without a header as absent.
-func (e *engine) gather(ctx context.Context, headers bool) error {
+// gather reads the org's components of the apps and their headers, and the records that policies and
+// settings refer to, in parallel.
+func (e *engine) gather(ctx context.Context) error {
 	var wants []*metadata.Want
 	for _, app := range e.apps {
-		for _, typ := range eca.Order() {
-			if want := app.Wants[typ]; want != nil {
-				wants = append(wants, want)
-			}
-		}
+		wants = append(wants, eca.InOrder(app.Wants)...)
 	}
 	e.names = wanted.References(e.apps)
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -58,32 +55,31 @@ func (e *engine) gather(ctx context.Context, headers bool) error {
 		e.facts, err = apps.LookUp(groupCtx, e.rest(), e.names)
 		return err
 	})
-	if headers {
-		group.Go(func() (err error) {
-			e.absent, err = e.withoutHeader(groupCtx, e.apps)
-			return err
-		})
-	}
+	group.Go(func() error { return e.findHeaders(groupCtx) })
 	return group.Wait()
 }
 
-// withoutHeader returns, for each app, whether its header is missing on the org.
-func (e *engine) withoutHeader(ctx context.Context, apps []*wanted.App) (map[*wanted.App]bool, error) {
+// findHeaders records the apps whose header is missing on the org.
+func (e *engine) findHeaders(ctx context.Context) error {
 	var names []string
-	for _, app := range apps {
+	for _, app := range e.apps {
 		names = append(names, app.Name)
 	}
 	found, err := e.metadata().Read(ctx, eca.Header, names...)
-	absent := make(map[*wanted.App]bool)
-	for _, app := range apps {
-		absent[app] = !slices.ContainsFunc(found, func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, app.Name) })
+	e.absent = make(map[*wanted.App]bool)
+	for _, app := range e.apps {
+		if !slices.ContainsFunc(found, func(c *metadata.Component) bool { return strings.EqualFold(c.FullName, app.Name) }) {
+			e.absent[app] = true
+		}
 	}
-	return absent, err
+	return err
 }
 
-// start plans the work for the apps that are not absent.
+// start plans the work for the apps.
 func (e *engine) start() {
-	e.apps = slices.DeleteFunc(slices.Clone(e.apps), func(app *wanted.App) bool { return e.absent[app] })
+	if e.pool {
+		e.apps = slices.DeleteFunc(slices.Clone(e.apps), func(app *wanted.App) bool { return e.absent[app] })
+	}
 	due := make(map[*metadata.Want]bool)
 	e.grants = make(map[*wanted.App][]*apps.Grant)
 	for _, app := range e.apps {
@@ -222,7 +218,7 @@ func (e *engine) warnings(app *wanted.App) (all []string, unsettled bool) {
 		warn("%s", text)
 		unsettled = true
 	}
-	if e.absent[app] {
+	if e.absent[app] && e.run.Of(app.Wants[eca.OAuthSettings]).Action == reconcile.Create && app.Wants[eca.Header] == nil {
 		warn("its header is not on this org yet; deploy it before the bootstrap, or let the bootstrap bring headers")
 	}
 	for _, o := range e.outcomes(app) {
@@ -273,8 +269,12 @@ func (e *ComponentFailure) Error() string {
 // Unwrap returns e.Err.
 func (e *ComponentFailure) Unwrap() error { return e.Err }
 
-// failures joins the error that ended a run with those of single components.
-func (e *engine) failures(err error) error {
+// pending reports whether a grant fails only because the run deploys the app's header first.
+func (e *engine) pending(app *wanted.App, g *apps.Grant) bool { return e.unseen(app) && lacksApp(g) }
+
+// failures joins the error that ended a run with those of single components. except excludes
+// grants.
+func (e *engine) failures(err error, except func(*wanted.App, *apps.Grant) bool) error {
 	all := []error{err}
 	for _, app := range e.apps {
 		for _, o := range e.outcomes(app) {
@@ -283,7 +283,7 @@ func (e *engine) failures(err error) error {
 			}
 		}
 		for _, g := range e.grants[app] {
-			if g.Err != nil {
+			if g.Err != nil && (except == nil || !except(app, g)) {
 				all = append(all, &ComponentFailure{App: app.Name, Type: g.Object(), FullName: g.PermissionSet, Err: g.Err})
 			}
 		}

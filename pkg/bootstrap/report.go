@@ -9,7 +9,6 @@ import (
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/reconcile"
-	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/wanted"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -82,16 +81,16 @@ type ComponentReport struct {
 	Error     string `json:"error,omitempty"`
 }
 
-func newReport(conn *salesforce.Conn, source *wanted.Source, options Options, kind platform.Kind, resolved *wanted.Resolved) *Report {
+func newReport(of *Resolved) *Report {
+	resolved, options := of.resolved, of.options
 	r := &Report{
-		Package: source.Package(),
+		Package: of.source.Package(),
 		Org: OrgReport{
 			Alias: options.Alias, Username: options.Username, ID: options.OrgID,
-			InstanceURL: conn.InstanceURL, Kind: kind, APIVersion: conn.Version.String(),
+			InstanceURL: of.conn.InstanceURL, Kind: options.Kind, APIVersion: of.conn.Version.String(),
 		},
 		Policies: append([]wanted.Policies{}, resolved.Policies...),
-		Apps:     []AppReport{}, Preflight: resolved.Preflight,
-		PlanOnly: options.PlanOnly, Warnings: resolved.Warnings,
+		Apps:     []AppReport{}, Preflight: resolved.Preflight, Warnings: resolved.Warnings,
 	}
 	for _, app := range resolved.Apps {
 		r.Apps = append(r.Apps, AppReport{Name: app.Name, Environment: app.Environment, Source: app.Source()})
@@ -108,6 +107,11 @@ func (r *Report) app(name string) *AppReport {
 
 // add adds the results of a run, or the steps of a plan.
 func (r *Report) add(e *engine) {
+	if e.pool {
+		for app := range e.absent {
+			r.app(app.Name).Absent = true
+		}
+	}
 	for _, app := range e.apps {
 		into := r.app(app.Name)
 		into.Warnings, into.Unsettled = e.warnings(app)
@@ -128,7 +132,11 @@ func (r *Report) add(e *engine) {
 			if g.Exists {
 				grant.Action = reconcile.Unchanged
 			}
-			r.count(into, grant, g.Err)
+			err := g.Err
+			if r.PlanOnly && e.pending(app, g) {
+				err = nil // the run deploys the header first
+			}
+			r.count(into, grant, err)
 		}
 	}
 }

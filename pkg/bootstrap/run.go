@@ -7,11 +7,9 @@ import (
 	"slices"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/project"
-	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/wanted"
@@ -33,9 +31,6 @@ type Options struct {
 	// Kind is the org's kind. If it is unknown, Run queries the org first.
 	Kind platform.Kind
 
-	// PlanOnly ends the run before it writes anything.
-	PlanOnly bool
-
 	// ApplyPolicies writes the environment's OAuth policies to the org, whatever the project
 	// says. Otherwise sfp deploys them next.
 	ApplyPolicies bool
@@ -47,23 +42,26 @@ type Options struct {
 	// app without a header on the org is skipped, because a pool need not install every
 	// package.
 	Pool bool
-
-	// Started, if not nil, is called once, after the input is found valid and before the org's
-	// components are read. The report then has no components.
-	Started func(*Report)
 }
 
-// Run bootstraps the apps of a source on an org: it resolves the wanted state, reads the org,
-// writes the differences and reads them back. The report covers everything up to an error. It
-// is not nil once Started was called, even with an error.
+// Resolved is what a source wants of one org. It is the first of three steps, which Run takes at
+// once: Resolve reads the input, Plan reads the org, Apply writes to it.
+type Resolved struct {
+	conn     *salesforce.Conn
+	source   *wanted.Source
+	options  Options
+	target   wanted.Target
+	resolved *wanted.Resolved
+	findings []finding.Finding // of the source alone
+	invalid  error
+}
+
+// Resolve selects the environment of an org and returns what the source wants there. It sends one
+// request if the org's kind is unknown, and none otherwise.
 //
 // conn.Version is the API version of all calls and determines the fields that can be stated; 0
 // means the source's version, or else apiversion.Latest. conn.Retry retries transient failures.
-// A write with a lost answer is looked up before it is sent again.
-//
-// If the platform is certain to refuse the environment's policies, the error is or joins a
-// *PreflightError. If the source alone shows it, Run sends nothing.
-func Run(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, options Options) (*Report, error) {
+func Resolve(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, options Options) (*Resolved, error) {
 	if conn == nil || source == nil {
 		return nil, errors.New("a bootstrap needs a connection to an org and a source")
 	}
@@ -74,101 +72,148 @@ func Run(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, opti
 	complete := *conn
 	complete.InstanceURL = instance.String()
 	complete.Version = cmp.Or(conn.Version, source.Version, apiversion.Latest)
-	conn = &complete
-	kind := options.Kind
-	if kind == platform.Unknown {
-		facts, err := (&restapi.Client{Conn: conn}).Organization(ctx)
+	r := &Resolved{conn: &complete, source: source, options: options}
+	if r.options.Kind == platform.Unknown {
+		facts, err := (&restapi.Client{Conn: r.conn}).Organization(ctx)
 		if err != nil {
 			return nil, err
 		}
-		kind = facts.Kind()
+		r.options.Kind = facts.Kind()
 	}
-	target := wanted.Target{
-		Username: options.Username, Alias: options.Alias, Kind: kind,
-		DomainURL: conn.InstanceURL, Version: conn.Version,
+	r.target = wanted.Target{
+		Username: options.Username, Alias: options.Alias, Kind: r.options.Kind,
+		DomainURL: r.conn.InstanceURL, Version: r.conn.Version,
 		ApplyPolicies: options.ApplyPolicies, Headers: options.Headers, Undeployed: options.Pool,
 	}
-	resolved, err := source.Resolve(target)
-	if err != nil {
+	if r.resolved, err = source.Resolve(r.target); err != nil {
 		return nil, err
 	}
-	report := newReport(conn, source, options, kind, resolved)
-	if options.Started != nil {
-		options.Started(report)
+	if !options.Pool { // which may lack apps, so Plan checks those that it has
+		r.check(r.resolved.Apps)
 	}
-	if len(resolved.Apps) == 0 {
-		return report, nil
-	}
-	e := &engine{conn: conn, apps: resolved.Apps}
-	if !options.Pool {
-		if err := sound(report, e.apps, target, source, resolved.Preflight); err != nil {
-			return report, err
+	return r, nil
+}
+
+// check finds out what the source alone shows about the policies of apps.
+func (r *Resolved) check(apps []*wanted.App) {
+	r.findings = inSource(apps, r.target, r.source)
+	for _, app := range apps {
+		if app.Wrong != nil {
+			r.invalid = app.Wrong
+			return
 		}
 	}
-	if err := e.gather(ctx, options.Pool); err != nil {
-		return report, err
+}
+
+// Err returns why the source cannot be applied to any org: policies that cannot be applied, or a
+// *PreflightError if the platform is certain to refuse them. Otherwise it is nil.
+func (r *Resolved) Err() error {
+	if r.invalid != nil || r.resolved.Preflight != project.PreflightFail {
+		return r.invalid
 	}
-	for app, absent := range e.absent {
-		report.app(app.Name).Absent = absent
+	return certain(r.findings)
+}
+
+// Report returns what the run is about, before the org is read. It has no components.
+func (r *Resolved) Report() *Report {
+	report := newReport(r)
+	report.Findings = slices.Clone(r.findings)
+	return report
+}
+
+// Plan is the difference between an org and what a source wants there.
+type Plan struct {
+	resolved *Resolved
+	engine   *engine // nil without an app
+	findings []finding.Finding
+	blocked  map[string]bool // apps whose policies the platform is certain to refuse
+}
+
+// Plan reads the org and compares. It writes nothing.
+func (r *Resolved) Plan(ctx context.Context) (*Plan, error) {
+	p := &Plan{resolved: r, blocked: make(map[string]bool)}
+	if len(r.resolved.Apps) == 0 {
+		return p, nil
+	}
+	e := &engine{conn: r.conn, apps: r.resolved.Apps, pool: r.options.Pool}
+	if err := e.gather(ctx); err != nil {
+		return nil, err
 	}
 	e.start()
-	if options.Pool {
-		if err := sound(report, e.apps, target, source, resolved.Preflight); err != nil {
-			return report, err
-		}
+	p.engine = e
+	if r.options.Pool {
+		r.check(e.apps)
 	}
-	switch {
-	case options.PlanOnly:
-		err = e.plan(ctx)
-	case resolved.Preflight == project.PreflightFail:
-		doomed := e.inOrg(target, source)
-		err = e.apply(ctx, func(app *wanted.App) bool {
-			return slices.ContainsFunc(doomed, func(f finding.Finding) bool { return f.Level == finding.Error && f.App == app.Name })
-		})
-	default:
-		err = e.apply(ctx, func(*wanted.App) bool { return false })
+	p.findings = e.inOrg(r.target, r.source)
+	for _, f := range p.findings {
+		p.blocked[f.App] = p.blocked[f.App] || f.Level == finding.Error
 	}
-	err = e.failures(err)
-	report.Findings = append(report.Findings, e.inOrg(target, source)...)
+	return p, nil
+}
+
+// Err returns why Apply would fail, as far as the plan shows it: policies that cannot be applied,
+// components that cannot be written, or a *PreflightError. Otherwise it is nil.
+func (p *Plan) Err() error {
+	r := p.resolved
+	err := r.invalid
+	if err == nil && p.engine != nil {
+		err = p.engine.failures(nil, p.engine.pending)
+	}
+	if r.resolved.Preflight == project.PreflightFail {
+		err = join(err, certain(slices.Concat(r.findings, p.findings)))
+	}
+	return err
+}
+
+// Report returns the plan for people and programs.
+func (p *Plan) Report() *Report {
+	report := p.resolved.Report()
+	report.PlanOnly = true
+	report.Findings = append(report.Findings, p.findings...)
+	if p.engine != nil {
+		report.add(p.engine)
+	}
+	return report
+}
+
+// Apply writes the differences and reads them back. The report covers everything up to an error. A
+// write with a lost answer is looked up before it is sent again. Apply must be called at most once.
+//
+// The OAuth policies of an app that the platform is certain to refuse are not sent. The error is or
+// joins a *PreflightError then. If the source alone shows it, Apply sends nothing.
+func (p *Plan) Apply(ctx context.Context) (*Report, error) {
+	r, e := p.resolved, p.engine
+	if err := r.Err(); err != nil || e == nil {
+		return r.Report(), err
+	}
+	strict := r.resolved.Preflight == project.PreflightFail
+	err := e.apply(ctx, func(app *wanted.App) bool { return strict && p.blocked[app.Name] })
+	err = e.failures(err, nil)
+	report := r.Report()
+	report.Findings = append(report.Findings, e.inOrg(r.target, r.source)...)
 	report.add(e)
-	if resolved.Preflight == project.PreflightFail {
+	if strict {
 		err = join(err, certain(report.Findings))
 	}
 	return report, err
 }
 
-// sound returns an error if the source alone shows that the policies cannot work.
-func sound(report *Report, apps []*wanted.App, target wanted.Target, source *wanted.Source, preflight project.Preflight) error {
-	report.Findings = inSource(apps, target, source)
-	for _, app := range apps {
-		if app.Wrong != nil {
-			return app.Wrong
-		}
+// Run bootstraps the apps of a source on an org: Resolve, Plan and Apply. The report is not nil once
+// the source is resolved, even with an error. If the source alone shows that it cannot be applied,
+// Run does not read the org.
+func Run(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, options Options) (*Report, error) {
+	resolved, err := Resolve(ctx, conn, source, options)
+	if err != nil {
+		return nil, err
 	}
-	if preflight == project.PreflightFail && !report.PlanOnly {
-		return certain(report.Findings)
+	if err := resolved.Err(); err != nil {
+		return resolved.Report(), err
 	}
-	return nil
-}
-
-// plan completes a plan: it marks apps as absent whose components are new and whose header is
-// missing.
-func (e *engine) plan(ctx context.Context) (err error) {
-	var fresh []*wanted.App
-	for _, app := range e.apps {
-		for _, g := range e.grants[app] {
-			if app.Wants[eca.Header] != nil && lacksApp(g) {
-				g.Err = nil // by then it is there
-			}
-		}
-		if app.Wants[eca.Header] == nil && e.run.Of(app.Wants[eca.OAuthSettings]).Action == reconcile.Create {
-			fresh = append(fresh, app)
-		}
+	plan, err := resolved.Plan(ctx)
+	if err != nil {
+		return resolved.Report(), err
 	}
-	if e.absent, err = e.withoutHeader(ctx, fresh); err != nil {
-		e.absent = nil
-	}
-	return err
+	return plan.Apply(ctx)
 }
 
 // join joins two errors like errors.Join, but flat.

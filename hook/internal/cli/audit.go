@@ -357,15 +357,20 @@ func (p *auditProject) audit(ctx context.Context, org string, known map[string]f
 
 // drift compares the org with the project, as eca plan does.
 func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (drift map[string][]audit.Change, unseen string) {
-	plan, err := bootstrap.Run(ctx, conn, p.source, bootstrap.Options{
-		PlanOnly: true, ApplyPolicies: true, Username: session.Username, Alias: session.Alias, OrgID: session.OrgID, Kind: session.Kind,
+	resolved, err := bootstrap.Resolve(ctx, conn, p.source, bootstrap.Options{
+		ApplyPolicies: true, Username: session.Username, Alias: session.Alias, OrgID: session.OrgID, Kind: session.Kind,
 	})
 	if err != nil {
+		return nil, "drift: " + console.OneLine(explain(err))
+	}
+	compared, err := resolved.Plan(ctx)
+	if err != nil {
+		return nil, "drift: " + console.OneLine(explain(err))
+	}
+	if err := compared.Err(); err != nil {
 		unseen = "drift: " + console.OneLine(explain(err))
 	}
-	if plan == nil {
-		return nil, unseen
-	}
+	plan := compared.Report()
 	drift = make(map[string][]audit.Change)
 	for _, app := range plan.Apps {
 		for _, c := range app.Components {

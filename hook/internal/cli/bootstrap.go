@@ -72,19 +72,19 @@ func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (
 	if err != nil {
 		return nil, 0, err
 	}
-	options := bootstrap.Options{ApplyPolicies: f.ApplyPolicies, Headers: f.Headers, PlanOnly: planOnly}
+	job := newBootstrapJob(e, &f.callFlags, source, planOnly)
+	job.options = bootstrap.Options{ApplyPolicies: f.ApplyPolicies, Headers: f.Headers}
 	targets, err := e.Orgs(&f.orgFlags)
 	if err != nil {
 		return nil, 0, err
 	}
 	if !f.Several(targets) {
 		one := new(bootstrapResult)
-		if err = one.execute(ctx, e, &f.callFlags, targets[0], source, options); one.Report != nil {
+		if err = one.execute(ctx, job, targets[0]); one.Report != nil {
 			pending = one.Report.Pending
 		}
 		return one, pending, err
 	}
-	called := &providers{e: e, flags: &f.callFlags, access: new(accessFlags)}
 	all, err := orgs.Fleet(ctx, e.Env, &f.orgFlags, &f.callFlags, targets, orgs.FleetWork[*bootstrap.Report]{
 		Column: "CHANGES", Remarks: remarks,
 		Exists: func(r *bootstrap.Report) bool { return r != nil },
@@ -100,11 +100,7 @@ func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (
 			}
 		},
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*bootstrap.Report, error) {
-			session, report, err := bootstrapOrg(ctx, e, work, &f.callFlags, called, org, source, options, nil)
-			if session != nil && session.Renewed() != "" {
-				work.Line("%s", "the session had expired and was renewed "+session.Renewed())
-			}
-			return report, err
+			return job.on(ctx, work, org)
 		},
 	})
 	if all == nil {

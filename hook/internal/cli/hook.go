@@ -78,77 +78,72 @@ func (c *hookCmd) into(ctx context.Context, e *env, r *bootstrapResult) error {
 	if err != nil {
 		return err
 	}
-	return r.execute(ctx, e, &c.callFlags, invocation.Username, source, bootstrap.Options{
-		Alias: invocation.Alias, ApplyPolicies: c.ApplyPolicies, Pool: invocation.Pool(),
-	})
+	job := newBootstrapJob(e, &c.callFlags, source, false)
+	job.options = bootstrap.Options{Alias: invocation.Alias, ApplyPolicies: c.ApplyPolicies, Pool: invocation.Pool()}
+	return r.execute(ctx, job, invocation.Username)
 }
 
-// execute runs a bootstrap, or only its plan, on an org and prints it. The
-// options are completed here.
-func (r *bootstrapResult) execute(ctx context.Context, e *env, flags *callFlags, org string, source *wanted.Source, options bootstrap.Options) error {
+// bootstrapJob is a bootstrap, or only its plan, of a source on one or several orgs.
+type bootstrapJob struct {
+	e         *env
+	flags     *callFlags
+	source    *wanted.Source
+	planOnly  bool
+	providers *providers        // the orgs that connections of plugins.eca lead to
+	options   bootstrap.Options // without what describes the org
+
+	// started, if not nil, is called before the org is read.
+	started func(*bootstrap.Report, *orgauth.Session)
+}
+
+func newBootstrapJob(e *env, flags *callFlags, source *wanted.Source, planOnly bool) *bootstrapJob {
+	return &bootstrapJob{e: e, flags: flags, source: source, planOnly: planOnly, providers: &providers{e: e, flags: flags, access: new(accessFlags)}}
+}
+
+// execute does the job on one org and prints it.
+func (r *bootstrapResult) execute(ctx context.Context, job *bootstrapJob, org string) error {
+	e := job.e
 	console.OutliveReader()
-	e.Verbose = flags.Verbose
-	work := orgs.NewWork(e.Log(), flags.Verbose)
-	session, report, err := bootstrapOrg(ctx, e, work, flags, &providers{e: e, flags: flags, access: new(accessFlags)}, org, source, options, func(report *bootstrap.Report, session *orgauth.Session) {
+	e.Verbose = job.flags.Verbose
+	work := orgs.NewWork(e.Log(), job.flags.Verbose)
+	job.started = func(report *bootstrap.Report, session *orgauth.Session) {
 		e.Together(func(u *console.Console) { printHeader(u, report, session.TokenGiven) })
-	})
+	}
+	report, err := job.on(ctx, work, org)
 	r.Report, r.Requests, r.Retries = report, work.Requests(), work.Retries()
-	e.Together(func(u *console.Console) {
-		if session != nil {
-			if by := session.Renewed(); by != "" {
-				u.Line("  the session had expired and was renewed %s", by)
-			}
-		}
-		if report != nil {
-			printOutcome(u, report, r.Requests, err != nil)
-		}
-	})
+	if report != nil {
+		e.Together(func(u *console.Console) { printOutcome(u, report, r.Requests, err != nil) })
+	}
 	return err
 }
 
-// bootstrapOrg runs a bootstrap, or only its plan, on an org. The session is nil where
-// there is none. started, where it is not nil, is told as by bootstrap.Options. called are
-// the orgs that connections of plugins.eca lead to. The error names the org.
-func bootstrapOrg(ctx context.Context, e *env, work *orgs.Work, flags *callFlags, called *providers, org string, source *wanted.Source, options bootstrap.Options, started func(*bootstrap.Report, *orgauth.Session)) (*orgauth.Session, *bootstrap.Report, error) {
-	timeout := fmt.Errorf("not done after %s (--timeout)", flags.Timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, flags.Timeout, timeout)
+// on does the job on an org. The error names the org.
+func (j *bootstrapJob) on(ctx context.Context, work *orgs.Work, org string) (*bootstrap.Report, error) {
+	timeout := fmt.Errorf("not done after %s (--timeout)", j.flags.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, j.flags.Timeout, timeout)
 	defer cancel()
 	defer work.Close()
-	session, conn, err := e.Connect(ctx, work, flags, org, source.Version, source.File())
+	session, conn, err := j.e.Connect(ctx, work, j.flags, org, j.source.Version, j.source.File())
 	if ctx.Err() != nil {
-		return nil, nil, &orgs.Error{Org: org, Err: orgs.Ended(ctx, timeout)}
+		return nil, &orgs.Error{Org: org, Err: orgs.Ended(ctx, timeout)}
 	}
 	if err != nil {
-		return session, nil, err
+		return nil, err
 	}
-	options.Username, options.Alias = session.Username, cmp.Or(options.Alias, session.Alias)
-	options.OrgID, options.Kind = session.OrgID, session.Kind
-	if started != nil {
-		options.Started = func(r *bootstrap.Report) { started(r, session) }
-	}
-	report, err := bootstrap.Run(ctx, conn, source, options)
+	report, err := j.report(ctx, session, conn)
 	if err == nil {
-		err = e.handOver(ctx, work, org, conn, report)
+		err = j.afterwards(ctx, work, org, conn, report)
 	}
-	if links := linksOf(source.Settings(), options.Alias, true); err == nil && len(links) > 0 {
-		// What logs the org in elsewhere comes last, and from another org.
-		var connected *connectReport
-		connected, err = called.connect(ctx, work, org, conn, links, credential.Options{PlanOnly: options.PlanOnly})
-		for _, one := range connected.Connections {
-			report.Changed += one.Changed
-			report.Pending += one.Pending
-		}
-		if err != nil {
-			err = &notConnectedError{org, err}
-		}
+	if by := session.Renewed(); by != "" {
+		work.Line("the session had expired and was renewed %s", by)
 	}
 	preflight, only := errors.AsType[*bootstrap.PreflightError](err)
 	switch {
 	case err == nil:
-		return session, report, nil
+		return report, nil
 	case ctx.Err() != nil:
 		cause := orgs.Ended(ctx, timeout)
-		if !options.PlanOnly {
+		if !j.planOnly {
 			cause = fmt.Errorf("%w; what is done so far stays, and the next run does the rest", cause)
 		}
 		err = &orgs.Error{Org: session.String(), Err: cause}
@@ -159,7 +154,55 @@ func bootstrapOrg(ctx context.Context, e *env, work *orgs.Work, flags *callFlags
 	default:
 		err = &orgs.Error{Org: session.String(), Err: err}
 	}
-	return session, report, err
+	return report, err
+}
+
+// report plans the bootstrap on an org, and carries the plan out unless only that is wanted.
+func (j *bootstrapJob) report(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (*bootstrap.Report, error) {
+	options := j.options
+	options.Username, options.Alias = session.Username, cmp.Or(options.Alias, session.Alias)
+	options.OrgID, options.Kind = session.OrgID, session.Kind
+	resolved, err := bootstrap.Resolve(ctx, conn, j.source, options)
+	if err != nil {
+		return nil, err
+	}
+	report := resolved.Report()
+	if j.started != nil {
+		j.started(report, session)
+	}
+	// A plan shows the rest as well where only the policies would be refused.
+	if err := resolved.Err(); err != nil && !(j.planOnly && errors.As(err, new(*bootstrap.PreflightError))) {
+		return report, err
+	}
+	plan, err := resolved.Plan(ctx)
+	switch {
+	case err != nil:
+		return report, err
+	case j.planOnly:
+		return plan.Report(), plan.Err()
+	}
+	return plan.Apply(ctx)
+}
+
+// afterwards does what comes after the bootstrap itself: it hands credentials over, and makes the
+// connections of the project, which log the org in elsewhere.
+func (j *bootstrapJob) afterwards(ctx context.Context, work *orgs.Work, org string, conn *salesforce.Conn, report *bootstrap.Report) error {
+	if err := j.e.handOver(ctx, work, org, conn, report); err != nil {
+		return err
+	}
+	links := linksOf(j.source.Settings(), report.Org.Alias, true)
+	if len(links) == 0 {
+		return nil
+	}
+	connected, err := j.providers.connect(ctx, work, org, conn, links, credential.Options{PlanOnly: j.planOnly})
+	for _, one := range connected.Connections {
+		report.Changed += one.Changed
+		report.Pending += one.Pending
+	}
+	if err != nil {
+		return &notConnectedError{org, err}
+	}
+	return nil
 }
 
 // notConnectedError says that a connection of plugins.eca was not made, after all else was done.
