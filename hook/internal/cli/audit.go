@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,7 +46,7 @@ type auditCmd struct {
 func (auditCmd) Help() string {
 	return `Reads all Connected Apps and External Client Apps of an org, and says for each who may use it, how it logs in and as whom, and when it was last used; then rule by rule what is dangerous, and what mends it. Reads no token and no secret, and writes nothing to the org.
 
-In a proj it also finds apps that no package declares, and settings that differ. audit.rules and audit.accept of plugins.eca tune the rules.
+In a project it also finds apps that no package declares, and settings that differ. audit.rules and audit.accept of plugins.eca tune the rules.
 
 eca audit -o prod -o uat --format html --output audit.html`
 }
@@ -142,19 +143,35 @@ func (c *auditCmd) write(e *env, targets []string, reports map[string]*auditRepo
 			}
 		}
 	}
-	var document strings.Builder
-	switch c.Format {
-	case "text":
+	if c.Format == "text" || c.Format == "json" && c.Output == "" { // as --json
 		return r, nil
-	case "json":
-		if c.Output == "" {
-			return r, nil // as --json
+	}
+	document, err := c.document(targets, reports, failures)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.Output != "":
+		if err := atomicfile.Write(c.Output, document, atomicfile.Options{Mode: 0o644}); err != nil {
+			return nil, outputError(c.Output, err)
 		}
+		e.Line("eca: wrote %s", c.Output)
+		return r, nil
+	case c.Format == "html":
+		_, err := e.Stdout.Write(document)
+		return printed, err
+	}
+	return printed, e.RawJSON(string(document))
+}
+
+// document returns the reports as one document: json, sarif or html.
+func (c *auditCmd) document(targets []string, reports map[string]*auditReport, failures map[string]string) ([]byte, error) {
+	var document bytes.Buffer
+	var err error
+	switch c.Format {
+	case "json":
 		encoder := json.NewEncoder(&document)
 		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(map[string]any{"orgs": entries(targets, reports, failures)}); err != nil {
-			return nil, err
-		}
+		err = encoder.Encode(map[string]any{"orgs": entries(targets, reports, failures)})
 	case "sarif":
 		var all []finding.Finding
 		for _, org := range targets {
@@ -168,9 +185,7 @@ func (c *auditCmd) write(e *env, targets []string, reports map[string]*auditRepo
 			}
 		}
 		tool := finding.Tool{Name: "eca audit", Version: salesforce.Version(), Home: home, Rules: home + "/blob/main/pkg/audit/RULES.md"}
-		if err := finding.WriteSARIF(&document, tool, audit.Rules(), all); err != nil {
-			return nil, err
-		}
+		err = finding.WriteSARIF(&document, tool, audit.Rules(), all)
 	case "html":
 		var all []audit.OrgReport
 		for _, org := range targets {
@@ -182,22 +197,9 @@ func (c *auditCmd) write(e *env, targets []string, reports map[string]*auditRepo
 			}
 			all = append(all, one)
 		}
-		if err := audit.WriteHTML(&document, all, time.Now()); err != nil {
-			return nil, err
-		}
+		err = audit.WriteHTML(&document, all, time.Now())
 	}
-	if c.Output != "" {
-		if err := atomicfile.Write(c.Output, []byte(document.String()), atomicfile.Options{Mode: 0o644}); err != nil {
-			return nil, outputError(c.Output, err)
-		}
-		e.Line("eca: wrote %s", c.Output)
-		return r, nil
-	}
-	if c.Format == "html" {
-		_, err := fmt.Fprint(e.Stdout, document.String())
-		return printed, err
-	}
-	return printed, e.RawJSON(document.String())
+	return document.Bytes(), err
 }
 
 // entries are the reports in the order of the orgs, as a baseline has them.

@@ -32,7 +32,7 @@ type bootstrapCmd struct {
 func (bootstrapCmd) Help() string {
 	return `Does what the hook does, for a person: eca bootstrap -o uat brings all Local apps of the project in the working directory to the org uat; eca bootstrap -o uat src/eca-definition those of one package.
 
-With several targets (-o a -o b, --targets FILE, --all-scratch) each has a row in the table at the end, and the exit code is 1 if one of them failed. A failure on one org does not affect the others.`
+With several orgs (-o a -o b, --orgs FILE, --all-scratch) each has a row in the table at the end, and the exit code is 1 if one of them failed. A failure on one org does not affect the others.`
 }
 
 func (c *bootstrapCmd) run(ctx context.Context, e *env) (result, error) {

@@ -40,11 +40,11 @@ type connectCmd struct {
 }
 
 func (connectCmd) Help() string {
-	return `Makes the targets of -o able to call the org of --from: External Credential, Named Credential, access of the permission sets, and the secret of the app. A second run writes only what differs; principals and parameters that somebody else added survive; a key that was rotated is stored.
+	return `Makes the orgs of -o able to call the org of --from: External Credential, Named Credential, access of the permission sets, and the secret of the app. A second run writes only what differs; principals and parameters that somebody else added survive; a key that was rotated is stored.
 
 eca connect --from crm-uat -o uat --app MyApp --named-credential Crm --permission-set Crm_Callout
 
-Without --named-credential, makes the connections that plugins.eca of the proj here declares for the environment.`
+Without --named-credential, makes the connections that plugins.eca of the project here declares for the environment.`
 }
 
 // connectReport is what --json says of one org that calls. It holds no secret.

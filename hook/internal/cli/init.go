@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/connection"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/scaffold"
 )
 
@@ -60,10 +61,46 @@ func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 	if c.Connection != "" {
 		return c.connection(ctx, e, root, project)
 	}
-	config := scaffold.Config{
-		App: c.App, Label: c.Label, ContactEmail: c.Email, Definition: c.Definition, Policies: c.Policies, Scopes: c.Scope, CallbackURLs: c.CallbackURL,
+	config, err := c.config(ctx, e)
+	if err != nil {
+		return nil, err
 	}
-	config.Preset, config.PermissionSets = c.Preset, c.PermissionSet
+	if err := config.Check(); err != nil && !errors.Is(err, scaffold.ErrNoCertificate) {
+		return nil, usage.Error{Err: err}
+	}
+	keyFile, key, err := c.keyPair(e, root, config)
+	if err != nil {
+		return nil, usage.Error{Err: err}
+	}
+	if err := config.Check(); err != nil {
+		return nil, usage.Error{Err: err}
+	}
+	files, err := scaffold.New(project, *config)
+	if err != nil {
+		return nil, err
+	}
+	r := &initResult{App: config.App, DryRun: c.DryRun, Key: keyFile}
+	if !c.DryRun {
+		if err := writeWithKey(root, files, keyFile, key); err != nil {
+			return nil, err
+		}
+	}
+	r.wrote(e, config.App, files)
+	if keyFile != "" {
+		e.Line("  + %s, the private key: keep it out of every repository", keyFile)
+	}
+	if !c.DryRun {
+		e.Line("eca: done. Look at the policies, commit, and run sfp build and sfp install; eca lint checks the project.")
+	}
+	return r, nil
+}
+
+// config returns what the flags say of the app, and on a terminal the answers to what they lack.
+func (c *initCmd) config(ctx context.Context, e *env) (*scaffold.Config, error) {
+	config := &scaffold.Config{
+		App: c.App, Label: c.Label, ContactEmail: c.Email, Definition: c.Definition, Policies: c.Policies, Scopes: c.Scope, CallbackURLs: c.CallbackURL,
+		Preset: c.Preset, PermissionSets: c.PermissionSet,
+	}
 	if c.JWT {
 		if c.Preset != "" && c.Preset != "ci" {
 			return nil, usage.Errorf("--jwt is --preset ci, and not %s", c.Preset)
@@ -84,50 +121,28 @@ func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 		alias, user, _ := strings.Cut(env, "=")
 		config.Environments = append(config.Environments, scaffold.Environment{Alias: alias, RunAsUser: user})
 	}
-	if config.App == "" || config.ContactEmail == "" {
-		if !e.terminal || e.JSON {
-			return nil, usage.Errorf("--app and --contact-email are needed where there is no terminal to ask on")
-		}
-		if err := c.ask(ctx, e, &config); err != nil {
-			return nil, err
-		}
+	if config.App != "" && config.ContactEmail != "" {
+		return config, nil
 	}
-	if err := config.Check(); err != nil && !errors.Is(err, scaffold.ErrNoCertificate) {
-		return nil, usage.Error{Err: err}
+	if !e.terminal || e.JSON {
+		return nil, usage.Errorf("--app and --contact-email are needed where there is no terminal to ask on")
 	}
-	keyFile, key, err := c.keyPair(e, root, &config)
-	if err != nil {
-		return nil, usage.Error{Err: err}
-	}
-	if err := config.Check(); err != nil {
-		return nil, usage.Error{Err: err}
-	}
-	files, err := scaffold.New(project, config)
-	if err != nil {
-		return nil, err
-	}
-	if keyFile != "" && !c.DryRun {
-		if err := writeKey(keyFile, key); err != nil {
-			return nil, err
-		}
-	}
-	if !c.DryRun {
-		if err := scaffold.Write(root, files); err != nil {
-			if keyFile != "" {
-				os.Remove(keyFile) // which belongs to nothing
-			}
-			return nil, err
-		}
-	}
-	r := &initResult{App: config.App, DryRun: c.DryRun, Key: keyFile}
-	r.wrote(e, config.App, files)
+	return config, c.ask(ctx, e, config)
+}
+
+// writeWithKey writes the files, and the private key that belongs to them. A key without its files
+// is removed.
+func writeWithKey(root string, files []scaffold.File, keyFile string, key salesforce.Secret) error {
 	if keyFile != "" {
-		e.Line("  + %s, the private key: keep it out of every repository", keyFile)
+		if err := writeKey(keyFile, key); err != nil {
+			return err
+		}
 	}
-	if !c.DryRun {
-		e.Line("eca: done. Look at the policies, commit, and run sfp build and sfp install; eca lint checks the project.")
+	err := scaffold.Write(root, files)
+	if err != nil && keyFile != "" {
+		os.Remove(keyFile)
 	}
-	return r, nil
+	return err
 }
 
 // wrote tells which files were written, or would be.

@@ -39,9 +39,9 @@ type packageCmd struct {
 }
 
 func (packageCmd) Help() string {
-	return `Pattern 1 of flxbl's guide: one consumer for many targets, which install the app by an unlocked package. Reads the header and the OAuth settings with their link from the Dev Hub, and writes them into the project as a package: the app Packaged, the package in sfdx-project.json, and lines of .forceignore that keep out what cannot be packaged. Then it prints what is left to do for this project.
+	return `Pattern 1 of flxbl's guide: one consumer for many orgs, which install the app by an unlocked package. Reads the header and the OAuth settings with their link from the Dev Hub, and writes them into the project as a package: the app Packaged, the package in sfdx-project.json, and lines of .forceignore that keep out what cannot be packaged. Then it prints what is left to do for this project.
 
-With --create nobody has to make the app in Setup. With --nonprod NAME a second app in a package of its own serves sandboxes and scratch targets.`
+With --create nobody has to make the app in Setup. With --nonprod NAME a second app in a package of its own serves sandboxes and scratch orgs.`
 }
 
 // packageResult is what --json says of packages.

@@ -68,48 +68,16 @@ func printHeader(u *console.Console, r *bootstrap.Report, given bool) {
 func printOutcome(u *console.Console, r *bootstrap.Report, requests int, failed bool) {
 	var rows []console.Row
 	for _, app := range r.Apps {
-		name := console.OneLine(app.Name)
-		for _, c := range app.Components {
-			sign, what := describe(c, r.PlanOnly)
-			if c.Type == eca.GlobalOAuthSettings && app.ConsumerKey != "" && c.Done {
-				what += ", consumer key " + app.ConsumerKey
+		for i, c := range app.Components {
+			row := componentRow(u, r, app, c)
+			if i > 0 {
+				row.Cells[0] = ""
 			}
-			if c.User != "" && c.Error == "" && c.Action != reconcile.Unchanged {
-				what += " to " + c.User
-			}
-			line := console.Row{Cells: []string{name, sign + " " + c.Type, console.OneLine(c.FullName), console.OneLine(what)}}
-			name = ""
-			if c.Error != "" {
-				line.Style = console.Red
-			}
-			if u.Verbose || c.Action == reconcile.Update {
-				for _, change := range c.Changes {
-					line.Below = append(line.Below, console.OneLine(change.Field+": "+fromTo(c.Action, change.From, change.To)))
-				}
-			}
-			rows = append(rows, line)
+			rows = append(rows, row)
 		}
 	}
 	u.Table(rows)
-	for _, app := range r.Apps {
-		if app.Absent {
-			u.Line("  %s is left alone: its header is not on this org", app.Name)
-		}
-	}
-	for _, f := range r.Findings {
-		sign := console.Warning
-		if f.Level == finding.Error && r.Preflight == project.PreflightFail {
-			sign = console.Failure
-		}
-		u.Line("  %s %s", sign, console.OneLine(f.Place()+": "+f.Message()))
-	}
-	steady := true
-	for _, app := range r.Apps {
-		for _, warning := range app.Warnings {
-			u.Line("  %s %s: %s", console.Warning, app.Name, warning)
-		}
-		steady = steady && !app.Unsettled
-	}
+	steady := printRemarks(u, r)
 	if failed {
 		return
 	}
@@ -124,6 +92,52 @@ func printOutcome(u *console.Console, r *bootstrap.Report, requests int, failed 
 	default:
 		u.Line("eca: done in %s.", took)
 	}
+}
+
+// componentRow returns the row of a component or grant, with its changes below.
+func componentRow(u *console.Console, r *bootstrap.Report, app bootstrap.AppReport, c bootstrap.ComponentReport) console.Row {
+	sign, what := describe(c, r.PlanOnly)
+	if c.Type == eca.GlobalOAuthSettings && app.ConsumerKey != "" && c.Done {
+		what += ", consumer key " + app.ConsumerKey
+	}
+	if c.User != "" && c.Error == "" && c.Action != reconcile.Unchanged {
+		what += " to " + c.User
+	}
+	row := console.Row{Cells: []string{console.OneLine(app.Name), sign + " " + c.Type, console.OneLine(c.FullName), console.OneLine(what)}}
+	if c.Error != "" {
+		row.Style = console.Red
+	}
+	if u.Verbose || c.Action == reconcile.Update {
+		for _, change := range c.Changes {
+			row.Below = append(row.Below, console.OneLine(change.Field+": "+fromTo(c.Action, change.From, change.To)))
+		}
+	}
+	return row
+}
+
+// printRemarks prints the findings and warnings of a run, and returns whether a second run would
+// change nothing.
+func printRemarks(u *console.Console, r *bootstrap.Report) (steady bool) {
+	for _, app := range r.Apps {
+		if app.Absent {
+			u.Line("  %s is left alone: its header is not on this org", app.Name)
+		}
+	}
+	for _, f := range r.Findings {
+		sign := console.Warning
+		if f.Level == finding.Error && r.Preflight == project.PreflightFail {
+			sign = console.Failure
+		}
+		u.Line("  %s %s", sign, console.OneLine(f.Place()+": "+f.Message()))
+	}
+	steady = true
+	for _, app := range r.Apps {
+		for _, warning := range app.Warnings {
+			u.Line("  %s %s: %s", console.Warning, app.Name, warning)
+		}
+		steady = steady && !app.Unsettled
+	}
+	return steady
 }
 
 func describe(c bootstrap.ComponentReport, planOnly bool) (sign, what string) {

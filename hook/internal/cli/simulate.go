@@ -8,12 +8,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -108,95 +108,29 @@ func readPublicKey(file string) (*rsa.PublicKey, error) {
 
 // run serves the org.
 func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
-	if c.Port < 0 || c.Port > 65535 {
-		return nil, usage.Errorf("--port must be between 0 and 65535, not %d", c.Port)
+	config, err := c.config()
+	if err != nil {
+		return nil, err
 	}
-	if c.DevHub && c.Kind != string(simorg.Production) {
-		return nil, usage.Errorf("--dev-hub goes with --kind production")
+	log := &requestLog{name: c.Requests}
+	if config.Log, err = log.open(""); err != nil {
+		return nil, usage.Errorf("--requests: %w", outputError(c.Requests, err))
 	}
-	var users []simorg.User
-	for _, username := range c.User {
-		users = append(users, simorg.User{Username: username})
+	defer log.close()
+	config.SignUp = func(scratch *simorg.Config) {
+		// If its file cannot be opened, the org is served without a record.
+		scratch.Log, _ = log.open(scratch.Username)
 	}
-	for _, username := range c.InactiveUser {
-		users = append(users, simorg.User{Username: username, Inactive: true})
-	}
-	clients := make(map[string]*rsa.PublicKey)
-	for id, file := range c.JWTClient {
-		key, err := readPublicKey(file)
-		if err != nil {
-			return nil, usage.Errorf("--jwt-client: %s: %w", file, err)
-		}
-		clients[id] = key
-	}
-	var served atomic.Int64
-	// requestLog counts an org's requests, and appends them to a file.
-	requestLog := func(file io.Writer) func(simorg.Request) {
-		return func(r simorg.Request) {
-			served.Add(1)
-			fmt.Fprintf(file, "%s %s %d %s %s %s\n", r.Method, r.Path, r.Status, r.Operation, r.Type, strings.Join(r.FullNames, ","))
-		}
-	}
-	const appending = os.O_APPEND | os.O_CREATE | os.O_WRONLY
-	log, signUp := requestLog(io.Discard), func(scratch *simorg.Config) { scratch.Log = requestLog(io.Discard) }
-	if c.Requests != "" {
-		file, err := os.OpenFile(c.Requests, appending, 0o600)
-		if err != nil {
-			return nil, usage.Errorf("--requests: %s cannot be written", c.Requests)
-		}
-		defer file.Close()
-		log = requestLog(file)
-		signUp = func(scratch *simorg.Config) {
-			name := strings.NewReplacer("/", "_", `\`, "_").Replace(scratch.Username)
-			file, err := os.OpenFile(c.Requests+"."+name, appending, 0o600)
-			if err != nil {
-				file = nil // writes to it fail, and the org is served without its record
-			}
-			scratch.Log = requestLog(file)
-		}
-	}
-	org := simorg.New(simorg.Config{
-		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies, DevHub: c.DevHub, Users: users,
-		PermissionSets: c.PermissionSet, Profiles: c.Profile,
-		SessionLifetime: c.SessionLifetime, JWTClients: clients, Log: log, Unrecorded: true, SignUp: signUp,
-	})
-	if c.State != "" {
-		if err := loadState(org, c.State); err != nil {
-			return nil, usage.Errorf("--state: %s: %w", c.State, err)
-		}
-		// Before anything is done on the org that would be lost.
-		if err := atomicfile.Check(c.State, atomicfile.Options{FollowLinks: true}); err != nil {
-			return nil, usage.Errorf("--state: %w", outputError(c.State, err))
-		}
-	}
-	for _, dir := range c.Fill {
-		source, err := openDir(dir)
-		if err == nil {
-			err = org.Fill(source, ".")
-		}
-		if err != nil {
-			return nil, usage.Errorf("--fill: %s: %w", dir, err)
-		}
-	}
-	for _, dir := range c.Deploy {
-		source, err := openDir(dir)
-		if err == nil {
-			err = org.Deploy(source, ".")
-		}
-		var refused simorg.DeployFailure
-		if errors.As(err, &refused) {
-			err = fmt.Errorf("the org refuses %w; deploy the package with the app's header alone", refused)
-		}
-		if err != nil {
-			return nil, usage.Errorf("--deploy: %s: %w", dir, err)
-		}
+	org := simorg.New(config)
+	if err := c.prepare(org); err != nil {
+		return nil, err
 	}
 	server, err := simorg.Serve(net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port)), org)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on port %d of the loopback: %w", c.Port, err)
 	}
 	defer server.Close()
-	if e.JSON { // before the command's end, so that somebody can call the org
+	if e.JSON { // before the command ends, so that somebody can call the org
 		finish(e.Console, "simulate", &simulateResult{InstanceURL: server.URL, Username: c.Username, AccessToken: org.AccessToken(), OrgID: org.ID(), Kind: c.Kind}, nil)
 	}
 	e.Line("eca: a simulated %s org; to call it, in another terminal:", c.Kind)
@@ -207,9 +141,113 @@ func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
 	server.Close()
 	if c.State != "" {
 		if err := saveState(org, c.State); err != nil {
-			return printed, fmt.Errorf("the org's state cannot be kept in %s: %w", c.State, err)
+			return printed, fmt.Errorf("the org's state is lost: %w", outputError(c.State, err))
 		}
 	}
-	e.Line("eca: stopped after %s", console.Plural(int(served.Load()), "request"))
+	e.Line("eca: stopped after %s", console.Plural(int(log.served.Load()), "request"))
 	return printed, nil
+}
+
+// config returns what the flags say of the org.
+func (c *simulateCmd) config() (simorg.Config, error) {
+	config := simorg.Config{
+		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies, DevHub: c.DevHub,
+		PermissionSets: c.PermissionSet, Profiles: c.Profile, SessionLifetime: c.SessionLifetime,
+		JWTClients: make(map[string]*rsa.PublicKey), Unrecorded: true,
+	}
+	if c.Port < 0 || c.Port > 65535 {
+		return config, usage.Errorf("--port must be between 0 and 65535, not %d", c.Port)
+	}
+	if c.DevHub && c.Kind != string(simorg.Production) {
+		return config, usage.Errorf("--dev-hub goes with --kind production")
+	}
+	for _, username := range c.User {
+		config.Users = append(config.Users, simorg.User{Username: username})
+	}
+	for _, username := range c.InactiveUser {
+		config.Users = append(config.Users, simorg.User{Username: username, Inactive: true})
+	}
+	for id, file := range c.JWTClient {
+		key, err := readPublicKey(file)
+		if err != nil {
+			return config, usage.Errorf("--jwt-client: %s: %w", file, err)
+		}
+		config.JWTClients[id] = key
+	}
+	return config, nil
+}
+
+// prepare gives the org what it has before it is served: its state of an earlier run, records and
+// source.
+func (c *simulateCmd) prepare(org *simorg.Org) error {
+	if c.State != "" {
+		if err := loadState(org, c.State); err != nil {
+			return usage.Errorf("--state: %s: %w", c.State, err)
+		}
+		// Before anything is done on the org that would be lost.
+		if err := atomicfile.Check(c.State, atomicfile.Options{FollowLinks: true}); err != nil {
+			return usage.Errorf("--state: %w", outputError(c.State, err))
+		}
+	}
+	for _, dir := range c.Fill {
+		source, err := openDir(dir)
+		if err == nil {
+			err = org.Fill(source, ".")
+		}
+		if err != nil {
+			return usage.Errorf("--fill: %s: %w", dir, err)
+		}
+	}
+	for _, dir := range c.Deploy {
+		source, err := openDir(dir)
+		if err == nil {
+			err = org.Deploy(source, ".")
+		}
+		if refused, ok := errors.AsType[simorg.DeployFailure](err); ok {
+			err = fmt.Errorf("the org refuses %w; deploy the package with the app's header alone", refused)
+		}
+		if err != nil {
+			return usage.Errorf("--deploy: %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// requestLog counts the requests of a simulated org and its scratch orgs, and appends them to files.
+type requestLog struct {
+	name   string // "" writes no files
+	served atomic.Int64
+
+	mu    sync.Mutex
+	files []*os.File
+}
+
+// open returns the log of an org. That of a scratch org has a file of its own, named after its user.
+func (l *requestLog) open(user string) (func(simorg.Request), error) {
+	if l.name == "" {
+		return func(simorg.Request) { l.served.Add(1) }, nil
+	}
+	name := l.name
+	if user != "" {
+		name += "." + strings.NewReplacer("/", "_", `\`, "_").Replace(user)
+	}
+	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return func(simorg.Request) { l.served.Add(1) }, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.files = append(l.files, file)
+	return func(r simorg.Request) {
+		l.served.Add(1)
+		fmt.Fprintf(file, "%s %s %d %s %s %s\n", r.Method, r.Path, r.Status, r.Operation, r.Type, strings.Join(r.FullNames, ","))
+	}, nil
+}
+
+func (l *requestLog) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, file := range l.files {
+		file.Close()
+	}
 }

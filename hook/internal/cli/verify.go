@@ -40,7 +40,7 @@ type verifyCmd struct {
 func (verifyCmd) Help() string {
 	return `Gets a token by client credentials, or by JWT bearer with --jwt-key and --username, or in a browser with --browser; asks the org whom the token is for; and revokes it whatever happens. Says whether that is the run-as user of the policies, which scopes the token has, and what is behind a refusal.
 
-With --connection, looks at how the targets call another one: named and external credential, principal, permission sets and who has them, and the login on the org that is called.
+With --connection, looks at how the orgs call another one: named and external credential, principal, permission sets and who has them, and the login on the org that is called.
 
 eca verify --connection Crm --from crm-uat --app MyApp -o uat`
 }
