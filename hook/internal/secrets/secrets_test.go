@@ -1,0 +1,114 @@
+package secrets
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ecakit/ecakit/hook/internal/console"
+	"github.com/ecakit/ecakit/hook/internal/usage"
+	"github.com/ecakit/ecakit/pkg/atomicfile"
+	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+func git(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("git %v: %v %s", args, err, out)
+	}
+}
+
+func credentials(org string) *Credentials {
+	return &Credentials{Org: org, App: "App", BaseURL: "https://acme.my.salesforce.com", Pair: consumer.Pair{Key: "3MVG9key", Secret: salesforce.NewSecret("TOPSECRET")}}
+}
+
+func sink(t *testing.T, flags Flags, orgs ...string) (*Sink, *bytes.Buffer, error) {
+	t.Helper()
+	var out bytes.Buffer
+	if flags.Format == "" {
+		flags.Format = "json"
+	}
+	s, err := flags.Sink(Output{Console: new(console.Console).To(&out, &out), Secrets: &out}, orgs, len(orgs) > 1)
+	return s, &out, err
+}
+
+// TestFileAddedToGitMeanwhile: a file that git begins to track after the check is not written.
+func TestFileAddedToGitMeanwhile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	git(t, dir, "init", "-q")
+	name := filepath.Join(dir, "creds.json")
+	s, _, err := sink(t, Flags{Output: &name}, "uat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Take(context.Background(), credentials("uat")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	git(t, dir, "add", "creds.json")
+	if err := s.Close(); !errors.As(err, new(usage.Error)) {
+		t.Errorf("the error is %v", err)
+	}
+	if data, err := os.ReadFile(name); err != nil || string(data) != "kept" {
+		t.Errorf("the file has %q, %v", data, err)
+	}
+}
+
+// TestTemporaryFileIsChecked: a killed run may leave the temporary file, so git must not track
+// that one either.
+func TestTemporaryFileIsChecked(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	git(t, dir, "init", "-q")
+	name := filepath.Join(dir, "creds.json")
+	if err := os.WriteFile(atomicfile.Temporary(name), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	git(t, dir, "add", "-f", filepath.Base(atomicfile.Temporary(name)))
+	if _, _, err := sink(t, Flags{Output: &name}, "uat"); !errors.As(err, new(usage.Error)) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestWritesWhole(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "creds.json")
+	s, out, err := sink(t, Flags{Output: &name}, "uat", "sit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, org := range []string{"sit", "uat"} { // in any order
+		if err := s.Take(t.Context(), credentials(org)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(name)
+	if lines := strings.Split(string(data), "\n"); err != nil || len(lines) != 3 || !strings.Contains(lines[0], `"org":"uat"`) || !strings.Contains(lines[1], "TOPSECRET") {
+		t.Errorf("the file has %q, %v", data, err)
+	}
+	if out.Len() > 0 {
+		t.Errorf("printed %q", out)
+	}
+}
+
+func TestQuoteEnv(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{"a-b._:/@%+": "a-b._:/@%+", "a b": "'a b'", "it's": `'it'\''s'`, "": "''", "$x": "'$x'"} {
+		if got := QuoteEnv(value); got != want {
+			t.Errorf("QuoteEnv(%q) = %s, want %s", value, got, want)
+		}
+	}
+}
