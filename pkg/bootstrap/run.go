@@ -1,12 +1,10 @@
 package bootstrap
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
 
-	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/project"
@@ -59,8 +57,8 @@ type Resolved struct {
 // Resolve selects the environment of an org and returns what the source wants there. It sends one
 // request if the org's kind is unknown, and none otherwise.
 //
-// conn.Version is the API version of all calls and determines the fields that can be stated; 0
-// means the source's version, or else apiversion.Latest. conn.Retry retries transient failures.
+// conn.Version is the API version of all calls and determines the fields that can be stated, whatever
+// the sourceApiVersion of the project. conn.Retry retries transient failures.
 func Resolve(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, options Options) (*Resolved, error) {
 	if conn == nil || source == nil {
 		return nil, errors.New("a bootstrap needs a connection to an org and a source")
@@ -71,7 +69,7 @@ func Resolve(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, 
 	}
 	complete := *conn
 	complete.InstanceURL = instance.String()
-	complete.Version = cmp.Or(conn.Version, source.Version, apiversion.Latest)
+	complete.Version = conn.APIVersion()
 	r := &Resolved{conn: &complete, source: source, options: options}
 	if r.options.Kind == platform.Unknown {
 		facts, err := (&restapi.Client{Conn: r.conn}).Organization(ctx)

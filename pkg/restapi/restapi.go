@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -88,6 +89,27 @@ type UserInfo struct {
 	UserID   string `json:"user_id"`
 	Username string `json:"preferred_username"`
 	OrgID    string `json:"organization_id"`
+}
+
+// NewestVersion returns the newest API version of the org. It takes one request, which needs no
+// session.
+func (c *Client) NewestVersion(ctx context.Context) (apiversion.Version, error) {
+	var all []struct {
+		Version string `json:"version"`
+	}
+	if err := c.Do(ctx, http.MethodGet, "/services/data", nil, &all); err != nil {
+		return 0, fmt.Errorf("API versions: %w", err)
+	}
+	var newest apiversion.Version
+	for _, one := range all {
+		if v, err := apiversion.Parse(one.Version); err == nil {
+			newest = max(newest, v)
+		}
+	}
+	if newest == 0 {
+		return 0, errors.New("API versions: the org lists none")
+	}
+	return newest, nil
 }
 
 // badToken is the plain-text body with which userinfo refuses a token, together with HTTP 403.

@@ -22,6 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/restapi"
@@ -209,7 +210,7 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 	sealed := gcm.Seal(nil, iv, []byte(org.AccessToken()), nil)
 	text, tag := sealed[:len(sealed)-16], sealed[len(sealed)-16:]
 	auth := map[string]any{
-		"username": org.Username(), "orgId": org.ID(), "instanceUrl": org.URL, "instanceApiVersion": "66.0",
+		"username": org.Username(), "orgId": org.ID(), "instanceUrl": org.URL, "instanceApiVersion": apiversion.Latest.String(),
 		"accessToken": ivText + hex.EncodeToString(text) + ":" + hex.EncodeToString(tag),
 		"isSandbox":   !slices.Contains(args, "production") && !slices.Contains(args, "scratch"), "isScratch": slices.Contains(args, "scratch"),
 		"expirationDate": map[bool]string{true: "2020-01-01", false: "2099-12-31"}[slices.Contains(args, "expired")],

@@ -123,7 +123,7 @@ func (j *bootstrapJob) on(ctx context.Context, work *orgs.Work, org string) (*bo
 	ctx, cancel := context.WithTimeoutCause(ctx, j.flags.Timeout, timeout)
 	defer cancel()
 	defer work.Close()
-	session, conn, err := j.e.Connect(ctx, work, j.flags, org, j.source.Version, j.source.File())
+	session, conn, err := j.e.Connect(ctx, work, j.flags, org)
 	if ctx.Err() != nil {
 		return nil, &orgs.Error{Org: org, Err: orgs.Ended(ctx, timeout)}
 	}

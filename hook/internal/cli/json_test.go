@@ -16,6 +16,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit"
+	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -204,7 +205,7 @@ var projectRoot = func() string {
 func logIn(t *testing.T, home string, org *simorg.Server, username, alias string, scratch bool) {
 	t.Helper()
 	store := filepath.Join(home, ".sfdx")
-	login := map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": org.URL, "accessToken": org.AccessToken(), "isSandbox": !scratch, "isScratch": scratch, "instanceApiVersion": "65.0"}
+	login := map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": org.URL, "accessToken": org.AccessToken(), "isSandbox": !scratch, "isScratch": scratch, "instanceApiVersion": apiversion.Latest.String()}
 	if scratch {
 		login["devHubUsername"], login["expirationDate"] = "hub@example.com", "2999-01-01"
 	}

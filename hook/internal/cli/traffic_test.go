@@ -18,6 +18,7 @@ import (
 
 	"github.com/ecakit/ecakit"
 	"github.com/ecakit/ecakit/hook/internal/transport"
+	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/simorg"
 	"github.com/ecakit/ecakit/pkg/simorg/distance"
 )
@@ -85,7 +86,7 @@ func TestNoRoundWaitsForAHandshake(t *testing.T) {
 			defer far.Close()
 
 			ca := filepath.Join(dir, "ca.pem")
-			login, err := json.Marshal(map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": "https://" + far.Addr(), "accessToken": org.AccessToken(), "isSandbox": true})
+			login, err := json.Marshal(map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": "https://" + far.Addr(), "accessToken": org.AccessToken(), "isSandbox": true, "instanceApiVersion": apiversion.Latest.String()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,7 +13,7 @@ import (
 // CallFlags are the flags of commands that call an org.
 type CallFlags struct {
 	Verbose    bool          `short:"v" from:"ECA_VERBOSE" help:"Also print each request, and each field of what is created."`
-	APIVersion string        `name:"api-version" placeholder:"NN.0" help:"API version to use. Otherwise SF_ORG_API_VERSION, then the version that sf saw the org with, then the project's sourceApiVersion."`
+	APIVersion string        `name:"api-version" placeholder:"NN.0" help:"API version of all calls. Default: SF_ORG_API_VERSION, then the newest that the org and eca know."`
 	Timeout    time.Duration `default:"10m" from:"ECA_TIMEOUT" help:"Give up on an org after this long."`
 	RetryFor   time.Duration `name:"retry-for" default:"1m" from:"ECA_RETRY_FOR" help:"Keep retrying transient failures (dropped connections, busy servers, locked records) for up to this long. 0 disables retries."`
 }

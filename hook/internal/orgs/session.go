@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 
@@ -66,46 +68,89 @@ func (e *Env) session(ctx context.Context, org string) (*orgauth.Session, error)
 	return session, err
 }
 
-// identify makes sure that a token which was given outright is for the org that was named:
-// one that was left over in the environment would bootstrap another. Where sf's store knows
-// the org, its ID tells; otherwise the org is asked whose session it is, once, and before
-// anything else is sent to it.
-func (e *Env) identify(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn, org string) error {
+// learn asks the org, in one round, for what is not known of a session: whose it is, the org's kind and
+// its API versions. A known version counts only if it is the newest that this program knows, because
+// orgs are upgraded. If nothing is missing, learn sends nothing.
+func (e *Env) learn(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn, org string, stated apiversion.Version) error {
 	var known orgauth.Login
-	if e.Home != "" {
+	if session.TokenGiven && e.Home != "" {
 		known, _ = e.Store().Known(org)
+		session.Version, session.Kind = known.Version, cmp.Or(known.Kind, session.Kind)
 	}
-	own := session.Login
-	if known.OrgID == "" || own.OrgID == "" {
-		info, err := (&restapi.Client{Conn: conn}).UserInfo(ctx)
-		if err != nil {
-			return fmt.Errorf("whose session SF_ACCESS_TOKEN is: %w", err)
+	who := session.TokenGiven && (known.OrgID == "" || session.OrgID == "")
+	versions := stated == 0 && session.Version < apiversion.Latest
+	conn.Version = cmp.Or(stated, min(session.Version, apiversion.Latest))
+	if who || versions {
+		asking := *conn
+		asking.Version = cmp.Or(stated, eca.MinVersion) // which all orgs have
+		client := &restapi.Client{Conn: &asking}
+		var group sync.WaitGroup
+		var noUser, noKind, noVersion error
+		if who {
+			group.Go(func() {
+				var info restapi.UserInfo
+				if info, noUser = client.UserInfo(ctx); noUser != nil {
+					noUser = fmt.Errorf("whose session SF_ACCESS_TOKEN is: %w", noUser)
+				}
+				session.OrgID, session.Username = info.OrgID, info.Username
+			})
 		}
-		own.OrgID, own.Username = info.OrgID, info.Username
-		named := known.Username
-		if named == "" && strings.Contains(org, "@") {
-			named = org
+		if session.Kind == platform.Unknown {
+			group.Go(func() {
+				var facts restapi.Organization
+				facts, noKind = client.Organization(ctx)
+				session.Kind = facts.Kind()
+			})
 		}
-		if named != "" && !strings.EqualFold(named, own.Username) {
-			return fmt.Errorf("SF_ACCESS_TOKEN is a session of %s at %s, and %s was named; unset SF_ACCESS_TOKEN, or give that user's", own.Username, session.InstanceURL, named)
+		if versions {
+			group.Go(func() {
+				var newest apiversion.Version
+				newest, noVersion = client.NewestVersion(ctx)
+				conn.Version = min(newest, apiversion.Latest)
+			})
+		}
+		group.Wait()
+		if err := cmp.Or(noUser, noKind, noVersion); err != nil {
+			return err
 		}
 	}
-	if known.OrgID != "" && !restapi.SameID(known.OrgID, own.OrgID) {
-		return fmt.Errorf("SF_ACCESS_TOKEN is for the org %s, but %s is logged in to %s; unset SF_ACCESS_TOKEN or give the right one", own.OrgID, org, known.OrgID)
+	if conn.Version < eca.MinVersion {
+		return fmt.Errorf("the org has API version %s, and External Client Apps need %s or later", conn.Version, eca.MinVersion)
 	}
-	session.OrgID = own.OrgID
-	session.Username, session.Alias = cmp.Or(own.Username, known.Username), known.Alias
-	session.Version, session.Kind = known.Version, cmp.Or(known.Kind, session.Kind)
+	if session.TokenGiven {
+		return identify(session, known, org)
+	}
+	return nil
+}
+
+// identify makes sure that a token from the environment is for the org that was named: one left over
+// from another run would change another org. known is sf's login of that name.
+func identify(session *orgauth.Session, known orgauth.Login, org string) error {
+	named := known.Username
+	if named == "" && strings.Contains(org, "@") {
+		named = org
+	}
+	if named != "" && session.Username != "" && !strings.EqualFold(named, session.Username) {
+		return fmt.Errorf("SF_ACCESS_TOKEN is a session of %s at %s, and %s was named; unset SF_ACCESS_TOKEN, or give that user's", session.Username, session.InstanceURL, named)
+	}
+	if known.OrgID != "" && !restapi.SameID(known.OrgID, session.OrgID) {
+		return fmt.Errorf("SF_ACCESS_TOKEN is for the org %s, but %s is logged in to %s; unset SF_ACCESS_TOKEN or give the right one", session.OrgID, org, known.OrgID)
+	}
+	session.Username, session.Alias = cmp.Or(session.Username, known.Username), known.Alias
 	if known.Username == "" && !strings.Contains(org, "@") {
 		session.Alias = org
 	}
 	return nil
 }
 
-// Connect returns the session for an org and a connection that uses it, in the API version of
-// the run: that of the flag or the environment, of the login, or of the project, whose file is
-// named in messages.
-func (e *Env) Connect(ctx context.Context, work *Work, flags *CallFlags, org string, project apiversion.Version, file string) (*orgauth.Session, *salesforce.Conn, error) {
+// Connect returns the session for an org and a connection that uses it. Its API version is the one
+// that the flag or the environment states, or else the newest that both the org and this program
+// know.
+func (e *Env) Connect(ctx context.Context, work *Work, flags *CallFlags, org string) (*orgauth.Session, *salesforce.Conn, error) {
+	stated, err := e.StatedVersion(flags.APIVersion)
+	if err != nil {
+		return nil, nil, err
+	}
 	session, err := e.session(ctx, org)
 	if err != nil {
 		return nil, nil, err
@@ -116,13 +161,10 @@ func (e *Env) Connect(ctx context.Context, work *Work, flags *CallFlags, org str
 	conn.HTTPClient = session.HTTPClient
 	conn.Timeout = flags.attemptTimeout()
 	conn.Retry = &salesforce.Retry{Budget: flags.RetryFor, Notify: work.retrying}
-	if session.TokenGiven {
-		if err := e.identify(ctx, session, conn, org); err != nil {
-			return nil, nil, err
-		}
+	if err := e.learn(ctx, session, conn, org, stated); err != nil {
+		return nil, nil, err
 	}
-	conn.Version, err = e.apiVersion(flags.APIVersion, session, project, file)
-	return session, conn, err
+	return session, conn, nil
 }
 
 // StatedVersion returns the API version that the flag or the environment states, 0
@@ -148,20 +190,6 @@ func checkVersion(v apiversion.Version, origin string) error {
 	return nil
 }
 
-// apiVersion chooses the API version of a run without asking the org.
-func (e *Env) apiVersion(flag string, session *orgauth.Session, project apiversion.Version, file string) (apiversion.Version, error) {
-	version, err := e.StatedVersion(flag)
-	switch {
-	case err != nil || version != 0:
-		return version, err
-	case session.Version != 0:
-		return session.Version, checkVersion(session.Version, "instanceApiVersion of sf's login of "+session.Username)
-	case project != 0:
-		return project, checkVersion(project, file+": sourceApiVersion")
-	}
-	return apiversion.Latest, nil
-}
-
 // On connects to an org and does something there, within the time that the flags give. An
 // error names the org.
 func On[T any](ctx context.Context, e *Env, work *Work, flags *CallFlags, org string, do func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (T, error)) (result T, err error) {
@@ -169,7 +197,7 @@ func On[T any](ctx context.Context, e *Env, work *Work, flags *CallFlags, org st
 	ctx, cancel := context.WithTimeoutCause(ctx, flags.Timeout, timeout)
 	defer cancel()
 	defer work.Close()
-	session, conn, err := e.Connect(ctx, work, flags, org, 0, "")
+	session, conn, err := e.Connect(ctx, work, flags, org)
 	if err == nil {
 		result, err = do(ctx, session, conn)
 		if by := session.Renewed(); by != "" {

@@ -50,7 +50,7 @@ func (t *Transport) Close() { t.base.CloseIdleConnections() }
 // spares is how many connections are opened beyond those of the first round of requests,
 // so that a wider round finds one for each of its requests. Two round trips, of TCP and
 // TLS, are saved.
-const spares = 2
+const spares = 4
 
 // Open opens spare connections to an instance, which become ready while the first requests
 // are under way. It comes before these and waits for nothing. A request that is cancelled
