@@ -8,6 +8,7 @@ package secrets
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -179,34 +180,61 @@ func Repository(dir string) (root string, inside bool, err error) {
 	}
 }
 
-// checkTracked makes sure that git does not track a file, or cannot: whatever else git says, the
-// file may get into a repository.
+// checkTracked makes sure that git neither tracks a file nor would add it. If git cannot say so, the
+// file may get into a repository, so that is an error too.
 func checkTracked(flag, name string) error {
 	root, inside, err := Repository(filepath.Dir(name))
-	switch {
-	case err != nil:
-		return usage.Errorf("%s: where %s is cannot be told: %w", flag, name, err)
-	case inside:
-		return usage.Errorf("%s: %s is among git's own files; choose another file", flag, name)
-	case root == "":
+	if err == nil && root == "" {
 		return nil
 	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(name))
-	if err != nil {
-		return usage.Errorf("%s: where %s is cannot be told: %w", flag, name, err)
+	dir, dirErr := filepath.EvalSymlinks(filepath.Dir(name))
+	abs, absErr := filepath.Abs(dir)
+	rel, relErr := filepath.Rel(root, filepath.Join(abs, filepath.Base(name)))
+	if err := cmp.Or(err, dirErr, absErr, relErr); err != nil {
+		return usage.Errorf("%s: cannot find out where %s is: %w", flag, name, err)
 	}
+	if inside {
+		return usage.Errorf("%s: %s is among git's own files; choose another file", flag, name)
+	}
+	rel = filepath.ToSlash(rel)
 	// Upper and lower case are the same file on some systems.
-	list := exec.Command("git", "-C", dir, "ls-files", "--error-unmatch", "--", ":(icase,literal)"+filepath.Base(name))
-	list.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "GIT_") })
-	err = list.Run()
-	exit, ended := errors.AsType[*exec.ExitError](err)
-	switch {
-	case err == nil:
-		return usage.Errorf("%s: git tracks %s, and a secret must not get into a repository; choose another file", flag, name)
-	case ended && exit.ExitCode() == 1:
-		return nil // git knows no such file
+	tracked, err := gitSays(root, "ls-files", "--error-unmatch", "--", ":(icase,literal)"+rel)
+	ignored := false
+	if err == nil && !tracked {
+		ignored, err = gitSays(root, "check-ignore", "--quiet", "--", rel)
 	}
-	return usage.Errorf("%s: %s is in a git repository, and git cannot tell whether it tracks it; choose a file elsewhere", flag, name)
+	switch {
+	case err != nil:
+		return usage.Errorf("%s: %s is in a git repository, and git cannot tell whether it tracks it; choose a file elsewhere", flag, name)
+	case tracked:
+		return usage.Errorf("%s: git tracks %s, and a secret must not get into a repository; choose another file", flag, name)
+	case !ignored:
+		return usage.Errorf("%s: git would add %s, and a secret must not get into a repository; choose a file elsewhere, or name it in .gitignore", flag, name)
+	}
+	return nil
+}
+
+// gitSays runs git in a work tree and reports whether it answers yes. It runs nothing that the
+// repository's configuration names, looks for no other repository, and gives git none of this
+// process's secrets.
+func gitSays(root string, args ...string) (bool, error) {
+	own := []string{
+		"--git-dir=" + filepath.Join(root, ".git"), "--work-tree=" + root,
+		"-c", "safe.bareRepository=explicit", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull,
+	}
+	git := exec.Command("git", append(own, args...)...)
+	git.Dir = root
+	git.Env = []string{"GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C"}
+	for _, name := range []string{"PATH", "HOME", "USERPROFILE", "XDG_CONFIG_HOME", "SYSTEMROOT", "TEMP", "TMP"} {
+		if value, ok := os.LookupEnv(name); ok {
+			git.Env = append(git.Env, name+"="+value)
+		}
+	}
+	err := git.Run()
+	if exit, ended := errors.AsType[*exec.ExitError](err); ended && exit.ExitCode() == 1 {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Take passes the credentials of one org to the command, or keeps them for Close.

@@ -44,6 +44,9 @@ func TestFileAddedToGitMeanwhile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	git(t, dir, "init", "-q")
+	if err := os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("creds.json\n.creds.json.eca-tmp\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	name := filepath.Join(dir, "creds.json")
 	s, _, err := sink(t, Flags{Output: &name}, "uat")
 	if err != nil {
@@ -55,7 +58,7 @@ func TestFileAddedToGitMeanwhile(t *testing.T) {
 	if err := os.WriteFile(name, []byte("kept"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	git(t, dir, "add", "creds.json")
+	git(t, dir, "add", "-f", "creds.json")
 	if err := s.Close(); !errors.As(err, new(usage.Error)) {
 		t.Errorf("the error is %v", err)
 	}
@@ -77,6 +80,54 @@ func TestTemporaryFileIsChecked(t *testing.T) {
 	git(t, dir, "add", "-f", filepath.Base(atomicfile.Temporary(name)))
 	if _, _, err := sink(t, Flags{Output: &name}, "uat"); !errors.As(err, new(usage.Error)) {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestFileThatGitWouldAdd: a file that is neither tracked nor ignored gets into the repository with
+// the next git add.
+func TestFileThatGitWouldAdd(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	git(t, dir, "init", "-q")
+	name := filepath.Join(dir, "creds.json")
+	for ignore, want := range map[string]bool{"": false, "creds.json\n": false, "*creds.json*\n": true} {
+		if err := os.WriteFile(filepath.Join(dir, ".gitignore"), []byte(ignore), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := sink(t, Flags{Output: &name}, "uat"); (err == nil) != want {
+			t.Errorf("with %q ignored: %v", ignore, err)
+		}
+	}
+}
+
+// TestRepositoryRunsNothing: the configuration of a repository, or of one inside it, is not executed.
+func TestRepositoryRunsNothing(t *testing.T) {
+	t.Setenv("SF_ACCESS_TOKEN", "00Dxx!TOKEN")
+	dir := t.TempDir()
+	git(t, dir, "init", "-q")
+	got := filepath.Join(t.TempDir(), "got")
+	hostile := "[core]\n\trepositoryformatversion = 0\n\tbare = true\n\tfsmonitor = \"echo $SF_ACCESS_TOKEN >>" + filepath.ToSlash(got) + "\"\n"
+	bare := filepath.Join(dir, "artifacts")
+	for name, content := range map[string]string{
+		filepath.Join(bare, "HEAD"): "ref: refs/heads/main\n", filepath.Join(bare, "config"): hostile,
+		filepath.Join(bare, "refs", "x"): "", filepath.Join(bare, "objects", "x"): "",
+		filepath.Join(dir, ".git", "config"): strings.Replace(hostile, "bare = true", "bare = false", 1),
+		filepath.Join(dir, ".gitignore"):     "*\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{filepath.Join(dir, "creds.json"), filepath.Join(bare, "creds.json")} {
+		if _, _, err := sink(t, Flags{Output: &file}, "uat"); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	if data, err := os.ReadFile(got); err == nil {
+		t.Errorf("the configuration was executed: %q", data)
 	}
 }
 
