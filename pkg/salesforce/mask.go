@@ -55,13 +55,10 @@ type masker struct{ token Secret }
 // maxMessage is the maximum length of a foreign message in bytes.
 const maxMessage = 2000
 
-// Patterns of secrets that an org could put into a message.
-var (
-	consumerKey    = regexp.MustCompile(`3MVG9[\w.]{12,}`)
-	consumerSecret = regexp.MustCompile(`\b[0-9A-Fa-f]{64}\b`)
-	accessToken    = regexp.MustCompile(`\b00D\w{3,}![\w.]+`)
-	privateKey     = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`)
-)
+// consumerSecret matches a consumer secret. Texts of this program have digests of that form.
+var consumerSecret = regexp.MustCompile(`\b[0-9A-Fa-f]{64}\b`)
+
+var consumerKey = regexp.MustCompile(`3MVG9[\w.]{12,}`)
 
 func (m masker) message(message string) string {
 	if token := m.token.Reveal(); token != "" {
@@ -69,9 +66,7 @@ func (m masker) message(message string) string {
 			message = strings.ReplaceAll(message, form, "(token)")
 		}
 	}
-	message = accessToken.ReplaceAllString(message, "(token)")
-	message = privateKey.ReplaceAllString(message, "(private key)")
-	message = consumerSecret.ReplaceAllString(message, "(secret)")
+	message = consumerSecret.ReplaceAllString(Mask(message), "(secret)")
 	message = consumerKey.ReplaceAllStringFunc(message, words.ShortKey)
 	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"

@@ -20,11 +20,12 @@ type Secret struct {
 // redacted replaces any Secret.
 const redacted = "‹secret›"
 
-// NewSecret returns a Secret that holds text.
+// NewSecret returns a Secret that holds text. From then on, Mask finds the text in everything.
 func NewSecret(text string) Secret {
 	if text == "" {
 		return Secret{}
 	}
+	known.add(text)
 	return Secret{&text}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -131,11 +132,19 @@ func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
 	}
 	defer server.Close()
 	if e.JSON { // before the command ends, so that somebody can call the org
-		finish(e.Console, "simulate", &simulateResult{InstanceURL: server.URL, Username: c.Username, AccessToken: org.AccessToken(), OrgID: org.ID(), Kind: c.Kind}, nil)
+		r := &simulateResult{InstanceURL: server.URL, Username: c.Username, AccessToken: org.AccessToken(), OrgID: org.ID(), Kind: c.Kind}
+		r.ended(outcome{Command: "simulate", OK: true})
+		encoder := json.NewEncoder(e.secrets)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(r); err != nil {
+			return printed, err
+		}
 	}
 	e.Line("eca: a simulated %s org; to call it, in another terminal:", c.Kind)
 	e.Line("  export SF_ORG_INSTANCE_URL=%s", server.URL)
-	e.Line("  export SF_ACCESS_TOKEN='%s'", org.AccessToken())
+	if !e.JSON { // a token of the simulated org opens nothing else
+		fmt.Fprintf(e.secrets, "  export SF_ACCESS_TOKEN='%s'\n", org.AccessToken())
+	}
 	e.Line("eca: serving until interrupted")
 	<-ctx.Done()
 	server.Close()

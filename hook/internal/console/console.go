@@ -8,6 +8,8 @@
 //   - Text from a file or an org goes through Clean, so it cannot inject lines, escape sequences or
 //     commands to a CI system.
 //   - Colour is applied where a text is made, see Styled, never to a finished line.
+//   - Everything goes through salesforce.Mask, so no secret is printed by mistake. Where a secret is
+//     meant to be printed, package secrets does it.
 package console
 
 import (
@@ -22,6 +24,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // Console prints the output of one command.
@@ -137,14 +141,20 @@ func (c *Console) Together(print func(*Console)) {
 	all := *c
 	all.held = new(strings.Builder)
 	print(&all)
-	c.Print(all.held.String())
+	if !c.JSON && !c.Silent {
+		c.write(all.held.String())
+	}
 }
 
-// Print prints text as it is.
+// Print prints text, masked.
 func (c *Console) Print(text string) {
 	if c.JSON || c.Silent {
 		return
 	}
+	c.write(salesforce.Mask(text))
+}
+
+func (c *Console) write(text string) {
 	if c.held != nil {
 		c.held.WriteString(text)
 		return
@@ -187,7 +197,7 @@ func (c *Console) Document(value any) error {
 // terminal acts on others as well.
 func (c *Console) RawJSON(document string) error {
 	var b strings.Builder
-	for _, r := range document {
+	for _, r := range salesforce.Mask(document) {
 		if r >= 0x7f && r <= 0x9f {
 			fmt.Fprintf(&b, "\\u%04x", r)
 		} else {
@@ -201,7 +211,7 @@ func (c *Console) RawJSON(document string) error {
 // Fail prints the one line of standard error.
 func (c *Console) Fail(message string) {
 	name := Styled{"eca:", Red}
-	fmt.Fprintf(c.Stderr, "%s %s\n", name.render(c.colourErrors), message)
+	fmt.Fprintf(c.Stderr, "%s %s\n", name.render(c.colourErrors), salesforce.Mask(message))
 }
 
 // Took returns how long the command has run, and how many requests it sent.
@@ -269,4 +279,35 @@ func Plural(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// Masked returns a writer that masks what it passes on, line by line. Close passes on the rest.
+func Masked(to io.Writer) io.WriteCloser { return &masked{to: to} }
+
+type masked struct {
+	to   io.Writer
+	line []byte
+}
+
+// maxHeld bounds a line that is held back until its end.
+const maxHeld = 64 << 10
+
+func (m *masked) Write(p []byte) (int, error) {
+	m.line = append(m.line, p...)
+	end := bytes.LastIndexByte(m.line, '\n') + 1
+	if end == 0 && len(m.line) > maxHeld {
+		end = len(m.line)
+	}
+	return len(p), m.pass(end)
+}
+
+func (m *masked) Close() error { return m.pass(len(m.line)) }
+
+func (m *masked) pass(end int) error {
+	if end == 0 {
+		return nil
+	}
+	_, err := io.WriteString(m.to, salesforce.Mask(string(m.line[:end])))
+	m.line = append(m.line[:0], m.line[end:]...)
+	return err
 }

@@ -291,8 +291,8 @@ func (e *CommandError) Unwrap() error { return e.err }
 // maxCommandOutput bounds what is shown of what a command prints, for one org of several.
 const maxCommandOutput = 64 << 10
 
-// run runs the command for one org. What it prints is its own affair: for one org it has the
-// output to itself; for several, its lines get the org's name.
+// run runs the command for one org. It inherits the environment without this process's own session.
+// What it prints is masked; for several orgs, its lines get the org's name.
 func (s *Sink) run(ctx context.Context, c *Credentials) error {
 	document, err := c.reveal("json", false)
 	if err != nil {
@@ -300,8 +300,10 @@ func (s *Sink) run(ctx context.Context, c *Credentials) error {
 	}
 	cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...)
 	cmd.Stdin = bytes.NewReader(document)
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { // of another app
-		return strings.HasPrefix(variable, "ECA_CLIENT_") || strings.HasPrefix(variable, "ECA_BASE_URL=")
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		another := strings.HasPrefix(name, "ECA_CLIENT_") || name == "ECA_BASE_URL" // of another app
+		return another || name == "SF_ACCESS_TOKEN" || name == "SFDX_AUTH_URL"
 	})
 	cmd.Env = append(cmd.Env, "ECA_BASE_URL="+c.BaseURL, "ECA_CLIENT_ID="+c.Pair.Key, "ECA_ORG="+c.Org, "ECA_APP="+c.App)
 	if !c.KeyOnly {
@@ -310,10 +312,14 @@ func (s *Sink) run(ctx context.Context, c *Credentials) error {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	var printed bytes.Buffer
-	cmd.Stdout, cmd.Stderr = s.out.Stdout, s.out.Stderr
+	stdout := s.out.Stdout
 	if s.out.JSON {
-		cmd.Stdout = s.out.Stderr // standard output carries the report
+		stdout = s.out.Stderr // standard output carries the report
 	}
+	out, errors := console.Masked(stdout), console.Masked(s.out.Stderr)
+	defer out.Close()
+	defer errors.Close()
+	cmd.Stdout, cmd.Stderr = out, errors
 	if s.several {
 		cmd.Stdout = &bounded{to: &printed, left: maxCommandOutput}
 		cmd.Stderr = cmd.Stdout

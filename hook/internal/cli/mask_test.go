@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/ecakit/ecakit/hook/internal/orgs"
+)
+
+// TestMistypedSecrets: a secret in the place of something else on the command line, or in a variable,
+// is in no error and in no document.
+func TestMistypedSecrets(t *testing.T) {
+	t.Parallel()
+	const pem = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAsecretsecret\n-----END RSA PRIVATE KEY-----\n"
+	const refresh = "5Aep861KIwKdekr90IDidO4EhfJiYo3fzEvTvsEgM9sfDpGX0"
+	const authURL = "force://PlatformCLI::" + refresh + "@acme.my.salesforce.com"
+	const session = "00Dxx0000001gPF!AQEAQsecretsecretsecret"
+	const jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzZWNyZXQifQ.c2VjcmV0c2VjcmV0"
+	secrets := []string{pem, refresh, authURL, session, jwt}
+	leaks := func(text string) bool {
+		for _, part := range []string{"MIIEowIB", "KIwKdekr90", "AQEAQsecret", "eyJzdWIiOiJzZWNyZXQifQ"} {
+			if strings.Contains(text, part) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, secret := range secrets {
+		for _, args := range [][]string{
+			{"verify", "-o", "uat", "--app", "A", "--username", "u", "--jwt-key", secret}, {"verify", "-o", secret, "--app", "A"},
+			{"bootstrap", "--orgs", secret}, {"bootstrap", secret}, {"bootstrap", "-o", "uat", "--timeout", secret}, {"plan", "--shard", secret},
+			{secret}, {"--" + secret}, {"lint", "--format", secret}, {"lint", secret}, {"lint", "--explain", secret}, {"credentials", "-o", "uat", "--app", "A", "--output", secret + "/x"},
+			{"credentials", "-o", "uat", "--app", "A", "--", secret}, {"audit", "-o", "uat", "--baseline", secret}, {"init", "--app", secret, "--contact-email", "a@example.com"},
+			{"migrate", secret}, {"package", "-o", secret, "--app", "A"}, {"help", secret}, {"bundle", "--binary", secret, "--output", "x"},
+			{"hook", "def", secret, "uat", ".", "src"}, {"simulate", "--state", secret + "/x"}, {"rotate", "-o", "uat", "--app", "A", "--connect", secret},
+		} {
+			for _, more := range [][]string{nil, {"--json"}} {
+				var out bytes.Buffer
+				e := world(t.TempDir(), &out)
+				run(t.Context(), append(args, more...), e)
+				if leaks(out.String()) {
+					t.Errorf("%.60q prints the secret: %s", args, &out)
+				}
+			}
+		}
+		for _, variable := range []string{"SF_TARGET_ORG", "ECA_TIMEOUT", "ECA_ARTIFACTS", "SF_ORG_API_VERSION", "SF_ORG_INSTANCE_URL", "ECA_POLICIES"} {
+			var out bytes.Buffer
+			e := world(t.TempDir(), &out)
+			e.Getenv = func(name string) string {
+				switch name {
+				case variable:
+					return secret
+				case "SF_ACCESS_TOKEN":
+					return session
+				}
+				return ""
+			}
+			e.Env = &orgs.Env{Console: e.Console, Stdin: e.Stdin, Getenv: e.Getenv, Home: e.Home, Store: e.Store, Explain: explain}
+			for _, args := range [][]string{{"bootstrap", "."}, {"audit"}, {"verify", "--app", "A"}} {
+				if run(t.Context(), args, e); leaks(out.String()) {
+					t.Errorf("%s with %s prints the secret: %s", args, variable, &out)
+				}
+			}
+		}
+	}
+}
