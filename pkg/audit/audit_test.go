@@ -117,6 +117,15 @@ func start(t testing.TB, config simorg.Config, files fstest.MapFS) (*simorg.Serv
 	return org, &salesforce.Conn{InstanceURL: org.URL, Version: 66, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
 }
 
+// run reads an org and applies the rules.
+func run(ctx context.Context, conn *salesforce.Conn, o audit.Options) (*audit.Report, error) {
+	snapshot, err := audit.Read(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	return snapshot.Judge(o)
+}
+
 // found are the rules that found something, by app.
 func found(r *audit.Report) map[string][]string {
 	by := make(map[string][]string)
@@ -165,7 +174,7 @@ func TestRules(t *testing.T) {
 	config := simorg.Config{Kind: simorg.Production, ModifyAllData: []string{"Almighty"}, UnreadableApps: []string{"Vendor"},
 		Users: []simorg.User{{Username: "user@example.com"}, {Username: "admin2@example.com", Profile: "System Administrator"}, {Username: "admin3@example.com", Profile: "Almighty"}}}
 	org, conn := start(t, config, files)
-	r, err := audit.Run(t.Context(), conn, audit.Options{Now: now.Add(time.Minute), Declared: []string{"ecasound", "EcaAdmin", "EcaLocked"}, Drift: map[string][]audit.Change{"EcaSound": {{Field: "isPkceRequired", What: "true, and the project says false"}}}})
+	r, err := run(t.Context(), conn, audit.Options{Now: now.Add(time.Minute), Declared: []string{"ecasound", "EcaAdmin", "EcaLocked"}, Drift: map[string][]audit.Change{"EcaSound": {{Field: "isPkceRequired", What: "true, and the project says false"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,8 +208,8 @@ func TestRules(t *testing.T) {
 		if f.Fix == "" || f.Problem == "" || strings.Contains(f.String(), "topsecret") {
 			t.Errorf("found %+v", f)
 		}
-		if f.App == "Password" && f.Rule == "has-to-move" && !strings.Contains(f.Problem, "moving it loses mobileStartUrl") {
-			t.Errorf("the loss is not said: %s", f.Problem)
+		if f.App == "Password" && f.Rule == "has-to-move" && !strings.Contains(f.Problem, "no equivalent for mobileStartUrl") {
+			t.Errorf("the finding lacks the lost element: %s", f.Problem)
 		}
 	}
 	if len(r.Unseen) != 1 || !strings.Contains(r.Unseen[0], "Vendor is listed and cannot be read") {
@@ -215,7 +224,7 @@ func TestRules(t *testing.T) {
 	// On a sandbox a developer's machine is no finding, and plain http is.
 	config.Kind, config.UnreadableApps = simorg.Sandbox, nil
 	_, conn = start(t, config, files)
-	if r, err = audit.Run(t.Context(), conn, audit.Options{Now: now}); err != nil || fmt.Sprint(found(r)["Http"]) != "[has-to-move insecure-callback]" {
+	if r, err = run(t.Context(), conn, audit.Options{Now: now}); err != nil || fmt.Sprint(found(r)["Http"]) != "[has-to-move insecure-callback]" {
 		t.Errorf("on a sandbox: %v, %v", found(r)["Http"], err)
 	}
 	if rules := fmt.Sprint(found(r)); strings.Contains(rules, "undeclared") || strings.Contains(rules, "drift") {
@@ -233,7 +242,7 @@ func TestAges(t *testing.T) {
 		days int
 		want string
 	}{{80, "map[App:[has-to-move]]"}, {100, "map[App:[has-to-move unused] Eca:[unused]]"}, {370, "map[App:[has-to-move old-consumer unused] Eca:[old-consumer unused]]"}} {
-		r, err := audit.Run(t.Context(), conn, audit.Options{Now: now.AddDate(0, 0, test.days)})
+		r, err := run(t.Context(), conn, audit.Options{Now: now.AddDate(0, 0, test.days)})
 		if err != nil || fmt.Sprint(found(r)) != test.want {
 			t.Errorf("after %d days: %v, %v", test.days, found(r), err)
 		}
@@ -246,27 +255,27 @@ func TestAcceptance(t *testing.T) {
 	_, conn := start(t, simorg.Config{}, fstest.MapFS{"App.connectedApp-meta.xml": connected("App", strings.Replace(sound, "true</isAdmin", "false</isAdmin", 1), soundPolicy, "")})
 	day := now.UTC().Truncate(24 * time.Hour)
 	o := audit.Options{Now: now, Rules: map[string]string{"has-to-move": "off"}, Accept: []audit.Acceptance{{App: "app", Rule: "open-to-all", Until: day, Why: "ticket 7"}}}
-	r, err := audit.Run(t.Context(), conn, o)
+	r, err := run(t.Context(), conn, o)
 	if err != nil || len(r.Findings) != 0 || len(r.Accepted) != 1 || r.Accepted[0].Why != "ticket 7" || len(r.Expired) != 0 {
 		t.Fatalf("accepted: %+v, %v", r, err)
 	}
 	o.Now = now.AddDate(0, 0, 2)
-	if r, err = audit.Run(t.Context(), conn, o); err != nil || len(r.Findings) != 1 || len(r.Accepted) != 0 || len(r.Expired) != 1 || !strings.Contains(r.Expired[0], "ticket 7") {
+	if r, err = run(t.Context(), conn, o); err != nil || len(r.Findings) != 1 || len(r.Accepted) != 0 || len(r.Expired) != 1 || !strings.Contains(r.Expired[0], "ticket 7") {
 		t.Errorf("expired: %+v, %v", r, err)
 	}
 	o.Accept = append(o.Accept, audit.Acceptance{App: "*", Rule: "open-to-all", Until: day.AddDate(1, 0, 0), Why: "ticket 8"})
-	if r, err = audit.Run(t.Context(), conn, o); err != nil || len(r.Findings) != 0 || len(r.Expired) != 0 || len(r.Accepted) != 1 || r.Accepted[0].Why != "ticket 8" {
+	if r, err = run(t.Context(), conn, o); err != nil || len(r.Findings) != 0 || len(r.Expired) != 0 || len(r.Accepted) != 1 || r.Accepted[0].Why != "ticket 8" {
 		t.Errorf("one that ended and one that counts: %+v, %v", r, err)
 	}
-	if _, err := audit.Run(t.Context(), conn, audit.Options{Accept: []audit.Acceptance{{App: "*", Rule: "open-to-al"}}}); err == nil || !strings.Contains(err.Error(), "open-to-al") {
+	if _, err := run(t.Context(), conn, audit.Options{Accept: []audit.Acceptance{{App: "*", Rule: "open-to-al"}}}); err == nil || !strings.Contains(err.Error(), "open-to-al") {
 		t.Errorf("an acceptance of no rule: %v", err)
 	}
 	o = audit.Options{Now: now, Rules: map[string]string{"has-to-move": "off", "open-to-all": "error"}}
-	if r, err = audit.Run(t.Context(), conn, o); err != nil || r.Count(finding.Error) != 1 || r.Count(finding.Warning) != 0 {
+	if r, err = run(t.Context(), conn, o); err != nil || r.Count(finding.Error) != 1 || r.Count(finding.Warning) != 0 {
 		t.Errorf("another level: %+v, %v", r, err)
 	}
 	for _, wrong := range []map[string]string{{"nonsense": "off"}, {"drift": "loud"}} {
-		if _, err := audit.Run(t.Context(), conn, audit.Options{Rules: wrong}); err == nil {
+		if _, err := run(t.Context(), conn, audit.Options{Rules: wrong}); err == nil {
 			t.Errorf("%v is accepted", wrong)
 		}
 	}
@@ -289,7 +298,7 @@ func TestWhatCannotBeSeen(t *testing.T) {
 		"ExtlClntAppOauthSettings":  {"their scopes: INVALID_TYPE", "scope-full"},
 	} {
 		_, conn := start(t, simorg.Config{WithoutObjects: []string{object}}, files)
-		r, err := audit.Run(t.Context(), conn, audit.Options{Now: now.AddDate(0, 0, 100)})
+		r, err := run(t.Context(), conn, audit.Options{Now: now.AddDate(0, 0, 100)})
 		if err != nil || !slices.ContainsFunc(r.Unseen, func(u string) bool { return strings.HasPrefix(u, want.unseen) }) {
 			t.Errorf("%s: %v, %v", object, r, err)
 			continue
@@ -304,7 +313,7 @@ func TestWhatCannotBeSeen(t *testing.T) {
 	}
 	// An older org lacks columns, which hides no more than they say.
 	_, conn := start(t, simorg.Config{WithoutFields: []string{"ExtlClntAppOauthSettings.OauthScopesMCP_API", "ExtlClntAppOauthSettings.CreatedDate", "ExternalClientApplication.OrgScopedExternalApp", "ConnectedApplication.OptionsAllowAdminApprovedUsersOnly", "ExtlClntAppOauthPlcyCnfg.IsGuestCodeCredFlowEnabled"}}, files)
-	if r, err := audit.Run(t.Context(), conn, audit.Options{}); err != nil || len(r.Unseen) != 4 || fmt.Sprint(r.Apps[1].Scopes) != "[Api]" || r.Apps[1].Access != audit.PreAuthorised || r.Apps[0].Access != audit.PreAuthorised {
+	if r, err := run(t.Context(), conn, audit.Options{}); err != nil || len(r.Unseen) != 4 || fmt.Sprint(r.Apps[1].Scopes) != "[Api]" || r.Apps[1].Access != audit.PreAuthorised || r.Apps[0].Access != audit.PreAuthorised {
 		t.Errorf("an older org: %+v, %v, %v", r.Apps[1], r.Unseen, err)
 	}
 	// A session that may not call the Metadata API sees the apps, and takes none for another
@@ -315,7 +324,7 @@ func TestWhatCannotBeSeen(t *testing.T) {
 		fault.Fits = func(r simorg.Request) bool { return strings.Contains(r.Path, "/Soap/") }
 		org.Inject(fault)
 	}
-	r, err := audit.Run(t.Context(), conn, audit.Options{})
+	r, err := run(t.Context(), conn, audit.Options{})
 	if err != nil || len(r.Apps) != 4 || !strings.Contains(strings.Join(r.Unseen, "; "), "settings of External Client Apps: listMetadata: INSUFFICIENT_ACCESS") {
 		t.Fatalf("without the right: %+v, %v", r, err)
 	}
@@ -366,7 +375,7 @@ func TestDoubtfulApps(t *testing.T) {
 			}
 		}
 	}
-	r, err := audit.Run(t.Context(), conn, audit.Options{Rules: map[string]string{"has-to-move": "off"}})
+	r, err := run(t.Context(), conn, audit.Options{Rules: map[string]string{"has-to-move": "off"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -414,7 +423,7 @@ func TestRounds(t *testing.T) {
 	files["records.json"] = &fstest.MapFile{Data: []byte(`{"SetupEntityAccess": [` + strings.Join(access, ",") + `]}`)}
 	org, conn := start(t, simorg.Config{Latency: 150 * time.Millisecond, UnreadableApps: unreadable}, files)
 	org.ForgetRequests()
-	r, err := audit.Run(t.Context(), conn, audit.Options{})
+	r, err := run(t.Context(), conn, audit.Options{})
 	if n := simorg.Sequential(org.Requests()); err != nil || n > 4 || len(r.Unseen) != len(unreadable) {
 		t.Errorf("it took %d rounds; %v, %v", n, r.Unseen, err)
 	}
@@ -426,18 +435,18 @@ func TestConnectionsFail(t *testing.T) {
 	for _, path := range []string{"OauthToken", "LoginHistory", "ConnectedApplication", "SetupEntityAccess", "/Soap/"} {
 		org, conn := start(t, simorg.Config{}, fstest.MapFS{"App.connectedApp-meta.xml": connected("App", sound, soundPolicy, "")})
 		org.Inject(simorg.Fault{Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, path) }, Status: http.StatusBadGateway, Body: "<html>"})
-		if r, err := audit.Run(t.Context(), conn, audit.Options{}); err == nil {
+		if r, err := run(t.Context(), conn, audit.Options{}); err == nil {
 			t.Errorf("%s: %+v", path, r)
 		}
 	}
 	org, conn := start(t, simorg.Config{}, fstest.MapFS{})
 	org.ExpireSessions()
-	if _, err := audit.Run(t.Context(), conn, audit.Options{}); !salesforce.IsSessionExpired(err) {
+	if _, err := run(t.Context(), conn, audit.Options{}); !salesforce.IsSessionExpired(err) {
 		t.Errorf("an expired session: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := audit.Run(ctx, conn, audit.Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := run(ctx, conn, audit.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("an interrupted audit: %v", err)
 	}
 }
@@ -468,7 +477,7 @@ func TestScale(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	r, err := audit.Run(t.Context(), conn, audit.Options{Now: now})
+	r, err := run(t.Context(), conn, audit.Options{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -509,7 +518,12 @@ func Example() {
 		return
 	}
 	conn := &salesforce.Conn{InstanceURL: org.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
-	report, err := audit.Run(context.Background(), conn, audit.Options{})
+	snapshot, err := audit.Read(context.Background(), conn)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	report, err := snapshot.Judge(audit.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
