@@ -329,9 +329,9 @@ type cutOverApp struct {
 	App      string        `json:"app"`
 	New      bool          `json:"new"`      // whether the org has the External Client App
 	Consumer bool          `json:"consumer"` // and its consumer
-	OldUses  []cutover.Use `json:"oldUses,omitempty"`
-	NewUses  []cutover.Use `json:"newUses,omitempty"`
-	Either   []cutover.Use `json:"eitherUses,omitempty"` // of which the org does not tell which app they are of
+	OldUses  []cutover.Usage `json:"oldUses,omitempty"`
+	NewUses  []cutover.Usage `json:"newUses,omitempty"`
+	Either   []cutover.Usage `json:"eitherUses,omitempty"` // of which the org does not tell which app they are of
 }
 
 // cutOver shows who uses which app, or revokes the tokens of an old one.
@@ -339,8 +339,8 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 	if c.RevokeOld {
 		return c.revoke(ctx, e)
 	}
-	org, traffic, found, err := onConnected(ctx, e, c, func(ctx context.Context, client *cutover.Client) (*cutover.CutOver, error) {
-		return client.CutOver(ctx, c.App...)
+	org, traffic, found, err := onConnected(ctx, e, c, func(ctx context.Context, client *cutover.Client) (*cutover.Status, error) {
+		return client.Status(ctx, c.App...)
 	})
 	if err != nil {
 		return nil, err
@@ -348,7 +348,7 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 	r := &cutOverResult{calls: calls{traffic.count(), traffic.retried()}, Org: org, Apps: []cutOverApp{}, Unseen: found.Unseen, Blind: found.Blind}
 	waiting := 0
 	rows := []row{{cells: []string{"APP", "CONNECTED APP", "EXTERNAL CLIENT APP"}}}
-	for _, p := range found.Pairs {
+	for _, p := range found.Replacements {
 		r.Apps = append(r.Apps, cutOverApp{p.Name, p.HasNew, p.HasConsumer, p.Old, p.New, p.Either})
 		fresh := used(p.New)
 		switch {
@@ -388,18 +388,18 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 		rows = append(rows, row{cells: []string{p.Name, old, fresh}, below: below})
 	}
 	switch {
-	case found.Blind && len(found.Pairs) == 0:
+	case found.Blind && len(found.Replacements) == 0:
 		e.line("eca: %s: which Connected Apps have an External Client App of the same name cannot be told", org)
-	case len(found.Pairs) == 0:
+	case len(found.Replacements) == 0:
 		e.line("eca: %s has no Connected App with an External Client App of the same name", org)
 	case found.Blind:
-		e.line("eca: %s: who uses the old ones of %s cannot be told", org, plural(len(found.Pairs), "app"))
+		e.line("eca: %s: who uses the old ones of %s cannot be told", org, plural(len(found.Replacements), "app"))
 	case waiting == 0 && len(found.Unseen) > 0:
-		e.line("eca: %s: nobody is known to use the old ones of %s, and not all could be looked at", org, plural(len(found.Pairs), "app"))
+		e.line("eca: %s: nobody is known to use the old ones of %s, and not all could be looked at", org, plural(len(found.Replacements), "app"))
 	case waiting == 0:
-		e.line("eca: %s: nobody uses the old ones of %s any more", org, plural(len(found.Pairs), "app"))
+		e.line("eca: %s: nobody uses the old ones of %s any more", org, plural(len(found.Replacements), "app"))
 	default:
-		e.line("eca: %s: the Connected Apps of %d of %s are still in use, or may be", org, waiting, plural(len(found.Pairs), "app"))
+		e.line("eca: %s: the Connected Apps of %d of %s are still in use, or may be", org, waiting, plural(len(found.Replacements), "app"))
 	}
 	if len(rows) > 1 {
 		e.table(rows)
@@ -411,7 +411,7 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 }
 
 // used sums uses up.
-func used(uses []cutover.Use) string {
+func used(uses []cutover.Usage) string {
 	if len(uses) == 0 {
 		return "not in use"
 	}
@@ -425,7 +425,7 @@ func used(uses []cutover.Use) string {
 	return fmt.Sprintf("%s, %s", plural(len(uses), "user"), last)
 }
 
-func useOf(u cutover.Use) string {
+func useOf(u cutover.Usage) string {
 	var parts []string
 	if u.Tokens > 0 {
 		parts = append(parts, fmt.Sprintf("%s, last used %s", plural(u.Tokens, "token"), day(u.LastUsed)))
@@ -451,7 +451,7 @@ func (c *migrateCmd) revoke(ctx context.Context, e *env) (result, error) {
 	if done == nil {
 		return nil, err
 	}
-	r := &cutOverResult{calls: calls{traffic.count(), traffic.retried()}, Org: org, Apps: []cutOverApp{}, Revoked: &done.Revoked, Left: done.Left}
+	r := &cutOverResult{calls: calls{traffic.count(), traffic.retried()}, Org: org, Apps: []cutOverApp{}, Revoked: &done.Revoked, Left: done.Unclear}
 	if err != nil {
 		return r, err
 	}
@@ -460,8 +460,8 @@ func (c *migrateCmd) revoke(ctx context.Context, e *env) (result, error) {
 	} else {
 		e.line("eca: %s: the Connected App %s has %s; nothing was revoked, --yes revokes", org, done.App, plural(done.Tokens, "token"))
 	}
-	if done.Left > 0 {
-		e.line("  ! %s may be of the Connected App, and the org does not tell: revoke them in Setup (Connected Apps OAuth Usage)", plural(done.Left, "more token"))
+	if done.Unclear > 0 {
+		e.line("  ! %s may be of the Connected App, and the org does not tell: revoke them in Setup (Connected Apps OAuth Usage)", plural(done.Unclear, "more token"))
 	}
 	return r, nil
 }

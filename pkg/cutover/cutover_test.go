@@ -73,7 +73,7 @@ func TestReadFromAnOrg(t *testing.T) {
 	if one, _, err := c.Read(t.Context(), "app05"); err != nil || len(one) != 1 || one[0].Name != "App05" {
 		t.Errorf("one: %v, %v", one, err)
 	}
-	if _, _, err := c.Read(t.Context(), "App05", "Nobody"); !errors.As(err, new(*NoAppError)) {
+	if _, _, err := c.Read(t.Context(), "App05", "Nobody"); !errors.As(err, new(*NotFoundError)) {
 		t.Errorf("an app that is not there: %v", err)
 	}
 }
@@ -98,11 +98,11 @@ func TestCutOver(t *testing.T) {
 	org, c := filled(t, simorg.Config{Users: users, WithoutObjects: nil}, map[string]string{"Erp": "Old one", "Crm": "Same", "Alone": "Alone"}, records)
 	external(t, c, "Erp", "New one")
 	external(t, c, "Crm", "Same")
-	got, err := c.CutOver(t.Context())
-	if err != nil || len(got.Pairs) != 2 || len(got.Unseen) != 0 {
+	got, err := c.Status(t.Context())
+	if err != nil || len(got.Replacements) != 2 || len(got.Unseen) != 0 {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	crm, erp := got.Pairs[0], got.Pairs[1]
+	crm, erp := got.Replacements[0], got.Replacements[1]
 	if len(erp.Old) != 2 || erp.Old[0].Username != "bob@example.com" || erp.Old[1].Tokens != 2 || erp.Old[1].LastUsed.Day() != 3 || len(erp.New) != 1 || erp.New[0].Username != "bob@example.com" || !erp.HasConsumer || len(erp.Either) != 0 {
 		t.Errorf("Erp: %+v", erp)
 	}
@@ -117,13 +117,13 @@ func TestCutOver(t *testing.T) {
 		t.Errorf("revoked %+v, %v", r, err)
 	}
 	// Of two apps with one label only the tokens that are the old one's for sure.
-	if r, err := c.RevokeOld(t.Context(), "Crm", true); err != nil || r.Tokens != 1 || r.Revoked != 1 || r.Left != 1 {
+	if r, err := c.RevokeOld(t.Context(), "Crm", true); err != nil || r.Tokens != 1 || r.Revoked != 1 || r.Unclear != 1 {
 		t.Errorf("revoked %+v, %v", r, err)
 	}
 	if r, err := c.RevokeOld(t.Context(), "Erp", true); err != nil || r.Tokens != 0 || r.Revoked != 0 {
 		t.Errorf("a second time: %+v, %v", r, err)
 	}
-	if _, err := c.RevokeOld(t.Context(), "Alone", true); !errors.Is(err, ErrNothingTakesOver) {
+	if _, err := c.RevokeOld(t.Context(), "Alone", true); !errors.Is(err, ErrNoReplacement) {
 		t.Errorf("an app without a successor: %v", err)
 	}
 	var revoked []string
@@ -158,17 +158,17 @@ func TestAppsWithOneLabel(t *testing.T) {
 		"AppMenuItem": [{"Id": "0DS000000000001AAA", "ApplicationId": "0H4000000002AAA"}, {"Id": "0DS000000000002AAA", "ApplicationId": "0H4000000003AAA"}],
 		"OauthToken": [{"AppName": "Same", "UserId": "005000000000001AAA", "AppMenuItemId": "0DS000000000001AAA", "DeleteToken": "d"}, {"AppName": "Same", "UserId": "005000000000001AAA", "AppMenuItemId": "0DS000000000002AAA", "DeleteToken": "e"}]}`)
 	external(t, c, "Erp", "New")
-	if got, err := c.CutOver(t.Context()); err != nil || len(got.Pairs) != 1 || len(got.Pairs[0].Either) != 1 || got.Pairs[0].Either[0].Tokens != 2 {
+	if got, err := c.Status(t.Context()); err != nil || len(got.Replacements) != 1 || len(got.Replacements[0].Either) != 1 || got.Replacements[0].Either[0].Tokens != 2 {
 		t.Errorf("two Connected Apps: %+v, %v", got, err)
 	}
 
 	org, c := filled(t, simorg.Config{}, map[string]string{"Erp": "Same"}, `{"OauthToken": [{"AppName": "Same", "UserId": "005000000000001AAA", "DeleteToken": "d"}]}`)
 	external(t, c, "Erp", "New")
 	external(t, c, "Portal", "Same")
-	if got, err := c.CutOver(t.Context(), "Erp"); err != nil || len(got.Pairs[0].Old) != 0 || len(got.Pairs[0].Either) != 1 {
+	if got, err := c.Status(t.Context(), "Erp"); err != nil || len(got.Replacements[0].Old) != 0 || len(got.Replacements[0].Either) != 1 {
 		t.Errorf("another External Client App: %+v, %v", got, err)
 	}
-	if r, err := c.RevokeOld(t.Context(), "Erp", true); err != nil || r.Revoked != 0 || r.Left != 1 || org.Count("OauthToken") != 1 {
+	if r, err := c.RevokeOld(t.Context(), "Erp", true); err != nil || r.Revoked != 0 || r.Unclear != 1 || org.Count("OauthToken") != 1 {
 		t.Errorf("another External Client App: %+v, %v", r, err)
 	}
 }
@@ -179,10 +179,10 @@ func TestRecordsThatAreRefused(t *testing.T) {
 	for _, object := range []string{"ConnectedApplication", "ExternalClientApplication", "ExtlClntAppOauthSettings"} {
 		org, c := filled(t, simorg.Config{WithoutObjects: []string{object}}, map[string]string{"Erp": "Erp old"}, `{"OauthToken": [{"AppName": "Erp old", "UserId": "005000000000001AAA", "DeleteToken": "d"}]}`)
 		external(t, c, "Erp", "New")
-		if got, err := c.CutOver(t.Context(), "Erp"); err != nil || !got.Blind {
+		if got, err := c.Status(t.Context(), "Erp"); err != nil || !got.Blind {
 			t.Errorf("%s: %+v, %v", object, got, err)
 		}
-		if r, err := c.RevokeOld(t.Context(), "Erp", true); err == nil || r != nil || !strings.Contains(err.Error(), "does not tell whose tokens") || org.Count("OauthToken") != 1 {
+		if r, err := c.RevokeOld(t.Context(), "Erp", true); err == nil || r != nil || !strings.Contains(err.Error(), "does not show whose tokens") || org.Count("OauthToken") != 1 {
 			t.Errorf("%s: revoked %+v, %v", object, r, err)
 		}
 	}
@@ -204,13 +204,13 @@ func TestWhatAnOrgDoesNotTell(t *testing.T) {
 	t.Parallel()
 	org, c := filled(t, simorg.Config{WithoutObjects: []string{"LoginHistory", "AppMenuItem"}}, map[string]string{"Erp": "Erp old"}, `{"OauthToken": [{"AppName": "Erp old", "UserId": "005000000000001AAA", "DeleteToken": "topsecret-1"}, {"AppName": "Erp old", "UserId": "005000000000001AAA", "DeleteToken": "topsecret-2"}]}`)
 	external(t, c, "Erp", "New")
-	got, err := c.CutOver(t.Context())
-	if err != nil || len(got.Unseen) != 2 || !strings.Contains(strings.Join(got.Unseen, "; "), "the app menu: INVALID_TYPE") || got.Pairs[0].Old[0].Tokens != 2 {
+	got, err := c.Status(t.Context())
+	if err != nil || len(got.Unseen) != 2 || !strings.Contains(strings.Join(got.Unseen, "; "), "the app menu: INVALID_TYPE") || got.Replacements[0].Old[0].Tokens != 2 {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	org.Inject(simorg.Fault{Fits: func(r simorg.Request) bool { return strings.HasSuffix(r.Path, "/revoke") }, Status: http.StatusInternalServerError, Body: "topsecret-1"})
 	r, err := c.RevokeOld(t.Context(), "Erp", true)
-	if err == nil || r.Revoked > 1 || strings.Contains(fmt.Sprint(err), "topsecret") || !strings.Contains(err.Error(), "the next run goes on") {
+	if err == nil || r.Revoked > 1 || strings.Contains(fmt.Sprint(err), "topsecret") || !strings.Contains(err.Error(), "the next run continues") {
 		t.Errorf("revoked %+v, %v", r, err)
 	}
 	if r, err = c.RevokeOld(t.Context(), "Erp", true); err != nil || r.Revoked != r.Tokens || r.Tokens == 0 {
@@ -229,8 +229,8 @@ func TestManyTokens(t *testing.T) {
 	tokens = append(tokens, `{"AppName": "Erp old", "UserId": "005000000009999AAA"}`)
 	org, c := filled(t, simorg.Config{}, map[string]string{"Erp": "Erp old"}, `{"OauthToken": [`+strings.Join(tokens, ",")+`]}`)
 	external(t, c, "Erp", "New")
-	got, err := c.CutOver(t.Context())
-	if err != nil || len(got.Pairs[0].Old) != 1 || got.Pairs[0].Old[0].Tokens != 2101 || got.Pairs[0].Old[0].Username != manyUsers {
+	got, err := c.Status(t.Context())
+	if err != nil || len(got.Replacements[0].Old) != 1 || got.Replacements[0].Old[0].Tokens != 2101 || got.Replacements[0].Old[0].Username != manyUsers {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	errs := make(chan error, 2)
@@ -241,7 +241,7 @@ func TestManyTokens(t *testing.T) {
 		}()
 	}
 	for range 2 {
-		if err := <-errs; err == nil || !strings.Contains(err.Error(), "the org does not show what revokes them") {
+		if err := <-errs; err == nil || !strings.Contains(err.Error(), "the org does not show what revokes the others") {
 			t.Errorf("one token has nothing that revokes it, and the run says %v", err)
 		}
 	}
@@ -251,10 +251,10 @@ func TestManyTokens(t *testing.T) {
 
 	_, c = filled(t, simorg.Config{WithoutObjects: []string{"OauthToken"}}, map[string]string{"Erp": "Erp old"}, `{}`)
 	external(t, c, "Erp", "New")
-	if got, err := c.CutOver(t.Context()); err != nil || !got.Blind {
+	if got, err := c.Status(t.Context()); err != nil || !got.Blind {
 		t.Errorf("hidden tokens: %+v, %v", got, err)
 	}
-	if r, err := c.RevokeOld(t.Context(), "Erp", true); err == nil || r != nil || !strings.Contains(err.Error(), "does not tell whose tokens") {
+	if r, err := c.RevokeOld(t.Context(), "Erp", true); err == nil || r != nil || !strings.Contains(err.Error(), "does not show whose tokens") {
 		t.Errorf("hidden tokens: %+v, %v", r, err)
 	}
 }
