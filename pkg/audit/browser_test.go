@@ -40,10 +40,9 @@ func TestPageInABrowser(t *testing.T) {
 	}
 	reports := make([]audit.OrgReport, 0, 2)
 	for _, org := range []string{"prod", "uat"} {
-		files := fstest.MapFS{}
+		files := load(t, app{Name: "ErpConnector", Open: true}, "external")
 		sample := os.DirFS(filepath.Join("..", "..", "testdata", "audit"))
 		config := simorg.Config{Kind: simorg.Production, Users: []simorg.User{{Username: "integration@example.com", Profile: "System Administrator"}}, PermissionSets: []string{"Warehouse_Users"}}
-		external(files, "ErpConnector", "<callbackUrl>https://erp.example.com/callback</callbackUrl>", "<permittedUsersPolicyType>AllSelfAuthorized</permittedUsersPolicyType><refreshTokenPolicyType>SpecificLifetime</refreshTokenPolicyType><refreshTokenValidityPeriod>365</refreshTokenValidityPeriod><refreshTokenValidityUnit>Days</refreshTokenValidityUnit>")
 		if org == "uat" {
 			files["hostile.json"] = &fstest.MapFile{Data: fmt.Appendf(nil, `{"OauthToken": [{"AppName": %q, "UserId": "005000000000001AAA"}]}`, hostile)}
 		}
