@@ -45,7 +45,7 @@ const (
 // The REST resources for tokens of External Client Apps do not cover Connected Apps, whose tokens are
 // revoked with OauthToken.DeleteToken at the revoke endpoint. Source: the documentation of OauthToken.
 func (c *Client) RevokeOld(ctx context.Context, name string, really bool) (*Revocation, error) {
-	p, err := c.replacement(ctx, name)
+	p, err := c.revocable(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -69,8 +69,8 @@ func (c *Client) RevokeOld(ctx context.Context, name string, really bool) (*Revo
 	return r, nil
 }
 
-// replacement returns the replacement of an app whose tokens can be revoked.
-func (c *Client) replacement(ctx context.Context, name string) (*Replacement, error) {
+// revocable returns the replacement of an app if the app's tokens can be revoked.
+func (c *Client) revocable(ctx context.Context, name string) (*Replacement, error) {
 	status, err := c.Status(ctx, name)
 	if err != nil {
 		return nil, err

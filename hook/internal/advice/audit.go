@@ -1,5 +1,3 @@
-// Package advice chooses the hint that a command prints below an error or a finding. Packages under
-// pkg name no commands, so what to type is here.
 package advice
 
 import (
