@@ -3,8 +3,8 @@ package audit_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -63,12 +63,12 @@ func daysAgo(n int) string { return now.AddDate(0, 0, -n).UTC().Format("2006-01-
 // certificate is one that ends in some days.
 func certificate(t testing.TB, days int) string {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	public, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(0, 0, days)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +350,7 @@ func TestDoubtfulApps(t *testing.T) {
 			t.Errorf("a token of one of two apps is counted as %+v", a)
 		}
 	}
-	if want := "map[Connected App:8 External Client App:4 not shown:1]"; fmt.Sprint(kinds) != want {
+	if want := "map[Connected App:8 External Client App:5 not shown:1]"; fmt.Sprint(kinds) != want {
 		t.Errorf("got %v, want %s", kinds, want)
 	}
 	var got []string
@@ -599,6 +599,52 @@ func TestScale(t *testing.T) {
 		t.Errorf("it took %d rounds of %d requests", n, len(requests))
 	}
 	t.Logf("%d requests in %d rounds, %d MB allocated", len(requests), simorg.Sequential(requests), (after.TotalAlloc-before.TotalAlloc)>>20)
+}
+
+// TestAcceptedInHTML: the page shows accepted findings and does not count them.
+func TestAcceptedInHTML(t *testing.T) {
+	t.Parallel()
+	_, conn := start(t, simorg.Config{}, load(t, app{Name: "App", Open: true}, "connected"))
+	r, err := run(t.Context(), conn, audit.Options{
+		Rules: map[string]string{"has-to-move": "off"}, Accept: []audit.Acceptance{{App: "App", Rule: "open-to-all", Why: "all may"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := audit.WriteHTML(&b, []audit.OrgReport{{Org: "uat", Report: r}}, now); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`data-rules="open-to-all" data-levels="accepted"`, `<td data-sort="0">0</td>`, `<td class="mark accepted" data-sort="1"`, "all may</li>"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+}
+
+func TestSentence(t *testing.T) {
+	t.Parallel()
+	open := func(kind audit.Kind) *audit.App { return &audit.App{Kind: kind, Access: audit.Everybody} }
+	closed := func(kind audit.Kind) *audit.App { return &audit.App{Kind: kind, Access: audit.PreAuthorised} }
+	unknown := func(kind audit.Kind) *audit.App { return &audit.App{Kind: kind} }
+	for _, test := range []struct {
+		apps []*audit.App
+		want string
+	}{
+		{nil, "the org shows no app"},
+		{[]*audit.App{unknown(audit.NotInstalled)}, "the org shows no app"},
+		{[]*audit.App{unknown(audit.Connected), unknown(audit.External)}, "the org does not show who can use any of 2 apps"},
+		{[]*audit.App{closed(audit.Connected)}, "none of 1 app lets any user in"},
+		{[]*audit.App{closed(audit.Connected), closed(audit.External), unknown(audit.Connected)},
+			"none of 2 apps lets any user in; not known for 1 more"},
+		{[]*audit.App{open(audit.Connected), open(audit.External), closed(audit.Connected)}, "1 of 2 Connected Apps lets any user in"},
+		{[]*audit.App{open(audit.Connected), open(audit.External), open(audit.External), unknown(audit.External)},
+			"2 of 2 External Client Apps let any user in; not known for 1 more"},
+	} {
+		if got := (&audit.Report{Apps: test.apps}).Sentence(); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
 }
 
 // TestHTML writes a page about hostile names, which stay text.

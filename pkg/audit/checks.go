@@ -234,8 +234,8 @@ func notInstalled(s subject) []finding.Finding {
 }
 
 func unused(s subject) []finding.Finding {
-	listed := s.Kind == Connected || s.Kind == External
-	if !listed || !s.sees(fromTokens, fromLogins, fromMenu) || s.age(s.created) < unusedFor {
+	// The age of an app that the org does not show is not known.
+	if !s.sees(fromTokens, fromLogins, fromMenu) || s.age(s.created) < unusedFor {
 		return nil
 	}
 	switch {

@@ -79,7 +79,7 @@ type rowView struct {
 	Marks                                       []markView
 }
 
-// markView is a cell of the matrix: the worst finding of a rule about an app.
+// markView is a cell of the matrix: a rule's findings about an app, which all have one level.
 type markView struct {
 	Level, Sign, Title string
 	Sort               int
@@ -183,14 +183,9 @@ func (v *view) row(org string, app *App, all []Finding) rowView {
 	row.RuleIDs, row.Levels = strings.Join(ids, " "), strings.Join(levels, " ")
 	for _, rule := range v.Rules {
 		mark := markView{}
-		for _, f := range found {
-			if f.Rule != rule.ID {
-				continue
-			}
-			if level := marks[f.Level]; level.Sort > mark.Sort {
-				mark = level
-			}
-			mark.Title = f.Problem
+		if i := slices.IndexFunc(found, func(f Finding) bool { return f.Rule == rule.ID }); i >= 0 {
+			mark = marks[found[i].Level]
+			mark.Title = found[i].Problem
 		}
 		row.Marks = append(row.Marks, mark)
 	}
