@@ -102,6 +102,13 @@ var scopes = []struct{ column, name string }{
 	{"OauthScopesCHATTER_REST_API", "Chatter"}, {"OauthScopesMCP_API", "MCP"},
 }
 
+func scopeColumns() (columns string) {
+	for _, scope := range scopes {
+		columns += ", " + scope.column
+	}
+	return columns
+}
+
 // source is a part of a snapshot that an org can refuse to show, as Report.Unseen names it.
 type source string
 
@@ -128,8 +135,20 @@ func Read(ctx context.Context, conn *salesforce.Conn) (*Snapshot, error) {
 	s := &Snapshot{conn: conn, hidden: make(map[source]bool)}
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, read := range []func(context.Context) error{
-		s.readOrg, s.readApps, s.readPlugins, s.readPolicies, s.readSettings, s.readConnected,
-		s.readTokens, s.readLogins, s.readAccess,
+		s.readOrg, s.readApps, s.readTokens, s.readAccess,
+		query(s, &s.plugins, fromPlugins, "ExtlClntAppPlcyCnfg",
+			"ExternalClientApplicationId, IsEnabled, OauthPluginStatus"),
+		query(s, &s.policies, fromPolicies, "ExtlClntAppOauthPlcyCnfg",
+			"ExternalClientApplicationId, PermittedUsersPolicyType, "+
+				"RefreshTokenPolicyType, RefreshTokenValidityPeriod, RefreshTokenValidityUnit, IpRelaxationPolicyType, "+
+				"IsClientCredentialsFlowEnabled, IsTokenExchangeFlowEnabled, IsGuestCodeCredFlowEnabled, "+
+				"ClientCredentialsFlowUser"),
+		query(s, &s.settings, fromSettings, "ExtlClntAppOauthSettings",
+			"ExternalClientApplicationId, CreatedDate"+scopeColumns()),
+		query(s, &s.connected, fromConnected, "ConnectedApplication",
+			"Id, Name, CreatedDate, OptionsAllowAdminApprovedUsersOnly"),
+		query(s, &s.logins, fromLogins, "LoginHistory GROUP BY Application, LoginSubType",
+			"Application, LoginSubType, MAX(LoginTime) last"),
 	} {
 		group.Go(func() error { return read(groupCtx) })
 	}
@@ -164,12 +183,14 @@ func (s *Snapshot) lacks(what source, missing []string) {
 		fmt.Sprintf("%s: the org lacks or hides the fields %s", what, strings.Join(missing, ", ")))
 }
 
-// query reads columns of an object. It notes columns that the org lacks.
-func query[T any](ctx context.Context, s *Snapshot, what source, columns, from string, into *[]T) (err error) {
-	var missing []string
-	*into, missing, err = restapi.QueryColumns[T](ctx, s.rest(), strings.Split(columns, ", "), from)
-	s.lacks(what, missing)
-	return s.tolerate(what, err)
+// query returns a function that reads columns of an object. It notes columns that the org lacks.
+func query[T any](s *Snapshot, into *[]T, what source, from, columns string) func(context.Context) error {
+	return func(ctx context.Context) (err error) {
+		var missing []string
+		*into, missing, err = restapi.QueryColumns[T](ctx, s.rest(), strings.Split(columns, ", "), from)
+		s.lacks(what, missing)
+		return s.tolerate(what, err)
+	}
 }
 
 func (s *Snapshot) rest() *restapi.Client { return &restapi.Client{Conn: s.conn} }
@@ -235,35 +256,10 @@ func (s *Snapshot) readSources(ctx context.Context, listed []mdapi.FilePropertie
 	return s.tolerate(fromSources, err)
 }
 
-func (s *Snapshot) readPlugins(ctx context.Context) error {
-	const columns = "ExternalClientApplicationId, IsEnabled, OauthPluginStatus"
-	return query(ctx, s, fromPlugins, columns, "ExtlClntAppPlcyCnfg", &s.plugins)
-}
-
-func (s *Snapshot) readPolicies(ctx context.Context) error {
-	const columns = "ExternalClientApplicationId, PermittedUsersPolicyType, " +
-		"RefreshTokenPolicyType, RefreshTokenValidityPeriod, RefreshTokenValidityUnit, IpRelaxationPolicyType, " +
-		"IsClientCredentialsFlowEnabled, IsTokenExchangeFlowEnabled, IsGuestCodeCredFlowEnabled, ClientCredentialsFlowUser"
-	return query(ctx, s, fromPolicies, columns, "ExtlClntAppOauthPlcyCnfg", &s.policies)
-}
-
-func (s *Snapshot) readSettings(ctx context.Context) error {
-	columns := "ExternalClientApplicationId, CreatedDate"
-	for _, scope := range scopes {
-		columns += ", " + scope.column
-	}
-	return query(ctx, s, fromSettings, columns, "ExtlClntAppOauthSettings", &s.settings)
-}
-
-func (s *Snapshot) readConnected(ctx context.Context) error {
-	const columns = "Id, Name, CreatedDate, OptionsAllowAdminApprovedUsersOnly"
-	return query(ctx, s, fromConnected, columns, "ConnectedApplication", &s.connected)
-}
-
 // readTokens counts tokens, and reads the menu items that they name.
 func (s *Snapshot) readTokens(ctx context.Context) error {
 	const columns = "AppName, AppMenuItemId, COUNT(UserId) n, COUNT_DISTINCT(UserId) users, MAX(LastUsedDate) last"
-	err := query(ctx, s, fromTokens, columns, "OauthToken GROUP BY AppName, AppMenuItemId", &s.tokens)
+	err := query(s, &s.tokens, fromTokens, "OauthToken GROUP BY AppName, AppMenuItemId", columns)(ctx)
 	if err != nil {
 		return err
 	}
@@ -276,16 +272,11 @@ func (s *Snapshot) readTokens(ctx context.Context) error {
 	return s.tolerate(fromMenu, err)
 }
 
-func (s *Snapshot) readLogins(ctx context.Context) error {
-	const columns = "Application, LoginSubType, MAX(LoginTime) last"
-	return query(ctx, s, fromLogins, columns, "LoginHistory GROUP BY Application, LoginSubType", &s.logins)
-}
-
 // readAccess reads what grants apps, and counts the users with these permission sets.
 func (s *Snapshot) readAccess(ctx context.Context) error {
 	const columns = "SetupEntityId, ParentId, Parent.Name, Parent.IsOwnedByProfile, Parent.Profile.Name"
 	const from = "SetupEntityAccess WHERE SetupEntityType IN ('ExternalClientApplication', 'ConnectedApplication')"
-	if err := query(ctx, s, fromAccess, columns, from, &s.access); err != nil {
+	if err := query(s, &s.access, fromAccess, from, columns)(ctx); err != nil {
 		return err
 	}
 	var ids []string
