@@ -3,30 +3,34 @@ package audit_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"text/template"
 	"time"
 
+	"github.com/rogpeppe/go-internal/txtar"
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/audit"
 	"github.com/ecakit/ecakit/pkg/finding"
-	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -51,51 +55,60 @@ func TestRulesAreDocumented(t *testing.T) {
 	}
 }
 
-const namespace = ` xmlns="` + metadata.Namespace + `"`
-
 // now is when the tests look at orgs.
 var now = time.Now().Truncate(time.Second)
 
 func daysAgo(n int) string { return now.AddDate(0, 0, -n).UTC().Format("2006-01-02T15:04:05.000-0700") }
 
 // certificate is one that ends in some days.
-func certificate(t *testing.T, days int) string {
+func certificate(t testing.TB, days int) string {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	public, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(0, 0, days)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return base64.StdEncoding.EncodeToString(der)
 }
 
-// connected is the source of a Connected App.
-func connected(label, oauth, policy, more string) *fstest.MapFile {
-	return &fstest.MapFile{Data: []byte("<ConnectedApp" + namespace + "><contactEmail>a@example.com</contactEmail><label>" + label + "</label>" + more +
-		"<oauthConfig>" + oauth + "</oauthConfig><oauthPolicy>" + policy + "</oauthPolicy></ConnectedApp>")}
+// app is what the templates in testdata are filled with.
+type app struct {
+	Name, Label string
+	Open        bool   // to all users
+	Grant       string // the permission set that grants it
+	RunAs       string // of an External Client App
 }
 
-// external is the source of a whole External Client App.
-func external(files fstest.MapFS, app, global, policy string) {
-	in := func(typ, body string) *fstest.MapFile {
-		return &fstest.MapFile{Data: []byte("<" + typ + namespace + "><externalClientApplication>" + app + "</externalClientApplication><label>" + app + "</label>" + body + "</" + typ + ">")}
+// load returns the files of archives in testdata, which are templates.
+func load(t testing.TB, data app, archives ...string) fstest.MapFS {
+	t.Helper()
+	files := make(fstest.MapFS)
+	for _, archive := range archives {
+		text, err := template.New(archive + ".txtar").Funcs(template.FuncMap{
+			"daysAgo": daysAgo, "certificate": func(days int) string { return certificate(t, days) },
+		}).ParseFiles(filepath.Join("testdata", archive+".txtar"))
+		var b bytes.Buffer
+		if err == nil {
+			err = text.Execute(&b, data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range txtar.Parse(b.Bytes()).Files {
+			files[file.Name] = &fstest.MapFile{Data: file.Data}
+		}
 	}
-	files[app+".eca-meta.xml"] = &fstest.MapFile{Data: []byte("<ExternalClientApplication" + namespace + "><contactEmail>a@example.com</contactEmail><label>" + app + "</label></ExternalClientApplication>")}
-	files[app+"_oauth.ecaOauth-meta.xml"] = in("ExtlClntAppOauthSettings", "<commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes>")
-	files[app+"_odd.ecaGlblOauth-meta.xml"] = in("ExtlClntAppGlobalOauthSettings", global)
-	files[app+"_plcy.ecaPlcy-meta.xml"] = in("ExtlClntAppConfigurablePolicies", "<isEnabled>true</isEnabled><isOauthPluginEnabled>true</isOauthPluginEnabled>")
-	files[app+"_oauthPlcy.ecaOauthPlcy-meta.xml"] = in("ExtlClntAppOauthConfigurablePolicies", policy)
+	return files
 }
 
-const (
-	sound       = "<callbackUrl>https://a.example.com</callbackUrl><isAdminApproved>true</isAdminApproved><isPkceRequired>true</isPkceRequired><scopes>Api</scopes>"
-	soundPolicy = "<ipRelaxation>ENFORCE</ipRelaxation><refreshTokenPolicy>specific_lifetime:30:DAYS</refreshTokenPolicy>"
-	granted     = "<permissionSetName>Users</permissionSetName>"
-)
+// records is a file with records of an org, in JSON.
+func records(format string, args ...any) fstest.MapFS {
+	return fstest.MapFS{"more.json": {Data: fmt.Appendf(nil, format, args...)}}
+}
 
 func start(t testing.TB, config simorg.Config, files fstest.MapFS) (*simorg.Server, *salesforce.Conn) {
 	t.Helper()
@@ -117,6 +130,15 @@ func start(t testing.TB, config simorg.Config, files fstest.MapFS) (*simorg.Serv
 	return org, &salesforce.Conn{InstanceURL: org.URL, Version: 66, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
 }
 
+// run reads an org and applies the rules.
+func run(ctx context.Context, conn *salesforce.Conn, o audit.Options) (*audit.Report, error) {
+	snapshot, err := audit.Read(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	return snapshot.Judge(o)
+}
+
 // found are the rules that found something, by app.
 func found(r *audit.Report) map[string][]string {
 	by := make(map[string][]string)
@@ -132,40 +154,11 @@ func found(r *audit.Report) map[string][]string {
 // TestRules: each app breaks what its name says, and nothing else.
 func TestRules(t *testing.T) {
 	t.Parallel()
-	files := fstest.MapFS{
-		"Sound.connectedApp-meta.xml":    connected("Sound one", sound, soundPolicy, granted),
-		"Open.connectedApp-meta.xml":     connected("Open one", strings.Replace(sound, "true</isAdmin", "false</isAdmin", 1), soundPolicy, ""),
-		"Locked.connectedApp-meta.xml":   connected("Locked", sound, soundPolicy, ""),
-		"Full.connectedApp-meta.xml":     connected("Full", strings.Replace(sound, ">Api<", ">Full<", 1), soundPolicy, granted),
-		"Forever.connectedApp-meta.xml":  connected("Forever", sound+"<scopes>RefreshToken</scopes>", "<ipRelaxation>BYPASS</ipRelaxation><refreshTokenPolicy>infinite</refreshTokenPolicy>", granted),
-		"Long.connectedApp-meta.xml":     connected("Long", sound+"<scopes>RefreshToken</scopes>", "<refreshTokenPolicy>specific_inactivity:4:MONTHS</refreshTokenPolicy>", granted),
-		"NoPkce.connectedApp-meta.xml":   connected("NoPkce", strings.Replace(sound, "true</isPkce", "false</isPkce", 1), soundPolicy, granted),
-		"Http.connectedApp-meta.xml":     connected("Http", strings.Replace(sound, "https://a.example.com", "http://a.example.com\nhttp://localhost:1717/cb", 1), soundPolicy, granted),
-		"Admin.connectedApp-meta.xml":    connected("Admin", sound+"<isClientCredentialEnabled>true</isClientCredentialEnabled><isConsumerSecretOptional>true</isConsumerSecretOptional><oauthClientCredentialUser>admin2@example.com</oauthClientCredentialUser><scopes>Web</scopes>", soundPolicy, granted),
-		"Password.connectedApp-meta.xml": connected("Password", sound, soundPolicy, granted+"<mobileStartUrl>https://m</mobileStartUrl>"),
-		"Cert.connectedApp-meta.xml":     connected("Cert", sound+"<certificate>"+certificate(t, 10)+"</certificate>", soundPolicy, granted),
-		"Expired.connectedApp-meta.xml":  connected("Expired", sound+"<certificate>"+certificate(t, -10)+"</certificate>", soundPolicy, granted),
-		"GoodCert.connectedApp-meta.xml": connected("GoodCert", sound+"<certificate>"+certificate(t, 100)+"</certificate>", soundPolicy, granted),
-		"Vendor.connectedApp-meta.xml":   connected("Vendor", sound, soundPolicy, granted),
-		"records.json": {Data: []byte(`{
-			"ConnectedApplication": [{"Id": "0H4000000000777AAA", "Name": "Old one", "CreatedDate": "` + daysAgo(500) + `", "OptionsAllowAdminApprovedUsersOnly": true}],
-			"SetupEntityAccess": [{"SetupEntityId": "0H4000000000777", "SetupEntityType": "ConnectedApplication", "ParentId": "0PS000000000999AAA", "Parent": {"Name": "X", "IsOwnedByProfile": true, "Profile": {"Name": "Sales"}}}],
-			"OauthToken": [{"AppName": "Sound one", "UserId": "005000000000001AAA", "LastUsedDate": "` + daysAgo(1) + `", "AppMenuItemId": "0DS000000000001AAA", "DeleteToken": "topsecret"},
-				{"AppName": "Stranger", "UserId": "005000000000001AAA", "LastUsedDate": "` + daysAgo(2) + `"}, {"AppName": "Stranger", "UserId": "005000000000002AAA", "LastUsedDate": "` + daysAgo(3) + `"}],
-			"AppMenuItem": [{"Id": "0DS000000000001AAA", "ApplicationId": "0H4000000014AAA"}],
-			"LoginHistory": [{"Application": "Password", "LoginSubType": "OauthUsernamePassword", "LoginTime": "` + daysAgo(5) + `"}, {"Application": "Browser", "LoginSubType": "", "LoginTime": "` + daysAgo(1) + `"},
-				{"Application": "Unknown client", "LoginSubType": "OauthUsernamePassword", "LoginTime": "` + daysAgo(5) + `"}]}`)},
-	}
-	flow := "<clientCredentialsFlowUser>%s</clientCredentialsFlowUser><commaSeparatedPermissionSet>Users</commaSeparatedPermissionSet><ipRelaxationPolicyType>Enforce</ipRelaxationPolicyType><isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled><permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><refreshTokenPolicyType>Zero</refreshTokenPolicyType>"
-	global := "<callbackUrl>https://a.example.com</callbackUrl><isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>"
-	external(files, "EcaSound", global, fmt.Sprintf(flow, "user@example.com"))
-	external(files, "EcaAdmin", global, fmt.Sprintf(flow, "admin3@example.com"))
-	external(files, "EcaOpen", "<callbackUrl>https://a.example.com</callbackUrl><isPkceRequired>false</isPkceRequired>", "<permittedUsersPolicyType>AllSelfAuthorized</permittedUsersPolicyType><refreshTokenPolicyType>Infinite</refreshTokenPolicyType>")
-	external(files, "EcaLocked", "<callbackUrl>https://a.example.com</callbackUrl>", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><refreshTokenPolicyType>Zero</refreshTokenPolicyType>")
+	files := load(t, app{}, "rules")
 	config := simorg.Config{Kind: simorg.Production, ModifyAllData: []string{"Almighty"}, UnreadableApps: []string{"Vendor"},
 		Users: []simorg.User{{Username: "user@example.com"}, {Username: "admin2@example.com", Profile: "System Administrator"}, {Username: "admin3@example.com", Profile: "Almighty"}}}
 	org, conn := start(t, config, files)
-	r, err := audit.Run(t.Context(), conn, audit.Options{Now: now.Add(time.Minute), Declared: []string{"ecasound", "EcaAdmin", "EcaLocked"}, Drift: map[string][]audit.Change{"EcaSound": {{Field: "isPkceRequired", What: "true, and the project says false"}}}})
+	r, err := run(t.Context(), conn, audit.Options{Now: now.Add(time.Minute), Declared: []string{"ecasound", "EcaAdmin", "EcaLocked"}, Drift: map[string][]audit.Change{"EcaSound": {{Field: "isPkceRequired", What: "true, and the project says false"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,8 +192,8 @@ func TestRules(t *testing.T) {
 		if f.Fix == "" || f.Problem == "" || strings.Contains(f.String(), "topsecret") {
 			t.Errorf("found %+v", f)
 		}
-		if f.App == "Password" && f.Rule == "has-to-move" && !strings.Contains(f.Problem, "moving it loses mobileStartUrl") {
-			t.Errorf("the loss is not said: %s", f.Problem)
+		if f.App == "Password" && f.Rule == "has-to-move" && !strings.Contains(f.Problem, "no equivalent for mobileStartUrl") {
+			t.Errorf("the finding lacks the lost element: %s", f.Problem)
 		}
 	}
 	if len(r.Unseen) != 1 || !strings.Contains(r.Unseen[0], "Vendor is listed and cannot be read") {
@@ -215,7 +208,7 @@ func TestRules(t *testing.T) {
 	// On a sandbox a developer's machine is no finding, and plain http is.
 	config.Kind, config.UnreadableApps = simorg.Sandbox, nil
 	_, conn = start(t, config, files)
-	if r, err = audit.Run(t.Context(), conn, audit.Options{Now: now}); err != nil || fmt.Sprint(found(r)["Http"]) != "[has-to-move insecure-callback]" {
+	if r, err = run(t.Context(), conn, audit.Options{Now: now}); err != nil || fmt.Sprint(found(r)["Http"]) != "[has-to-move insecure-callback]" {
 		t.Errorf("on a sandbox: %v, %v", found(r)["Http"], err)
 	}
 	if rules := fmt.Sprint(found(r)); strings.Contains(rules, "undeclared") || strings.Contains(rules, "drift") {
@@ -226,14 +219,14 @@ func TestRules(t *testing.T) {
 // TestAges: what a year brings.
 func TestAges(t *testing.T) {
 	t.Parallel()
-	files := fstest.MapFS{"App.connectedApp-meta.xml": connected("App", sound, soundPolicy, granted)}
-	external(files, "Eca", "<callbackUrl>https://a.example.com</callbackUrl>", "<commaSeparatedPermissionSet>Users</commaSeparatedPermissionSet><permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><refreshTokenPolicyType>Zero</refreshTokenPolicyType>")
+	files := load(t, app{Name: "App", Grant: "Users"}, "connected")
+	maps.Copy(files, load(t, app{Name: "Eca", Grant: "Users"}, "external"))
 	_, conn := start(t, simorg.Config{}, files)
 	for _, test := range []struct {
 		days int
 		want string
 	}{{80, "map[App:[has-to-move]]"}, {100, "map[App:[has-to-move unused] Eca:[unused]]"}, {370, "map[App:[has-to-move old-consumer unused] Eca:[old-consumer unused]]"}} {
-		r, err := audit.Run(t.Context(), conn, audit.Options{Now: now.AddDate(0, 0, test.days)})
+		r, err := run(t.Context(), conn, audit.Options{Now: now.AddDate(0, 0, test.days)})
 		if err != nil || fmt.Sprint(found(r)) != test.want {
 			t.Errorf("after %d days: %v, %v", test.days, found(r), err)
 		}
@@ -243,30 +236,30 @@ func TestAges(t *testing.T) {
 // TestAcceptance: a finding that somebody accepted, and one whose day is over.
 func TestAcceptance(t *testing.T) {
 	t.Parallel()
-	_, conn := start(t, simorg.Config{}, fstest.MapFS{"App.connectedApp-meta.xml": connected("App", strings.Replace(sound, "true</isAdmin", "false</isAdmin", 1), soundPolicy, "")})
+	_, conn := start(t, simorg.Config{}, load(t, app{Name: "App", Open: true}, "connected"))
 	day := now.UTC().Truncate(24 * time.Hour)
 	o := audit.Options{Now: now, Rules: map[string]string{"has-to-move": "off"}, Accept: []audit.Acceptance{{App: "app", Rule: "open-to-all", Until: day, Why: "ticket 7"}}}
-	r, err := audit.Run(t.Context(), conn, o)
+	r, err := run(t.Context(), conn, o)
 	if err != nil || len(r.Findings) != 0 || len(r.Accepted) != 1 || r.Accepted[0].Why != "ticket 7" || len(r.Expired) != 0 {
 		t.Fatalf("accepted: %+v, %v", r, err)
 	}
 	o.Now = now.AddDate(0, 0, 2)
-	if r, err = audit.Run(t.Context(), conn, o); err != nil || len(r.Findings) != 1 || len(r.Accepted) != 0 || len(r.Expired) != 1 || !strings.Contains(r.Expired[0], "ticket 7") {
+	if r, err = run(t.Context(), conn, o); err != nil || len(r.Findings) != 1 || len(r.Accepted) != 0 || len(r.Expired) != 1 || !strings.Contains(r.Expired[0], "ticket 7") {
 		t.Errorf("expired: %+v, %v", r, err)
 	}
 	o.Accept = append(o.Accept, audit.Acceptance{App: "*", Rule: "open-to-all", Until: day.AddDate(1, 0, 0), Why: "ticket 8"})
-	if r, err = audit.Run(t.Context(), conn, o); err != nil || len(r.Findings) != 0 || len(r.Expired) != 0 || len(r.Accepted) != 1 || r.Accepted[0].Why != "ticket 8" {
+	if r, err = run(t.Context(), conn, o); err != nil || len(r.Findings) != 0 || len(r.Expired) != 0 || len(r.Accepted) != 1 || r.Accepted[0].Why != "ticket 8" {
 		t.Errorf("one that ended and one that counts: %+v, %v", r, err)
 	}
-	if _, err := audit.Run(t.Context(), conn, audit.Options{Accept: []audit.Acceptance{{App: "*", Rule: "open-to-al"}}}); err == nil || !strings.Contains(err.Error(), "open-to-al") {
+	if _, err := run(t.Context(), conn, audit.Options{Accept: []audit.Acceptance{{App: "*", Rule: "open-to-al"}}}); err == nil || !strings.Contains(err.Error(), "open-to-al") {
 		t.Errorf("an acceptance of no rule: %v", err)
 	}
 	o = audit.Options{Now: now, Rules: map[string]string{"has-to-move": "off", "open-to-all": "error"}}
-	if r, err = audit.Run(t.Context(), conn, o); err != nil || r.Count(finding.Error) != 1 || r.Count(finding.Warning) != 0 {
+	if r, err = run(t.Context(), conn, o); err != nil || r.Count(finding.Error) != 1 || r.Count(finding.Warning) != 0 {
 		t.Errorf("another level: %+v, %v", r, err)
 	}
 	for _, wrong := range []map[string]string{{"nonsense": "off"}, {"drift": "loud"}} {
-		if _, err := audit.Run(t.Context(), conn, audit.Options{Rules: wrong}); err == nil {
+		if _, err := run(t.Context(), conn, audit.Options{Rules: wrong}); err == nil {
 			t.Errorf("%v is accepted", wrong)
 		}
 	}
@@ -275,8 +268,10 @@ func TestAcceptance(t *testing.T) {
 // TestWhatCannotBeSeen: each source that an org refuses is said, and its rules are silent.
 func TestWhatCannotBeSeen(t *testing.T) {
 	t.Parallel()
-	files := fstest.MapFS{"App.connectedApp-meta.xml": connected("App", sound, soundPolicy, ""), "records.json": {Data: []byte(`{"OauthToken": [{"AppName": "Stranger", "UserId": "005000000000001AAA"}, {"AppName": "Other", "AppMenuItemId": "0DS000000000001AAA", "UserId": "005000000000001AAA"}]}`)}}
-	external(files, "Eca", "<callbackUrl>https://a.example.com</callbackUrl>", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><refreshTokenPolicyType>Zero</refreshTokenPolicyType>")
+	files := load(t, app{Name: "App"}, "connected")
+	maps.Copy(files, load(t, app{Name: "Eca"}, "external"))
+	maps.Copy(files, records(`{"OauthToken": [{"AppName": "Stranger", "UserId": "005000000000001AAA"},
+		{"AppName": "Other", "AppMenuItemId": "0DS000000000001AAA", "UserId": "005000000000001AAA"}]}`))
 	for object, want := range map[string]struct{ unseen, silent string }{
 		"OauthToken":                {"tokens: INVALID_TYPE", "not-installed unused"},
 		"LoginHistory":              {"logins: INVALID_TYPE", "unused"},
@@ -289,7 +284,7 @@ func TestWhatCannotBeSeen(t *testing.T) {
 		"ExtlClntAppOauthSettings":  {"their scopes: INVALID_TYPE", "scope-full"},
 	} {
 		_, conn := start(t, simorg.Config{WithoutObjects: []string{object}}, files)
-		r, err := audit.Run(t.Context(), conn, audit.Options{Now: now.AddDate(0, 0, 100)})
+		r, err := run(t.Context(), conn, audit.Options{Now: now.AddDate(0, 0, 100)})
 		if err != nil || !slices.ContainsFunc(r.Unseen, func(u string) bool { return strings.HasPrefix(u, want.unseen) }) {
 			t.Errorf("%s: %v, %v", object, r, err)
 			continue
@@ -304,7 +299,7 @@ func TestWhatCannotBeSeen(t *testing.T) {
 	}
 	// An older org lacks columns, which hides no more than they say.
 	_, conn := start(t, simorg.Config{WithoutFields: []string{"ExtlClntAppOauthSettings.OauthScopesMCP_API", "ExtlClntAppOauthSettings.CreatedDate", "ExternalClientApplication.OrgScopedExternalApp", "ConnectedApplication.OptionsAllowAdminApprovedUsersOnly", "ExtlClntAppOauthPlcyCnfg.IsGuestCodeCredFlowEnabled"}}, files)
-	if r, err := audit.Run(t.Context(), conn, audit.Options{}); err != nil || len(r.Unseen) != 4 || fmt.Sprint(r.Apps[1].Scopes) != "[Api]" || r.Apps[1].Access != audit.PreAuthorised || r.Apps[0].Access != audit.PreAuthorised {
+	if r, err := run(t.Context(), conn, audit.Options{}); err != nil || len(r.Unseen) != 4 || fmt.Sprint(r.Apps[1].Scopes) != "[Api]" || r.Apps[1].Access != audit.PreAuthorised || r.Apps[0].Access != audit.PreAuthorised {
 		t.Errorf("an older org: %+v, %v, %v", r.Apps[1], r.Unseen, err)
 	}
 	// A session that may not call the Metadata API sees the apps, and takes none for another
@@ -315,7 +310,7 @@ func TestWhatCannotBeSeen(t *testing.T) {
 		fault.Fits = func(r simorg.Request) bool { return strings.Contains(r.Path, "/Soap/") }
 		org.Inject(fault)
 	}
-	r, err := audit.Run(t.Context(), conn, audit.Options{})
+	r, err := run(t.Context(), conn, audit.Options{})
 	if err != nil || len(r.Apps) != 4 || !strings.Contains(strings.Join(r.Unseen, "; "), "settings of External Client Apps: listMetadata: INSUFFICIENT_ACCESS") {
 		t.Fatalf("without the right: %+v, %v", r, err)
 	}
@@ -329,30 +324,7 @@ func TestWhatCannotBeSeen(t *testing.T) {
 // TestDoubtfulApps: what would be a false alarm is none.
 func TestDoubtfulApps(t *testing.T) {
 	t.Parallel()
-	jwt := "<certificate>" + certificate(t, 100) + "</certificate>"
-	files := fstest.MapFS{
-		"Profile.connectedApp-meta.xml": connected("Profile", sound, soundPolicy, "<profileName>Admin</profileName>"),
-		"Twin1.connectedApp-meta.xml":   connected("Twin", sound, soundPolicy, ""),
-		"Twin2.connectedApp-meta.xml":   connected("Twin", sound, soundPolicy, ""),
-		"Ci.connectedApp-meta.xml":      connected("Ci", strings.Replace(sound, "true</isPkce", "false</isPkce", 1)+"<scopes>RefreshToken</scopes>"+jwt, soundPolicy, granted),
-		"Local.connectedApp-meta.xml":   connected("Local", strings.Replace(sound, "https://a.example.com", "https://LOCALHOST:1717/cb\nhttp://localhost.evil.example.com/cb", 1), soundPolicy, granted),
-		"Ghost.connectedApp-meta.xml":   connected("Ghost", sound+"<isClientCredentialEnabled>true</isClientCredentialEnabled><oauthClientCredentialUser>ghost@example.com</oauthClientCredentialUser>", soundPolicy, granted),
-		"Saml.connectedApp-meta.xml":    {Data: []byte("<ConnectedApp" + namespace + "><contactEmail>a@example.com</contactEmail><label>Saml</label><samlConfig><acsUrl>https://a</acsUrl><entityUrl>e</entityUrl></samlConfig></ConnectedApp>")},
-		"Both.connectedApp-meta.xml":    connected("Both", sound, soundPolicy, granted),
-		"records.json": {Data: []byte(`{
-			"ExternalClientApplication": [{"Id": "0xI000000000700AAA", "DeveloperName": "Managed", "MasterLabel": "Managed one", "NamespacePrefix": "ns", "DistributionState": "Managed"}],
-			"ExtlClntAppOauthPlcyCnfg": [{"ExternalClientApplicationId": "0xI000000000700", "PermittedUsersPolicyType": "AllSelfAuthorized"}],
-			"AppMenuItem": [{"Id": "0DS000000000001AAA", "ApplicationId": "0xI000000000700AAA"}, {"Id": "0DS000000000002AAA", "ApplicationId": "0H4000000009999AAA"}],
-			"OauthToken": [{"AppName": "Managed one", "AppMenuItemId": "0DS000000000001", "UserId": "005000000000001AAA"}, {"AppName": "Renamed", "AppMenuItemId": "0DS000000000002", "UserId": "005000000000001AAA"},
-				{"AppName": "Both", "UserId": "005000000000001AAA"}],
-			"LoginHistory": [{"Application": "Both", "LoginSubType": "OauthUsernamePassword", "LoginTime": "` + daysAgo(5) + `"}]}`)},
-	}
-	admitted := "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><refreshTokenPolicyType>SpecificLifetime</refreshTokenPolicyType><refreshTokenValidityPeriod>365</refreshTokenValidityPeriod><refreshTokenValidityUnit>Days</refreshTokenValidityUnit>"
-	external(files, "Both", "<callbackUrl>https://a.example.com</callbackUrl>", admitted)
-	external(files, "Odd", "<callbackUrl>https://a.example.com</callbackUrl>", "<commaSeparatedPermissionSet>Users</commaSeparatedPermissionSet>"+admitted)
-	files["Somehow.ecaOauthPlcy-meta.xml"] = files["Odd_oauthPlcy.ecaOauthPlcy-meta.xml"]
-	delete(files, "Odd_oauthPlcy.ecaOauthPlcy-meta.xml")
-	external(files, "Profiled", "<callbackUrl>https://a.example.com</callbackUrl>", admitted)
+	files := load(t, app{}, "doubtful")
 	org, conn := start(t, simorg.Config{Kind: simorg.Production}, files)
 	apps, _, err := apps.Apps(t.Context(), conn)
 	if err != nil {
@@ -360,13 +332,14 @@ func TestDoubtfulApps(t *testing.T) {
 	}
 	for _, a := range apps {
 		if a.Name == "Profiled" {
-			records := fmt.Appendf(nil, `{"SetupEntityAccess": [{"SetupEntityId": %q, "SetupEntityType": "ExternalClientApplication", "ParentId": "0PS000000000009AAA", "Parent": {"Name": "X", "IsOwnedByProfile": true, "Profile": {"Name": "Sales"}}}]}`, a.ID)
-			if err := org.Fill(fstest.MapFS{"access.json": {Data: records}}, "."); err != nil {
+			access := records(`{"SetupEntityAccess": [{"SetupEntityId": %q, "SetupEntityType": "ExternalClientApplication",
+				"ParentId": "0PS000000000009AAA", "Parent": {"Name": "X", "IsOwnedByProfile": true, "Profile": {"Name": "Sales"}}}]}`, a.ID)
+			if err := org.Fill(access, "."); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	r, err := audit.Run(t.Context(), conn, audit.Options{Rules: map[string]string{"has-to-move": "off"}})
+	r, err := run(t.Context(), conn, audit.Options{Rules: map[string]string{"has-to-move": "off"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +350,7 @@ func TestDoubtfulApps(t *testing.T) {
 			t.Errorf("a token of one of two apps is counted as %+v", a)
 		}
 	}
-	if want := "map[Connected App:8 External Client App:4 not shown:1]"; fmt.Sprint(kinds) != want {
+	if want := "map[Connected App:8 External Client App:5 not shown:1]"; fmt.Sprint(kinds) != want {
 		t.Errorf("got %v, want %s", kinds, want)
 	}
 	var got []string
@@ -403,7 +376,7 @@ func TestRounds(t *testing.T) {
 	var unreadable, access []string
 	for i := range 25 {
 		name := fmt.Sprintf("C%02d", i)
-		files[name+".connectedApp-meta.xml"] = connected(name, sound, soundPolicy, granted)
+		maps.Copy(files, load(t, app{Name: name, Grant: "Users"}, "connected"))
 		if i%8 == 0 {
 			unreadable = append(unreadable, name)
 		}
@@ -414,42 +387,187 @@ func TestRounds(t *testing.T) {
 	files["records.json"] = &fstest.MapFile{Data: []byte(`{"SetupEntityAccess": [` + strings.Join(access, ",") + `]}`)}
 	org, conn := start(t, simorg.Config{Latency: 150 * time.Millisecond, UnreadableApps: unreadable}, files)
 	org.ForgetRequests()
-	r, err := audit.Run(t.Context(), conn, audit.Options{})
+	r, err := run(t.Context(), conn, audit.Options{})
 	if n := simorg.Sequential(org.Requests()); err != nil || n > 4 || len(r.Unseen) != len(unreadable) {
 		t.Errorf("it took %d rounds; %v, %v", n, r.Unseen, err)
 	}
 }
 
-// TestConnectionsFail: what is no refusal of the org ends the audit.
+// failures are answers that say nothing about a query, and a connection that is cut. They must not
+// pass for a refusal.
+var failures = map[string]simorg.Fault{
+	"cut off":         {Drop: true},
+	"a proxy's page":  {Status: http.StatusBadGateway, Body: "<html>"},
+	"expired session": {Status: http.StatusUnauthorized, Body: `[{"errorCode": "INVALID_SESSION_ID", "message": "Session expired"}]`},
+	"busy":            {Status: http.StatusServiceUnavailable, Body: `[{"errorCode": "SERVER_UNAVAILABLE", "message": "busy"}]`},
+	"locked":          {Status: http.StatusBadRequest, Body: `[{"errorCode": "UNABLE_TO_LOCK_ROW", "message": "locked"}]`},
+	"limit of calls":  {Status: http.StatusForbidden, Body: `[{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "limit"}]`},
+}
+
+// TestConnectionsFail: only a refusal of the org is noted, any other failure ends the audit.
 func TestConnectionsFail(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{"OauthToken", "LoginHistory", "ConnectedApplication", "SetupEntityAccess", "/Soap/"} {
-		org, conn := start(t, simorg.Config{}, fstest.MapFS{"App.connectedApp-meta.xml": connected("App", sound, soundPolicy, "")})
-		org.Inject(simorg.Fault{Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, path) }, Status: http.StatusBadGateway, Body: "<html>"})
-		if r, err := audit.Run(t.Context(), conn, audit.Options{}); err == nil {
-			t.Errorf("%s: %+v", path, r)
+	files := load(t, app{Name: "Eca", Grant: "Users", RunAs: "user@example.com"}, "external")
+	maps.Copy(files, load(t, app{Name: "App", Grant: "Users"}, "connected"))
+	maps.Copy(files, records(`{"OauthToken": [{"AppName": "App", "AppMenuItemId": "0DS000000000001AAA", "UserId": "005000000000001AAA"}],
+		"SetupEntityAccess": [{"SetupEntityId": "0H4000000000001", "SetupEntityType": "ConnectedApplication", "ParentId": "0PS000000000001AAA"}]}`))
+	config := simorg.Config{Users: []simorg.User{{Username: "user@example.com"}}}
+	_, conn := start(t, config, files)
+	if r, err := run(t.Context(), conn, audit.Options{}); err != nil || len(r.Unseen) > 0 {
+		t.Fatalf("without a fault: %+v, %v", r, err)
+	}
+	inject := func(name, place string, fault simorg.Fault, fits func(simorg.Request) bool) {
+		org, conn := start(t, config, files)
+		// On kept connections, net/http would repeat a GET that is cut off.
+		conn.HTTPClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		var fired atomic.Bool
+		fault.Fits = func(r simorg.Request) bool {
+			if fits(r) {
+				fired.Store(true)
+			}
+			return fits(r)
+		}
+		org.Inject(fault)
+		if r, err := run(t.Context(), conn, audit.Options{}); err == nil || !fired.Load() {
+			t.Errorf("%s, %s: %v, fault used: %v", place, name, r, fired.Load())
 		}
 	}
-	org, conn := start(t, simorg.Config{}, fstest.MapFS{})
-	org.ExpireSessions()
-	if _, err := audit.Run(t.Context(), conn, audit.Options{}); !salesforce.IsSessionExpired(err) {
-		t.Errorf("an expired session: %v", err)
+	for name, fault := range failures {
+		for _, object := range []string{"ExternalClientApplication", "ExtlClntAppOauthPlcyCnfg", "ExtlClntAppPlcyCnfg", "ExtlClntAppOauthSettings",
+			"ConnectedApplication", "OauthToken", "AppMenuItem", "SetupEntityAccess", "PermissionSetAssignment", "LoginHistory", "User", "Organization"} {
+			inject(name, object, fault, func(r simorg.Request) bool {
+				return strings.HasSuffix(r.Path+"+", "+FROM+"+object+"+") || strings.Contains(r.Path, "+FROM+"+object+"+")
+			})
+		}
+	}
+	for name, fault := range map[string]simorg.Fault{
+		"cut off": {Drop: true}, "busy": simorg.SOAPFault("SERVER_UNAVAILABLE", "busy"),
+		"expired session": simorg.SOAPFault("INVALID_SESSION_ID", "expired"), "limit of calls": simorg.SOAPFault("REQUEST_LIMIT_EXCEEDED", "limit"),
+	} {
+		for _, typ := range []string{"ExtlClntAppGlobalOauthSettings", "ExtlClntAppOauthConfigurablePolicies", "ConnectedApp"} {
+			inject(name, typ, fault, func(r simorg.Request) bool { return r.Operation == "readMetadata" && r.Type == typ })
+		}
+		inject(name, "listMetadata", fault, func(r simorg.Request) bool { return r.Operation == "listMetadata" })
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := audit.Run(ctx, conn, audit.Options{}); !errors.Is(err, context.Canceled) {
+	org, conn := start(t, config, files)
+	if _, err := run(ctx, conn, audit.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("an interrupted audit: %v", err)
+	}
+	org.ExpireSessions()
+	if _, err := run(t.Context(), conn, audit.Options{}); !salesforce.IsSessionExpired(err) {
+		t.Errorf("an expired session: %v", err)
+	}
+}
+
+// TestRunAs finds users that client credentials run as by username, and by ID.
+func TestRunAs(t *testing.T) {
+	t.Parallel()
+	config := simorg.Config{Users: []simorg.User{{Username: "active@example.com"}, {Username: "inactive@example.com", Inactive: true}}}
+	files := load(t, app{Name: "005000000000002AAA"}, "users")
+	_, conn := start(t, config, files)
+	r, err := run(t.Context(), conn, audit.Options{})
+	if err != nil || len(r.Apps) != 5 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	want := map[string]audit.User{
+		"ns__Active":    {Username: "active@example.com", Profile: "Standard User"},
+		"ns__Inactive":  {Username: "inactive@example.com", Profile: "Standard User", Inactive: true},
+		"ns__Missing":   {Username: "missing@example.com", Missing: true},
+		"ns__ById":      {Username: "active@example.com", Profile: "Standard User"},
+		"ns__MissingId": {Username: "005000000000999AAA", Missing: true},
+	}
+	rules := found(r)
+	for _, a := range r.Apps {
+		if a.RunAs == nil || *a.RunAs != want[a.Name] {
+			t.Errorf("%s runs as %+v, not %+v", a.Name, a.RunAs, want[a.Name])
+		}
+		if broken := slices.Contains(rules[a.Name], "run-as-inactive"); broken != (want[a.Name].Inactive || want[a.Name].Missing) {
+			t.Errorf("%s: found %v", a.Name, rules[a.Name])
+		}
+	}
+
+	// A user that the org hides is not missing.
+	config.WithoutObjects = []string{"User"}
+	_, conn = start(t, config, files)
+	if r, err = run(t.Context(), conn, audit.Options{}); err != nil || !strings.Contains(strings.Join(r.Unseen, "; "), "users that client credentials run as: INVALID_TYPE") {
+		t.Fatalf("hidden users: %+v, %v", r, err)
+	}
+	for _, a := range r.Apps {
+		if a.RunAs == nil || a.RunAs.Missing || slices.Contains(found(r)[a.Name], "run-as-inactive") {
+			t.Errorf("%s, of an org that hides users, runs as %+v; found %v", a.Name, a.RunAs, found(r)[a.Name])
+		}
+	}
+}
+
+// TestFlowThatIsOff: client credentials need the switch of the global settings, too.
+func TestFlowThatIsOff(t *testing.T) {
+	t.Parallel()
+	files := load(t, app{Name: "Eca", Grant: "Users", RunAs: "user@example.com"}, "external")
+	org, conn := start(t, simorg.Config{Users: []simorg.User{{Username: "user@example.com"}}}, files)
+	for _, on := range []bool{true, false} {
+		if !on {
+			off := load(t, app{Name: "Eca"}, "external")
+			global := fstest.MapFS{"Eca_odd.ecaGlblOauth-meta.xml": off["Eca_odd.ecaGlblOauth-meta.xml"]}
+			if err := org.Deploy(global, "."); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := run(t.Context(), conn, audit.Options{})
+		if err != nil || len(r.Apps) != 1 || (len(r.Apps[0].Flows) == 1) != on || (r.Apps[0].RunAs != nil) != on {
+			t.Errorf("with the switch %v: %+v, %v", on, r.Apps[0], err)
+		}
+	}
+}
+
+// TestTwins: Connected Apps of one label that cannot be read are told apart by their IDs, if that is
+// possible.
+func TestTwins(t *testing.T) {
+	t.Parallel()
+	files := load(t, app{Name: "Twin1", Label: "Twin"}, "connected")
+	maps.Copy(files, load(t, app{Name: "Twin2", Label: "Twin"}, "connected"))
+	_, conn := start(t, simorg.Config{UnreadableApps: []string{"Twin2"}}, files)
+	r, err := run(t.Context(), conn, audit.Options{})
+	if err != nil || len(r.Apps) != 2 || r.Apps[0].Name != "Twin" || r.Apps[0].ID != "" || r.Apps[0].Access != "" {
+		t.Fatalf("one unreadable twin: %+v, %v", r, err)
+	}
+	_, conn = start(t, simorg.Config{UnreadableApps: []string{"Twin1", "Twin2"}}, files)
+	r, err = run(t.Context(), conn, audit.Options{})
+	keys := make(map[string]bool)
+	for _, f := range r.Findings {
+		keys[f.Key()] = true
+	}
+	if err != nil || len(r.Apps) != 2 || len(keys) != len(r.Findings) {
+		t.Errorf("two unreadable twins: %v, %d keys, %v", r.Findings, len(keys), err)
+	}
+}
+
+// TestNamesakes: a token whose menu item belongs to an app that the org does not show is not counted
+// for an app of the same label.
+func TestNamesakes(t *testing.T) {
+	t.Parallel()
+	files := load(t, app{Name: "App", Grant: "Users"}, "connected")
+	maps.Copy(files, records(`{"AppMenuItem": [{"Id": "0DS000000000002AAA", "ApplicationId": "0H4000000009999AAA"}],
+		"OauthToken": [{"AppName": "App", "AppMenuItemId": "0DS000000000002", "UserId": "005000000000001AAA"}]}`))
+	_, conn := start(t, simorg.Config{}, files)
+	r, err := run(t.Context(), conn, audit.Options{})
+	if err != nil || len(r.Apps) != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if shown, hidden := r.Apps[0], r.Apps[1]; shown.Tokens != 0 || !shown.LastUsed.IsZero() || hidden.Kind != audit.NotShown || hidden.Tokens != 1 {
+		t.Errorf("the app %+v and its namesake %+v", shown, hidden)
 	}
 }
 
 // many is an org with 500 apps and 2,500 tokens.
-func many() fstest.MapFS {
+func many(t testing.TB) fstest.MapFS {
 	files := make(fstest.MapFS)
 	var tokens []string
 	for i := range 250 {
 		label := fmt.Sprintf("Connected %03d", i)
-		files[fmt.Sprintf("C%03d.connectedApp-meta.xml", i)] = connected(label, sound, soundPolicy, granted)
-		external(files, fmt.Sprintf("E%03d", i), "<callbackUrl>https://a.example.com</callbackUrl>", "<permittedUsersPolicyType>AllSelfAuthorized</permittedUsersPolicyType><refreshTokenPolicyType>Zero</refreshTokenPolicyType>")
+		maps.Copy(files, load(t, app{Name: fmt.Sprintf("C%03d", i), Label: label, Grant: "Users"}, "connected"))
+		maps.Copy(files, load(t, app{Name: fmt.Sprintf("E%03d", i), Open: true}, "external"))
 		for u := range 10 {
 			tokens = append(tokens, fmt.Sprintf(`{"AppName": %q, "UserId": "005%012dAAA", "LastUsedDate": %q}`, label, u, daysAgo(1)))
 		}
@@ -463,12 +581,12 @@ func TestScale(t *testing.T) {
 	if testing.Short() {
 		t.Skip("with -short")
 	}
-	org, conn := start(t, simorg.Config{Latency: 150 * time.Millisecond}, many())
+	org, conn := start(t, simorg.Config{Latency: 150 * time.Millisecond}, many(t))
 	org.ForgetRequests()
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	r, err := audit.Run(t.Context(), conn, audit.Options{Now: now})
+	r, err := run(t.Context(), conn, audit.Options{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -481,6 +599,52 @@ func TestScale(t *testing.T) {
 		t.Errorf("it took %d rounds of %d requests", n, len(requests))
 	}
 	t.Logf("%d requests in %d rounds, %d MB allocated", len(requests), simorg.Sequential(requests), (after.TotalAlloc-before.TotalAlloc)>>20)
+}
+
+// TestAcceptedInHTML: the page shows accepted findings and does not count them.
+func TestAcceptedInHTML(t *testing.T) {
+	t.Parallel()
+	_, conn := start(t, simorg.Config{}, load(t, app{Name: "App", Open: true}, "connected"))
+	r, err := run(t.Context(), conn, audit.Options{
+		Rules: map[string]string{"has-to-move": "off"}, Accept: []audit.Acceptance{{App: "App", Rule: "open-to-all", Why: "all may"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := audit.WriteHTML(&b, []audit.OrgReport{{Org: "uat", Report: r}}, now); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`data-rules="open-to-all" data-levels="accepted"`, `<td data-sort="0">0</td>`, `<td class="mark accepted" data-sort="1"`, "all may</li>"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+}
+
+func TestSentence(t *testing.T) {
+	t.Parallel()
+	open := func(kind audit.Kind) *audit.App { return &audit.App{Kind: kind, Access: audit.Everybody} }
+	closed := func(kind audit.Kind) *audit.App { return &audit.App{Kind: kind, Access: audit.PreAuthorised} }
+	unknown := func(kind audit.Kind) *audit.App { return &audit.App{Kind: kind} }
+	for _, test := range []struct {
+		apps []*audit.App
+		want string
+	}{
+		{nil, "the org shows no app"},
+		{[]*audit.App{unknown(audit.NotInstalled)}, "the org shows no app"},
+		{[]*audit.App{unknown(audit.Connected), unknown(audit.External)}, "the org does not show who can use any of 2 apps"},
+		{[]*audit.App{closed(audit.Connected)}, "none of 1 app lets any user in"},
+		{[]*audit.App{closed(audit.Connected), closed(audit.External), unknown(audit.Connected)},
+			"none of 2 apps lets any user in; not known for 1 more"},
+		{[]*audit.App{open(audit.Connected), open(audit.External), closed(audit.Connected)}, "1 of 2 Connected Apps lets any user in"},
+		{[]*audit.App{open(audit.Connected), open(audit.External), open(audit.External), unknown(audit.External)},
+			"2 of 2 External Client Apps let any user in; not known for 1 more"},
+	} {
+		if got := (&audit.Report{Apps: test.apps}).Sentence(); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
 }
 
 // TestHTML writes a page about hostile names, which stay text.
@@ -504,12 +668,17 @@ func TestHTML(t *testing.T) {
 func Example() {
 	org := simorg.Start(simorg.Config{})
 	defer org.Close()
-	if err := org.Fill(fstest.MapFS{"Loader.connectedApp-meta.xml": connected("Loader", "<isAdminApproved>false</isAdminApproved><isPkceRequired>true</isPkceRequired><scopes>Full</scopes>", soundPolicy, "")}, "."); err != nil {
+	if err := org.Fill(os.DirFS("testdata/example"), "."); err != nil {
 		fmt.Println(err)
 		return
 	}
 	conn := &salesforce.Conn{InstanceURL: org.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
-	report, err := audit.Run(context.Background(), conn, audit.Options{})
+	snapshot, err := audit.Read(context.Background(), conn)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	report, err := snapshot.Judge(audit.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return

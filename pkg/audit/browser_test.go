@@ -26,7 +26,7 @@ import (
 const hostile = `<img src=x onerror="document.title='owned'"> & 'x'`
 
 // TestPageInABrowser opens the page in Chromium: no error on its console, filter and sort work,
-// names are text. With -update, the screenshot in the documentation is written anew.
+// names are text. With -update, the test updates the screenshot in the documentation.
 func TestPageInABrowser(t *testing.T) {
 	browser := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -40,10 +40,9 @@ func TestPageInABrowser(t *testing.T) {
 	}
 	reports := make([]audit.OrgReport, 0, 2)
 	for _, org := range []string{"prod", "uat"} {
-		files := fstest.MapFS{}
+		files := load(t, app{Name: "ErpConnector", Open: true}, "external")
 		sample := os.DirFS(filepath.Join("..", "..", "testdata", "audit"))
 		config := simorg.Config{Kind: simorg.Production, Users: []simorg.User{{Username: "integration@example.com", Profile: "System Administrator"}}, PermissionSets: []string{"Warehouse_Users"}}
-		external(files, "ErpConnector", "<callbackUrl>https://erp.example.com/callback</callbackUrl>", "<permittedUsersPolicyType>AllSelfAuthorized</permittedUsersPolicyType><refreshTokenPolicyType>SpecificLifetime</refreshTokenPolicyType><refreshTokenValidityPeriod>365</refreshTokenValidityPeriod><refreshTokenValidityUnit>Days</refreshTokenValidityUnit>")
 		if org == "uat" {
 			files["hostile.json"] = &fstest.MapFile{Data: fmt.Appendf(nil, `{"OauthToken": [{"AppName": %q, "UserId": "005000000000001AAA"}]}`, hostile)}
 		}
@@ -55,7 +54,7 @@ func TestPageInABrowser(t *testing.T) {
 		if org == "uat" {
 			o.Accept = []audit.Acceptance{{App: "Field_App", Rule: "open-to-all", Until: o.Now.AddDate(0, 3, 0), Why: "all field staff use it"}}
 		}
-		report, err := audit.Run(t.Context(), conn, o)
+		report, err := run(t.Context(), conn, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +129,7 @@ func TestPageInABrowser(t *testing.T) {
 	if len(console) > 0 {
 		t.Errorf("the console has %q", console)
 	}
-	if title != "What OAuth apps let in" || !strings.Contains(names, "uat "+hostile) {
+	if title != "OAuth app audit" || !strings.Contains(names, "uat "+hostile) {
 		t.Errorf("a hostile name is not text: the title is %q, the names %q", title, names)
 	}
 	if first <= last {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -20,15 +21,15 @@ import (
 //go:embed report.html
 var page string
 
-// OrgReport is the report of one org of several, or why there is none.
+// OrgReport is the report of one of several orgs, or the reason that there is none.
 type OrgReport struct {
 	Org    string // its alias or username
 	Report *Report
 	Err    error
 }
 
-// WriteHTML writes the reports of orgs as one file that needs nothing else: figures, a matrix of
-// apps and rules that can be filtered and sorted, and what to do.
+// WriteHTML writes the reports of orgs as one self-contained page: totals, a matrix of apps and rules
+// that can be filtered and sorted, and the fixes.
 func WriteHTML(w io.Writer, orgs []OrgReport, now time.Time) error {
 	t, err := template.New("report").Parse(page)
 	if err != nil {
@@ -38,8 +39,8 @@ func WriteHTML(w io.Writer, orgs []OrgReport, now time.Time) error {
 	if err := t.Execute(&b, newView(orgs, now)); err != nil {
 		return err
 	}
-	// What a terminal or a reader's eye would take for orders: control characters, and marks that
-	// turn the direction of writing.
+	// Replace what a terminal or a reader could be misled by: control characters, and marks that
+	// change the direction of writing.
 	_, err = io.WriteString(w, strings.Map(func(r rune) rune {
 		if r != '\n' && !unicode.IsPrint(r) {
 			return unicode.ReplacementChar
@@ -49,7 +50,7 @@ func WriteHTML(w io.Writer, orgs []OrgReport, now time.Time) error {
 	return err
 }
 
-// view is what the page shows.
+// view is the content of the page.
 type view struct {
 	Nonce, Date    string
 	Orgs           []orgView
@@ -68,6 +69,7 @@ type orgView struct {
 	Errors, Warnings, Accepted int
 }
 
+// rowView is an app in the matrix.
 type rowView struct {
 	Org                                         string
 	App                                         *App
@@ -77,6 +79,7 @@ type rowView struct {
 	Marks                                       []markView
 }
 
+// markView is a cell of the matrix: a rule's findings about an app, which all have one level.
 type markView struct {
 	Level, Sign, Title string
 	Sort               int
@@ -87,11 +90,23 @@ type findingView struct {
 	Finding
 }
 
-// signs are how the matrix shows levels.
-var signs = map[string]markView{
-	string(finding.Error):   {Level: "error", Sign: "✖", Sort: 3},
-	string(finding.Warning): {Level: "warning", Sign: "▲", Sort: 2},
-	"accepted":              {Level: "accepted", Sign: "○", Sort: 1},
+// accepted is the level of accepted findings in the page.
+const accepted finding.Level = "accepted"
+
+// marks are the marks of the levels.
+var marks = map[finding.Level]markView{
+	finding.Error:   {Level: "error", Sign: "✖", Sort: 3},
+	finding.Warning: {Level: "warning", Sign: "▲", Sort: 2},
+	accepted:        {Level: "accepted", Sign: "○", Sort: 1},
+}
+
+// all returns all findings of the report. Those that are accepted come first, with the level accepted.
+func (r *Report) all() (all []Finding) {
+	for _, f := range r.Accepted {
+		f.Level = accepted
+		all = append(all, f.Finding)
+	}
+	return append(all, r.Findings...)
 }
 
 func newView(orgs []OrgReport, now time.Time) *view {
@@ -99,112 +114,80 @@ func newView(orgs []OrgReport, now time.Time) *view {
 	rand.Read(nonce[:])
 	v := &view{
 		Nonce: hex.EncodeToString(nonce[:]), Date: now.Format(time.DateOnly),
-		Columns: []string{"Org", "App", "Kind", "Who", "How", "Scopes", "Last used", "Findings"}, FindingColumns: []string{"Level", "Org", "App", "Rule", "What", "What to do"},
+		Columns:        []string{"Org", "App", "Kind", "Who", "How", "Scopes", "Last used", "Findings"},
+		FindingColumns: []string{"Level", "Org", "App", "Rule", "Finding", "Fix"},
 	}
-	used := make(map[string]bool)
+	broken := make(map[string]bool)
 	for _, o := range orgs {
 		if o.Report != nil {
-			for _, f := range o.Report.Findings {
-				used[f.Rule] = true
-			}
-			for _, f := range o.Report.Accepted {
-				used[f.Rule] = true
+			for _, f := range o.Report.all() {
+				broken[f.Rule] = true
 			}
 		}
 	}
-	v.Rules = slices.DeleteFunc(Rules(), func(r finding.Rule) bool { return !used[r.ID] })
+	v.Rules = slices.DeleteFunc(Rules(), func(r finding.Rule) bool { return !broken[r.ID] })
 	for _, o := range orgs {
 		if o.Report == nil {
-			v.Orgs = append(v.Orgs, orgView{Org: o.Org, Error: fmt.Sprint(cmp.Or(o.Err, fmt.Errorf("not begun")))})
+			v.Orgs = append(v.Orgs, orgView{Org: o.Org, Error: fmt.Sprint(cmp.Or(o.Err, errors.New("not started")))})
 			continue
 		}
-		v.add(o)
+		v.add(o.Org, o.Report)
 	}
 	return v
 }
 
-// add adds an org.
-func (v *view) add(o OrgReport) {
-	r := o.Report
-	v.Orgs = append(v.Orgs, orgView{o.Org, r.Sentence(), "", r.Count(finding.Error), r.Count(finding.Warning), len(r.Accepted)})
+// add adds the report of an org.
+func (v *view) add(org string, r *Report) {
+	v.Orgs = append(v.Orgs, orgView{
+		Org: org, Sentence: r.Sentence(),
+		Errors: r.Count(finding.Error), Warnings: r.Count(finding.Warning), Accepted: len(r.Accepted),
+	})
+	all := r.all()
 	for _, app := range r.Apps {
 		if !slices.Contains(v.Kinds, app.Kind) {
 			v.Kinds = append(v.Kinds, app.Kind)
 		}
-		row := rowView{Org: o.Org, App: app, Who: app.Who(), How: app.How(), Scopes: strings.Join(app.Scopes, ", "), UsedText: day(app.LastUsed)}
-		if !app.LastUsed.IsZero() {
-			row.Used = app.LastUsed.Unix()
-		}
-		var ids, levels []string
-		for _, rule := range v.Rules {
-			mark := markView{}
-			note := func(level string, f Finding) {
-				if sign := signs[level]; sign.Sort > mark.Sort {
-					mark = sign
-				}
-				mark.Title = f.Problem
-				ids = append(ids, f.Rule)
-				levels = append(levels, level)
-			}
-			for _, f := range r.Accepted {
-				if f.Rule == rule.ID && f.Of(app) {
-					note("accepted", f.Finding)
-				}
-			}
-			for _, f := range r.Findings {
-				if f.Rule == rule.ID && f.Of(app) {
-					note(string(f.Level), f)
-					row.Count++
-				}
-			}
-			row.Marks = append(row.Marks, mark)
-		}
-		row.RuleIDs, row.Levels = strings.Join(ids, " "), strings.Join(levels, " ")
-		v.Rows = append(v.Rows, row)
+		v.Rows = append(v.Rows, v.row(org, app, all))
 	}
 	for _, f := range r.Findings {
-		v.Findings = append(v.Findings, findingView{o.Org, f})
+		v.Findings = append(v.Findings, findingView{org, f})
 	}
 	for _, f := range r.Accepted {
-		v.Accepted = append(v.Accepted, fmt.Sprintf("%s: %s: %s, until %s: %s", o.Org, f.App, f.Problem, f.Until, f.Why))
+		v.Accepted = append(v.Accepted, fmt.Sprintf("%s: %s: %s, until %s: %s", org, f.App, f.Problem, f.Until, f.Why))
 	}
-	for _, u := range r.Unseen {
-		v.Unseen = append(v.Unseen, o.Org+": "+u)
-	}
-	for _, e := range r.Expired {
-		v.Unseen = append(v.Unseen, o.Org+": "+e)
+	for _, line := range slices.Concat(r.Unseen, r.Expired) {
+		v.Unseen = append(v.Unseen, org+": "+line)
 	}
 }
 
-// Who says who may use the app, for people.
-func (a *App) Who() string {
-	switch {
-	case a.Access == Everybody:
-		return "everybody"
-	case a.Access == PreAuthorised && len(a.Granted) == 0:
-		return "nobody"
-	case a.Access == PreAuthorised:
-		return strings.Join(a.Granted, ", ")
+// row returns the row of an app, with a mark for each rule. all are the findings about all apps.
+func (v *view) row(org string, app *App, all []Finding) rowView {
+	row := rowView{
+		Org: org, App: app, Who: app.Who(), How: app.How(), Scopes: strings.Join(app.Scopes, ", "), UsedText: "never",
 	}
-	return "not known"
-}
-
-// How says how the app logs in, for people.
-func (a *App) How() string {
-	flows := slices.Clone(a.Flows)
-	if a.RunAs != nil {
-		for i, f := range flows {
-			if f == "client credentials" {
-				flows[i] += " as " + a.RunAs.Username
-			}
+	if !app.LastUsed.IsZero() {
+		row.Used, row.UsedText = app.LastUsed.Unix(), app.LastUsed.Format(time.DateOnly)
+	}
+	var found []Finding
+	var ids, levels []string
+	for _, f := range all {
+		if !f.IsAbout(app) {
+			continue
+		}
+		found = append(found, f)
+		ids, levels = append(ids, f.Rule), append(levels, string(f.Level))
+		if f.Level != accepted {
+			row.Count++
 		}
 	}
-	return strings.Join(flows, ", ")
-}
-
-func day(t time.Time) string {
-	if t.IsZero() {
-		return "never"
+	row.RuleIDs, row.Levels = strings.Join(ids, " "), strings.Join(levels, " ")
+	for _, rule := range v.Rules {
+		mark := markView{}
+		if i := slices.IndexFunc(found, func(f Finding) bool { return f.Rule == rule.ID }); i >= 0 {
+			mark = marks[found[i].Level]
+			mark.Title = found[i].Problem
+		}
+		row.Marks = append(row.Marks, mark)
 	}
-	return t.Format(time.DateOnly)
+	return row
 }

@@ -1,6 +1,5 @@
-// Package finding holds what a check has found: where, how bad it is, what the platform will
-// say about it and how to mend it; and the rules by which it was found, of which documents are
-// made.
+// Package finding defines the findings of a check, with place, level and fix, and the rules that
+// they break. It writes findings as SARIF and rules as Markdown.
 package finding
 
 import (
@@ -10,31 +9,30 @@ import (
 	"strings"
 )
 
-// Level says how bad a finding is. The levels are those of SARIF.
+// Level is the level of a finding, as in SARIF.
 type Level string
 
 // The levels.
 const (
-	Error   Level = "error"   // it will fail, or a secret is out
-	Warning Level = "warning" // it may fail, or does what is rarely intended
+	Error   Level = "error"   // it will fail, or exposes a secret
+	Warning Level = "warning" // it may fail, or is rarely intended
 )
 
-// Finding is one thing that a check has found.
+// Finding is one problem that a check has found.
 type Finding struct {
 	Rule    string `json:"rule"` // the ID of a Rule
 	Level   Level  `json:"level"`
-	App     string `json:"app,omitempty"`   // that it is about
+	App     string `json:"app,omitempty"`   // the app that it is about
 	File    string `json:"file,omitempty"`  // with slashes
-	Line    int    `json:"line,omitempty"`  // from 1 on; 0 for the file as a whole
+	Line    int    `json:"line,omitempty"`  // starting at 1; 0 for the file as a whole
 	Field   string `json:"field,omitempty"` // the element or setting, with dots
 	Problem string `json:"problem"`         // what is wrong
-	// Says is what the platform says or will say, "" where it says nothing or its words are
-	// not known.
+	// Says is the platform's message, "" if there is none or it is not known.
 	Says string `json:"says,omitempty"`
-	Fix  string `json:"fix"` // what to do about it
+	Fix  string `json:"fix"` // names settings of the project or in Setup, no commands
 }
 
-// Place is the file with the line, "" where it is about no file.
+// Place returns the file with the line, "" without a file.
 func (f Finding) Place() string {
 	if f.Line > 0 {
 		return fmt.Sprintf("%s:%d", f.File, f.Line)
@@ -42,7 +40,7 @@ func (f Finding) Place() string {
 	return f.File
 }
 
-// Message is what is wrong, what the platform says, and what to do, on one line.
+// Message returns the problem, the platform's message and the fix, on one line.
 func (f Finding) Message() string {
 	message := f.Problem
 	if f.Field != "" {
@@ -58,7 +56,7 @@ func (f Finding) Message() string {
 	return message + "; " + f.Fix
 }
 
-// String writes the finding on one line, as compilers write theirs.
+// String returns the finding on one line, in the format of a compiler's.
 func (f Finding) String() string {
 	place := f.Place()
 	if place != "" {
@@ -67,15 +65,16 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s%s: %s [%s]", place, f.Level, f.Message(), f.Rule)
 }
 
-// Sort orders findings by file and line, and drops those that are there twice.
+// Sort sorts findings by file and line, and removes duplicates.
 func Sort(findings []Finding) []Finding {
 	slices.SortStableFunc(findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Problem, b.Problem))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Problem, b.Problem))
 	})
 	return slices.Compact(findings)
 }
 
-// Count returns how many findings are of a level.
+// Count returns the number of findings of a level.
 func Count(findings []Finding, level Level) (n int) {
 	for _, f := range findings {
 		if f.Level == level {
@@ -85,16 +84,16 @@ func Count(findings []Finding, level Level) (n int) {
 	return n
 }
 
-// Rule is something that is checked.
+// Rule describes what a check looks for.
 type Rule struct {
 	ID      string // in lower case, with hyphens
 	Level   Level  // of most of its findings
-	But     string // when a finding is of the other level, "" where it never is
-	Summary string // what breaks it, in one sentence
-	Text    string // why that matters and what to do, in Markdown; "" where the summary says it all
+	But     string // when a finding has the other level, "" for never
+	Summary string // what breaks the rule, in one sentence
+	Text    string // why that matters and what to do, in Markdown; "" if the summary is enough
 }
 
-// Section is some rules that belong together.
+// Section is a group of rules.
 type Section struct {
 	Title string
 	Intro string // "" for none
@@ -109,7 +108,7 @@ func All(sections []Section) (rules []Rule) {
 	return rules
 }
 
-// Markdown returns a rule's page.
+// Markdown returns the description of a rule.
 func (r Rule) Markdown() string {
 	level := strings.ToUpper(string(r.Level[:1])) + string(r.Level[1:])
 	if r.But != "" {
@@ -122,8 +121,7 @@ func (r Rule) Markdown() string {
 	return text
 }
 
-// Document returns sections of rules as one Markdown document below its title and
-// introduction.
+// Document returns sections of rules as one Markdown document with a title and an introduction.
 func Document(title, intro string, sections []Section) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n%s\n", title, intro)

@@ -62,15 +62,15 @@ type (
 	}
 )
 
-// Tool is the program that a SARIF log names.
+// Tool is the program that a SARIF log is from.
 type Tool struct {
 	Name, Version string
-	Home          string // its page
-	Rules         string // the page with its rules, which has each under its ID
+	Home          string // the URL of its home page
+	Rules         string // the URL of a page with a heading for each rule ID
 }
 
-// WriteSARIF writes findings as a SARIF 2.1.0 log, which code scanning services read. rules are
-// all that were checked.
+// WriteSARIF writes findings as a SARIF 2.1.0 log, the format of code scanning services. rules are all
+// rules that were checked.
 func WriteSARIF(w io.Writer, tool Tool, rules []Rule, findings []Finding) error {
 	driver := sarifDriver{Name: tool.Name, Version: tool.Version, InformationURI: tool.Home, Rules: []sarifRule{}}
 	index := make(map[string]int)

@@ -123,7 +123,7 @@ func (o *Org) policyRows() (rows []row) {
 		}
 		r := row{
 			"id": rec.id, "externalclientapplicationid": header.id, "isclientcredentialsflowenabled": rec.isTrue("isClientCredentialsFlowEnabled"),
-			"clientcredentialsflowuser": o.userID(rec.text("clientCredentialsFlowUser")), "istokenexchangeflowenabled": rec.isTrue("isTokenExchangeFlowEnabled"),
+			"clientcredentialsflowuser": orNil(rec.text("clientCredentialsFlowUser")), "istokenexchangeflowenabled": rec.isTrue("isTokenExchangeFlowEnabled"),
 			"isguestcodecredflowenabled": rec.isTrue("isGuestCodeCredFlowEnabled"), "isnameduserjwtenabled": rec.isTrue("isNamedUserJwtEnabled"),
 		}
 		for _, field := range []string{"permittedUsersPolicyType", "refreshTokenPolicyType", "refreshTokenValidityPeriod", "refreshTokenValidityUnit", "ipRelaxationPolicyType", "sessionTimeoutInMinutes", "requiredSessionLevel", "policyAction", "guestJwtTimeout", "namedUserJwtTimeout"} {
@@ -226,14 +226,6 @@ func (o *Org) assignmentRows() (rows []row) {
 		}
 	}
 	return rows
-}
-
-// userID returns the ID of a user, nil where there is none.
-func (o *Org) userID(username string) any {
-	if i := o.userIndex(username); i >= 0 {
-		return o.user(i)["id"]
-	}
-	return nil
 }
 
 func (o *Org) userIndex(username string) int {

@@ -221,7 +221,7 @@ func (c *auditCmd) show(u *console.Console, r *auditReport) {
 	for _, app := range r.Apps {
 		n := 0
 		for _, f := range r.Findings {
-			if f.Of(app) {
+			if f.IsAbout(app) {
 				n++
 			}
 		}
@@ -324,7 +324,7 @@ func (p *auditProject) audit(ctx context.Context, org string, known map[string]f
 	}
 	// Both read the org at the same time; what differs is judged afterwards.
 	unseen := ""
-	var survey *audit.Survey
+	var survey *audit.Snapshot
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { survey, err = audit.Read(groupCtx, conn); return err })
 	if p.source != nil {

@@ -329,12 +329,12 @@ type cutOverResult struct {
 
 // cutOverApp is how far one app is.
 type cutOverApp struct {
-	App      string        `json:"app"`
-	New      bool          `json:"new"`      // whether the org has the External Client App
-	Consumer bool          `json:"consumer"` // and its consumer
-	OldUses  []cutover.Use `json:"oldUses,omitempty"`
-	NewUses  []cutover.Use `json:"newUses,omitempty"`
-	Either   []cutover.Use `json:"eitherUses,omitempty"` // of which the org does not tell which app they are of
+	App      string          `json:"app"`
+	New      bool            `json:"new"`      // whether the org has the External Client App
+	Consumer bool            `json:"consumer"` // and its consumer
+	OldUses  []cutover.Usage `json:"oldUses,omitempty"`
+	NewUses  []cutover.Usage `json:"newUses,omitempty"`
+	Either   []cutover.Usage `json:"eitherUses,omitempty"` // of which the org does not tell which app they are of
 }
 
 // cutOver shows who uses which app, or revokes the tokens of an old one.
@@ -342,8 +342,8 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 	if c.RevokeOld {
 		return c.revoke(ctx, e)
 	}
-	org, work, found, err := onConnected(ctx, e, c, func(ctx context.Context, client *cutover.Client) (*cutover.CutOver, error) {
-		return client.CutOver(ctx, c.App...)
+	org, work, found, err := onConnected(ctx, e, c, func(ctx context.Context, client *cutover.Client) (*cutover.Status, error) {
+		return client.Status(ctx, c.App...)
 	})
 	if err != nil {
 		return nil, err
@@ -351,7 +351,7 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 	r := &cutOverResult{Calls: work.Calls(), Org: org, Apps: []cutOverApp{}, Unseen: found.Unseen, Blind: found.Blind}
 	waiting := 0
 	rows := []console.Row{{Cells: []string{"APP", "CONNECTED APP", "EXTERNAL CLIENT APP"}}}
-	for _, p := range found.Pairs {
+	for _, p := range found.Replacements {
 		r.Apps = append(r.Apps, cutOverApp{p.Name, p.HasNew, p.HasConsumer, p.Old, p.New, p.Either})
 		fresh := used(p.New)
 		switch {
@@ -391,18 +391,18 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 		rows = append(rows, console.Row{Cells: []string{p.Name, old, fresh}, Below: below})
 	}
 	switch {
-	case found.Blind && len(found.Pairs) == 0:
+	case found.Blind && len(found.Replacements) == 0:
 		e.Line("eca: %s: which Connected Apps have an External Client App of the same name cannot be told", org)
-	case len(found.Pairs) == 0:
+	case len(found.Replacements) == 0:
 		e.Line("eca: %s has no Connected App with an External Client App of the same name", org)
 	case found.Blind:
-		e.Line("eca: %s: who uses the old ones of %s cannot be told", org, console.Plural(len(found.Pairs), "app"))
+		e.Line("eca: %s: who uses the old ones of %s cannot be told", org, console.Plural(len(found.Replacements), "app"))
 	case waiting == 0 && len(found.Unseen) > 0:
-		e.Line("eca: %s: nobody is known to use the old ones of %s, and not all could be looked at", org, console.Plural(len(found.Pairs), "app"))
+		e.Line("eca: %s: nobody is known to use the old ones of %s, and not all could be looked at", org, console.Plural(len(found.Replacements), "app"))
 	case waiting == 0:
-		e.Line("eca: %s: nobody uses the old ones of %s any more", org, console.Plural(len(found.Pairs), "app"))
+		e.Line("eca: %s: nobody uses the old ones of %s any more", org, console.Plural(len(found.Replacements), "app"))
 	default:
-		e.Line("eca: %s: the Connected Apps of %d of %s are still in use, or may be", org, waiting, console.Plural(len(found.Pairs), "app"))
+		e.Line("eca: %s: the Connected Apps of %d of %s are still in use, or may be", org, waiting, console.Plural(len(found.Replacements), "app"))
 	}
 	if len(rows) > 1 {
 		e.Table(rows)
@@ -414,7 +414,7 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 }
 
 // used sums uses up.
-func used(uses []cutover.Use) string {
+func used(uses []cutover.Usage) string {
 	if len(uses) == 0 {
 		return "not in use"
 	}
@@ -428,7 +428,7 @@ func used(uses []cutover.Use) string {
 	return fmt.Sprintf("%s, %s", console.Plural(len(uses), "user"), last)
 }
 
-func useOf(u cutover.Use) string {
+func useOf(u cutover.Usage) string {
 	var parts []string
 	if u.Tokens > 0 {
 		parts = append(parts, fmt.Sprintf("%s, last used %s", console.Plural(u.Tokens, "token"), day(u.LastUsed)))
@@ -454,7 +454,7 @@ func (c *migrateCmd) revoke(ctx context.Context, e *env) (result, error) {
 	if done == nil {
 		return nil, err
 	}
-	r := &cutOverResult{Calls: work.Calls(), Org: org, Apps: []cutOverApp{}, Revoked: &done.Revoked, Left: done.Left}
+	r := &cutOverResult{Calls: work.Calls(), Org: org, Apps: []cutOverApp{}, Revoked: &done.Revoked, Left: done.Unclear}
 	if err != nil {
 		return r, err
 	}
@@ -463,8 +463,8 @@ func (c *migrateCmd) revoke(ctx context.Context, e *env) (result, error) {
 	} else {
 		e.Line("eca: %s: the Connected App %s has %s; nothing was revoked, --yes revokes", org, done.App, console.Plural(done.Tokens, "token"))
 	}
-	if done.Left > 0 {
-		e.Line("  %s %s may be of the Connected App, and the org does not tell: revoke them in Setup (Connected Apps OAuth Usage)", console.Failure, console.Plural(done.Left, "more token"))
+	if done.Unclear > 0 {
+		e.Line("  %s %s may be of the Connected App, and the org does not tell: revoke them in Setup (Connected Apps OAuth Usage)", console.Failure, console.Plural(done.Unclear, "more token"))
 	}
 	return r, nil
 }

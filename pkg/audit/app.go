@@ -1,0 +1,380 @@
+package audit
+
+import (
+	"cmp"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ecakit/ecakit/pkg/apps"
+	"github.com/ecakit/ecakit/pkg/connectedapp"
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/restapi"
+)
+
+// Kind is the kind of an app.
+type Kind string
+
+// The kinds.
+const (
+	Connected    Kind = "Connected App"
+	External     Kind = "External Client App"
+	NotInstalled Kind = "not installed" // an app of another org that users of this org log in with
+	NotShown     Kind = "not shown"     // an app of the org that the session cannot see
+)
+
+// Access is who can use an app; "" if the org does not show it.
+type Access string
+
+// The values of Access.
+const (
+	Everybody     Access = "everybody"      // every user can authorise the app
+	PreAuthorised Access = "pre-authorised" // only users with a permission set or profile that grants the app
+)
+
+// App is one app of an org.
+type App struct {
+	Kind      Kind   `json:"kind"`
+	Name      string `json:"name"` // the API name, or the label if the org does not show the name
+	Label     string `json:"label"`
+	ID        string `json:"id,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Packaged  bool   `json:"packaged,omitempty"` // its consumer is on another org
+
+	Access   Access   `json:"access"`
+	Granted  []string `json:"granted,omitempty"`  // permission sets and profiles that grant it
+	Grantees int      `json:"grantees,omitempty"` // number of users with one of these permission sets
+	Flows    []string `json:"flows,omitempty"`    // enabled flows besides the authorization code
+	Scopes   []string `json:"scopes,omitempty"`   // by their metadata names
+	RunAs    *User    `json:"runAs,omitempty"`    // the user of the client credentials flow
+
+	RefreshToken   string   `json:"refreshToken,omitempty"` // lifetime of refresh tokens, like "90 days"
+	IP             string   `json:"ip,omitempty"`           // the relaxation of IP ranges
+	Callbacks      []string `json:"callbacks,omitempty"`
+	PKCE           *bool    `json:"pkce,omitempty"`           // nil if the org does not show it
+	SecretOptional *bool    `json:"secretOptional,omitempty"` // nil if the org does not show it
+	Enabled        *bool    `json:"on,omitempty"`             // the app and its OAuth plugin
+
+	CertificateExpires time.Time `json:"certificateExpires,omitzero"`
+	ConsumerCreated    time.Time `json:"consumerMade,omitzero"`
+
+	Users    int       `json:"users"` // number of users with tokens
+	Tokens   int       `json:"tokens"`
+	LastUsed time.Time `json:"lastUsed,omitzero"` // of a token, or a login in the last six months
+	// LastPasswordLogin is the last login with the username-password flow.
+	LastPasswordLogin time.Time `json:"lastPasswordLogin,omitzero"`
+
+	// Lost are the elements of a Connected App that an External Client App has no equivalent for.
+	Lost []string `json:"lost,omitempty"`
+
+	refreshDays int      // 0 if unknown, -1 if refresh tokens never expire
+	opaque      bool     // its settings cannot be read
+	noOAuth     bool     // a Connected App for SAML or Canvas alone
+	recorded    bool     // SetupEntityAccess has what grants it
+	policySets  []string // permission sets that the OAuth policies name
+	created     time.Time
+}
+
+// The flows, as App.Flows names them.
+const (
+	clientCredentials = "client credentials"
+	tokenExchange     = "token exchange"
+	guestCredentials  = "guest code and credentials"
+	deviceFlow        = "device"
+	codeCredentials   = "code and credentials"
+	jwtBearer         = "JWT bearer"
+)
+
+// User is the user that client credentials run as.
+type User struct {
+	Username string `json:"username"`
+	Profile  string `json:"profile,omitempty"`
+	Inactive bool   `json:"inactive,omitempty"`
+	Missing  bool   `json:"missing,omitempty"` // the org has no such user
+	// Admin reports that the user may modify all data, or has the profile System Administrator.
+	Admin bool `json:"admin,omitempty"`
+}
+
+// Who describes who can use the app.
+func (a *App) Who() string {
+	switch {
+	case a.Access == Everybody:
+		return "everybody"
+	case a.Access == PreAuthorised && len(a.Granted) == 0:
+		return "nobody"
+	case a.Access == PreAuthorised:
+		return strings.Join(a.Granted, ", ")
+	}
+	return "not known"
+}
+
+// How describes how clients of the app log in.
+func (a *App) How() string {
+	flows := slices.Clone(a.Flows)
+	if i := slices.Index(flows, clientCredentials); i >= 0 && a.RunAs != nil {
+		flows[i] += " as " + a.RunAs.Username
+	}
+	return strings.Join(flows, ", ")
+}
+
+// apps returns the apps of the org, and those that its tokens and logins name.
+func (s *Snapshot) apps() []*App {
+	all := append(s.connectedApps(), s.externalApps()...)
+	for _, app := range all {
+		s.grant(app)
+	}
+	return append(all, s.addUsage(all)...)
+}
+
+// byApp returns rows by the app that they belong to.
+func byApp[Row any](rows []Row, app func(Row) string) map[string]Row {
+	index := make(map[string]Row)
+	for _, row := range rows {
+		index[restapi.ShortID(app(row))] = row
+	}
+	return index
+}
+
+func (s *Snapshot) externalApps() (all []*App) {
+	policies := byApp(s.policies, func(p policyRow) string { return p.App })
+	plugins := byApp(s.plugins, func(p pluginRow) string { return p.App })
+	settings := byApp(s.settings, func(row settingsRow) string { return row.text("ExternalClientApplicationId") })
+	for _, e := range s.external {
+		id := restapi.ShortID(e.ID)
+		a := &App{Kind: External, Name: e.FullName(), Label: e.Label, ID: e.ID, Namespace: e.Namespace,
+			Packaged: e.Packaged(), created: restapi.ParseTime(e.CreatedDate)}
+		if p, ok := policies[id]; ok {
+			s.setPolicies(a, p)
+		}
+		if p, ok := plugins[id]; ok {
+			enabled := p.IsEnabled && !strings.EqualFold(p.OauthPluginStatus, "Disabled")
+			a.Enabled = &enabled
+		}
+		if row, ok := settings[id]; ok {
+			a.setSettings(row)
+		}
+		a.setExternalGlobals(e)
+		slices.Sort(a.Flows)
+		for _, component := range e.Components[eca.OAuthPolicies] {
+			a.policySets = append(a.policySets, metadata.Items(component.Text("commaSeparatedPermissionSet"))...)
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// flag is a flow with its switch.
+type flag struct {
+	flow    string
+	enabled bool
+}
+
+func (a *App) addFlows(flags ...flag) {
+	for _, f := range flags {
+		if f.enabled {
+			a.Flows = append(a.Flows, f.flow)
+		}
+	}
+}
+
+func (s *Snapshot) setPolicies(a *App, p policyRow) {
+	a.Access = accessByPolicy[p.PermittedUsersPolicyType]
+	a.IP = p.IpRelaxationPolicyType
+	a.setRefresh(p.RefreshTokenPolicyType, fmt.Sprint(p.RefreshTokenValidityPeriod), p.RefreshTokenValidityUnit)
+	a.addFlows(flag{clientCredentials, p.IsClientCredentialsFlowEnabled},
+		flag{tokenExchange, p.IsTokenExchangeFlowEnabled}, flag{guestCredentials, p.IsGuestCodeCredFlowEnabled})
+	if p.IsClientCredentialsFlowEnabled && p.ClientCredentialsFlowUser != "" {
+		a.RunAs = s.runAs(p.ClientCredentialsFlowUser)
+	}
+}
+
+// accessByPolicy is what the values of permittedUsersPolicyType mean.
+var accessByPolicy = map[string]Access{"AllSelfAuthorized": Everybody, "AdminApprovedPreAuthorized": PreAuthorised}
+
+func (a *App) setSettings(row settingsRow) {
+	a.ConsumerCreated = restapi.ParseTime(row.text("CreatedDate"))
+	for _, scope := range scopes {
+		if row[scope.column] == true {
+			a.Scopes = append(a.Scopes, scope.name)
+		}
+	}
+}
+
+func (a *App) setExternalGlobals(e *apps.App) {
+	global := e.Component(eca.GlobalOAuthSettings)
+	if global == nil {
+		a.opaque = true
+		return
+	}
+	a.setGlobals(global.Text, func(name string) bool { return eca.Bool(global, name) })
+	if !eca.Bool(global, "isClientCredentialsFlowEnabled") { // both switches have to be on
+		a.Flows = slices.DeleteFunc(a.Flows, func(f string) bool { return f == clientCredentials })
+		a.RunAs = nil
+	}
+}
+
+// setGlobals sets what the global OAuth settings contain.
+func (a *App) setGlobals(text func(string) string, is func(string) bool) {
+	pkce, optional := is("isPkceRequired"), is("isConsumerSecretOptional")
+	a.PKCE, a.SecretOptional = &pkce, &optional
+	a.Callbacks = strings.Fields(text("callbackUrl"))
+	a.addFlows(flag{deviceFlow, is("isDeviceFlowEnabled")}, flag{codeCredentials, is("isCodeCredFlowEnabled")})
+	if certificate, err := x509.ParseCertificate(metadata.CertificateDER(text("certificate"))); err == nil {
+		a.CertificateExpires = certificate.NotAfter.UTC()
+		a.addFlows(flag{jwtBearer, true})
+	}
+}
+
+// setRefresh sets the lifetime of refresh tokens.
+func (a *App) setRefresh(policy, period, unit string) {
+	switch policy {
+	case "Infinite":
+		a.RefreshToken, a.refreshDays = "forever", -1
+	case "Zero":
+		a.RefreshToken = "not at all"
+	case "SpecificLifetime", "SpecificInactivity":
+		n, err := strconv.ParseFloat(period, 64)
+		if err != nil {
+			return
+		}
+		a.RefreshToken = fmt.Sprintf("%g %s", n, strings.ToLower(unit))
+		if policy == "SpecificInactivity" {
+			a.RefreshToken += " without use"
+		}
+		if days := map[string]float64{"Hours": 1.0 / 24, "Days": 1, "Months": 30}[unit]; days > 0 {
+			a.refreshDays = max(1, int(n*days))
+		}
+	}
+}
+
+// runAs returns a user that policies name by username or ID.
+func (s *Snapshot) runAs(name string) *User {
+	u, ok := s.users[userKey(name)]
+	if !ok {
+		return &User{Username: name, Missing: !s.hidden[fromUsers]}
+	}
+	return &User{Username: u.Username, Profile: u.Profile.Name, Inactive: !u.IsActive,
+		Admin: s.admins[userKey(u.ID)] || u.Profile.Name == "System Administrator"}
+}
+
+// connectedApps returns the Connected Apps. Their records and their settings have only the label in
+// common. If several apps have one label, records and settings cannot be matched, and the settings
+// count.
+func (s *Snapshot) connectedApps() (all []*App) {
+	records, sources := make(map[string][]connectedRow), make(map[string][]*connectedapp.App)
+	var labels []string
+	for _, row := range s.connected {
+		label := strings.ToLower(row.Name)
+		records[label] = append(records[label], row)
+		labels = append(labels, label)
+	}
+	for _, source := range s.sources {
+		label := strings.ToLower(source.Label())
+		sources[label] = append(sources[label], source)
+		labels = append(labels, label)
+	}
+	for _, label := range distinct(labels) {
+		rows, readable := records[label], sources[label]
+		for _, source := range readable {
+			a := &App{Kind: Connected, Label: source.Label()}
+			if len(rows) == 1 && len(readable) == 1 {
+				a.setRecord(rows[0])
+			}
+			s.setSource(a, source)
+			all = append(all, a)
+		}
+		for _, row := range rows[min(len(readable), len(rows)):] { // apps whose settings cannot be read
+			a := &App{Kind: Connected, Name: row.Name, Label: row.Name, opaque: true}
+			a.setRecord(row)
+			if len(rows) > 1 && len(readable) > 0 { // it may be any of the records
+				a.ID, a.Access = "", ""
+			}
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// setRecord sets what the record of a Connected App contains.
+func (a *App) setRecord(row connectedRow) {
+	a.ID, a.created, a.ConsumerCreated = row.ID, restapi.ParseTime(row.CreatedDate), restapi.ParseTime(row.CreatedDate)
+	switch approved := row.OptionsAllowAdminApprovedUsersOnly; {
+	case approved == nil:
+	case *approved:
+		a.Access = PreAuthorised
+	default:
+		a.Access = Everybody
+	}
+}
+
+// setSource sets what a Connected App's settings contain, read as those of the External Client App
+// that it would become.
+func (s *Snapshot) setSource(a *App, source *connectedapp.App) {
+	a.Name = source.Name
+	if wrong := source.Wrong(); wrong != nil && wrong.Rule == "no-oauth" {
+		a.noOAuth = true
+		return
+	}
+	field := func(typ, name string) string {
+		if values := source.Fields[typ][name]; len(values) > 0 {
+			return values[0].Text
+		}
+		return ""
+	}
+	global := func(name string) string { return field(eca.GlobalOAuthSettings, name) }
+	policy := func(name string) string { return field(eca.OAuthPolicies, name) }
+	a.Access = accessByPolicy[policy("permittedUsersPolicyType")]
+	a.setGlobals(global, func(name string) bool { return global(name) == "true" })
+	a.Scopes = metadata.Items(field(eca.OAuthSettings, "commaSeparatedOauthScopes"))
+	a.IP = policy("ipRelaxationPolicyType")
+	a.setRefresh(policy("refreshTokenPolicyType"),
+		policy("refreshTokenValidityPeriod"), policy("refreshTokenValidityUnit"))
+	if global("isClientCredentialsFlowEnabled") == "true" {
+		a.addFlows(flag{clientCredentials, true})
+		if source.RunAsUser != "" {
+			a.RunAs = s.runAs(source.RunAsUser)
+		}
+	}
+	slices.Sort(a.Flows)
+	a.Granted = append(a.Granted, source.PermissionSets...)
+	for _, profile := range metadata.Items(policy("commaSeparatedProfile")) {
+		a.Granted = append(a.Granted, profilePrefix+profile)
+	}
+	for _, f := range source.Findings {
+		if f.Level == finding.Error {
+			a.Lost = append(a.Lost, cmp.Or(f.Field, f.Rule))
+		}
+	}
+}
+
+// profilePrefix distinguishes a profile from a permission set in App.Granted.
+const profilePrefix = "profile "
+
+// isProfile reports whether an entry of App.Granted is a profile.
+func isProfile(granted string) bool { return strings.HasPrefix(granted, profilePrefix) }
+
+// grant sets which permission sets and profiles grant an app. The permission sets of the OAuth
+// policies count only if SetupEntityAccess has none.
+func (s *Snapshot) grant(app *App) {
+	for _, a := range s.access {
+		if !restapi.SameID(a.SetupEntityID, app.ID) {
+			continue
+		}
+		name := a.Parent.Name
+		if a.Parent.IsOwnedByProfile {
+			name = profilePrefix + a.Parent.Profile.Name
+		}
+		app.Granted = append(app.Granted, name)
+		app.Grantees += s.assigned[restapi.ShortID(a.ParentID)]
+		app.recorded = true
+	}
+	if !app.recorded && app.Access == PreAuthorised {
+		app.Granted = append(app.Granted, app.policySets...)
+	}
+	app.Granted = distinct(app.Granted)
+}

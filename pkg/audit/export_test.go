@@ -1,0 +1,4 @@
+package audit
+
+// Document is for the test that writes RULES.md.
+var Document = document
