@@ -365,7 +365,7 @@ ok "curl logs in with the dotenv"
 # What processes are called while the command runs, and all that eca prints, hold no secret.
 (cd "$work/sample" && eca credentials -o uat --enable-access -v -- sh -c 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " "; cat >/dev/null' && eca verify -o uat --enable-access -v && eca rotate -o uat --enable-access -v -- sh -c 'cat >/dev/null') >"$work/secrets.log" 2>&1 || fail "eca credentials, verify and rotate"
 has "$work/secrets.log" "eca credentials" "what processes are called is looked at"
-now=$(cd "$work/sample" && eca credentials -o uat --enable-access --format env | sed -n 's/^ECA_CLIENT_SECRET=//p')
+now=$(cd "$work/sample" && eca credentials -o uat --enable-access --format env --output - | sed -n 's/^ECA_CLIENT_SECRET=//p')
 [ -n "$now" ] && [ "$now" != "$secret" ] || fail "the pair is rotated"
 if grep -qF -e "$secret" -e "$now" "$work/secrets.log" "$work/creds.log"; then fail "a secret is printed"; fi
 ok "no secret is printed at any verbosity, or in an argument list"

@@ -84,7 +84,9 @@ type env struct {
 
 // output returns where secrets may go.
 func (e *env) output() secrets.Output {
-	return secrets.Output{Console: e.Console, Secrets: e.secrets, Terminal: e.stdoutTerminal, NoCommand: e.noCommand}
+	return secrets.Output{
+		Console: e.Console, Secrets: e.secrets, Terminal: e.stdoutTerminal, NoCommand: e.noCommand, Workflow: e.Getenv("GITHUB_ACTIONS") == "true",
+	}
 }
 
 func newEnv() *env {

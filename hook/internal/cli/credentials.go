@@ -60,7 +60,7 @@ func (f *accessFlags) during(ctx context.Context, client *consumer.Client, work 
 }
 
 func (credentialsCmd) Help() string {
-	return `Prints {"base_url", "client_id", "client_secret"} where standard output is not a terminal: eca credentials -o uat | my-vault-tool. For a command that wants them itself: eca credentials -o uat -- vault kv put secret/erp @/dev/stdin. Several orgs give one document a line.
+	return `Writes {"base_url", "client_id", "client_secret"} to a file, or to standard output with --output -. A command gets them on its standard input and in its environment: eca credentials -o uat -- vault kv put secret/erp @/dev/stdin. Several orgs give one document per line.
 
 The user of the session needs the permissions External Client App Developer and View Client Secret, and the org the setting "Allow access to External Client App consumer secrets via REST API" (ExternalClientAppSettings.enableClientSecretInRestApiAccess).`
 }
@@ -119,7 +119,7 @@ func (c *credentialsCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	sink, err := c.Sink(e.output(), targets, c.Several(targets))
+	sink, err := c.Sink(e.output(), targets, c.Several(targets), c.KeyOnly)
 	if err != nil {
 		return nil, err
 	}

@@ -238,7 +238,9 @@ func (e *env) handOver(ctx context.Context, work *orgs.Work, org string, conn *s
 }
 
 func (e *env) handOverOne(ctx context.Context, work *orgs.Work, client *consumer.Client, org string, app *bootstrap.AppReport) error {
-	sink, err := (&secretFlags{Command: app.HandOver}).Sink(e.output(), []string{org}, true)
+	out := e.output()
+	out.Workflow = false // sfp shows standard error of a failed hook only
+	sink, err := (&secretFlags{Command: app.HandOver}).Sink(out, []string{org}, true, false)
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 	}
 	var sink *secrets.Sink
 	if !c.Status && (given || !c.Abort && len(c.Connect) == 0) {
-		if sink, err = c.Sink(e.output(), targets, several); err != nil {
+		if sink, err = c.Sink(e.output(), targets, several, false); err != nil {
 			return nil, err
 		}
 	}

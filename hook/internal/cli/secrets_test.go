@@ -142,7 +142,7 @@ func TestTheSettingIsSwitchedOffAgainAfterAnInterruption(t *testing.T) {
 		return false
 	}, Delay: time.Minute})
 	var out bytes.Buffer
-	if code := run(ctx, []string{"credentials", "-o", "uat", "--app", sampleApp, "--enable-access"}, world(home, &out)); code != exitFailed || !strings.Contains(out.String(), "interrupted") {
+	if code := run(ctx, []string{"credentials", "-o", "uat", "--app", sampleApp, "--enable-access", "--output", "-"}, world(home, &out)); code != exitFailed || !strings.Contains(out.String(), "interrupted") {
 		t.Errorf("ended with %d: %s", code, &out)
 	}
 	if on, err := client.Access(t.Context()); err != nil || on {

@@ -1,6 +1,6 @@
 // Package secrets is where a secret leaves the process, and only to where the user sent it:
 //
-//   - to standard output that is not a terminal, or with --show;
+//   - to standard output with --output -, or on a terminal with --show;
 //   - into the file of --output, which gets mode 0600, whole or not at all, and never one that git
 //     tracks;
 //   - to COMMAND, on its standard input and in its environment.
@@ -27,6 +27,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
 	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // Flags say where secrets go, and how they are written.
@@ -91,6 +92,9 @@ type Output struct {
 	Secrets   io.Writer // standard output, for secrets alone
 	Terminal  bool      // standard output is shown to somebody
 	NoCommand bool      // the command line ends with --, and no command follows
+	// Workflow reports that this is a step of a GitHub Actions workflow, which masks in its log
+	// what is registered with a command on standard error.
+	Workflow bool
 }
 
 // Sink is where the credentials of a run go.
@@ -105,9 +109,11 @@ type Sink struct {
 }
 
 // Sink checks the flags before anything is read, and returns where the credentials of the orgs go. If
-// that is standard output, nothing else is printed there.
-func (f *Flags) Sink(out Output, orgs []string, several bool) (*Sink, error) {
+// that is standard output, nothing else is printed there. Secrets need a place that is named; the key
+// alone may go to standard output without.
+func (f *Flags) Sink(out Output, orgs []string, several, keyOnly bool) (*Sink, error) {
 	s := &Sink{Flags: f, out: out, orgs: orgs, several: several, kept: make(map[string][]byte)}
+	stdout := f.Output == nil || *f.Output == "-"
 	switch {
 	case f.Output != nil && *f.Output == "": // which an unset variable of a pipeline leaves
 		return nil, usage.Errorf("--output names no file")
@@ -122,12 +128,14 @@ func (f *Flags) Sink(out Output, orgs []string, several bool) (*Sink, error) {
 		return s, nil
 	case several && f.Format == "env":
 		return nil, usage.Errorf("--format env is for one org: several would overwrite one another")
-	case f.Output != nil:
+	case !stdout:
 		return s, CheckOutput("--output", *f.Output)
 	case out.JSON:
 		return nil, usage.Errorf("with --json, standard output carries the report: name --output FILE or -- COMMAND for the credentials")
-	case out.Terminal && !f.Show:
-		return nil, usage.Errorf("standard output is a terminal: name --output FILE or -- COMMAND, or --show to print the secret anyway")
+	case f.Output == nil && !keyOnly && !f.Show:
+		return nil, usage.Errorf("name a place for the secret: --output FILE, -- COMMAND, --show on a terminal, or --output - for standard output")
+	case f.Show && !out.Terminal:
+		return nil, usage.Errorf("--show is for a terminal, and standard output is none: name --output FILE, -- COMMAND, or --output -")
 	}
 	out.Silent = true
 	return s, nil
@@ -239,6 +247,9 @@ func gitSays(root string, args ...string) (bool, error) {
 
 // Take passes the credentials of one org to the command, or keeps them for Close.
 func (s *Sink) Take(ctx context.Context, c *Credentials) error {
+	if !c.KeyOnly {
+		s.register(c.Pair.Secret)
+	}
 	if len(s.Command) > 0 {
 		return s.run(ctx, c)
 	}
@@ -252,6 +263,18 @@ func (s *Sink) Take(ctx context.Context, c *Credentials) error {
 	return nil
 }
 
+// register makes the log of a GitHub Actions workflow mask a secret. The runner reads both streams.
+func (s *Sink) register(secret salesforce.Secret) {
+	if !s.out.Workflow {
+		return
+	}
+	for line := range strings.Lines(secret.Reveal()) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			fmt.Fprintf(s.out.Stderr, "::add-mask::%s\n", line)
+		}
+	}
+}
+
 // Close writes the kept credentials to standard output, or to the file, whole or not at all.
 func (s *Sink) Close() error {
 	s.mu.Lock()
@@ -263,7 +286,7 @@ func (s *Sink) Close() error {
 	if len(all) == 0 {
 		return nil
 	}
-	if s.Output == nil {
+	if s.Output == nil || *s.Output == "-" {
 		if _, err := s.out.Secrets.Write(all); err != nil {
 			return errors.New("standard output cannot be written")
 		}

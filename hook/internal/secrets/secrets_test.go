@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -35,7 +36,7 @@ func sink(t *testing.T, flags Flags, orgs ...string) (*Sink, *bytes.Buffer, erro
 	if flags.Format == "" {
 		flags.Format = "json"
 	}
-	s, err := flags.Sink(Output{Console: new(console.Console).To(&out, &out), Secrets: &out}, orgs, len(orgs) > 1)
+	s, err := flags.Sink(Output{Console: new(console.Console).To(&out, &out), Secrets: &out, Workflow: flags.Format == "env"}, orgs, len(orgs) > 1, false)
 	return s, &out, err
 }
 
@@ -152,6 +153,54 @@ func TestWritesWhole(t *testing.T) {
 	}
 	if out.Len() > 0 {
 		t.Errorf("printed %q", out)
+	}
+}
+
+// TestSecretsNeedAPlace: standard output that is not a terminal is the log of a pipeline.
+func TestSecretsNeedAPlace(t *testing.T) {
+	t.Parallel()
+	dash := "-"
+	for name, test := range map[string]struct {
+		flags    Flags
+		terminal bool
+		keyOnly  bool
+		ok       bool
+	}{
+		"nothing":               {},
+		"terminal":              {terminal: true},
+		"shown on a terminal":   {flags: Flags{Show: true}, terminal: true, ok: true},
+		"shown in a pipeline":   {flags: Flags{Show: true}},
+		"asked for":             {flags: Flags{Output: &dash}, ok: true},
+		"asked for on terminal": {flags: Flags{Output: &dash}, terminal: true, ok: true},
+		"the key alone":         {keyOnly: true, ok: true},
+	} {
+		var out bytes.Buffer
+		test.flags.Format = "json"
+		s, err := test.flags.Sink(Output{Console: new(console.Console).To(&out, &out), Secrets: &out, Terminal: test.terminal}, []string{"uat"}, false, test.keyOnly)
+		if (err == nil) != test.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil {
+			continue
+		}
+		c := credentials("uat")
+		c.KeyOnly = test.keyOnly
+		if err := cmp.Or(s.Take(t.Context(), c), s.Close()); err != nil || strings.Contains(out.String(), "TOPSECRET") == test.keyOnly || strings.Contains(out.String(), "add-mask") {
+			t.Errorf("%s: %v, printed %q", name, err, &out)
+		}
+	}
+}
+
+// TestWorkflowMasks: the log of a workflow masks a secret before it is written.
+func TestWorkflowMasks(t *testing.T) {
+	t.Parallel()
+	dash := "-"
+	s, out, err := sink(t, Flags{Output: &dash, Format: "env"}, "uat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmp.Or(s.Take(t.Context(), credentials("uat")), s.Close()); err != nil || !strings.HasPrefix(out.String(), "::add-mask::TOPSECRET\n") {
+		t.Errorf("%v, printed %q", err, out)
 	}
 }
 
