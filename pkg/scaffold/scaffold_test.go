@@ -78,18 +78,92 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// TestLinks refuses to write through links.
+// TestLinks writes through links inside the project, and through no others.
 func TestLinks(t *testing.T) {
 	t.Parallel()
+	for _, test := range []struct {
+		name, link, target string
+		want               string // an error
+	}{
+		{"a project file inside", "sfdx-project.json", "real.json", ""},
+		{"a project file outside", "sfdx-project.json", "../outside.json", "escapes"},
+		{"a directory inside", "eca-definition", "core", ""},
+		{"a directory outside", "eca-definition", "../outside", "escapes"},
+		{"a dangling file", "eca-definition/externalClientApps/App.eca-meta.xml", "gone", "not a regular file"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			parent := t.TempDir()
+			dir, outside := filepath.Join(parent, "project"), filepath.Join(parent, "outside")
+			if err := os.CopyFS(dir, os.DirFS(project(t))); err != nil {
+				t.Fatal(err)
+			}
+			files, err := scaffold.New(os.DirFS(dir), config("App"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			link := filepath.Join(dir, test.link)
+			target := filepath.Join(dir, test.target)
+			if test.link == "sfdx-project.json" {
+				if err := os.Rename(link, target); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, d := range []string{filepath.Dir(link), outside} {
+				if err := os.MkdirAll(d, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Symlink(test.target, link); err != nil {
+				t.Skip(err)
+			}
+			err = scaffold.Write(dir, files)
+			if test.want != "" {
+				if err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("got %v, want %q", err, test.want)
+				}
+				data, _ := os.ReadFile(filepath.Join(parent, "outside.json"))
+				if entries, _ := os.ReadDir(outside); len(entries) > 0 || strings.Contains(string(data), "App") {
+					t.Errorf("Write changed files outside the project: %v, %s", entries, data)
+				}
+				if _, err := os.Stat(filepath.Join(dir, "eca-policies")); err == nil {
+					t.Error("Write left files behind")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+				t.Errorf("the link is replaced: %v, %v", info, err)
+			}
+			if data, err := os.ReadFile(filepath.Join(dir, "sfdx-project.json")); err != nil || !strings.Contains(string(data), `"App"`) {
+				t.Errorf("the project file has %s, %v", data, err)
+			}
+		})
+	}
+}
+
+// TestWriteIsAtomic reads the project file by another name: Write replaces the file, last of all.
+func TestWriteIsAtomic(t *testing.T) {
+	t.Parallel()
 	dir := project(t)
-	if err := os.Rename(filepath.Join(dir, "sfdx-project.json"), filepath.Join(dir, "real.json")); err != nil {
+	files, err := scaffold.New(os.DirFS(dir), config("App"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("real.json", filepath.Join(dir, "sfdx-project.json")); err != nil {
+	if last := files[len(files)-1]; last.Path != "sfdx-project.json" || !last.Replaces {
+		t.Errorf("the last file is %s, want the project file", last.Path)
+	}
+	other := filepath.Join(dir, "other")
+	if err := os.Link(filepath.Join(dir, "sfdx-project.json"), other); err != nil {
 		t.Skip(err)
 	}
-	if _, err := scaffold.New(os.DirFS(dir), config("App")); err == nil || !strings.Contains(err.Error(), "is a link") {
-		t.Errorf("got %v, want that it is a link", err)
+	if err := scaffold.Write(dir, files); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(other); err != nil || strings.Contains(string(data), "App") {
+		t.Errorf("the project file was changed in place: %s, %v", data, err)
 	}
 }
 

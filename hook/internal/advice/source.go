@@ -1,0 +1,16 @@
+package advice
+
+import (
+	"errors"
+
+	"github.com/ecakit/ecakit/pkg/scaffold"
+)
+
+// sourceError returns a hint for errors about the source of a project.
+func sourceError(err error) (hint string, ok bool) {
+	switch {
+	case errors.Is(err, scaffold.ErrJWTConnection):
+		return "eca connect", true
+	}
+	return "", false
+}
