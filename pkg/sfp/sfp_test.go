@@ -28,13 +28,13 @@ func TestParseInvocation(t *testing.T) {
 	}{
 		{"package", []string{"eca-definition", "a@example.com", "uat", ".sfp/source", "src/eca"}, nil, pkg},
 		{"no alias", []string{"eca-definition", "a@example.com", "a@example.com", ".sfp/source", "src/eca"}, nil, noAlias},
-		{"environment", nil, map[string]string{EnvPackage: "eca-definition", EnvUsername: "a@example.com", EnvAlias: "uat", EnvSource: ".sfp/source", EnvPackageDirectory: "src/eca"}, pkg},
-		{"environment without alias", nil, map[string]string{EnvPackage: "eca-definition", EnvUsername: "a@example.com", EnvSource: ".sfp/source", EnvPackageDirectory: "src/eca"}, noAlias},
-		{"arguments win", []string{"s@example.com", "hub@example.com", "succeed"}, map[string]string{EnvPackage: "x", EnvUsername: "x@x", EnvSource: "x", EnvPackageDirectory: "x"}, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusSucceeded}},
+		{"environment", nil, map[string]string{envPackage: "eca-definition", envUsername: "a@example.com", envAlias: "uat", envSource: ".sfp/source", envPackageDirectory: "src/eca"}, pkg},
+		{"environment without alias", nil, map[string]string{envPackage: "eca-definition", envUsername: "a@example.com", envSource: ".sfp/source", envPackageDirectory: "src/eca"}, noAlias},
+		{"arguments win", []string{"s@example.com", "hub@example.com", "succeed"}, map[string]string{envPackage: "x", envUsername: "x@x", envSource: "x", envPackageDirectory: "x"}, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusSucceeded}},
 		{"pool failed", []string{"s@example.com", "hub@example.com", "failed"}, nil, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusFailed}},
 		{"pool without status", []string{"s@example.com", "hub@example.com"}, nil, Invocation{Username: "s@example.com", HubUsername: "hub@example.com"}},
-		{"pool environment", nil, map[string]string{EnvUsername: "s@example.com", EnvHubUsername: "hub@example.com", EnvStatus: "succeed"}, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusSucceeded}},
-		{"package environment wins over a pool's", nil, map[string]string{EnvPackage: "eca-definition", EnvUsername: "a@example.com", EnvAlias: "uat", EnvSource: ".sfp/source", EnvPackageDirectory: "src/eca", EnvHubUsername: "hub@example.com"}, pkg},
+		{"pool environment", nil, map[string]string{envUsername: "s@example.com", envHubUsername: "hub@example.com", envStatus: "succeed"}, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusSucceeded}},
+		{"package environment wins over a pool's", nil, map[string]string{envPackage: "eca-definition", envUsername: "a@example.com", envAlias: "uat", envSource: ".sfp/source", envPackageDirectory: "src/eca", envHubUsername: "hub@example.com"}, pkg},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := ParseInvocation(test.args, func(name string) string { return test.env[name] })
@@ -63,8 +63,8 @@ func TestParseInvocationErrors(t *testing.T) {
 		{[]string{"p", "uat", "uat", "s", "src"}, nil, `the username is "uat", which is not a Salesforce username`},
 		{[]string{"a@x", "hub@x", "maybe"}, nil, `the deployment status is "maybe"`},
 		{[]string{"p", "a@x", "u\nat", "s", "src"}, nil, "the alias contains a line break"},
-		{nil, map[string]string{EnvPackage: "p", EnvSource: "s", EnvPackageDirectory: "d"}, EnvUsername + " is missing"},
-		{nil, map[string]string{EnvPackage: "p", EnvUsername: "a@x", EnvPackageDirectory: "d"}, EnvSource + " is missing"},
+		{nil, map[string]string{envPackage: "p", envSource: "s", envPackageDirectory: "d"}, envUsername + " is missing"},
+		{nil, map[string]string{envPackage: "p", envUsername: "a@x", envPackageDirectory: "d"}, envSource + " is missing"},
 	} {
 		_, err := ParseInvocation(test.args, func(name string) string { return test.env[name] })
 		if err == nil || !strings.Contains(err.Error(), test.want) {
