@@ -30,6 +30,9 @@ type Options struct {
 	Mode fs.FileMode
 	// FollowLinks replaces the target of a symlink. Without it, a symlink is refused.
 	FollowLinks bool
+	// Guard, if not nil, is called while no other Write can replace the target. After an error of
+	// Guard, which Write returns, the target is unchanged.
+	Guard func() error
 }
 
 // Temporary returns the name of the file that Write uses before it replaces name.
@@ -127,7 +130,13 @@ func write(target string, data []byte, o Options) (written bool, err error) {
 	if now, err := os.Lstat(temporary); err != nil || !os.SameFile(now, opened) {
 		return false, nil
 	}
-	if err := fill(file, data, mode(target, o)); err != nil {
+	if o.Guard != nil {
+		err = o.Guard()
+	}
+	if err == nil {
+		err = fill(file, data, mode(target, o))
+	}
+	if err != nil {
 		os.Remove(temporary)
 		return false, err
 	}

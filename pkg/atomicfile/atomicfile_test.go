@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -168,6 +169,36 @@ func TestConcurrentWriters(t *testing.T) {
 	data := []byte(content(t, name))
 	if len(data) == 0 || len(data) != 1000*int(data[0]-'a'+1) || !bytes.Equal(data, bytes.Repeat(data[:1], len(data))) {
 		t.Errorf("the file has %d bytes of several writers", len(data))
+	}
+	only(t, dir, "out")
+}
+
+// TestGuard has many writers of one new file, of which one succeeds.
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name := filepath.Join(dir, "out")
+	isNew := func() error {
+		if _, err := os.Lstat(name); err == nil {
+			return fs.ErrExist
+		}
+		return nil
+	}
+	var group sync.WaitGroup
+	var succeeded atomic.Int32
+	for range 16 {
+		group.Go(func() {
+			switch err := Write(name, []byte("x"), Options{Guard: isNew}); {
+			case err == nil:
+				succeeded.Add(1)
+			case !errors.Is(err, fs.ErrExist):
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n := succeeded.Load(); n != 1 {
+		t.Errorf("%d writers created the file", n)
 	}
 	only(t, dir, "out")
 }

@@ -12,10 +12,9 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/project"
-
-	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -234,53 +233,88 @@ func (l *linter) checkScope(h component, scoped string) {
 // checkLinks checks OAuth settings, global OAuth settings, and apps that need a link.
 func (l *linter) checkLinks() {
 	for _, c := range l.of(eca.OAuthSettings) {
-		link := strings.TrimSpace(c.Text("oauthLink"))
-		switch _, whole := l.beside(c, eca.GlobalOAuthSettings); {
-		case link == "" && whole && !l.packaged(eca.App(c.Component)):
-			// The platform makes the link in each org.
-		case link == "":
-			l.add("settings-without-link", finding.Error, c.file, c.Type, "without an oauthLink, and without global OAuth settings in the same package, the deployment breaks the app's OAuth for good", "remove the file and state oauthSettings in plugins.eca, or add the app's global OAuth settings; for a Packaged app, retrieve the file with its oauthLink")
-		case orgOf(link) == "":
-			l.add("bad-link", finding.Error, c.file, "oauthLink", "is not a link that the platform makes: an org's ID, a colon, and a record's ID that begins with 888", "retrieve it from the org that has the consumer")
-		default:
-			if h, ok := l.header(eca.App(c.Component)); ok && isLocal(h) {
-				fix := "remove the file and state oauthSettings in plugins.eca"
-				if whole {
-					fix = "remove the element; each org fills it in"
-				}
-				l.add("settings-without-link", finding.Warning, c.file, "oauthLink", fmt.Sprintf("the app %s is Local, but a link leads to the consumer of one org only", h.FullName), fix)
-			}
-		}
+		l.checkOAuthSettings(c)
 	}
 	for _, c := range l.of(eca.GlobalOAuthSettings) {
-		_, whole := l.beside(c, eca.OAuthSettings)
-		switch {
-		case l.packaged(eca.App(c.Component)):
-			l.add("global-settings-in-source", finding.Error, c.file, c.Type, "global OAuth settings cannot be in a package, and scratch orgs refuse those of a Packaged app", "remove the file; the oauthLink of the app's OAuth settings leads to its consumer")
-		case !whole:
-			l.add("global-settings-in-source", finding.Error, c.file, c.Type, "without the app's OAuth settings in the same package, the platform refuses global OAuth settings: The external client app configured in your global OAuth Settings doesn't have a valid OAuth settings configuration.", "remove the file and state globalOauthSettings in plugins.eca, or add the app's OAuth settings")
-		default:
-			l.checkWhole(eca.App(c.Component))
-		}
+		l.checkGlobalSettings(c)
 	}
-	links := make(map[string]map[string]bool) // orgs by package
 	for _, h := range l.of(eca.Header) {
 		if h.Text("distributionState") == "Packaged" && !l.linked(h.FullName) {
-			l.add("packaged-without-link", finding.Error, h.file, "distributionState", "the app is Packaged, but the source has no OAuth settings with an oauthLink for it, so it is installed without OAuth", "retrieve its OAuth settings from the org that has the consumer, or make the app Local")
+			l.add("packaged-without-link", finding.Error, h.file, "distributionState",
+				"the app is Packaged, but the source has no OAuth settings with an oauthLink for it, so it is installed without OAuth",
+				"retrieve its OAuth settings from the org that has the consumer, or make the app Local")
 		}
 	}
-	for _, c := range l.of(eca.OAuthSettings) {
-		if org := orgOf(c.Text("oauthLink")); org != "" {
-			key := c.pkg.Path + "\x00" + c.environ
-			if links[key] == nil {
-				links[key] = make(map[string]bool)
-			}
-			if links[key][org] = true; len(links[key]) == 2 {
-				l.add("mixed-stages", finding.Warning, c.file, "oauthLink", "the apps of this package link to consumers of several orgs, so production and other environments are mixed", "split them into one package each")
-			}
+	l.checkMixed("oauthLink", "the apps of this package link to consumers of several orgs, so production and other environments are mixed",
+		l.of(eca.OAuthSettings), func(c component) string { return orgOf(c.Text("oauthLink")) })
+	l.checkMixed(eca.Header, "this package has Packaged apps for production and for other environments",
+		slices.DeleteFunc(l.of(eca.Header), func(c component) bool { return isLocal(c) || c.environ != "" }),
+		func(c component) string { return stage(c.FullName) })
+}
+
+// checkOAuthSettings checks the link of OAuth settings.
+func (l *linter) checkOAuthSettings(c component) {
+	_, whole := l.beside(c, eca.GlobalOAuthSettings)
+	switch link := strings.TrimSpace(c.Text("oauthLink")); {
+	case link == "" && whole && !l.packaged(eca.App(c.Component)):
+		// The platform creates the link in each org.
+	case link == "":
+		l.add("settings-without-link", finding.Error, c.file, c.Type,
+			"without an oauthLink, and without global OAuth settings in the same package, the deployment breaks the app's OAuth permanently",
+			"remove the file and state oauthSettings in plugins.eca, or add the app's global OAuth settings; "+
+				"for a Packaged app, retrieve the file with its oauthLink")
+	case orgOf(link) == "":
+		l.add("bad-link", finding.Error, c.file, "oauthLink",
+			"is not a link that the platform creates: an org's ID, a colon, and a record's ID that begins with 888",
+			"retrieve it from the org that has the consumer")
+	default:
+		h, ok := l.header(eca.App(c.Component))
+		if !ok || !isLocal(h) {
+			return
+		}
+		fix := "remove the file and state oauthSettings in plugins.eca"
+		if whole {
+			fix = "remove the element; each org fills it in"
+		}
+		problem := fmt.Sprintf("the app %s is Local, but a link leads to the consumer of one org only", h.FullName)
+		l.add("settings-without-link", finding.Warning, c.file, "oauthLink", problem, fix)
+	}
+}
+
+// checkGlobalSettings checks where global OAuth settings are.
+func (l *linter) checkGlobalSettings(c component) {
+	_, whole := l.beside(c, eca.OAuthSettings)
+	switch {
+	case l.packaged(eca.App(c.Component)):
+		l.add("global-settings-in-source", finding.Error, c.file, c.Type,
+			"global OAuth settings cannot be in a package, and scratch orgs refuse those of a Packaged app",
+			"remove the file; the oauthLink of the app's OAuth settings leads to its consumer")
+	case !whole:
+		l.add("global-settings-in-source", finding.Error, c.file, c.Type,
+			"without the app's OAuth settings in the same package, the platform refuses global OAuth settings: "+
+				"The external client app configured in your global OAuth Settings doesn't have a valid OAuth settings configuration.",
+			"remove the file and state globalOauthSettings in plugins.eca, or add the app's OAuth settings")
+	default:
+		l.checkWhole(eca.App(c.Component))
+	}
+}
+
+// checkMixed reports once per package, or environment's folder, that kind returns different values
+// for its components. It ignores components for which kind returns "".
+func (l *linter) checkMixed(at, problem string, components []component, kind func(component) string) {
+	const mixed = "mixed"
+	kinds := make(map[string]string) // by place
+	for _, c := range components {
+		place := c.pkg.Path + "\x00" + c.environ
+		switch found, first := kind(c), kinds[place]; {
+		case found == "" || found == first || first == mixed:
+		case first == "":
+			kinds[place] = found
+		default:
+			l.add("mixed-stages", finding.Warning, c.file, at, problem, "split the package")
+			kinds[place] = mixed
 		}
 	}
-	l.checkStages()
 }
 
 // beside returns the component of another type for the same app and deployment: in the same
@@ -354,22 +388,6 @@ func stage(name string) string {
 	return ""
 }
 
-// checkStages checks for packages with Packaged apps of both stages.
-func (l *linter) checkStages() {
-	first := make(map[string]string)
-	for _, h := range l.of(eca.Header) {
-		s := stage(h.FullName)
-		if s == "" || isLocal(h) || h.environ != "" {
-			continue
-		}
-		if other := first[h.pkg.Path]; other == "" {
-			first[h.pkg.Path] = s
-		} else if other != s {
-			l.add("mixed-stages", finding.Warning, h.file, h.Type, fmt.Sprintf("the package %s holds Packaged apps for production and for other environments", h.pkg.Name), "split them into one package each")
-		}
-	}
-}
-
 // checkPolicies checks the OAuth policies.
 func (l *linter) checkPolicies() {
 	// Packages that are not aliasfied go to all orgs, and each folder to the orgs with its
@@ -406,46 +424,78 @@ func (l *linter) mayApply(environment string) bool {
 func (l *linter) checkFolders() {
 	for i := range l.project.Packages {
 		p := &l.project.Packages[i]
-		var folders []string
-		policies := false
-		for _, c := range l.components {
-			if c.pkg != p || !p.Aliasfy {
-				continue
-			}
-			policies = policies || c.Type == eca.OAuthPolicies || c.Type == eca.PluginPolicies
-			if c.environ == "" {
-				l.add("folder-unreachable", finding.Error, c.file, "", "is in an aliasfied package but in no environment's folder, so sfp never deploys it", "move it to a folder named after an org's alias, or to default")
-			} else if !slices.Contains(folders, c.environ) {
-				folders = append(folders, c.environ)
-			}
-		}
-		for _, folder := range folders {
-			alias := path.Base(folder)
-			used, err := l.source.ResolveAlias(*p, alias, true)
-			if err == nil && used != folder {
-				l.add("folder-shadowed", finding.Error, folder, "", fmt.Sprintf("sfp always deploys %s for the alias %s instead of this folder", used, alias), "give the folder another name, or remove one of them")
-			}
-			for _, other := range folders {
-				if other < folder && strings.EqualFold(path.Base(other), alias) && path.Base(other) != alias {
-					l.add("folder-shadowed", finding.Warning, folder, "", fmt.Sprintf("differs from %s by case alone, and sfp is case-sensitive", other), "give it another name")
-				}
-			}
-		}
-		for _, c := range l.ignored {
-			if c.pkg == p && c.environ != "" {
-				folders = append(folders, c.environ) // the folder exists, although its components are ignored
-			}
-		}
-		if slices.ContainsFunc(folders, func(f string) bool { return path.Base(f) == sfp.DefaultFolder }) || !policies {
+		if !p.Aliasfy {
 			continue
 		}
-		used, err := l.source.ResolveAlias(*p, sfp.DefaultFolder, true)
-		switch {
-		case err == nil && slices.ContainsFunc(folders, func(f string) bool { return strings.HasPrefix(used, f+"/") || strings.HasPrefix(f, used+"/") }):
-			l.add("no-default", finding.Error, used, "", "sfp uses this directory as default for every sandbox and scratch org without its own folder, but it contains other environments or is part of one", "add a folder default that comes earlier in the package, with client credentials off")
-		case err != nil:
-			l.addPackage("no-default", finding.Warning, p, fmt.Sprintf("the aliasfied package %s has no folder default, so its deployment fails on every sandbox and scratch org without its own folder", p.Name), "add default, with client credentials off")
+		folders, policies := l.checkReachable(p)
+		for _, folder := range folders {
+			l.checkShadowed(p, folder, folders)
 		}
+		if policies {
+			l.checkDefault(p, folders)
+		}
+	}
+}
+
+// checkReachable checks that the components of a package are in an environment's folder. It
+// returns these folders, and whether the package has policies.
+func (l *linter) checkReachable(p *sfp.Package) (folders []string, policies bool) {
+	for _, c := range l.components {
+		if c.pkg != p {
+			continue
+		}
+		policies = policies || c.Type == eca.OAuthPolicies || c.Type == eca.PluginPolicies
+		if c.environ == "" {
+			l.add("folder-unreachable", finding.Error, c.file, "",
+				"is in an aliasfied package but in no environment's folder, so sfp never deploys it",
+				"move it to a folder named after an org's alias, or to default")
+		} else if !slices.Contains(folders, c.environ) {
+			folders = append(folders, c.environ)
+		}
+	}
+	return folders, policies
+}
+
+// checkShadowed checks that sfp uses a folder for the alias of its name.
+func (l *linter) checkShadowed(p *sfp.Package, folder string, folders []string) {
+	alias := path.Base(folder)
+	used, err := l.source.ResolveAlias(*p, alias, true)
+	if err == nil && used != folder {
+		l.add("folder-shadowed", finding.Error, folder, "",
+			fmt.Sprintf("sfp always deploys %s for the alias %s instead of this folder", used, alias),
+			"give the folder another name, or remove one of them")
+	}
+	for _, other := range folders {
+		if name := path.Base(other); other < folder && strings.EqualFold(name, alias) && name != alias {
+			l.add("folder-shadowed", finding.Warning, folder, "",
+				fmt.Sprintf("differs from %s by case alone, and sfp is case-sensitive", other), "give it another name")
+		}
+	}
+}
+
+// checkDefault checks that a package has a folder for orgs without their own.
+func (l *linter) checkDefault(p *sfp.Package, folders []string) {
+	for _, c := range l.ignored {
+		if c.pkg == p && c.environ != "" {
+			folders = append(folders, c.environ) // the folder exists, although its components are ignored
+		}
+	}
+	if slices.ContainsFunc(folders, func(f string) bool { return path.Base(f) == sfp.DefaultFolder }) {
+		return
+	}
+	used, err := l.source.ResolveAlias(*p, sfp.DefaultFolder, true)
+	if err != nil {
+		l.addPackage("no-default", finding.Warning, p,
+			fmt.Sprintf("the aliasfied package %s has no folder default, so its deployment fails on every sandbox and scratch org without its own folder", p.Name),
+			"add default, with client credentials off")
+		return
+	}
+	overlaps := func(f string) bool { return strings.HasPrefix(used, f+"/") || strings.HasPrefix(f, used+"/") }
+	if slices.ContainsFunc(folders, overlaps) {
+		l.add("no-default", finding.Error, used, "",
+			"sfp uses this directory as default for every sandbox and scratch org without its own folder, "+
+				"but it contains other environments or is part of one",
+			"add a folder default that comes earlier in the package, with client credentials off")
 	}
 }
 

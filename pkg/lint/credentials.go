@@ -34,8 +34,8 @@ func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) {
 	}
 }
 
-// addCredential adds a finding about a credential. What replacements may still change is no more
-// than a warning.
+// addCredential adds a finding about a credential. It is only a warning if replacements may change
+// the value.
 func (l *linter) addCredential(c component, f finding.Finding) {
 	if l.project.Replaces && f.Rule != "secret-in-source" {
 		f.Level = finding.Warning
@@ -50,25 +50,33 @@ func (l *linter) checkCredentials() {
 		for _, f := range connection.Check(c.Component) {
 			l.addCredential(c, f)
 		}
-		name := connection.External(c.Component)
-		if c.Type != connection.NamedCredential || name == "" {
+		if name := connection.External(c.Component); c.Type == connection.NamedCredential && name != "" {
+			l.checkPair(c, name)
+		}
+	}
+}
+
+// checkPair checks a named credential together with its external credential.
+func (l *linter) checkPair(c component, name string) {
+	known := false
+	for _, external := range l.credentials {
+		if external.Type != connection.ExternalCredential || !strings.EqualFold(external.FullName, name) {
 			continue
 		}
-		known := false
-		for _, external := range l.credentials {
-			if external.Type != connection.ExternalCredential || !strings.EqualFold(external.FullName, name) {
-				continue
-			}
-			known = true
-			// An environment's credentials are of one org each.
-			if external.pkg == c.pkg && path.Dir(path.Dir(external.file)) == path.Dir(path.Dir(c.file)) {
-				for _, f := range connection.CheckPair(c.Component, external.Component) {
-					l.addCredential(c, f)
-				}
-			}
+		known = true
+		// The credentials of one environment belong to one org.
+		if external.pkg != c.pkg || path.Dir(path.Dir(external.file)) != path.Dir(path.Dir(c.file)) {
+			continue
 		}
-		if !known {
-			l.addCredential(c, finding.Finding{Rule: "no-external-credential", Level: finding.Warning, Field: "namedCredentialParameters", Problem: fmt.Sprintf("names the external credential %s, which the project does not have", name), Fix: "add it, or make sure that the org has it first"})
+		for _, f := range connection.CheckPair(c.Component, external.Component) {
+			l.addCredential(c, f)
 		}
+	}
+	if !known {
+		l.addCredential(c, finding.Finding{
+			Rule: "no-external-credential", Level: finding.Warning, Field: "namedCredentialParameters",
+			Problem: fmt.Sprintf("names the external credential %s, which the project does not have", name),
+			Fix:     "add it, or make sure that the org has it first",
+		})
 	}
 }

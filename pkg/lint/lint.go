@@ -3,7 +3,7 @@
 // of the metadata types.
 //
 // Pattern 1 deploys a Packaged app with the link to its consumer. Pattern 2 deploys the header
-// of a Local app and lets each org make its own consumer. RULES.md describes each rule.
+// of a Local app, and each org creates its own consumer. RULES.md describes each rule.
 package lint
 
 import (
@@ -21,9 +21,8 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/internal/words"
-	"github.com/ecakit/ecakit/pkg/project"
-
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -34,8 +33,8 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	l := &linter{fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool)}
 	proj, err := project.Read(fsys, sfp.ProjectFile)
 	if err != nil {
-		var projectErr *sfp.ProjectError
-		if !errors.As(err, &projectErr) {
+		projectErr, ok := errors.AsType[*sfp.ProjectError](err)
+		if !ok {
 			return nil, err
 		}
 		l.add("settings", finding.Error, sfp.ProjectFile, settingPath(projectErr.Err), projectErr.Err.Error(), "correct it; nothing else was checked")
@@ -121,7 +120,7 @@ type component struct {
 	*metadata.Component
 	file    string
 	pkg     *sfp.Package
-	index   int    // position of the package in the proj
+	index   int    // position of the package in the project
 	environ string // the environment's folder, "" if the package is not aliasfied or the file is in none
 }
 
@@ -161,8 +160,7 @@ const maxFindings = 2000
 
 // settingPath returns the path of an invalid setting, "" for any other error.
 func settingPath(err error) string {
-	var wrong *project.SettingError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*project.SettingError](err); ok {
 		return wrong.Path
 	}
 	return ""
@@ -184,16 +182,14 @@ const maxScanned = 1 << 20
 
 // read reads the files of a package.
 func (l *linter) read(index int, p *sfp.Package) {
-	unreadable := func(file string) {
-		l.add("unreadable", finding.Warning, file, "", "cannot be read, so it was not checked", "make it readable")
-	}
 	if info, err := fs.Stat(l.fsys, p.Path); err != nil || !info.IsDir() {
-		l.addPackage("settings", finding.Error, p, fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name), "create it, or remove the package")
+		problem := fmt.Sprintf("the directory %s of package %s does not exist", p.Path, p.Name)
+		l.addPackage("settings", finding.Error, p, problem, "create it, or remove the package")
 		return
 	}
 	for _, dir := range l.source.Unreadable() {
 		if dir == p.Path || strings.HasPrefix(dir, p.Path+"/") {
-			unreadable(dir)
+			l.addUnreadable(dir)
 		}
 	}
 	ignore := l.source.Ignore(p.Path)
@@ -210,41 +206,54 @@ func (l *linter) read(index int, p *sfp.Package) {
 			continue
 		}
 		f, isComponent := components[file]
-		info, err := fs.Lstat(l.fsys, file)
-		if err == nil && !info.Mode().IsRegular() {
-			continue // like sfp, do not follow symlinks
-		}
-		var data []byte
-		if err == nil && info.Size() <= maxScanned {
-			data, err = fs.ReadFile(l.fsys, file)
-		}
+		data, regular, err := l.content(file)
 		if err != nil {
-			unreadable(file)
+			l.addUnreadable(file)
 			l.unknown(f)
+		}
+		if err != nil || !regular {
 			continue
 		}
+		ignored := ignore.Ignores(file)
 		l.checkContent(file, data)
-		l.readCredential(file, p, ignore.Ignores(file))
-		if !isComponent {
-			continue
-		}
-		found := component{Component: f.Component, file: file, pkg: p, index: index, environ: folders[file]}
-		switch ignored := ignore.Ignores(file); {
-		case ignored && f.Err == nil:
-			l.unknown(f)
-			l.ignored = append(l.ignored, found)
-		case ignored:
-			l.unknown(f)
-			if f.Type.Name == eca.OAuthPolicies {
-				l.broken = append(l.broken, brokenFile{found, f.Err})
-			}
-		case f.Err != nil:
-			l.addMalformed(file, f.Err)
-			l.unknown(f)
-		default:
-			l.components = append(l.components, found)
+		l.readCredential(file, p, ignored)
+		if isComponent {
+			l.readComponent(f, component{Component: f.Component, file: file, pkg: p, index: index, environ: folders[file]}, ignored)
 		}
 	}
+}
+
+// content returns the content of a regular file, nil if the file is too large to be searched. Like
+// sfp, it does not follow links.
+func (l *linter) content(file string) (data []byte, regular bool, err error) {
+	info, err := fs.Lstat(l.fsys, file)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxScanned {
+		return nil, err == nil && info.Mode().IsRegular(), err
+	}
+	data, err = fs.ReadFile(l.fsys, file)
+	return data, true, err
+}
+
+// readComponent adds a component to those that are checked.
+func (l *linter) readComponent(f project.SourceFile, c component, ignored bool) {
+	if ignored || f.Err != nil {
+		l.unknown(f)
+	}
+	switch {
+	case ignored && f.Err == nil:
+		l.ignored = append(l.ignored, c)
+	case ignored && f.Type.Name == eca.OAuthPolicies:
+		l.broken = append(l.broken, brokenFile{c, f.Err})
+	case ignored:
+	case f.Err != nil:
+		l.addMalformed(c.file, f.Err)
+	default:
+		l.components = append(l.components, c)
+	}
+}
+
+func (l *linter) addUnreadable(file string) {
+	l.add("unreadable", finding.Warning, file, "", "cannot be read, so it was not checked", "make it readable")
 }
 
 // passedOver reports whether to skip a file: files of other tools, and files of a nested
@@ -263,8 +272,7 @@ func (l *linter) passedOver(p *sfp.Package, file string) bool {
 }
 
 func (l *linter) addMalformed(file string, err error) {
-	var sourceErr *metadata.SourceError
-	if errors.As(err, &sourceErr) {
+	if sourceErr, ok := errors.AsType[*metadata.SourceError](err); ok {
 		err = sourceErr.Err
 	}
 	l.add("malformed", finding.Error, file, "", err.Error(), "correct the file")
@@ -325,7 +333,47 @@ func (l *linter) checkAlias(alias string) {
 // checkSettings checks, for each environment, for settings that contradict one another or the
 // policies.
 func (l *linter) checkSettings() {
-	aliases := map[string]bool{}
+	aliases := l.aliases()
+	type wrong struct {
+		path    string
+		aliases []string
+	}
+	byMessage := make(map[string]*wrong)
+	for _, h := range l.of(eca.Header) {
+		if !isLocal(h) {
+			continue
+		}
+		certificates := l.project.Settings.Certificates(h.FullName, l.fsys, h.pkg.Path)
+		for _, alias := range aliases {
+			org := project.Org{
+				Alias: alias, Name: alias, Sandbox: true, DomainURL: "https://example.my.salesforce.com",
+				Version: cmp.Or(l.project.SourceAPIVersion, apiversion.Latest),
+			}
+			wanted, err := l.project.Settings.Wanted(h.FullName, org, l.policiesOf(h.FullName, alias), certificates)
+			if err == nil {
+				l.checkUse(h.FullName, wanted)
+			}
+			if settingErr, ok := errors.AsType[*project.SettingError](err); ok {
+				found := cmp.Or(byMessage[settingErr.Error()], &wrong{path: settingErr.Path})
+				byMessage[settingErr.Error()] = found
+				if !slices.Contains(found.aliases, alias) {
+					found.aliases = append(found.aliases, alias)
+				}
+			}
+		}
+	}
+	for _, alias := range aliases {
+		l.checkAlias(alias)
+	}
+	for message, w := range byMessage {
+		problem := fmt.Sprintf("%s (for %s)", message, strings.Join(w.aliases, ", "))
+		l.add("settings", finding.Error, sfp.ProjectFile, w.path, problem, "correct it")
+	}
+}
+
+// aliases returns the environments of the policies and settings, sorted, or a name for any org.
+func (l *linter) aliases() []string {
+	aliases := make(map[string]bool)
 	for _, c := range slices.Concat(l.components, l.ignored) {
 		if c.environ != "" {
 			aliases[c.environment()] = true
@@ -337,32 +385,9 @@ func (l *linter) checkSettings() {
 		}
 	}
 	if len(aliases) == 0 {
-		aliases["any org"] = true
+		return []string{"any org"}
 	}
-	where := make(map[string][]string) // aliases by message
-	keys := make(map[string]string)
-	for _, h := range l.of(eca.Header) {
-		if !isLocal(h) {
-			continue
-		}
-		certificates := l.project.Settings.Certificates(h.FullName, l.fsys, h.pkg.Path)
-		for _, alias := range slices.Sorted(maps.Keys(aliases)) {
-			org := project.Org{Alias: alias, Name: alias, Sandbox: true, DomainURL: "https://example.my.salesforce.com", Version: cmp.Or(l.project.SourceAPIVersion, apiversion.Latest)}
-			wanted, err := l.project.Settings.Wanted(h.FullName, org, l.policiesOf(h.FullName, alias), certificates)
-			if err == nil {
-				l.checkUse(h.FullName, wanted)
-			}
-			if wrong, ok := errors.AsType[*project.SettingError](err); ok && !slices.Contains(where[wrong.Error()], alias) {
-				where[wrong.Error()], keys[wrong.Error()] = append(where[wrong.Error()], alias), wrong.Path
-			}
-		}
-	}
-	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
-		l.checkAlias(alias)
-	}
-	for message, aliases := range where {
-		l.add("settings", finding.Error, sfp.ProjectFile, keys[message], fmt.Sprintf("%s (for %s)", message, strings.Join(aliases, ", ")), "correct it")
-	}
+	return slices.Sorted(maps.Keys(aliases))
 }
 
 // policiesOf returns the app's OAuth policies for orgs with an alias. Ignored files count only

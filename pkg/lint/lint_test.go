@@ -305,7 +305,7 @@ func TestRules(t *testing.T) {
 		{"public client that cannot refresh", sound().settings(`{"apps": {"App": {"oauthSettings": {"commaSeparatedOauthScopes": ["RefreshToken"]}, "globalOauthSettings": {"isConsumerSecretOptional": true}}}}`), []string{"public-client warning sfdx-project.json:4 isSecretRequiredForRefreshToken to false"}},
 		{"public client without PKCE", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"isConsumerSecretOptional": true, "isPkceRequired": false}}}}`), []string{"public-client warning sfdx-project.json:4 isPkceRequired to true"}},
 		{"sound public client", sound().settings(`{"apps": {"App": {"oauthSettings": {"commaSeparatedOauthScopes": ["RefreshToken"]}, "globalOauthSettings": {"isConsumerSecretOptional": true, "isSecretRequiredForRefreshToken": false}}}}`), nil},
-		{"certificate that has expired", withCertificate(t, -time.Hour), []string{"certificate-expires error sfdx-project.json:4 has expired on"}},
+		{"certificate that has expired", withCertificate(t, -time.Hour), []string{"certificate-expires error sfdx-project.json:4 that expired on"}},
 		{"certificate that expires soon", withCertificate(t, 29*24*time.Hour), []string{"certificate-expires warning sfdx-project.json:4 expires on"}},
 		{"certificate that is good", withCertificate(t, 31*24*time.Hour), nil},
 		{"no certificate", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"certificate": {"file": "gone.crt"}}}}}`), []string{"settings error sfdx-project.json:4 (for default, uat)"}},
@@ -341,7 +341,7 @@ func TestRules(t *testing.T) {
 	for _, f := range findings {
 		broken[f.Rule] = true
 	}
-	for _, rule := range finding.All(lint.Sections()) {
+	for _, rule := range finding.All(lint.OwnSections()) {
 		if !broken[rule.ID] {
 			t.Errorf("no test breaks %s", rule.ID)
 		}
@@ -367,6 +367,35 @@ func (c closed) Open(name string) (fs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
 	}
 	return c.FS.Open(name)
+}
+
+// TestBound has more findings than anybody reads.
+func TestBound(t *testing.T) {
+	t.Parallel()
+	p := sound()
+	for i := range 2100 {
+		p[fmt.Sprintf("src/def/certs/%d.key", i)] = privateKey
+	}
+	if findings, err := lint.Run(p.fs(), "."); err != nil || len(findings) != 2000 {
+		t.Errorf("%d findings, %v", len(findings), err)
+	}
+}
+
+// TestLinksAreNotFollowed has links to files with findings: sfp does not follow them.
+func TestLinksAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	fsys := sound().with(files{"outside/x.key": privateKey, "outside/B.eca": header("<nonsense/>"), "outside/crm": "<"}).fs().(fstest.MapFS)
+	for link, target := range map[string]string{
+		"src/def/x.key": "outside/x.key", "src/def/externalClientApps/B.eca-meta.xml": "outside/B.eca", ec: "outside/crm",
+	} {
+		fsys[link] = &fstest.MapFile{Mode: fs.ModeSymlink, Data: []byte(strings.Repeat("../", strings.Count(link, "/")) + target)}
+		if _, err := fs.ReadFile(fsys, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if findings, err := lint.Run(fsys, "."); err != nil || len(findings) > 0 {
+		t.Errorf("%v, %v", findings, err)
+	}
 }
 
 func TestUnder(t *testing.T) {

@@ -6,16 +6,16 @@ import (
 	"github.com/ecakit/ecakit/pkg/preflight"
 )
 
-// Rules returns all rules in the order of RULES.md: those of Sections, of credentials, and of the
+// Rules returns all rules in the order of RULES.md: those of this package, of credentials, and of the
 // preflight.
 func Rules() []finding.Rule { return finding.All(sections()) }
 
 func sections() []finding.Section {
-	return append(Sections(), connection.Section(), preflight.Section())
+	return append(ownSections(), connection.Section(), preflight.Section())
 }
 
-// Document returns the content of RULES.md.
-func Document() string {
+// document returns the content of RULES.md.
+func document() string {
 	return finding.Document("The rules of `eca lint`", intro, sections())
 }
 
@@ -32,8 +32,8 @@ a link, global OAuth settings and policies, all in one package. The platform the
 makes the link, the key and the secret, and no hook is needed: ` + "`script-not-wired`" + `
 and ` + "`package-order`" + ` do not apply.`
 
-// Sections returns the rules, grouped by topic.
-func Sections() []finding.Section {
+// ownSections returns the rules of this package, grouped by topic.
+func ownSections() []finding.Section {
 	return []finding.Section{
 		{Title: "Pattern 2: Local apps", Rules: []finding.Rule{
 			{ID: "settings-without-link", Level: finding.Error, But: "a warning for a link in the settings of a Local app",

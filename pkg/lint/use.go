@@ -19,60 +19,84 @@ import (
 // expirySoon is the remaining validity at which a certificate is reported.
 const expirySoon = 30 * 24 * time.Hour
 
-// checkUse checks for an app whose OAuth contradicts its use: the settings for an environment,
-// together with the fields in the app's source.
+// use is the OAuth of an app: the settings for an environment, together with the fields in the app's
+// source.
+type use struct {
+	*linter
+	app    string
+	wanted map[string]metadata.Fields
+}
+
+// setting is a field with its place: a path in the project file, or an element of a component.
+type setting struct{ text, file, at string }
+
+func (u use) setting(typ, field string) setting {
+	at := "plugins.eca.apps." + u.app
+	if values := u.wanted[typ][field]; len(values) > 0 {
+		settings := u.project.Settings.Apps[u.app]
+		return setting{values[0].Text, sfp.ProjectFile, at + "." + settings.Key(typ) + "." + field}
+	}
+	for _, c := range u.of(typ) {
+		if strings.EqualFold(eca.App(c.Component), u.app) {
+			return setting{strings.TrimSpace(c.Text(field)), c.file, field}
+		}
+	}
+	return setting{"", sfp.ProjectFile, at}
+}
+
+// isOn reports whether a switch of the global OAuth settings is on; byDefault applies if nothing
+// sets it.
+func (u use) isOn(field string, byDefault bool) bool {
+	text := u.setting(eca.GlobalOAuthSettings, field).text
+	return text == "true" || text == "" && byDefault
+}
+
+func (u use) report(rule string, level finding.Level, at setting, problem, fix string) {
+	problem = u.app + " " + problem
+	u.note(finding.Finding{
+		Rule: rule, Level: level, App: u.app, File: at.file, Line: u.line(at.file, at.at, problem), Problem: problem, Fix: fix,
+	}, nil)
+}
+
+// checkUse checks for an app whose OAuth contradicts its use in an environment.
 func (l *linter) checkUse(app string, wanted map[string]metadata.Fields) {
-	// get returns the text of a field and its place: a path in the project file, or a
-	// component's file.
-	type place struct{ file, at string }
-	get := func(typ, field string) (text string, where place) {
-		if values := wanted[typ][field]; len(values) > 0 {
-			settings := l.project.Settings.Apps[app]
-			return values[0].Text, place{sfp.ProjectFile, "plugins.eca.apps." + app + "." + settings.Key(typ) + "." + field}
+	u := use{l, app, wanted}
+	scopes := u.setting(eca.OAuthSettings, "commaSeparatedOauthScopes")
+	has := func(scope string) bool { return slices.Contains(metadata.Items(scopes.text), scope) }
+	if has("MCP") && !u.isOn("isNamedUserJwtEnabled", false) {
+		u.report("mcp-without-jwt", finding.Warning, scopes, "has the scope MCP, but issues no JWT-based tokens",
+			"set globalOauthSettings.isNamedUserJwtEnabled to true")
+	}
+	if has("Full") {
+		u.report("full-scope", finding.Warning, scopes, "has the scope Full, which is broader than any use",
+			"name the scopes that the app needs, such as Api")
+	}
+	if public := "isConsumerSecretOptional"; u.isOn(public, false) {
+		at := u.setting(eca.GlobalOAuthSettings, public)
+		if u.isOn("isSecretRequiredForRefreshToken", true) && has("RefreshToken") {
+			u.report("public-client", finding.Warning, at, "is a public client, but its refresh tokens require the secret",
+				"set globalOauthSettings.isSecretRequiredForRefreshToken to false")
 		}
-		for _, c := range l.of(typ) {
-			if strings.EqualFold(eca.App(c.Component), app) {
-				return strings.TrimSpace(c.Text(field)), place{c.file, field}
-			}
-		}
-		return "", place{sfp.ProjectFile, "plugins.eca.apps." + app}
-	}
-	is := func(field, otherwise string) bool {
-		text, _ := get(eca.GlobalOAuthSettings, field)
-		if text == "" {
-			text = otherwise
-		}
-		return text == "true"
-	}
-	note := func(rule string, level finding.Level, where place, problem, fix string) {
-		l.note(finding.Finding{Rule: rule, Level: level, App: app, File: where.file, Line: l.line(where.file, where.at, problem), Problem: problem, Fix: fix}, nil)
-	}
-	scopes, at := get(eca.OAuthSettings, "commaSeparatedOauthScopes")
-	if slices.Contains(metadata.Items(scopes), "MCP") && !is("isNamedUserJwtEnabled", "false") {
-		note("mcp-without-jwt", finding.Warning, at, fmt.Sprintf("%s has the scope MCP, but issues no JWT-based tokens", app), "set globalOauthSettings.isNamedUserJwtEnabled to true")
-	}
-	if slices.Contains(metadata.Items(scopes), "Full") {
-		note("full-scope", finding.Warning, at, fmt.Sprintf("%s has the scope Full, which is broader than any use", app), "name the scopes that the app needs, such as Api")
-	}
-	_, at = get(eca.GlobalOAuthSettings, "isConsumerSecretOptional")
-	if is("isConsumerSecretOptional", "false") {
-		if is("isSecretRequiredForRefreshToken", "true") && slices.Contains(metadata.Items(scopes), "RefreshToken") {
-			note("public-client", finding.Warning, at, fmt.Sprintf("%s is a public client, but its refresh tokens require the secret", app), "set globalOauthSettings.isSecretRequiredForRefreshToken to false")
-		}
-		if !is("isPkceRequired", "true") {
-			note("public-client", finding.Warning, at, fmt.Sprintf("%s is a public client, but does not require PKCE", app), "set globalOauthSettings.isPkceRequired to true")
+		if !u.isOn("isPkceRequired", true) {
+			u.report("public-client", finding.Warning, at, "is a public client, but does not require PKCE",
+				"set globalOauthSettings.isPkceRequired to true")
 		}
 	}
-	text, at := get(eca.GlobalOAuthSettings, "certificate")
-	certificate, err := x509.ParseCertificate(metadata.CertificateDER(text))
-	if text == "" || err != nil {
+	u.checkCertificate()
+}
+
+func (u use) checkCertificate() {
+	at := u.setting(eca.GlobalOAuthSettings, "certificate")
+	certificate, err := x509.ParseCertificate(metadata.CertificateDER(at.text))
+	if at.text == "" || err != nil {
 		return
 	}
+	day := certificate.NotAfter.Format(time.DateOnly)
 	switch left := time.Until(certificate.NotAfter); {
 	case left <= 0:
-		note("certificate-expires", finding.Error, at, fmt.Sprintf("the certificate of %s has expired on %s", app, certificate.NotAfter.Format(time.DateOnly)), "replace it, and run eca bootstrap")
+		u.report("certificate-expires", finding.Error, at, "has a certificate that expired on "+day, "replace it")
 	case left < expirySoon:
-		note("certificate-expires", finding.Warning, at, fmt.Sprintf("the certificate of %s expires on %s", app, certificate.NotAfter.Format(time.DateOnly)), "replace it, and run eca bootstrap")
+		u.report("certificate-expires", finding.Warning, at, "has a certificate that expires on "+day, "replace it")
 	}
 }
 

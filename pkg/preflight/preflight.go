@@ -76,17 +76,18 @@ func Fields(c *metadata.Component, v apiversion.Version) []finding.Finding {
 	return all
 }
 
+// rules are the rules of problems with fields.
+var rules = map[metadata.ProblemKind]string{
+	metadata.UnknownField: "unknown-element", metadata.DeprecatedField: "unknown-element", metadata.NewerField: "newer-than-project",
+	metadata.RepeatedField: "repeated-element", metadata.MissingField: "missing-element", metadata.SecretValue: "secret-in-source",
+	metadata.WrongValue: "wrong-value",
+}
+
 // FieldsOf is Fields for a component of any type, of no app.
 func FieldsOf(typ *metadata.Type, c *metadata.Component, v apiversion.Version) (all []finding.Finding) {
-	rules := map[metadata.ProblemKind]string{
-		metadata.UnknownField: "unknown-element", metadata.DeprecatedField: "unknown-element", metadata.NewerField: "newer-than-project",
-		metadata.RepeatedField: "repeated-element", metadata.MissingField: "missing-element", metadata.SecretValue: "secret-in-source",
-		metadata.WrongValue: "wrong-value",
-	}
 	for _, p := range typ.Problems(c, v) {
 		f := finding.Finding{Rule: rules[p.Kind], Level: finding.Error, Field: p.Field, Problem: p.Err.Error(), Says: p.Says, Fix: p.Fix}
-		later := v > apiversion.Latest && (p.Kind == metadata.UnknownField || p.Kind == metadata.WrongValue) // a version newer than the table may have it
-		if later || p.Kind == metadata.DeprecatedField || p.Kind == metadata.NewerField {
+		if p.Kind == metadata.DeprecatedField || p.Kind == metadata.NewerField || mayBeNewer(f, v) {
 			f.Level = finding.Warning
 		}
 		all = append(all, f)
@@ -94,23 +95,17 @@ func FieldsOf(typ *metadata.Type, c *metadata.Component, v apiversion.Version) (
 	return all
 }
 
+// mayBeNewer reports whether a finding may be about a field or value of an API version that is newer
+// than the tables.
+func mayBeNewer(f finding.Finding, v apiversion.Version) bool {
+	return v > apiversion.Latest && (f.Rule == rules[metadata.UnknownField] || f.Rule == rules[metadata.WrongValue])
+}
+
 // Source returns the findings that need no org. deployed is the API version of the deployment,
 // 0 if it is the org's. org is the version of calls to the org.
 func (p *Policies) Source(deployed, org apiversion.Version) (all []finding.Finding) {
 	if !p.Applied { // invalid Applied policies are refused earlier
-		for _, f := range Fields(p.Component, cmp.Or(deployed, org)) {
-			found := p.find(f.Rule, f.Field)
-			found.Problem, found.Says, found.Fix = f.Problem, f.Says, f.Fix
-			inOrg := slices.ContainsFunc(Fields(p.Component, org), func(other finding.Finding) bool { return other.Field == f.Field && other.Rule == f.Rule })
-			doubtful := f.Level == finding.Warning || org > apiversion.Latest && (f.Rule == "unknown-element" || f.Rule == "wrong-value")
-			if f.Rule == "newer-than-project" {
-				doubtful = deployed == 0 || !inOrg
-			}
-			if doubtful {
-				found.Level = finding.Warning
-			}
-			all = append(all, found)
-		}
+		all = p.fields(deployed, org)
 	}
 	if p.First != nil && !strings.EqualFold(p.First.Component.FullName, p.Component.FullName) {
 		f := p.find("record-name", "")
@@ -125,6 +120,26 @@ func (p *Policies) Source(deployed, org apiversion.Version) (all []finding.Findi
 		if !(p.Applied && f.Problem == noUser) { // the org may already have a user, see Org
 			all = append(all, f)
 		}
+	}
+	return all
+}
+
+// fields returns the findings about the fields of a deployment.
+func (p *Policies) fields(deployed, org apiversion.Version) (all []finding.Finding) {
+	inOrg := Fields(p.Component, org)
+	for _, f := range Fields(p.Component, cmp.Or(deployed, org)) {
+		found := p.find(f.Rule, f.Field)
+		found.Problem, found.Says, found.Fix = f.Problem, f.Says, f.Fix
+		doubtful := f.Level == finding.Warning || mayBeNewer(f, org)
+		if f.Rule == rules[metadata.NewerField] {
+			// The deployment fails if the org does not know the field either.
+			same := func(other finding.Finding) bool { return other.Field == f.Field && other.Rule == f.Rule }
+			doubtful = deployed == 0 || !slices.ContainsFunc(inOrg, same)
+		}
+		if doubtful {
+			found.Level = finding.Warning
+		}
+		all = append(all, found)
 	}
 	return all
 }
@@ -157,7 +172,7 @@ func saysNoPermissionSet(name string) string {
 	return "We couldn't find permission sets called " + name
 }
 
-// Names are the names that settings and policies refer to. Case does not matter.
+// Names are the names in settings and policies. Case does not matter.
 type Names struct {
 	Users          []string // usernames
 	PermissionSets []string // API names, including a namespace prefix
@@ -176,7 +191,7 @@ const (
 	SetupEntityAccess   = "SetupEntityAccess" // what a permission set grants
 )
 
-// Facts is what an org knows of Names.
+// Facts is the state of Names on an org.
 type Facts interface {
 	// Refused returns the error of a refused query of an object, or nil.
 	Refused(object string) error
@@ -206,8 +221,8 @@ type Org struct {
 func (p *Policies) Org(org Org) []finding.Finding {
 	c := &check{Policies: p, org: org}
 	c.runAsUser()
-	c.names("permission-set", "commaSeparatedPermissionSet", PermissionSetObject, "permission sets", eca.IsPermissionSetID)
-	c.names("profile", "commaSeparatedProfile", ProfileObject, "profiles", profileID.MatchString)
+	c.permissionSets()
+	c.profiles()
 	if !p.LeftOut {
 		c.recordName()
 	}
@@ -267,59 +282,69 @@ func (c *check) runAsUser() {
 	switch exists, active := c.org.Facts.ActiveUser(name); {
 	case !exists:
 		f.Problem, f.Fix = fmt.Sprintf("there is no user %s on this org", name), "name an existing user, or create it first"
+		c.report(f, false)
 	case !active:
 		f.Problem, f.Fix = fmt.Sprintf("the user %s is inactive", name), "activate it, or name another one"
-	default:
-		return
+		c.report(f, false)
 	}
-	c.report(f, false)
 }
 
 // profileID matches the ID of a profile.
 var profileID = regexp.MustCompile(`^00e[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)
 
-// names checks a list of permission sets or profiles. The platform requires names, although its
-// documentation allows IDs. An unknown permission set is an error. An unknown profile is only a
-// warning: whether the platform refuses it in the same words is not known, and some standard
-// profiles have other names in metadata than in queries.
-func (c *check) names(rule, field, object, what string, isID func(string) bool) {
-	sets := object == PermissionSetObject
-	find := func(name, problem, fix string) {
+// names returns the names that a field lists. IDs, which the platform refuses although its
+// documentation allows them, are not among them. Without an answer of the org it returns none.
+func (c *check) names(rule, field, object string, isID func(string) bool) []string {
+	names := slices.DeleteFunc(metadata.Items(c.Component.Text(field)), isID)
+	if len(names) > 0 && c.refused(rule, field, object) {
+		return nil
+	}
+	return names
+}
+
+// permissionSets checks that the org has the permission sets. Alone reports IDs.
+func (c *check) permissionSets() {
+	const rule, field = "permission-set", "commaSeparatedPermissionSet"
+	for _, name := range c.names(rule, field, PermissionSetObject, eca.IsPermissionSetID) {
+		if c.org.Facts.HasPermissionSet(name) {
+			continue
+		}
 		f := c.find(rule, field)
-		f.Problem, f.Fix = problem, fix
-		if sets {
+		file, similar := c.org.PermissionSetFile(name), c.org.Facts.WithNamespace(name)
+		switch {
+		case file != "":
+			f.Problem = fmt.Sprintf("there is no permission set %s on this org yet, but %s adds it", name, file)
+			f.Fix = "make sure that it is deployed before the policies, or with them"
+		case similar != "":
+			f.Problem = fmt.Sprintf("the org has a permission set %s, but none called %s", similar, name)
+			f.Fix = "add the namespace to the name, unless it is the org's own"
+		default:
+			f.Problem, f.Fix = fmt.Sprintf("there are no permission sets called %s on this org", name), fixMissing
 			f.Says = saysNoPermissionSet(name)
 		}
-		c.report(f, !sets)
+		c.report(f, file != "" || similar != "")
 	}
-	asked := false
+}
+
+const fixMissing = "deploy it before the policies, or correct the name"
+
+// profiles checks that the org has the profiles. An unknown profile is only a warning: whether the
+// platform refuses it in the same words is not known, and some standard profiles have other names in
+// metadata than in queries.
+func (c *check) profiles() {
+	const rule, field = "profile", "commaSeparatedProfile"
 	for _, name := range metadata.Items(c.Component.Text(field)) {
-		if isID(name) {
-			if !sets { // Alone reports those of permission sets
-				find(name, name+" is an ID, but the platform requires names", "write the API name")
-			}
-			continue
-		}
-		if !asked && c.refused(rule, field, object) {
-			return
-		}
-		asked = true
-		known := c.org.Facts.HasProfile(name)
-		if sets {
-			known = c.org.Facts.HasPermissionSet(name)
-		}
-		if known {
-			continue
-		}
-		f := c.find(rule, field)
-		if file := c.org.PermissionSetFile(name); sets && file != "" {
-			f.Problem, f.Fix = fmt.Sprintf("there is no permission set %s on this org yet, but %s adds it", name, file), "make sure that it is deployed before the policies, or with them"
+		if profileID.MatchString(name) {
+			f := c.find(rule, field)
+			f.Problem, f.Fix = name+" is an ID, but the platform requires names", "write the API name"
 			c.report(f, true)
-		} else if similar := c.org.Facts.WithNamespace(name); sets && similar != "" {
-			f.Problem, f.Fix = fmt.Sprintf("the org has a permission set %s, but none called %s", similar, name), "add the namespace to the name, unless it is the org's own"
+		}
+	}
+	for _, name := range c.names(rule, field, ProfileObject, profileID.MatchString) {
+		if !c.org.Facts.HasProfile(name) {
+			f := c.find(rule, field)
+			f.Problem, f.Fix = fmt.Sprintf("there are no profiles called %s on this org", name), fixMissing
 			c.report(f, true)
-		} else {
-			find(name, fmt.Sprintf("there are no %s called %s on this org", what, name), "deploy it before the policies, or correct the name")
 		}
 	}
 }
@@ -331,7 +356,7 @@ func (c *check) recordName() {
 	if existing == nil || strings.EqualFold(existing.FullName, c.Component.FullName) {
 		return
 	}
-	if c.First != nil && c.First.Component.FullName != c.Component.FullName && strings.EqualFold(existing.FullName, c.First.Component.FullName) {
+	if c.First != nil && strings.EqualFold(existing.FullName, c.First.Component.FullName) {
 		return // Source reports this
 	}
 	name := existing.FullName + "." + eca.Lookup(eca.OAuthPolicies).Suffix + "-meta.xml"

@@ -2,14 +2,16 @@ package project
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/ecakit/ecakit/pkg/sfp"
 	"github.com/tailscale/hujson"
+
+	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // NewPackage is an entry for AddToProject to add to packageDirectories.
@@ -24,79 +26,41 @@ type NewPackage struct {
 }
 
 // AddToProject returns the project file with packages appended to packageDirectories, in order,
-// and with settings, marshalled as JSON, stored below plugins. entry is the path of object
-// names that leads there; nil adds packages alone. Existing content stays byte for byte; additions follow its
-// indentation and line ends.
+// and with settings, marshalled as JSON, stored below plugins. entry is the path of object names
+// that leads there; nil adds packages alone. Existing content stays byte for byte. Additions
+// follow its indentation and line ends.
 //
-// The content must be valid for ParseProject. It is an error if the entry exists.
+// The content must be valid for sfp.ParseProject. It is an error if the entry exists.
 func AddToProject(data []byte, packages []NewPackage, entry []string, settings any) ([]byte, error) {
 	before, err := sfp.ParseProject(data)
 	if err != nil {
 		return nil, err
 	}
-	mark, body := []byte("\xef\xbb\xbf"), data
-	if !bytes.HasPrefix(data, mark) {
-		mark = nil
-	}
-	body = data[len(mark):]
+	mark := []byte("\xef\xbb\xbf")
+	body, marked := bytes.CutPrefix(data, mark)
 	root, err := hujson.Parse(body)
 	if err != nil {
 		return nil, fmt.Errorf("is not a project file: %w", err)
-	}
-	e := &edit{data: body, newline: "\n"}
-	if bytes.Contains(body, []byte("\r\n")) {
-		e.newline = "\r\n"
 	}
 	object, ok := root.Value.(*hujson.Object)
 	if !ok {
 		return nil, errors.New("is not a project file: it must hold a JSON object")
 	}
-	e.unit = "  "
-	if len(object.Members) > 0 {
-		if indent, ok := indentation(object.Members[0].Name.BeforeExtra); ok && indent != "" {
-			e.unit = indent
-		}
-	}
-	top := place{value: &root, multiline: isMultiline(object, true)}
+	format, top := formatOf(body, object), place{value: object, multiline: isMultiline(object, true)}
 	if len(packages) > 0 {
-		list := e.member(top, "packageDirectories")
-		if list.value == nil {
-			e.addMember(top, "packageDirectories", packages)
-		} else {
-			array, ok := list.value.Value.(*hujson.Array)
-			if !ok {
-				return nil, errors.New("packageDirectories: must be an array")
-			}
-			e.addElements(list, array, packages)
+		if err := format.addPackages(top, packages); err != nil {
+			return nil, err
 		}
 	}
-	// Descend through the objects that exist, and create the rest.
-	at, names := top, append([]string{"plugins"}, entry...)
-	if entry == nil {
-		names = nil // packages alone
-	}
-	for i, name := range names {
-		next := e.member(at, name)
-		if next.value == nil {
-			value := settings
-			for _, inner := range slices.Backward(names[i+1:]) {
-				value = map[string]any{inner: value}
-			}
-			e.addMember(at, name, value)
-			break
+	if entry != nil {
+		if err := format.addEntry(top, append([]string{"plugins"}, entry...), settings); err != nil {
+			return nil, err
 		}
-		if i == len(names)-1 {
-			return nil, fmt.Errorf("%s: already exists", strings.Join(names, "."))
-		}
-		if _, ok := next.value.Value.(*hujson.Object); !ok {
-			return nil, fmt.Errorf("%s: must be an object", strings.Join(names[:i+1], "."))
-		}
-		at = next
 	}
-	if e.err != nil {
-		return nil, e.err
+	result := root.Pack()
+	if marked {
+		result = append(mark, result...)
 	}
-	result := append(mark, e.apply()...)
 	p, err := sfp.ParseProject(result)
 	if err != nil {
 		return nil, err
@@ -122,156 +86,183 @@ func has(object map[string]json.RawMessage, entry []string) bool {
 	return true
 }
 
-// edit collects insertions into a document.
-type edit struct {
-	data          []byte
-	newline, unit string
-	insertions    []insertion
-	err           error
+// format is the format of a document, which additions follow.
+type format struct {
+	newline, unit string // unit is the indentation of one level
+	comma, colon  string // separators within a line
 }
 
-// insertion replaces the bytes between two offsets.
-type insertion struct {
-	from, to int
-	text     string
+func formatOf(data []byte, root *hujson.Object) format {
+	f := format{newline: "\n", unit: "  ", comma: ",", colon: ":"}
+	if bytes.Contains(data, []byte("\r\n")) {
+		f.newline = "\r\n"
+	}
+	if len(root.Members) > 0 {
+		f.unit = cmp.Or(indentation(root.Members[0].Name.BeforeExtra), f.unit)
+	}
+	if bytes.Contains(data, []byte(", ")) || bytes.Contains(data, []byte("\n")) {
+		f.comma = ", "
+	}
+	if bytes.Contains(data, []byte(`": `)) {
+		f.colon = ": "
+	}
+	return f
 }
 
-// place is a composite value of the document.
+// place is an object or array of the document.
 type place struct {
-	value     *hujson.Value
+	value     hujson.ValueTrimmed
 	indent    string // of the line on which the value begins
 	multiline bool   // each part goes on its own line
 }
 
-// indentation returns the white space after the last line end, and whether there is a line end.
-func indentation(extra hujson.Extra) (string, bool) {
-	i := bytes.LastIndexByte(extra, '\n')
-	return string(extra[i+1:]), i >= 0
-}
-
-// isMultiline reports whether the parts of an object or array stand on separate lines. An empty
-// one yields otherwise.
-func isMultiline(value hujson.ValueTrimmed, otherwise bool) bool {
-	var first hujson.Extra
+// parts returns the white space before each part of an object or array, and before its end.
+func parts(value hujson.ValueTrimmed) (before []hujson.Extra, end *hujson.Extra) {
 	switch v := value.(type) {
 	case *hujson.Object:
-		if len(v.Members) == 0 {
-			return otherwise
+		for _, m := range v.Members {
+			before = append(before, m.Name.BeforeExtra)
 		}
-		first = v.Members[0].Name.BeforeExtra
+		return before, &v.AfterExtra
 	case *hujson.Array:
-		if len(v.Elements) == 0 {
-			return otherwise
+		for _, e := range v.Elements {
+			before = append(before, e.BeforeExtra)
 		}
-		first = v.Elements[0].BeforeExtra
+		return before, &v.AfterExtra
 	}
-	_, ok := indentation(first)
-	return ok
+	return nil, nil
 }
 
-// member finds a member of an object. Its value is nil if there is none. A duplicate is an
-// error, because most JSON parsers silently take the last one.
-func (e *edit) member(at place, name string) (member place) {
-	for i := range at.value.Value.(*hujson.Object).Members {
-		m := &at.value.Value.(*hujson.Object).Members[i]
-		if literal, ok := m.Name.Value.(hujson.Literal); ok && literal.String() == name {
-			found := place{value: &m.Value, indent: at.indent}
-			if indent, ok := indentation(m.Name.BeforeExtra); ok {
-				found.indent = indent
-			}
-			found.multiline = isMultiline(m.Value.Value, at.multiline)
-			if member.value != nil {
-				e.err = fmt.Errorf("%s is there twice; keep one of them", name)
-			}
-			member = found
-		}
+// indentation returns the white space after the last line end, "" if there is no line end.
+func indentation(extra hujson.Extra) string {
+	if !hasNewline(extra) {
+		return ""
 	}
-	return member
+	return string(extra[bytes.LastIndexByte(extra, '\n')+1:])
 }
 
-func (e *edit) addMember(at place, name string, value any) {
-	object := at.value.Value.(*hujson.Object)
-	var last *hujson.Value
-	indent := at.indent + e.unit
-	if n := len(object.Members); n > 0 {
-		last = &object.Members[n-1].Value
-		if own, ok := indentation(object.Members[n-1].Name.BeforeExtra); ok {
-			indent = own
-		}
+func hasNewline(extra hujson.Extra) bool { return bytes.IndexByte(extra, '\n') >= 0 }
+
+// isMultiline reports whether the parts of an object or array are on separate lines. For an empty
+// one it returns empty.
+func isMultiline(value hujson.ValueTrimmed, empty bool) bool {
+	before, _ := parts(value)
+	if len(before) == 0 {
+		return empty
 	}
-	separator := ":"
-	if at.multiline || bytes.Contains(e.data, []byte(`": `)) {
-		separator = ": "
-	}
-	e.insert(at, last, indent, []string{e.render(name, at.multiline, indent) + separator + e.render(value, at.multiline, indent)})
+	return hasNewline(before[0])
 }
 
-func (e *edit) addElements(at place, array *hujson.Array, packages []NewPackage) {
-	var last *hujson.Value
-	indent := at.indent + e.unit
-	if n := len(array.Elements); n > 0 {
-		last = &array.Elements[n-1]
-		if own, ok := indentation(last.BeforeExtra); ok {
-			indent = own
+// member returns the member of an object. Its value is nil if there is none. A duplicate is an
+// error, because most JSON parsers silently use the last one.
+func (at place) member(name string) (found place, err error) {
+	for _, m := range at.value.(*hujson.Object).Members {
+		if literal, ok := m.Name.Value.(hujson.Literal); !ok || literal.String() != name {
+			continue
+		}
+		if found.value != nil {
+			return found, fmt.Errorf("has %s twice; keep one of them", name)
+		}
+		found = place{m.Value.Value, at.indent, isMultiline(m.Value.Value, at.multiline)}
+		if before := m.Name.BeforeExtra; hasNewline(before) {
+			found.indent = indentation(before)
 		}
 	}
-	var texts []string
+	return found, nil
+}
+
+func (f format) addPackages(top place, packages []NewPackage) error {
+	list, err := top.member("packageDirectories")
+	switch {
+	case err != nil:
+		return err
+	case list.value == nil:
+		return f.addMember(top, "packageDirectories", packages)
+	}
+	array, ok := list.value.(*hujson.Array)
+	if !ok {
+		return errors.New("packageDirectories: must be an array")
+	}
 	for _, p := range packages {
-		texts = append(texts, e.render(p, at.multiline, indent))
+		before, indent := f.next(list)
+		element, err := f.value(p, list.multiline, indent)
+		if err != nil {
+			return err
+		}
+		element.BeforeExtra = before
+		array.Elements = append(array.Elements, element)
 	}
-	e.insert(at, last, indent, texts)
+	return nil
 }
 
-// insert adds parts after the last one, or to an empty object or array.
-func (e *edit) insert(at place, last *hujson.Value, indent string, texts []string) {
-	space := ""
+// addEntry descends through the objects that exist, and adds the rest of the path.
+func (f format) addEntry(at place, names []string, settings any) error {
+	for i, name := range names {
+		next, err := at.member(name)
+		if err != nil {
+			return err
+		}
+		if next.value == nil {
+			for _, inner := range slices.Backward(names[i+1:]) {
+				settings = map[string]any{inner: settings}
+			}
+			return f.addMember(at, name, settings)
+		}
+		if _, ok := next.value.(*hujson.Object); !ok && i < len(names)-1 {
+			return fmt.Errorf("%s: must be an object", strings.Join(names[:i+1], "."))
+		}
+		at = next
+	}
+	return fmt.Errorf("%s: already exists", strings.Join(names, "."))
+}
+
+func (f format) addMember(at place, name string, value any) error {
+	before, indent := f.next(at)
+	added, err := f.value(value, at.multiline, indent)
+	if err != nil {
+		return err
+	}
+	if at.multiline || f.colon == ": " {
+		added.BeforeExtra = hujson.Extra(" ")
+	}
+	object := at.value.(*hujson.Object)
+	member := hujson.ObjectMember{Name: hujson.Value{BeforeExtra: before, Value: hujson.String(name)}, Value: added}
+	object.Members = append(object.Members, member)
+	return nil
+}
+
+// next returns the white space before the next part of an object or array, and the indentation of
+// its line. It also sets the white space before the end of an empty one.
+func (f format) next(at place) (before hujson.Extra, indent string) {
+	existing, end := parts(at.value)
+	indent = at.indent + f.unit
+	if n := len(existing); n > 0 && hasNewline(existing[n-1]) {
+		indent = indentation(existing[n-1])
+	}
 	switch {
 	case at.multiline:
-		space = e.newline + indent
-	case bytes.Contains(e.data, []byte(", ")) || bytes.Contains(e.data, []byte("\n")):
-		space = " "
-	}
-	joined := strings.Join(texts, ","+space)
-	if last != nil {
-		e.insertions = append(e.insertions, insertion{last.EndOffset, last.EndOffset, "," + space + joined})
-		return
-	}
-	end := ""
-	if at.multiline {
-		joined, end = space+joined, e.newline+at.indent
-	}
-	from := at.value.StartOffset + 1
-	for i := range e.insertions {
-		if first := &e.insertions[i]; first.from == from {
-			first.text = strings.TrimSuffix(first.text, end) + "," + joined + end
-			return
+		before = hujson.Extra(f.newline + indent)
+		if len(existing) == 0 {
+			*end = hujson.Extra(f.newline + at.indent)
 		}
+	case len(existing) == 0:
+		*end = nil
+	default:
+		before = hujson.Extra(f.comma[1:])
 	}
-	e.insertions = append(e.insertions, insertion{from, at.value.EndOffset - 1, joined + end})
+	return before, indent
 }
 
-func (e *edit) render(value any, multiline bool, indent string) string {
+// value returns a Go value as part of the document.
+func (f format) value(value any, multiline bool, indent string) (hujson.Value, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if multiline {
-		encoder.SetIndent(indent, e.unit)
+		encoder.SetIndent(indent, f.unit)
 	}
 	if err := encoder.Encode(value); err != nil {
-		e.err = err
+		return hujson.Value{}, err
 	}
-	return strings.ReplaceAll(strings.TrimSuffix(b.String(), "\n"), "\n", e.newline)
-}
-
-func (e *edit) apply() []byte {
-	slices.SortStableFunc(e.insertions, func(a, b insertion) int { return a.from - b.from })
-	var b bytes.Buffer
-	at := 0
-	for _, i := range e.insertions {
-		b.Write(e.data[at:i.from])
-		b.WriteString(i.text)
-		at = i.to
-	}
-	b.Write(e.data[at:])
-	return b.Bytes()
+	return hujson.Parse(bytes.ReplaceAll(bytes.TrimSuffix(b.Bytes(), []byte("\n")), []byte("\n"), []byte(f.newline)))
 }

@@ -71,6 +71,7 @@ func TestAddToProject(t *testing.T) {
 `},
 		{"tabs, odd spaces, other plugins", "{\n\t\"plugins\" :  { \"sfp\": {\"x\":1} },\n\t\"packageDirectories\": [\n\t\t{ \"path\": \"a\" }   ]\n}", "{\n\t\"plugins\" :  { \"sfp\": {\"x\":1}, \"eca\": {\"apps\":{\"App\":{\"permissionSets\":[\"A\",\"B\"]}}} },\n\t\"packageDirectories\": [\n\t\t{ \"path\": \"a\" },\n\t\t{\n\t\t\t\"path\": \"src/def\",\n\t\t\t\"package\": \"def\",\n\t\t\t\"versionNumber\": \"1.0.0.NEXT\",\n\t\t\t\"type\": \"source\",\n\t\t\t\"postDeploymentScript\": \"scripts/x.sh\"\n\t\t},\n\t\t{\n\t\t\t\"path\": \"src/pol\",\n\t\t\t\"package\": \"pol\",\n\t\t\t\"versionNumber\": \"1.0.0.NEXT\",\n\t\t\t\"type\": \"source\",\n\t\t\t\"aliasfy\": true\n\t\t}   ]\n}"},
 		{"Windows, byte order mark, empty objects", "\xef\xbb\xbf{\r\n    \"packageDirectories\": [],\r\n    \"plugins\": {\"eca\": {\"apps\": {\"B\": {}}}}\r\n}\r\n", "\xef\xbb\xbf{\r\n    \"packageDirectories\": [\r\n        {\r\n            \"path\": \"src/def\",\r\n            \"package\": \"def\",\r\n            \"versionNumber\": \"1.0.0.NEXT\",\r\n            \"type\": \"source\",\r\n            \"postDeploymentScript\": \"scripts/x.sh\"\r\n        },\r\n        {\r\n            \"path\": \"src/pol\",\r\n            \"package\": \"pol\",\r\n            \"versionNumber\": \"1.0.0.NEXT\",\r\n            \"type\": \"source\",\r\n            \"aliasfy\": true\r\n        }\r\n    ],\r\n    \"plugins\": {\"eca\": {\"apps\": {\"B\": {}, \"App\": {\"permissionSets\":[\"A\",\"B\"]}}}}\r\n}\r\n"},
+		{"one line with spaces", `{ "packageDirectories": [ {"path": "a"} ], "plugins": {} }`, `{ "packageDirectories": [ {"path": "a"}, {"path":"src/def","package":"def","versionNumber":"1.0.0.NEXT","type":"source","postDeploymentScript":"scripts/x.sh"}, {"path":"src/pol","package":"pol","versionNumber":"1.0.0.NEXT","type":"source","aliasfy":true} ], "plugins": {"eca": {"apps":{"App":{"permissionSets":["A","B"]}}}} }`},
 		{"compact", `{"packageDirectories":[{"path":"a"}]}`, `{"packageDirectories":[{"path":"a"},{"path":"src/def","package":"def","versionNumber":"1.0.0.NEXT","type":"source","postDeploymentScript":"scripts/x.sh"},{"path":"src/pol","package":"pol","versionNumber":"1.0.0.NEXT","type":"source","aliasfy":true}],"plugins":{"eca":{"apps":{"App":{"permissionSets":["A","B"]}}}}}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -85,10 +86,14 @@ func TestAddToProject(t *testing.T) {
 	}
 	for content, want := range map[string]string{
 		`{"plugins": {"eca": {"apps": {"App": {}}}}}`: "plugins.eca.apps.App: already exists",
-		`{"plugins": []}`:            "plugins must be",
-		`{"packageDirectories": {}}`: "packageDirectories must be",
-		`[]`:                         "is not a project file",
-		`{`:                          "is not a project file",
+		`{"plugins": []}`:                                            "plugins must be",
+		`{"packageDirectories": {}}`:                                 "packageDirectories must be",
+		`{"plugins": {}, "plugins": {}}`:                             "has plugins twice",
+		`{"packageDirectories": [], "PackageDirectories": []}`:       "in two spellings",
+		`{"packageDirectories": [], "packageDirectories": [{}, {}]}`: "has packageDirectories twice",
+		`{"plugins": {"eca": {"apps": []}}}`:                         "plugins.eca.apps: must be an object",
+		`[]`:                                                         "is not a project file",
+		`{`:                                                          "is not a project file",
 	} {
 		if _, err := project.AddToProject([]byte(content), twoPackages, []string{"eca", "apps", "App"}, struct{}{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", content, err)
@@ -120,8 +125,8 @@ func FuzzAddToProject(f *testing.F) {
 			t.Errorf("%q becomes %q: got %d packages, want %d", data, got, len(after.Packages), want)
 		}
 		was, is := parse(t, data), parse(t, got)
-		takePackages(was, is, len(twoPackages))
-		if !takeEntry(was, is, append([]string{"plugins"}, entry...)) {
+		removePackages(was, is, len(twoPackages))
+		if !removeEntry(was, is, append([]string{"plugins"}, entry...)) {
 			t.Errorf("%q becomes %q: got no entry, want %q", data, got, entry)
 		}
 		was.Minimize()
@@ -146,26 +151,26 @@ func member(of *hujson.Value, name string) int {
 	return slices.IndexFunc(of.Value.(*hujson.Object).Members, func(m hujson.ObjectMember) bool { return m.Name.Value.(hujson.Literal).String() == name })
 }
 
-// take removes a member of an object.
-func take(from *hujson.Value, i int) {
+// remove removes a member of an object.
+func remove(from *hujson.Value, i int) {
 	object := from.Value.(*hujson.Object)
 	object.Members = slices.Delete(object.Members, i, i+1)
 }
 
-// takePackages removes the last n packages, and the list where there was none.
-func takePackages(was, is *hujson.Value, n int) {
+// removePackages removes the last n packages, and the list where there was none.
+func removePackages(was, is *hujson.Value, n int) {
 	i := member(is, "packageDirectories")
 	if member(was, "packageDirectories") < 0 {
-		take(is, i)
+		remove(is, i)
 		return
 	}
 	list := is.Value.(*hujson.Object).Members[i].Value.Value.(*hujson.Array)
 	list.Elements = list.Elements[:len(list.Elements)-n]
 }
 
-// takeEntry removes an entry, with the objects that lead to it and were not there. It reports
+// removeEntry removes an entry, with the objects that lead to it and were not there. It reports
 // whether there was such an entry.
-func takeEntry(was, is *hujson.Value, entry []string) bool {
+func removeEntry(was, is *hujson.Value, entry []string) bool {
 	added := is
 	for _, name := range entry { // whether it is there
 		object, ok := added.Value.(*hujson.Object)
@@ -177,7 +182,7 @@ func takeEntry(was, is *hujson.Value, entry []string) bool {
 	for _, name := range entry {
 		i, old := member(is, name), member(was, name)
 		if old < 0 {
-			take(is, i)
+			remove(is, i)
 			return true
 		}
 		was, is = &was.Value.(*hujson.Object).Members[old].Value, &is.Value.(*hujson.Object).Members[i].Value

@@ -10,12 +10,12 @@ import (
 // script that calls it.
 var hookCall = regexp.MustCompile(`(?im)^(?:[^#\n]|[^\s#;&|()]#)*(?:eca\w*(?:@[\w.-]+)?[}%]?["']?(?:[ \t]+-\S+)*[ \t]+(?:hook|bootstrap)\b|bootstrap-eca-oauth\b)`)
 
-// maxHook bounds what is read of a script: one that eca bundle has written carries whole
-// programs behind its call.
+// maxHook is the number of bytes that are read of a script. A script from eca bundle contains whole
+// programs after its call.
 const maxHook = 256 << 10
 
-// CallsHook reports whether a script of the project, named as postDeploymentScript, calls eca,
-// as far as the beginning of its text tells. An error says that it cannot be read.
+// CallsHook reports whether the first 256 KiB of a script contain a call of eca. The error is about
+// reading the script.
 func CallsHook(fsys fs.FS, script string) (bool, error) {
 	file, err := fsys.Open(script)
 	if err != nil {

@@ -2,6 +2,7 @@ package scaffold
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,7 +27,7 @@ type PackageConfig struct {
 	Dir string
 }
 
-// unpackageable are what lets the build of a package fail, by the suffix of its files: global and
+// unpackageable are the suffixes of files with which the build of a package fails: global and
 // security settings, and policies of all plugins. Source: Salesforce's documentation of packages
 // with External Client Apps.
 var unpackageable = []string{
@@ -39,8 +40,8 @@ const ignoreFile = ".forceignore"
 
 // NewPackage returns the files that add the package to the project in fsys, for Write: source, the
 // package in the project file, and lines of .forceignore that keep out what cannot be packaged.
-// The app's files are replaced where they differ; everything else stays. Without changes, it
-// returns none.
+// Files of the app that differ are replaced; everything else stays. Without changes, it returns
+// none. dir is the package's directory.
 func NewPackage(fsys fs.FS, config PackageConfig) (files []File, dir string, err error) {
 	target, err := readProject(fsys)
 	if err != nil {
@@ -49,125 +50,110 @@ func NewPackage(fsys fs.FS, config PackageConfig) (files []File, dir string, err
 	if len(config.Components) == 0 || config.Components[0].Type != eca.Header {
 		return nil, "", errors.New("the package needs an app's header")
 	}
-	if config.Dir == "" {
-		config.Dir = target.beside("eca-" + strings.ToLower(strings.ReplaceAll(config.Components[0].FullName, "_", "-")))
+	app := config.Components[0].FullName
+	wanted := project.NewPackage{
+		Path: cmp.Or(config.Dir, target.beside("eca-"+strings.ToLower(strings.ReplaceAll(app, "_", "-")))),
+		Type: "unlocked", Default: target.lacksDefault(),
 	}
-	if !packagePath.MatchString(config.Dir) || !fs.ValidPath(config.Dir) || config.Dir == "." {
-		return nil, "", fmt.Errorf("%q is not a valid package directory; give a path inside the project, relative to it and without spaces", config.Dir)
+	if err := checkDir(wanted.Path); err != nil {
+		return nil, "", err
 	}
-	packages, err := unlockedPackage(target.Project, config.Dir)
+	at, err := target.find(&wanted, acceptUnlocked)
 	if err != nil {
 		return nil, "", err
 	}
-	dirs := []string{config.Dir}
-	for _, p := range target.Packages {
-		dirs = append(dirs, p.Path)
+	source := target.source(wanted.Path)
+	if err := packageable(source, wanted.Path); err != nil {
+		return nil, "", err
 	}
-	source := project.ReadSource(fsys, dirs...)
-	for _, file := range source.Files(config.Dir) {
+	if file := target.header(source, app, wanted.Path); file != "" {
+		return nil, "", fmt.Errorf("%s is already a header of %s, of an app that each org has for itself; "+
+			"remove it with the app's settings in %s, or package an app of another name", file, app, sfp.ProjectFile)
+	}
+	if files, err = packageFiles(target, source, wanted.Path, config.Components); err != nil || at >= 0 {
+		return files, wanted.Path, err
+	}
+	edited, err := target.edit([]project.NewPackage{wanted}, nil, nil)
+	return append(files, edited), wanted.Path, err
+}
+
+// acceptUnlocked decides whether an existing package can have the app.
+func acceptUnlocked(p sfp.Package) error {
+	switch {
+	case p.Aliasfy:
+		return fmt.Errorf("the package %s is aliasfied; a packaged app is the same for all orgs, so give another directory", p.Name)
+	case p.Type != "" && p.Type != "unlocked":
+		return fmt.Errorf("the package %s is of type %s; give the directory of an unlocked one", p.Name, p.Type)
+	}
+	return nil
+}
+
+// packageable returns an error if a directory has files that cannot be packaged.
+func packageable(source *project.Source, dir string) error {
+	for _, file := range source.Files(dir) {
 		for _, suffix := range unpackageable {
 			if strings.HasSuffix(file, "."+suffix+"-meta.xml") {
-				return nil, "", fmt.Errorf("%s lets the build of the package fail, because policies, global and security settings cannot be packaged; move it to another package", file)
+				return fmt.Errorf("%s cannot be packaged, like all policies, global and security settings; move it to another package", file)
 			}
 		}
 	}
-	for _, p := range target.Packages {
-		for _, f := range source.Components(p.Path, eca.Header) {
-			if strings.EqualFold(f.Name, config.Components[0].FullName) && !inside(f.File, config.Dir) {
-				return nil, "", fmt.Errorf("%s is already a header of %s, of an app that each org has for itself; remove it with the app's settings in %s, or package an app of another name", f.File, f.Name, sfp.ProjectFile)
-			}
+	return nil
+}
+
+// packageFiles returns the files in a package's directory that differ from the project's, and
+// .forceignore if it lacks lines.
+func packageFiles(t *target, source *project.Source, dir string, components []*metadata.Component) (files []File, err error) {
+	var all []File
+	for _, c := range components {
+		file, err := componentFile(dir, eca.Lookup(c.Type), c)
+		if err != nil {
+			return nil, err
 		}
-	}
-	for _, c := range config.Components {
-		typ := eca.Lookup(c.Type)
-		file := File{Path: path.Join(config.Dir, typ.Folder, c.FullName+"."+typ.Suffix+"-meta.xml"), Mode: 0o644}
-		for _, f := range source.Components(config.Dir, c.Type) {
+		for _, f := range source.Components(dir, c.Type) {
 			if strings.EqualFold(f.App(), eca.App(c)) {
 				file.Path = f.File
 			}
 		}
-		var content bytes.Buffer
-		if err := metadata.WriteSource(&content, c); err != nil {
-			return nil, "", err
-		}
-		file.Content = content.Bytes()
-		if files, err = replacing(fsys, files, file); err != nil {
-			return nil, "", err
-		}
+		all = append(all, file)
 	}
-	ignored, err := ignoring(fsys, config.Dir)
+	ignored, err := t.ignoring(dir)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	if files, err = replacing(fsys, files, ignored); err != nil {
-		return nil, "", err
-	}
-	if len(packages) > 0 {
-		edited, err := target.edit(packages, nil, nil)
-		if err != nil {
-			return nil, "", err
+	for _, file := range append(all, ignored) {
+		before, err := fs.ReadFile(t.fsys, file.Path)
+		switch {
+		case err == nil && bytes.Equal(before, file.Content):
+			continue
+		case err == nil:
+			file.Replaces, file.before = true, before
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("cannot read %s", file.Path)
 		}
-		files = append(files, edited)
+		files = append(files, file)
 	}
-	return files, config.Dir, nil
-}
-
-// replacing adds a file that differs from what is there.
-func replacing(fsys fs.FS, files []File, file File) ([]File, error) {
-	before, err := fs.ReadFile(fsys, file.Path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return append(files, file), nil
-	case err != nil:
-		return nil, fmt.Errorf("cannot read %s", file.Path)
-	case bytes.Equal(before, file.Content):
-		return files, nil
-	}
-	file.Replaces, file.before = true, before
-	return append(files, file), nil
+	return files, nil
 }
 
 // ignoring returns .forceignore with the lines for a package.
-func ignoring(fsys fs.FS, dir string) (File, error) {
-	before, err := fs.ReadFile(fsys, ignoreFile)
+func (t *target) ignoring(dir string) (File, error) {
+	before, err := fs.ReadFile(t.fsys, ignoreFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return File{}, fmt.Errorf("cannot read %s", ignoreFile)
 	}
-	there := strings.Split(strings.ReplaceAll(string(before), "\r\n", "\n"), "\n")
-	content := bytes.Clone(before)
-	added := false
+	lines := strings.Split(strings.ReplaceAll(string(before), "\r\n", "\n"), "\n")
+	var added []string
 	for _, suffix := range unpackageable {
-		line := dir + "/**/*." + suffix + "-meta.xml"
-		if slices.Contains(there, line) {
-			continue
-		}
-		if !added {
-			if len(content) > 0 && content[len(content)-1] != '\n' {
-				content = append(content, '\n')
-			}
-			content = append(content, "# What cannot be in the package "+path.Base(dir)+"\n"...)
-			added = true
-		}
-		content = append(content, line+"\n"...)
-	}
-	return File{Path: ignoreFile, Content: content, Mode: 0o644}, nil
-}
-
-// unlockedPackage returns the package where the project lacks it.
-func unlockedPackage(proj *project.Project, dir string) ([]project.NewPackage, error) {
-	for _, p := range proj.Packages {
-		switch {
-		case p.Path == dir && p.Aliasfy:
-			return nil, fmt.Errorf("the package %s is aliasfied; a packaged app is the same for all orgs, so give another directory", p.Name)
-		case p.Path == dir && p.Type != "" && p.Type != "unlocked":
-			return nil, fmt.Errorf("the package %s is of type %s; give the directory of an unlocked one", p.Name, p.Type)
-		case p.Path == dir && p.Name == "":
-			return nil, fmt.Errorf("the directory %s is listed in %s without a package name; add one, or choose another directory", dir, sfp.ProjectFile)
-		case p.Path == dir:
-			return nil, nil
-		case conflicts(p, dir):
-			return nil, fmt.Errorf("the package %s in %s conflicts with %s; choose another directory", p.Name, p.Path, dir)
+		if line := dir + "/**/*." + suffix + "-meta.xml"; !slices.Contains(lines, line) {
+			added = append(added, line)
 		}
 	}
-	return []project.NewPackage{{Package: path.Base(dir), Path: dir, VersionNumber: "1.0.0.NEXT", Type: "unlocked", Default: !hasDefault(proj)}}, nil
+	content := string(before)
+	if len(added) > 0 {
+		if content != "" && !strings.HasSuffix(content, "\n") {
+			content += "\n"
+		}
+		content += "# What cannot be in the package " + path.Base(dir) + "\n" + strings.Join(added, "\n") + "\n"
+	}
+	return File{Path: ignoreFile, Content: []byte(content), Mode: 0o644}, nil
 }

@@ -81,80 +81,84 @@ type Layout struct {
 
 // EnvironmentFolders guesses which folders of an aliasfied package are named after org aliases.
 // It maps each component file of the package to its environment's folder, or to "" if it has
-// none. Only the orgs' aliases could tell for certain.
+// none. Only the orgs' aliases determine the folders with certainty.
 //
-// If the package has a folder default, the other environments are the folders with the same
-// layout as default. Otherwise they are the folders above a usual source layout (main/default,
-// the types' folders), or the top-level folders of the package.
+// An environment's folder is the folder above the source layout (main/default, the types'
+// folders), or without such a layout the one at the depth of the folder default. It does not
+// include the inner folders that several environments have, such as one folder per app: the folders
+// inside default, or without files in default, the names that occur more than once. Everything in
+// an environment's folder belongs to it, because sfp deploys the whole folder.
 func (t *Tree) EnvironmentFolders(p Package, layout Layout) map[string]string {
-	folders := make(map[string]string)
-	fallback := "" // the folder default
-	depth := func(dir string) int { return strings.Count(dir, "/") }
-	for _, dir := range t.Dirs(p.Path) {
-		if path.Base(dir) == DefaultFolder && path.Base(path.Dir(dir)) != "main" && (fallback == "" || depth(dir) < depth(fallback)) {
-			fallback = dir
-		}
+	fallback := t.defaultFolder(p)
+	depth := 1 // of environments' folders below the package
+	if inside, ok := strings.CutPrefix(fallback, p.Path+"/"); ok {
+		depth += strings.Count(inside, "/")
 	}
+	folders := make(map[string]string)
 	for _, file := range t.Files(p.Path) {
 		if layout.IsComponent(file) {
-			folders[file] = ""
+			folders[file] = layout.folderAbove(p, file, depth)
 		}
 	}
-	var layouts []string // directories of component files, relative to default
-	for file := range folders {
-		if rest, inside := strings.CutPrefix(path.Dir(file)+"/", fallback+"/"); fallback != "" && inside {
-			folders[file] = fallback
-			layouts = append(layouts, rest)
-		}
-	}
-	slices.SortFunc(layouts, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // longest first
-	layouts = slices.Compact(layouts)
+	inner := innerFolders(folders, fallback)
 	for file, folder := range folders {
-		if folder != "" {
-			continue
-		}
-		dir := path.Dir(file) + "/"
-		for _, layout := range layouts {
-			if above, laidOut := strings.CutSuffix(dir, "/"+layout); laidOut && strings.HasPrefix(above, p.Path+"/") {
+		for _, name := range inner {
+			if above, ok := strings.CutSuffix(folder, "/"+name); ok && above != p.Path {
 				folders[file] = above
 				break
 			}
 		}
 	}
+	known := append(slices.Collect(maps.Values(folders)), fallback)
+	slices.Sort(known) // outer folders first
 	for file, folder := range folders {
-		if folder == "" {
-			folders[file] = aboveLayout(p, file, layout)
-		}
-	}
-	if len(layouts) == 0 {
-		named := make(map[string]int) // number of folders by name
-		for _, folder := range slices.Compact(slices.Sorted(maps.Values(folders))) {
-			named[path.Base(folder)]++
-		}
-		for file, folder := range folders {
-			if above := path.Dir(folder); named[path.Base(folder)] > 1 && above != p.Path && folder != "" {
-				folders[file] = above // several environments have it: an app's folder
-			}
-		}
-	}
-	known := slices.Compact(slices.Sorted(maps.Values(folders)))
-	for file, folder := range folders {
-		for _, above := range known {
-			if above != "" && strings.HasPrefix(folder, above+"/") {
-				folders[file] = above // sfp deploys the whole outer folder
-				break
-			}
+		outer := slices.IndexFunc(known, func(above string) bool { return above != "" && strings.HasPrefix(folder, above+"/") })
+		if outer >= 0 {
+			folders[file] = known[outer]
 		}
 	}
 	return folders
 }
 
-// aboveLayout returns the folder above the usual source layout that contains the file, or the
-// package's top-level folder that contains it.
-func aboveLayout(p Package, file string, layout Layout) string {
-	elements := strings.Split(strings.TrimPrefix(path.Dir(file)+"/", p.Path+"/"), "/")
-	elements = elements[:len(elements)-1]
-	if i := slices.IndexFunc(elements, layout.IsFolder); i >= 0 {
+// defaultFolder returns the folder default nearest to the package's directory, "" if there is none.
+// It ignores main/default, which is part of the source layout.
+func (t *Tree) defaultFolder(p Package) (found string) {
+	for _, dir := range t.Dirs(p.Path) {
+		named := path.Base(dir) == DefaultFolder && path.Base(path.Dir(dir)) != "main"
+		if named && (found == "" || strings.Count(dir, "/") < strings.Count(found, "/")) {
+			found = dir
+		}
+	}
+	return found
+}
+
+// innerFolders returns the folders that environments contain, longest first: paths in default, or
+// names.
+func innerFolders(folders map[string]string, fallback string) (inner []string) {
+	inDefault := false
+	times := make(map[string]int) // by name
+	for _, folder := range slices.Compact(slices.Sorted(maps.Values(folders))) {
+		rest, ok := strings.CutPrefix(folder, fallback+"/")
+		if ok && fallback != "" {
+			inner = append(inner, rest)
+		}
+		inDefault = inDefault || len(inner) > 0 || folder != "" && folder == fallback
+		times[path.Base(folder)]++
+	}
+	if !inDefault {
+		maps.DeleteFunc(times, func(_ string, n int) bool { return n == 1 })
+		inner = slices.Collect(maps.Keys(times))
+	}
+	slices.SortFunc(inner, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	return inner
+}
+
+// folderAbove returns the folder of the package above the usual source layout that contains the
+// file, or without such a layout the folder at a depth. "" is the package's directory.
+func (l Layout) folderAbove(p Package, file string, depth int) string {
+	dir := strings.TrimSuffix(strings.TrimPrefix(path.Dir(file)+"/", p.Path+"/"), "/")
+	elements := strings.Split(dir, "/")
+	if i := slices.IndexFunc(elements, l.IsFolder); i >= 0 {
 		elements = elements[:i]
 		if n := len(elements); n > 2 && elements[n-2] == "main" && elements[n-1] == "default" {
 			elements = elements[:n-2]
@@ -162,11 +166,11 @@ func aboveLayout(p Package, file string, layout Layout) string {
 		if n := len(elements); n > 1 && (elements[n-1] == "force-app" || elements[n-1] == "src") {
 			elements = elements[:n-1]
 		}
-	} else if len(elements) > 1 {
-		elements = elements[:1]
+	} else {
+		elements = elements[:min(len(elements), depth)]
 	}
-	if len(elements) == 0 {
+	if dir = path.Join(elements...); dir == "" {
 		return ""
 	}
-	return path.Join(append([]string{p.Path}, elements...)...)
+	return path.Join(p.Path, dir)
 }

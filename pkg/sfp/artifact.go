@@ -3,14 +3,12 @@ package sfp
 import (
 	"archive/tar"
 	"archive/zip"
-	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -19,6 +17,7 @@ import (
 	"strings"
 
 	"golang.org/x/mod/semver"
+	"golang.org/x/tools/txtar"
 
 	"github.com/ecakit/ecakit/pkg/internal/files"
 )
@@ -75,21 +74,18 @@ func OpenArtifact(file string, matters func(name string) bool) (*Artifact, error
 		return nil, fmt.Errorf("the artifact %s is not a regular file", file)
 	}
 	a := &Artifact{Package: match[1], Version: match[2], File: file}
-	top := a.Package + "_sfpowerscripts_artifact"
-	var reader *zip.Reader
+	top, packed := a.Package+"_sfpowerscripts_artifact", match[3] == "tgz"
+	var contents fs.FS
 	var err error
-	if match[3] == "tgz" {
+	if packed {
 		top = npmTop
-		reader, err = unpack(file, matters, maxUnpacked, maxKept)
+		contents, err = unpack(file, matters, maxUnpacked, maxKept)
 	} else {
-		var opened *zip.ReadCloser
-		if opened, err = zip.OpenReader(file); err == nil {
-			reader, a.zip = &opened.Reader, opened
-		}
+		contents, err = a.openZip()
 	}
 	if err != nil {
-		var pathErr *fs.PathError
-		if errors.As(err, &pathErr) {
+		a.Close()
+		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 			err = pathErr.Err
 		}
 		return nil, fmt.Errorf("cannot open the artifact %s: %w", file, err)
@@ -98,25 +94,35 @@ func OpenArtifact(file string, matters func(name string) bool) (*Artifact, error
 		a.Close()
 		return nil, fmt.Errorf("the artifact %s %s", file, fmt.Sprintf(format, args...))
 	}
-	var names nameBound
-	for _, f := range reader.File {
-		if names.exceeded(f.Name) {
-			return fail("%v", errTooMuch)
-		}
-	}
 	root := path.Join(top, "source")
-	if info, err := fs.Stat(reader, root); err != nil || !info.IsDir() {
+	if info, err := fs.Stat(contents, root); err != nil || !info.IsDir() {
 		return fail("has no directory %s", root)
 	}
-	if match[3] == "tgz" {
-		if a.Package = packageIn(reader, path.Join(top, artifactMetadata)); a.Package == "" {
+	if packed {
+		if a.Package = packageIn(contents, path.Join(top, artifactMetadata)); a.Package == "" {
 			return fail("has no package_name in %s/%s", top, artifactMetadata)
 		}
 	}
-	if a.FS, err = fs.Sub(reader, root); err != nil {
+	if a.FS, err = fs.Sub(contents, root); err != nil {
 		return fail("cannot be opened: %v", err)
 	}
 	return a, nil
+}
+
+// openZip opens the artifact's zip file, which Close closes.
+func (a *Artifact) openZip() (fs.FS, error) {
+	reader, err := zip.OpenReader(a.File)
+	if err != nil {
+		return nil, err
+	}
+	a.zip = reader
+	var names nameBound
+	for _, f := range reader.File {
+		if names.exceeded(f.Name) {
+			return nil, errTooMuch
+		}
+	}
+	return reader, nil
 }
 
 // npmTop is the top directory of every npm package.
@@ -141,10 +147,11 @@ func packageIn(fsys fs.FS, name string) string {
 	return about.Package
 }
 
-// nameBound bounds the names in an artifact, from which zip.Reader builds directories.
+// nameBound bounds the names in an artifact, which are kept in memory as a tree.
 type nameBound struct{ entries, elements, bytes int }
 
-var errTooMuch = fmt.Errorf("has more than %d entries, a path deeper than %d directories, or too many bytes of names", maxEntries, maxDepth)
+var errTooMuch = fmt.Errorf("it has more than %d entries, a path deeper than %d directories, or too many bytes of names",
+	maxEntries, maxDepth)
 
 func (b *nameBound) exceeded(name string) bool {
 	depth := strings.Count(name, "/")
@@ -154,9 +161,9 @@ func (b *nameBound) exceeded(name string) bool {
 	return depth > maxDepth || b.entries > maxEntries || b.elements > maxElements || b.bytes > maxNames
 }
 
-// unpack reads a tgz file and repacks its regular files as a zip file in memory, because
-// zip.Reader is an fs.FS. It reads up to max bytes and keeps up to maxKept.
-func unpack(file string, matters func(name string) bool, max, maxKept int64) (*zip.Reader, error) {
+// unpack reads the regular files of a tgz file into memory. It reads up to max bytes and keeps up
+// to maxKept.
+func unpack(file string, matters func(name string) bool, max, maxKept int64) (fs.FS, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
@@ -167,55 +174,59 @@ func unpack(file string, matters func(name string) bool, max, maxKept int64) (*z
 		return nil, err
 	}
 	stream := &io.LimitedReader{R: decompressed, N: max}
-	entries := tar.NewReader(stream)
-	contents := make(map[string][]byte) // of duplicate names the last wins, as in tar
-	kept := int64(0)
+	contents, err := readTar(tar.NewReader(stream), matters, maxKept)
+	if stream.N <= 0 || errors.Is(err, errTooLarge) {
+		return nil, fmt.Errorf("it has more than %d MiB unpacked, or more than %d MiB of relevant files", max>>20, maxKept>>20)
+	}
+	if err != nil {
+		return nil, err
+	}
+	archive := new(txtar.Archive)
+	for name, data := range contents {
+		archive.Files = append(archive.Files, txtar.File{Name: name, Data: data})
+	}
+	fsys, err := txtar.FS(archive)
+	if err != nil { // all names are valid paths
+		return nil, errors.New("it has a file and a directory of the same name")
+	}
+	return fsys, nil
+}
+
+// errTooLarge reports more relevant files than may be kept.
+var errTooLarge = errors.New("too large")
+
+// readTar returns the contents of the regular files by name. It keeps only the content of relevant
+// files, up to maxKept bytes. Of duplicate names the last one counts, as in tar.
+func readTar(entries *tar.Reader, matters func(name string) bool, maxKept int64) (map[string][]byte, error) {
+	contents := make(map[string][]byte)
 	var names nameBound
 	for {
 		entry, err := entries.Next()
-		if err == io.EOF && stream.N > 0 {
-			break
-		}
-		tooLarge := fmt.Errorf("it has more than %d MiB unpacked, or more than %d MiB of relevant files", max>>20, maxKept>>20)
-		if stream.N <= 0 {
-			return nil, tooLarge
+		if err == io.EOF {
+			return contents, nil
 		}
 		if err != nil {
 			return nil, err
 		}
 		if names.exceeded(entry.Name) {
-			return nil, fmt.Errorf("it %w", errTooMuch)
+			return nil, errTooMuch
 		}
 		name := path.Clean(entry.Name)
 		if entry.Typeflag != tar.TypeReg || !fs.ValidPath(name) || !strings.HasPrefix(name, npmTop+"/") {
 			continue
 		}
 		contents[name] = nil
-		if isOwn(name) || matters(name) {
-			// A sparse file can state a huge size at no cost, so check the size before reading.
-			if kept += entry.Size; kept > maxKept {
-				return nil, tooLarge
-			}
-			if contents[name], err = io.ReadAll(entries); err != nil {
-				return nil, err
-			}
+		if !isOwn(name) && !matters(name) {
+			continue
 		}
-	}
-	var packed bytes.Buffer
-	w := zip.NewWriter(&packed)
-	for _, name := range slices.Sorted(maps.Keys(contents)) {
-		to, err := w.Create(name)
-		if err == nil {
-			_, err = to.Write(contents[name])
+		// A sparse file can state a huge size at no cost, so check the size before reading.
+		if maxKept -= entry.Size; maxKept < 0 {
+			return nil, errTooLarge
 		}
-		if err != nil {
+		if contents[name], err = io.ReadAll(entries); err != nil {
 			return nil, err
 		}
 	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return zip.NewReader(bytes.NewReader(packed.Bytes()), int64(packed.Len()))
 }
 
 // isOwn reports whether this package itself reads the file.

@@ -41,13 +41,13 @@ const (
 // The environment variables that replace missing arguments. scripts/bootstrap-eca-oauth.sh
 // exports them.
 const (
-	EnvPackage          = "SFP_PACKAGE_NAME"
-	EnvUsername         = "SFP_TARGET_USERNAME"
-	EnvAlias            = "SFP_TARGET_ALIAS"
-	EnvSource           = "SFP_WORKING_DIRECTORY"
-	EnvPackageDirectory = "SFP_PACKAGE_DIRECTORY"
-	EnvHubUsername      = "SFP_HUB_USERNAME"
-	EnvStatus           = "SFP_DEPLOYMENT_STATUS"
+	envPackage          = "SFP_PACKAGE_NAME"
+	envUsername         = "SFP_TARGET_USERNAME"
+	envAlias            = "SFP_TARGET_ALIAS"
+	envSource           = "SFP_WORKING_DIRECTORY"
+	envPackageDirectory = "SFP_PACKAGE_DIRECTORY"
+	envHubUsername      = "SFP_HUB_USERNAME"
+	envStatus           = "SFP_DEPLOYMENT_STATUS"
 )
 
 // Pool reports whether sfp made the call for a scratch org of a pool.
@@ -78,11 +78,11 @@ func ParseInvocation(args []string, getenv func(string) string) (Invocation, err
 
 func fromEnvironment(getenv func(string) string) (Invocation, error) {
 	i := Invocation{
-		Package: getenv(EnvPackage), Username: getenv(EnvUsername), Alias: getenv(EnvAlias),
-		Source: getenv(EnvSource), PackageDirectory: getenv(EnvPackageDirectory),
+		Package: getenv(envPackage), Username: getenv(envUsername), Alias: getenv(envAlias),
+		Source: getenv(envSource), PackageDirectory: getenv(envPackageDirectory),
 	}
 	if i.Package == "" && i.Source == "" && i.PackageDirectory == "" {
-		i.HubUsername, i.Status = getenv(EnvHubUsername), getenv(EnvStatus)
+		i.HubUsername, i.Status = getenv(envHubUsername), getenv(envStatus)
 	}
 	if i == (Invocation{}) {
 		return i, fmt.Errorf("no arguments and no SFP_… variables; sfp passes %s", forms)
@@ -96,7 +96,7 @@ func fromEnvironment(getenv func(string) string) (Invocation, error) {
 // The names of an invocation's values in messages. check depends on their order.
 var (
 	argumentNames    = []string{"the username", "the package name", "the alias", "the source directory", "the package directory", "the deployment status"}
-	environmentNames = []string{EnvUsername, EnvPackage, EnvAlias, EnvSource, EnvPackageDirectory, EnvStatus}
+	environmentNames = []string{envUsername, envPackage, envAlias, envSource, envPackageDirectory, envStatus}
 )
 
 func check(i Invocation, names []string) (Invocation, error) {

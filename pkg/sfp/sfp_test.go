@@ -28,13 +28,13 @@ func TestParseInvocation(t *testing.T) {
 	}{
 		{"package", []string{"eca-definition", "a@example.com", "uat", ".sfp/source", "src/eca"}, nil, pkg},
 		{"no alias", []string{"eca-definition", "a@example.com", "a@example.com", ".sfp/source", "src/eca"}, nil, noAlias},
-		{"environment", nil, map[string]string{EnvPackage: "eca-definition", EnvUsername: "a@example.com", EnvAlias: "uat", EnvSource: ".sfp/source", EnvPackageDirectory: "src/eca"}, pkg},
-		{"environment without alias", nil, map[string]string{EnvPackage: "eca-definition", EnvUsername: "a@example.com", EnvSource: ".sfp/source", EnvPackageDirectory: "src/eca"}, noAlias},
-		{"arguments win", []string{"s@example.com", "hub@example.com", "succeed"}, map[string]string{EnvPackage: "x", EnvUsername: "x@x", EnvSource: "x", EnvPackageDirectory: "x"}, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusSucceeded}},
+		{"environment", nil, map[string]string{envPackage: "eca-definition", envUsername: "a@example.com", envAlias: "uat", envSource: ".sfp/source", envPackageDirectory: "src/eca"}, pkg},
+		{"environment without alias", nil, map[string]string{envPackage: "eca-definition", envUsername: "a@example.com", envSource: ".sfp/source", envPackageDirectory: "src/eca"}, noAlias},
+		{"arguments win", []string{"s@example.com", "hub@example.com", "succeed"}, map[string]string{envPackage: "x", envUsername: "x@x", envSource: "x", envPackageDirectory: "x"}, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusSucceeded}},
 		{"pool failed", []string{"s@example.com", "hub@example.com", "failed"}, nil, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusFailed}},
 		{"pool without status", []string{"s@example.com", "hub@example.com"}, nil, Invocation{Username: "s@example.com", HubUsername: "hub@example.com"}},
-		{"pool environment", nil, map[string]string{EnvUsername: "s@example.com", EnvHubUsername: "hub@example.com", EnvStatus: "succeed"}, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusSucceeded}},
-		{"package environment wins over a pool's", nil, map[string]string{EnvPackage: "eca-definition", EnvUsername: "a@example.com", EnvAlias: "uat", EnvSource: ".sfp/source", EnvPackageDirectory: "src/eca", EnvHubUsername: "hub@example.com"}, pkg},
+		{"pool environment", nil, map[string]string{envUsername: "s@example.com", envHubUsername: "hub@example.com", envStatus: "succeed"}, Invocation{Username: "s@example.com", HubUsername: "hub@example.com", Status: StatusSucceeded}},
+		{"package environment wins over a pool's", nil, map[string]string{envPackage: "eca-definition", envUsername: "a@example.com", envAlias: "uat", envSource: ".sfp/source", envPackageDirectory: "src/eca", envHubUsername: "hub@example.com"}, pkg},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := ParseInvocation(test.args, func(name string) string { return test.env[name] })
@@ -63,8 +63,8 @@ func TestParseInvocationErrors(t *testing.T) {
 		{[]string{"p", "uat", "uat", "s", "src"}, nil, `the username is "uat", which is not a Salesforce username`},
 		{[]string{"a@x", "hub@x", "maybe"}, nil, `the deployment status is "maybe"`},
 		{[]string{"p", "a@x", "u\nat", "s", "src"}, nil, "the alias contains a line break"},
-		{nil, map[string]string{EnvPackage: "p", EnvSource: "s", EnvPackageDirectory: "d"}, EnvUsername + " is missing"},
-		{nil, map[string]string{EnvPackage: "p", EnvUsername: "a@x", EnvPackageDirectory: "d"}, EnvSource + " is missing"},
+		{nil, map[string]string{envPackage: "p", envSource: "s", envPackageDirectory: "d"}, envUsername + " is missing"},
+		{nil, map[string]string{envPackage: "p", envUsername: "a@x", envPackageDirectory: "d"}, envSource + " is missing"},
 	} {
 		_, err := ParseInvocation(test.args, func(name string) string { return test.env[name] })
 		if err == nil || !strings.Contains(err.Error(), test.want) {
@@ -303,6 +303,12 @@ func TestArtifacts(t *testing.T) {
 func TestEnvironmentFolders(t *testing.T) {
 	t.Parallel()
 	const file = "X.ecaOauthPlcy-meta.xml"
+	whole := List(fstest.MapFS{".uat/" + file: {}, file: {}}, ".").EnvironmentFolders(Package{Path: ".", Aliasfy: true}, Layout{
+		IsComponent: isPolicies, IsFolder: func(string) bool { return false },
+	})
+	if whole[".uat/"+file] != ".uat" || whole[file] != "" {
+		t.Errorf("of a package that is the whole project: %v", whole)
+	}
 	for name, want := range map[string]map[string]string{
 		"flat":                         {"default/T": "default", "uat/T": "uat"},
 		"without default":              {"prod/T": "prod", "uat/T": "uat"},
@@ -316,6 +322,10 @@ func TestEnvironmentFolders(t *testing.T) {
 		"without folders of types":     {"envs/default": "envs/default", "envs/uat": "envs/uat"},
 		"in none":                      {"": "", "T": "", "default/T": "default"},
 		"layouts of source, undivided": {"main/default/T": "main/default"},
+		"a layout that default lacks":  {"default/T": "default", "uat/force-app/main/default/T": "uat", "sit/src/T": "sit"},
+		"grouped by app":               {"Erp/default/T": "Erp/default", "Erp/uat/T": "Erp/uat", "Crm/default/T": "Crm/default", "Crm/uat/T": "Crm/uat"},
+		"an app in default is inside":  {"default/uat/T": "default", "uat/T": "uat", "sit/uat/T": "sit"},
+		"hidden":                       {".uat/T": ".uat"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fsys := fstest.MapFS{}
@@ -432,6 +442,7 @@ func TestArtifactsOfNPM(t *testing.T) {
 		"it has more than 4 MiB":                              {metadata, regular("1", zeros), regular("2", zeros), regular("3", zeros), regular("4", zeros), regular("5", "")},
 		"or more than 2 MiB of relevant files":                {metadata, regular("package/1"+policies, zeros), regular("package/2"+policies, zeros+"x")},
 		"it has more than 200000 entries, a path deeper than": {metadata, regular(strings.Repeat("x/", maxDepth+1)+"x", "")},
+		"it has a file and a directory of the same name":      {metadata, regular("package/x", ""), regular("package/x/y", "")},
 	} {
 		writeTarball(t, file, entries...)
 		if _, err := unpack(file, isPolicies, max, maxKept); err == nil || !strings.Contains(err.Error(), want) {
@@ -453,6 +464,10 @@ func TestArtifactErrors(t *testing.T) {
 	writeZip(t, file, map[string]string{"elsewhere/x": ""})
 	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "has no directory p_sfpowerscripts_artifact/source") {
 		t.Errorf("got %v, want %q", err, "has no directory p_sfpowerscripts_artifact/source")
+	}
+	writeZip(t, file, map[string]string{"p_sfpowerscripts_artifact/source/" + strings.Repeat("x/", maxDepth) + "x": ""})
+	if _, err := OpenArtifact(file, nothing); err == nil || !strings.Contains(err.Error(), "it has more than 200000 entries") {
+		t.Errorf("of a path that is too deep: %v", err)
 	}
 	if _, err := OpenArtifact(filepath.Join(dir, "x.zip"), nothing); err == nil || !strings.Contains(err.Error(), "not named like an artifact") {
 		t.Errorf("got %v, want %q", err, "not named like an artifact")

@@ -23,9 +23,13 @@ type Policies struct {
 	Origin string `json:"origin"`
 	// Why explains the choice of this place and folder to people.
 	Why string `json:"why"`
+}
 
-	used    bool // one of the apps uses it
-	left    bool // skipped policies of the apps because of .forceignore
+// foundPolicies are the policies in one place.
+type foundPolicies struct {
+	Policies
+	used    bool // by one of the apps
+	skipped bool // some policies of the apps, because of .forceignore
 	oauth   []policiesFile
 	plugins []*metadata.Component // plugin policies in the same deployment
 }
@@ -37,13 +41,14 @@ type policiesFile struct {
 	Package string // package that deploys the file, "" for a given directory
 	Ignored bool   // by .forceignore, so no deployment brings the file
 
-	place *Policies
+	found *foundPolicies
 }
 
 // searched is a package of the project with the place to search for its policies.
 type searched struct {
 	sfp.Package
 	place         // without a Source if there is nothing to search
+	given    bool // Location.Policies: the whole directory counts, whatever .forceignore says
 	folders  bool // aliasfied: only the org's folder counts
 	origin   string
 	why      string
@@ -53,78 +58,85 @@ type searched struct {
 // search returns the places to search for policies. In order of precedence: a given directory,
 // the package itself if it is aliasfied, the sibling artifact, the project of the working
 // directory.
-func (s *Source) search() ([]searched, error) {
+func (s *Source) search() (all []searched, err error) {
 	if dir := s.location.Policies; dir != "" {
 		given, err := sfp.OpenDir(dir)
 		if err != nil {
 			return nil, fmt.Errorf("cannot open the policies directory %s", dir)
 		}
-		return []searched{{Package: sfp.Package{Path: "."}, place: place{project.ReadSource(given, "."), dir}, origin: "as given", why: "nothing else was searched"}}, nil
+		return []searched{{Package: sfp.Package{Path: "."}, place: place{project.ReadSource(given, "."), dir}, given: true, origin: "as given", why: "nothing else was searched"}}, nil
 	}
 	var artifacts map[string][]string // files, by package
 	if dir := s.location.Artifacts; dir != "" {
-		var err error
 		if artifacts, err = sfp.FindArtifacts(dir, s.original.Packages); err != nil {
 			return nil, fmt.Errorf("cannot read the artifacts directory %s: %w", dir, err)
 		}
 	}
-	var all []searched
 	var siblings []string
 	for _, p := range s.original.Packages {
-		found := searched{Package: p, folders: p.Aliasfy}
-		own := slices.ContainsFunc(s.packages, func(mine sfp.Package) bool { return mine.Name == p.Name && mine.Path == p.Path })
-		switch {
-		case own && p.Aliasfy:
-			found.place, found.origin, found.why = s.own, "package "+p.Name, "the package itself is aliasfied"
-		case own && s.location.Package != "":
-			// The package is already deployed, so its files are not deployed next.
-		default:
-			artifact, err := openArtifact(p.Name, artifacts[p.Name])
-			found.artifact = err
-			switch {
-			case artifact != nil:
-				found.place, found.origin = place{project.ReadSource(artifact, p.Path), artifact.File}, "artifact "+artifact.Package+" "+artifact.Version
-				found.why = "the latest in " + s.location.Artifacts
-				artifact.Close()
-			case own:
-				found.place, found.origin, found.why = s.own, "project", s.noArtifact(err)
-			case s.location.Sibling != nil:
-				siblings = append(siblings, p.Path)
-				found.origin, found.why = "project", s.noArtifact(err)
-			}
+		found := s.searchPackage(p, artifacts[p.Name])
+		if found.Source == nil && found.origin != "" {
+			siblings = append(siblings, p.Path)
 		}
 		all = append(all, found)
 	}
-	if len(siblings) > 0 {
-		sibling := place{project.ReadSource(s.location.Sibling, siblings...), "."}
-		for i := range all {
-			if all[i].Source == nil && all[i].origin != "" {
-				all[i].place = sibling
-			}
+	if len(siblings) == 0 {
+		return all, nil
+	}
+	sibling := place{project.ReadSource(s.location.Sibling, siblings...), "."}
+	for i := range all {
+		if all[i].Source == nil && all[i].origin != "" {
+			all[i].place = sibling
 		}
 	}
 	return all, nil
 }
 
-// policies returns the OAuth policies that sfp deploys next for the apps. Finding none is not
+// searchPackage returns the place to search for a package's policies. It has an origin and no
+// Source if that is Location.Sibling, and neither if nothing is searched.
+func (s *Source) searchPackage(p sfp.Package, artifacts []string) searched {
+	found := searched{Package: p, folders: p.Aliasfy}
+	own := slices.ContainsFunc(s.packages, func(mine sfp.Package) bool { return mine.Name == p.Name && mine.Path == p.Path })
+	if own && p.Aliasfy {
+		found.place, found.origin, found.why = s.own, "package "+p.Name, "the package itself is aliasfied"
+		return found
+	}
+	if own && s.location.Package != "" {
+		return found // the package is already deployed, so its files are not deployed next
+	}
+	artifact, err := openArtifact(p.Name, artifacts)
+	found.artifact = err
+	switch {
+	case artifact != nil:
+		found.place = place{project.ReadSource(artifact, p.Path), artifact.File}
+		found.origin, found.why = "artifact "+artifact.Package+" "+artifact.Version, "the latest in "+s.location.Artifacts
+		artifact.Close()
+	case own:
+		found.place, found.origin, found.why = s.own, "project", s.noArtifact(err)
+	case s.location.Sibling != nil:
+		found.origin, found.why = "project", s.noArtifact(err)
+	}
+	return found
+}
+
+// findPolicies finds the OAuth policies that sfp deploys next for the apps. Finding none is not
 // an error. An artifact that cannot be opened is a warning. An aliasfied package with policies
 // for one of the apps but no folder for this org is an error.
-func (s *Source) policies(headers []header, target Target) ([]Policies, error) {
-	var all []Policies
+func (s *Source) findPolicies(r *resolution) error {
 	for _, p := range s.searched {
 		if p.artifact != nil {
 			// Most artifacts have no policies, so this must not end the run.
-			target.warn(fmt.Sprintf("%v; it was not searched for policies", p.artifact))
+			r.warn(fmt.Sprintf("%v; it was not searched for policies", p.artifact))
 		}
-		found, err := p.policies(headers, target)
+		found, err := p.policies(r)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if len(found.oauth) > 0 || found.left || p.origin == "as given" {
-			all = append(all, found)
+		if found != nil && (len(found.oauth) > 0 || found.skipped || p.given) {
+			r.found = append(r.found, found)
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // openArtifact opens the latest of a package's artifacts, or returns nil if there is none. The
@@ -163,107 +175,109 @@ func (s *Source) noArtifact(err error) string {
 	return "there is no artifact of it in " + s.location.Artifacts
 }
 
-// policies returns the package's policies for the org, if it has any for one of the apps.
-func (p searched) policies(headers []header, target Target) (Policies, error) {
+// policies returns the package's policies for the org, nil if it has none for the apps.
+func (p searched) policies(r *resolution) (*foundPolicies, error) {
 	if p.Source == nil {
-		return Policies{}, nil
+		return nil, nil
 	}
 	if err := p.unreadable(p.Path); err != nil {
-		return Policies{}, err
+		return nil, err
 	}
 	concerned := slices.ContainsFunc(p.Components(p.Path, eca.OAuthPolicies), func(f project.SourceFile) bool {
 		// A broken file may belong to any app. It is an error only in the folder that is
 		// deployed to this org.
-		return f.Err != nil || f.App() == "" || isOf(f, headers)
+		return f.Err != nil || f.App() == "" || r.has(f)
 	})
-	if !concerned && p.origin != "as given" {
-		return Policies{}, nil
+	if !concerned && !p.given {
+		return nil, nil
 	}
 	folders := []string{p.Path}
 	if p.folders {
-		var none *sfp.AliasError
 		var err error
-		folders, err = target.folders(p.place, p.Package)
-		if errors.As(err, &none) && target.Undeployed {
+		folders, err = r.folders(p.place, p.Package)
+		if _, ok := errors.AsType[*sfp.AliasError](err); ok && r.Undeployed {
 			// Nobody deploys the package, so no deployment fails.
-			if target.applying {
-				target.warn(fmt.Sprintf("the package %s has no folder for %s, so there are no policies for it", p.Name, target.name()))
+			if r.applying {
+				r.warn(fmt.Sprintf("the package %s has no folder for %s, so there are no policies for it", p.Name, r.name()))
 			}
-			return Policies{}, nil
+			return nil, nil
 		}
 		if err != nil {
-			return Policies{}, err
+			return nil, err
 		}
 		switch {
-		case path.Base(folders[0]) == target.Alias:
-			p.why += "; " + target.Alias + " is the org's alias"
+		case path.Base(folders[0]) == r.Alias:
+			p.why += "; " + r.Alias + " is the org's alias"
 		case p.MergeMode:
-			p.why += "; it has no folder for the org, and default stands in for it in merge mode"
+			p.why += "; it has no folder for the org, and default replaces it in merge mode"
 		default:
 			p.why += "; it has no folder for the org, and default serves sandboxes"
 		}
 	}
-	return p.read(folders, headers, target.appliesAny)
+	return p.read(folders, r)
 }
 
-// isOf reports whether a file belongs to one of the apps.
-func isOf(f project.SourceFile, headers []header) bool {
-	return slices.ContainsFunc(headers, func(h header) bool { return strings.EqualFold(h.FullName, f.App()) })
-}
-
-// applies reports whether eca applies the policies of any of the apps.
-func (s *Source) applies(headers []header, target Target) bool {
-	return target.ApplyPolicies || slices.ContainsFunc(headers, func(h header) bool {
-		return s.project.Settings.For(h.FullName, target.Alias, target.Kind.IsSandbox()).ApplyPolicies
-	})
+// has reports whether a file belongs to one of the apps.
+func (r *resolution) has(f project.SourceFile) bool {
+	return slices.ContainsFunc(r.headers, func(h header) bool { return strings.EqualFold(h.FullName, f.App()) })
 }
 
 // read returns the policies of the apps in some folders. It skips those of other apps, and
 // those that .forceignore leaves out unless policies are applied here.
-func (p searched) read(folders []string, headers []header, applies bool) (Policies, error) {
-	found := Policies{Folder: folders[0], Origin: p.origin, Why: p.why}
+func (p searched) read(folders []string, r *resolution) (*foundPolicies, error) {
+	found := &foundPolicies{Policies: Policies{Folder: folders[0], Origin: p.origin, Why: p.why}}
 	ignore := p.Ignore(folders[0])
-	if p.origin == "as given" {
+	if p.given {
 		found.Folder, ignore = p.name, nil
 	}
 	for _, f := range p.Deployed(folders, eca.OAuthPolicies) {
-		fail := func(field string, err error) (Policies, error) {
-			return found, &metadata.SourceError{Path: p.path(f.File), Field: field, Err: err}
-		}
 		ignored := ignore.Ignores(f.File)
-		var sourceErr *metadata.SourceError
-		switch {
-		case ignored && !applies:
-			found.left = found.left || isOf(f, headers)
-			continue
-		case errors.As(f.Err, &sourceErr):
-			return fail(sourceErr.Field, sourceErr.Err)
-		case f.App() == "":
-			return fail("externalClientApplication", errors.New("is missing, so the policies belong to no app"))
-		case !isOf(f, headers):
+		if ignored && !r.applies {
+			found.skipped = found.skipped || r.has(f)
 			continue
 		}
-		if err := f.Type.Secret(f.Component); err != nil {
-			return fail("", err)
+		if f.Err == nil && f.App() != "" && !r.has(f) {
+			continue
 		}
-		for _, other := range found.oauth {
-			if strings.EqualFold(eca.App(other.Component), f.App()) && !other.Ignored && !ignored {
-				advice := "remove one of them"
-				if p.Name == "" {
-					advice = "give the folder of one environment"
-				}
-				return fail("externalClientApplication", fmt.Errorf("%s already has policies in %s, and the platform allows one record per app; %s", f.App(), other.File, advice))
-			}
+		if err := p.check(f, ignored, found.oauth); err != nil {
+			return nil, err
 		}
-		found.oauth = append(found.oauth, policiesFile{Component: f.Component, File: p.path(f.File), Package: p.Name, Ignored: ignored})
+		found.oauth = append(found.oauth, policiesFile{Component: f.Component, File: p.path(f.File), Package: p.Name, Ignored: ignored, found: found})
 	}
 	for _, f := range p.Deployed(folders, eca.PluginPolicies) {
 		// A broken one does not matter here.
-		if c, err := f.Strict(); err == nil && isOf(f, headers) && !ignore.Ignores(f.File) {
+		if c, err := f.Strict(); err == nil && r.has(f) && !ignore.Ignores(f.File) {
 			found.plugins = append(found.plugins, c)
 		}
 	}
 	return found, nil
+}
+
+// check returns an error if a file cannot be the policies of its app beside others.
+func (p searched) check(f project.SourceFile, ignored bool, others []policiesFile) error {
+	fail := func(field string, err error) error {
+		return &metadata.SourceError{Path: p.path(f.File), Field: field, Err: err}
+	}
+	const owner = "externalClientApplication"
+	if sourceErr, ok := errors.AsType[*metadata.SourceError](f.Err); ok {
+		return fail(sourceErr.Field, sourceErr.Err)
+	}
+	if f.App() == "" {
+		return fail(owner, errors.New("is missing, so the policies belong to no app"))
+	}
+	if err := f.Type.Secret(f.Component); err != nil {
+		return fail("", err)
+	}
+	fix := "remove one of them"
+	if p.Name == "" {
+		fix = "give the folder of one environment"
+	}
+	for _, other := range others {
+		if strings.EqualFold(eca.App(other.Component), f.App()) && !other.Ignored && !ignored {
+			return fail(owner, fmt.Errorf("%s already has policies in %s, and the platform allows one record per app; %s", f.App(), other.File, fix))
+		}
+	}
+	return nil
 }
 
 // PermissionSetFile returns the file of the project or of an artifact with a permission set, ""

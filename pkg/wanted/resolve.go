@@ -12,10 +12,9 @@ import (
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/project"
-
-	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -32,14 +31,10 @@ type Target struct {
 	Version apiversion.Version
 	// ApplyPolicies includes the OAuth policies in the wanted state, whatever the project says.
 	ApplyPolicies bool
-	// Headers includes the apps' headers in the wanted state. Otherwise sfp deploys them first.
+	// Headers includes the apps' headers in the wanted state. Default: sfp deploys them first.
 	Headers bool
 	// Undeployed reports that nobody deploys the policies after the run.
 	Undeployed bool
-
-	applying   bool // ApplyPolicies, or the project's setting
-	appliesAny bool // applying for at least one of the apps
-	warn       func(warning string)
 }
 
 // name returns the org's alias, or its username if it has none.
@@ -50,24 +45,41 @@ func (t Target) name() string {
 	return t.Username
 }
 
-// folders returns the folders of a package that are deployed to this org.
-func (t Target) folders(in place, p sfp.Package) ([]string, error) {
-	folders, err := in.DeployedFolders(p, t.Alias, t.Kind.IsSandbox())
-	if none, ok := errors.AsType[*sfp.AliasError](err); ok {
-		return nil, &sfp.AliasError{Package: none.Package, Alias: t.name()}
+// resolution is one call of Resolve.
+type resolution struct {
+	Target
+	headers  []header // of Local apps
+	applying bool     // ApplyPolicies, or the project's setting
+	applies  bool     // applying for at least one of the apps
+	found    []*foundPolicies
+	warnings []string
+}
+
+// warn adds a warning once.
+func (r *resolution) warn(warning string) {
+	if !slices.Contains(r.warnings, warning) {
+		r.warnings = append(r.warnings, warning)
 	}
-	if err == nil && path.Base(folders[0]) != t.Alias {
-		t.similar(in, p, folders[0])
+}
+
+// folders returns the folders of a package that are deployed to this org.
+func (r *resolution) folders(in place, p sfp.Package) ([]string, error) {
+	folders, err := in.DeployedFolders(p, r.Alias, r.Kind.IsSandbox())
+	if none, ok := errors.AsType[*sfp.AliasError](err); ok {
+		return nil, &sfp.AliasError{Package: none.Package, Alias: r.name()}
+	}
+	if err == nil && path.Base(folders[0]) != r.Alias {
+		r.warnSimilar(in, p, folders[0])
 	}
 	return folders, err
 }
 
-// similar warns about folders that differ from the alias by case alone. sfp ignores them, which
+// warnSimilar warns about folders that differ from the alias by case alone. sfp ignores them, which
 // is rarely intended.
-func (t Target) similar(in place, p sfp.Package, used string) {
+func (r *resolution) warnSimilar(in place, p sfp.Package, used string) {
 	for _, dir := range in.Dirs(p.Path) {
-		if strings.EqualFold(path.Base(dir), t.Alias) {
-			t.warn(fmt.Sprintf("%s is not used for the alias %s, because sfp is case-sensitive; it uses %s", dir, t.Alias, used))
+		if strings.EqualFold(path.Base(dir), r.Alias) {
+			r.warn(fmt.Sprintf("%s is not used for the alias %s, because sfp is case-sensitive; it uses %s", dir, r.Alias, used))
 		}
 	}
 }
@@ -93,50 +105,51 @@ type Resolved struct {
 // settings, those of the environment, and what the environment's policies imply. Settings that
 // contradict one another, or that the API version does not know, are an error.
 func (s *Source) Resolve(target Target) (*Resolved, error) {
-	resolved := &Resolved{Preflight: s.project.Settings.Preflight}
-	target.warn = func(warning string) {
-		if !slices.Contains(resolved.Warnings, warning) {
-			resolved.Warnings = append(resolved.Warnings, warning)
-		}
-	}
+	r := &resolution{Target: target, applying: target.ApplyPolicies || s.project.Settings.ApplyPolicies}
 	for _, warning := range s.warnings {
-		target.warn(warning)
+		r.warn(warning)
 	}
-	target.applying = target.ApplyPolicies || s.project.Settings.ApplyPolicies
-	headers, err := s.headers(target)
+	headers, err := s.headers(r)
 	if err != nil {
 		return nil, err
 	}
-	var local []header
+	if err := s.checkNames(headers, r.warn); err != nil {
+		return nil, err
+	}
+	resolved := &Resolved{Preflight: s.project.Settings.Preflight}
 	for _, h := range headers {
 		if h.Local() {
-			local = append(local, h)
+			r.headers = append(r.headers, h)
+			r.applies = r.applies || target.ApplyPolicies || s.settings(h, target).ApplyPolicies
 		} else {
 			resolved.Skipped = append(resolved.Skipped, Skipped{h.FullName, h.distributionState()})
 		}
 	}
-	if err := s.checkNames(headers, target.warn); err != nil {
-		return nil, err
-	}
-	if len(local) > 0 {
-		target.appliesAny = s.applies(local, target)
-		if resolved.Policies, err = s.policies(local, target); err != nil {
+	if len(r.headers) > 0 {
+		if err := s.findPolicies(r); err != nil {
 			return nil, err
 		}
 	}
-	for _, h := range local {
-		app, err := s.wanted(h, resolved.Policies, target)
+	for _, h := range r.headers {
+		app, err := s.wanted(h, r)
 		if err != nil {
 			return nil, err
 		}
 		resolved.Apps = append(resolved.Apps, app)
 	}
-	for i := range resolved.Policies {
-		if place := &resolved.Policies[i]; place.left || len(place.oauth) > 0 && !place.used {
-			place.Why += "; " + sfp.IgnoreFile + " leaves them out, so they are not deployed"
+	for _, found := range r.found {
+		if found.skipped || len(found.oauth) > 0 && !found.used {
+			found.Why += "; " + sfp.IgnoreFile + " leaves them out, so they are not deployed"
 		}
+		resolved.Policies = append(resolved.Policies, found.Policies)
 	}
+	resolved.Warnings = r.warnings
 	return resolved, nil
+}
+
+// settings returns the settings of an app for an org.
+func (s *Source) settings(h header, target Target) project.Effective {
+	return s.project.Settings.For(h.FullName, target.Alias, target.Kind.IsSandbox())
 }
 
 // checkNames checks for settings without a matching header. It is an error if the name differs
@@ -166,8 +179,8 @@ func (s *Source) checkNames(headers []header, warn func(string)) error {
 	return nil
 }
 
-func (s *Source) wanted(h header, policies []Policies, target Target) (*App, error) {
-	settings := s.project.Settings.For(h.FullName, target.Alias, target.Kind.IsSandbox())
+func (s *Source) wanted(h header, r *resolution) (*App, error) {
+	target, settings := r.Target, s.settings(h, r.Target)
 	app := &App{
 		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Environment: settings.Environment,
 		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser, HandOver: settings.HandOver,
@@ -175,7 +188,7 @@ func (s *Source) wanted(h header, policies []Policies, target Target) (*App, err
 	app.source = h.stated
 	app.replaced = s.project.Replaces
 	apply := target.ApplyPolicies || settings.ApplyPolicies
-	app.policies = filesOf(app.Name, policies, apply)
+	app.policies = filesOf(app.Name, r.found, apply)
 	org := project.Org{Alias: target.Alias, Name: target.name(), Sandbox: target.Kind.IsSandbox(), DomainURL: target.DomainURL, Version: target.Version}
 	var files []project.SourceFile
 	for _, file := range app.policies {
@@ -185,17 +198,17 @@ func (s *Source) wanted(h header, policies []Policies, target Target) (*App, err
 	if app.Wanted, err = s.project.Settings.Wanted(app.Name, org, files, s.certificates[certificatesOf(h.Package, app.Name)]); err != nil {
 		return nil, &sfp.ProjectError{File: s.name(s.project.File), Err: err}
 	}
-	app.Wrong = s.applied(app, apply, target)
+	app.Wrong = s.applied(app, apply, r)
 	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != project.PreflightOff && (apply || !target.Undeployed)
 	for name := range s.project.Settings.Apps[h.FullName].Environments {
 		if name != settings.Environment && strings.EqualFold(name, target.Alias) {
-			target.warn(fmt.Sprintf("%s: plugins.eca.apps.%s.environments.%s is not used for the alias %s, because names are case-sensitive", s.name(s.project.File), h.FullName, name, target.Alias))
+			r.warn(fmt.Sprintf("%s: plugins.eca.apps.%s.environments.%s is not used for the alias %s, because names are case-sensitive", s.name(s.project.File), h.FullName, name, target.Alias))
 		}
 	}
 	if target.Headers {
 		app.header = h.Component
 		if s.project.Replaces {
-			target.warn(fmt.Sprintf("%s has replacements, but eca does not make them in the headers that it brings; only sf does, on deployment", s.name(s.project.File)))
+			r.warn(fmt.Sprintf("%s has replacements, but eca does not make them in the headers that it brings; only sf does, on deployment", s.name(s.project.File)))
 		}
 	}
 	app.remote = settings.RemoteSiteSetting != nil && *settings.RemoteSiteSetting
@@ -205,36 +218,40 @@ func (s *Source) wanted(h header, policies []Policies, target Target) (*App, err
 
 // filesOf returns the files with an app's policies. An ignored file is not deployed, so it
 // counts only if policies are applied and there is no other file.
-func filesOf(app string, policies []Policies, apply bool) (files []policiesFile) {
-	for _, ignored := range []bool{false, true} {
-		for i := range policies {
-			for _, file := range policies[i].oauth {
-				if file.Ignored == ignored && strings.EqualFold(eca.App(file.Component), app) {
-					policies[i].used = true
-					file.place = &policies[i]
-					files = append(files, file)
-				}
+func filesOf(app string, policies []*foundPolicies, apply bool) (files []policiesFile) {
+	var ignored []policiesFile
+	for _, found := range policies {
+		for _, file := range found.oauth {
+			switch {
+			case !strings.EqualFold(eca.App(file.Component), app):
+			case file.Ignored:
+				ignored = append(ignored, file)
+			default:
+				files = append(files, file)
 			}
 		}
-		if len(files) > 0 || !apply {
-			break
-		}
+	}
+	if len(files) == 0 && apply {
+		files = ignored
+	}
+	for _, file := range files {
+		file.found.used = true
 	}
 	return files
 }
 
 // applied adds the app's OAuth policies to its wanted state if they are to be applied, and
 // replaces the placeholder for the run-as user.
-func (s *Source) applied(app *App, apply bool, target Target) error {
+func (s *Source) applied(app *App, apply bool, r *resolution) error {
 	if !apply || len(app.policies) == 0 {
 		return nil
 	}
 	if len(app.policies) > 1 {
 		return &PoliciesError{App: app.Name, Files: []string{app.policies[0].File, app.policies[1].File}}
 	}
-	file := app.policies[0]
+	file, target := app.policies[0], r.Target
 	if s.project.Replaces {
-		target.warn(fmt.Sprintf("%s has replacements, but eca does not make them in the policies that it applies; only sf does, on deployment", s.name(s.project.File)))
+		r.warn(fmt.Sprintf("%s has replacements, but eca does not make them in the policies that it applies; only sf does, on deployment", s.name(s.project.File)))
 	}
 	for _, problem := range eca.Problems(file.Component, target.Version) {
 		later := target.Version > apiversion.Latest // a version newer than the table

@@ -13,13 +13,12 @@ import (
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
-	"github.com/ecakit/ecakit/pkg/project"
-
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-// Location says where a run finds its files.
+// Location is the place of a run's files.
 type Location struct {
 	// Project is the directory with sfdx-project.json: an artifact's source directory or a
 	// project.
@@ -54,11 +53,11 @@ type Source struct {
 
 	location Location
 	project  *project.Project
-	original *project.Project // the whole proj, before sfp build reduced it
+	original *project.Project // the whole project, before sfp build reduced it
 	packages []sfp.Package
 
 	own            place
-	searched       []searched // for policies, in the proj's order of packages
+	searched       []searched // for policies, in the project's order of packages
 	permissionSets map[string]string
 	certificates   map[string]func(file string) (string, error) // by package directory and app, see certificatesOf
 	warnings       []string
@@ -181,12 +180,10 @@ func (s *Source) name(file string) string {
 
 // inDir adds the project's directory to the file name in an error.
 func (s *Source) inDir(err error) error {
-	var projectErr *sfp.ProjectError
-	if errors.As(err, &projectErr) {
+	if projectErr, ok := errors.AsType[*sfp.ProjectError](err); ok {
 		return &sfp.ProjectError{File: s.name(projectErr.File), Err: projectErr.Err}
 	}
-	var sourceErr *metadata.SourceError
-	if errors.As(err, &sourceErr) {
+	if sourceErr, ok := errors.AsType[*metadata.SourceError](err); ok {
 		return &metadata.SourceError{Path: s.name(sourceErr.Path), Field: sourceErr.Field, Err: sourceErr.Err}
 	}
 	return err
@@ -196,28 +193,22 @@ func (s *Source) inDir(err error) error {
 // to the org. From an aliasfied package it takes only the org's folder. Headers in .forceignore
 // are not deployed. In a pool they count, because the pool has its own ignore file; its orgs
 // show what was deployed.
-func (s *Source) headers(target Target) ([]header, error) {
+func (s *Source) headers(r *resolution) ([]header, error) {
 	var headers []header
-	var ignored []string // files
+	ignored := "" // the first ignored file
 	for _, p := range s.packages {
-		if err := s.own.unreadable(p.Path); err != nil {
+		dirs, err := s.headerFolders(p, r)
+		if err != nil {
 			return nil, err
 		}
-		dirs := []string{p.Path}
-		if p.Aliasfy {
-			if s.location.Package == "" && !s.hasHeaders(p, target) {
-				continue // without a given package, skip packages without apps
-			}
-			var err error
-			if dirs, err = target.folders(s.own, p); err != nil {
-				return nil, err
-			}
+		if len(dirs) == 0 {
+			continue
 		}
-		ignore := s.ignore(dirs[0], target)
+		ignore := s.ignore(dirs[0], r.Target)
 		stated := s.stated(dirs, ignore)
 		for _, f := range s.own.Deployed(dirs, eca.Header) {
 			if ignore.Ignores(f.File) {
-				ignored = append(ignored, s.name(f.File))
+				ignored = cmp.Or(ignored, s.name(f.File))
 				continue
 			}
 			c, err := f.Strict()
@@ -226,6 +217,13 @@ func (s *Source) headers(target Target) ([]header, error) {
 			}
 			headers = append(headers, header{Component: c, File: s.name(f.File), Package: p, stated: stated[strings.ToLower(c.FullName)]})
 		}
+	}
+	if len(headers) == 0 {
+		none := &NoAppsError{Place: "in the packages of " + s.name(sfp.ProjectFile), Ignored: ignored}
+		if s.location.Package != "" {
+			none.Place = "below " + s.name(s.packages[0].Path)
+		}
+		return nil, none
 	}
 	slices.SortStableFunc(headers, func(a, b header) int { return strings.Compare(a.FullName, b.FullName) })
 	byName := make(map[string]header)
@@ -237,17 +235,34 @@ func (s *Source) headers(target Target) ([]header, error) {
 		}
 		byName[key] = h
 	}
-	if len(headers) == 0 {
-		where := "in the packages of " + s.name(sfp.ProjectFile)
-		if s.location.Package != "" {
-			where = "below " + s.name(s.packages[0].Path)
-		}
-		if len(ignored) > 0 {
-			return nil, fmt.Errorf("no External Client App to bootstrap %s: %s leaves out %s", where, sfp.IgnoreFile, ignored[0])
-		}
-		return nil, fmt.Errorf("no External Client App to bootstrap: no externalClientApps/*.eca-meta.xml %s; run the hook on the package with the header", where)
-	}
 	return headers, nil
+}
+
+// headerFolders returns the folders of a package that are searched for headers.
+func (s *Source) headerFolders(p sfp.Package, r *resolution) ([]string, error) {
+	if err := s.own.unreadable(p.Path); err != nil {
+		return nil, err
+	}
+	if !p.Aliasfy {
+		return []string{p.Path}, nil
+	}
+	if s.location.Package == "" && !s.hasHeaders(p, r.Target) {
+		return nil, nil // without a given package, skip packages without apps
+	}
+	return r.folders(s.own, p)
+}
+
+// NoAppsError reports that the source has no External Client App to bootstrap.
+type NoAppsError struct {
+	Place   string // where headers are searched, like "below src/def"
+	Ignored string // a header that .forceignore leaves out, "" if there is none
+}
+
+func (e *NoAppsError) Error() string {
+	if e.Ignored != "" {
+		return fmt.Sprintf("no External Client App to bootstrap %s: %s leaves out %s", e.Place, sfp.IgnoreFile, e.Ignored)
+	}
+	return "no External Client App to bootstrap: no externalClientApps/*.eca-meta.xml " + e.Place
 }
 
 // stated returns the components that a deployment of folders brings beside the headers, by app

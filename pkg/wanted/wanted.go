@@ -1,5 +1,5 @@
-// Package wanted says what a project wants of an org: the External Client Apps of its packages,
-// their settings, and the OAuth policies of the org's environment. It asks no org.
+// Package wanted determines the wanted state of an org: the External Client Apps of a project's
+// packages, their settings, and the OAuth policies of the org's environment. It asks no org.
 //
 //	source, err := wanted.Load(wanted.Location{Project: os.DirFS("."), Package: "eca-definition"})
 //	resolved, err := source.Resolve(wanted.Target{Alias: "uat"})
@@ -146,7 +146,7 @@ func (a *App) Preflights(undeployed bool) (all []*preflight.Policies) {
 	for i, file := range a.policies {
 		p := &preflight.Policies{
 			App: a.Name, Component: file.Component, File: file.File, Applied: a.Applied(), Replaced: a.replaced,
-			Package: file.Package, LeftOut: undeployed || file.Ignored, Plugins: file.place.plugins,
+			Package: file.Package, LeftOut: undeployed || file.Ignored, Plugins: file.found.plugins,
 		}
 		if i > 0 {
 			p.First = all[0]

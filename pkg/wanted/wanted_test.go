@@ -6,9 +6,11 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/big"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,17 +21,30 @@ import (
 	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
-// project is one with an app, its settings, and policies for uat and other sandboxes.
-var project = fstest.MapFS{
-	"sfdx-project.json": {Data: []byte(`{"packageDirectories": [
-		{"path": "src/def", "package": "def", "type": "source"}, {"path": "src/pol", "package": "pol", "type": "source", "aliasfy": true}
-	], "sourceApiVersion": "66.0", "plugins": {"eca": {"apps": {"MyApp": {
-		"globalOauthSettings": {"certificate": {"file": "app.crt"}},
-		"environments": {"uat": {"oauthSettings": {"commaSeparatedOauthScopes": ["Api", "Web"]}}}
-	}}}}}`)},
-	"src/def/externalClientApps/MyApp.eca-meta.xml":                    {Data: []byte(`<ExternalClientApplication xmlns="http://soap.sforce.com/2006/04/metadata"><distributionState>Local</distributionState><label>My App</label></ExternalClientApplication>`)},
-	"src/pol/uat/extlClntAppOauthPolicies/P.ecaOauthPlcy-meta.xml":     {Data: []byte(`<ExtlClntAppOauthConfigurablePolicies xmlns="http://soap.sforce.com/2006/04/metadata"><externalClientApplication>MyApp</externalClientApplication><isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled><clientCredentialsFlowUser>a@example.com</clientCredentialsFlowUser></ExtlClntAppOauthConfigurablePolicies>`)},
-	"src/pol/default/extlClntAppOauthPolicies/P.ecaOauthPlcy-meta.xml": {Data: []byte(`<ExtlClntAppOauthConfigurablePolicies xmlns="http://soap.sforce.com/2006/04/metadata"><externalClientApplication>MyApp</externalClientApplication></ExtlClntAppOauthConfigurablePolicies>`)},
+// project returns the project of testdata, with an app, its settings, and policies for uat and other
+// sandboxes. changes are contents by path; "" removes a file.
+func project(t testing.TB, changes map[string]string) fstest.MapFS {
+	t.Helper()
+	files := fstest.MapFS{"src/def/app.crt": {Data: certificate(t)}}
+	dir := os.DirFS("testdata/project")
+	err := fs.WalkDir(dir, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(dir, name)
+		files[name] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range changes {
+		files[name] = &fstest.MapFile{Data: []byte(content)}
+		if content == "" {
+			delete(files, name)
+		}
+	}
+	return files
 }
 
 func certificate(t testing.TB) []byte {
@@ -46,18 +61,35 @@ func certificate(t testing.TB) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-func Example() {
-	files := fstest.MapFS{"src/def/app.crt": {Data: certificate(new(testing.B))}}
-	for name, file := range project {
-		files[name] = file
+// sandbox returns the target with an alias.
+func sandbox(alias string) wanted.Target {
+	return wanted.Target{
+		Username: "a@example.com", Alias: alias, Kind: platform.Sandbox, DomainURL: "https://example.sandbox.my.salesforce.com", Version: 66,
 	}
+}
+
+func resolve(t *testing.T, location wanted.Location, target wanted.Target) *wanted.Resolved {
+	t.Helper()
+	source, err := wanted.Load(location)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolved, err := source.Resolve(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resolved
+}
+
+func Example() {
+	files := project(new(testing.B), nil)
 	source, err := wanted.Load(wanted.Location{Project: files, Package: "def", Sibling: files})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	for _, alias := range []string{"uat", "sit"} {
-		resolved, err := source.Resolve(wanted.Target{Alias: alias, Kind: platform.Sandbox, DomainURL: "https://example--" + alias + ".sandbox.my.salesforce.com", Version: 66})
+		resolved, err := source.Resolve(sandbox(alias))
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -90,11 +122,7 @@ func (c counted) Open(name string) (fs.File, error) {
 func TestResolveReadsNothing(t *testing.T) {
 	t.Parallel()
 	opened := 0
-	files := fstest.MapFS{"src/def/app.crt": {Data: certificate(t)}, ".forceignore": {Data: []byte(strings.Repeat("a\n", 6000))}}
-	for name, file := range project {
-		files[name] = file
-	}
-	fsys := counted{files, &opened}
+	fsys := counted{project(t, map[string]string{".forceignore": strings.Repeat("a\n", 6000)}), &opened}
 	for _, pkg := range []string{"", "def"} {
 		source, err := wanted.Load(wanted.Location{Project: fsys, Package: pkg, Sibling: fsys})
 		if err != nil {
@@ -102,7 +130,7 @@ func TestResolveReadsNothing(t *testing.T) {
 		}
 		opened = 0
 		for _, alias := range []string{"uat", "prod"} {
-			resolved, err := source.Resolve(wanted.Target{Username: "a@example.com", Alias: alias, Kind: platform.Sandbox, DomainURL: "https://example.my.salesforce.com", Version: 65})
+			resolved, err := source.Resolve(sandbox(alias))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,5 +144,117 @@ func TestResolveReadsNothing(t *testing.T) {
 		if opened != 0 {
 			t.Errorf("Resolve opened %d files or directories, want none", opened)
 		}
+	}
+}
+
+const (
+	uatPolicies = "src/pol/uat/extlClntAppOauthPolicies/P.ecaOauthPlcy-meta.xml"
+	header      = "src/def/externalClientApps/MyApp.eca-meta.xml"
+)
+
+func policies(app string) string {
+	return `<ExtlClntAppOauthConfigurablePolicies xmlns="http://soap.sforce.com/2006/04/metadata"><externalClientApplication>` + app +
+		`</externalClientApplication></ExtlClntAppOauthConfigurablePolicies>`
+}
+
+// TestDeployedPackageIsNotSearched: the hook runs after the deployment of its package, so the
+// package's files are not deployed next.
+func TestDeployedPackageIsNotSearched(t *testing.T) {
+	t.Parallel()
+	files := project(t, map[string]string{"src/def/extlClntAppOauthPolicies/Q.ecaOauthPlcy-meta.xml": policies("MyApp")})
+	resolved := resolve(t, wanted.Location{Project: files, Package: "def", Sibling: files}, sandbox("uat"))
+	if len(resolved.Policies) != 1 || resolved.Policies[0].Folder != "src/pol/uat" {
+		t.Errorf("the policies are %+v, want only those of src/pol/uat", resolved.Policies)
+	}
+	// Without a given package, the run precedes the deployment.
+	if resolved := resolve(t, wanted.Location{Project: files}, sandbox("uat")); len(resolved.Policies) != 2 {
+		t.Errorf("the policies are %+v, want those of two packages", resolved.Policies)
+	}
+}
+
+// TestIgnoredPolicies has two apps of which one has its policies applied: ignored policies count
+// for that one alone.
+func TestIgnoredPolicies(t *testing.T) {
+	t.Parallel()
+	config, err := os.ReadFile("testdata/project/sfdx-project.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := project(t, map[string]string{
+		".forceignore":      "src/pol/**",
+		"sfdx-project.json": strings.Replace(string(config), `"apps": {`, `"apps": { "Other": { "applyPolicies": true },`, 1),
+		strings.Replace(header, "MyApp", "Other", 1):      string(project(t, nil)[header].Data),
+		strings.Replace(uatPolicies, "P.eca", "O.eca", 1): policies("Other"),
+	})
+	resolved := resolve(t, wanted.Location{Project: files}, sandbox("uat"))
+	if len(resolved.Apps) != 2 {
+		t.Fatalf("%d apps", len(resolved.Apps))
+	}
+	for _, app := range resolved.Apps {
+		want := app.Name == "Other"
+		if got := len(app.Preflights(false)) > 0; got != want || app.Applied() != want {
+			t.Errorf("%s: policies checked %v, applied %v, want %v", app.Name, got, app.Applied(), want)
+		}
+		if app.Name == "MyApp" && app.Wanted[eca.GlobalOAuthSettings].Has("isClientCredentialsFlowEnabled") {
+			t.Error("ignored policies of MyApp switch a flow on")
+		}
+	}
+	if why := resolved.Policies[0].Why; strings.Contains(why, "not deployed") {
+		t.Errorf("the policies of Other are used, but Why is %q", why)
+	}
+	// Policies that are deployed have precedence over ignored ones.
+	files[".forceignore"] = &fstest.MapFile{Data: []byte(uatPolicies)}
+	files["src/pol/uat/extlClntAppOauthPolicies/B.ecaOauthPlcy-meta.xml"] = &fstest.MapFile{Data: []byte(policies("MyApp"))}
+	target := sandbox("uat")
+	target.ApplyPolicies = true
+	for _, app := range resolve(t, wanted.Location{Project: files}, target).Apps {
+		if all := app.Preflights(false); app.Name == "MyApp" && (len(all) != 1 || all[0].Component.FullName != "B" || app.Wrong != nil) {
+			t.Errorf("the policies of MyApp are %+v, %v, want only the deployed file", all, app.Wrong)
+		}
+	}
+}
+
+// TestCompetingPolicies has an app with policies in two packages, of which none can be applied.
+func TestCompetingPolicies(t *testing.T) {
+	t.Parallel()
+	other := "src/def/extlClntAppOauthPolicies/Q.ecaOauthPlcy-meta.xml"
+	files := project(t, map[string]string{other: policies("MyApp")})
+	target := sandbox("uat")
+	target.ApplyPolicies = true
+	app := resolve(t, wanted.Location{Project: files}, target).Apps[0]
+	wrong, ok := errors.AsType[*wanted.PoliciesError](app.Wrong)
+	if !ok || !slices.Equal(wrong.Files, []string{other, uatPolicies}) || app.Applied() {
+		t.Errorf("applied %v, %v, want an error about both files", app.Applied(), app.Wrong)
+	}
+	if all := app.Preflights(false); len(all) != 2 || all[1].First != all[0] {
+		t.Errorf("the preflight checks %+v, want both files", all)
+	}
+}
+
+// TestNoApps has no header that is deployed.
+func TestNoApps(t *testing.T) {
+	t.Parallel()
+	for ignored, files := range map[string]fstest.MapFS{
+		"":     project(t, map[string]string{header: ""}),
+		header: project(t, map[string]string{".forceignore": "*.eca-meta.xml"}),
+	} {
+		source, err := wanted.Load(wanted.Location{Project: files, Package: "def"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = source.Resolve(sandbox("uat"))
+		if none, ok := errors.AsType[*wanted.NoAppsError](err); !ok || *none != (wanted.NoAppsError{Place: "below src/def", Ignored: ignored}) {
+			t.Errorf("got %v, want that there is no app, and that %q is ignored", err, ignored)
+		}
+	}
+}
+
+// TestIgnoredFilesAreNotRead has ignored policies that nobody deploys or applies.
+func TestIgnoredFilesAreNotRead(t *testing.T) {
+	t.Parallel()
+	files := project(t, map[string]string{".forceignore": "src/pol/**", strings.Replace(uatPolicies, "P.eca", "O.eca", 1): "<"})
+	resolved := resolve(t, wanted.Location{Project: files}, sandbox("uat"))
+	if len(resolved.Policies) != 1 || !strings.HasSuffix(resolved.Policies[0].Why, "; .forceignore leaves them out, so they are not deployed") {
+		t.Errorf("the policies are %+v, want that .forceignore leaves them out", resolved.Policies)
 	}
 }

@@ -1,0 +1,6 @@
+package lint
+
+var (
+	Document    = document
+	OwnSections = ownSections
+)

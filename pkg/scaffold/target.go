@@ -1,0 +1,143 @@
+package scaffold
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/project"
+	"github.com/ecakit/ecakit/pkg/sfp"
+)
+
+// target is the project that files are added to.
+type target struct {
+	*project.Project
+	fsys fs.FS
+	data []byte      // of its file, read once, because another run may change the file meanwhile
+	mode fs.FileMode // of its file
+}
+
+func readProject(fsys fs.FS) (*target, error) {
+	data, err := fs.ReadFile(fsys, sfp.ProjectFile)
+	if err != nil {
+		return nil, err
+	}
+	proj, err := project.Parse(data)
+	if err != nil {
+		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
+	}
+	info, err := fs.Stat(fsys, sfp.ProjectFile)
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o200 == 0 {
+		return nil, fmt.Errorf("%s is not a regular file or is write-protected", sfp.ProjectFile)
+	}
+	return &target{proj, fsys, data, info.Mode().Perm()}, nil
+}
+
+// beside returns a directory beside the project's first package.
+func (t *target) beside(name string) string {
+	if len(t.Packages) == 0 {
+		return name
+	}
+	return path.Join(path.Dir(t.Packages[0].Path), name)
+}
+
+// source reads the packages of the project and another directory.
+func (t *target) source(dir string) *project.Source {
+	dirs := []string{dir}
+	for _, p := range t.Packages {
+		dirs = append(dirs, p.Path)
+	}
+	return project.ReadSource(t.fsys, dirs...)
+}
+
+// header returns the project's header of an app outside a directory, "" if there is none.
+func (t *target) header(source *project.Source, app, outside string) string {
+	for _, p := range t.Packages {
+		for _, f := range source.Components(p.Path, eca.Header) {
+			if strings.EqualFold(f.Name, app) && (outside == "" || !inside(f.File, outside)) {
+				return f.File
+			}
+		}
+	}
+	return ""
+}
+
+// find returns the position of a wanted package in packageDirectories, -1 if the project lacks it.
+// accept decides whether an existing package can be extended. It is an error if other packages
+// leave no room for the wanted one.
+func (t *target) find(wanted *project.NewPackage, accept func(sfp.Package) error) (int, error) {
+	wanted.Package, wanted.VersionNumber = path.Base(wanted.Path), "1.0.0.NEXT"
+	if i := slices.IndexFunc(t.Packages, func(p sfp.Package) bool { return p.Path == wanted.Path }); i >= 0 {
+		if t.Packages[i].Name == "" {
+			return i, fmt.Errorf("the directory %s is listed in %s without a package name; add one, or choose another directory", wanted.Path, sfp.ProjectFile)
+		}
+		return i, accept(t.Packages[i])
+	}
+	for _, p := range t.Packages {
+		name := cmp.Or(p.Name, p.Path)
+		switch {
+		case p.Path == ".":
+			return -1, fmt.Errorf("the package %s covers the whole project; give it a directory first", name)
+		case p.Name == wanted.Package || inside(wanted.Path, p.Path) || inside(p.Path, wanted.Path):
+			return -1, fmt.Errorf("the package %s in %s conflicts with %s; choose another directory", name, p.Path, wanted.Path)
+		}
+	}
+	return -1, nil
+}
+
+// lacksDefault reports whether sf does not know where to put new source.
+func (t *target) lacksDefault() bool {
+	return !slices.ContainsFunc(t.Packages, func(p sfp.Package) bool { return p.Default })
+}
+
+// inside reports whether a directory is below another one, or the same.
+func inside(a, b string) bool { return strings.HasPrefix(a+"/", b+"/") }
+
+// free returns an error if one of the new files exists or cannot be created.
+func (t *target) free(files []File) error {
+	var existing []string
+	for _, f := range files {
+		if _, err := fs.Lstat(t.fsys, f.Path); err == nil {
+			existing = append(existing, f.Path)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return notCreated(f.Path)
+		}
+	}
+	if len(existing) > 0 {
+		return fmt.Errorf("%s already exists and is not overwritten", strings.Join(existing, ", "))
+	}
+	return nil
+}
+
+func notCreated(file string) error {
+	return fmt.Errorf("cannot create %s: its path contains something other than a directory of the project", file)
+}
+
+// edit returns the project file with packages and an entry of plugins added.
+func (t *target) edit(packages []project.NewPackage, entry []string, settings any) (File, error) {
+	edited, err := project.AddToProject(t.data, packages, entry, settings)
+	if err != nil {
+		return File{}, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
+	}
+	return File{Path: sfp.ProjectFile, Content: edited, Mode: t.mode, Replaces: true, before: t.data}, nil
+}
+
+// componentFile returns a component's file below a package directory.
+func componentFile(dir string, typ *metadata.Type, c *metadata.Component) (File, error) {
+	var b bytes.Buffer
+	err := metadata.WriteSource(&b, c)
+	name := path.Join(dir, typ.Folder, c.FullName+"."+typ.Suffix+"-meta.xml")
+	return File{Path: name, Content: b.Bytes(), Mode: 0o644}, err
+}
+
+// newFile returns the file of a new component of an app.
+func newFile(dir, typ, fullName string, fields metadata.Fields) (File, error) {
+	return componentFile(dir, eca.Lookup(typ), metadata.New(typ, fullName, fields))
+}
