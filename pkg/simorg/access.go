@@ -33,11 +33,22 @@ func duplicate(id string) *restError {
 	return &restError{http.StatusBadRequest, "DUPLICATE_VALUE", "duplicate value found: duplicates value on record with id: " + id}
 }
 
-// grant records that a permission set grants an app.
-func (o *Org) grant(fields map[string]string) (any, *restError) {
+// grant records that a permission set grants an app, or a principal of an external credential.
+func (o *Org) grant(body []byte) (any, *restError) {
+	fields, failure := decodeBody[map[string]string](body)
+	if failure != nil {
+		return nil, failure
+	}
 	parent, entity := fields["ParentId"], fields["SetupEntityId"]
-	isApp := slices.ContainsFunc(o.all(eca.Header), func(rec *record) bool { return rec.id == entity })
-	if !isApp && !o.isPrincipal(entity) || !o.hasPermissionSet(parent) {
+	var typ string
+	switch {
+	case !o.hasPermissionSet(parent):
+	case slices.ContainsFunc(o.all(eca.Header), func(rec *record) bool { return rec.id == entity }):
+		typ = eca.Header
+	case o.isPrincipal(entity):
+		typ = "NamedCredentialPrincipal" // assumed name
+	}
+	if typ == "" {
 		return nil, invalidReference
 	}
 	for _, r := range o.access {
@@ -46,12 +57,16 @@ func (o *Org) grant(fields map[string]string) (any, *restError) {
 		}
 	}
 	id := o.nextID("0J0")
-	o.access = append(o.access, row{"id": id, "parentid": parent, "setupentityid": entity, "setupentitytype": map[bool]string{true: eca.Header, false: "NamedCredentialPrincipal"}[isApp]}) // the latter name is assumed
+	o.access = append(o.access, row{"id": id, "parentid": parent, "setupentityid": entity, "setupentitytype": typ})
 	return created(id), nil
 }
 
 // assign records that a user has a permission set.
-func (o *Org) assign(fields map[string]string) (any, *restError) {
+func (o *Org) assign(body []byte) (any, *restError) {
+	fields, failure := decodeBody[map[string]string](body)
+	if failure != nil {
+		return nil, failure
+	}
 	assignee, set := fields["AssigneeId"], fields["PermissionSetId"]
 	active := false
 	for i, user := range o.config.Users {

@@ -1,7 +1,6 @@
 package simorg
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -97,9 +96,9 @@ func (o *Org) tooling(method, key string, body []byte) (any, *restError) {
 	switch {
 	case object != installRequest:
 	case method == http.MethodPost && id == "":
-		var request struct{ SubscriberPackageVersionKey string }
-		if err := json.Unmarshal(body, &request); err != nil {
-			return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
+		request, failure := decodeBody[struct{ SubscriberPackageVersionKey string }](body)
+		if failure != nil {
+			return nil, failure
 		}
 		if !sameID(request.SubscriberPackageVersionKey, artifactVersion) {
 			return nil, invalidReference

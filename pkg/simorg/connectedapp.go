@@ -42,6 +42,16 @@ func (o *Org) fillConnectedApp(fsys fs.FS, name, full string) error {
 	return nil
 }
 
+// replaceConnectedApp replaces a Connected App that the org has.
+func (o *Org) replaceConnectedApp(rec, existing *record) error {
+	if existing == nil {
+		return refuse("INVALID_OPERATION", noConnectedApps) // the code is assumed
+	}
+	rec.id = existing.id
+	o.putConnectedApp(rec, existing.at("oauthConfig", "consumerKey"))
+	return nil
+}
+
 // putConnectedApp stores a Connected App. Its consumer key is the org's own, whatever is sent, and
 // the secret is never shown.
 func (o *Org) putConnectedApp(rec *record, key string) {

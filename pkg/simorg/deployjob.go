@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 

@@ -206,9 +206,9 @@ func (o *Org) credential(external, principal string) (any, *restError) {
 }
 
 func (o *Org) storeCredential(method string, body []byte) (any, *restError) {
-	var b credentialBody
-	if err := json.Unmarshal(body, &b); err != nil {
-		return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
+	b, failure := decodeBody[credentialBody](body)
+	if failure != nil {
+		return nil, failure
 	}
 	wrong := func(format string, args ...any) (any, *restError) {
 		return nil, &restError{http.StatusBadRequest, "INVALID_API_INPUT", fmt.Sprintf(format, args...)}
@@ -233,20 +233,20 @@ func (o *Org) storeCredential(method string, body []byte) (any, *restError) {
 
 // permitObject makes or changes what a permission set may do with an object.
 func (o *Org) permitObject(id string, body []byte) (any, *restError) {
-	var fields struct {
+	fields, failure := decodeBody[struct {
 		ParentID        string `json:"ParentId"`
 		SObjectType     string `json:"SobjectType"`
-		PermissionsRead bool   `json:"PermissionsRead"`
-	}
-	if err := json.Unmarshal(body, &fields); err != nil {
-		return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
+		PermissionsRead bool
+	}](body)
+	if failure != nil {
+		return nil, failure
 	}
 	if id != "" {
-		i := slices.IndexFunc(o.objectPermissions, func(r row) bool { return r["id"] == id })
-		if i < 0 {
+		permission := by(o.objectPermissions, id)
+		if permission == nil {
 			return nil, notFoundREST
 		}
-		o.objectPermissions[i]["permissionsread"] = fields.PermissionsRead
+		permission["permissionsread"] = fields.PermissionsRead
 		return noContent, nil
 	}
 	if !o.hasPermissionSet(fields.ParentID) {

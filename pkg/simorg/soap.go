@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -189,8 +188,10 @@ func badRequest(format string, args ...any) error {
 func (o *Org) serveSOAP(w http.ResponseWriter, r *http.Request, body []byte, refuse string) {
 	answer, err := o.soap(r, body, refuse)
 	if err != nil {
-		fault := &soapError{"soapenv:Client", err.Error()}
-		errors.As(err, &fault)
+		fault, ok := errors.AsType[*soapError](err)
+		if !ok {
+			fault = &soapError{"soapenv:Client", err.Error()}
+		}
 		writeFault(w, fault.code, fault.message)
 		return
 	}
@@ -306,8 +307,7 @@ func checkCount(n, most int) error {
 // result encodes the common part of SaveResult, UpsertResult and DeleteResult.
 func result(fullName string, err error) string {
 	failure := ""
-	var f *failed
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*failed](err); ok {
 		failure = "<errors>"
 		for _, field := range f.fields {
 			failure += element("fields", field)

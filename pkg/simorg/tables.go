@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/http"
 	"path"
 	"slices"
 	"strings"
@@ -139,14 +140,22 @@ func (o *Org) policyRows() (rows []row) {
 	return rows
 }
 
-// pluginRows writes the status of plugins as Enabled and Disabled, which is assumed.
+// pluginStatus returns a plugin's status. The values are assumed.
+func pluginStatus(policies *record, field string) string {
+	if policies.isTrue(field) {
+		return "Enabled"
+	}
+	return "Disabled"
+}
+
 func (o *Org) pluginRows() (rows []row) {
-	status := map[bool]string{true: "Enabled", false: "Disabled"}
 	for _, rec := range o.all(eca.PluginPolicies) {
 		if header := o.find(eca.Header, rec.app()); header != nil {
 			rows = append(rows, row{
-				"id": rec.id, "externalclientapplicationid": header.id, "isenabled": rec.isTrue("isEnabled"), "oauthpluginstatus": status[rec.isTrue("isOauthPluginEnabled")],
-				"samlpluginstatus": status[rec.isTrue("isSamlPluginEnabled")], "startpage": orNil(rec.text("startPage")), "starturl": orNil(rec.text("startUrl")),
+				"id": rec.id, "externalclientapplicationid": header.id, "isenabled": rec.isTrue("isEnabled"),
+				"oauthpluginstatus": pluginStatus(rec, "isOauthPluginEnabled"),
+				"samlpluginstatus":  pluginStatus(rec, "isSamlPluginEnabled"),
+				"startpage":         orNil(rec.text("startPage")), "starturl": orNil(rec.text("startUrl")),
 			})
 		}
 	}
@@ -189,8 +198,8 @@ func (o *Org) profileRows() (rows []row) {
 	return rows
 }
 
-// by returns the row with an ID, nil where there is none.
-func by(rows []row, id any) any {
+// by returns the row with an ID, or nil.
+func by(rows []row, id any) row {
 	for _, r := range rows {
 		if r["id"] == id {
 			return r
@@ -300,9 +309,8 @@ const (
 // query answers a SOQL query, or with columns only what columns its records have.
 func (o *Org) query(q string, columns bool, base string) (any, *restError) {
 	refused := func(err error) (any, *restError) {
-		refusal := new(soql.Error)
-		errors.As(err, &refusal)
-		return nil, &restError{400, refusal.Code, refusal.Message}
+		refusal, _ := errors.AsType[*soql.Error](err) // soql returns no other
+		return nil, &restError{http.StatusBadRequest, refusal.Code, refusal.Message}
 	}
 	parsed, err := soql.Parse(q)
 	if err != nil {
@@ -408,7 +416,7 @@ func (o *Org) fillRecords(fsys fs.FS, name string) error {
 	var records map[string][]map[string]any
 	if err := json.Unmarshal(data, &records); err != nil {
 		line := 1
-		if wrong := new(json.SyntaxError); errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[*json.SyntaxError](err); ok {
 			line += strings.Count(string(data[:wrong.Offset]), "\n")
 		}
 		return fmt.Errorf("line %d: not records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}: %w", line, err)
