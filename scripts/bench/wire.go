@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/distance"
 )
 
 // wire measures the hook on an org that is far away: every packet takes its time, those of
@@ -29,9 +28,9 @@ func wire(dir, project string) {
 			var opened int
 			c := median(func() cost {
 				prepare()
-				before := far.proxy.Connections()
+				before := far.proxy.connections()
 				c := run(far.hook(project))
-				opened = far.proxy.Connections() - before
+				opened = far.proxy.connections() - before
 				return c
 			})
 			trips := float64(c.wall) / float64(latency)
@@ -47,7 +46,7 @@ func wire(dir, project string) {
 type distant struct {
 	home   string
 	ca     string // the file with the certificate of the server
-	proxy  *distance.Proxy
+	proxy  *proxy
 	server *httptest.Server
 	org    atomic.Pointer[simorg.Org]
 }
@@ -58,7 +57,7 @@ func newDistant(dir, project string, http2 bool) *distant {
 	d.server.EnableHTTP2 = http2
 	d.server.StartTLS()
 	var err error
-	if d.proxy, err = distance.Listen(d.server.Listener.Addr().String(), latency); err != nil {
+	if d.proxy, err = newProxy(d.server.Listener.Addr().String(), latency); err != nil {
 		log.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Join(d.home, ".sfdx"), 0o700); err != nil {
@@ -80,7 +79,7 @@ func (d *distant) reset(project string) {
 		log.Fatal(err)
 	}
 	d.org.Store(org)
-	logIn(d.home, org, "https://"+d.proxy.Addr())
+	logIn(d.home, org, "https://"+d.proxy.addr())
 }
 
 func (d *distant) hook(project string) *exec.Cmd {
@@ -90,6 +89,6 @@ func (d *distant) hook(project string) *exec.Cmd {
 }
 
 func (d *distant) close() {
-	d.proxy.Close()
+	d.proxy.close()
 	d.server.Close()
 }
