@@ -17,13 +17,19 @@ const (
 func permissionSetID(i int) string { return fmt.Sprintf("0PS%012dAAA", i+1) }
 
 // hasPermissionSet reports whether the org has a permission set with that ID.
-func (o *Org) hasPermissionSet(id string) bool {
-	for i := range o.config.PermissionSets {
-		if permissionSetID(i) == id {
-			return true
-		}
-	}
-	return false
+func (o *Org) hasPermissionSet(id string) bool { return by(o.permissionSetRows(), id) != nil }
+
+// hasAccess reports whether a permission set grants an app or a principal.
+func (o *Org) hasAccess(set, entity string) bool {
+	return slices.ContainsFunc(o.access, func(r row) bool { return r["parentid"] == set && r["setupentityid"] == entity })
+}
+
+// isAssigned reports whether a user, by index, has a permission set.
+func (o *Org) isAssigned(user int, set string) bool {
+	id := o.user(user)["id"]
+	return slices.ContainsFunc(o.assignments, func(r row) bool {
+		return r["assigneeid"] == id && r["permissionsetid"] == set
+	})
 }
 
 // The wordings of these refusals are assumed.
@@ -68,11 +74,7 @@ func (o *Org) assign(body []byte) (any, *restError) {
 		return nil, failure
 	}
 	assignee, set := fields["AssigneeId"], fields["PermissionSetId"]
-	active := false
-	for i, user := range o.config.Users {
-		active = active || o.user(i)["id"] == assignee && !user.Inactive
-	}
-	if !active || !o.hasPermissionSet(set) {
+	if user := by(o.userRows(), assignee); user["isactive"] != true || !o.hasPermissionSet(set) {
 		return nil, invalidReference
 	}
 	for _, r := range o.assignments {
@@ -88,15 +90,12 @@ func (o *Org) assign(body []byte) (any, *restError) {
 func created(id string) any { return map[string]any{"id": id, "success": true, "errors": []any{}} }
 
 // Granted returns the names of the permission sets that grant an app.
-func (o *Org) Granted(app string) []string {
+func (o *Org) Granted(app string) (names []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	header := o.find(eca.Header, app)
-	var names []string
 	for i, name := range o.config.PermissionSets {
-		if header != nil && slices.ContainsFunc(o.access, func(r row) bool {
-			return r["parentid"] == permissionSetID(i) && r["setupentityid"] == header.id
-		}) {
+		if header != nil && o.hasAccess(permissionSetID(i), header.id) {
 			names = append(names, name)
 		}
 	}
@@ -104,17 +103,13 @@ func (o *Org) Granted(app string) []string {
 }
 
 // Assigned returns the names of the permission sets that a user has.
-func (o *Org) Assigned(username string) []string {
+func (o *Org) Assigned(username string) (names []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var names []string
-	for u, user := range o.config.Users {
-		for i, name := range o.config.PermissionSets {
-			if user.Username == username && slices.ContainsFunc(o.assignments, func(r row) bool {
-				return r["assigneeid"] == o.user(u)["id"] && r["permissionsetid"] == permissionSetID(i)
-			}) {
-				names = append(names, name)
-			}
+	user := o.userIndex(username)
+	for i, name := range o.config.PermissionSets {
+		if user >= 0 && o.isAssigned(user, permissionSetID(i)) {
+			names = append(names, name)
 		}
 	}
 	return names

@@ -3,6 +3,7 @@ package simorg
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -30,19 +31,17 @@ const (
 const passwordFeature = "EnableSetPasswordInApi"
 
 func (o *Org) servePartner(w http.ResponseWriter, body []byte) {
-	envelope, err := parseXML(body)
-	request := envelope.child(soapNamespace, "Body").child(partnerNamespace, "setPassword")
-	if err != nil || request == nil {
+	request, session := soapRequest(body, partnerNamespace, "setPassword")
+	if request == nil {
 		writeFault(w, "soapenv:Client", "No operation available for request")
 		return
 	}
-	session := strings.TrimSpace(envelope.child(soapNamespace, "Header").child(partnerNamespace, "SessionHeader").child(partnerNamespace, "sessionId").content())
 	user := strings.TrimSpace(request.child(partnerNamespace, "userId").content())
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case !o.accepts(session):
-		writeFault(w, "sf:INVALID_SESSION_ID", "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session")
+		writeFault(w, "sf:INVALID_SESSION_ID", illegalSession)
 	case by(o.userRows(), user) == nil:
 		writeFault(w, "sf:INVALID_CROSS_REFERENCE_KEY", "INVALID_CROSS_REFERENCE_KEY: invalid cross reference id") // assumed
 	case user == o.user(o.grants[session].User)["id"] && !o.has(passwordFeature):
@@ -54,12 +53,7 @@ func (o *Org) servePartner(w http.ResponseWriter, body []byte) {
 
 // has reports whether the org has a feature.
 func (o *Org) has(feature string) bool {
-	for _, f := range o.config.Features {
-		if strings.EqualFold(f, feature) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o.config.Features, func(f string) bool { return strings.EqualFold(f, feature) })
 }
 
 // The objects of installed packages. The org knows one package version, that of sfp which brings

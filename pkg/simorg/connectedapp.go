@@ -73,15 +73,11 @@ func plainValues(n *node) (values []value) {
 	return values
 }
 
-// at returns the text of a field of a structure.
+// at returns the text of a field of a structure, or "".
 func (r *record) at(structure, name string) string {
 	for _, v := range r.fields {
 		if v.name == structure {
-			for _, nested := range v.nested {
-				if nested.name == name {
-					return nested.text
-				}
-			}
+			return v.at(name)
 		}
 	}
 	return ""

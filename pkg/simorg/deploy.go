@@ -39,6 +39,10 @@ func (o *Org) Deploy(fsys fs.FS, dir string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	failures = append(failures, o.deployFiles(files, o.config.Version, len(failures) > 0)...)
+	return joined(failures)
+}
+
+func joined(failures []DeployFailure) error {
 	var all []error
 	for _, f := range failures {
 		all = append(all, f)

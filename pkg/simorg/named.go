@@ -23,36 +23,20 @@ type storedCredential struct {
 }
 
 // parameter is one of the parameters of an external or named credential.
-type parameter struct{ typ, name, group, text, credential, certificate string }
+type parameter struct{ typ, name, text, credential string }
 
 func parameters(rec *record, field string) (all []parameter) {
 	for _, v := range rec.fields {
-		if v.name != field {
-			continue
+		if v.name == field {
+			all = append(all, parameter{
+				typ: v.at("parameterType"), name: v.at("parameterName"), text: v.at("parameterValue"), credential: v.at("externalCredential"),
+			})
 		}
-		var p parameter
-		for _, part := range v.nested {
-			switch part.name {
-			case "parameterType":
-				p.typ = part.text
-			case "parameterName":
-				p.name = part.text
-			case "parameterGroup":
-				p.group = part.text
-			case "parameterValue":
-				p.text = part.text
-			case "externalCredential":
-				p.credential = part.text
-			case "certificate":
-				p.certificate = part.text
-			}
-		}
-		all = append(all, p)
 	}
 	return all
 }
 
-// first returns the first parameter of a type.
+// firstOf returns the first parameter of a type, or an empty one.
 func firstOf(all []parameter, typ string) parameter {
 	for _, p := range all {
 		if p.typ == typ {
@@ -120,12 +104,7 @@ func (o *Org) checkNamedCredential(rec *record) error {
 }
 
 func (o *Org) isPrincipal(id string) bool {
-	for _, other := range o.principals {
-		if other == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(slices.Collect(maps.Values(o.principals)), id)
 }
 
 // credentialBody is the body of the resource credential.
@@ -320,14 +299,10 @@ func (o *Org) prepareCallout(named, username string) (tokenURL string, form url.
 	var reads, has bool
 	for i := range o.config.PermissionSets {
 		set := permissionSetID(i)
-		if !slices.ContainsFunc(o.assignments, func(r row) bool {
-			return r["assigneeid"] == o.user(user)["id"] && r["permissionsetid"] == set
-		}) {
+		if !o.isAssigned(user, set) {
 			continue
 		}
-		has = has || slices.ContainsFunc(o.access, func(r row) bool {
-			return r["parentid"] == set && r["setupentityid"] == o.principals[credentialKey(externalName, principal)]
-		})
+		has = has || o.hasAccess(set, o.principals[credentialKey(externalName, principal)])
 		reads = reads || slices.ContainsFunc(o.objectPermissions, func(r row) bool {
 			return r["parentid"] == set && r["sobjecttype"] == "UserExternalCredential" && r["permissionsread"] == true
 		})

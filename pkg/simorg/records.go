@@ -44,6 +44,9 @@ func (r *record) text(name string) string {
 	return ""
 }
 
+// at returns the text of a field of the structure, or "".
+func (v value) at(name string) string { return (&record{fields: v.nested}).text(name) }
+
 func (r *record) isTrue(name string) bool { return r.text(name) == "true" }
 
 func (r *record) set(name, text string) {

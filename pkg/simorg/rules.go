@@ -13,15 +13,12 @@ import (
 )
 
 // failed reports why the org refused a component.
-type failed struct {
-	code, message string
-	fields        []string
-}
+type failed struct{ code, message string }
 
 func (f *failed) Error() string { return f.code + ": " + f.message }
 
 func refuse(code, format string, args ...any) error {
-	return &failed{code: code, message: fmt.Sprintf(format, args...)}
+	return &failed{code, fmt.Sprintf(format, args...)}
 }
 
 // Messages of the platform, verbatim.

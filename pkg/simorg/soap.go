@@ -216,7 +216,7 @@ func (o *Org) soap(r *http.Request, body []byte, refuse string) (string, error) 
 		return "", &soapError{"sf:UNSUPPORTED_API_VERSION", "UNSUPPORTED_API_VERSION: Invalid Api version specified on URL"}
 	}
 	if !o.accepts(c.session) {
-		return "", &soapError{"sf:INVALID_SESSION_ID", "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session"}
+		return "", &soapError{"sf:INVALID_SESSION_ID", illegalSession}
 	}
 	name := c.operation.name.Local
 	var content string
@@ -308,11 +308,7 @@ func checkCount(n, most int) error {
 func result(fullName string, err error) string {
 	failure := ""
 	if f, ok := errors.AsType[*failed](err); ok {
-		failure = "<errors>"
-		for _, field := range f.fields {
-			failure += element("fields", field)
-		}
-		failure += element("message", f.message) + element("statusCode", f.code) + "</errors>"
+		failure = "<errors>" + element("message", f.message) + element("statusCode", f.code) + "</errors>"
 	}
 	return failure + element("fullName", fullName) + element("success", fmt.Sprint(err == nil))
 }

@@ -94,23 +94,18 @@ func (o *Org) Load(r io.Reader) error {
 	defer o.mu.Unlock()
 	o.id, o.token, o.sessions, o.serial, o.artifacts = s.Org, s.Token, s.Sessions, s.Serial, s.Artifacts
 	o.access, o.assignments = s.Access, s.Assignments
-	clear(o.grants)
-	maps.Copy(o.grants, s.Grants)
 	o.objectPermissions = s.ObjectPermissions
-	clear(o.stored)
-	maps.Copy(o.stored, s.Stored)
+	restore(o.grants, s.Grants)
+	restore(o.stored, s.Stored)
+	restore(o.principals, s.Principals)
+	restore(o.staged, s.Staged)
+	restore(o.made, s.Made)
 	clear(o.filled)
 	for name, rows := range s.Filled {
 		for _, r := range rows {
 			o.filled[name] = append(o.filled[name], lower(r)) // which knows parents again
 		}
 	}
-	clear(o.principals)
-	maps.Copy(o.principals, s.Principals)
-	clear(o.staged)
-	maps.Copy(o.staged, s.Staged)
-	clear(o.made)
-	maps.Copy(o.made, s.Made)
 	settings := o.find(eca.OrgSettings, eca.OrgSettingsName)
 	clear(o.records)
 	o.store(settings) // which a state of before may lack
@@ -122,6 +117,12 @@ func (o *Org) Load(r io.Reader) error {
 		o.broken[strings.ToLower(app)] = true
 	}
 	return nil
+}
+
+// restore makes the content of a map that of a saved one.
+func restore[K comparable, V any](m, saved map[K]V) {
+	clear(m)
+	maps.Copy(m, saved)
 }
 
 func saveValues(values []value) []savedValue {
