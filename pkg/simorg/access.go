@@ -21,13 +21,15 @@ func (o *Org) hasPermissionSet(id string) bool { return by(o.permissionSetRows()
 
 // hasAccess reports whether a permission set grants an app or a principal.
 func (o *Org) hasAccess(set, entity string) bool {
-	return slices.ContainsFunc(o.access, func(r row) bool { return r["parentid"] == set && r["setupentityid"] == entity })
+	return slices.ContainsFunc(o.state.Access, func(r row) bool {
+		return r["parentid"] == set && r["setupentityid"] == entity
+	})
 }
 
 // isAssigned reports whether a user, by index, has a permission set.
 func (o *Org) isAssigned(user int, set string) bool {
 	id := o.user(user)["id"]
-	return slices.ContainsFunc(o.assignments, func(r row) bool {
+	return slices.ContainsFunc(o.state.Assignments, func(r row) bool {
 		return r["assigneeid"] == id && r["permissionsetid"] == set
 	})
 }
@@ -57,13 +59,14 @@ func (o *Org) grant(body []byte) (any, *restError) {
 	if typ == "" {
 		return nil, invalidReference
 	}
-	for _, r := range o.access {
+	for _, r := range o.state.Access {
 		if r["parentid"] == parent && r["setupentityid"] == entity {
 			return nil, duplicate(fmt.Sprint(r["id"]))
 		}
 	}
 	id := o.nextID("0J0")
-	o.access = append(o.access, row{"id": id, "parentid": parent, "setupentityid": entity, "setupentitytype": typ})
+	access := row{"id": id, "parentid": parent, "setupentityid": entity, "setupentitytype": typ}
+	o.state.Access = append(o.state.Access, access)
 	return created(id), nil
 }
 
@@ -77,13 +80,13 @@ func (o *Org) assign(body []byte) (any, *restError) {
 	if user := by(o.userRows(), assignee); user["isactive"] != true || !o.hasPermissionSet(set) {
 		return nil, invalidReference
 	}
-	for _, r := range o.assignments {
+	for _, r := range o.state.Assignments {
 		if r["assigneeid"] == assignee && r["permissionsetid"] == set {
 			return nil, duplicate(fmt.Sprint(r["id"]))
 		}
 	}
 	id := o.nextID("0Pa")
-	o.assignments = append(o.assignments, row{"id": id, "assigneeid": assignee, "permissionsetid": set})
+	o.state.Assignments = append(o.state.Assignments, row{"id": id, "assigneeid": assignee, "permissionsetid": set})
 	return created(id), nil
 }
 

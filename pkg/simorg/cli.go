@@ -44,7 +44,7 @@ func (o *Org) servePartner(w http.ResponseWriter, body []byte) {
 		writeFault(w, "sf:INVALID_SESSION_ID", illegalSession)
 	case by(o.userRows(), user) == nil:
 		writeFault(w, "sf:INVALID_CROSS_REFERENCE_KEY", "INVALID_CROSS_REFERENCE_KEY: invalid cross reference id") // assumed
-	case user == o.user(o.grants[session].User)["id"] && !o.has(passwordFeature):
+	case user == o.user(o.state.Grants[session].User)["id"] && !o.has(passwordFeature):
 		writeFault(w, "sf:INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS: Cannot set password for self")
 	default: // there is nowhere to log in with it
 		writeXML(w, http.StatusOK, fmt.Sprintf(`<setPasswordResponse xmlns="%s"><result/></setPasswordResponse>`, partnerNamespace))

@@ -38,7 +38,7 @@ func (o *Org) fillConnectedApp(fsys fs.FS, name, full string) error {
 		return fmt.Errorf("holds %s, not a ConnectedApp", root.name.Local)
 	}
 	o.putConnectedApp(&record{typ: connectedApp, fullName: full, id: o.nextID("0H4"), fields: plainValues(root)}, "3MVG9"+random(40))
-	o.made["connected app "+strings.ToLower(full)] = time.Now()
+	o.state.Made["connected app "+strings.ToLower(full)] = time.Now()
 	return nil
 }
 
@@ -87,7 +87,7 @@ func (r *record) at(structure, name string) string {
 // OptionsRefreshTokenValidityMetric has it; what that field is for each policy is assumed.
 func (o *Org) connectedRows() (rows []row) {
 	for _, rec := range o.all(connectedApp) {
-		made := o.made["connected app "+strings.ToLower(rec.fullName)].UTC().Format(soql.TimeLayout)
+		made := o.state.Made["connected app "+strings.ToLower(rec.fullName)].UTC().Format(soql.TimeLayout)
 		r := row{
 			"id": rec.id, "name": rec.text("label"), "createddate": made, "lastmodifieddate": made, "starturl": orNil(rec.text("startUrl")),
 			"optionsallowadminapprovedusersonly": rec.at("oauthConfig", "isAdminApproved") == "true", "optionsrefreshtokenvaliditymetric": false,

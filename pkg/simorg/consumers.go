@@ -134,7 +134,7 @@ func (o *Org) readConsumer(c consumer, part string) any {
 
 // expireStaged deletes pairs whose time is over.
 func (o *Org) expireStaged() {
-	maps.DeleteFunc(o.staged, func(_ string, p *pair) bool { return time.Now().After(p.Expires) })
+	maps.DeleteFunc(o.state.Staged, func(_ string, p *pair) bool { return time.Now().After(p.Expires) })
 }
 
 // show returns the answer with a pair, or with none.
@@ -156,7 +156,7 @@ func (o *Org) show(p *pair, c consumer) any {
 
 // stagedPairs reads a consumer's staged pair, or stages one.
 func (o *Org) stagedPairs(method string, c consumer) (any, *restError) {
-	staged := o.staged[c.id]
+	staged := o.state.Staged[c.id]
 	switch {
 	case method == http.MethodGet && (staged != nil || !o.config.StagedNotFound):
 		return o.show(staged, c), nil
@@ -170,13 +170,13 @@ func (o *Org) stagedPairs(method string, c consumer) (any, *restError) {
 		ID: o.nextID("0Sk"), Key: "3MVG9" + random(40), Secret: strings.ToUpper(random(32)),
 		State: "Active", Created: now, Expires: now.Add(stagedLife),
 	}
-	o.staged[c.id] = staged
+	o.state.Staged[c.id] = staged
 	return o.show(staged, c), nil
 }
 
 // stagedPair reads, deletes or rotates the staged pair with an ID.
 func (o *Org) stagedPair(method string, c consumer, id string, body []byte) (any, *restError) {
-	staged := o.staged[c.id]
+	staged := o.state.Staged[c.id]
 	if staged == nil || id != staged.ID {
 		return nil, notFoundREST
 	}
@@ -184,7 +184,7 @@ func (o *Org) stagedPair(method string, c consumer, id string, body []byte) (any
 	case http.MethodGet:
 		return o.show(staged, c), nil
 	case http.MethodDelete:
-		delete(o.staged, c.id)
+		delete(o.state.Staged, c.id)
 		return noContent, nil
 	case http.MethodPatch:
 		if strings.ReplaceAll(string(body), " ", "") != `{"command":"rotate"}` || staged.State != "Active" {
@@ -206,7 +206,7 @@ func (o *Org) rotate(c consumer, staged *pair) *pair {
 	}
 	c.global.set("consumerKey", staged.Key)
 	c.global.secret = staged.Secret
-	o.staged[c.id] = old
+	o.state.Staged[c.id] = old
 	return old
 }
 
@@ -221,7 +221,7 @@ func (o *Org) Pairs(app string) (pairs []Pair) {
 	if global := o.of(eca.GlobalOAuthSettings, app); global != nil {
 		pairs = append(pairs, Pair{global.text("consumerKey"), global.secret, ""})
 	}
-	if p := o.staged[o.consumerID(app)]; p != nil {
+	if p := o.state.Staged[o.consumerID(app)]; p != nil {
 		pairs = append(pairs, Pair{p.Key, p.Secret, p.State})
 	}
 	return pairs

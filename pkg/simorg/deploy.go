@@ -141,8 +141,8 @@ func (o *Org) deploy(rec *record, own map[string]bool, version apiversion.Versio
 }
 
 func (o *Org) snapshot() map[string]map[string]*record {
-	copied := make(map[string]map[string]*record, len(o.records))
-	for typ, records := range o.records {
+	copied := maps.Clone(o.records)
+	for typ, records := range copied {
 		copied[typ] = maps.Clone(records)
 	}
 	return copied

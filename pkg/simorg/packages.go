@@ -84,7 +84,7 @@ func (o *Org) Refresh() {
 			}
 		}
 	}
-	clear(o.stored)
+	clear(o.state.Stored)
 }
 
 // packagedClient finds an installed app by a consumer key of its source org.

@@ -128,9 +128,8 @@ func decodeRecord(n *node, typeName string, version apiversion.Version) (*record
 }
 
 // decodeFields reads the elements in a structure, in WSDL order.
-func decodeFields(
-	nodes []*node, in string, types []metadata.FieldType, version apiversion.Version,
-) (values []value, err error) {
+func decodeFields(nodes []*node, in string, types []metadata.FieldType, version apiversion.Version) ([]value, error) {
+	var values []value
 	at := 0 // index of the first field that may come next
 	for _, n := range nodes {
 		i := slices.IndexFunc(types, func(ft metadata.FieldType) bool { return ft.Name == n.name.Local })

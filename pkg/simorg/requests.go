@@ -2,7 +2,6 @@ package simorg
 
 import (
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"io"
 	"maps"
@@ -57,7 +56,7 @@ func (o *Org) ForgetRequests() {
 // one before it ended. Concurrent requests count once. The result is meaningful only if the org
 // has some latency.
 func Sequential(requests []Request) int {
-	byEnd := slices.SortedFunc(slices.Values(requests), func(a, b Request) int { return cmp.Compare(a.Ended.UnixNano(), b.Ended.UnixNano()) })
+	byEnd := slices.SortedFunc(slices.Values(requests), func(a, b Request) int { return a.Ended.Compare(b.Ended) })
 	n := 0
 	var last time.Time
 	for _, r := range byEnd {
@@ -126,9 +125,6 @@ func (o *Org) nextFault(r Request) Fault {
 	return Fault{}
 }
 
-// acts reports whether the org acts on the request.
-func (f Fault) acts() bool { return f.After || f.Status == 0 && !f.Drop }
-
 // refusal returns the code and message with which the first component is refused, "" for none.
 func (f Fault) refusal() string {
 	if f.Refuse == "" || f.RefuseWith == "" {
@@ -149,7 +145,7 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(w http.R
 	entry.Operation, entry.Type, entry.FullNames = describe(r.URL.Path, body)
 	fault := o.nextFault(entry)
 	answer := newRecorder()
-	if fault.acts() {
+	if fault.After || fault.Status == 0 && !fault.Drop {
 		serve(answer, body, fault.refusal())
 	}
 	if delay := o.config.Latency + fault.Delay; delay > 0 {

@@ -106,7 +106,7 @@ func (o *Org) versions() any {
 const userInfoPath = "/services/oauth2/userinfo"
 
 func (o *Org) userInfo(token string) any {
-	user := o.user(o.grants[token].User)
+	user := o.user(o.state.Grants[token].User)
 	return map[string]any{
 		"sub": o.url + "/id/" + o.id + "/" + user["id"].(string), "user_id": user["id"], "organization_id": o.id,
 		"preferred_username": user["username"], "name": user["name"], "email": user["email"], "active": true, "user_type": "STANDARD",
@@ -167,9 +167,10 @@ func (o *Org) putArtifact(id string, body []byte) (any, *restError) {
 	}
 	if id == "" {
 		id = o.nextID("a00")
-		o.artifacts = append(o.artifacts, row{"id": id, "name": nil, "tag__c": nil, "version__c": nil, "commitid__c": nil})
+		artifact := row{"id": id, "name": nil, "tag__c": nil, "version__c": nil, "commitid__c": nil}
+		o.state.Artifacts = append(o.state.Artifacts, artifact)
 	}
-	artifact := by(o.artifacts, id)
+	artifact := by(o.state.Artifacts, id)
 	if artifact == nil {
 		return nil, notFoundREST
 	}

@@ -134,7 +134,7 @@ func (o *Org) check(rec, existing *record) error {
 // addToConsumer creates the components that the org adds to a new consumer.
 func (o *Org) addToConsumer(global *record) {
 	app := global.app()
-	o.made[strings.ToLower(app)] = time.Now()
+	o.state.Made[strings.ToLower(app)] = time.Now()
 	if o.config.AutoPolicies {
 		o.makePolicies(app)
 	}
@@ -285,7 +285,7 @@ func (o *Org) delete(typ, fullName string) error {
 	case eca.Header:
 		delete(o.broken, strings.ToLower(app))
 		delete(o.sources, strings.ToLower(app))
-		o.access = slices.DeleteFunc(o.access, func(r row) bool { return r["setupentityid"] == rec.id })
+		o.state.Access = slices.DeleteFunc(o.state.Access, func(r row) bool { return r["setupentityid"] == rec.id })
 		for _, t := range slices.Concat(eca.Types(), eca.SourceTypes()) {
 			for _, other := range o.all(t.Name) {
 				if strings.EqualFold(other.app(), app) {

@@ -20,6 +20,7 @@
 package simorg
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/hex"
@@ -137,32 +138,18 @@ type Org struct {
 
 	mu        sync.Mutex
 	url       string
-	token     string
-	sessions  map[string]time.Time          // when each access token ends, zero for never
+	state     state
 	records   map[string]map[string]*record // by type and fullName, in lower case
 	broken    map[string]bool               // apps whose OAuth plugin is beyond repair, in lower case
-	artifacts []row                         // sfp's records of what it has installed
 	deploys   map[string]*deployJob
 	retrieves map[string]string // answers, by ID
-	serial    int
 	requests  []Request
 	faults    []*Fault
-
-	access, assignments []row // who may use an app
-
-	objectPermissions []row
-	filled            map[string][]row             // by object: what Fill brought, and logins since
-	cursors           map[string]cursor            // answers that are read page by page
-	stored            map[string]*storedCredential // by external credential and principal, in lower case
-	principals        map[string]string            // IDs of principals, by the same key
-
-	sources   map[string]*Org      // where the consumers of installed apps are, by app in lower case
-	grants    map[string]grant     // what is known of an access token, where it is not the administrator's own
-	staged    map[string]*pair     // by the consumer's ID
-	made      map[string]time.Time // when each consumer was made, by the app's name in lower case
-	unsecured int                  // how many readings come without the secret yet
-	refresh   map[string]grant     // by refresh token
-	codes     map[string]code      // of the authorization code flow
+	cursors   map[string]cursor // answers that are read page by page
+	sources   map[string]*Org   // where the consumers of installed apps are, by app in lower case
+	unsecured int               // how many readings come without the secret yet
+	refresh   map[string]grant  // by refresh token
+	codes     map[string]code   // of the authorization code flow
 
 	scratchOrgs []*scratchOrg // of a Dev Hub, in the order of their signups
 	installs    []row         // requests to install a package
@@ -170,33 +157,17 @@ type Org struct {
 
 // New returns an org without any app. Most callers want Start, which serves it.
 func New(config Config) *Org {
-	if config.Kind == "" {
-		config.Kind = Sandbox
-	}
-	if config.Username == "" {
-		config.Username = "admin@example.com"
-	}
-	if config.Version == 0 {
-		config.Version = apiversion.Latest
-	}
+	config.Kind = cmp.Or(config.Kind, Sandbox)
+	config.Username = cmp.Or(config.Username, "admin@example.com")
+	config.Version = cmp.Or(config.Version, apiversion.Latest)
 	config.Users = append([]User{{Username: config.Username}}, config.Users...)
 	o := &Org{
-		config:    config,
-		id:        "00D" + random(6) + "AAA",
-		records:   make(map[string]map[string]*record),
-		broken:    make(map[string]bool),
-		sessions:  make(map[string]time.Time),
-		deploys:   make(map[string]*deployJob),
-		retrieves: make(map[string]string),
-		grants:    make(map[string]grant),
-		sources:   make(map[string]*Org),
-		stored:    make(map[string]*storedCredential), principals: make(map[string]string),
-		staged: make(map[string]*pair),
-		made:   make(map[string]time.Time),
-		filled: make(map[string][]row), cursors: make(map[string]cursor),
+		config: config, id: "00D" + random(6) + "AAA", state: newState(),
+		records: make(map[string]map[string]*record), broken: make(map[string]bool), sources: make(map[string]*Org),
+		deploys: make(map[string]*deployJob), retrieves: make(map[string]string), cursors: make(map[string]cursor),
 		codes: make(map[string]code), refresh: make(map[string]grant),
 	}
-	o.token = o.newSession()
+	o.state.Token = o.newSession()
 	settings := &record{typ: eca.OrgSettings, fullName: eca.OrgSettingsName}
 	settings.set(secretsInREST, strconv.FormatBool(config.SecretsInREST))
 	setDefaults(settings)
@@ -218,20 +189,20 @@ func (o *Org) newSession() string {
 	if o.config.SessionLifetime > 0 {
 		end = time.Now().Add(o.config.SessionLifetime)
 	}
-	o.sessions[token] = end
+	o.state.Sessions[token] = end
 	return token
 }
 
 // accepts reports whether an access token is good.
 func (o *Org) accepts(token string) bool {
-	end, ok := o.sessions[token]
+	end, ok := o.state.Sessions[token]
 	return ok && (end.IsZero() || time.Now().Before(end))
 }
 
 // nextID makes a record ID with the prefix of its kind.
 func (o *Org) nextID(prefix string) string {
-	o.serial++
-	return fmt.Sprintf("%s%09dAAA", prefix, o.serial)
+	o.state.Serial++
+	return fmt.Sprintf("%s%09dAAA", prefix, o.state.Serial)
 }
 
 // ID returns the org's ID.
@@ -245,10 +216,10 @@ func (o *Org) Username() string { return o.config.Username }
 func (o *Org) AccessToken() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.accepts(o.token) {
-		o.token = o.newSession()
+	if !o.accepts(o.state.Token) {
+		o.state.Token = o.newSession()
 	}
-	return o.token
+	return o.state.Token
 }
 
 // ExpireSessions makes the org refuse the access tokens that it gave so far.
@@ -256,7 +227,7 @@ func (o *Org) AccessToken() string {
 func (o *Org) ExpireSessions() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	clear(o.sessions)
+	clear(o.state.Sessions)
 }
 
 // ServeHTTP answers one request, after recording it and holding it back for the

@@ -145,11 +145,7 @@ func parseCall(path string, body []byte) (call, error) {
 		return call{}, badRequest("No operation available for request")
 	}
 	header := envelope.child(soapNamespace, "Header").child(metadata.Namespace, "SessionHeader")
-	c := call{operation: soapBody.children[0], version: version}
-	if header != nil {
-		c.session = header.value("sessionId")
-	}
-	return c, nil
+	return call{header.value("sessionId"), soapBody.children[0], version}, nil
 }
 
 // describe returns the operation, type and components of a request, for its record.

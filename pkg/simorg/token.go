@@ -79,8 +79,8 @@ func (o *Org) serveOAuth(w http.ResponseWriter, r *http.Request, body []byte) {
 			writeTokenError(w, &tokenError{"unsupported_token_type", "invalid token: " + token})
 			return
 		}
-		delete(o.sessions, token)
-		delete(o.grants, token)
+		delete(o.state.Sessions, token)
+		delete(o.state.Grants, token)
 	case oauthPath + "introspect":
 		o.introspect(w, r, form)
 	case authorizePath:
@@ -146,7 +146,7 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 		return nil, failure
 	}
 	token := o.newSession()
-	o.grants[token] = g
+	o.state.Grants[token] = g
 	if app, _, unknown := o.client(g.Client); unknown == nil {
 		o.logIn(app, g.User, flow, more["refresh_token"])
 	}
@@ -175,7 +175,7 @@ func (o *Org) client(key string) (app, secret string, failure *tokenError) {
 	o.expireStaged()
 	for _, global := range o.all(eca.GlobalOAuthSettings) {
 		app, id := global.app(), o.consumerID(global.app())
-		staged := o.staged[id]
+		staged := o.state.Staged[id]
 		switch {
 		case global.text("consumerKey") == key:
 			secret = global.secret
@@ -184,7 +184,7 @@ func (o *Org) client(key string) (app, secret string, failure *tokenError) {
 		default:
 			continue
 		}
-		if time.Since(o.made[strings.ToLower(app)]) < o.config.Propagation || !o.on(app) {
+		if time.Since(o.state.Made[strings.ToLower(app)]) < o.config.Propagation || !o.on(app) {
 			break // what the platform says of an app that is switched off is not known; this is assumed
 		}
 		return app, secret, nil
@@ -355,7 +355,7 @@ func (o *Org) introspect(w http.ResponseWriter, r *http.Request, form url.Values
 		writeTokenError(w, failure)
 		return
 	}
-	g, known := o.grants[form.Get("token")]
+	g, known := o.state.Grants[form.Get("token")]
 	owner, _, _ := o.client(g.Client)
 	if !known || !o.accepts(form.Get("token")) || owner != app {
 		writeOAuth(w, http.StatusOK, map[string]any{"active": false})
