@@ -23,7 +23,10 @@ func wire(dir, project string) {
 	fmt.Printf("\n| over TLS, each round trip %s | connections | floor | round trips | over the floor |\n|---|---|---|---|---|\n", latency)
 	for _, http2 := range []bool{false, true} {
 		far := newDistant(dir, project, http2)
-		protocol := map[bool]string{false: "HTTP/1.1", true: "HTTP/2"}[http2]
+		protocol := "HTTP/1.1"
+		if http2 {
+			protocol = "HTTP/2"
+		}
 		row := func(name string, floor int, prepare func()) {
 			var opened int
 			c := median(func() cost {
