@@ -38,7 +38,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/wsdltest"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 const ns = `xmlns="http://soap.sforce.com/2006/04/metadata"`
@@ -99,7 +99,7 @@ type org struct {
 
 func startOrg(t testing.TB, config simorg.Config) *org {
 	t.Helper()
-	return &org{Server: wsdltest.Start(t, config), t: t, alias: "uat", kind: platform.Sandbox}
+	return &org{Server: simorgtest.Start(t, config), t: t, alias: "uat", kind: platform.Sandbox}
 }
 
 func (o *org) options(p project, pkg string) (*attempt, error) {

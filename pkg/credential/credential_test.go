@@ -20,7 +20,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/wsdltest"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 const caller = "caller@example.com"
@@ -45,7 +45,7 @@ func upsert(t *testing.T, o *simorg.Server, typ, name, fields string) {
 // provider returns an org that is called: its app takes client credentials.
 func provider(t *testing.T) (*simorg.Server, func() consumer.Pair) {
 	t.Helper()
-	o := wsdltest.Start(t, simorg.Config{SecretsInREST: true})
+	o := simorgtest.Start(t, simorg.Config{SecretsInREST: true})
 	const app = "<externalClientApplication>Crm</externalClientApplication>"
 	upsert(t, o, eca.Header, "Crm", "<contactEmail>a@example.com</contactEmail><distributionState>Local</distributionState><label>Crm</label>")
 	upsert(t, o, eca.OAuthSettings, "Crm_oauth", "<commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes>"+app+"<label>Crm</label>")
@@ -62,7 +62,7 @@ func provider(t *testing.T) (*simorg.Server, func() consumer.Pair) {
 func calling(t *testing.T, config simorg.Config) *simorg.Server {
 	t.Helper()
 	config.Users, config.PermissionSets = []simorg.User{{Username: caller}}, []string{"Callers", "Others"}
-	o := wsdltest.Start(t, config)
+	o := simorgtest.Start(t, config)
 	rest := &restapi.Client{Conn: connTo(o)}
 	var ids []string
 	for _, soql := range []string{"SELECT Id FROM User WHERE Username = '" + caller + "'", "SELECT Id FROM PermissionSet WHERE Name = 'Callers'"} {

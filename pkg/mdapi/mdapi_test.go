@@ -22,7 +22,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/wsdltest"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 func client(org *simorg.Server) *mdapi.Client {
@@ -73,7 +73,7 @@ func Example() {
 
 func TestUpsertReadListDelete(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	c, ctx := client(org), t.Context()
 	var components []*metadata.Component
 	for i := range 23 {
@@ -127,7 +127,7 @@ func TestUpsertReadListDelete(t *testing.T) {
 
 func TestNothingToDoSendsNothing(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	c, ctx := client(org), t.Context()
 	_, err1 := c.Upsert(ctx, nil)
 	_, err2 := c.Read(ctx, eca.Header)
@@ -140,7 +140,7 @@ func TestNothingToDoSendsNothing(t *testing.T) {
 
 func TestOneComponentFailsAndOthersSucceed(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	c, ctx := client(org), t.Context()
 	if _, err := c.Upsert(ctx, []*metadata.Component{header("A"), header("B")}); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestOneComponentFailsAndOthersSucceed(t *testing.T) {
 // known.
 func TestResultsBeforeAnError(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	var components []*metadata.Component
 	for i := range 12 {
 		components = append(components, header(fmt.Sprintf("App%02d", i)))
@@ -212,7 +212,7 @@ func TestComponentErrorsAreMasked(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	c := client(org)
 	unknown := header("A")
 	unknown.Fields = append(unknown.Fields, metadata.Field{Name: "zzz", Text: "1"})
@@ -234,7 +234,7 @@ func TestFaults(t *testing.T) {
 
 func TestTextThatXMLCannotCarryIsNotSent(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	bad := header("A")
 	bad.Fields[0].Text = "a\x00b"
 	if _, err := client(org).Upsert(t.Context(), []*metadata.Component{header("B"), bad}); err == nil || len(org.Requests()) > 0 {
@@ -402,7 +402,7 @@ func TestContextEndsACall(t *testing.T) {
 }
 
 func TestReadsRunInParallel(t *testing.T) {
-	org := wsdltest.Start(t, simorg.Config{Latency: 300 * time.Millisecond})
+	org := simorgtest.Start(t, simorg.Config{Latency: 300 * time.Millisecond})
 	var names []string
 	for i := range 40 {
 		names = append(names, fmt.Sprint("App", i))

@@ -21,7 +21,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/wsdltest"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 // jwtOrg starts an org that a JWT client can log in to, and returns the path of
@@ -40,7 +40,7 @@ func jwtOrg(t *testing.T) (*simorg.Server, string) {
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return wsdltest.Start(t, simorg.Config{JWTClients: map[string]*rsa.PublicKey{"CLIENT": &key.PublicKey}}), file
+	return simorgtest.Start(t, simorg.Config{JWTClients: map[string]*rsa.PublicKey{"CLIENT": &key.PublicKey}}), file
 }
 
 // store writes a login into a store of its own.
@@ -148,7 +148,7 @@ func TestJWTAudience(t *testing.T) {
 
 func TestRenewBySF(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	show := `test "$*" = "org auth show-access-token --target-org ` + org.Username() + ` --json --no-prompt"`
 	display := `test "$*" = "org display --target-org ` + org.Username() + ` --json"`
 	answer := func(token string) string {
@@ -191,7 +191,7 @@ func TestRenewBySF(t *testing.T) {
 // login.
 func TestHangingSF(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	st := store(t, org, "00D!stale", "")
 	mark := filepath.Join(t.TempDir(), "mark")
 	st.SF = fakeSF(t, `if test -e `+mark+`; then echo '{"result": {"accessToken": "`+org.AccessToken()+`"}}'; else touch `+mark+`; sleep 60; echo; fi`)
@@ -216,7 +216,7 @@ func TestHangingSF(t *testing.T) {
 
 func TestGivenTokensAreNotRenewed(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	s, err := orgauth.FromToken(salesforce.NewSecret("00D!stale"), org.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/wsdltest"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 func client(org *simorg.Server) *mdapi.Client {
@@ -95,7 +95,7 @@ func Example() {
 // sends only those that differ, with all that they had.
 func TestManyComponentsGoInBatches(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	var wants []*metadata.Want
 	for i := range 23 {
 		wants = append(wants, site(fmt.Sprintf("Site%02d", i), "https://a.example.com"))
@@ -118,7 +118,7 @@ func TestManyComponentsGoInBatches(t *testing.T) {
 // TestPlanDoesNotChange: what was planned stays what it was, whatever was done.
 func TestPlanDoesNotChange(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	state, err := reconcile.Read(t.Context(), client(org), []*metadata.Want{site("A", "https://a.example.com")})
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func settings(app string, after *metadata.Want) *metadata.Want {
 // it, and nothing else.
 func TestWhatComesAfterARefusalStops(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	bad, good := header("Bad__Name"), header("Good")
 	outcomes, err := apply(t, client(org), settings("Bad__Name", bad), settings("Good", good), bad, good)
 	if err != nil || said(outcomes) != "Bad__Name_oauth create false, Good_oauth create true, Bad__Name create false, Good create true" {
@@ -167,7 +167,7 @@ func TestWhatComesAfterARefusalStops(t *testing.T) {
 // it, waits.
 func TestDueHoldsBack(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	app := header("App")
 	oauth := settings("App", app)
 	state, err := reconcile.Read(t.Context(), client(org), []*metadata.Want{app, oauth})
@@ -186,7 +186,7 @@ func TestDueHoldsBack(t *testing.T) {
 // TestExistsUnderAnotherName: a duplicate that the org refuses is looked up and changed.
 func TestExistsUnderAnotherName(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{ListNothing: true})
+	org := simorgtest.Start(t, simorg.Config{ListNothing: true})
 	app := header("App")
 	other := settings("App", app)
 	other.Names = []string{"nobody would guess"}
@@ -207,7 +207,7 @@ func TestExistsUnderAnotherName(t *testing.T) {
 // TestMadeMeanwhile: what the platform makes by itself is found, not made once more.
 func TestMadeMeanwhile(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{AutoPolicies: true})
+	org := simorgtest.Start(t, simorg.Config{AutoPolicies: true})
 	app := header("App")
 	oauth := settings("App", app)
 	of := func(c *metadata.Component) bool { return eca.App(c) == "App" }
@@ -232,7 +232,7 @@ func TestMadeMeanwhile(t *testing.T) {
 // TestNothingIsSentAgainWithoutALook: a write whose answer was lost has been carried out.
 func TestNothingIsSentAgainWithoutALook(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	org.Inject(simorg.Fault{Drop: true, After: true, Fits: simorg.Request.Writes})
 	outcomes, err := apply(t, client(org), site("A", "https://a.example.com"))
 	if err != nil || said(outcomes) != "A create true" || writes(org) != 1 || outcomes[0].Uncertain {
@@ -251,7 +251,7 @@ func TestNothingIsSentAgainWithoutALook(t *testing.T) {
 // TestMismatch: an org that accepts a component and keeps something else is told on.
 func TestMismatch(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	read := 0
 	org.Inject(simorg.Fault{
 		Fits:   func(r simorg.Request) bool { read++; return r.Operation == "readMetadata" && read > 2 },

@@ -16,7 +16,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/wsdltest"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 func client(url, token string) *restapi.Client {
@@ -36,7 +36,7 @@ func Example() {
 func TestOrganization(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[simorg.Kind]platform.Kind{simorg.Production: platform.Production, simorg.Sandbox: platform.Sandbox, simorg.Scratch: platform.Scratch} {
-		org := wsdltest.Start(t, simorg.Config{Kind: kind})
+		org := simorgtest.Start(t, simorg.Config{Kind: kind})
 		facts, err := client(org.URL, org.AccessToken()).Organization(t.Context())
 		if err != nil || facts.Kind() != want || facts.ID != org.ID() {
 			t.Errorf("%s: %+v, %v", kind, facts, err)
@@ -46,7 +46,7 @@ func TestOrganization(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{})
+	org := simorgtest.Start(t, simorg.Config{})
 	_, err := client(org.URL, "stale").Organization(t.Context())
 	var answer *salesforce.Error
 	if !errors.As(err, &answer) || !answer.SessionExpired() || answer.Status != 401 {
@@ -115,7 +115,7 @@ func TestOddAnswers(t *testing.T) {
 
 func TestUserInfo(t *testing.T) {
 	t.Parallel()
-	org := wsdltest.Start(t, simorg.Config{Username: "me@example.com"})
+	org := simorgtest.Start(t, simorg.Config{Username: "me@example.com"})
 	info, err := client(org.URL, org.AccessToken()).UserInfo(t.Context())
 	if err != nil || info.Username != "me@example.com" || info.OrgID != org.ID() || !strings.HasPrefix(info.UserID, "005") {
 		t.Errorf("whose session it is: %+v, %v", info, err)

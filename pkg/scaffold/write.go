@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/ecakit/ecakit/pkg/internal/atomicfile"
+	"github.com/ecakit/ecakit/pkg/atomicfile"
 )
 
 // File is a file for Write.

@@ -17,13 +17,21 @@ const (
 func permissionSetID(i int) string { return fmt.Sprintf("0PS%012dAAA", i+1) }
 
 // hasPermissionSet reports whether the org has a permission set with that ID.
-func (o *Org) hasPermissionSet(id string) bool {
-	for i := range o.config.PermissionSets {
-		if permissionSetID(i) == id {
-			return true
-		}
-	}
-	return false
+func (o *Org) hasPermissionSet(id string) bool { return by(o.permissionSetRows(), id) != nil }
+
+// hasAccess reports whether a permission set grants an app or a principal.
+func (o *Org) hasAccess(set, entity string) bool {
+	return slices.ContainsFunc(o.state.Access, func(r row) bool {
+		return r["parentid"] == set && r["setupentityid"] == entity
+	})
+}
+
+// isAssigned reports whether a user, by index, has a permission set.
+func (o *Org) isAssigned(user int, set string) bool {
+	id := o.user(user)["id"]
+	return slices.ContainsFunc(o.state.Assignments, func(r row) bool {
+		return r["assigneeid"] == id && r["permissionsetid"] == set
+	})
 }
 
 // The wordings of these refusals are assumed.
@@ -33,55 +41,64 @@ func duplicate(id string) *restError {
 	return &restError{http.StatusBadRequest, "DUPLICATE_VALUE", "duplicate value found: duplicates value on record with id: " + id}
 }
 
-// grant records that a permission set grants an app.
-func (o *Org) grant(fields map[string]string) (any, *restError) {
+// grant records that a permission set grants an app, or a principal of an external credential.
+func (o *Org) grant(body []byte) (any, *restError) {
+	fields, failure := decodeBody[map[string]string](body)
+	if failure != nil {
+		return nil, failure
+	}
 	parent, entity := fields["ParentId"], fields["SetupEntityId"]
-	isApp := slices.ContainsFunc(o.all(eca.Header), func(rec *record) bool { return rec.id == entity })
-	if !isApp && !o.isPrincipal(entity) || !o.hasPermissionSet(parent) {
+	var typ string
+	switch {
+	case !o.hasPermissionSet(parent):
+	case slices.ContainsFunc(o.all(eca.Header), func(rec *record) bool { return rec.id == entity }):
+		typ = eca.Header
+	case o.isPrincipal(entity):
+		typ = "NamedCredentialPrincipal" // assumed name
+	}
+	if typ == "" {
 		return nil, invalidReference
 	}
-	for _, r := range o.access {
+	for _, r := range o.state.Access {
 		if r["parentid"] == parent && r["setupentityid"] == entity {
 			return nil, duplicate(fmt.Sprint(r["id"]))
 		}
 	}
 	id := o.nextID("0J0")
-	o.access = append(o.access, row{"id": id, "parentid": parent, "setupentityid": entity, "setupentitytype": map[bool]string{true: eca.Header, false: "NamedCredentialPrincipal"}[isApp]}) // the latter name is assumed
+	access := row{"id": id, "parentid": parent, "setupentityid": entity, "setupentitytype": typ}
+	o.state.Access = append(o.state.Access, access)
 	return created(id), nil
 }
 
 // assign records that a user has a permission set.
-func (o *Org) assign(fields map[string]string) (any, *restError) {
-	assignee, set := fields["AssigneeId"], fields["PermissionSetId"]
-	active := false
-	for i, user := range o.config.Users {
-		active = active || o.user(i)["id"] == assignee && !user.Inactive
+func (o *Org) assign(body []byte) (any, *restError) {
+	fields, failure := decodeBody[map[string]string](body)
+	if failure != nil {
+		return nil, failure
 	}
-	if !active || !o.hasPermissionSet(set) {
+	assignee, set := fields["AssigneeId"], fields["PermissionSetId"]
+	if user := by(o.userRows(), assignee); user["isactive"] != true || !o.hasPermissionSet(set) {
 		return nil, invalidReference
 	}
-	for _, r := range o.assignments {
+	for _, r := range o.state.Assignments {
 		if r["assigneeid"] == assignee && r["permissionsetid"] == set {
 			return nil, duplicate(fmt.Sprint(r["id"]))
 		}
 	}
 	id := o.nextID("0Pa")
-	o.assignments = append(o.assignments, row{"id": id, "assigneeid": assignee, "permissionsetid": set})
+	o.state.Assignments = append(o.state.Assignments, row{"id": id, "assigneeid": assignee, "permissionsetid": set})
 	return created(id), nil
 }
 
 func created(id string) any { return map[string]any{"id": id, "success": true, "errors": []any{}} }
 
 // Granted returns the names of the permission sets that grant an app.
-func (o *Org) Granted(app string) []string {
+func (o *Org) Granted(app string) (names []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	header := o.find(eca.Header, app)
-	var names []string
 	for i, name := range o.config.PermissionSets {
-		if header != nil && slices.ContainsFunc(o.access, func(r row) bool {
-			return r["parentid"] == permissionSetID(i) && r["setupentityid"] == header.id
-		}) {
+		if header != nil && o.hasAccess(permissionSetID(i), header.id) {
 			names = append(names, name)
 		}
 	}
@@ -89,17 +106,13 @@ func (o *Org) Granted(app string) []string {
 }
 
 // Assigned returns the names of the permission sets that a user has.
-func (o *Org) Assigned(username string) []string {
+func (o *Org) Assigned(username string) (names []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var names []string
-	for u, user := range o.config.Users {
-		for i, name := range o.config.PermissionSets {
-			if user.Username == username && slices.ContainsFunc(o.assignments, func(r row) bool {
-				return r["assigneeid"] == o.user(u)["id"] && r["permissionsetid"] == permissionSetID(i)
-			}) {
-				names = append(names, name)
-			}
+	user := o.userIndex(username)
+	for i, name := range o.config.PermissionSets {
+		if user >= 0 && o.isAssigned(user, permissionSetID(i)) {
+			names = append(names, name)
 		}
 	}
 	return names

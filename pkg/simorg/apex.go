@@ -1,7 +1,6 @@
 package simorg
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -19,22 +18,37 @@ const (
 const maxCallouts = 100
 
 func (o *Org) serveApex(w http.ResponseWriter, body []byte) {
-	envelope, err := parseXML(body)
-	if err != nil || envelope.child(soapNamespace, "Body").child(apexNamespace, "executeAnonymous") == nil {
+	request, session := soapRequest(body, apexNamespace, "executeAnonymous")
+	if request == nil {
 		writeFault(w, "soapenv:Client", "No operation available for request")
 		return
 	}
-	session := envelope.child(soapNamespace, "Header").child(apexNamespace, "SessionHeader")
 	o.mu.Lock()
-	accepted := o.accepts(strings.TrimSpace(session.child(apexNamespace, "sessionId").content()))
+	accepted := o.accepts(session)
 	o.mu.Unlock()
 	if !accepted {
-		writeFault(w, "sf:INVALID_SESSION_ID", "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session")
+		writeFault(w, "sf:INVALID_SESSION_ID", illegalSession)
 		return
 	}
-	callouts := strings.Count(envelope.child(soapNamespace, "Body").child(apexNamespace, "executeAnonymous").child(apexNamespace, "String").content(), "Http().send(")
+	callouts := strings.Count(request.child(apexNamespace, "String").content(), "Http().send(")
 	time.Sleep(time.Duration(min(callouts, maxCallouts)) * o.config.Latency)
-	writeXML(w, http.StatusOK, fmt.Sprintf(`<executeAnonymousResponse xmlns="%s"><result><column>-1</column><compileProblem xsi:nil="true"/><compiled>true</compiled><exceptionMessage xsi:nil="true"/><exceptionStackTrace xsi:nil="true"/><line>-1</line><success>true</success></result></executeAnonymousResponse>`, apexNamespace))
+	writeXML(w, http.StatusOK, `<executeAnonymousResponse xmlns="`+apexNamespace+`"><result><column>-1</column>`+
+		`<compileProblem xsi:nil="true"/><compiled>true</compiled><exceptionMessage xsi:nil="true"/>`+
+		`<exceptionStackTrace xsi:nil="true"/><line>-1</line><success>true</success></result></executeAnonymousResponse>`)
+}
+
+// illegalSession is the refusal of a session by the SOAP APIs.
+const illegalSession = "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session"
+
+// soapRequest returns an operation's request and its session. The request is nil for anything else.
+func soapRequest(body []byte, namespace, operation string) (request *node, session string) {
+	envelope, err := parseXML(body)
+	if err != nil {
+		return nil, ""
+	}
+	header := envelope.child(soapNamespace, "Header").child(namespace, "SessionHeader")
+	return envelope.child(soapNamespace, "Body").child(namespace, operation),
+		strings.TrimSpace(header.child(namespace, "sessionId").content())
 }
 
 func (n *node) content() string {

@@ -1,9 +1,9 @@
 package simorg
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -31,22 +31,20 @@ const (
 const passwordFeature = "EnableSetPasswordInApi"
 
 func (o *Org) servePartner(w http.ResponseWriter, body []byte) {
-	envelope, err := parseXML(body)
-	request := envelope.child(soapNamespace, "Body").child(partnerNamespace, "setPassword")
-	if err != nil || request == nil {
+	request, session := soapRequest(body, partnerNamespace, "setPassword")
+	if request == nil {
 		writeFault(w, "soapenv:Client", "No operation available for request")
 		return
 	}
-	session := strings.TrimSpace(envelope.child(soapNamespace, "Header").child(partnerNamespace, "SessionHeader").child(partnerNamespace, "sessionId").content())
 	user := strings.TrimSpace(request.child(partnerNamespace, "userId").content())
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case !o.accepts(session):
-		writeFault(w, "sf:INVALID_SESSION_ID", "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session")
+		writeFault(w, "sf:INVALID_SESSION_ID", illegalSession)
 	case by(o.userRows(), user) == nil:
 		writeFault(w, "sf:INVALID_CROSS_REFERENCE_KEY", "INVALID_CROSS_REFERENCE_KEY: invalid cross reference id") // assumed
-	case user == o.user(o.grants[session].User)["id"] && !o.has(passwordFeature):
+	case user == o.user(o.state.Grants[session].User)["id"] && !o.has(passwordFeature):
 		writeFault(w, "sf:INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS: Cannot set password for self")
 	default: // there is nowhere to log in with it
 		writeXML(w, http.StatusOK, fmt.Sprintf(`<setPasswordResponse xmlns="%s"><result/></setPasswordResponse>`, partnerNamespace))
@@ -55,12 +53,7 @@ func (o *Org) servePartner(w http.ResponseWriter, body []byte) {
 
 // has reports whether the org has a feature.
 func (o *Org) has(feature string) bool {
-	for _, f := range o.config.Features {
-		if strings.EqualFold(f, feature) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o.config.Features, func(f string) bool { return strings.EqualFold(f, feature) })
 }
 
 // The objects of installed packages. The org knows one package version, that of sfp which brings
@@ -97,9 +90,9 @@ func (o *Org) tooling(method, key string, body []byte) (any, *restError) {
 	switch {
 	case object != installRequest:
 	case method == http.MethodPost && id == "":
-		var request struct{ SubscriberPackageVersionKey string }
-		if err := json.Unmarshal(body, &request); err != nil {
-			return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
+		request, failure := decodeBody[struct{ SubscriberPackageVersionKey string }](body)
+		if failure != nil {
+			return nil, failure
 		}
 		if !sameID(request.SubscriberPackageVersionKey, artifactVersion) {
 			return nil, invalidReference

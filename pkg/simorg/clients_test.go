@@ -135,6 +135,10 @@ func TestRetrieve(t *testing.T) {
 			t.Errorf("%s: a result is given twice", test.name)
 		}
 	}
+	unknown := "<retrieveRequest><unpackaged><types><members>*</members><name>None</name></types></unpackaged></retrieveRequest>"
+	if status, answer := call(org, "retrieve", unknown); status != 200 {
+		t.Errorf("an unknown type: got HTTP %d %s", status, answer)
+	}
 	if status, answer := call(org, "retrieve", "<retrieveRequest/>"); status != 500 || !strings.Contains(answer, "unpackaged") {
 		t.Errorf("without a manifest got HTTP %d %s", status, answer)
 	}
@@ -244,6 +248,9 @@ func TestQueries(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(answer), &made); err != nil || status != 201 {
 		t.Fatalf("HTTP %d %s", status, answer)
+	}
+	if status, answer := send("PATCH", "/services/data/v65.0/sobjects/SfpowerscriptsArtifact2__c/none", `{}`); status != 404 {
+		t.Errorf("an unknown record: got HTTP %d %s", status, answer)
 	}
 	send("PATCH", "/services/data/v65.0/sobjects/SfpowerscriptsArtifact2__c/"+made.ID, `{"Version__c": "1.0.0.2"}`)
 	if _, answer := send("GET", "/services/data/v65.0/query?q="+url.QueryEscape("SELECT Id, Name, Version__c, Tag__c FROM SfpowerscriptsArtifact2__c ORDER BY CreatedDate ASC"), ""); !strings.Contains(answer, `"Version__c":"1.0.0.2"`) || !strings.Contains(answer, `"totalSize":1`) {

@@ -38,7 +38,17 @@ func (o *Org) fillConnectedApp(fsys fs.FS, name, full string) error {
 		return fmt.Errorf("holds %s, not a ConnectedApp", root.name.Local)
 	}
 	o.putConnectedApp(&record{typ: connectedApp, fullName: full, id: o.nextID("0H4"), fields: plainValues(root)}, "3MVG9"+random(40))
-	o.made["connected app "+strings.ToLower(full)] = time.Now()
+	o.state.Made["connected app "+strings.ToLower(full)] = time.Now()
+	return nil
+}
+
+// replaceConnectedApp replaces a Connected App that the org has.
+func (o *Org) replaceConnectedApp(rec, existing *record) error {
+	if existing == nil {
+		return refuse("INVALID_OPERATION", noConnectedApps) // the code is assumed
+	}
+	rec.id = existing.id
+	o.putConnectedApp(rec, existing.at("oauthConfig", "consumerKey"))
 	return nil
 }
 
@@ -63,15 +73,11 @@ func plainValues(n *node) (values []value) {
 	return values
 }
 
-// at returns the text of a field of a structure.
+// at returns the text of a field of a structure, or "".
 func (r *record) at(structure, name string) string {
 	for _, v := range r.fields {
 		if v.name == structure {
-			for _, nested := range v.nested {
-				if nested.name == name {
-					return nested.text
-				}
-			}
+			return v.at(name)
 		}
 	}
 	return ""
@@ -81,7 +87,7 @@ func (r *record) at(structure, name string) string {
 // OptionsRefreshTokenValidityMetric has it; what that field is for each policy is assumed.
 func (o *Org) connectedRows() (rows []row) {
 	for _, rec := range o.all(connectedApp) {
-		made := o.made["connected app "+strings.ToLower(rec.fullName)].UTC().Format(soql.TimeLayout)
+		made := o.state.Made["connected app "+strings.ToLower(rec.fullName)].UTC().Format(soql.TimeLayout)
 		r := row{
 			"id": rec.id, "name": rec.text("label"), "createddate": made, "lastmodifieddate": made, "starturl": orNil(rec.text("startUrl")),
 			"optionsallowadminapprovedusersonly": rec.at("oauthConfig", "isAdminApproved") == "true", "optionsrefreshtokenvaliditymetric": false,

@@ -2,6 +2,7 @@ package simorg
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -50,127 +51,163 @@ func (o *Org) consumerID(app string) string {
 
 func sameID(a, b string) bool { return len(a) >= 15 && len(b) >= 15 && a[:15] == b[:15] }
 
-// consumers answers the resources below /apps/oauth/credentials. They are there from API 60 on,
-// those of staged pairs from 65 on.
+// consumers answers the resources below /apps/oauth/credentials: APP, APP/CONSUMER, and for staged pairs
+// APP/CONSUMER/staged and APP/CONSUMER/staged/PAIR. They exist since API 60, those of staged pairs since 65.
 func (o *Org) consumers(r *http.Request, path string, body []byte, version apiversion.Version) (any, *restError) {
-	parts := strings.Split(path, "/")
-	if len(parts) < 3 || parts[0] != "oauth" || parts[1] != "credentials" || version < 60 {
-		return nil, notFoundREST
-	}
-	i := slices.IndexFunc(o.all(eca.Header), func(h *record) bool { return sameID(h.id, parts[2]) })
-	if i < 0 {
+	below, ok := strings.CutPrefix(path, "oauth/credentials/")
+	parts := strings.Split(below, "/")
+	i := slices.IndexFunc(o.all(eca.Header), func(h *record) bool { return sameID(h.id, parts[0]) })
+	if !ok || version < 60 || i < 0 {
 		return nil, notFoundREST
 	}
 	app := o.all(eca.Header)[i].fullName
-	on := o.find(eca.OrgSettings, eca.OrgSettingsName).isTrue(secretsInREST)
 	part := strings.ToLower(cmp.Or(r.URL.Query().Get("part"), "key"))
-	switch {
-	case o.config.NoSecretRight != 0:
-		return nil, &restError{o.config.NoSecretRight, "INSUFFICIENT_ACCESS", "insufficient access rights on object id"}
-	case !on && !(o.config.KeysAlways && len(parts) <= 4 && part == "key"):
-		return nil, notEnabled
+	if failure := o.mayReadConsumers(len(parts) <= 2 && part == "key"); failure != nil {
+		return nil, failure
 	}
-	here := strings.TrimSuffix(r.URL.Path, "/")
-	id := o.consumerID(app)
-	global := o.of(eca.GlobalOAuthSettings, app)
-	if len(parts) == 3 && r.Method == http.MethodGet {
-		consumers := []any{}
-		if id != "" {
-			consumers = append(consumers, map[string]any{
-				"id": id, "key": global.text("consumerKey"), "name": global.fullName, "url": here + "/" + id, "stagedCredentialsUrl": here + "/" + id + "/staged",
-			})
-		}
-		return map[string]any{"consumers": consumers, "currentPageUrl": here, "nextPageUrl": here + "?page=1"}, nil
+	c := consumer{strings.TrimSuffix(r.URL.Path, "/"), o.consumerID(app), o.of(eca.GlobalOAuthSettings, app)}
+	if len(parts) == 1 && r.Method == http.MethodGet {
+		return c.list(), nil
 	}
-	if id == "" || len(parts) < 4 || !sameID(parts[3], id) {
+	if c.id == "" || len(parts) < 2 || !sameID(parts[1], c.id) {
 		return nil, notFoundREST
 	}
-	if len(parts) == 4 && r.Method == http.MethodGet {
-		answer := map[string]any{"id": id}
-		if part == "key" || part == "keyandsecret" {
-			answer["key"] = global.text("consumerKey")
-		}
-		if part == "secret" || part == "keyandsecret" {
-			if o.unsecured > 0 {
-				o.unsecured--
-			} else {
-				answer["secret"] = global.secret
-			}
-		}
-		return answer, nil
-	}
-	if len(parts) < 5 || parts[4] != "staged" || version < 65 {
+	switch {
+	case len(parts) == 2 && r.Method == http.MethodGet:
+		return o.readConsumer(c, part), nil
+	case len(parts) < 3 || parts[2] != "staged" || version < 65:
 		return nil, notFoundREST
 	}
 	o.expireStaged()
-	return o.stagedPairs(r.Method, here, id, parts[5:], body, global)
+	switch len(parts) {
+	case 3:
+		return o.stagedPairs(r.Method, c)
+	case 4:
+		return o.stagedPair(r.Method, c, parts[3], body)
+	}
+	return nil, notFoundREST
+}
+
+// mayReadConsumers refuses consumers unless the user and the org setting allow them. keys are calls
+// that answer without secrets.
+func (o *Org) mayReadConsumers(keys bool) *restError {
+	switch {
+	case o.config.NoSecretRight != 0:
+		return &restError{o.config.NoSecretRight, "INSUFFICIENT_ACCESS", "insufficient access rights on object id"}
+	case keys && o.config.KeysAlways || o.find(eca.OrgSettings, eca.OrgSettingsName).isTrue(secretsInREST):
+		return nil
+	}
+	return notEnabled
+}
+
+// consumer is the consumer that a call is about, and the path of the call.
+type consumer struct {
+	path, id string  // id is "" for an app without a consumer
+	global   *record // its settings
+}
+
+func (c consumer) list() any {
+	consumers := []any{}
+	if c.id != "" {
+		consumers = append(consumers, map[string]any{
+			"id": c.id, "key": c.global.text("consumerKey"), "name": c.global.fullName,
+			"url": c.path + "/" + c.id, "stagedCredentialsUrl": c.path + "/" + c.id + "/staged",
+		})
+	}
+	return map[string]any{"consumers": consumers, "currentPageUrl": c.path, "nextPageUrl": c.path + "?page=1"}
+}
+
+func (o *Org) readConsumer(c consumer, part string) any {
+	answer := map[string]any{"id": c.id}
+	if part == "key" || part == "keyandsecret" {
+		answer["key"] = c.global.text("consumerKey")
+	}
+	switch {
+	case part != "secret" && part != "keyandsecret":
+	case o.unsecured > 0:
+		o.unsecured--
+	default:
+		answer["secret"] = c.global.secret
+	}
+	return answer
 }
 
 // expireStaged deletes pairs whose time is over.
 func (o *Org) expireStaged() {
-	for id, p := range o.staged {
-		if time.Now().After(p.Expires) {
-			delete(o.staged, id)
-		}
-	}
+	maps.DeleteFunc(o.state.Staged, func(_ string, p *pair) bool { return time.Now().After(p.Expires) })
 }
 
-func (o *Org) stagedPairs(method, here, id string, slot []string, body []byte, global *record) (any, *restError) {
-	staged := o.staged[id]
-	show := func(p *pair) any {
+// show returns the answer with a pair, or with none.
+func (o *Org) show(p *pair, c consumer) any {
+	pairs := []any{}
+	if p != nil {
 		shown := map[string]any{
-			"id": p.ID, "key": p.Key, "secret": p.Secret, "state": p.State, "url": here + "/" + p.ID, "createdBy": o.user(0)["id"],
+			"id": p.ID, "key": p.Key, "secret": p.Secret, "state": p.State, "url": c.path + "/" + p.ID,
+			"createdBy":   o.user(0)["id"],
 			"createdDate": p.Created.UTC().Format(time.RFC3339), "expirationDate": p.Expires.UTC().Format(time.RFC3339),
 		}
 		if o.config.StagedAtTop {
 			return shown
 		}
-		return map[string]any{"stagedCredentials": []any{shown}, "url": here}
+		pairs = append(pairs, shown)
 	}
-	if len(slot) == 0 {
-		switch method {
-		case http.MethodGet:
-			if staged == nil && o.config.StagedNotFound {
-				return nil, notFoundREST
-			}
-			if staged == nil {
-				return map[string]any{"stagedCredentials": []any{}, "url": here}, nil
-			}
-			return show(staged), nil
-		case http.MethodPost:
-			if staged != nil && !o.config.StagingReplaces {
-				return nil, alreadyStaged
-			}
-			now := time.Now()
-			staged = &pair{ID: o.nextID("0Sk"), Key: "3MVG9" + random(40), Secret: strings.ToUpper(random(32)), State: "Active", Created: now, Expires: now.Add(stagedLife)}
-			o.staged[id] = staged
-			return show(staged), nil
-		}
+	return map[string]any{"stagedCredentials": pairs, "url": c.path}
+}
+
+// stagedPairs reads a consumer's staged pair, or stages one.
+func (o *Org) stagedPairs(method string, c consumer) (any, *restError) {
+	staged := o.state.Staged[c.id]
+	switch {
+	case method == http.MethodGet && (staged != nil || !o.config.StagedNotFound):
+		return o.show(staged, c), nil
+	case method != http.MethodPost:
 		return nil, notFoundREST
+	case staged != nil && !o.config.StagingReplaces:
+		return nil, alreadyStaged
 	}
-	if staged == nil || slot[0] != staged.ID {
+	now := time.Now()
+	staged = &pair{
+		ID: o.nextID("0Sk"), Key: "3MVG9" + random(40), Secret: strings.ToUpper(random(32)),
+		State: "Active", Created: now, Expires: now.Add(stagedLife),
+	}
+	o.state.Staged[c.id] = staged
+	return o.show(staged, c), nil
+}
+
+// stagedPair reads, deletes or rotates the staged pair with an ID.
+func (o *Org) stagedPair(method string, c consumer, id string, body []byte) (any, *restError) {
+	staged := o.state.Staged[c.id]
+	if staged == nil || id != staged.ID {
 		return nil, notFoundREST
 	}
 	switch method {
 	case http.MethodGet:
-		return show(staged), nil
+		return o.show(staged, c), nil
 	case http.MethodDelete:
-		delete(o.staged, id)
+		delete(o.state.Staged, c.id)
 		return noContent, nil
 	case http.MethodPatch:
 		if strings.ReplaceAll(string(body), " ", "") != `{"command":"rotate"}` || staged.State != "Active" {
 			return nil, notStaged
 		}
-		old := &pair{ID: staged.ID, Key: global.text("consumerKey"), Secret: global.secret, State: "Rotated", Created: staged.Created, Expires: time.Now().Add(stagedLife)}
-		if o.config.NewStagedIDs {
-			old.ID = o.nextID("0Sk")
-		}
-		global.set("consumerKey", staged.Key)
-		global.secret = staged.Secret
-		o.staged[id] = old
-		return show(old), nil
+		return o.show(o.rotate(c, staged), c), nil
 	}
 	return nil, notFoundREST
+}
+
+// rotate makes a staged pair the main one, and returns the pair that was the main one before.
+func (o *Org) rotate(c consumer, staged *pair) *pair {
+	old := &pair{
+		ID: staged.ID, Key: c.global.text("consumerKey"), Secret: c.global.secret,
+		State: "Rotated", Created: staged.Created, Expires: time.Now().Add(stagedLife),
+	}
+	if o.config.NewStagedIDs {
+		old.ID = o.nextID("0Sk")
+	}
+	c.global.set("consumerKey", staged.Key)
+	c.global.secret = staged.Secret
+	o.state.Staged[c.id] = old
+	return old
 }
 
 // Pair is a key and secret of an app's consumer.
@@ -184,7 +221,7 @@ func (o *Org) Pairs(app string) (pairs []Pair) {
 	if global := o.of(eca.GlobalOAuthSettings, app); global != nil {
 		pairs = append(pairs, Pair{global.text("consumerKey"), global.secret, ""})
 	}
-	if p := o.staged[o.consumerID(app)]; p != nil {
+	if p := o.state.Staged[o.consumerID(app)]; p != nil {
 		pairs = append(pairs, Pair{p.Key, p.Secret, p.State})
 	}
 	return pairs

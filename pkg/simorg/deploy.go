@@ -10,7 +10,6 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
-
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -40,6 +39,10 @@ func (o *Org) Deploy(fsys fs.FS, dir string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	failures = append(failures, o.deployFiles(files, o.config.Version, len(failures) > 0)...)
+	return joined(failures)
+}
+
+func joined(failures []DeployFailure) error {
 	var all []error
 	for _, f := range failures {
 		all = append(all, f)
@@ -106,7 +109,7 @@ func (o *Org) deployFiles(files []*deployFile, version apiversion.Version, check
 
 // problem returns a deploy's message for an error.
 func problem(err error) string {
-	if refused := new(failed); errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*failed](err); ok {
 		return refused.message
 	}
 	return err.Error()
@@ -138,8 +141,8 @@ func (o *Org) deploy(rec *record, own map[string]bool, version apiversion.Versio
 }
 
 func (o *Org) snapshot() map[string]map[string]*record {
-	copied := make(map[string]map[string]*record, len(o.records))
-	for typ, records := range o.records {
+	copied := maps.Clone(o.records)
+	for typ, records := range copied {
 		copied[typ] = maps.Clone(records)
 	}
 	return copied
@@ -174,8 +177,13 @@ func readSource(fsys fs.FS, name string, typ *metadata.Type, version apiversion.
 // order.
 func inWSDLOrder(n *node) *node {
 	slices.SortStableFunc(n.children, func(a, b *node) int {
-		if (a.name.Local == "fullName") != (b.name.Local == "fullName") {
-			return map[bool]int{true: -1, false: 1}[a.name.Local == "fullName"]
+		switch {
+		case a.name.Local == b.name.Local:
+			return 0
+		case a.name.Local == "fullName":
+			return -1
+		case b.name.Local == "fullName":
+			return 1
 		}
 		return strings.Compare(a.name.Local, b.name.Local)
 	})

@@ -3,6 +3,7 @@ package simorg
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -12,11 +13,11 @@ import (
 	"mime/multipart"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -58,17 +59,12 @@ func (o *Org) takeDeploy(zipped []byte, version apiversion.Version, checkOnly bo
 		return nil, &soapError{"sf:INVALID_ZIP_FILE", "INVALID_ZIP_FILE: No package.xml found"} // assumed wording
 	}
 	job := &deployJob{id: o.nextID("0Af"), started: time.Now(), checkOnly: checkOnly}
-	var files []*deployFile
-	files, job.failures, err = o.collect(reader, ".", "", version)
-	if err != nil {
+	job.files, job.failures, err = o.collect(reader, ".", "", version)
+	deletions, malformed := destructive(reader)
+	if err := cmp.Or(err, malformed); err != nil {
 		return nil, &soapError{"sf:INVALID_ZIP_FILE", "INVALID_ZIP_FILE: " + err.Error()}
 	}
-	job.files = files
-	deletions, err := destructive(reader)
-	if err != nil {
-		return nil, &soapError{"sf:INVALID_ZIP_FILE", "INVALID_ZIP_FILE: " + err.Error()}
-	}
-	job.failures = append(job.failures, o.deployFiles(files, version, checkOnly || len(job.failures) > 0)...)
+	job.failures = append(job.failures, o.deployFiles(job.files, version, checkOnly || len(job.failures) > 0)...)
 	if len(job.failures) == 0 && !checkOnly {
 		for _, d := range deletions {
 			o.delete(d.typ, d.fullName) // a missing component causes a warning at most
@@ -128,12 +124,8 @@ func (o *Org) deployStatusSOAP(c call) (string, error) {
 		return "", &soapError{"sf:INVALID_ID_FIELD", "INVALID_ID_FIELD: no deploy with this ID"} // assumed wording
 	}
 	var b strings.Builder
-	b.WriteString("<result>")
-	fields := job.result(c.operation.value("includeDetails") == "true")
-	for _, f := range fields {
-		writeXMLValue(&b, f.name, f.value)
-	}
-	return b.String() + "</result>", nil
+	writeXMLValue(&b, "result", job.result(c.operation.value("includeDetails") == "true"))
+	return b.String(), nil
 }
 
 // named is a field of a result. Results have WSDL order.
@@ -212,12 +204,7 @@ func (j *deployJob) result(details bool) []named {
 }
 
 func (j *deployJob) failed(f *deployFile) bool {
-	for _, failure := range j.failures {
-		if failure.File == f.path {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(j.failures, func(failure DeployFailure) bool { return failure.File == f.path })
 }
 
 // message returns a DeployMessage.

@@ -2,7 +2,6 @@ package simorg
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -94,13 +93,13 @@ func (o *Org) activeRows() (rows []row) {
 func (o *Org) devHubObject(method, object, id string, body []byte) (any, *restError) {
 	switch info := strings.EqualFold(object, scratchOrgInfo); {
 	case method == http.MethodPost && info && id == "":
-		fields, failure := decodeFieldsOf(body)
+		fields, failure := decodeBody[map[string]any](body)
 		if failure != nil {
 			return nil, failure
 		}
 		return o.signUp(fields)
 	case method == http.MethodPatch && info:
-		fields, failure := decodeFieldsOf(body)
+		fields, failure := decodeBody[map[string]any](body)
 		if failure == nil {
 			failure = o.updateScratchOrg(id, fields)
 		}
@@ -113,13 +112,6 @@ func (o *Org) devHubObject(method, object, id string, body []byte) (any, *restEr
 		return o.retrieve(object, id)
 	}
 	return nil, notFoundREST
-}
-
-func decodeFieldsOf(body []byte) (fields map[string]any, failure *restError) {
-	if err := json.Unmarshal(body, &fields); err != nil {
-		return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
-	}
-	return fields, nil
 }
 
 // retrieve answers a record with all its fields.
@@ -301,9 +293,9 @@ func (o *Org) collection(r *http.Request, body []byte) (any, *restError) {
 			failures = append(failures, o.deleteScratchOrg(id))
 		}
 	case http.MethodPatch:
-		var request struct{ Records []map[string]any }
-		if err := json.Unmarshal(body, &request); err != nil {
-			return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
+		request, failure := decodeBody[struct{ Records []map[string]any }](body)
+		if failure != nil {
+			return nil, failure
 		}
 		for _, fields := range request.Records {
 			attributes, _ := fields["attributes"].(map[string]any)

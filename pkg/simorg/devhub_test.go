@@ -179,11 +179,14 @@ func TestPool(t *testing.T) {
 	if active.TotalSize != 1 || active.Records[0]["SignupUsername"] != one["SignupUsername"] {
 		t.Fatalf("got %v", active)
 	}
-	deleted := active.Records[0]["Id"].(string)
+	deleted, first := active.Records[0]["Id"].(string), org.ScratchOrgs()[0]
+	if status, _ := rest(t, first, "GET", "limits", ""); status != 200 {
+		t.Errorf("a scratch org answers with HTTP %d", status)
+	}
 	status, answer = rest(t, org, "DELETE", "composite/sobjects?ids="+deleted+",09S000000009999", "")
 	contains("delete", status, answer, `{"errors":[],"id":"`+deleted+`","success":true}`)
 	contains("delete", status, answer, `"success":false`)
-	if _, err := http.Get(one["LoginUrl"].(string)); err == nil {
+	if status, _ := rest(t, first, "GET", "limits", ""); status == 200 { // another org may have its port by now
 		t.Error("a deleted scratch org answers")
 	}
 	if answer := ask(t, org, "SELECT Status FROM ScratchOrgInfo WHERE Id = '"+id(one)+"'"); answer.Records[0]["Status"] != "Deleted" {
@@ -198,7 +201,7 @@ func TestPool(t *testing.T) {
 	}
 	last := org.ScratchOrgs()[0]
 	org.Close()
-	if _, err := http.Get(last.URL); err == nil {
+	if status, _ := rest(t, last, "GET", "limits", ""); status == 200 {
 		t.Error("a scratch org outlives its Dev Hub")
 	}
 }

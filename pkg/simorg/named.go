@@ -23,36 +23,21 @@ type storedCredential struct {
 }
 
 // parameter is one of the parameters of an external or named credential.
-type parameter struct{ typ, name, group, text, credential, certificate string }
+type parameter struct{ typ, name, text, credential string }
 
 func parameters(rec *record, field string) (all []parameter) {
 	for _, v := range rec.fields {
-		if v.name != field {
-			continue
+		if v.name == field {
+			all = append(all, parameter{
+				typ: v.at("parameterType"), name: v.at("parameterName"), text: v.at("parameterValue"),
+				credential: v.at("externalCredential"),
+			})
 		}
-		var p parameter
-		for _, part := range v.nested {
-			switch part.name {
-			case "parameterType":
-				p.typ = part.text
-			case "parameterName":
-				p.name = part.text
-			case "parameterGroup":
-				p.group = part.text
-			case "parameterValue":
-				p.text = part.text
-			case "externalCredential":
-				p.credential = part.text
-			case "certificate":
-				p.certificate = part.text
-			}
-		}
-		all = append(all, p)
 	}
 	return all
 }
 
-// first returns the first parameter of a type.
+// firstOf returns the first parameter of a type, or an empty one.
 func firstOf(all []parameter, typ string) parameter {
 	for _, p := range all {
 		if p.typ == typ {
@@ -86,8 +71,8 @@ func (o *Org) checkExternalCredential(rec *record) error {
 	for _, p := range all {
 		if p.typ == "NamedPrincipal" {
 			kept = append(kept, p.name)
-			if key := credentialKey(rec.fullName, p.name); o.principals[key] == "" {
-				o.principals[key] = o.nextID("4Rm")
+			if key := credentialKey(rec.fullName, p.name); o.state.Principals[key] == "" {
+				o.state.Principals[key] = o.nextID("4Rm")
 			}
 		}
 	}
@@ -102,12 +87,12 @@ func (o *Org) forgetSecrets(external string, kept []string) {
 	for _, name := range kept {
 		keep[credentialKey(external, name)] = true
 	}
-	for _, key := range slices.Sorted(maps.Keys(o.principals)) {
+	for _, key := range slices.Sorted(maps.Keys(o.state.Principals)) {
 		if strings.HasPrefix(key, strings.ToLower(external)+"\x00") && !keep[key] {
-			id := o.principals[key]
-			o.access = slices.DeleteFunc(o.access, func(r row) bool { return r["setupentityid"] == id })
-			delete(o.principals, key)
-			delete(o.stored, key)
+			id := o.state.Principals[key]
+			o.state.Access = slices.DeleteFunc(o.state.Access, func(r row) bool { return r["setupentityid"] == id })
+			delete(o.state.Principals, key)
+			delete(o.state.Stored, key)
 		}
 	}
 }
@@ -120,12 +105,7 @@ func (o *Org) checkNamedCredential(rec *record) error {
 }
 
 func (o *Org) isPrincipal(id string) bool {
-	for _, other := range o.principals {
-		if other == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(slices.Collect(maps.Values(o.state.Principals)), id)
 }
 
 // credentialBody is the body of the resource credential.
@@ -162,7 +142,8 @@ func (o *Org) namedCredentials(r *http.Request, path string, body []byte, versio
 		for _, p := range parameters(rec, "externalCredentialParameters") {
 			if p.typ == "NamedPrincipal" {
 				principals = append(principals, map[string]any{
-					"id": o.principals[credentialKey(name, p.name)], "principalName": p.name, "principalType": "NamedPrincipal", "authenticationStatus": o.status(rec, p.name),
+					"id": o.state.Principals[credentialKey(name, p.name)], "principalName": p.name,
+					"principalType": "NamedPrincipal", "authenticationStatus": o.status(rec, p.name),
 				})
 			}
 		}
@@ -174,7 +155,7 @@ func (o *Org) namedCredentials(r *http.Request, path string, body []byte, versio
 // status is whether a principal can log in: with a stored secret, or by a certificate.
 func (o *Org) status(external *record, principal string) string {
 	variant := firstOf(parameters(external, "externalCredentialParameters"), "AuthProtocolVariant").text
-	if o.stored[credentialKey(external.fullName, principal)] != nil || variant == "JwtBearer" {
+	if o.state.Stored[credentialKey(external.fullName, principal)] != nil || variant == "JwtBearer" {
 		return "Configured"
 	}
 	return "NotConfigured"
@@ -182,12 +163,12 @@ func (o *Org) status(external *record, principal string) string {
 
 func (o *Org) principalOf(external, principal string) (*record, bool) {
 	rec := o.find(connection.ExternalCredential, external)
-	return rec, rec != nil && o.principals[credentialKey(external, principal)] != ""
+	return rec, rec != nil && o.state.Principals[credentialKey(external, principal)] != ""
 }
 
 func (o *Org) credential(external, principal string) (any, *restError) {
 	rec, known := o.principalOf(external, principal)
-	stored := o.stored[credentialKey(external, principal)]
+	stored := o.state.Stored[credentialKey(external, principal)]
 	if !known || stored == nil && o.config.NothingStored {
 		return nil, notFoundREST
 	}
@@ -206,9 +187,9 @@ func (o *Org) credential(external, principal string) (any, *restError) {
 }
 
 func (o *Org) storeCredential(method string, body []byte) (any, *restError) {
-	var b credentialBody
-	if err := json.Unmarshal(body, &b); err != nil {
-		return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
+	b, failure := decodeBody[credentialBody](body)
+	if failure != nil {
+		return nil, failure
 	}
 	wrong := func(format string, args ...any) (any, *restError) {
 		return nil, &restError{http.StatusBadRequest, "INVALID_API_INPUT", fmt.Sprintf(format, args...)}
@@ -224,36 +205,39 @@ func (o *Org) storeCredential(method string, body []byte) (any, *restError) {
 		return wrong("The credential clientId can't be encrypted") // assumed wording
 	}
 	key := credentialKey(b.ExternalCredential, b.PrincipalName)
-	if method == http.MethodPost && o.stored[key] != nil {
+	if method == http.MethodPost && o.state.Stored[key] != nil {
 		return nil, &restError{http.StatusConflict, "CONFLICT", fmt.Sprintf("Authentication credentials for %s already exist. Use the PUT method to overwrite them.", rec.fullName)}
 	}
-	o.stored[key] = &storedCredential{b.Credentials["clientId"].Value, b.Credentials["clientSecret"].Value, b.AuthenticationProtocolVariant}
+	id, secret := b.Credentials["clientId"].Value, b.Credentials["clientSecret"].Value
+	o.state.Stored[key] = &storedCredential{id, secret, b.AuthenticationProtocolVariant}
 	return o.credential(b.ExternalCredential, b.PrincipalName)
 }
 
 // permitObject makes or changes what a permission set may do with an object.
 func (o *Org) permitObject(id string, body []byte) (any, *restError) {
-	var fields struct {
+	fields, failure := decodeBody[struct {
 		ParentID        string `json:"ParentId"`
 		SObjectType     string `json:"SobjectType"`
-		PermissionsRead bool   `json:"PermissionsRead"`
-	}
-	if err := json.Unmarshal(body, &fields); err != nil {
-		return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
+		PermissionsRead bool
+	}](body)
+	if failure != nil {
+		return nil, failure
 	}
 	if id != "" {
-		i := slices.IndexFunc(o.objectPermissions, func(r row) bool { return r["id"] == id })
-		if i < 0 {
+		permission := by(o.state.ObjectPermissions, id)
+		if permission == nil {
 			return nil, notFoundREST
 		}
-		o.objectPermissions[i]["permissionsread"] = fields.PermissionsRead
+		permission["permissionsread"] = fields.PermissionsRead
 		return noContent, nil
 	}
 	if !o.hasPermissionSet(fields.ParentID) {
 		return nil, invalidReference
 	}
 	id = o.nextID("110")
-	o.objectPermissions = append(o.objectPermissions, row{"id": id, "parentid": fields.ParentID, "sobjecttype": fields.SObjectType, "permissionsread": fields.PermissionsRead})
+	o.state.ObjectPermissions = append(o.state.ObjectPermissions, row{
+		"id": id, "parentid": fields.ParentID, "sobjecttype": fields.SObjectType, "permissionsread": fields.PermissionsRead,
+	})
 	return created(id), nil
 }
 
@@ -262,7 +246,7 @@ func (o *Org) permitObject(id string, body []byte) (any, *restError) {
 func (o *Org) Stored(external, principal string) (clientID, clientSecret string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if stored := o.stored[credentialKey(external, principal)]; stored != nil {
+	if stored := o.state.Stored[credentialKey(external, principal)]; stored != nil {
 		return stored.ClientID, stored.ClientSecret
 	}
 	return "", ""
@@ -320,19 +304,15 @@ func (o *Org) prepareCallout(named, username string) (tokenURL string, form url.
 	var reads, has bool
 	for i := range o.config.PermissionSets {
 		set := permissionSetID(i)
-		if !slices.ContainsFunc(o.assignments, func(r row) bool {
-			return r["assigneeid"] == o.user(user)["id"] && r["permissionsetid"] == set
-		}) {
+		if !o.isAssigned(user, set) {
 			continue
 		}
-		has = has || slices.ContainsFunc(o.access, func(r row) bool {
-			return r["parentid"] == set && r["setupentityid"] == o.principals[credentialKey(externalName, principal)]
-		})
-		reads = reads || slices.ContainsFunc(o.objectPermissions, func(r row) bool {
+		has = has || o.hasAccess(set, o.state.Principals[credentialKey(externalName, principal)])
+		reads = reads || slices.ContainsFunc(o.state.ObjectPermissions, func(r row) bool {
 			return r["parentid"] == set && r["sobjecttype"] == "UserExternalCredential" && r["permissionsread"] == true
 		})
 	}
-	stored := o.stored[credentialKey(externalName, principal)]
+	stored := o.state.Stored[credentialKey(externalName, principal)]
 	switch {
 	case !has:
 		return "", nil, noAccess

@@ -40,10 +40,7 @@ func (o *Org) Install(from *Org, fsys fs.FS, dir string) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var all []error
-	for _, f := range failures {
-		all = append(all, f)
-	}
+	all := []error{joined(failures)}
 	for _, f := range files {
 		switch typ := f.rec.typ; {
 		case typ != eca.Header && typ != eca.OAuthSettings:
@@ -87,7 +84,7 @@ func (o *Org) Refresh() {
 			}
 		}
 	}
-	clear(o.stored)
+	clear(o.state.Stored)
 }
 
 // packagedClient finds an installed app by a consumer key of its source org.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
-
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -32,7 +31,11 @@ type value struct {
 	nested []value
 }
 
+// text returns the text of a field, "" if there is no such field or no record.
 func (r *record) text(name string) string {
+	if r == nil {
+		return ""
+	}
 	for _, v := range r.fields {
 		if v.name == name {
 			return v.text
@@ -40,6 +43,9 @@ func (r *record) text(name string) string {
 	}
 	return ""
 }
+
+// at returns the text of a field of the structure, or "".
+func (v value) at(name string) string { return (&record{fields: v.nested}).text(name) }
 
 func (r *record) isTrue(name string) bool { return r.text(name) == "true" }
 
@@ -121,40 +127,47 @@ func decodeRecord(n *node, typeName string, version apiversion.Version) (*record
 	return rec, err
 }
 
+// decodeFields reads the elements in a structure, in WSDL order.
 func decodeFields(nodes []*node, in string, types []metadata.FieldType, version apiversion.Version) ([]value, error) {
 	var values []value
 	at := 0 // index of the first field that may come next
 	for _, n := range nodes {
 		i := slices.IndexFunc(types, func(ft metadata.FieldType) bool { return ft.Name == n.name.Local })
-		if i < at || n.name.Space != metadata.Namespace || fieldSince[in][types[i].Name] > version || types[i].Deprecated && version >= apiversion.Latest {
+		if i < at || n.name.Space != metadata.Namespace || fieldSince[in][types[i].Name] > version ||
+			types[i].Deprecated && version >= apiversion.Latest {
 			return nil, unexpected(n, in)
 		}
-		ft := types[i]
 		at = i + 1
-		if ft.Repeated {
+		if types[i].Repeated {
 			at = i
 		}
-		v := value{name: ft.Name, text: n.text}
-		if ft.Kind == metadata.Struct {
-			nested, err := decodeFields(n.children, ft.Name, ft.Fields, version)
-			if err != nil {
-				return nil, err
-			}
-			for _, nt := range ft.Fields {
-				if nt.Required && !slices.ContainsFunc(nested, func(v value) bool { return v.name == nt.Name }) {
-					return nil, badRequest("Required field is missing: %s.%s", ft.Name, nt.Name) // assumed wording
-				}
-			}
-			v = value{name: ft.Name, nested: nested}
-		} else if len(n.children) > 0 {
-			return nil, unexpected(n.children[0], ft.Name)
-		}
-		if err := normalize(&v, ft); err != nil {
+		v, err := decodeField(n, types[i], version)
+		if err != nil {
 			return nil, err
 		}
 		values = append(values, v)
 	}
 	return values, nil
+}
+
+func decodeField(n *node, ft metadata.FieldType, version apiversion.Version) (v value, err error) {
+	v.name = ft.Name
+	if ft.Kind != metadata.Struct {
+		if len(n.children) > 0 {
+			return v, unexpected(n.children[0], ft.Name)
+		}
+		v.text = n.text
+		return v, normalize(&v, ft)
+	}
+	if v.nested, err = decodeFields(n.children, ft.Name, ft.Fields, version); err != nil {
+		return v, err
+	}
+	for _, nt := range ft.Fields {
+		if nt.Required && !slices.ContainsFunc(v.nested, func(v value) bool { return v.name == nt.Name }) {
+			return v, badRequest("Required field is missing: %s.%s", ft.Name, nt.Name) // assumed wording
+		}
+	}
+	return v, nil
 }
 
 // normalize checks the text of a simple field and converts it to the org's form.

@@ -2,9 +2,9 @@ package simorg
 
 import (
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -56,7 +56,7 @@ func (o *Org) ForgetRequests() {
 // one before it ended. Concurrent requests count once. The result is meaningful only if the org
 // has some latency.
 func Sequential(requests []Request) int {
-	byEnd := slices.SortedFunc(slices.Values(requests), func(a, b Request) int { return cmp.Compare(a.Ended.UnixNano(), b.Ended.UnixNano()) })
+	byEnd := slices.SortedFunc(slices.Values(requests), func(a, b Request) int { return a.Ended.Compare(b.Ended) })
 	n := 0
 	var last time.Time
 	for _, r := range byEnd {
@@ -100,9 +100,9 @@ type Fault struct {
 // SOAPFault returns a Fault that answers with a SOAP fault of this code, like
 // SERVER_UNAVAILABLE.
 func SOAPFault(code, message string) Fault {
-	recorder := newRecorder()
-	writeFault(recorder, "sf:"+code, code+": "+message)
-	return Fault{Status: recorder.status, Header: recorder.header, Body: recorder.body.String()}
+	answer := newRecorder()
+	writeFault(answer, "sf:"+code, code+": "+message)
+	return Fault{Status: answer.status, Header: answer.header, Body: answer.body.String()}
 }
 
 // Inject adds a fault.
@@ -112,16 +112,25 @@ func (o *Org) Inject(f Fault) {
 	o.faults = append(o.faults, &f)
 }
 
-func (o *Org) takeFault(r Request) *Fault {
+// nextFault removes and returns the fault for a request, or a Fault that changes nothing.
+func (o *Org) nextFault(r Request) Fault {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i, f := range o.faults {
 		if f.Fits == nil || f.Fits(r) {
 			o.faults = slices.Delete(o.faults, i, i+1)
-			return f
+			return *f
 		}
 	}
-	return nil
+	return Fault{}
+}
+
+// refusal returns the code and message with which the first component is refused, "" for none.
+func (f Fault) refusal() string {
+	if f.Refuse == "" || f.RefuseWith == "" {
+		return f.Refuse
+	}
+	return f.Refuse + ": " + f.RefuseWith
 }
 
 // record answers a request with serve, applies faults and records the request.
@@ -134,63 +143,41 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(w http.R
 	}
 	entry.Body = body
 	entry.Operation, entry.Type, entry.FullNames = describe(r.URL.Path, body)
-	fault := o.takeFault(entry)
-	delay := o.config.Latency
-	if fault != nil {
-		delay += fault.Delay
-	}
-
+	fault := o.nextFault(entry)
 	answer := newRecorder()
-	if fault == nil || fault.After || fault.Status == 0 && !fault.Drop {
-		refuse := ""
-		if fault != nil {
-			if refuse = fault.Refuse; refuse != "" && fault.RefuseWith != "" {
-				refuse += ": " + fault.RefuseWith
-			}
-		}
-		serve(answer, body, refuse)
+	if fault.After || fault.Status == 0 && !fault.Drop {
+		serve(answer, body, fault.refusal())
 	}
-	if delay > 0 {
+	if delay := o.config.Latency + fault.Delay; delay > 0 {
 		select {
 		case <-time.After(delay):
 		case <-r.Context().Done():
 		}
 	}
-	if fault != nil && fault.Status != 0 {
-		answer = newRecorder()
-		for name, values := range fault.Header {
-			answer.Header()[name] = values
-		}
-		answer.WriteHeader(fault.Status)
+	if fault.Status != 0 {
+		answer = &recorder{status: fault.Status, header: fault.Header}
 		answer.body.WriteString(fault.Body)
 	}
-	dropped := fault != nil && fault.Drop
 	entry.Ended = time.Now()
-	if !dropped {
+	if !fault.Drop {
 		entry.Status = answer.status
 	}
+	o.remember(entry)
+	if fault.Drop {
+		panic(http.ErrAbortHandler)
+	}
+	answer.send(w, fault.Truncate)
+}
+
+func (o *Org) remember(entry Request) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	if !o.config.Unrecorded {
 		o.requests = append(o.requests, entry)
 	}
 	if o.config.Log != nil {
 		o.config.Log(entry)
 	}
-	o.mu.Unlock()
-	if dropped {
-		panic(http.ErrAbortHandler)
-	}
-	for name, values := range answer.Header() {
-		w.Header()[name] = values
-	}
-	w.WriteHeader(answer.status)
-	content := answer.body.Bytes()
-	if fault != nil && fault.Truncate > 0 && fault.Truncate < len(content) {
-		w.Write(content[:fault.Truncate])
-		w.(http.Flusher).Flush()
-		panic(http.ErrAbortHandler)
-	}
-	w.Write(content)
 }
 
 // recorder buffers an answer.
@@ -207,6 +194,20 @@ func (r *recorder) Header() http.Header { return r.header }
 func (r *recorder) WriteHeader(status int) { r.status = status }
 
 func (r *recorder) Write(data []byte) (int, error) { return r.body.Write(data) }
+
+// send sends the answer, and cuts the connection after some bytes of it unless cut is 0.
+func (r *recorder) send(w http.ResponseWriter, cut int) {
+	maps.Copy(w.Header(), r.header)
+	w.WriteHeader(r.status)
+	content := r.body.Bytes()
+	if cut == 0 || cut >= len(content) {
+		w.Write(content)
+		return
+	}
+	w.Write(content[:cut])
+	w.(http.Flusher).Flush()
+	panic(http.ErrAbortHandler)
+}
 
 func readBody(r *http.Request) ([]byte, error) {
 	var body io.Reader = http.MaxBytesReader(nil, r.Body, maxRequest)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
@@ -107,7 +106,7 @@ func (o *Org) versions() any {
 const userInfoPath = "/services/oauth2/userinfo"
 
 func (o *Org) userInfo(token string) any {
-	user := o.user(o.grants[token].User)
+	user := o.user(o.state.Grants[token].User)
 	return map[string]any{
 		"sub": o.url + "/id/" + o.id + "/" + user["id"].(string), "user_id": user["id"], "organization_id": o.id,
 		"preferred_username": user["username"], "name": user["name"], "email": user["email"], "active": true, "user_type": "STANDARD",
@@ -118,51 +117,65 @@ func (o *Org) userInfo(token string) any {
 // artifactObject is the custom object in which sfp notes what it has installed.
 const artifactObject = "SfpowerscriptsArtifact2__c"
 
-// sobject reads a user, reads and writes sfp's records, and makes records of who
-// may use an app.
+// sobject answers the calls for one record of an object. Names of objects are case-insensitive.
 func (o *Org) sobject(method, key string, body []byte) (any, *restError) {
 	object, id, _ := strings.Cut(key, "/")
+	is := func(name string) bool { return strings.EqualFold(object, name) }
+	create := method == http.MethodPost && id == ""
+	update := method == http.MethodPatch && id != ""
 	switch {
-	case method == http.MethodGet && strings.EqualFold(object, "User"):
-		for i := range o.config.Users {
-			if user := o.user(i); user["id"] == id {
-				return map[string]any{"attributes": map[string]string{"type": "User"}, "Id": id, "Username": user["username"], "Name": user["name"], "Email": user["email"], "IsActive": user["isactive"]}, nil
-			}
-		}
-	case o.config.DevHub && (strings.EqualFold(object, scratchOrgInfo) || strings.EqualFold(object, activeScratchOrg)):
+	case is("User") && method == http.MethodGet:
+		return o.readUser(id)
+	case o.config.DevHub && (is(scratchOrgInfo) || is(activeScratchOrg)):
 		return o.devHubObject(method, object, id, body)
-	case method == http.MethodPost && id == "" && (strings.EqualFold(object, accessObject) || strings.EqualFold(object, assignmentObject)):
-		var fields map[string]string
-		if err := json.Unmarshal(body, &fields); err != nil {
-			return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
-		}
-		if strings.EqualFold(object, accessObject) {
-			return o.grant(fields)
-		}
-		return o.assign(fields)
-	case strings.EqualFold(object, "ObjectPermissions") && (method == http.MethodPost && id == "" || method == http.MethodPatch && id != ""):
+	case is(accessObject) && create:
+		return o.grant(body)
+	case is(assignmentObject) && create:
+		return o.assign(body)
+	case is("ObjectPermissions") && (create || update):
 		return o.permitObject(id, body)
-	case object == artifactObject && (method == http.MethodPost && id == "" || method == http.MethodPatch && id != ""):
-		var fields map[string]any
-		if err := json.Unmarshal(body, &fields); err != nil {
-			return nil, &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
-		}
-		i := slices.IndexFunc(o.artifacts, func(r row) bool { return r["id"] == id })
-		if method == http.MethodPost {
-			id = o.nextID("a00")
-			r := row{"id": id}
-			for _, name := range []string{"name", "tag__c", "version__c", "commitid__c"} {
-				r[name] = nil
-			}
-			i = len(o.artifacts)
-			o.artifacts = append(o.artifacts, r)
-		}
-		if i >= 0 {
-			for name, value := range fields {
-				o.artifacts[i][strings.ToLower(name)] = value
-			}
-			return map[string]any{"id": id, "success": true, "errors": []any{}}, nil
-		}
+	case is(artifactObject) && (create || update):
+		return o.putArtifact(id, body)
 	}
 	return nil, notFoundREST
+}
+
+// decodeBody decodes the JSON of a request.
+func decodeBody[T any](body []byte) (v T, failure *restError) {
+	if err := json.Unmarshal(body, &v); err != nil {
+		failure = &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
+	}
+	return v, failure
+}
+
+func (o *Org) readUser(id string) (any, *restError) {
+	user := by(o.userRows(), id)
+	if user == nil {
+		return nil, notFoundREST
+	}
+	return map[string]any{
+		"attributes": map[string]string{"type": "User"}, "Id": id, "Username": user["username"],
+		"Name": user["name"], "Email": user["email"], "IsActive": user["isactive"],
+	}, nil
+}
+
+// putArtifact creates one of sfp's records, or updates that with the ID.
+func (o *Org) putArtifact(id string, body []byte) (any, *restError) {
+	fields, failure := decodeBody[map[string]any](body)
+	if failure != nil {
+		return nil, failure
+	}
+	if id == "" {
+		id = o.nextID("a00")
+		artifact := row{"id": id, "name": nil, "tag__c": nil, "version__c": nil, "commitid__c": nil}
+		o.state.Artifacts = append(o.state.Artifacts, artifact)
+	}
+	artifact := by(o.state.Artifacts, id)
+	if artifact == nil {
+		return nil, notFoundREST
+	}
+	for name, value := range fields {
+		artifact[strings.ToLower(name)] = value
+	}
+	return created(id), nil
 }

@@ -13,15 +13,12 @@ import (
 )
 
 // failed reports why the org refused a component.
-type failed struct {
-	code, message string
-	fields        []string
-}
+type failed struct{ code, message string }
 
 func (f *failed) Error() string { return f.code + ": " + f.message }
 
 func refuse(code, format string, args ...any) error {
-	return &failed{code: code, message: fmt.Sprintf(format, args...)}
+	return &failed{code, fmt.Sprintf(format, args...)}
 }
 
 // Messages of the platform, verbatim.
@@ -49,82 +46,104 @@ var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
 
 // put creates or replaces a record like an upsert: omitted fields are reset to their defaults.
 func (o *Org) put(rec *record, version apiversion.Version) error {
-	if rec.fullName == "" {
-		return refuse("REQUIRED_FIELD_MISSING", "Required field is missing: fullName")
-	}
-	if rec.typ == eca.Header && !developerName.MatchString(rec.fullName) {
-		return refuse("INVALID_FIELD", "The name %s can only contain alphanumeric characters and underscores, must begin with a letter, and must not end with an underscore", rec.fullName) // assumed wording
+	existing := o.find(rec.typ, rec.fullName)
+	if err := checkName(rec); err != nil {
+		return err
 	}
 	if rec.typ == connectedApp {
-		existing := o.find(rec.typ, rec.fullName)
-		if existing == nil {
-			return refuse("INVALID_OPERATION", noConnectedApps) // the code is assumed
-		}
-		rec.id = existing.id
-		o.putConnectedApp(rec, existing.at("oauthConfig", "consumerKey"))
-		return nil
+		return o.replaceConnectedApp(rec, existing)
 	}
-	typ := lookup(rec.typ)
-	for _, ft := range typ.Fields {
+	for _, ft := range lookup(rec.typ).Fields {
 		if ft.Required && rec.text(ft.Name) == "" {
 			return refuse("REQUIRED_FIELD_MISSING", "Required field is missing: %s", ft.Name)
 		}
 	}
-	existing := o.find(rec.typ, rec.fullName)
 	if existing != nil {
-		rec.id, rec.fullName = existing.id, existing.fullName
-		if !strings.EqualFold(rec.app(), existing.app()) {
-			return refuse(invalid, "The external client app of %s can't be changed", rec.fullName) // assumed
-		}
-		// A client of an older API version neither sees nor resets newer fields. Assumed.
-		for _, v := range existing.fields {
-			if fieldSince[rec.typ][v.name] > version {
-				rec.fields = append(rec.fields, v)
-			}
-		}
-	}
-	switch rec.typ {
-	case eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies, eca.OAuthPolicies, eca.OAuthSecuritySettings, eca.SAMLPolicies, eca.CanvasSettings:
-		if err := o.checkSatellite(rec); err != nil {
+		if err := rec.replace(existing, version); err != nil {
 			return err
 		}
 	}
-	var err error
-	switch rec.typ {
-	case eca.Header:
-		err = o.scopeHeader(rec)
-	case eca.OAuthSettings:
-		err = o.checkOAuthSettings(rec, existing)
-	case eca.GlobalOAuthSettings:
-		err = o.checkGlobalSettings(rec, existing)
-	case eca.OAuthPolicies:
-		err = o.checkOAuthPolicies(rec)
-	case connection.ExternalCredential:
-		err = o.checkExternalCredential(rec)
-	case connection.NamedCredential:
-		err = o.checkNamedCredential(rec)
-	}
-	if err != nil {
+	if err := o.check(rec, existing); err != nil {
 		return err
 	}
 	setDefaults(rec)
 	o.store(rec)
-	if rec.typ == eca.OrgSettings && rec.isTrue(secretsInREST) && !(existing != nil && existing.isTrue(secretsInREST)) {
-		o.unsecured = o.config.SecretDelay
-	}
-	if rec.typ == eca.GlobalOAuthSettings && existing == nil {
-		o.made[strings.ToLower(rec.app())] = time.Now()
-		if o.config.AutoPolicies {
-			o.makePolicies(rec.app())
+	switch rec.typ {
+	case eca.OrgSettings:
+		if rec.isTrue(secretsInREST) && !existing.isTrue(secretsInREST) {
+			o.unsecured = o.config.SecretDelay
 		}
-		if o.config.SecuritySettings && o.of(eca.OAuthSecuritySettings, rec.app()) == nil {
-			security := &record{typ: eca.OAuthSecuritySettings, fullName: rec.app() + "_oauthSecurity"}
-			security.set("externalClientApplication", rec.app())
-			security.set("label", rec.text("label"))
-			o.store(security)
+	case eca.GlobalOAuthSettings:
+		if existing == nil {
+			o.addToConsumer(rec)
 		}
 	}
 	return nil
+}
+
+func checkName(rec *record) error {
+	if rec.fullName == "" {
+		return refuse("REQUIRED_FIELD_MISSING", "Required field is missing: fullName")
+	}
+	if rec.typ == eca.Header && !developerName.MatchString(rec.fullName) {
+		return refuse(invalid, "The name %s can only contain alphanumeric characters and underscores, "+
+			"must begin with a letter, and must not end with an underscore", rec.fullName) // assumed wording
+	}
+	return nil
+}
+
+// replace makes a record the successor of an existing one.
+func (r *record) replace(existing *record, version apiversion.Version) error {
+	r.id, r.fullName = existing.id, existing.fullName
+	if !strings.EqualFold(r.app(), existing.app()) {
+		return refuse(invalid, "The external client app of %s can't be changed", r.fullName) // assumed
+	}
+	// A client of an older API version neither sees nor resets newer fields. Assumed.
+	for _, v := range existing.fields {
+		if fieldSince[r.typ][v.name] > version {
+			r.fields = append(r.fields, v)
+		}
+	}
+	return nil
+}
+
+// check applies the rules of the record's type. Some also set fields that the org chooses.
+func (o *Org) check(rec, existing *record) error {
+	if rec.text("externalClientApplication") != "" {
+		if err := o.checkSatellite(rec); err != nil {
+			return err
+		}
+	}
+	switch rec.typ {
+	case eca.Header:
+		return o.scopeHeader(rec)
+	case eca.OAuthSettings:
+		return o.checkOAuthSettings(rec, existing)
+	case eca.GlobalOAuthSettings:
+		return o.checkGlobalSettings(rec, existing)
+	case eca.OAuthPolicies:
+		return o.checkOAuthPolicies(rec)
+	case connection.ExternalCredential:
+		return o.checkExternalCredential(rec)
+	case connection.NamedCredential:
+		return o.checkNamedCredential(rec)
+	}
+	return nil
+}
+
+// addToConsumer creates the components that the org adds to a new consumer.
+func (o *Org) addToConsumer(global *record) {
+	app := global.app()
+	o.state.Made[strings.ToLower(app)] = time.Now()
+	if o.config.AutoPolicies {
+		o.makePolicies(app)
+	}
+	if o.config.SecuritySettings && o.of(eca.OAuthSecuritySettings, app) == nil {
+		security := &record{typ: eca.OAuthSecuritySettings, fullName: app + "_oauthSecurity"}
+		security.set("externalClientApplication", app)
+		security.set("label", global.text("label"))
+		o.store(security)
+	}
 }
 
 // checkSatellite applies the rules for all components that belong to an app.
@@ -224,7 +243,7 @@ func (o *Org) checkOAuthPolicies(rec *record) error {
 	} {
 		unknown := slices.DeleteFunc(items(rec.text(check.field)), func(name string) bool { return slices.Contains(check.known, name) })
 		if len(unknown) > 0 {
-			return refuse("INVALID_FIELD", "We couldn't find %s called %s", check.what, strings.Join(unknown, ", "))
+			return refuse(invalid, "We couldn't find %s called %s", check.what, strings.Join(unknown, ", "))
 		}
 	}
 	return nil
@@ -266,7 +285,7 @@ func (o *Org) delete(typ, fullName string) error {
 	case eca.Header:
 		delete(o.broken, strings.ToLower(app))
 		delete(o.sources, strings.ToLower(app))
-		o.access = slices.DeleteFunc(o.access, func(r row) bool { return r["setupentityid"] == rec.id })
+		o.state.Access = slices.DeleteFunc(o.state.Access, func(r row) bool { return r["setupentityid"] == rec.id })
 		for _, t := range slices.Concat(eca.Types(), eca.SourceTypes()) {
 			for _, other := range o.all(t.Name) {
 				if strings.EqualFold(other.app(), app) {

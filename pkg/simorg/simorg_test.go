@@ -105,6 +105,8 @@ func TestRules(t *testing.T) {
 		{"nested field missing", eca.Header, eca.OAuthSettings, `<fullName>App_oauth</fullName><customAttributes><key>a</key></customAttributes>` + link, 500, "", "customAttributes.formula"},
 		{"required field missing", eca.GlobalOAuthSettings, eca.PluginPolicies, `<fullName>App_plcy</fullName>` + link, 200, "REQUIRED_FIELD_MISSING", "isEnabled"},
 		{"fullName in another namespace", eca.Header, eca.OAuthSettings, strings.Replace(oauth, "<fullName>", `<fullName xmlns="">`, 1), 500, "", "fullName invalid at this location"},
+		{"element in a text field", eca.Header, eca.OAuthSettings, strings.Replace(oauth, ">Api<", "><b/><", 1), 500, "", "b invalid at this location in type commaSeparatedOauthScopes"},
+		{"another app's component", eca.OAuthSettings, eca.OAuthSettings, strings.Replace(oauth, ">App<", ">Other<", 1), 200, "", "The external client app of App_oauth can&#39;t be changed"},
 		{"text among the fields", eca.Header, eca.OAuthSettings, oauth + "text", 500, "", "character data"},
 		{"bad name", "", eca.Header, `<fullName>A b</fullName>`, 200, "INVALID_FIELD", "A b"},
 		{"unknown type", "", "CustomObject", `<fullName>A</fullName>`, 500, "", "INVALID_TYPE"},
@@ -420,4 +422,41 @@ func Example() {
 	// Output:
 	// MyApp Local
 	// MyApp_oauthPlcy.ecaOauthPlcy-meta.xml: The OAuth settings are missing for this external client app.
+}
+
+// TestOldVersionKeepsNewFields: an upsert in an old API version does not reset fields that it lacks.
+func TestOldVersionKeepsNewFields(t *testing.T) {
+	t.Parallel()
+	org := simorg.Start(simorg.Config{})
+	defer org.Close()
+	ready(t, org, eca.OAuthSettings)
+	upsert(org, eca.GlobalOAuthSettings, global+`<isDPopEnabled>true</isDPopEnabled>`)
+	old := `<upsertMetadata xmlns="http://soap.sforce.com/2006/04/metadata"><metadata xsi:type="` + eca.GlobalOAuthSettings + `">` +
+		global + `</metadata></upsertMetadata>`
+	if _, answer := soap(org, "60.0", org.AccessToken(), old); !strings.Contains(answer, "<success>true</success>") {
+		t.Fatal(answer)
+	}
+	if got := org.Components(eca.GlobalOAuthSettings)[0].Fields["isDPopEnabled"]; got != "true" {
+		t.Errorf("isDPopEnabled is %q after an upsert in version 60", got)
+	}
+}
+
+// TestLoadRefuses whatever Save cannot have written, and leaves the org as it was.
+func TestLoadRefuses(t *testing.T) {
+	t.Parallel()
+	org := simorg.New(simorg.Config{})
+	id := org.ID()
+	for _, state := range []string{
+		``, `{}`, `{"org": "00D1", "token": "t", "kind": "sandbox"}`, `{"org": "00D1", "token": "t", "sessions": {}, "grants": null, "kind": "sandbox"}`,
+		`{"org": "00D1", "token": "t", "sessions": {}, "kind": "production"}`, `{"org": "00D1", "token": "t", "sessions": {}, "kind": "sandbox"} {}`,
+		`{"org": "00D1", "token": "t", "sessions": {}, "kind": "sandbox", "artifacts": [null]}`,
+		`{"org": "00D1", "token": "t", "sessions": {}, "kind": "sandbox", "records": [{"type": "None"}]}`,
+	} {
+		if err := org.Load(strings.NewReader(state)); err == nil || org.ID() != id {
+			t.Errorf("%s: got %v, and the org is %s", state, err, org.ID())
+		}
+	}
+	if err := org.Load(strings.NewReader(`{"org": "00D1", "token": "t", "sessions": {}, "kind": "sandbox"}`)); err != nil || org.ID() != "00D1" {
+		t.Errorf("got %v, and the org is %s", err, org.ID())
+	}
 }

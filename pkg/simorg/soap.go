@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -146,11 +145,7 @@ func parseCall(path string, body []byte) (call, error) {
 		return call{}, badRequest("No operation available for request")
 	}
 	header := envelope.child(soapNamespace, "Header").child(metadata.Namespace, "SessionHeader")
-	c := call{operation: soapBody.children[0], version: version}
-	if header != nil {
-		c.session = header.value("sessionId")
-	}
-	return c, nil
+	return call{header.value("sessionId"), soapBody.children[0], version}, nil
 }
 
 // describe returns the operation, type and components of a request, for its record.
@@ -189,8 +184,10 @@ func badRequest(format string, args ...any) error {
 func (o *Org) serveSOAP(w http.ResponseWriter, r *http.Request, body []byte, refuse string) {
 	answer, err := o.soap(r, body, refuse)
 	if err != nil {
-		fault := &soapError{"soapenv:Client", err.Error()}
-		errors.As(err, &fault)
+		fault, ok := errors.AsType[*soapError](err)
+		if !ok {
+			fault = &soapError{"soapenv:Client", err.Error()}
+		}
 		writeFault(w, fault.code, fault.message)
 		return
 	}
@@ -215,7 +212,7 @@ func (o *Org) soap(r *http.Request, body []byte, refuse string) (string, error) 
 		return "", &soapError{"sf:UNSUPPORTED_API_VERSION", "UNSUPPORTED_API_VERSION: Invalid Api version specified on URL"}
 	}
 	if !o.accepts(c.session) {
-		return "", &soapError{"sf:INVALID_SESSION_ID", "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session"}
+		return "", &soapError{"sf:INVALID_SESSION_ID", illegalSession}
 	}
 	name := c.operation.name.Local
 	var content string
@@ -306,13 +303,8 @@ func checkCount(n, most int) error {
 // result encodes the common part of SaveResult, UpsertResult and DeleteResult.
 func result(fullName string, err error) string {
 	failure := ""
-	var f *failed
-	if errors.As(err, &f) {
-		failure = "<errors>"
-		for _, field := range f.fields {
-			failure += element("fields", field)
-		}
-		failure += element("message", f.message) + element("statusCode", f.code) + "</errors>"
+	if f, ok := errors.AsType[*failed](err); ok {
+		failure = "<errors>" + element("message", f.message) + element("statusCode", f.code) + "</errors>"
 	}
 	return failure + element("fullName", fullName) + element("success", fmt.Sprint(err == nil))
 }

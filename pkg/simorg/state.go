@@ -13,29 +13,38 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 )
 
+// state is what an org holds besides its components.
+type state struct {
+	Token             string                       `json:"token"`    // the administrator's session
+	Sessions          map[string]time.Time         `json:"sessions"` // when each access token ends, zero for never
+	Serial            int                          `json:"serial"`
+	Artifacts         []row                        `json:"artifacts,omitempty"`   // sfp's records of what it has installed
+	Access            []row                        `json:"access,omitempty"`      // what permission sets grant
+	Assignments       []row                        `json:"assignments,omitempty"` // users who have permission sets
+	ObjectPermissions []row                        `json:"objectPermissions,omitempty"`
+	Filled            map[string][]row             `json:"filled,omitempty"`     // by object: from Fill, and logins
+	Stored            map[string]*storedCredential `json:"stored,omitempty"`     // by credentialKey
+	Principals        map[string]string            `json:"principals,omitempty"` // IDs, by credentialKey
+	Grants            map[string]grant             `json:"grants,omitempty"`     // by access token
+	Staged            map[string]*pair             `json:"staged,omitempty"`     // by the consumer's ID
+	Made              map[string]time.Time         `json:"made,omitempty"`       // consumers, by app in lower case
+}
+
+func newState() state {
+	return state{
+		Sessions: make(map[string]time.Time), Filled: make(map[string][]row), Stored: make(map[string]*storedCredential),
+		Principals: make(map[string]string), Grants: make(map[string]grant), Staged: make(map[string]*pair),
+		Made: make(map[string]time.Time),
+	}
+}
+
 // savedState is what Save writes.
 type savedState struct {
-	Org       string               `json:"org"`
-	Kind      Kind                 `json:"kind"`
-	Token     string               `json:"token"`
-	Sessions  map[string]time.Time `json:"sessions"`
-	Serial    int                  `json:"serial"`
-	Records   []savedRecord        `json:"records"`
-	Broken    []string             `json:"broken,omitempty"`
-	Artifacts []row                `json:"artifacts,omitempty"`
-
-	Grants map[string]grant `json:"grants,omitempty"`
-
-	ObjectPermissions []row                        `json:"objectPermissions,omitempty"`
-	Stored            map[string]*storedCredential `json:"stored,omitempty"`
-	Principals        map[string]string            `json:"principals,omitempty"`
-	Staged            map[string]*pair             `json:"staged,omitempty"`
-	Made              map[string]time.Time         `json:"made,omitempty"`
-
-	Filled map[string][]row `json:"filled,omitempty"`
-
-	Access      []row `json:"access,omitempty"`
-	Assignments []row `json:"assignments,omitempty"`
+	Org     string        `json:"org"`
+	Kind    Kind          `json:"kind"`
+	Records []savedRecord `json:"records"`
+	Broken  []string      `json:"broken,omitempty"`
+	state
 }
 
 type savedRecord struct {
@@ -57,14 +66,11 @@ type savedValue struct {
 func (o *Org) Save(w io.Writer) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := savedState{Org: o.id, Kind: o.config.Kind, Token: o.token, Sessions: o.sessions, Serial: o.serial, Artifacts: o.artifacts, Access: o.access, Assignments: o.assignments, Grants: o.grants, Staged: o.staged, Made: o.made, ObjectPermissions: o.objectPermissions, Stored: o.stored, Principals: o.principals, Filled: o.filled}
+	s := savedState{Org: o.id, Kind: o.config.Kind, Broken: slices.Collect(maps.Keys(o.broken)), state: o.state}
 	for _, typ := range append(types(), eca.Lookup(eca.OrgSettings)) {
 		for _, rec := range o.all(typ.Name) {
 			s.Records = append(s.Records, savedRecord{rec.typ, rec.fullName, rec.id, saveValues(rec.fields), rec.secret})
 		}
-	}
-	for app := range o.broken {
-		s.Broken = append(s.Broken, app)
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", " ")
@@ -74,12 +80,17 @@ func (o *Org) Save(w io.Writer) error {
 // Load replaces all that the org holds by what Save wrote for an org of the same
 // kind.
 func (o *Org) Load(r io.Reader) error {
-	var s savedState
+	s := savedState{state: newState()}
+	s.Sessions = nil // every saved state has sessions
 	d := json.NewDecoder(r)
 	if err := d.Decode(&s); err != nil {
 		return fmt.Errorf("this is not the state of a simulated org: %w", err)
 	}
-	if _, err := d.Token(); err != io.EOF || s.Org == "" || s.Token == "" || s.Sessions == nil || slices.ContainsFunc(slices.Concat(s.Artifacts, s.Access, s.Assignments), func(r row) bool { return r == nil }) {
+	_, err := d.Token()
+	isNil := func(r row) bool { return r == nil }
+	if err != io.EOF || s.Org == "" || s.Token == "" || s.Sessions == nil || s.Stored == nil || s.Principals == nil ||
+		s.Grants == nil || s.Staged == nil || s.Made == nil ||
+		slices.ContainsFunc(slices.Concat(s.Artifacts, s.Access, s.Assignments), isNil) {
 		return errors.New("this is not the state of a simulated org")
 	}
 	if s.Kind != o.config.Kind {
@@ -92,28 +103,16 @@ func (o *Org) Load(r io.Reader) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.id, o.token, o.sessions, o.serial, o.artifacts = s.Org, s.Token, s.Sessions, s.Serial, s.Artifacts
-	o.access, o.assignments = s.Access, s.Assignments
-	clear(o.grants)
-	maps.Copy(o.grants, s.Grants)
-	o.objectPermissions = s.ObjectPermissions
-	clear(o.stored)
-	maps.Copy(o.stored, s.Stored)
-	clear(o.filled)
+	o.id, o.state = s.Org, s.state
+	o.state.Filled = make(map[string][]row)
 	for name, rows := range s.Filled {
 		for _, r := range rows {
-			o.filled[name] = append(o.filled[name], lower(r)) // which knows parents again
+			o.state.Filled[name] = append(o.state.Filled[name], lower(r)) // which finds parents again
 		}
 	}
-	clear(o.principals)
-	maps.Copy(o.principals, s.Principals)
-	clear(o.staged)
-	maps.Copy(o.staged, s.Staged)
-	clear(o.made)
-	maps.Copy(o.made, s.Made)
 	settings := o.find(eca.OrgSettings, eca.OrgSettingsName)
 	clear(o.records)
-	o.store(settings) // which a state of before may lack
+	o.store(settings) // states of older versions may lack these
 	clear(o.broken)
 	for _, saved := range s.Records {
 		o.store(&record{typ: saved.Type, fullName: saved.FullName, id: saved.ID, fields: loadValues(saved.Fields), secret: saved.Secret})

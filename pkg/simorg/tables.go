@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/http"
 	"path"
 	"slices"
 	"strings"
@@ -44,14 +45,14 @@ var objects = []object{
 	{"Profile", "Id Name", "", (*Org).profileRows},
 	{accessObject, "Id ParentId SetupEntityId SetupEntityType Parent.Name Parent.IsOwnedByProfile Parent.Profile.Name", "", (*Org).accessRows},
 	{assignmentObject, "Id AssigneeId Assignee.Username Assignee.IsActive PermissionSetId PermissionSet.Name PermissionSet.PermissionsModifyAllData", "", (*Org).assignmentRows},
-	{"ObjectPermissions", "Id ParentId SobjectType PermissionsRead", "", func(o *Org) []row { return o.objectPermissions }},
+	{"ObjectPermissions", "Id ParentId SobjectType PermissionsRead", "", func(o *Org) []row { return o.state.ObjectPermissions }},
 	{scratchOrgInfo, scratchColumns, "", (*Org).scratchRows},
 	{activeScratchOrg, activeColumns, "", (*Org).activeRows},
 	{installedPackage, "", "", (*Org).installedRows},
 	{packageVersion, "", "", packageVersionRows},
 	{"PermissionSetGroup", "", "", nil}, // of which sfp asks whether any is still being recalculated
 	{"SourceMember", "", "", nil},       // in which scratch orgs track for sf what has changed; this org does not
-	{artifactObject, "", "", func(o *Org) []row { return o.artifacts }},
+	{artifactObject, "", "", func(o *Org) []row { return o.state.Artifacts }},
 }
 
 // scopeColumns are the columns of ExtlClntAppOauthSettings that say whether an app has a scope.
@@ -78,7 +79,7 @@ func (o *Org) table(name string) (soql.Table, bool) {
 		if known.rows != nil {
 			table.Rows = known.rows(o)
 		}
-		table.Rows = append(slices.Clip(table.Rows), o.filled[known.name]...)
+		table.Rows = append(slices.Clip(table.Rows), o.state.Filled[known.name]...)
 		return table, true
 	}
 	return soql.Table{}, false
@@ -108,7 +109,7 @@ func orNil(text string) any {
 
 // madeAt returns when an app's consumer was made, or now where it has none.
 func (o *Org) madeAt(app string) string {
-	made, ok := o.made[strings.ToLower(app)]
+	made, ok := o.state.Made[strings.ToLower(app)]
 	if !ok {
 		made = time.Now()
 	}
@@ -139,14 +140,22 @@ func (o *Org) policyRows() (rows []row) {
 	return rows
 }
 
-// pluginRows writes the status of plugins as Enabled and Disabled, which is assumed.
+// pluginStatus returns a plugin's status. The values are assumed.
+func pluginStatus(policies *record, field string) string {
+	if policies.isTrue(field) {
+		return "Enabled"
+	}
+	return "Disabled"
+}
+
 func (o *Org) pluginRows() (rows []row) {
-	status := map[bool]string{true: "Enabled", false: "Disabled"}
 	for _, rec := range o.all(eca.PluginPolicies) {
 		if header := o.find(eca.Header, rec.app()); header != nil {
 			rows = append(rows, row{
-				"id": rec.id, "externalclientapplicationid": header.id, "isenabled": rec.isTrue("isEnabled"), "oauthpluginstatus": status[rec.isTrue("isOauthPluginEnabled")],
-				"samlpluginstatus": status[rec.isTrue("isSamlPluginEnabled")], "startpage": orNil(rec.text("startPage")), "starturl": orNil(rec.text("startUrl")),
+				"id": rec.id, "externalclientapplicationid": header.id, "isenabled": rec.isTrue("isEnabled"),
+				"oauthpluginstatus": pluginStatus(rec, "isOauthPluginEnabled"),
+				"samlpluginstatus":  pluginStatus(rec, "isSamlPluginEnabled"),
+				"startpage":         orNil(rec.text("startPage")), "starturl": orNil(rec.text("startUrl")),
 			})
 		}
 	}
@@ -189,8 +198,8 @@ func (o *Org) profileRows() (rows []row) {
 	return rows
 }
 
-// by returns the row with an ID, nil where there is none.
-func by(rows []row, id any) any {
+// by returns the row with an ID, or nil.
+func by(rows []row, id any) row {
 	for _, r := range rows {
 		if r["id"] == id {
 			return r
@@ -201,7 +210,7 @@ func by(rows []row, id any) any {
 
 func (o *Org) accessRows() (rows []row) {
 	sets := o.permissionSetRows()
-	for _, r := range o.access {
+	for _, r := range o.state.Access {
 		r = maps.Clone(r)
 		r["parent"] = by(sets, r["parentid"])
 		rows = append(rows, r)
@@ -212,7 +221,7 @@ func (o *Org) accessRows() (rows []row) {
 // assignmentRows has, like the platform, each user's profile among the permission sets.
 func (o *Org) assignmentRows() (rows []row) {
 	sets, users := o.permissionSetRows(), o.userRows()
-	for _, r := range o.assignments {
+	for _, r := range o.state.Assignments {
 		r = maps.Clone(r)
 		r["permissionset"], r["assignee"] = by(sets, r["permissionsetid"]), by(users, r["assigneeid"])
 		rows = append(rows, r)
@@ -258,11 +267,11 @@ func (o *Org) logIn(app string, user int, subtype any, refresh string) {
 		label = header.text("label")
 	}
 	id := o.user(user)["id"]
-	o.filled["LoginHistory"] = append(o.filled["LoginHistory"], row{
+	o.state.Filled["LoginHistory"] = append(o.state.Filled["LoginHistory"], row{
 		"id": o.nextID("0Ya"), "userid": id, "application": label, "logintime": now, "logintype": "Remote Access 2.0", "loginsubtype": subtype, "status": "Success", "sourceip": "127.0.0.1",
 	})
 	if refresh != "" {
-		o.filled["OauthToken"] = append(o.filled["OauthToken"], row{
+		o.state.Filled["OauthToken"] = append(o.state.Filled["OauthToken"], row{
 			"id": nil, "appname": label, "appmenuitemid": nil, "userid": id, "user": o.user(user), "usecount": 1, "lastuseddate": now, "createddate": now, "deletetoken": refresh,
 		})
 	}
@@ -273,14 +282,14 @@ func (o *Org) logIn(app string, user int, subtype any, refresh string) {
 func (o *Org) Count(object string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.filled[object])
+	return len(o.state.Filled[object])
 }
 
 // forget revokes the tokens of OauthToken that is holds for, and reports whether there were any.
 func (o *Org) forget(is func(row) bool) bool {
-	before := len(o.filled["OauthToken"])
-	o.filled["OauthToken"] = slices.DeleteFunc(o.filled["OauthToken"], is)
-	return len(o.filled["OauthToken"]) < before
+	before := len(o.state.Filled["OauthToken"])
+	o.state.Filled["OauthToken"] = slices.DeleteFunc(o.state.Filled["OauthToken"], is)
+	return len(o.state.Filled["OauthToken"]) < before
 }
 
 // tokenPages is how many rows OauthToken answers at once, and maxTokens in all.
@@ -292,9 +301,8 @@ const (
 // query answers a SOQL query, or with columns only what columns its records have.
 func (o *Org) query(q string, columns bool, base string) (any, *restError) {
 	refused := func(err error) (any, *restError) {
-		refusal := new(soql.Error)
-		errors.As(err, &refusal)
-		return nil, &restError{400, refusal.Code, refusal.Message}
+		refusal, _ := errors.AsType[*soql.Error](err) // soql returns no other
+		return nil, &restError{http.StatusBadRequest, refusal.Code, refusal.Message}
 	}
 	parsed, err := soql.Parse(q)
 	if err != nil {
@@ -400,7 +408,7 @@ func (o *Org) fillRecords(fsys fs.FS, name string) error {
 	var records map[string][]map[string]any
 	if err := json.Unmarshal(data, &records); err != nil {
 		line := 1
-		if wrong := new(json.SyntaxError); errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[*json.SyntaxError](err); ok {
 			line += strings.Count(string(data[:wrong.Offset]), "\n")
 		}
 		return fmt.Errorf("line %d: not records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}: %w", line, err)
@@ -419,7 +427,7 @@ func (o *Org) fillRecords(fsys fs.FS, name string) error {
 			if known.name == "OauthToken" && r["userid"] == nil {
 				r["userid"] = o.user(0)["id"] // every token has a user
 			}
-			o.filled[known.name] = append(o.filled[known.name], r)
+			o.state.Filled[known.name] = append(o.state.Filled[known.name], r)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package simorg_test
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -40,21 +41,8 @@ func ask(t *testing.T, org *simorg.Server, path string) (answer struct {
 	return answer
 }
 
-const loader = `<?xml version="1.0"?>
-<ConnectedApp xmlns="http://soap.sforce.com/2006/04/metadata">
-    <contactEmail>a@example.com</contactEmail>
-    <label>Data Loader</label>
-    <oauthConfig>
-        <callbackUrl>https://example.com/cb</callbackUrl>
-        <consumerKey>3MVGstolen</consumerKey>
-        <consumerSecret>stolen</consumerSecret>
-        <isAdminApproved>true</isAdminApproved>
-        <scopes>Api</scopes>
-    </oauthConfig>
-    <oauthPolicy>
-        <refreshTokenPolicy>specific_lifetime:7:DAYS</refreshTokenPolicy>
-    </oauthPolicy>
-</ConnectedApp>`
+//go:embed testdata/Loader.connectedApp-meta.xml
+var loader []byte
 
 // TestFill fills an org with Connected Apps and tokens, and asks for them in pages.
 func TestFill(t *testing.T) {
@@ -66,7 +54,7 @@ func TestFill(t *testing.T) {
 		tokens = append(tokens, fmt.Sprintf(`{"AppName": "Data Loader", "UseCount": %d, "User": {"attributes": {"type": "User"}, "Username": "ann@example.com"}}`, i))
 	}
 	err := org.Fill(fstest.MapFS{
-		"connectedApps/Loader.connectedApp-meta.xml": {Data: []byte(loader)},
+		"connectedApps/Loader.connectedApp-meta.xml": {Data: loader},
 		"records.json": {Data: []byte(`{"oauthtoken": [` + strings.Join(tokens, ",") + `], "LoginHistory": [{"Application": "Data Loader", "LoginTime": "2026-11-01T00:00:00Z"}]}`)},
 	}, ".")
 	if err != nil {
@@ -131,7 +119,7 @@ func TestOldOrgs(t *testing.T) {
 func TestNoNewConnectedApps(t *testing.T) {
 	t.Parallel()
 	org := simorg.New(simorg.Config{})
-	source := fstest.MapFS{"Loader.connectedApp-meta.xml": {Data: []byte(loader)}}
+	source := fstest.MapFS{"Loader.connectedApp-meta.xml": {Data: loader}}
 	if err := org.Deploy(source, "."); err == nil || !strings.Contains(err.Error(), "You can't create a connected app") {
 		t.Errorf("a new one: %v", err)
 	}

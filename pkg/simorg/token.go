@@ -1,6 +1,7 @@
 package simorg
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -33,6 +34,7 @@ var (
 	wrongSecret     = &tokenError{"invalid_client", "invalid client credentials"}
 	notApproved     = &tokenError{"invalid_app_access", "user is not admin approved to access this app"}
 	inactiveUser    = &tokenError{"inactive_user", "user is inactive"}
+	wrongRedirect   = &tokenError{"redirect_uri_mismatch", "redirect_uri must match configuration"}
 	wrongDomain     = &tokenError{"invalid_grant", "request not supported on this domain"}
 	notTheGrantType = &tokenError{"unsupported_grant_type", "grant type not supported"}
 )
@@ -77,8 +79,8 @@ func (o *Org) serveOAuth(w http.ResponseWriter, r *http.Request, body []byte) {
 			writeTokenError(w, &tokenError{"unsupported_token_type", "invalid token: " + token})
 			return
 		}
-		delete(o.sessions, token)
-		delete(o.grants, token)
+		delete(o.state.Sessions, token)
+		delete(o.state.Grants, token)
 	case oauthPath + "introspect":
 		o.introspect(w, r, form)
 	case authorizePath:
@@ -109,13 +111,7 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 	if o.config.IPRestricted {
 		return nil, &tokenError{"invalid_grant", "ip restricted"}
 	}
-	id, secret, basic := r.BasicAuth()
-	if basic {
-		id, _ = url.QueryUnescape(id)
-		secret, _ = url.QueryUnescape(secret)
-	} else {
-		id, secret = form.Get("client_id"), form.Get("client_secret")
-	}
+	id, secret := clientCredentials(r, form)
 	var g grant
 	var failure *tokenError
 	var flow any // LoginHistory's LoginSubType; that of JWT bearer is not known
@@ -150,13 +146,24 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 		return nil, failure
 	}
 	token := o.newSession()
-	o.grants[token] = g
+	o.state.Grants[token] = g
 	if app, _, unknown := o.client(g.Client); unknown == nil {
 		o.logIn(app, g.User, flow, more["refresh_token"])
 	}
 	more["access_token"], more["token_type"], more["scope"], more["instance_url"] = token, "Bearer", g.Scope, o.url
 	more["id"] = "https://login.salesforce.com/id/" + o.id + "/" + fmt.Sprint(o.user(g.User)["id"])
 	return more, nil
+}
+
+// clientCredentials returns the client's key and secret, from the header or the form.
+func clientCredentials(r *http.Request, form url.Values) (id, secret string) {
+	id, secret, basic := r.BasicAuth()
+	if !basic {
+		return form.Get("client_id"), form.Get("client_secret")
+	}
+	id, _ = url.QueryUnescape(id)
+	secret, _ = url.QueryUnescape(secret)
+	return id, secret
 }
 
 // client finds the app that a consumer key belongs to, with the secret that goes with the key:
@@ -168,7 +175,7 @@ func (o *Org) client(key string) (app, secret string, failure *tokenError) {
 	o.expireStaged()
 	for _, global := range o.all(eca.GlobalOAuthSettings) {
 		app, id := global.app(), o.consumerID(global.app())
-		staged := o.staged[id]
+		staged := o.state.Staged[id]
 		switch {
 		case global.text("consumerKey") == key:
 			secret = global.secret
@@ -177,7 +184,7 @@ func (o *Org) client(key string) (app, secret string, failure *tokenError) {
 		default:
 			continue
 		}
-		if time.Since(o.made[strings.ToLower(app)]) < o.config.Propagation || !o.on(app) {
+		if time.Since(o.state.Made[strings.ToLower(app)]) < o.config.Propagation || !o.on(app) {
 			break // what the platform says of an app that is switched off is not known; this is assumed
 		}
 		return app, secret, nil
@@ -209,12 +216,9 @@ func (o *Org) admit(app string, user int) *tokenError {
 // preAuthorised reports whether a permission set of the user's grants the app.
 func (o *Org) preAuthorised(header, policies *record, user int) bool {
 	for i, name := range o.config.PermissionSets {
-		grants := slices.ContainsFunc(o.access, func(r row) bool { return r["parentid"] == permissionSetID(i) && r["setupentityid"] == header.id }) ||
-			slices.Contains(items(policies.text("commaSeparatedPermissionSet")), name)
-		has := slices.ContainsFunc(o.assignments, func(r row) bool {
-			return r["assigneeid"] == o.user(user)["id"] && r["permissionsetid"] == permissionSetID(i)
-		})
-		if grants && has {
+		set := permissionSetID(i)
+		grants := o.hasAccess(set, header.id) || slices.Contains(items(policies.text("commaSeparatedPermissionSet")), name)
+		if grants && o.isAssigned(user, set) {
 			return true
 		}
 	}
@@ -237,11 +241,7 @@ func (o *Org) scopes(app string, without ...string) string {
 	if settings := o.of(eca.OAuthSettings, app); settings != nil {
 		for _, name := range items(settings.text("commaSeparatedOauthScopes")) {
 			if !slices.Contains(without, name) {
-				written := scopeNames[name]
-				if written == "" {
-					written = strings.ToLower(name)
-				}
-				names = append(names, written)
+				names = append(names, cmp.Or(scopeNames[name], strings.ToLower(name)))
 			}
 		}
 	}
@@ -346,10 +346,7 @@ func publicKey(text string) *rsa.PublicKey {
 // introspect tells a client about a token of its own. That tokens of others count as inactive
 // is assumed.
 func (o *Org) introspect(w http.ResponseWriter, r *http.Request, form url.Values) {
-	id, secret, basic := r.BasicAuth()
-	if !basic {
-		id, secret = form.Get("client_id"), form.Get("client_secret")
-	}
+	id, secret := clientCredentials(r, form)
 	app, want, failure := o.client(id)
 	if failure == nil && want != secret {
 		failure = wrongSecret
@@ -358,7 +355,7 @@ func (o *Org) introspect(w http.ResponseWriter, r *http.Request, form url.Values
 		writeTokenError(w, failure)
 		return
 	}
-	g, known := o.grants[form.Get("token")]
+	g, known := o.state.Grants[form.Get("token")]
 	owner, _, _ := o.client(g.Client)
 	if !known || !o.accepts(form.Get("token")) || owner != app {
 		writeOAuth(w, http.StatusOK, map[string]any{"active": false})
@@ -378,16 +375,12 @@ func (o *Org) authorize(w http.ResponseWriter, r *http.Request, form url.Values)
 	}
 	global := o.globalOf(app)
 	redirect := q.Get("redirect_uri")
-	if !slices.Contains(strings.Split(global.text("callbackUrl"), "\n"), redirect) {
-		writeTokenError(w, &tokenError{"redirect_uri_mismatch", "redirect_uri must match configuration"})
+	to, err := url.Parse(redirect)
+	if err != nil || !slices.Contains(strings.Split(global.text("callbackUrl"), "\n"), redirect) {
+		writeTokenError(w, wrongRedirect)
 		return
 	}
 	back := func(values url.Values) {
-		to, err := url.Parse(redirect)
-		if err != nil {
-			writeTokenError(w, &tokenError{"redirect_uri_mismatch", "redirect_uri must match configuration"})
-			return
-		}
 		values.Set("state", q.Get("state"))
 		to.RawQuery = values.Encode()
 		http.Redirect(w, r, to.String(), http.StatusFound)
@@ -454,7 +447,7 @@ func (o *Org) byCode(id, secret string, form url.Values) (g grant, failure *toke
 		return g, &tokenError{"invalid_grant", "invalid authorization code"}
 	}
 	if c.redirect != form.Get("redirect_uri") {
-		return g, &tokenError{"redirect_uri_mismatch", "redirect_uri must match configuration"}
+		return g, wrongRedirect
 	}
 	sum := sha256.Sum256([]byte(form.Get("code_verifier")))
 	if c.challenge != "" && base64.RawURLEncoding.EncodeToString(sum[:]) != c.challenge {

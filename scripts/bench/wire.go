@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/distance"
 )
 
 // wire measures the hook on an org that is far away: every packet takes its time, those of
@@ -24,14 +23,17 @@ func wire(dir, project string) {
 	fmt.Printf("\n| over TLS, each round trip %s | connections | floor | round trips | over the floor |\n|---|---|---|---|---|\n", latency)
 	for _, http2 := range []bool{false, true} {
 		far := newDistant(dir, project, http2)
-		protocol := map[bool]string{false: "HTTP/1.1", true: "HTTP/2"}[http2]
+		protocol := "HTTP/1.1"
+		if http2 {
+			protocol = "HTTP/2"
+		}
 		row := func(name string, floor int, prepare func()) {
 			var opened int
 			c := median(func() cost {
 				prepare()
-				before := far.proxy.Connections()
+				before := far.proxy.connections()
 				c := run(far.hook(project))
-				opened = far.proxy.Connections() - before
+				opened = far.proxy.connections() - before
 				return c
 			})
 			trips := float64(c.wall) / float64(latency)
@@ -47,7 +49,7 @@ func wire(dir, project string) {
 type distant struct {
 	home   string
 	ca     string // the file with the certificate of the server
-	proxy  *distance.Proxy
+	proxy  *proxy
 	server *httptest.Server
 	org    atomic.Pointer[simorg.Org]
 }
@@ -58,7 +60,7 @@ func newDistant(dir, project string, http2 bool) *distant {
 	d.server.EnableHTTP2 = http2
 	d.server.StartTLS()
 	var err error
-	if d.proxy, err = distance.Listen(d.server.Listener.Addr().String(), latency); err != nil {
+	if d.proxy, err = newProxy(d.server.Listener.Addr().String(), latency); err != nil {
 		log.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Join(d.home, ".sfdx"), 0o700); err != nil {
@@ -80,7 +82,7 @@ func (d *distant) reset(project string) {
 		log.Fatal(err)
 	}
 	d.org.Store(org)
-	logIn(d.home, org, "https://"+d.proxy.Addr())
+	logIn(d.home, org, "https://"+d.proxy.addr())
 }
 
 func (d *distant) hook(project string) *exec.Cmd {
@@ -90,6 +92,6 @@ func (d *distant) hook(project string) *exec.Cmd {
 }
 
 func (d *distant) close() {
-	d.proxy.Close()
+	d.proxy.close()
 	d.server.Close()
 }

@@ -28,7 +28,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/wsdltest"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 // transcript names a file to which the eca of a script appends all that it
@@ -174,7 +174,7 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 			config.Kind = simorg.Kind(arg)
 		}
 	}
-	org := wsdltest.Start(s.t, config)
+	org := simorgtest.Start(s.t, config)
 	s.orgs = append(s.orgs, org)
 	ts.Setenv("ORG_URL", org.URL)
 }

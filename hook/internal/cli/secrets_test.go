@@ -8,13 +8,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ecakit/ecakit"
@@ -24,6 +27,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 // world returns what a command has of a world that consists of a home directory.
@@ -42,8 +46,22 @@ func world(home string, out io.Writer) *env {
 	}
 }
 
+// sampleOrg is the org for the sample project.
+func sampleOrg() simorg.Config {
+	return simorg.Config{
+		Username: "admin@example.com.uat", SecretsInREST: true, Users: []simorg.User{{Username: "integration@example.com.uat"}},
+	}
+}
+
 // bootstrapped returns an org with the sample app, and a home that is logged in to it as uat.
-func bootstrapped(t *testing.T, settings string, latency ...time.Duration) (org *simorg.Server, home string) {
+func bootstrapped(t *testing.T, settings string) (org *simorg.Server, home string) {
+	t.Helper()
+	org = simorgtest.Start(t, sampleOrg())
+	return org, bootstrapSample(t, org, settings)
+}
+
+// bootstrapSample deploys and bootstraps the sample app, and returns a home that is logged in to it as uat.
+func bootstrapSample(t *testing.T, org *simorg.Server, settings string) (home string) {
 	t.Helper()
 	project := filepath.Join(t.TempDir(), "project")
 	if err := os.CopyFS(project, ecakit.Sample); err != nil {
@@ -67,12 +85,6 @@ func bootstrapped(t *testing.T, settings string, latency ...time.Duration) (org 
 			t.Fatal(err)
 		}
 	}
-	config := simorg.Config{Username: "admin@example.com.uat", SecretsInREST: true, Users: []simorg.User{{Username: "integration@example.com.uat"}}}
-	if len(latency) > 0 {
-		config.Latency = latency[0]
-	}
-	org = simorg.Start(config)
-	t.Cleanup(org.Close)
 	if err := org.Deploy(ecakit.Sample, "testdata/eca-definition"); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +93,7 @@ func bootstrapped(t *testing.T, settings string, latency ...time.Duration) (org 
 	if code, stdout, stderr := execute(t, home, "bootstrap", "-o", "uat", "--apply-policies", project); code != exitDone {
 		t.Fatalf("%s%s", stdout, stderr)
 	}
-	return org, home
+	return home
 }
 
 const sampleApp = "ErpConnector"
@@ -153,12 +165,7 @@ func TestTheSettingIsSwitchedOffAgainAfterAnInterruption(t *testing.T) {
 // TestVerifyInABrowser goes through the org's login page.
 func TestVerifyInABrowser(t *testing.T) {
 	t.Parallel()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	callback := fmt.Sprintf("http://localhost:%d/callback", free.Addr().(*net.TCPAddr).Port)
-	free.Close()
+	callback := fmt.Sprintf("http://localhost:%d/callback", unusedPort(t))
 	_, home := bootstrapped(t, `{"eca": {"apps": {"ErpConnector": {"globalOauthSettings": {"callbackUrl": ["https://erp.example.com/cb", "`+callback+`"]}}}}}`)
 	browse := regexp.MustCompile(`http://127\.0\.0\.1:\d+/services/oauth2/authorize\S+`)
 	for _, test := range []struct {
@@ -185,8 +192,8 @@ func TestVerifyInABrowser(t *testing.T) {
 			var page string
 			select {
 			case page = <-out.found:
-			case <-time.After(20 * time.Second):
-				t.Fatalf("no page to open in %s", out)
+			case code := <-done:
+				t.Fatalf("verify ended with %d before it named a page to open: %s", code, out)
 			}
 			if test.change != nil {
 				page = test.change(page)
@@ -202,6 +209,20 @@ func TestVerifyInABrowser(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unusedPort returns a port of the loopback that nothing listens on. It is below the ports that
+// systems choose themselves, so that no other test gets it before this one uses it.
+func unusedPort(t *testing.T) int {
+	t.Helper()
+	for port := 20000 + os.Getpid()%5000; port < 32768; port++ {
+		if listener, err := net.Listen("tcp", fmt.Sprintf("localhost:%d", port)); err == nil {
+			listener.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 // lines is an output of which the first match of a pattern is told.
@@ -232,14 +253,24 @@ func (l *lines) String() string {
 }
 
 // TestRoundsOfCredentials bounds how many requests follow one another, which is what a distant
-// org makes somebody wait for.
+// org makes somebody wait for. It runs in a bubble of synctest, in which computing takes no time.
 func TestRoundsOfCredentials(t *testing.T) {
-	org, home := bootstrapped(t, "", 20*time.Millisecond)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt) // starts the goroutine of os/signal, which must be outside of the bubble
+	signal.Stop(signals)
+	synctest.Test(t, checkRounds)
+}
+
+func checkRounds(t *testing.T) {
+	config := sampleOrg()
+	config.Latency = time.Second
+	org := inMemory(t, config)
+	home := bootstrapSample(t, org, "")
 	for _, test := range []struct {
 		args   []string
 		rounds int
 	}{
-		{[]string{"credentials", "--output", filepath.Join(t.TempDir(), "creds.json")}, 3},
+		{[]string{"credentials", "--output", filepath.Join(t.TempDir(), "creds.json")}, 2},
 		{[]string{"verify"}, 5},
 		{[]string{"rotate", "--output", filepath.Join(t.TempDir(), "creds.json")}, 9},
 	} {
@@ -252,3 +283,45 @@ func TestRoundsOfCredentials(t *testing.T) {
 		}
 	}
 }
+
+// inMemory serves an org over pipes in memory, to which the commands of a test connect whatever
+// address they dial. The test must not run in parallel to others.
+func inMemory(t *testing.T, config simorg.Config) *simorg.Server {
+	org := &simorg.Server{Org: simorg.New(config), URL: "http://127.0.0.1:1"}
+	conns := make(pipes)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(time.Millisecond) // a request that follows another one comes later
+		org.ServeHTTP(w, r)
+	})}
+	go server.Serve(conns)
+	transport := http.DefaultTransport.(*http.Transport)
+	dial := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.ConnectStart != nil {
+			trace.ConnectStart(network, address)
+		}
+		client, server := net.Pipe()
+		conns <- server
+		return client, nil
+	}
+	t.Cleanup(func() {
+		transport.DialContext = dial
+		server.Close()
+	})
+	return org
+}
+
+// pipes is a listener of connections in memory.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	conn, open := <-p
+	if !open {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (p pipes) Close() error { close(p); return nil }
+
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }

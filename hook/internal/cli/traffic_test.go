@@ -20,7 +20,6 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/transport"
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/distance"
 )
 
 // TestNoRoundWaitsForAHandshake: all connections to a distant org are opened while the first
@@ -77,16 +76,12 @@ func TestNoRoundWaitsForAHandshake(t *testing.T) {
 				}
 			}
 			server.EnableHTTP2 = http2
+			server.Listener = distant{server.Listener}
 			server.StartTLS()
 			defer server.Close()
-			far, err := distance.Listen(server.Listener.Addr().String(), 100*time.Millisecond)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer far.Close()
 
 			ca := filepath.Join(dir, "ca.pem")
-			login, err := json.Marshal(map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": "https://" + far.Addr(), "accessToken": org.AccessToken(), "isSandbox": true, "instanceApiVersion": apiversion.Latest.String()})
+			login, err := json.Marshal(map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": server.URL, "accessToken": org.AccessToken(), "isSandbox": true, "instanceApiVersion": apiversion.Latest.String()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,6 +117,22 @@ func TestNoRoundWaitsForAHandshake(t *testing.T) {
 			}
 		})
 	}
+}
+
+// distant is a listener that accepts connections at once and delays what it reads, as if the client
+// were far away.
+type distant struct{ net.Listener }
+
+func (d distant) Accept() (net.Conn, error) {
+	conn, err := d.Listener.Accept()
+	return delayed{conn}, err
+}
+
+type delayed struct{ net.Conn }
+
+func (d delayed) Read(p []byte) (int, error) {
+	time.Sleep(100 * time.Millisecond)
+	return d.Conn.Read(p)
 }
 
 // TestSpareConnectionsAskNothing: opening connections ahead sends no request, however fast

@@ -1,6 +1,6 @@
-// Package distance simulates a distant server: a proxy that delays every packet to a local
-// server, so TCP and TLS handshakes take as long as to a real org.
-package distance
+//go:build unix
+
+package main
 
 import (
 	"io"
@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Proxy forwards connections to a local server with a simulated round-trip time.
-type Proxy struct {
+// proxy simulates a distant server: it delays every packet to a local server, so TCP and TLS
+// handshakes take as long as to a real org.
+type proxy struct {
 	target    string
 	roundTrip time.Duration
 	listener  net.Listener
@@ -21,25 +22,24 @@ type Proxy struct {
 	conns []net.Conn
 }
 
-// Listen starts a proxy on the loopback for the server at target. Close stops it.
-func Listen(target string, roundTrip time.Duration) (*Proxy, error) {
+// newProxy starts a proxy on the loopback for the server at target.
+func newProxy(target string, roundTrip time.Duration) (*proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{target: target, roundTrip: roundTrip, listener: listener}
+	p := &proxy{target: target, roundTrip: roundTrip, listener: listener}
 	go p.serve()
 	return p, nil
 }
 
-// Addr returns the proxy's address.
-func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+func (p *proxy) addr() string { return p.listener.Addr().String() }
 
-// Connections returns the number of connections opened so far.
-func (p *Proxy) Connections() int { return int(p.accepted.Load()) }
+// connections returns the number of connections opened so far.
+func (p *proxy) connections() int { return int(p.accepted.Load()) }
 
-// Close stops the proxy and closes all its connections.
-func (p *Proxy) Close() {
+// close stops the proxy and closes all its connections.
+func (p *proxy) close() {
 	p.listener.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,7 +48,7 @@ func (p *Proxy) Close() {
 	}
 }
 
-func (p *Proxy) serve() {
+func (p *proxy) serve() {
 	for {
 		client, err := p.listener.Accept()
 		if err != nil {
@@ -78,7 +78,7 @@ type packet struct {
 }
 
 // carry copies one direction of a connection. It sends nothing before the connection is open.
-func (p *Proxy) carry(to, from net.Conn, open time.Time) {
+func (p *proxy) carry(to, from net.Conn, open time.Time) {
 	packets := make(chan packet, 1024)
 	go func() {
 		defer close(packets)

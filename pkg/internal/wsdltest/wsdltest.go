@@ -1,5 +1,5 @@
-// Package wsdltest starts simulated orgs for this module's own tests, and holds the SOAP
-// requests that they get against the schema of the Metadata API's WSDL.
+// Package wsdltest validates the SOAP requests that a simulated org got in a test against the schema
+// of the Metadata API's WSDL.
 package wsdltest
 
 import (
@@ -12,22 +12,23 @@ import (
 	"testing"
 
 	"github.com/ecakit/ecakit/pkg/simorg"
-	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
-// Start serves a simulated org until the test ends, like simorgtest.Start.
+// Validate returns a simorg.Config.Log that calls log, if that is not nil, and validates the SOAP
+// requests when the test ends, also those that the org was told to forget. Requests that the org
+// answered with a status of failure are left out: a test may send wrong ones on purpose.
 //
-// Where the schema is at hand (envelope.xsd in ../shared/schema beside the module) and
-// xmllint is installed, every SOAP request that the org got is then validated against it,
-// also those that it was told to forget, and the test fails for one that does not follow it.
-// Requests that the test sent wrong on purpose are those that the org answered with a status
-// of failure; they are left out.
-func Start(t testing.TB, config simorg.Config) *simorg.Server {
-	t.Helper()
+// It needs xmllint, and envelope.xsd in ../shared/schema beside the module. Without them it logs that
+// nothing is validated.
+func Validate(t testing.TB, log func(simorg.Request)) func(simorg.Request) {
 	var mu sync.Mutex
 	var all []simorg.Request
-	log := config.Log
-	config.Log = func(r simorg.Request) {
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		validate(t, all)
+	})
+	return func(r simorg.Request) {
 		mu.Lock()
 		all = append(all, r)
 		mu.Unlock()
@@ -35,16 +36,10 @@ func Start(t testing.TB, config simorg.Config) *simorg.Server {
 			log(r)
 		}
 	}
-	t.Cleanup(func() { // after the org is closed
-		mu.Lock()
-		defer mu.Unlock()
-		validate(t, all)
-	})
-	return simorgtest.Start(t, config)
 }
 
-// schemaFile returns the path of the schema of SOAP requests, and why requests
-// cannot be validated where it returns "".
+// schemaFile returns the path of the schema of SOAP requests, or "" and why requests cannot be
+// validated.
 func schemaFile() (path, why string) {
 	if _, err := exec.LookPath("xmllint"); err != nil {
 		return "", "xmllint is not installed (Debian has it in libxml2-utils)"
@@ -67,13 +62,11 @@ func schemaFile() (path, why string) {
 	}
 }
 
-// valid are the requests that were found valid in this process, sessions aside: most tests
-// send the same.
+// valid are the valid requests of this process, without their sessions: most tests send the same.
 var valid sync.Map // from string to struct{}
 
 var session = regexp.MustCompile(`<sessionId>[^<]*</sessionId>`)
 
-// validate checks the SOAP requests against the schema, where there is one.
 func validate(t testing.TB, requests []simorg.Request) {
 	t.Helper()
 	schema, why := schemaFile()

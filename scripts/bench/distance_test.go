@@ -1,4 +1,6 @@
-package distance
+//go:build unix
+
+package main
 
 import (
 	"io"
@@ -22,13 +24,13 @@ func TestRoundTrips(t *testing.T) {
 		}
 	}()
 	const roundTrip = 60 * time.Millisecond
-	proxy, err := Listen(server.Addr().String(), roundTrip)
+	proxy, err := newProxy(server.Addr().String(), roundTrip)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer proxy.Close()
+	defer proxy.close()
 	started := time.Now()
-	conn, err := net.Dial("tcp", proxy.Addr())
+	conn, err := net.Dial("tcp", proxy.addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +46,7 @@ func TestRoundTrips(t *testing.T) {
 			t.Errorf("%d round trips took %s, want %s at least", n, took, time.Duration(n)*roundTrip)
 		}
 	}
-	if proxy.Connections() != 1 {
-		t.Errorf("%d connections were opened, want 1", proxy.Connections())
+	if proxy.connections() != 1 {
+		t.Errorf("%d connections were opened, want 1", proxy.connections())
 	}
 }
