@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -258,6 +259,7 @@ func TestRoundsOfCredentials(t *testing.T) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt) // starts the goroutine of os/signal, which must be outside of the bubble
 	signal.Stop(signals)
+	defer signal.Reset(syscall.SIGPIPE) // a signal must not reach the channel of a command in the bubble
 	synctest.Test(t, checkRounds)
 }
 
