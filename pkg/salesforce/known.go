@@ -34,9 +34,13 @@ var patterns = []struct {
 	{regexp.MustCompile(`\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*`), "(token)"},
 }
 
-// shortest is the length in bytes from which a secret is masked as such. Shorter ones would mask
-// ordinary words.
-const shortest = 8
+const (
+	// shortest is the length in bytes from which a secret is masked as such. Shorter ones would mask
+	// ordinary words; real ones have twenty characters and more.
+	shortest = 12
+	// prefix is the number of bytes by which forms are looked up.
+	prefix = 8
+)
 
 // known holds the secrets of this process.
 var known registry
@@ -66,16 +70,16 @@ func (r *registry) add(secret string) {
 	}
 	r.seen[secret] = true
 	for _, form := range forms(secret) {
-		if len(form) >= shortest {
+		if len(form) >= prefix {
 			first := key(form)
 			r.forms[first] = append(r.forms[first], form)
 		}
 	}
 }
 
-// key returns the first bytes of a text of at least shortest bytes as a number.
+// key returns the first prefix bytes of a text as a number.
 func key(text string) (key uint64) {
-	for i := range shortest {
+	for i := range prefix {
 		key = key<<8 | uint64(text[i])
 	}
 	return key
@@ -130,13 +134,13 @@ func strip(text string) stripped {
 func (r *registry) mask(text string) string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if len(r.forms) == 0 || len(text) < shortest {
+	if len(r.forms) == 0 || len(text) < prefix {
 		return text
 	}
 	s := strip(text)
 	var b strings.Builder
 	end := 0 // of what is written of the original
-	for i := 0; i+shortest <= len(s.text); {
+	for i := 0; i+prefix <= len(s.text); {
 		longest := 0
 		for _, form := range r.forms[key(s.text[i:])] {
 			if len(form) > longest && strings.HasPrefix(s.text[i:], form) {

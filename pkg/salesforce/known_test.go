@@ -68,8 +68,8 @@ func TestMaskFindsWhatLooksSecret(t *testing.T) {
 // TestShortSecretsMaskNothing: a secret of a few characters would mask ordinary words.
 func TestShortSecretsMaskNothing(t *testing.T) {
 	t.Parallel()
-	NewSecret("sandbox")
-	if got := Mask("a sandbox"); got != "a sandbox" {
+	NewSecret("production")
+	if got := Mask("in production"); got != "in production" {
 		t.Errorf("got %q", got)
 	}
 }
