@@ -75,9 +75,11 @@ func (a *App) FullName() string {
 // missing are columns that the org does not show; to leave them out takes two more rounds.
 func Apps(ctx context.Context, conn *salesforce.Conn) (apps []*App, missing []string, err error) {
 	apps, missing, err = restapi.QueryColumns[*App](ctx, &restapi.Client{Conn: conn}, []string{"Id", "DeveloperName", "MasterLabel", "NamespacePrefix", "DistributionState", "OrgScopedExternalApp", "CreatedDate"}, "ExternalClientApplication")
-	slices.SortFunc(apps, func(a, b *App) int { return cmp.Compare(a.FullName(), b.FullName()) })
+	slices.SortFunc(apps, byName)
 	return apps, missing, err
 }
+
+func byName(a, b *App) int { return cmp.Compare(a.FullName(), b.FullName()) }
 
 // maxListed bounds the components that an org may list for a type.
 const maxListed = 20_000
@@ -94,16 +96,21 @@ func Read(ctx context.Context, conn *salesforce.Conn, types []string, names ...s
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	apps = slices.DeleteFunc(apps, func(a *App) bool { return a.Namespace != "" })
+	chosen := slices.DeleteFunc(slices.Clone(apps), func(a *App) bool { return a.Namespace != "" })
 	if len(names) > 0 {
-		if err := have(apps, names); err != nil {
+		chosen = nil
+	}
+	for _, name := range names {
+		one, err := Named(apps, name)
+		if err != nil {
 			return nil, err
 		}
-		apps = slices.DeleteFunc(apps, func(a *App) bool {
-			return !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, a.Name) })
-		})
+		if !slices.Contains(chosen, one) {
+			chosen = append(chosen, one)
+		}
 	}
-	return apps, Load(ctx, conn, apps, types, listed)
+	slices.SortFunc(chosen, byName)
+	return chosen, Load(ctx, conn, chosen, types, listed)
 }
 
 // NotFoundError reports that an org has no External Client App of a name.
@@ -151,19 +158,20 @@ func Component(ctx context.Context, conn *salesforce.Conn, app, typ string) (*me
 	return one.Component(typ), err
 }
 
-// have returns a *NotFoundError for the first of names that no app has.
-func have(apps []*App, names []string) error {
-	missing := &NotFoundError{}
-	for _, a := range apps {
+// Named returns the org's own app of a name among all, as Apps returns them. Names fold case. If there
+// is none, the error is a *NotFoundError.
+func Named(all []*App, name string) (*App, error) {
+	missing := &NotFoundError{App: name}
+	for _, a := range all {
+		if a.Namespace != "" {
+			continue
+		}
+		if strings.EqualFold(a.Name, name) {
+			return a, nil
+		}
 		missing.Similar = append(missing.Similar, a.Name)
 	}
-	for _, name := range names {
-		if !slices.ContainsFunc(missing.Similar, func(known string) bool { return strings.EqualFold(known, name) }) {
-			missing.App = name
-			return missing
-		}
-	}
-	return nil
+	return nil, missing
 }
 
 // List returns what the org lists of some types.
@@ -182,10 +190,10 @@ func Load(ctx context.Context, conn *salesforce.Conn, apps []*App, types []strin
 		return nil
 	}
 	client := &mdapi.Client{Conn: conn}
-	byName := make(map[string]*App)
+	folded := make(map[string]*App)
 	for _, a := range apps {
 		a.Components = make(map[string][]*metadata.Component)
-		byName[strings.ToLower(a.FullName())] = a
+		folded[strings.ToLower(a.FullName())] = a
 	}
 	wanted := make(map[string][]string)
 	for _, l := range listed {
@@ -195,7 +203,7 @@ func Load(ctx context.Context, conn *salesforce.Conn, apps []*App, types []strin
 	}
 	read := make(map[string]map[string]bool)
 	for range 2 {
-		if err := load(ctx, client, wanted, read, byName); err != nil {
+		if err := load(ctx, client, wanted, read, folded); err != nil {
 			return err
 		}
 		wanted = make(map[string][]string)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -49,7 +50,7 @@ func ExampleClient() {
 	pair, err := client.Credentials(ctx, app)
 	fmt.Println(pair.Key == o.Pairs("Erp")[0].Key, pair.Secret, err)
 
-	proof, err := consumer.ClientCredentials(conn.InstanceURL, pair).Verify(ctx, nil)
+	proof, err := login.ClientCredentials(conn.InstanceURL, pair).Verify(ctx, nil)
 	fmt.Println(proof.Username, proof.Scopes, proof.Revoked, err)
 	// Output:
 	// true ‹secret› <nil>
@@ -62,7 +63,7 @@ func ExampleRotation() {
 
 	rotation := &consumer.Rotation{
 		Client: &consumer.Client{Conn: conn},
-		HandOver: func(_ context.Context, pair consumer.Pair) error {
+		HandOver: func(_ context.Context, pair login.Credentials) error {
 			fmt.Println("stored", pair.Secret)
 			return nil
 		},
@@ -78,8 +79,8 @@ func ExampleExplain() {
 	o, conn := org()
 	defer o.Close()
 
-	_, err := consumer.ClientCredentials(conn.InstanceURL, consumer.Pair{Key: "3MVG9unknown"}).Verify(context.Background(), nil)
-	if why, ok := consumer.Explain(err); ok {
+	_, err := login.ClientCredentials(conn.InstanceURL, login.Credentials{Key: "3MVG9unknown"}).Verify(context.Background(), nil)
+	if why, ok := login.Explain(err); ok {
 		fmt.Println(why.Means)
 	}
 	// Output:

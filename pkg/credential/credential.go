@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ecakit/ecakit/pkg/connection"
-	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/reconcile"
@@ -94,7 +94,7 @@ type seen struct {
 type worker struct {
 	connection.Connection
 	conn *salesforce.Conn
-	pair consumer.Pair
+	pair login.Credentials
 }
 
 func (w *worker) rest() *restapi.Client { return &restapi.Client{Conn: w.conn} }
@@ -104,7 +104,7 @@ func (w *worker) rest() *restapi.Client { return &restapi.Client{Conn: w.conn} }
 //
 // What exists under the names for something else is a *ConflictError, unless Replace. The report
 // is not nil once the org was read.
-func Connect(ctx context.Context, conn *salesforce.Conn, c connection.Connection, pair consumer.Pair, o Options) (*Report, error) {
+func Connect(ctx context.Context, conn *salesforce.Conn, c connection.Connection, pair login.Credentials, o Options) (*Report, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/connection"
-	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
@@ -43,7 +43,7 @@ func upsert(t *testing.T, o *simorg.Server, typ, name, fields string) {
 }
 
 // provider returns an org that is called: its app takes client credentials.
-func provider(t *testing.T) (*simorg.Server, func() consumer.Pair) {
+func provider(t *testing.T) (*simorg.Server, func() login.Credentials) {
 	t.Helper()
 	o := wsdltest.Start(t, simorg.Config{SecretsInREST: true})
 	const app = "<externalClientApplication>Crm</externalClientApplication>"
@@ -52,9 +52,9 @@ func provider(t *testing.T) (*simorg.Server, func() consumer.Pair) {
 	upsert(t, o, eca.GlobalOAuthSettings, "Crm_glbloauth", "<callbackUrl>https://crm.example.com</callbackUrl>"+app+"<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled><label>Crm</label>")
 	upsert(t, o, eca.PluginPolicies, "Crm_plcy", app+"<isEnabled>true</isEnabled><isOauthPluginEnabled>true</isOauthPluginEnabled><label>Crm</label>")
 	upsert(t, o, eca.OAuthPolicies, "Crm_oauthPlcy", "<clientCredentialsFlowUser>admin@example.com</clientCredentialsFlowUser>"+app+"<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled><label>Crm</label>")
-	return o, func() consumer.Pair {
+	return o, func() login.Credentials {
 		main := o.Pairs("Crm")[0]
-		return consumer.Pair{Key: main.Key, Secret: salesforce.NewSecret(main.Secret)}
+		return login.Credentials{Key: main.Key, Secret: salesforce.NewSecret(main.Secret)}
 	}
 }
 
@@ -125,7 +125,7 @@ func TestARotatedPairIsPut(t *testing.T) {
 	for _, hidden := range []bool{false, true} {
 		to, pair := provider(t)
 		from := calling(t, simorg.Config{HideClientID: hidden})
-		if _, err := Connect(t.Context(), connTo(from), crm(to), consumer.Pair{Key: "3MVG9old", Secret: salesforce.NewSecret("old")}, Options{}); err != nil {
+		if _, err := Connect(t.Context(), connTo(from), crm(to), login.Credentials{Key: "3MVG9old", Secret: salesforce.NewSecret("old")}, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if err := from.Callout("Crm", caller); err == nil || !strings.Contains(err.Error(), "client identifier invalid") {
@@ -154,7 +154,7 @@ func TestWhatOthersAddedSurvives(t *testing.T) {
 		<label>Our CRM</label>`)
 	other := crm(to)
 	other.Principal, other.PermissionSets = "Batch", nil
-	if _, err := Connect(t.Context(), connTo(from), other, consumer.Pair{Key: "batch", Secret: salesforce.NewSecret("batch secret")}, Options{}); err != nil {
+	if _, err := Connect(t.Context(), connTo(from), other, login.Credentials{Key: "batch", Secret: salesforce.NewSecret("batch secret")}, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	report, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{})
@@ -266,11 +266,11 @@ func TestJWTBearerNeedsNoSecret(t *testing.T) {
 	from := calling(t, simorg.Config{})
 	c := crm(to)
 	c.Certificate, c.Username = "Crm_Login", "robot@example.com"
-	report, err := Connect(t.Context(), connTo(from), c, consumer.Pair{Key: pair().Key}, Options{})
+	report, err := Connect(t.Context(), connTo(from), c, login.Credentials{Key: pair().Key}, Options{})
 	if err != nil || report.Secret != SecretNone || report.Status != "Configured" {
 		t.Errorf("got %+v, %v", report, err)
 	}
-	if again, err := Connect(t.Context(), connTo(from), c, consumer.Pair{Key: pair().Key}, Options{}); err != nil || again.Changed != 0 {
+	if again, err := Connect(t.Context(), connTo(from), c, login.Credentials{Key: pair().Key}, Options{}); err != nil || again.Changed != 0 {
 		t.Errorf("the second run gives %+v, %v", again, err)
 	}
 }
@@ -283,7 +283,7 @@ func TestCheckCatchesWhatCannotBe(t *testing.T) {
 		"must be https":            {NamedCredential: "Crm", ProviderURL: "http://x.my.salesforce.com"},
 		"needs the user to log in": {NamedCredential: "Crm", ProviderURL: "https://x.my.salesforce.com", Certificate: "C"},
 	} {
-		if _, err := Connect(context.Background(), nil, c, consumer.Pair{}, Options{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Connect(context.Background(), nil, c, login.Credentials{}, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
