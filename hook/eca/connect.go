@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/credential"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/reconcile"
@@ -181,7 +182,7 @@ type providers struct {
 // provided is what a provider gives.
 type provided struct {
 	baseURL string
-	pair    consumer.Pair
+	pair    login.Credentials
 }
 
 // get returns the pair of an app on an org, or its key alone, and the org's own domain.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/fleet"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -143,7 +144,7 @@ func (c *credentialsCmd) handOver(ctx context.Context, traffic *traffic, org, ap
 	client := &consumer.Client{Conn: conn}
 	r := &credentialsReport{App: app, BaseURL: conn.InstanceURL}
 	var err error
-	var pair consumer.Pair
+	var pair login.Credentials
 	if c.KeyOnly {
 		pair.Key, err = client.Key(ctx, app)
 	} else {

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/repair"
@@ -137,7 +137,7 @@ func (c *repairCmd) repair(ctx context.Context, e *env, traffic *traffic, org st
 	if mended == nil {
 		return r, err
 	}
-	r.Mended = &mendedApp{Mended: mended, Key: consumer.Pair{Key: mended.ConsumerKey}.ShortKey()}
+	r.Mended = &mendedApp{Mended: mended, Key: login.Credentials{Key: mended.ConsumerKey}.ShortKey()}
 	for _, component := range mended.Deleted {
 		traffic.line("- " + component)
 	}

@@ -19,7 +19,7 @@ import (
 	"filippo.io/age/agessh"
 	"filippo.io/age/armor"
 
-	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/login"
 )
 
 // A secret leaves the process here and nowhere else, and only where the user asks for it:
@@ -44,7 +44,7 @@ type secretFlags struct {
 type credentials struct {
 	org, app string
 	baseURL  string
-	pair     consumer.Pair
+	pair     login.Credentials
 	keyOnly  bool
 }
 
