@@ -92,7 +92,7 @@ func TestIntrospectionCut(t *testing.T) {
 		}
 	}
 	s := start(t, on(simorg.Config{}))
-	s.Conn.HTTPClient = &http.Client{Transport: untrusted{}}
+	s.Conn.HTTPClient = &http.Client{Transport: untrusted("/introspect")}
 	if _, err := (&Rotation{Client: s.Client, HandOver: (&user{}).receive}).Run(t.Context(), "App"); err == nil || s.sent("POST", "/staged") > 0 {
 		t.Errorf("not trusted: got %v, want an error before anything is staged", err)
 	}
@@ -103,11 +103,11 @@ func TestIntrospectionCut(t *testing.T) {
 	}
 }
 
-// untrusted fails introspections with an error that is not transient.
-type untrusted struct{}
+// untrusted fails requests whose URL contains the text, with an error that is not transient.
+type untrusted string
 
-func (untrusted) RoundTrip(r *http.Request) (*http.Response, error) {
-	if strings.HasSuffix(r.URL.Path, "/introspect") {
+func (u untrusted) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.Contains(r.URL.String(), string(u)) {
 		return nil, errors.New("the certificate is not trusted")
 	}
 	return http.DefaultTransport.RoundTrip(r)
@@ -116,13 +116,16 @@ func (untrusted) RoundTrip(r *http.Request) (*http.Response, error) {
 // TestLinksCut: a network failure is not an org that does not show the links.
 func TestLinksCut(t *testing.T) {
 	t.Parallel()
-	isLinks := func(r simorg.Request) bool { return strings.Contains(r.Path, "ExtlClntAppOauthSettings") }
 	s := start(t, on(simorg.Config{}))
-	s.Inject(simorg.Fault{Fits: isLinks, Drop: true})
+	s.Conn.HTTPClient = &http.Client{Transport: untrusted("ExtlClntAppOauthSettings")}
 	if found, err := s.Find(t.Context(), "App"); !errors.As(err, new(*salesforce.NetworkError)) {
 		t.Errorf("got %+v, %v, want a network error", found, err)
 	}
-	s.Inject(simorg.Fault{Fits: isLinks, Status: 400, Body: `[{"errorCode":"INVALID_TYPE","message":"no such object"}]`})
+	s = start(t, on(simorg.Config{}))
+	s.Inject(simorg.Fault{
+		Fits:   func(r simorg.Request) bool { return strings.Contains(r.Path, "ExtlClntAppOauthSettings") },
+		Status: 400, Body: `[{"errorCode":"INVALID_TYPE","message":"no such object"}]`,
+	})
 	if found, err := s.Find(t.Context(), "App"); err != nil || found.ID == "" {
 		t.Errorf("after a refusal got %+v, %v, want the listed consumer", found, err)
 	}
