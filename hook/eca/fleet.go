@@ -88,7 +88,7 @@ func onFleet[T any](ctx context.Context, e *env, flags *orgFlags, call *callFlag
 		all.Retries += traffics[o.Org].retried()
 		r := orgResult[T]{Org: o.Org, State: o.State, OK: o.State == fleet.Finished, Report: o.Result, Requests: n, Seconds: seconds(o.Took)}
 		cells := []string{o.Org, string(o.State), "-", "-", "-"}
-		if o.State != fleet.Waiting {
+		if o.State != fleet.NotStarted {
 			cells[3], cells[4] = fmt.Sprint(n), duration(o.Took)
 		}
 		if work.there(o.Result) {
@@ -107,7 +107,7 @@ func onFleet[T any](ctx context.Context, e *env, flags *orgFlags, call *callFlag
 		u.table(rows)
 		work.remarks(u, outcomes)
 	})
-	failed, waiting := states[fleet.Failed], states[fleet.Waiting]
+	failed, waiting := states[fleet.Failed], states[fleet.NotStarted]
 	switch {
 	case ctx.Err() != nil:
 		return all, fmt.Errorf("interrupted: %s done, %d failed, %d cut off in the middle, %d not begun; what is done so far stays, and the next run does the rest", plural(states[fleet.Finished], "org"), failed, states[fleet.Interrupted], waiting)
