@@ -261,7 +261,7 @@ func connectionLines(r *credential.Report, planned bool) (lines []string) {
 		lines = append(lines, fmt.Sprintf("%s %s %s", sign, what, verb))
 	}
 	for _, c := range r.Components {
-		say(c.Action, c.Done, c.Type+" "+c.FullName)
+		say(c.Action, c.Applied, c.Type+" "+c.FullName)
 		if c.Action == reconcile.Update {
 			for _, change := range c.Changes {
 				lines = append(lines, "    "+change.Field+": "+fromTo(c.Action, change.From, change.To))
@@ -282,7 +282,7 @@ func connectionLines(r *credential.Report, planned bool) (lines []string) {
 		if a.Object == "ObjectPermissions" {
 			what = a.PermissionSet + " may read UserExternalCredential:"
 		}
-		say(a.Action, a.Done, what)
+		say(a.Action, a.Applied, what)
 	}
 	return lines
 }
