@@ -232,7 +232,7 @@ func (c *verifyCmd) verify(ctx context.Context, e *env, traffic *traffic, app st
 	if wait == 0 && !attempt.Created.IsZero() {
 		wait = time.Until(attempt.Created.Add(login.MaxPropagation)) // not positive for an old one
 	}
-	proof, err := with.VerifyWaiting(ctx, conn.HTTPClient, wait, waitingLine(traffic))
+	proof, err := with.VerifyWaiting(ctx, conn.HTTPClient, login.Patience{Limit: wait, Waiting: waitingLine(traffic)})
 	r.Login = proof
 	if why, known := login.Explain(err); known {
 		r.Cause = why.Cause

@@ -77,7 +77,7 @@ type SeveralError struct {
 }
 
 func (e *SeveralError) Error() string {
-	return fmt.Sprintf("the app %s has %d consumers on this org instead of one: %s", e.App, len(e.IDs), strings.Join(e.IDs, ", "))
+	return fmt.Sprintf("the app %s has several consumers on this org: %s", e.App, strings.Join(e.IDs, ", "))
 }
 
 // AccessError reports that an org does not let a session read consumers.
@@ -119,9 +119,9 @@ func accessError(err error) error {
 
 func (c *Client) rest() *restapi.Client { return &restapi.Client{Conn: c.Conn} }
 
-// get reads one of the resources.
-func (c *Client) get(ctx context.Context, path string, out any) error {
-	return accessError(c.rest().Do(ctx, http.MethodGet, path, nil, out))
+// do calls one of the resources.
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	return accessError(c.rest().Do(ctx, method, path, in, out))
 }
 
 // path returns the resource of a consumer of the app.
@@ -182,7 +182,7 @@ func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
 // list returns the ID of an app's only consumer, as the org lists it.
 func (c *Client) list(ctx context.Context, found *Consumer) (string, error) {
 	var list struct{ Consumers []struct{ ID string } }
-	if err := c.get(ctx, "apps/oauth/credentials/"+url.PathEscape(found.AppID), &list); err != nil {
+	if err := c.do(ctx, http.MethodGet, "apps/oauth/credentials/"+url.PathEscape(found.AppID), nil, &list); err != nil {
 		return "", err
 	}
 	switch len(list.Consumers) {
@@ -249,7 +249,7 @@ func (c *Client) read(ctx context.Context, found *Consumer, id string) (login.Cr
 		Secret salesforce.Secret
 	}
 	complete, err := c.Conn.Retry.Until(ctx, secretPolling, func(ctx context.Context) (bool, error) {
-		err := c.get(ctx, found.path(id)+"?part=KeyAndSecret", &answer)
+		err := c.do(ctx, http.MethodGet, found.path(id)+"?part=KeyAndSecret", nil, &answer)
 		return answer.Key != "" && !answer.Secret.IsZero(), err
 	})
 	if err == nil && !complete {

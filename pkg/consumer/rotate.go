@@ -23,7 +23,7 @@ type Rotation struct {
 	// HandOver gives working credentials to their users: the new ones, or the main ones after an
 	// earlier rotation. A run that completes an interrupted one calls it again. If it fails, nothing is
 	// swapped or revoked. It is required.
-	HandOver func(ctx context.Context, c login.Credentials) error
+	HandOver HandOver
 
 	// Wait is how long to ask again while the token endpoint does not know the new credentials.
 	Wait time.Duration
@@ -34,6 +34,9 @@ type Rotation struct {
 	// Progress, if not nil, is called for each event.
 	Progress func(Event)
 }
+
+// HandOver gives working credentials to their users.
+type HandOver func(context.Context, login.Credentials) error
 
 // Event is something that has happened in a rotation.
 type Event struct {
@@ -76,7 +79,7 @@ type RotationResult struct {
 type OwnSessionError struct{ App string }
 
 func (e *OwnSessionError) Error() string {
-	return fmt.Sprintf("this session was itself given to the consumer of %s, which must not rotate its own credentials", e.App)
+	return fmt.Sprintf("this session was issued to the consumer of %s, which must not rotate its own credentials", e.App)
 }
 
 // HandOverError reports that new credentials are staged, but handing them over failed.
@@ -100,7 +103,8 @@ type SwapError struct {
 }
 
 func (e *SwapError) Error() string {
-	return fmt.Sprintf("the new credentials of %s are staged and handed over, but did not become the main ones: %v", e.App, e.Err)
+	const text = "the new credentials of %s are staged and handed over, but did not become the main ones: %v"
+	return fmt.Sprintf(text, e.App, e.Err)
 }
 
 // Unwrap returns e.Err.
@@ -114,7 +118,7 @@ type StateError struct {
 }
 
 func (e *StateError) Error() string {
-	return fmt.Sprintf("the credentials beside the main ones of %s are in the unexpected state %q and are left alone", e.App, string(e.State))
+	return fmt.Sprintf("the credentials beside the main ones of %s are in the unexpected state %q", e.App, string(e.State))
 }
 
 func (r *Rotation) report(event Event) {
@@ -275,8 +279,8 @@ func (r *Rotation) proveStaged(ctx context.Context, s *Status, staged *Staged) (
 // consumer introspect a token.
 func (r *Rotation) prove(ctx context.Context, c login.Credentials) (session *login.Session, err error) {
 	conn := r.Client.Conn
-	waiting := func(wait time.Duration) { r.report(Event{Step: Waiting, Wait: wait}) }
-	err = login.WhileUnknown(ctx, r.Wait, waiting, func(ctx context.Context) error {
+	patience := login.Patience{Limit: r.Wait, Waiting: func(wait time.Duration) { r.report(Event{Step: Waiting, Wait: wait}) }}
+	err = patience.Wait(ctx, func(ctx context.Context) error {
 		flow := login.ClientCredentials(conn.InstanceURL, c)
 		flow.Retry = conn.Retry
 		session, err = flow.Open(ctx, conn.HTTPClient)

@@ -63,7 +63,7 @@ func (c *Client) Status(ctx context.Context, app string) (*Status, error) {
 
 // Abort discards staged credentials, and reports whether it did. handOver, if not nil, first gives the
 // main ones to whoever has the staged ones, which then no longer work.
-func (c *Client) Abort(ctx context.Context, app string, handOver func(context.Context, login.Credentials) error) (bool, error) {
+func (c *Client) Abort(ctx context.Context, app string, handOver HandOver) (bool, error) {
 	s, err := c.Status(ctx, app)
 	if err != nil || s.Beside == nil || s.Beside.State != Active {
 		return false, err
@@ -125,7 +125,7 @@ func (c *Client) staged(ctx context.Context, found *Consumer) (*Staged, error) {
 		return nil, fmt.Errorf("credentials can be staged from API version %s on, not with %s", minStaged, v)
 	}
 	var answer stagedAnswer
-	err := c.get(ctx, found.path(found.ID)+"/staged", &answer)
+	err := c.do(ctx, http.MethodGet, found.path(found.ID)+"/staged", nil, &answer)
 	if isNotFound(err) {
 		return nil, nil
 	}
@@ -161,12 +161,17 @@ func (c *Client) complete(ctx context.Context, found *Consumer, staged *Staged) 
 	return staged, nil
 }
 
+// stagedPath returns the resource of staged credentials.
+func (c *Consumer) stagedPath(staged *Staged) string {
+	return c.path(c.ID) + "/staged/" + url.PathEscape(staged.ID)
+}
+
 // stage stages credentials beside the main ones. It is unknown whether an org that already has some
 // refuses that or replaces them. After an uncertain error, there may be some.
 func (c *Client) stage(ctx context.Context, found *Consumer) (*Staged, error) {
 	var answer stagedAnswer
 	// The call hangs without a body.
-	if err := accessError(c.rest().Do(ctx, http.MethodPost, found.path(found.ID)+"/staged", struct{}{}, &answer)); err != nil {
+	if err := c.do(ctx, http.MethodPost, found.path(found.ID)+"/staged", struct{}{}, &answer); err != nil {
 		return nil, err
 	}
 	staged := answer.staged()
@@ -182,15 +187,14 @@ func (c *Client) rotate(ctx context.Context, found *Consumer, staged *Staged) er
 	command := struct {
 		Command string `json:"command"`
 	}{"rotate"}
-	return accessError(c.rest().Do(ctx, http.MethodPatch, found.path(found.ID)+"/staged/"+url.PathEscape(staged.ID), command, nil))
+	return c.do(ctx, http.MethodPatch, found.stagedPath(staged), command, nil)
 }
 
 // discard deletes the credentials beside the main ones, which then no longer work. That they do not
 // exist is no error.
 func (c *Client) discard(ctx context.Context, found *Consumer, staged *Staged) error {
-	err := accessError(c.rest().Do(ctx, http.MethodDelete, found.path(found.ID)+"/staged/"+url.PathEscape(staged.ID), nil, nil))
-	if isNotFound(err) {
-		return nil
+	if err := c.do(ctx, http.MethodDelete, found.stagedPath(staged), nil, nil); !isNotFound(err) {
+		return err
 	}
-	return err
+	return nil
 }

@@ -41,8 +41,25 @@ type Caller struct {
 	Reads         bool   `json:"reads"` // it may read UserExternalCredential
 }
 
-func (x *Examination) find(level finding.Level, rule, component, problem, says, fix string) {
-	x.Findings = append(x.Findings, finding.Finding{Rule: rule, Level: level, File: component, Problem: problem, Says: says, Fix: fix})
+// rules are the findings of Examine, by their rules, without component and problem.
+var rules = map[string]finding.Finding{
+	"no-named-credential":     {Level: finding.Error, Fix: "create it, or correct the name"},
+	"legacy-credential":       {Level: finding.Error, Fix: "replace it with one of the type SecuredEndpoint"},
+	"callouts-disabled":       {Level: finding.Error, Fix: "enable it for callouts"},
+	"no-authorization-header": {Level: finding.Warning, Fix: "set it to true"},
+	"no-external-credential":  {Level: finding.Error, Says: connection.SaysNoAccess, Fix: "create it, or correct the name"},
+	"no-principal":            {Level: finding.Error, Says: connection.SaysNoAccess, Fix: "add a named principal"},
+	"not-configured":          {Level: finding.Error, Says: connection.SaysUnconfigured, Fix: "store its secret"},
+	"no-read":                 {Level: finding.Warning, Says: connection.SaysNoRead, Fix: "give it Read on UserExternalCredential"},
+	"no-caller":               {Level: finding.Warning, Says: connection.SaysNoAccess, Fix: "assign it to the users whose Apex calls"},
+	"no-access":               {Level: finding.Error, Says: connection.SaysNoAccess, Fix: "give a permission set access to it"},
+}
+
+// find adds a finding about a component.
+func (x *Examination) find(rule, component, format string, args ...any) {
+	f := rules[rule]
+	f.Rule, f.File, f.Problem = rule, component, fmt.Sprintf(format, args...)
+	x.Findings = append(x.Findings, f)
 }
 
 // Examine checks the settings that a callout of a named credential uses. Problems are findings, not
@@ -56,20 +73,20 @@ func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examinat
 	}
 	at := connection.NamedCredential + " " + name
 	if len(found) == 0 {
-		x.find(finding.Error, "no-named-credential", at, "the org has no such named credential", "", "create it, or correct the name")
+		x.find("no-named-credential", at, "the org has no such named credential")
 		return x, nil
 	}
 	namedCredential := found[0]
 	x.NamedCredential = namedCredential.FullName
 	if kind := namedCredential.Text("namedCredentialType"); kind != "SecuredEndpoint" {
-		x.find(finding.Error, "legacy-credential", at, fmt.Sprintf("its type is %s, which has no external credential", kind), "", "replace it with one of the type SecuredEndpoint")
+		x.find("legacy-credential", at, "its type is %s, which has no external credential", kind)
 		return x, nil
 	}
 	if namedCredential.Text("calloutStatus") == "Disabled" {
-		x.find(finding.Error, "callouts-disabled", at, "calloutStatus is Disabled", "", "enable it for callouts")
+		x.find("callouts-disabled", at, "calloutStatus is Disabled")
 	}
 	if namedCredential.Text("generateAuthorizationHeader") == "false" {
-		x.find(finding.Warning, "no-authorization-header", at, "generateAuthorizationHeader is false, so no token is sent", "", "set it to true")
+		x.find("no-authorization-header", at, "generateAuthorizationHeader is false, so no token is sent")
 	}
 	x.Endpoint, x.ExternalCredential = connection.Endpoint(namedCredential), connection.External(namedCredential)
 	if x.ExternalCredential == "" {
@@ -80,7 +97,7 @@ func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examinat
 		return nil, err
 	}
 	if len(found) == 0 {
-		x.find(finding.Error, "no-external-credential", at, fmt.Sprintf("names the external credential %s, which the org does not have", x.ExternalCredential), connection.SaysNoAccess, "create it, or correct the name")
+		x.find("no-external-credential", at, "names the external credential %s, which the org does not have", x.ExternalCredential)
 		return x, nil
 	}
 	external := found[0]
@@ -102,13 +119,18 @@ func (x *Examination) add(component string, all ...finding.Finding) {
 	}
 }
 
+// principalWorker returns a worker for one principal of an external credential.
+func principalWorker(conn *salesforce.Conn, external, principal string) *worker {
+	return &worker{Connection: connection.Connection{ExternalCredential: external, Principal: principal}, conn: conn}
+}
+
 // external records the principals of an external credential.
 func (x *Examination) external(c *metadata.Component) {
 	at := connection.ExternalCredential + " " + c.FullName
 	x.ClientID = connection.Issuer(c)
 	x.Principals = connection.NamedPrincipals(c)
 	if len(x.Principals) == 0 {
-		x.find(finding.Error, "no-principal", at, "has no named principal", connection.SaysNoAccess, "add a named principal")
+		x.find("no-principal", at, "has no named principal")
 		return
 	}
 	x.Principal = x.Principals[0]
@@ -119,7 +141,7 @@ func (x *Examination) principal(ctx context.Context, conn *salesforce.Conn) erro
 	rest := &restapi.Client{Conn: conn}
 	at := connection.ExternalCredential + " " + x.ExternalCredential
 	var principals []principal
-	w := &worker{Connection: connection.Connection{ExternalCredential: x.ExternalCredential, Principal: x.Principal}, conn: conn}
+	w := principalWorker(conn, x.ExternalCredential, x.Principal)
 	has := new(seen)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -136,11 +158,14 @@ func (x *Examination) principal(ctx context.Context, conn *salesforce.Conn) erro
 	own := named(principals, x.Principal)
 	x.Status = own.Status
 	if x.Status != "Configured" {
-		x.find(finding.Error, "not-configured", at, fmt.Sprintf("the principal %s is %s: its secret is not stored, as after a sandbox refresh", x.Principal, x.Status), connection.SaysUnconfigured, "store the secret")
+		const problem = "the principal %s is %s: its secret is not stored, as after a sandbox refresh"
+		x.find("not-configured", at, problem, x.Principal, x.Status)
 	}
 	for _, p := range principals {
-		if p.Status != "Configured" && slices.ContainsFunc(x.Principals[1:], func(name string) bool { return strings.EqualFold(name, p.Name) }) {
-			x.find(finding.Warning, "not-configured", at, fmt.Sprintf("the principal %s is %s", p.Name, p.Status), connection.SaysUnconfigured, "store its secret")
+		isOther := func(name string) bool { return strings.EqualFold(name, p.Name) }
+		if p.Status != "Configured" && slices.ContainsFunc(x.Principals[1:], isOther) {
+			x.find("not-configured", at, "the principal %s is %s", p.Name, p.Status)
+			x.Findings[len(x.Findings)-1].Level = finding.Warning // this callout does not use it
 		}
 	}
 	return x.callers(ctx, rest, at, own.ID)
@@ -149,7 +174,8 @@ func (x *Examination) principal(ctx context.Context, conn *salesforce.Conn) erro
 // callers records the permission sets that may use the principal of an ID.
 func (x *Examination) callers(ctx context.Context, rest *restapi.Client, at, id string) error {
 	type entity struct{ ParentID string }
-	entities, err := restapi.QueryIn[entity](ctx, rest, "SELECT ParentId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)", []string{id})
+	const soql = "SELECT ParentId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)"
+	entities, err := restapi.QueryIn[entity](ctx, rest, soql, []string{id})
 	if err != nil {
 		return err
 	}
@@ -163,7 +189,8 @@ func (x *Examination) callers(ctx context.Context, rest *restapi.Client, at, id 
 	var assignments []assignment
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		sets, err = restapi.QueryIn[permissionSet](groupCtx, rest, "SELECT Id, Name FROM PermissionSet WHERE Id IN (%s)", ids)
+		const soql = "SELECT Id, Name FROM PermissionSet WHERE Id IN (%s)"
+		sets, err = restapi.QueryIn[permissionSet](groupCtx, rest, soql, ids)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -189,23 +216,25 @@ func (x *Examination) callers(ctx context.Context, rest *restapi.Client, at, id 
 		caller := Caller{PermissionSet: set.Name, Reads: reads[set.ID], Users: users[set.ID]}
 		x.Callers = append(x.Callers, caller)
 		if !caller.Reads {
-			x.find(finding.Warning, "no-read", "PermissionSet "+set.Name, "its users may use the principal, but not read UserExternalCredential, unless another permission set lets them", connection.SaysNoRead, "give it Read on UserExternalCredential")
+			const problem = "its users may use the principal, but not read UserExternalCredential, unless another permission set lets them"
+			x.find("no-read", "PermissionSet "+set.Name, problem)
 		}
 		if caller.Users == 0 {
-			x.find(finding.Warning, "no-caller", "PermissionSet "+set.Name, "nobody has it", connection.SaysNoAccess, "assign it to the users whose Apex calls")
+			x.find("no-caller", "PermissionSet "+set.Name, "nobody has it")
 		}
 	}
 	if len(x.Callers) == 0 {
-		x.find(finding.Error, "no-access", at, fmt.Sprintf("no permission set may use the principal %s", x.Principal), connection.SaysNoAccess, "give a permission set access to it")
+		x.find("no-access", at, "no permission set may use the principal %s", x.Principal)
 	}
 	return nil
 }
 
 // Holders returns the named principals of an external credential for which the org stores one of the
 // consumer keys. If the org does not show keys, there are none.
-func Holders(ctx context.Context, conn *salesforce.Conn, external string, principals []string, keys ...string) (holders []string, err error) {
+func Holders(ctx context.Context, conn *salesforce.Conn, external string, principals []string, keys ...string) ([]string, error) {
+	var holders []string
 	for _, name := range principals {
-		w := &worker{Connection: connection.Connection{ExternalCredential: external, Principal: name}, conn: conn}
+		w := principalWorker(conn, external, name)
 		has := new(seen)
 		if err := w.lookStored(ctx, has); err != nil {
 			return nil, err

@@ -87,7 +87,7 @@ func (a Attempt) grants(ctx context.Context, conn *salesforce.Conn) string {
 	}
 	user := cmp.Or(a.user(ctx, conn), "the user")
 	if len(sets) == 0 {
-		return fmt.Sprintf(`no permission set grants the app: name one in "permissionSets" of the app in plugins.eca, and assign it to %s`, user)
+		return "no permission set grants the app: add one to its permissionSets, and assign it to " + user
 	}
 	return fmt.Sprintf("%s grants the app: assign it to %s", strings.Join(sets, " or "), user)
 }
@@ -109,7 +109,8 @@ func (a Attempt) certificate(ctx context.Context, conn *salesforce.Conn) string 
 		return "the certificate on the org has expired on " + certificate.NotAfter.Format(time.DateOnly)
 	}
 	if key, err := ParseKey(a.Key); err == nil && !key.PublicKey.Equal(certificate.PublicKey) {
-		return fmt.Sprintf("the certificate on the org, valid until %s, belongs to another private key", certificate.NotAfter.Format(time.DateOnly))
+		expires := certificate.NotAfter.Format(time.DateOnly)
+		return fmt.Sprintf("the certificate on the org, valid until %s, belongs to another private key", expires)
 	}
 	return ""
 }

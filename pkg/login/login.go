@@ -94,7 +94,8 @@ func codeConfig(baseURL string, c Credentials, redirectURL string) *oauth2.Confi
 // AuthorizeURL returns the page on which a user approves the app, for the authorization code flow
 // with PKCE. state and verifier are random texts, see oauth2.GenerateVerifier.
 func AuthorizeURL(baseURL, consumerKey, redirectURL, state, verifier string) string {
-	return codeConfig(baseURL, Credentials{Key: consumerKey}, redirectURL).AuthCodeURL(state, oauth2.S256ChallengeOption(verifier))
+	config := codeConfig(baseURL, Credentials{Key: consumerKey}, redirectURL)
+	return config.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier))
 }
 
 // Proof is what a successful login has shown. It contains no token.
@@ -127,23 +128,27 @@ func (l *Login) Verify(ctx context.Context, client *http.Client) (*Proof, error)
 	return proof, err
 }
 
-// VerifyWaiting is Verify, repeated for up to limit while the org does not know the consumer yet.
-// waiting, if not nil, is called before each wait.
-func (l *Login) VerifyWaiting(ctx context.Context, client *http.Client, limit time.Duration, waiting func(time.Duration)) (proof *Proof, err error) {
-	err = WhileUnknown(ctx, limit, waiting, func(ctx context.Context) error {
+// Patience is how long to wait for an org that does not know a new consumer yet, see MaxPropagation.
+type Patience struct {
+	Limit   time.Duration       // of the total time; 0 does not wait
+	Waiting func(time.Duration) // called before each wait; nil for none
+}
+
+// VerifyWaiting is Verify, repeated while the org does not know the consumer yet.
+func (l *Login) VerifyWaiting(ctx context.Context, client *http.Client, p Patience) (proof *Proof, err error) {
+	err = p.Wait(ctx, func(ctx context.Context) error {
 		proof, err = l.Verify(ctx, client)
 		return err
 	})
 	return proof, err
 }
 
-// WhileUnknown calls try, and repeats it for up to limit while its error says that the org does not
-// know the consumer yet. waiting, if not nil, is called before each wait. The error is that of the
-// last call, or the cause of ctx if that ends during a wait.
-func WhileUnknown(ctx context.Context, limit time.Duration, waiting func(time.Duration), try func(context.Context) error) error {
+// Wait calls try, and repeats it while its error says that the org does not know the consumer yet. The
+// error is that of the last call, or the cause of ctx if that ends during a wait.
+func (p Patience) Wait(ctx context.Context, try func(context.Context) error) error {
 	var last error
-	p := salesforce.Polling{Limit: limit, First: 2 * time.Second, Waiting: waiting}
-	_, err := (*salesforce.Retry)(nil).Until(ctx, p, func(ctx context.Context) (bool, error) {
+	polling := salesforce.Polling{Limit: p.Limit, First: 2 * time.Second, Waiting: p.Waiting}
+	_, err := (*salesforce.Retry)(nil).Until(ctx, polling, func(ctx context.Context) (bool, error) {
 		last = try(ctx)
 		return !IsNotYetKnown(last), nil
 	})
@@ -257,7 +262,8 @@ type Introspection struct {
 
 // Introspect asks an org about a token, with the credentials of one of its consumers. If the org
 // refuses the credentials, the error is a *salesforce.TokenRefusal. conn's session is not used.
-func Introspect(ctx context.Context, conn *salesforce.Conn, c Credentials, token salesforce.Secret) (answer Introspection, err error) {
+func Introspect(ctx context.Context, conn *salesforce.Conn, c Credentials, token salesforce.Secret) (Introspection, error) {
+	var answer Introspection
 	own := &salesforce.Conn{
 		InstanceURL: conn.InstanceURL, HTTPClient: conn.HTTPClient, Timeout: conn.Timeout, Retry: conn.Retry,
 		UserAgent: conn.UserAgent, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token.Reveal()}),
@@ -271,13 +277,14 @@ func Introspect(ctx context.Context, conn *salesforce.Conn, c Credentials, token
 		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
 		Body:   func(salesforce.Secret) ([]byte, error) { return []byte(form.Encode()), nil },
 	}
-	err = own.Do(ctx, request, func(got *salesforce.Response) error {
+	err := own.Do(ctx, request, func(got *salesforce.Response) error {
 		if got.Status != http.StatusOK {
 			refused := &oauth2.RetrieveError{Response: &http.Response{StatusCode: got.Status}, Body: got.Body}
 			return masked(salesforce.TokenError(conn.InstanceURL, refused), []salesforce.Secret{c.Secret, token})
 		}
 		if json.Unmarshal(got.Body, &answer) != nil {
-			return &salesforce.StatusError{Host: got.Host, Status: got.Status, What: "not an answer of the introspection endpoint"}
+			const what = "not an answer of the introspection endpoint"
+			return &salesforce.StatusError{Host: got.Host, Status: got.Status, What: what}
 		}
 		return nil
 	})

@@ -309,16 +309,16 @@ func TestWaitingBridgesPropagation(t *testing.T) {
 	t.Parallel()
 	s := start(t, simorg.Config{Propagation: 1500 * time.Millisecond})
 	login := ClientCredentials(s.URL, s.credentials())
-	if _, err := login.VerifyWaiting(t.Context(), nil, 0, nil); !IsNotYetKnown(err) {
+	if _, err := login.VerifyWaiting(t.Context(), nil, Patience{}); !IsNotYetKnown(err) {
 		t.Errorf("without waiting got %v, want a refusal of what is not known yet", err)
 	}
 	waits := 0
-	if _, err := login.VerifyWaiting(t.Context(), nil, time.Minute, func(time.Duration) { waits++ }); err != nil || waits != 1 {
+	if _, err := login.VerifyWaiting(t.Context(), nil, Patience{time.Minute, func(time.Duration) { waits++ }}); err != nil || waits != 1 {
 		t.Errorf("got %v after %d waits, want a login after one", err, waits)
 	}
 	s.Inject(simorg.Fault{Fits: func(r simorg.Request) bool { return true }, Status: 400, Body: `{"error":"inactive_org","error_description":"org is locked, closed, or suspended"}`})
 	waits = 0
-	if _, err := login.VerifyWaiting(t.Context(), nil, time.Minute, func(time.Duration) { waits++ }); err == nil || waits != 0 {
+	if _, err := login.VerifyWaiting(t.Context(), nil, Patience{time.Minute, func(time.Duration) { waits++ }}); err == nil || waits != 0 {
 		t.Errorf("got %v after %d waits, want another refusal at once", err, waits)
 	}
 }

@@ -111,13 +111,13 @@ func diagnose(app *apps.App, org string) *Problem {
 		return nil // OAuth not enabled yet
 	case !linked:
 		p.Kind, p.Repairable = NullLink, true
-		p.Why = "its OAuth settings have no link to a consumer, as after a deployment of them without an oauthLink and " +
-			"without global OAuth settings; the platform refuses every later write"
+		p.Why = "its OAuth settings have no link to a consumer, as after a deployment of them without an oauthLink " +
+			"and without global OAuth settings; the platform refuses every later write"
 		p.Fix = "delete and recreate the app's OAuth components, which gives it a new consumer; remove the settings " +
 			"without a link from the source, or a deployment breaks the app again"
 	case global == nil && !foreign && (org == "" || apps.OfOrg(settings.Text("oauthLink"), org)):
 		p.Kind, p.Repairable = NoConsumer, true
-		p.Why = "it has OAuth settings but no global OAuth settings, and so no consumer: a run was interrupted between the two"
+		p.Why = "it has OAuth settings but no global OAuth settings, and so no consumer: a run was interrupted"
 		p.Fix = "create its global OAuth settings"
 	default:
 		return nil // sound, or linked to another org's consumer, which is a way to share one
@@ -160,7 +160,8 @@ func foreign(app *apps.App, org string) bool {
 // Recreate fixes. Source: the platform's sentences, seen by several teams.
 func IsBroken(err error) bool {
 	refused, ok := errors.AsType[*mdapi.ComponentError](err)
-	return ok && (strings.Contains(refused.Message, `"oauthLink" is null`) || strings.Contains(refused.Message, "ak3tl_setup_entity_data"))
+	return ok && (strings.Contains(refused.Message, `"oauthLink" is null`) ||
+		strings.Contains(refused.Message, "ak3tl_setup_entity_data"))
 }
 
 // NotRepairableError reports that Recreate cannot fix an app. Nothing was written.
@@ -241,17 +242,26 @@ func Recreate(ctx context.Context, conn *salesforce.Conn, name string, o Options
 	if err != nil || todo == nothing {
 		return r, err
 	}
-	kept := keep(app, o.Saved)
+	w := &work{r, client, app, keep(app, o.Saved), o.CallbackURL}
 	if todo == replace && o.Save != nil {
-		if err := o.Save(kept); err != nil {
+		if err := o.Save(w.kept); err != nil {
 			return r, fmt.Errorf("nothing was changed, because the components of %s cannot be saved: %w", app.Name, err)
 		}
 	}
-	return r, r.unfinished(r.apply(ctx, client, app, todo, kept, o.CallbackURL))
+	return r, r.unfinished(w.apply(ctx, todo))
+}
+
+// work is what a Recreate does, and what it has done.
+type work struct {
+	*Result
+	client      *mdapi.Client
+	app         *apps.App
+	kept        []*metadata.Component // one of each type, as it can be sent
+	callbackURL string                // of global settings that could not be read
 }
 
 // apply deletes components, if todo is replace, and creates what is then missing.
-func (r *Result) apply(ctx context.Context, client *mdapi.Client, app *apps.App, todo todo, kept []*metadata.Component, callbackURL string) error {
+func (w *work) apply(ctx context.Context, todo todo) error {
 	if todo == replace {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -260,19 +270,19 @@ func (r *Result) apply(ctx context.Context, client *mdapi.Client, app *apps.App,
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), recreateTime)
 		defer cancel()
 		for _, typ := range []string{eca.OAuthPolicies, eca.GlobalOAuthSettings, eca.OAuthSettings} {
-			if err := r.delete(ctx, client, app, typ); err != nil {
+			if err := w.delete(ctx, typ); err != nil {
 				return err
 			}
 		}
 	}
 	all := make(map[string]*metadata.Component)
-	for _, c := range kept {
+	for _, c := range w.kept {
 		all[c.Type] = c
 	}
 	global := all[eca.GlobalOAuthSettings]
-	r.Defaults = global == nil
-	r.NoCertificate = len(r.Deleted) > 0 && global != nil && global.Text("certificate") == ""
-	return r.create(ctx, client, app, all, callbackURL)
+	w.Defaults = global == nil
+	w.NoCertificate = len(w.Deleted) > 0 && global != nil && global.Text("certificate") == ""
+	return w.create(ctx, all)
 }
 
 // todo is what Recreate does to an app.
@@ -289,8 +299,9 @@ func decide(ctx context.Context, client *mdapi.Client, app *apps.App, org string
 	p := diagnose(app, org)
 	switch {
 	case foreign(app, org):
-		const why = "it comes from a package, which contains its OAuth"
-		return nothing, &NotRepairableError{Problem{App: app.Name, Kind: PackagedWithoutOAuth, Why: why, Fix: reinstall}}
+		return nothing, &NotRepairableError{Problem{
+			App: app.Name, Kind: PackagedWithoutOAuth, Why: "it comes from a package, which contains its OAuth", Fix: reinstall,
+		}}
 	case p != nil && !p.Repairable:
 		return nothing, &NotRepairableError{*p}
 	case p != nil && p.Kind == NoConsumer, p == nil && saved:
@@ -348,32 +359,32 @@ func probe(ctx context.Context, client *mdapi.Client, app *apps.App) (broken boo
 }
 
 // delete deletes the app's components of a type. That one no longer exists is no error.
-func (r *Result) delete(ctx context.Context, client *mdapi.Client, app *apps.App, typ string) error {
+func (w *work) delete(ctx context.Context, typ string) error {
 	var names []string
-	for _, c := range app.Components[typ] {
+	for _, c := range w.app.Components[typ] {
 		names = append(names, c.FullName)
 	}
 	if len(names) == 0 {
 		return nil
 	}
-	results, err := client.Delete(ctx, typ, names...)
+	results, err := w.client.Delete(ctx, typ, names...)
 	if err != nil {
 		return fmt.Errorf("%s cannot be deleted: %w", typ, err)
 	}
 	for _, deleted := range results {
 		if !deleted.Success && len(deleted.Errors) > 0 && deleted.Errors[0].Code != "INVALID_CROSS_REFERENCE_KEY" {
 			return fmt.Errorf("%s %s cannot be deleted, so delete the app %s and deploy its header again: %w",
-				typ, deleted.FullName, app.Name, deleted.Errors[0])
+				typ, deleted.FullName, w.App, deleted.Errors[0])
 		}
-		r.Deleted = append(r.Deleted, typ+" "+deleted.FullName)
+		w.Deleted = append(w.Deleted, typ+" "+deleted.FullName)
 	}
 	return nil
 }
 
 // create creates what the app lacks, with the fields that it had.
-func (r *Result) create(ctx context.Context, client *mdapi.Client, app *apps.App, all map[string]*metadata.Component, callbackURL string) error {
+func (w *work) create(ctx context.Context, all map[string]*metadata.Component) error {
 	d := eca.Desired{
-		App: app.Name, Label: app.Label, DomainURL: callbackURL, Types: eca.Satellites(),
+		App: w.App, Label: w.app.Label, DomainURL: w.callbackURL, Types: eca.Satellites(),
 		Fields: make(map[string]metadata.Fields), Names: make(map[string][]string),
 	}
 	if all[eca.OAuthPolicies] != nil {
@@ -384,7 +395,7 @@ func (r *Result) create(ctx context.Context, client *mdapi.Client, app *apps.App
 		d.Names[typ] = []string{had.FullName}
 	}
 	wants := eca.Wants(d)
-	state, err := reconcile.Read(ctx, client, eca.InOrder(wants))
+	state, err := reconcile.Read(ctx, w.client, eca.InOrder(wants))
 	if err != nil {
 		return err
 	}
@@ -392,13 +403,13 @@ func (r *Result) create(ctx context.Context, client *mdapi.Client, app *apps.App
 	err = run.Apply(ctx, nil)
 	for _, o := range run.Outcomes() {
 		if o.Action == reconcile.Create && o.OK() {
-			r.Created = append(r.Created, o.Want.Type.Name+" "+o.FullName)
-			r.NewConsumer = r.NewConsumer || o.Want.Type.Name == eca.GlobalOAuthSettings
+			w.Created = append(w.Created, o.Want.Type.Name+" "+o.FullName)
+			w.NewConsumer = w.NewConsumer || o.Want.Type.Name == eca.GlobalOAuthSettings
 		}
 		err = cmp.Or(err, o.Err)
 	}
 	if global := run.Find(wants[eca.GlobalOAuthSettings]); global != nil {
-		r.ConsumerKey = global.Text("consumerKey")
+		w.ConsumerKey = global.Text("consumerKey")
 	}
 	return err
 }
