@@ -173,16 +173,12 @@ func rotationLine(traffic *traffic) func(consumer.Event) {
 			traffic.line("staged new credentials")
 		case consumer.Waiting:
 			waitingLine(traffic)(event.Wait)
-		case consumer.NewWork:
-			traffic.line("the new credentials work")
-		case consumer.NewHandedOver:
+		case consumer.Proved:
+			traffic.line("the credentials work")
+		case consumer.HandedOver:
 			traffic.line("handed over")
-		case consumer.NewAreMain:
+		case consumer.Swapped:
 			traffic.line("the new credentials are the main ones, and work")
-		case consumer.MainWork:
-			traffic.line("the main credentials work")
-		case consumer.MainHandedOver:
-			traffic.line("handed over the main credentials")
 		case consumer.OldRevoked:
 			traffic.line("the old credentials no longer work")
 		}

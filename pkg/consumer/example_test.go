@@ -56,9 +56,9 @@ func ExampleRotation() {
 	fmt.Println(result.Rotated, result.Verified, err)
 	// Output:
 	// staged
-	// new work
+	// proved
 	// stored ‹secret›
 	// handed over
-	// new are main
+	// swapped
 	// true true <nil>
 }

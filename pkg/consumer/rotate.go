@@ -50,16 +50,14 @@ type Step string
 
 // The steps, in the order of a run.
 const (
-	FoundStaged    Step = "found staged"     // an earlier run has staged new credentials
-	FoundRotated   Step = "found rotated"    // an earlier run has rotated, and the old ones still work
-	NewStaged      Step = "staged"           // new credentials are staged
-	Waiting        Step = "waiting"          // the org does not know them yet
-	NewWork        Step = "new work"         // they work
-	NewHandedOver  Step = "handed over"      // their users have them
-	NewAreMain     Step = "new are main"     // they are the main ones, and work
-	MainWork       Step = "main work"        // after FoundRotated: the main ones work
-	MainHandedOver Step = "main handed over" // after FoundRotated: their users have them
-	OldRevoked     Step = "old revoked"      // the old ones no longer work
+	FoundStaged  Step = "found staged"  // an earlier run has staged new credentials
+	FoundRotated Step = "found rotated" // an earlier run has rotated, and the old ones still work
+	NewStaged    Step = "staged"        // new credentials are staged
+	Waiting      Step = "waiting"       // the org does not know them yet
+	Proved       Step = "proved"        // they work; after FoundRotated, the main ones
+	HandedOver   Step = "handed over"   // their users have them
+	Swapped      Step = "swapped"       // they are the main ones, and work
+	OldRevoked   Step = "old revoked"   // the old ones no longer work
 )
 
 // RotationResult is the result of a rotation.
@@ -158,12 +156,12 @@ func (r *Rotation) Run(ctx context.Context, app string) (*RotationResult, error)
 	if err != nil {
 		return nil, fmt.Errorf("the new credentials are staged, but do not work: %w", err)
 	}
-	r.report(Event{Step: NewWork})
+	r.report(Event{Step: Proved})
 	if err := r.HandOver(ctx, staged.Credentials); err != nil {
 		session.Revoke(ctx)
 		return nil, &HandOverError{s.Consumer.App, err}
 	}
-	r.report(Event{Step: NewHandedOver})
+	r.report(Event{Step: HandedOver})
 	if err := r.swap(ctx, s, staged, session); err != nil {
 		return nil, err
 	}
@@ -173,7 +171,7 @@ func (r *Rotation) Run(ctx context.Context, app string) (*RotationResult, error)
 		return result, err
 	}
 	result.Rotated = true
-	r.report(Event{Step: NewAreMain})
+	r.report(Event{Step: Swapped})
 	return result, r.revokeOld(ctx, s, result)
 }
 
@@ -184,12 +182,12 @@ func (r *Rotation) again(ctx context.Context, s *Status) (*RotationResult, error
 	if err := r.confirm(ctx, s, result); err != nil {
 		return result, err
 	}
-	r.report(Event{Step: MainWork})
+	r.report(Event{Step: Proved})
 	// The rotation may have been done elsewhere, as in Setup, without a hand-over.
 	if err := r.HandOver(ctx, s.Main); err != nil {
 		return result, fmt.Errorf("the main credentials were not handed over, so the old ones stay: %w", err)
 	}
-	r.report(Event{Step: MainHandedOver})
+	r.report(Event{Step: HandedOver})
 	return result, r.revokeOld(ctx, s, result)
 }
 
