@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -39,6 +40,24 @@ func upsert(t *testing.T, o *simorg.Server, typ, name, fields string) {
 	results, err := (&mdapi.Client{Conn: connTo(o)}).Upsert(t.Context(), []*metadata.Component{c})
 	if err != nil || !results[0].Success {
 		t.Fatalf("%s %s: %v, %+v", typ, name, err, results)
+	}
+}
+
+// upsertFile upserts the credential of a file in testdata as Crm. PROVIDER stands for an org's URL.
+func upsertFile(t *testing.T, o *simorg.Server, name, provider string) {
+	t.Helper()
+	data, err := os.ReadFile("testdata/" + name + ".xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := metadata.Parse(strings.NewReader(strings.ReplaceAll(string(data), "PROVIDER", provider)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.FullName = "Crm"
+	results, err := (&mdapi.Client{Conn: connTo(o)}).Upsert(t.Context(), []*metadata.Component{c})
+	if err != nil || !results[0].Success {
+		t.Fatalf("%s: %v, %+v", name, err, results)
 	}
 }
 
@@ -146,12 +165,7 @@ func TestWhatOthersAddedSurvives(t *testing.T) {
 	t.Parallel()
 	to, pair := provider(t)
 	from := calling(t, simorg.Config{})
-	upsert(t, from, connection.ExternalCredential, "Crm", `<authenticationProtocol>Oauth</authenticationProtocol><description>ours</description>
-		<externalCredentialParameters><parameterGroup>DefaultGroup</parameterGroup><parameterName>Variant</parameterName><parameterType>AuthProtocolVariant</parameterType><parameterValue>ClientCredentialsClientSecret</parameterValue></externalCredentialParameters>
-		<externalCredentialParameters><parameterGroup>DefaultGroup</parameterGroup><parameterName>Where</parameterName><parameterType>AuthProviderUrl</parameterType><parameterValue>`+to.URL+`/services/oauth2/token</parameterValue></externalCredentialParameters>
-		<externalCredentialParameters><parameterGroup>Batch</parameterGroup><parameterName>Batch</parameterName><parameterType>NamedPrincipal</parameterType><sequenceNumber>1</sequenceNumber></externalCredentialParameters>
-		<externalCredentialParameters><parameterGroup>DefaultGroup</parameterGroup><parameterName>X-Trace</parameterName><parameterType>AuthHeader</parameterType><parameterValue>on</parameterValue></externalCredentialParameters>
-		<label>Our CRM</label>`)
+	upsertFile(t, from, "others", to.URL)
 	other := crm(to)
 	other.Principal, other.PermissionSets = "Batch", nil
 	if _, err := Connect(t.Context(), connTo(from), other, login.Credentials{Key: "batch", Secret: salesforce.NewSecret("batch secret")}, Options{}); err != nil {
@@ -187,24 +201,19 @@ func count(c *metadata.Component, typ string) (n int) {
 func TestCredentialsForSomethingElseAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		name, external, named, what string
+		name, file, what string
 	}{
-		{"another endpoint", "", `<calloutStatus>Enabled</calloutStatus><label>Crm</label><namedCredentialParameters><parameterName>Url</parameterName><parameterType>Url</parameterType><parameterValue>https://else.example.com</parameterValue></namedCredentialParameters><namedCredentialType>SecuredEndpoint</namedCredentialType>`, "endpoint"},
-		{"a legacy one", "", `<endpoint>https://else.example.com</endpoint><label>Crm</label><namedCredentialType>Legacy</namedCredentialType>`, "type"},
-		{"another protocol", `<authenticationProtocol>Basic</authenticationProtocol><label>Crm</label>`, "", "protocol"},
-		{"another variant", `<authenticationProtocol>Oauth</authenticationProtocol><externalCredentialParameters><parameterGroup>DefaultGroup</parameterGroup><parameterName>V</parameterName><parameterType>AuthProtocolVariant</parameterType><parameterValue>JwtBearer</parameterValue></externalCredentialParameters><label>Crm</label>`, "", "variant"},
-		{"principals of users", `<authenticationProtocol>Oauth</authenticationProtocol><externalCredentialParameters><parameterName>P</parameterName><parameterType>PerUserPrincipal</parameterType><sequenceNumber>1</sequenceNumber></externalCredentialParameters><label>Crm</label>`, "", "principal"},
+		{"another endpoint", "another-endpoint", "endpoint"},
+		{"a legacy one", "legacy", "type"},
+		{"another protocol", "another-protocol", "protocol"},
+		{"another variant", "another-variant", "variant"},
+		{"principals of users", "principals-of-users", "principal"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			to, pair := provider(t)
 			from := calling(t, simorg.Config{})
-			if test.external != "" {
-				upsert(t, from, connection.ExternalCredential, "Crm", test.external)
-			}
-			if test.named != "" {
-				upsert(t, from, connection.NamedCredential, "Crm", test.named)
-			}
+			upsertFile(t, from, test.file, "")
 			before := fmt.Sprint(from.Components(connection.ExternalCredential), from.Components(connection.NamedCredential))
 			_, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{})
 			conflict, ok := errors.AsType[*connection.ConflictError](err)

@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -78,7 +79,8 @@ func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examinat
 	}
 	namedCredential := found[0]
 	x.NamedCredential = namedCredential.FullName
-	if kind := namedCredential.Text("namedCredentialType"); kind != "SecuredEndpoint" {
+	// Legacy named credentials have no type.
+	if kind := cmp.Or(namedCredential.Text("namedCredentialType"), "Legacy"); kind != "SecuredEndpoint" {
 		x.find("legacy-credential", at, "its type is %s, which has no external credential", kind)
 		return x, nil
 	}

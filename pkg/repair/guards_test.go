@@ -103,15 +103,7 @@ func TestProbeKeepsUnknownFields(t *testing.T) {
 	deploy(t, org, header("App", ""))
 	upsert(t, conn, eca.OAuthSettings, "App_oauth", "commaSeparatedOauthScopes", "Api", "externalClientApplication", "App", "label", "s")
 	upsert(t, conn, eca.GlobalOAuthSettings, "App_glbl", "callbackUrl", "https://a", "externalClientApplication", "App", "label", "s")
-	answer, err := os.ReadFile("testdata/unknown-field.xml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	org.Inject(simorg.Fault{
-		Fits:   func(r simorg.Request) bool { return r.Operation == "readMetadata" && r.Type == eca.OAuthSettings },
-		Status: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}},
-		Body: strings.ReplaceAll(string(answer), "ORG", org.ID()),
-	})
+	answer(t, org, eca.OAuthSettings, "unknown-field")
 	org.ForgetRequests()
 	repair.Recreate(t.Context(), conn, "App", repair.Options{}) // the simulated org may refuse the unknown field
 	sent := ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -61,6 +62,20 @@ func upsert(t *testing.T, conn *salesforce.Conn, typ, name string, pairs ...stri
 	if err != nil || !results[0].Success {
 		t.Fatal(err, results)
 	}
+}
+
+// answer makes the org answer the next read of a type with a file of testdata. ORG stands for its ID.
+func answer(t *testing.T, org *simorg.Server, typ, file string) {
+	t.Helper()
+	data, err := os.ReadFile("testdata/" + file + ".xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	org.Inject(simorg.Fault{
+		Fits:   func(r simorg.Request) bool { return r.Operation == "readMetadata" && r.Type == typ },
+		Status: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}},
+		Body: strings.ReplaceAll(string(data), "ORG", org.ID()),
+	})
 }
 
 // TestNullLink breaks an app in the way of the platform, finds it and mends it.
@@ -225,28 +240,14 @@ func TestDuplicates(t *testing.T) {
 	t.Parallel()
 	org, conn := start(t, simorg.Config{})
 	deploy(t, org, header("App", ""))
-	record := func(name string) string {
-		return `<records xsi:type="ExtlClntAppOauthSettings"><fullName>` + name + `</fullName><externalClientApplication>App</externalClientApplication><label>l</label><oauthLink>` + org.ID() + `:888</oauthLink></records>`
-	}
-	org.Inject(simorg.Fault{
-		Fits:   func(r simorg.Request) bool { return r.Operation == "readMetadata" && r.Type == eca.OAuthSettings },
-		Status: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}},
-		Body: `<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><readMetadataResponse xmlns="` + metadata.Namespace + `"><result>` + record("App_oauth") + record("AppOAuthSettings") + `<records xsi:nil="true"/></result></readMetadataResponse></soapenv:Body></soapenv:Envelope>`,
-	})
+	answer(t, org, eca.OAuthSettings, "two-settings")
 	found, err := repair.Find(t.Context(), conn)
 	if err != nil || len(found) != 1 || found[0].Kind != repair.Duplicates || len(found[0].Components) != 2 || !found[0].Repairable {
 		t.Fatalf("found %+v, %v", found, err)
 	}
 	// Of policies, a person decides.
-	policies := func(name string) string {
-		return `<records xsi:type="ExtlClntAppOauthConfigurablePolicies"><fullName>` + name + `</fullName><externalClientApplication>App</externalClientApplication></records>`
-	}
 	for range 2 {
-		org.Inject(simorg.Fault{
-			Fits:   func(r simorg.Request) bool { return r.Operation == "readMetadata" && r.Type == eca.OAuthPolicies },
-			Status: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}},
-			Body: `<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><readMetadataResponse xmlns="` + metadata.Namespace + `"><result>` + policies("App_oauthPlcy") + policies("App_defaultPolicy") + `<records xsi:nil="true"/></result></readMetadataResponse></soapenv:Body></soapenv:Envelope>`,
-		})
+		answer(t, org, eca.OAuthPolicies, "two-policies")
 	}
 	if found, err = repair.Find(t.Context(), conn); err != nil || len(found) != 1 || found[0].Repairable {
 		t.Errorf("found %+v, %v", found, err)
