@@ -279,7 +279,7 @@ func connectionLines(r *credential.Report, planned bool) (lines []string) {
 	}
 	for _, a := range r.Access {
 		what := a.PermissionSet + " may use " + r.Principal
-		if a.Object == "ObjectPermissions" {
+		if a.Object == credential.ReadPermission {
 			what = a.PermissionSet + " may read UserExternalCredential:"
 		}
 		say(a.Action, a.Applied, what)
