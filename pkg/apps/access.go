@@ -2,12 +2,14 @@ package apps
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/restapi"
 )
@@ -51,89 +53,91 @@ type named struct {
 
 func fold(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
 
-// unique returns the names that are not empty, without duplicates.
-func unique(all []string) (kept []string) {
-	seen := make(map[string]bool)
-	for _, name := range all {
-		if key := fold(name); key != "" && !seen[key] {
-			seen[key] = true
-			kept = append(kept, strings.TrimSpace(name))
-		}
-	}
-	return kept
-}
-
-// LookUp queries the org for names, in at most two rounds of requests. A query that the org
-// refuses is recorded, see Facts.Refused; any other failure ends the
-// look-up.
+// LookUp queries the org for names, in at most two rounds of requests. A query that the org refuses is
+// recorded, see Facts.Refused; any other failure ends the look-up.
 func LookUp(ctx context.Context, client *restapi.Client, names preflight.Names) (*Facts, error) {
 	f := &Facts{
-		users: make(map[string]User), sets: make(map[string]string), similar: make(map[string]string), profiles: make(map[string]bool),
-		apps: make(map[string]string), has: make(map[string]map[string]bool), refused: make(map[string]error),
+		users: make(map[string]User), sets: make(map[string]string), similar: make(map[string]string),
+		profiles: make(map[string]bool), apps: make(map[string]string), has: make(map[string]map[string]bool),
+		refused: make(map[string]error),
+	}
+	var plain []string // names of permission sets without a namespace
+	for _, name := range names.PermissionSets {
+		if _, rest, prefixed := strings.Cut(name, "__"); prefixed {
+			name = rest
+		}
+		plain = append(plain, name)
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return look(groupCtx, f, client, UserObject, "SELECT Id, Username, IsActive FROM User WHERE Username IN (%s)", names.Users, func(u User) { f.users[fold(u.Username)] = u })
+		const soql = "SELECT Id, Username, IsActive FROM User WHERE Username IN (%s)"
+		return look(groupCtx, f, client, UserObject, soql, names.Users, func(u User) { f.users[fold(u.Username)] = u })
 	})
 	group.Go(func() error {
-		// Query namespaced names without their prefix.
-		var plain []string
-		for _, name := range names.PermissionSets {
-			_, rest, prefixed := strings.Cut(name, "__")
-			if !prefixed {
-				rest = name
-			}
-			plain = append(plain, rest)
-		}
-		return look(groupCtx, f, client, PermissionSetObject, "SELECT Id, Name, NamespacePrefix FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)", plain, func(n named) {
-			if n.NamespacePrefix != nil && *n.NamespacePrefix != "" {
-				f.similar[fold(n.Name)] = *n.NamespacePrefix + "__" + n.Name
-				n.Name = *n.NamespacePrefix + "__" + n.Name
-			}
-			f.sets[fold(n.Name)] = n.ID
-		})
+		const soql = "SELECT Id, Name, NamespacePrefix FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)"
+		return look(groupCtx, f, client, PermissionSetObject, soql, plain, f.addSet)
 	})
 	group.Go(func() error {
-		return look(groupCtx, f, client, ProfileObject, "SELECT Id, Name FROM Profile WHERE Name IN (%s)", names.Profiles, func(n named) { f.profiles[fold(n.Name)] = true })
+		const soql = "SELECT Id, Name FROM Profile WHERE Name IN (%s)"
+		return look(groupCtx, f, client, ProfileObject, soql, names.Profiles, func(n named) { f.profiles[fold(n.Name)] = true })
 	})
 	group.Go(func() error {
-		return look(groupCtx, f, client, AppObject, "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)", names.Apps, func(n named) {
-			// A managed app can have the same name. Whether the query could tell them apart is
-			// not known.
-			if _, twice := f.apps[fold(n.DeveloperName)]; twice {
-				n.ID = ""
-			}
-			f.apps[fold(n.DeveloperName)] = n.ID
-		})
+		const soql = "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)"
+		return look(groupCtx, f, client, AppObject, soql, names.Apps, f.addApp)
 	})
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-
-	var apps, assignees []string
-	for _, id := range f.apps {
-		apps = append(apps, id)
-	}
+	apps := slices.Sorted(maps.Values(f.apps))
+	var assignees []string
 	for _, name := range names.Assignees {
 		assignees = append(assignees, f.users[fold(name)].ID)
 	}
-	slices.Sort(apps)
 	group, groupCtx = errgroup.WithContext(ctx)
 	group.Go(func() error {
 		type access struct{ ParentID, SetupEntityID string }
-		return look(groupCtx, f, client, SetupEntityAccess, "SELECT ParentId, SetupEntityId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)", apps, func(a access) { f.note(a.SetupEntityID, a.ParentID) })
+		const soql = "SELECT ParentId, SetupEntityId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)"
+		return look(groupCtx, f, client, SetupEntityAccess, soql, apps, func(a access) { f.addAccess(a.SetupEntityID, a.ParentID) })
 	})
 	group.Go(func() error {
 		type assignment struct{ AssigneeID, PermissionSetID string }
-		return look(groupCtx, f, client, PermissionSetAssignment, "SELECT AssigneeId, PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId IN (%s)", assignees, func(a assignment) { f.note(a.AssigneeID, a.PermissionSetID) })
+		const soql = "SELECT AssigneeId, PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId IN (%s)"
+		add := func(a assignment) { f.addAccess(a.AssigneeID, a.PermissionSetID) }
+		return look(groupCtx, f, client, PermissionSetAssignment, soql, assignees, add)
 	})
 	return f, group.Wait()
 }
 
-// look runs a query for some values and passes its records to note. It records a refusal: most
+func (f *Facts) addSet(set named) {
+	if set.NamespacePrefix != nil && *set.NamespacePrefix != "" {
+		full := *set.NamespacePrefix + "__" + set.Name
+		f.similar[fold(set.Name)] = full
+		set.Name = full
+	}
+	f.sets[fold(set.Name)] = set.ID
+}
+
+// addApp records an app. A managed app can have the same name; whether the query could tell them apart
+// is unknown.
+func (f *Facts) addApp(app named) {
+	if _, twice := f.apps[fold(app.DeveloperName)]; twice {
+		app.ID = ""
+	}
+	f.apps[fold(app.DeveloperName)] = app.ID
+}
+
+// addAccess records that an app or a user has a permission set.
+func (f *Facts) addAccess(owner, set string) {
+	if f.has[owner] == nil {
+		f.has[owner] = make(map[string]bool)
+	}
+	f.has[owner][set] = true
+}
+
+// look runs a query for some values and passes its records to add. It records a refusal: most
 // deployment users see everything, but some do not.
-func look[Record any](ctx context.Context, f *Facts, client *restapi.Client, object, soql string, values []string, note func(Record)) error {
-	records, err := restapi.QueryIn[Record](ctx, client, soql, unique(values))
+func look[Record any](ctx context.Context, f *Facts, client *restapi.Client, object, soql string, values []string, add func(Record)) error {
+	records, err := restapi.QueryIn[Record](ctx, client, soql, words.Unique(values))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if restapi.Refused(err) {
@@ -141,16 +145,9 @@ func look[Record any](ctx context.Context, f *Facts, client *restapi.Client, obj
 		return nil
 	}
 	for _, record := range records {
-		note(record)
+		add(record)
 	}
 	return err
-}
-
-func (f *Facts) note(owner, set string) {
-	if f.has[owner] == nil {
-		f.has[owner] = make(map[string]bool)
-	}
-	f.has[owner][set] = true
 }
 
 // Refused returns the error of a refused query of an object, or nil.
@@ -184,7 +181,8 @@ func (f *Facts) IsGranted(app string) bool { return len(f.has[f.apps[fold(app)]]
 // GrantedBy returns the names of the permission sets that grant an app, in three rounds of
 // requests.
 func GrantedBy(ctx context.Context, client *restapi.Client, app string) (names []string, err error) {
-	apps, err := restapi.QueryIn[named](ctx, client, "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)", []string{app})
+	const byName = "SELECT Id FROM ExternalClientApplication WHERE DeveloperName IN (%s)"
+	apps, err := restapi.QueryIn[named](ctx, client, byName, []string{app})
 	if err != nil {
 		return nil, err
 	}
@@ -192,8 +190,8 @@ func GrantedBy(ctx context.Context, client *restapi.Client, app string) (names [
 	for _, one := range apps {
 		ids = append(ids, one.ID)
 	}
-	type entry struct{ ParentID string }
-	entries, err := restapi.QueryIn[entry](ctx, client, "SELECT ParentId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)", ids)
+	const byApp = "SELECT ParentId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)"
+	entries, err := restapi.QueryIn[struct{ ParentID string }](ctx, client, byApp, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +199,8 @@ func GrantedBy(ctx context.Context, client *restapi.Client, app string) (names [
 	for _, one := range entries {
 		parents = append(parents, one.ParentID)
 	}
-	sets, err := restapi.QueryIn[named](ctx, client, "SELECT Id, Name FROM PermissionSet WHERE IsOwnedByProfile = false AND Id IN (%s)", unique(parents))
+	const byID = "SELECT Name FROM PermissionSet WHERE IsOwnedByProfile = false AND Id IN (%s)"
+	sets, err := restapi.QueryIn[named](ctx, client, byID, words.Unique(parents))
 	for _, one := range sets {
 		names = append(names, one.Name)
 	}

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -74,10 +75,15 @@ func (a *App) FullName() string {
 // Apps returns the org's apps without their components, those of packages among them, by name.
 // missing are columns that the org does not show; to leave them out takes two more rounds.
 func Apps(ctx context.Context, conn *salesforce.Conn) (apps []*App, missing []string, err error) {
-	apps, missing, err = restapi.QueryColumns[*App](ctx, &restapi.Client{Conn: conn}, []string{"Id", "DeveloperName", "MasterLabel", "NamespacePrefix", "DistributionState", "OrgScopedExternalApp", "CreatedDate"}, "ExternalClientApplication")
-	slices.SortFunc(apps, func(a, b *App) int { return cmp.Compare(a.FullName(), b.FullName()) })
+	columns := []string{
+		"Id", "DeveloperName", "MasterLabel", "NamespacePrefix", "DistributionState", "OrgScopedExternalApp", "CreatedDate",
+	}
+	apps, missing, err = restapi.QueryColumns[*App](ctx, &restapi.Client{Conn: conn}, columns, AppObject)
+	slices.SortFunc(apps, byName)
 	return apps, missing, err
 }
+
+func byName(a, b *App) int { return cmp.Compare(a.FullName(), b.FullName()) }
 
 // maxListed bounds the components that an org may list for a type.
 const maxListed = 20_000
@@ -94,16 +100,21 @@ func Read(ctx context.Context, conn *salesforce.Conn, types []string, names ...s
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	apps = slices.DeleteFunc(apps, func(a *App) bool { return a.Namespace != "" })
+	chosen := slices.DeleteFunc(slices.Clone(apps), func(a *App) bool { return a.Namespace != "" })
 	if len(names) > 0 {
-		if err := have(apps, names); err != nil {
+		chosen = nil
+	}
+	for _, name := range names {
+		one, err := Named(apps, name)
+		if err != nil {
 			return nil, err
 		}
-		apps = slices.DeleteFunc(apps, func(a *App) bool {
-			return !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, a.Name) })
-		})
+		if !slices.Contains(chosen, one) {
+			chosen = append(chosen, one)
+		}
 	}
-	return apps, Load(ctx, conn, apps, types, listed)
+	slices.SortFunc(chosen, byName)
+	return chosen, Load(ctx, conn, chosen, types, listed)
 }
 
 // NotFoundError reports that an org has no External Client App of a name.
@@ -151,19 +162,20 @@ func Component(ctx context.Context, conn *salesforce.Conn, app, typ string) (*me
 	return one.Component(typ), err
 }
 
-// have returns a *NotFoundError for the first of names that no app has.
-func have(apps []*App, names []string) error {
-	missing := &NotFoundError{}
-	for _, a := range apps {
+// Named returns the org's own app of a name among all, as Apps returns them. Names fold case. If there
+// is none, the error is a *NotFoundError.
+func Named(all []*App, name string) (*App, error) {
+	missing := &NotFoundError{App: name}
+	for _, a := range all {
+		if a.Namespace != "" {
+			continue
+		}
+		if strings.EqualFold(a.Name, name) {
+			return a, nil
+		}
 		missing.Similar = append(missing.Similar, a.Name)
 	}
-	for _, name := range names {
-		if !slices.ContainsFunc(missing.Similar, func(known string) bool { return strings.EqualFold(known, name) }) {
-			missing.App = name
-			return missing
-		}
-	}
-	return nil
+	return nil, missing
 }
 
 // List returns what the org lists of some types.
@@ -175,79 +187,76 @@ func List(ctx context.Context, conn *salesforce.Conn, types []string) ([]mdapi.F
 	return listed, err
 }
 
-// Load reads the components of apps, of some types: those that the org lists, and then, for apps
-// of which it listed none, those of usual names.
+// Load reads the components of apps, of some types: those that the org lists, and then, for apps of
+// which it listed none, those of usual names.
 func Load(ctx context.Context, conn *salesforce.Conn, apps []*App, types []string, listed []mdapi.FileProperties) error {
 	if len(apps) == 0 {
 		return nil
 	}
-	client := &mdapi.Client{Conn: conn}
-	byName := make(map[string]*App)
+	l := &loader{client: &mdapi.Client{Conn: conn}, apps: make(map[string]*App), read: make(map[component]bool)}
 	for _, a := range apps {
 		a.Components = make(map[string][]*metadata.Component)
-		byName[strings.ToLower(a.FullName())] = a
+		l.apps[strings.ToLower(a.FullName())] = a
 	}
-	wanted := make(map[string][]string)
-	for _, l := range listed {
-		if slices.Contains(types, l.Type) {
-			wanted[l.Type] = append(wanted[l.Type], l.FullName)
+	var first []component
+	for _, f := range listed {
+		if slices.Contains(types, f.Type) {
+			first = append(first, component{f.Type, f.FullName})
 		}
 	}
-	read := make(map[string]map[string]bool)
-	for range 2 {
-		if err := load(ctx, client, wanted, read, byName); err != nil {
-			return err
-		}
-		wanted = make(map[string][]string)
+	if err := l.load(ctx, first); err != nil {
+		return err
+	}
+	var second []component
+	for _, a := range apps {
 		for _, typ := range types {
-			for _, a := range apps {
-				if len(a.Components[typ]) > 0 || a.Namespace != "" {
-					continue
-				}
+			if len(a.Components[typ]) == 0 && a.Namespace == "" {
 				for _, name := range eca.UsualNames(a.Name, typ) {
-					if !read[typ][strings.ToLower(name)] {
-						wanted[typ] = append(wanted[typ], name)
-					}
+					second = append(second, component{typ, name})
 				}
 			}
 		}
 	}
-	return nil
+	return l.load(ctx, second)
 }
 
-// load reads components and gives them to their apps.
-func load(ctx context.Context, client *mdapi.Client, wanted map[string][]string, read map[string]map[string]bool, apps map[string]*App) error {
-	group, groupCtx := errgroup.WithContext(ctx)
-	got := make(map[string][]*metadata.Component)
-	results := make(chan []*metadata.Component, len(wanted))
-	for typ, names := range wanted {
-		if read[typ] == nil {
-			read[typ] = make(map[string]bool)
+// component is a component by type and name.
+type component struct{ typ, name string }
+
+// loader reads components, each once, and gives them to their apps.
+type loader struct {
+	client *mdapi.Client
+	apps   map[string]*App    // by full name, folded
+	read   map[component]bool // with folded names
+}
+
+func (l *loader) load(ctx context.Context, all []component) error {
+	names := make(map[string][]string) // by type
+	for _, c := range all {
+		if key := (component{c.typ, strings.ToLower(c.name)}); !l.read[key] {
+			l.read[key] = true
+			names[c.typ] = append(names[c.typ], c.name)
 		}
-		for _, name := range names {
-			read[typ][strings.ToLower(name)] = true
-		}
+	}
+	var mu sync.Mutex
+	var found []*metadata.Component
+	group, ctx := errgroup.WithContext(ctx)
+	for typ, names := range names {
 		group.Go(func() error {
-			components, err := client.Read(groupCtx, typ, names...)
-			results <- components
+			components, err := l.client.Read(ctx, typ, names...)
+			mu.Lock()
+			defer mu.Unlock()
+			found = append(found, components...)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	close(results)
-	for components := range results {
-		for _, c := range components {
-			got[c.Type] = append(got[c.Type], c)
-		}
-	}
-	for typ, components := range got {
-		slices.SortFunc(components, func(a, b *metadata.Component) int { return cmp.Compare(a.FullName, b.FullName) })
-		for _, c := range components {
-			if a := apps[strings.ToLower(eca.App(c))]; a != nil {
-				a.Components[typ] = append(a.Components[typ], c)
-			}
+	slices.SortFunc(found, func(a, b *metadata.Component) int { return cmp.Compare(a.FullName, b.FullName) })
+	for _, c := range found {
+		if a := l.apps[strings.ToLower(eca.App(c))]; a != nil {
+			a.Components[c.Type] = append(a.Components[c.Type], c)
 		}
 	}
 	return nil

@@ -44,52 +44,65 @@ func (g *Grant) OK() bool { return g.Err == nil && (g.Exists || g.Created) }
 
 // Grants returns the grants of an app to permission sets, and of the permission sets to the
 // user runAs, unless that is "".
-func (f *Facts) Grants(app string, permissionSets []string, runAs string) []*Grant {
-	var all []*Grant
-	appID, known := f.apps[fold(app)]
+func (f *Facts) Grants(app string, permissionSets []string, runAs string) (all []*Grant) {
 	for _, name := range permissionSets {
-		g := &Grant{PermissionSet: name, fields: map[string]any{"ParentId": f.sets[fold(name)], "SetupEntityId": appID}}
-		switch err := f.untold(PermissionSetObject, AppObject, SetupEntityAccess); {
-		case err != nil:
-			g.Err = err
-		case f.sets[fold(name)] == "":
-			g.Err = f.noSet(name)
-		case known && appID == "":
-			g.Err = fmt.Errorf("the org has several apps called %s; grant the right one in Setup", app)
-		case !known:
-			g.Err = &NotFoundError{App: app}
-		}
-		g.Exists = f.has[appID][f.sets[fold(name)]]
-		all = append(all, g)
+		all = append(all, f.appGrant(app, name))
 	}
 	if runAs == "" {
 		return all
 	}
-	user, known := f.User(runAs)
 	for _, name := range permissionSets {
-		g := &Grant{PermissionSet: name, User: runAs, fields: map[string]any{"AssigneeId": user.ID, "PermissionSetId": f.sets[fold(name)]}}
-		g.Exists = f.has[user.ID][f.sets[fold(name)]]
-		switch err := f.untold(PermissionSetObject, UserObject, PermissionSetAssignment); {
-		case err != nil:
-			g.Err = err
-		case f.sets[fold(name)] == "":
-			g.Err = f.noSet(name)
-		case !known:
-			g.Err = fmt.Errorf("there is no user %s on this org", runAs)
-		case !g.Exists && !user.IsActive:
-			g.Err = fmt.Errorf("the user %s is inactive; activate it, or name another one in the policies", runAs)
-		}
-		all = append(all, g)
+		all = append(all, f.userGrant(runAs, name))
 	}
 	return all
 }
 
-func (f *Facts) noSet(name string) error {
+func (f *Facts) appGrant(app, permissionSet string) *Grant {
+	appID, known := f.apps[fold(app)]
+	set := f.sets[fold(permissionSet)]
+	g := &Grant{
+		PermissionSet: permissionSet, Exists: f.has[appID][set],
+		fields: map[string]any{"ParentId": set, "SetupEntityId": appID},
+	}
+	switch err := f.unknown(PermissionSetObject, AppObject, SetupEntityAccess); {
+	case err != nil:
+		g.Err = err
+	case set == "":
+		g.Err = noSet(permissionSet)
+	case !known:
+		g.Err = &NotFoundError{App: app}
+	case appID == "":
+		g.Err = fmt.Errorf("the org has several apps called %s; grant the right one in Setup", app)
+	}
+	return g
+}
+
+func (f *Facts) userGrant(runAs, permissionSet string) *Grant {
+	user, known := f.User(runAs)
+	set := f.sets[fold(permissionSet)]
+	g := &Grant{
+		PermissionSet: permissionSet, User: runAs, Exists: f.has[user.ID][set],
+		fields: map[string]any{"AssigneeId": user.ID, "PermissionSetId": set},
+	}
+	switch err := f.unknown(PermissionSetObject, UserObject, PermissionSetAssignment); {
+	case err != nil:
+		g.Err = err
+	case set == "":
+		g.Err = noSet(permissionSet)
+	case !known:
+		g.Err = fmt.Errorf("there is no user %s on this org", runAs)
+	case !g.Exists && !user.IsActive:
+		g.Err = fmt.Errorf("the user %s is inactive; activate the user, or name another one in the policies", runAs)
+	}
+	return g
+}
+
+func noSet(name string) error {
 	return fmt.Errorf("there is no permission set %s on this org; deploy it before the app, or correct its name", name)
 }
 
-// untold returns an error for the first of the objects whose query the org refused.
-func (f *Facts) untold(objects ...string) error {
+// unknown returns an error for the first of the objects whose query the org refused.
+func (f *Facts) unknown(objects ...string) error {
 	for _, object := range objects {
 		if err := f.refused[object]; err != nil {
 			return fmt.Errorf("the org refused the query of %s: %w", object, err)
@@ -102,10 +115,8 @@ func (f *Facts) untold(objects ...string) error {
 // them after that look. If the org refused the look, Update changes nothing and returns the
 // reason.
 func (f *Facts) Update(grants, now []*Grant) error {
-	for _, object := range []string{AppObject, UserObject, PermissionSetObject, SetupEntityAccess, PermissionSetAssignment} {
-		if err := f.refused[object]; err != nil {
-			return err
-		}
+	if err := f.unknown(AppObject, UserObject, PermissionSetObject, SetupEntityAccess, PermissionSetAssignment); err != nil {
+		return err
 	}
 	for i, g := range now {
 		if was := grants[i]; !was.Exists && !was.Created && was.Err == nil {

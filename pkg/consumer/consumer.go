@@ -1,14 +1,13 @@
-// Package consumer works on the OAuth consumers of External Client Apps: it finds an app's
-// consumer, reads its key and secret, proves that a login works, and rotates the pair.
+// Package consumer finds the OAuth consumers of External Client Apps, reads their credentials (key and
+// secret), and rotates them.
 //
 //	client := &consumer.Client{Conn: conn}
 //	found, err := client.Find(ctx, "MyApp")
-//	pair, err := client.Credentials(ctx, found)
-//	proof, err := consumer.ClientCredentials(conn.InstanceURL, pair).Verify(ctx, httpClient)
+//	credentials, err := client.Credentials(ctx, found)
+//	proof, err := login.ClientCredentials(conn.InstanceURL, credentials).Verify(ctx, nil)
 //
-// The platform serves consumers over REST from API version 60.0 on, and pairs that are staged
-// beside the main one from 65.0 on. Salesforce's documentation of the resources
-// /apps/oauth/credentials, and reports from live orgs, are the source of what is here.
+// The REST API has consumers from API version 60.0 on, and staged credentials from 65.0 on. Sources:
+// Salesforce's documentation of the resources /apps/oauth/credentials, and reports from live orgs.
 package consumer
 
 import (
@@ -25,91 +24,66 @@ import (
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
-	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Client works on the consumers of one org. It holds no state and may be used by several
-// goroutines.
+// Client works on the consumers of one org. It has no state and is safe for concurrent use.
 type Client struct{ Conn *salesforce.Conn }
-
-// Pair is a consumer's key and secret.
-type Pair struct {
-	Key    string
-	Secret salesforce.Secret
-}
-
-// ShortKey returns the key as it may be shown: enough of it to tell keys apart.
-func (p Pair) ShortKey() string { return words.ShortKey(p.Key) }
-
-// check refuses a pair that could break out of where it is written.
-func (p Pair) check() error {
-	if strings.ContainsFunc(p.Key+p.Secret.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return errors.New("the org answered a key or secret with characters that none has")
-	}
-	return nil
-}
 
 // Consumer is the consumer of an app on one org.
 type Consumer struct {
-	App   string    // the app's name
-	AppID string    // 0xI…
-	ID    string    // 888…
-	Made  time.Time // when the app's OAuth settings were made, zero where the org does not tell
+	App     string    // the app's name
+	AppID   string    // 0xI…
+	ID      string    // 888…
+	Created time.Time // when the app's OAuth settings were created, zero if the org does not show it
 
-	// Packaged says that the app can come from a package. Source is then the ID of the org that
-	// its link leads to, which has the consumer; on that org itself, the app is Packaged too.
+	// Packaged reports that the app can come from a package. Source is the ID of the org to which
+	// its link leads, and which has the consumer. On that org, too, the app is Packaged.
 	Packaged bool
 	Source   string
 }
 
-// minVersion and minStaged are the API versions that have the resources.
+// minVersion and minStaged are the API versions from which the resources exist.
 const (
 	minVersion apiversion.Version = 60
 	minStaged  apiversion.Version = 65
 )
 
-// MaxPropagation is how long the token endpoint may not know a new consumer. Salesforce's
-// documentation says two to ten minutes, others saw up to thirty.
-const MaxPropagation = 30 * time.Minute
-
 // consumerLack is what an app lacks before its OAuth is enabled.
 const consumerLack = "OAuth consumer"
 
-// Young reports whether the consumer is so new that the token endpoint may not know it yet.
-func (c *Consumer) Young(now time.Time) bool {
-	return !c.Made.IsZero() && now.Sub(c.Made) < MaxPropagation
-}
+// Young reports whether the token endpoint may not know the consumer yet, because it is new.
+func (c *Consumer) Young(now time.Time) bool { return now.Sub(c.Created) < login.MaxPropagation }
 
-// PackagedError says that an app comes from a package, so that its consumer is on another org.
+// PackagedError reports that an app comes from a package, so its consumer is on another org.
 type PackagedError struct {
 	App    string
 	Source string // the ID of that org
 }
 
 func (e *PackagedError) Error() string {
-	return fmt.Sprintf("the app %s comes from a package, and its consumer is on the org %s, where the package was made", e.App, e.Source)
+	return fmt.Sprintf("the app %s comes from a package, and its consumer is on the org %s, where the package was made",
+		e.App, e.Source)
 }
 
-// SeveralError says that an app has several consumers, so that none can be chosen.
+// SeveralError reports that an app has several consumers, so none can be chosen.
 type SeveralError struct {
 	App string
 	IDs []string
 }
 
 func (e *SeveralError) Error() string {
-	return fmt.Sprintf("the app %s has %d consumers on this org (%s), and which one is meant cannot be told", e.App, len(e.IDs), strings.Join(e.IDs, ", "))
+	return fmt.Sprintf("the app %s has several consumers on this org: %s", e.App, strings.Join(e.IDs, ", "))
 }
 
-// AccessError says that an org does not let a session read consumers.
+// AccessError reports that an org does not let a session read consumers.
 type AccessError struct {
-	// Setting says that it is the org's setting that is off; otherwise the user lacks a
-	// permission.
-	Setting bool
-	Err     error // what the org answered
+	Setting bool  // the org's setting is off; if false, the user lacks a permission
+	Err     error // the org's answer
 }
 
 func (e *AccessError) Error() string {
@@ -119,18 +93,18 @@ func (e *AccessError) Error() string {
 	return "the user of this session may not read consumer secrets"
 }
 
-// Unwrap returns what the org answered.
+// Unwrap returns the org's answer.
 func (e *AccessError) Unwrap() error { return e.Err }
 
-// NoSecretError says that the org answered with the key and without the secret.
+// NoSecretError reports that the org returned the key without the secret.
 type NoSecretError struct{ App string }
 
 func (e *NoSecretError) Error() string {
-	return fmt.Sprintf("the org shows the key of %s and not yet its secret", e.App)
+	return fmt.Sprintf("the org shows the consumer key of %s but not yet its secret", e.App)
 }
 
-// accessError tells refusals of the right from others, by their code: the status of
-// INSUFFICIENT_ACCESS is not sure.
+// accessError converts a refusal of the right to read consumers. It goes by the code, because the
+// status of INSUFFICIENT_ACCESS varies.
 func accessError(err error) error {
 	if refused, ok := errors.AsType[*salesforce.Error](err); ok {
 		switch {
@@ -145,100 +119,87 @@ func accessError(err error) error {
 
 func (c *Client) rest() *restapi.Client { return &restapi.Client{Conn: c.Conn} }
 
-// get reads one of the resources.
-func (c *Client) get(ctx context.Context, path string, out any) error {
-	return accessError(c.rest().Do(ctx, http.MethodGet, path, nil, out))
+// do calls one of the resources.
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	return accessError(c.rest().Do(ctx, method, path, in, out))
 }
 
-// path is the resource of a consumer.
-func (c *Consumer) path() string {
-	return "apps/oauth/credentials/" + url.PathEscape(c.AppID) + "/" + url.PathEscape(c.ID)
+// path returns the resource of a consumer of the app.
+func (c *Consumer) path(id string) string {
+	return "apps/oauth/credentials/" + url.PathEscape(c.AppID) + "/" + url.PathEscape(id)
 }
 
-// Find finds the consumer of an app by the app's name. It is one round of requests, or two where
-// the org does not tell the link of the app's OAuth settings, which names the consumer. An error
-// is an *apps.NotFoundError, a *SeveralError or an *AccessError where the org answers.
+func isNotFound(err error) bool {
+	refused, ok := errors.AsType[*salesforce.Error](err)
+	return ok && refused.Code == "NOT_FOUND"
+}
+
+// Find finds the consumer of one of the org's own apps. It takes one round of requests, or two if the
+// org does not show the link of the app's OAuth settings, which contains the consumer's ID. The error
+// is an *apps.NotFoundError, an *apps.NoOAuthError, a *SeveralError or an *AccessError if the org
+// answers.
 func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
 	if v := c.Conn.APIVersion(); v < minVersion {
 		return nil, fmt.Errorf("consumers can be read from API version %s on, not with %s", minVersion, v)
-	}
-	type named struct {
-		ID                               string `json:"Id"`
-		DeveloperName, DistributionState string
 	}
 	type settings struct {
 		ExternalClientApplicationID string `json:"ExternalClientApplicationId"`
 		OauthLink, CreatedDate      string
 	}
-	var all []named
+	var all []*apps.App
 	var links []settings
 	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { all, _, err = apps.Apps(groupCtx, c.Conn); return err })
 	group.Go(func() (err error) {
-		all, err = restapi.Query[named](groupCtx, c.rest(), "SELECT Id, DeveloperName, DistributionState FROM ExternalClientApplication WHERE NamespacePrefix = null")
-		return err
-	})
-	group.Go(func() (err error) {
-		// That the object has CreatedDate, as all others have, is assumed. An org that does not
-		// answer says nothing of link and age.
-		links, err = restapi.Query[settings](groupCtx, c.rest(), "SELECT ExternalClientApplicationId, OauthLink, CreatedDate FROM ExtlClntAppOauthSettings")
-		if refused, ok := errors.AsType[*salesforce.Error](err); ok && refused.Code == "INVALID_FIELD" {
-			links, err = restapi.Query[settings](groupCtx, c.rest(), "SELECT ExternalClientApplicationId, OauthLink FROM ExtlClntAppOauthSettings")
-		}
+		columns := []string{"ExternalClientApplicationId", "OauthLink", "CreatedDate"}
+		links, _, err = restapi.QueryColumns[settings](groupCtx, c.rest(), columns, "ExtlClntAppOauthSettings")
 		if restapi.Refused(err) {
-			return nil
+			return nil // then the link and the age are unknown
 		}
 		return err
 	})
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	missing := &apps.NotFoundError{App: app}
-	var found *Consumer
-	for _, one := range all {
-		if strings.EqualFold(one.DeveloperName, app) {
-			found = &Consumer{App: one.DeveloperName, AppID: one.ID, Packaged: one.DistributionState != "" && one.DistributionState != "Local"}
-		}
-		missing.Similar = append(missing.Similar, one.DeveloperName)
+	own, err := apps.Named(all, app)
+	if err != nil {
+		return nil, err
 	}
-	if found == nil {
-		return nil, missing
-	}
+	found := &Consumer{App: own.Name, AppID: own.ID, Packaged: own.Packaged()}
 	for _, one := range links {
 		if restapi.SameID(one.ExternalClientApplicationID, found.AppID) {
 			found.Source, found.ID, _ = strings.Cut(one.OauthLink, ":")
-			found.Made = restapi.ParseTime(one.CreatedDate)
+			found.Created = restapi.ParseTime(one.CreatedDate)
 		}
 	}
 	if found.ID != "" {
 		return found, nil
 	}
-	return found, c.list(ctx, found)
+	found.ID, err = c.list(ctx, found)
+	return found, err
 }
 
-// list asks an app for its consumers, of which there has to be one.
-func (c *Client) list(ctx context.Context, of *Consumer) error {
-	var list struct {
-		Consumers []struct{ ID, Key string }
-	}
-	if err := c.get(ctx, "apps/oauth/credentials/"+url.PathEscape(of.AppID), &list); err != nil {
-		return err
+// list returns the ID of an app's only consumer, as the org lists it.
+func (c *Client) list(ctx context.Context, found *Consumer) (string, error) {
+	var list struct{ Consumers []struct{ ID string } }
+	if err := c.do(ctx, http.MethodGet, "apps/oauth/credentials/"+url.PathEscape(found.AppID), nil, &list); err != nil {
+		return "", err
 	}
 	switch len(list.Consumers) {
 	case 0:
-		return &apps.NoOAuthError{App: of.App, Lack: consumerLack}
+		return "", &apps.NoOAuthError{App: found.App, Lack: consumerLack}
 	case 1:
-		of.ID = list.Consumers[0].ID
-		return nil
+		return list.Consumers[0].ID, nil
 	}
-	several := &SeveralError{App: of.App}
+	several := &SeveralError{App: found.App}
 	for _, one := range list.Consumers {
 		several.IDs = append(several.IDs, one.ID)
 	}
-	return several
+	return "", several
 }
 
-// Key returns the key of an app's consumer without its secret, from the metadata of the app,
-// which every org shows. It needs no setting of the org, in two rounds of requests.
+// Key returns the key of an app's consumer without its secret, from the metadata of the app. It needs
+// no setting of the org, and takes two rounds of requests.
 func (c *Client) Key(ctx context.Context, app string) (string, error) {
 	global, err := apps.Component(ctx, c.Conn, app, eca.GlobalOAuthSettings)
 	if err != nil {
@@ -250,81 +211,60 @@ func (c *Client) Key(ctx context.Context, app string) (string, error) {
 	return global.Text("consumerKey"), nil
 }
 
-// Global returns the global OAuth settings of an app, nil where there are none.
-func (c *Client) Global(ctx context.Context, app string) (*metadata.Component, error) {
-	return apps.Component(ctx, c.Conn, app, eca.GlobalOAuthSettings)
-}
-
-// Policies returns the OAuth policies of an app, nil where there are none.
-func (c *Client) Policies(ctx context.Context, app string) (*metadata.Component, error) {
-	return apps.Component(ctx, c.Conn, app, eca.OAuthPolicies)
-}
-
-// Credentials reads the key and the secret of a consumer, and makes sure that it is the only one
-// of its app. Where the org's setting was switched on only just now, the secret is missing at
-// first: it is asked for again for a while, and then the error is a *NoSecretError.
-func (c *Client) Credentials(ctx context.Context, of *Consumer) (Pair, error) {
-	var pair Pair
-	listed := *of
+// Credentials reads the key and secret of a consumer, and checks that it is the only one of its app. If
+// the org's setting was switched on only just now, the secret is missing at first: Credentials asks
+// again for a while, and then returns a *NoSecretError.
+func (c *Client) Credentials(ctx context.Context, found *Consumer) (login.Credentials, error) {
+	var credentials login.Credentials
+	var listed string
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() error { return c.list(groupCtx, &listed) })
+	group.Go(func() (err error) { listed, err = c.list(groupCtx, found); return err })
 	group.Go(func() (err error) {
-		pair, err = c.pair(groupCtx, of)
-		if refused, ok := errors.AsType[*salesforce.Error](err); ok && refused.Code == "NOT_FOUND" {
-			return nil // which the list explains
+		if credentials, err = c.read(groupCtx, found, found.ID); isNotFound(err) {
+			return nil // explained by the list
 		}
 		return err
 	})
 	err := group.Wait()
-	if missing := (*apps.NoOAuthError)(nil); of.Packaged && errors.As(err, &missing) {
-		return Pair{}, &PackagedError{App: of.App, Source: of.Source}
+	if _, missing := errors.AsType[*apps.NoOAuthError](err); missing && found.Packaged {
+		return login.Credentials{}, &PackagedError{App: found.App, Source: found.Source}
 	}
 	if err != nil {
-		return Pair{}, err
+		return login.Credentials{}, err
 	}
-	if pair.Key == "" || !restapi.SameID(listed.ID, of.ID) {
-		of.ID = listed.ID // the link led elsewhere
-		return c.pair(ctx, of)
+	if credentials.Key == "" || !restapi.SameID(listed, found.ID) {
+		found.ID = listed // the link led to another consumer
+		return c.read(ctx, found, listed)
 	}
-	return pair, nil
+	return credentials, nil
 }
 
-func (c *Client) pair(ctx context.Context, of *Consumer) (Pair, error) {
-	for attempt := 0; ; attempt++ {
-		var answer struct {
-			Key    string
-			Secret salesforce.Secret
-		}
-		if err := c.get(ctx, of.path()+"?part=KeyAndSecret", &answer); err != nil {
-			return Pair{}, err
-		}
-		if !answer.Secret.IsZero() && answer.Key != "" {
-			return Pair(answer), Pair(answer).check()
-		}
-		if attempt == len(secretWaits) {
-			return Pair{}, &NoSecretError{of.App}
-		}
-		if err := sleep(ctx, secretWaits[attempt]); err != nil {
-			return Pair{}, err
-		}
+// secretPolling is the waiting for a secret that the org does not show yet.
+var secretPolling = salesforce.Polling{Limit: 20 * time.Second}
+
+// read reads the key and secret of a consumer by its ID.
+func (c *Client) read(ctx context.Context, found *Consumer, id string) (login.Credentials, error) {
+	var answer struct {
+		Key    string
+		Secret salesforce.Secret
 	}
+	complete, err := c.Conn.Retry.Until(ctx, secretPolling, func(ctx context.Context) (bool, error) {
+		err := c.do(ctx, http.MethodGet, found.path(id)+"?part=KeyAndSecret", nil, &answer)
+		return answer.Key != "" && !answer.Secret.IsZero(), err
+	})
+	if err == nil && !complete {
+		err = &NoSecretError{found.App}
+	}
+	if err == nil {
+		err = login.Credentials(answer).Check()
+	}
+	if err != nil {
+		return login.Credentials{}, err
+	}
+	return login.Credentials(answer), nil
 }
 
-// secretWaits are the waits before a secret that is not there yet is asked for again.
-var secretWaits = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}
-
-// accessField is the field of the org's settings that lets REST read consumer secrets.
+// accessField is the field of the org's settings that lets the REST API read consumer secrets.
 const accessField = "enableClientSecretInRestApiAccess"
 
 // Access reports whether the org lets its REST API read consumer secrets.
@@ -344,10 +284,10 @@ func (c *Client) settings(ctx context.Context) (*metadata.Component, error) {
 	return found[0], nil
 }
 
-// SetAccess lets the org's REST API read consumer secrets, or no longer. Other settings stay as
-// they are.
+// SetAccess switches the reading of consumer secrets by the org's REST API on or off. Other settings
+// stay as they are.
 func (c *Client) SetAccess(ctx context.Context, on bool) error {
-	// Setting a value twice does no harm, so an answer that was lost is no reason to stop.
+	// Setting a value twice is harmless, so a write with a lost answer is simply repeated.
 	return c.Conn.Retry.Do(ctx, func() error { return c.setAccess(ctx, on) })
 }
 

@@ -3,94 +3,62 @@ package consumer_test
 import (
 	"context"
 	"fmt"
-	"strings"
+	"os"
 
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/consumer"
-	"github.com/ecakit/ecakit/pkg/eca"
-	"github.com/ecakit/ecakit/pkg/mdapi"
-	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
-// org returns a simulated org with the app Erp, whose consumer takes client credentials.
-func org() (*simorg.Server, *salesforce.Conn) {
-	o := simorg.Start(simorg.Config{SecretsInREST: true})
-	conn := &salesforce.Conn{InstanceURL: o.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: o.AccessToken()})}
-	for _, c := range []struct{ typ, name, fields string }{
-		{eca.Header, "Erp", "<contactEmail>a@example.com</contactEmail><distributionState>Local</distributionState><label>Erp</label>"},
-		{eca.OAuthSettings, "Erp_oauth", "<commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes><externalClientApplication>Erp</externalClientApplication><label>Erp</label>"},
-		{eca.GlobalOAuthSettings, "Erp_glbloauth", "<callbackUrl>https://erp.example.com</callbackUrl><externalClientApplication>Erp</externalClientApplication><isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled><label>Erp</label>"},
-		{eca.PluginPolicies, "Erp_plcy", "<externalClientApplication>Erp</externalClientApplication><isEnabled>true</isEnabled><isOauthPluginEnabled>true</isOauthPluginEnabled><label>Erp</label>"},
-		{eca.OAuthPolicies, "Erp_oauthPlcy", "<clientCredentialsFlowUser>admin@example.com</clientCredentialsFlowUser><externalClientApplication>Erp</externalClientApplication><isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled><label>Erp</label>"},
-	} {
-		component := &metadata.Component{Type: c.typ, FullName: c.name, Fields: parse(c.typ, c.fields)}
-		results, err := (&mdapi.Client{Conn: conn}).Upsert(context.Background(), []*metadata.Component{component})
-		if err != nil || !results[0].Success {
-			panic(fmt.Sprint(err, results))
-		}
+// startOrg returns a simulated org with the app App, whose consumer has the client credentials flow.
+func startOrg() (*simorg.Server, *salesforce.Conn) {
+	org := simorg.Start(simorg.Config{SecretsInREST: true, Users: []simorg.User{{Username: "robot@example.com"}}})
+	if err := org.Deploy(os.DirFS("../login/testdata/app"), "."); err != nil {
+		panic(err)
 	}
-	return o, conn
+	tokens := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})
+	return org, &salesforce.Conn{InstanceURL: org.URL, Tokens: tokens}
 }
 
 func ExampleClient() {
-	o, conn := org()
-	defer o.Close()
+	org, conn := startOrg()
+	defer org.Close()
 	ctx := context.Background()
 
 	client := &consumer.Client{Conn: conn}
-	app, err := client.Find(ctx, "Erp")
+	app, err := client.Find(ctx, "App")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	pair, err := client.Credentials(ctx, app)
-	fmt.Println(pair.Key == o.Pairs("Erp")[0].Key, pair.Secret, err)
-
-	proof, err := consumer.ClientCredentials(conn.InstanceURL, pair).Verify(ctx, nil)
-	fmt.Println(proof.Username, proof.Scopes, proof.Revoked, err)
+	credentials, err := client.Credentials(ctx, app)
+	fmt.Println(credentials.Key == org.Pairs("App")[0].Key, credentials.Secret, err)
 	// Output:
 	// true ‹secret› <nil>
-	// admin@example.com [api] true <nil>
 }
 
 func ExampleRotation() {
-	o, conn := org()
-	defer o.Close()
+	org, conn := startOrg()
+	defer org.Close()
 
 	rotation := &consumer.Rotation{
 		Client: &consumer.Client{Conn: conn},
-		HandOver: func(_ context.Context, pair consumer.Pair) error {
-			fmt.Println("stored", pair.Secret)
+		HandOver: func(_ context.Context, c login.Credentials) error {
+			fmt.Println("stored", c.Secret)
 			return nil
 		},
+		Progress: func(event consumer.Event) { fmt.Println(event.Step) },
 	}
-	outcome, err := rotation.Run(context.Background(), "Erp")
-	fmt.Println(outcome.Rotated, outcome.Verified, err)
+	result, err := rotation.Run(context.Background(), "App")
+	fmt.Println(result.Rotated, result.Verified, err)
 	// Output:
+	// staged
+	// proved
 	// stored ‹secret›
+	// handed over
+	// swapped
 	// true true <nil>
-}
-
-func ExampleExplain() {
-	o, conn := org()
-	defer o.Close()
-
-	_, err := consumer.ClientCredentials(conn.InstanceURL, consumer.Pair{Key: "3MVG9unknown"}).Verify(context.Background(), nil)
-	if why, ok := consumer.Explain(err); ok {
-		fmt.Println(why.Means)
-	}
-	// Output:
-	// the org does not know the consumer key
-}
-
-// parse reads fields in the order in which they are written.
-func parse(typ, fields string) []metadata.Field {
-	c, err := metadata.Parse(strings.NewReader("<" + typ + ` xmlns="` + metadata.Namespace + `">` + fields + "</" + typ + ">"))
-	if err != nil {
-		panic(err)
-	}
-	return c.Fields
 }

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -41,17 +42,17 @@ func TestAbortLeavesAPairThatAnotherRunMadeTheMainOne(t *testing.T) {
 	t.Parallel()
 	s := start(t, on(simorg.Config{}))
 	u := &user{pair: s.pair()}
-	r := &Rotation{Client: s.Client, HandOver: func(ctx context.Context, p Pair) error {
-		u.take(ctx, p)
+	r := &Rotation{Client: s.Client, HandOver: func(ctx context.Context, p login.Credentials) error {
+		u.receive(ctx, p)
 		return fmt.Errorf("killed")
 	}}
 	r.Run(t.Context(), "App") // p1 staged, handed over
-	there, err := s.Client.Abort(t.Context(), "App", func(ctx context.Context, main Pair) error {
+	there, err := s.Client.Abort(t.Context(), "App", func(ctx context.Context, main login.Credentials) error {
 		// meanwhile another run goes on to the end
-		if _, err := (&Rotation{Client: s.Client, HandOver: u.take}).Run(ctx, "App"); err != nil {
+		if _, err := (&Rotation{Client: s.Client, HandOver: u.receive}).Run(ctx, "App"); err != nil {
 			t.Fatal(err)
 		}
-		return u.take(ctx, main)
+		return u.receive(ctx, main)
 	})
 	if there || err != nil {
 		t.Errorf("abort says %t, %v, and nothing was forgotten", there, err)
@@ -69,7 +70,7 @@ func TestAStateThatIsNotKnownIsLeftAlone(t *testing.T) {
 	for _, state := range []string{"ROTATED", "", "Pending"} {
 		s := start(t, on(simorg.Config{}))
 		old := s.pair()
-		if _, err := (&Rotation{Client: s.Client, HandOver: (&user{}).take}).Run(t.Context(), "App"); err != nil {
+		if _, err := (&Rotation{Client: s.Client, HandOver: (&user{}).receive}).Run(t.Context(), "App"); err != nil {
 			t.Fatal(err)
 		}
 		c := s.front(func(w http.ResponseWriter, r *http.Request, b []byte, pass func()) {
@@ -85,8 +86,8 @@ func TestAStateThatIsNotKnownIsLeftAlone(t *testing.T) {
 			}
 			pass()
 		})
-		_, err := (&Rotation{Client: c, HandOver: (&user{}).take}).Run(t.Context(), "App")
-		_, dead := ClientCredentials(s.URL, old).Verify(t.Context(), nil)
+		_, err := (&Rotation{Client: c, HandOver: (&user{}).receive}).Run(t.Context(), "App")
+		_, dead := login.ClientCredentials(s.URL, old).Verify(t.Context(), nil)
 		if dead != nil {
 			t.Errorf("state %q: the old pair, which was Rotated, was ended without --revoke-old (run: %v; login: %v)", state, err, dead)
 		}
@@ -97,7 +98,7 @@ func TestAPairWithoutASecretIsNotHandedOver(t *testing.T) {
 	t.Parallel()
 	s := start(t, on(simorg.Config{}))
 	u := &user{pair: s.pair()}
-	(&Rotation{Client: s.Client, HandOver: func(context.Context, Pair) error { return fmt.Errorf("no") }}).Run(t.Context(), "App")
+	(&Rotation{Client: s.Client, HandOver: func(context.Context, login.Credentials) error { return fmt.Errorf("no") }}).Run(t.Context(), "App")
 	c := s.front(func(w http.ResponseWriter, r *http.Request, b []byte, pass func()) {
 		if r.Method == "GET" && strings.HasSuffix(r.URL.Path, "/staged") {
 			req, _ := http.NewRequest("GET", s.URL+r.URL.Path, nil)
@@ -113,7 +114,7 @@ func TestAPairWithoutASecretIsNotHandedOver(t *testing.T) {
 		}
 		pass()
 	})
-	if _, err := (&Rotation{Client: c, HandOver: u.take}).Run(t.Context(), "App"); !errors.As(err, new(*NoSecretError)) {
+	if _, err := (&Rotation{Client: c, HandOver: u.receive}).Run(t.Context(), "App"); !errors.As(err, new(*NoSecretError)) {
 		t.Errorf("got %v, want a *NoSecretError", err)
 	}
 	if u.got > 0 && u.pair.Secret.IsZero() {
@@ -138,10 +139,10 @@ func TestAPairIsHandedOverWhenItLogsIn(t *testing.T) {
 		}
 		pass()
 	})
-	if _, err := (&Rotation{Client: c, HandOver: u.take, Wait: 3 * time.Second}).Run(t.Context(), "App"); !IsNotYetKnown(err) {
+	if _, err := (&Rotation{Client: c, HandOver: u.receive, Wait: 3 * time.Second}).Run(t.Context(), "App"); !login.IsNotYetKnown(err) {
 		t.Errorf("got %v, want a refusal of what is not known yet", err)
 	}
-	if _, err := ClientCredentials(c.Conn.InstanceURL, u.pair).Verify(t.Context(), nil); err != nil {
+	if _, err := login.ClientCredentials(c.Conn.InstanceURL, u.pair).Verify(t.Context(), nil); err != nil {
 		t.Error("the pair that the user has got does not log in:", err)
 	}
 }
@@ -168,7 +169,11 @@ func TestTwoRunsThatStageAtOnceEndWithOnePair(t *testing.T) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			_, errs[i] = (&Rotation{Client: c, HandOver: func(ctx context.Context, p Pair) error { mu.Lock(); defer mu.Unlock(); return u.take(ctx, p) }}).Run(t.Context(), "App")
+			_, errs[i] = (&Rotation{Client: c, HandOver: func(ctx context.Context, p login.Credentials) error {
+				mu.Lock()
+				defer mu.Unlock()
+				return u.receive(ctx, p)
+			}}).Run(t.Context(), "App")
 		}()
 	}
 	wg.Wait()
@@ -189,7 +194,7 @@ func TestASwapThatDidNotHappenIsNoticed(t *testing.T) {
 		pass()
 	})
 	var steps []string
-	o, err := (&Rotation{Client: c, HandOver: u.take, RevokeOld: true, Step: func(t string) { steps = append(steps, t) }}).Run(t.Context(), "App")
+	o, err := (&Rotation{Client: c, HandOver: u.receive, RevokeOld: true, Progress: func(e Event) { steps = append(steps, string(e.Step)) }}).Run(t.Context(), "App")
 	if err == nil && s.main().Key != o.Key {
 		t.Errorf("reported %+v and %q, but the main pair is the old one, which still logs in", o, steps)
 	}
@@ -200,71 +205,12 @@ func TestTheOldPairEndsOnlyAfterAHandOver(t *testing.T) {
 	s := start(t, on(simorg.Config{}))
 	u := &user{pair: s.pair()}
 	// Somebody has rotated in another way, as in Setup; the user was told nothing.
-	if _, err := (&Rotation{Client: s.Client, HandOver: func(context.Context, Pair) error { return nil }}).Run(t.Context(), "App"); err != nil {
+	if _, err := (&Rotation{Client: s.Client, HandOver: func(context.Context, login.Credentials) error { return nil }}).Run(t.Context(), "App"); err != nil {
 		t.Fatal(err)
 	}
-	o, err := (&Rotation{Client: s.Client, HandOver: u.take, RevokeOld: true}).Run(t.Context(), "App")
+	o, err := (&Rotation{Client: s.Client, HandOver: u.receive, RevokeOld: true}).Run(t.Context(), "App")
 	if !u.logsIn(s) {
 		t.Errorf("the user was handed nothing (%d times) and its pair was ended: %+v %v", u.got, o, err)
-	}
-}
-
-func TestSecretsThatAnOrgRepeatsAreMasked(t *testing.T) {
-	t.Parallel()
-	s := start(t, on(simorg.Config{}))
-	c := s.front(func(w http.ResponseWriter, r *http.Request, b []byte, pass func()) {
-		if strings.HasSuffix(r.URL.Path, "/token") {
-			f, _ := url.ParseQuery(string(b))
-			w.WriteHeader(400)
-			json.NewEncoder(w).Encode(map[string]string{"error": "invalid_client", "error_description": "invalid client credentials " + f.Get("client_id") + ":" + f.Get("client_secret")})
-			return
-		}
-		pass()
-	})
-	_, err := ClientCredentials(c.Conn.InstanceURL, s.pair()).Verify(t.Context(), nil)
-	if strings.Contains(err.Error(), s.main().Secret) {
-		t.Error("leaked:", err)
-	}
-	// the token in scope, and in the user name as JSON escapes
-	var token string
-	c = s.front(func(w http.ResponseWriter, r *http.Request, b []byte, pass func()) {
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/token"):
-			w.Header().Set("Content-Type", "application/json")
-			token = "00Dxx!AQEAtoken"
-			json.NewEncoder(w).Encode(map[string]string{"access_token": token, "token_type": "Bearer", "scope": "api " + token + " " + s.main().Secret})
-		case strings.HasSuffix(r.URL.Path, "/userinfo"):
-			io.WriteString(w, `{"preferred_username":"`+strings.ReplaceAll(token, "!", `\u0021`)+`","user_id":"u","organization_id":"00D"}`)
-		default:
-			w.WriteHeader(200)
-		}
-	})
-	p, err := ClientCredentials(c.Conn.InstanceURL, s.pair()).Verify(t.Context(), nil)
-	if text := fmt.Sprintf("%+v", p); strings.Contains(text, token) || strings.Contains(text, s.main().Secret) {
-		t.Error("leaked:", text, err)
-	}
-}
-
-func TestTheRefreshTokenIsRevokedToo(t *testing.T) {
-	t.Parallel()
-	s := start(t, on(simorg.Config{}))
-	var revoked []string
-	c := s.front(func(w http.ResponseWriter, r *http.Request, b []byte, pass func()) {
-		f, _ := url.ParseQuery(string(b))
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/token"):
-			w.Header().Set("Content-Type", "application/json")
-			io.WriteString(w, `{"access_token":"00Dxx!A","token_type":"Bearer","refresh_token":"5AepREFRESH","scope":"api refresh_token"}`)
-		case strings.HasSuffix(r.URL.Path, "/userinfo"):
-			io.WriteString(w, `{"preferred_username":"a","user_id":"u","organization_id":"00D"}`)
-		case strings.HasSuffix(r.URL.Path, "/revoke"):
-			revoked = append(revoked, f.Get("token"))
-		}
-	})
-	w := "http://localhost:1/cb"
-	p, err := Code(c.Conn.InstanceURL, s.pair(), w, "code", "verifier").Verify(t.Context(), nil)
-	if !strings.Contains(strings.Join(revoked, " "), "5AepREFRESH") {
-		t.Errorf("revoked %q only, and says %+v %v: the refresh token lives on", revoked, p, err)
 	}
 }
 

@@ -1,126 +1,137 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Rotation replaces the pair of a consumer by a new one: it stages a pair, proves that it logs
-// in, hands it over, makes it the main pair, and proves that again. Nothing is kept but by the org,
-// so a run that died is continued by the next one, whatever step it had reached: the pair that is
-// staged logs in from the start, and the old one for 30 days more.
+// Rotation replaces the credentials of a consumer: it stages new ones, proves that they work, hands
+// them over, makes them the main ones, and proves them again. All state is on the org, so the next run
+// completes one that was interrupted at any step: staged credentials work at once, and the old ones
+// for another 30 days.
 type Rotation struct {
 	Client *Client
 
-	// HandOver gives a pair that logs in to whoever uses it: the new one, or after an earlier
-	// rotation the main one. It is called again by a run that continues one that died. Where
-	// it fails, nothing is swapped and nothing ended.
-	HandOver func(ctx context.Context, pair Pair) error
+	// HandOver gives working credentials to their users: the new ones, or the main ones after an
+	// earlier rotation. A run that completes an interrupted one calls it again. If it fails, nothing is
+	// swapped or revoked. It is required.
+	HandOver HandOver
 
-	// Wait is how long the token endpoint is asked again while it does not know the new pair.
+	// Wait is how long to ask again while the token endpoint does not know the new credentials.
 	Wait time.Duration
 
-	// RevokeOld ends the old pair in the end. Otherwise it expires by itself.
+	// RevokeOld revokes the old credentials at the end. If false, they expire by themselves.
 	RevokeOld bool
 
-	// Step, where it is not nil, is told what is done, in words for people.
-	Step func(text string)
+	// Progress, if not nil, is called for each event.
+	Progress func(Event)
 }
 
-// Outcome is how a rotation ended.
-type Outcome struct {
+// HandOver gives working credentials to their users.
+type HandOver func(context.Context, login.Credentials) error
+
+// Event is something that has happened in a rotation.
+type Event struct {
+	Step    Step
+	Expires time.Time     // when the old credentials expire; of FoundRotated
+	Wait    time.Duration // the time to the next attempt; of Waiting
+}
+
+// Step is the kind of an Event.
+type Step string
+
+// The steps, in the order of a run.
+const (
+	FoundStaged  Step = "found staged"  // an earlier run has staged new credentials
+	FoundRotated Step = "found rotated" // an earlier run has rotated, and the old ones still work
+	NewStaged    Step = "staged"        // new credentials are staged
+	Waiting      Step = "waiting"       // the org does not know them yet
+	Proved       Step = "proved"        // they work; after FoundRotated, the main ones
+	HandedOver   Step = "handed over"   // their users have them
+	Swapped      Step = "swapped"       // they are the main ones, and work
+	OldRevoked   Step = "old revoked"   // the old ones no longer work
+)
+
+// RotationResult is the result of a rotation.
+type RotationResult struct {
 	App string
-	// Rotated says that this run has made the new pair the main one. Otherwise an earlier run
-	// had, and its old pair has not expired yet.
+	// Rotated reports that this run made the new credentials the main ones. If false, an earlier run
+	// had done so, and the old ones have not expired yet.
 	Rotated bool
-	Key     string // the main pair's
-	OldKey  string // "" where the old pair was revoked, or the org does not tell
-	// Expires is when the old pair logs in no more, zero where it does not already.
+	Key     string // of the main credentials
+	OldKey  string // "" if the old credentials are revoked, or the org does not show them
+	// Expires is when the old credentials expire, zero if they no longer work.
 	Expires  time.Time
-	Verified bool // the new pair logged in
+	Verified bool // the main credentials work
 }
 
-// OwnSessionError says that the session itself was given to the consumer that it is to rotate.
+// OwnSessionError reports that the session was issued to the consumer that it is to rotate.
 type OwnSessionError struct{ App string }
 
 func (e *OwnSessionError) Error() string {
-	return fmt.Sprintf("this session was itself given to the consumer of %s, which must not rotate its own pair", e.App)
+	return fmt.Sprintf("this session was issued to the consumer of %s, which must not rotate its own credentials", e.App)
 }
 
-// HandOverError says that a new pair is staged and was not handed over.
+// HandOverError reports that new credentials are staged, but handing them over failed.
 type HandOverError struct {
 	App string
-	Err error
+	Err error // from Rotation.HandOver
 }
 
 func (e *HandOverError) Error() string {
-	return fmt.Sprintf("the new pair of %s is staged, and handing it over failed: %v", e.App, e.Err)
+	return fmt.Sprintf("the new credentials of %s are staged, but handing them over failed: %v", e.App, e.Err)
 }
 
-// Unwrap returns why handing over failed.
+// Unwrap returns e.Err.
 func (e *HandOverError) Unwrap() error { return e.Err }
 
-// Status is what an org has of a consumer's pairs.
-type Status struct {
-	Consumer *Consumer
-	Main     Pair
-	Beside   *Staged // nil where there is none
+// SwapError reports that new credentials are staged and handed over, but did not become the main ones.
+// Another run completes the rotation.
+type SwapError struct {
+	App string
+	Err error // the org's answer
 }
 
-// Status looks up the pairs of an app's consumer, in two rounds of requests.
-func (c *Client) Status(ctx context.Context, app string) (*Status, error) {
-	found, err := c.Find(ctx, app)
-	if err != nil {
-		return nil, err
-	}
-	s := &Status{Consumer: found}
-	asked := *found
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		s.Main, err = c.Credentials(groupCtx, found)
-		return err
-	})
-	group.Go(func() (err error) {
-		s.Beside, err = c.Staged(groupCtx, &asked)
-		return err
-	})
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	if asked.ID != found.ID { // the link led elsewhere
-		s.Beside, err = c.Staged(ctx, found)
-	}
-	return s, err
+func (e *SwapError) Error() string {
+	const text = "the new credentials of %s are staged and handed over, but did not become the main ones: %v"
+	return fmt.Sprintf(text, e.App, e.Err)
 }
 
-func (r *Rotation) step(format string, args ...any) {
-	if r.Step != nil {
-		r.Step(fmt.Sprintf(format, args...))
-	}
-}
+// Unwrap returns e.Err.
+func (e *SwapError) Unwrap() error { return e.Err }
 
-// StateError says that the pair beside the main one is in a state that is not known, so that
-// nothing is done to it.
+// StateError reports that the credentials beside the main ones are in a state that does not allow the
+// next step. They are left alone.
 type StateError struct {
 	App   string
 	State State
 }
 
 func (e *StateError) Error() string {
-	return fmt.Sprintf("the pair beside the main one of %s is in the state %q, which is not known, so it is left alone", e.App, string(e.State))
+	return fmt.Sprintf("the credentials beside the main ones of %s are in the unexpected state %q", e.App, string(e.State))
 }
 
-// Run rotates the pair of an app's consumer, or continues a rotation. Where an earlier rotation's
-// old pair is still there, it proves and hands over the main pair, and ends the old one where
-// RevokeOld says so.
-func (r *Rotation) Run(ctx context.Context, app string) (*Outcome, error) {
+func (r *Rotation) report(event Event) {
+	if r.Progress != nil {
+		r.Progress(event)
+	}
+}
+
+// Run rotates the credentials of an app's consumer, or completes a rotation. If the old credentials of
+// an earlier rotation still work, Run proves and hands over the main ones, and revokes the old ones if
+// RevokeOld is set. The result is not nil once the new credentials are the main ones.
+func (r *Rotation) Run(ctx context.Context, app string) (*RotationResult, error) {
+	if r.HandOver == nil {
+		return nil, errors.New("a rotation without HandOver would leave nobody with the new credentials")
+	}
 	s, err := r.Client.Status(ctx, app)
 	if err != nil {
 		return nil, err
@@ -141,205 +152,175 @@ func (r *Rotation) Run(ctx context.Context, app string) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	revoke, err := r.proveStaged(ctx, s, &staged)
+	staged, session, err := r.proveStaged(ctx, s, staged)
 	if err != nil {
-		return nil, fmt.Errorf("the new pair is staged, but does not log in: %w", err)
+		return nil, fmt.Errorf("the new credentials are staged, but do not work: %w", err)
 	}
-	r.step("the new pair logs in")
-	if err := r.HandOver(ctx, staged.Pair); err != nil {
-		if revoke != nil {
-			revoke()
-		}
+	r.report(Event{Step: Proved})
+	if err := r.HandOver(ctx, staged.Credentials); err != nil {
+		session.Revoke(ctx)
 		return nil, &HandOverError{s.Consumer.App, err}
 	}
-	r.step("handed over")
-	if err := r.swap(ctx, s, staged, revoke); err != nil {
+	r.report(Event{Step: HandedOver})
+	if err := r.swap(ctx, s, staged, session); err != nil {
 		return nil, err
 	}
-	s.Main = staged.Pair
-	o := &Outcome{App: s.Consumer.App, Key: staged.Key, Expires: time.Now().Add(oldLife)}
-	if err := r.confirm(ctx, s, o); err != nil {
-		return o, err
+	s.Main = staged.Credentials
+	result := &RotationResult{App: s.Consumer.App, Key: staged.Key, Expires: time.Now().Add(oldLife)}
+	if err := r.confirm(ctx, s, result); err != nil {
+		return result, err
 	}
-	o.Rotated = true
-	r.step("the new pair is the main one, and logs in")
-	return o, r.end(ctx, s, o)
+	result.Rotated = true
+	r.report(Event{Step: Swapped})
+	return result, r.revokeOld(ctx, s, result)
 }
 
-// again is a run after a rotation whose old pair has not expired yet.
-func (r *Rotation) again(ctx context.Context, s *Status) (*Outcome, error) {
-	r.step("rotated before; the old pair logs in until %s", s.Beside.Expires.Format(time.DateOnly))
-	o := &Outcome{App: s.Consumer.App, Key: s.Main.Key, OldKey: s.Beside.Key, Expires: s.Beside.Expires}
-	if err := r.confirm(ctx, s, o); err != nil {
-		return o, err
+// again completes a rotation whose old credentials have not expired yet.
+func (r *Rotation) again(ctx context.Context, s *Status) (*RotationResult, error) {
+	r.report(Event{Step: FoundRotated, Expires: s.Beside.Expires})
+	result := &RotationResult{App: s.Consumer.App, Key: s.Main.Key, OldKey: s.Beside.Key, Expires: s.Beside.Expires}
+	if err := r.confirm(ctx, s, result); err != nil {
+		return result, err
 	}
-	r.step("the main pair logs in")
-	// Whoever rotated may have told nobody.
+	r.report(Event{Step: Proved})
+	// The rotation may have been done elsewhere, as in Setup, without a hand-over.
 	if err := r.HandOver(ctx, s.Main); err != nil {
-		return o, fmt.Errorf("the main pair was not handed over, so the old one stays: %w", err)
+		return result, fmt.Errorf("the main credentials were not handed over, so the old ones stay: %w", err)
 	}
-	r.step("handed over the main pair")
-	return o, r.end(ctx, s, o)
+	r.report(Event{Step: HandedOver})
+	return result, r.revokeOld(ctx, s, result)
 }
 
-// notOwn makes sure that the session was not given to the consumer.
+// notOwn returns an error if the session was issued to the consumer. If the org refuses to say so, as
+// for a consumer that may not introspect, the session counts as another one's, which is the rule.
 func (r *Rotation) notOwn(ctx context.Context, s *Status) error {
 	token, err := r.Client.Conn.Tokens.Token()
 	if err != nil {
 		return err
 	}
-	// Where the org does not answer that, the session is taken for another one's, as it is as a
-	// rule.
-	active, id, err := introspect(ctx, r.Client.Conn.HTTPClient, r.Client.Conn.InstanceURL, s.Main, salesforce.NewSecret(token.AccessToken))
-	if err == nil && active && (id == s.Main.Key || s.Beside != nil && id == s.Beside.Key) {
+	answer, err := login.Introspect(ctx, r.Client.Conn, s.Main, salesforce.NewSecret(token.AccessToken))
+	_, unreachable := errors.AsType[*salesforce.NetworkError](err)
+	switch {
+	case unreachable, salesforce.IsTransient(err):
+		return err
+	case err != nil:
+		return ctx.Err()
+	case answer.Active && (answer.ClientID == s.Main.Key || s.Beside != nil && answer.ClientID == s.Beside.Key):
 		return &OwnSessionError{s.Consumer.App}
 	}
-	return ctx.Err()
+	return nil
 }
 
-// stage returns the pair that is staged, or stages one. Its secret is there.
+// stage returns the staged credentials with their secret. If there are none, it stages some.
 func (r *Rotation) stage(ctx context.Context, s *Status) (*Staged, error) {
 	beside := s.Beside
 	if beside != nil && beside.State == Active {
-		r.step("a new pair is staged already")
-		return r.Client.whole(ctx, s.Consumer, beside)
+		r.report(Event{Step: FoundStaged})
+		return r.Client.complete(ctx, s.Consumer, beside)
 	}
 	if beside != nil { // expired
-		if err := r.Client.Discard(ctx, s.Consumer, beside); err != nil && !isGone(err) {
+		if err := r.Client.discard(ctx, s.Consumer, beside); err != nil {
 			return nil, err
 		}
 	}
-	staged, err := r.Client.Stage(ctx, s.Consumer)
+	staged, err := r.Client.stage(ctx, s.Consumer)
 	if err != nil {
-		// Whatever became of it, and whoever else staged one at the same time: the slot tells.
-		there, lookErr := r.Client.Staged(ctx, s.Consumer)
-		if lookErr != nil || there == nil || there.State != Active {
+		// The org may have acted without an answer, or another run was faster.
+		found, lookErr := r.Client.staged(ctx, s.Consumer)
+		if lookErr != nil || found == nil || found.State != Active {
 			return nil, err
 		}
-		staged = there
+		staged = found
 	}
-	r.step("staged a new pair")
-	return r.Client.whole(ctx, s.Consumer, staged)
+	r.report(Event{Step: NewStaged})
+	return r.Client.complete(ctx, s.Consumer, staged)
 }
 
-// whole returns a staged pair with its secret, which is missing for a while after the org's
-// setting was switched on.
-func (c *Client) whole(ctx context.Context, of *Consumer, staged *Staged) (*Staged, error) {
-	for _, pause := range secretWaits {
-		if staged.Key != "" && !staged.Secret.IsZero() {
-			return staged, nil
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return nil, err
-		}
-		again, err := c.Staged(ctx, of)
-		if err != nil {
-			return nil, err
-		}
-		if again != nil {
-			staged = again
-		}
-	}
-	if staged.Key == "" || staged.Secret.IsZero() {
-		return nil, &NoSecretError{of.App}
-	}
-	return staged, nil
-}
-
-// proveStaged proves that the staged pair logs in. At the same time it looks whether it is still
-// the one that is staged: two runs at once may have staged one each, and where the second replaces
-// the first, both go on with that.
-func (r *Rotation) proveStaged(ctx context.Context, s *Status, staged **Staged) (revoke func(), err error) {
+// proveStaged proves that the staged credentials work, and looks at the same time whether they are still
+// the staged ones: two concurrent runs may each have staged some. If the second replaced the first,
+// both continue with the second. The session is that of the proof.
+func (r *Rotation) proveStaged(ctx context.Context, s *Status, staged *Staged) (*Staged, *login.Session, error) {
 	for range 3 {
 		var now *Staged
+		var session *login.Session
+		var proofErr error
 		group, groupCtx := errgroup.WithContext(ctx)
 		group.Go(func() (err error) {
-			now, err = r.Client.Staged(groupCtx, s.Consumer)
+			now, err = r.Client.staged(groupCtx, s.Consumer)
 			return err
 		})
-		var proofErr error
 		group.Go(func() error {
-			revoke, proofErr = r.prove(groupCtx, (*staged).Pair, true)
+			if session, proofErr = r.prove(groupCtx, staged.Credentials); proofErr == nil && session != nil {
+				_, proofErr = session.UserInfo(groupCtx)
+			}
 			return nil
 		})
-		if err := group.Wait(); err != nil {
-			if revoke != nil {
-				revoke()
+		err := group.Wait()
+		if replaced := err == nil && now != nil && now.State == Active && now.Key != staged.Key; !replaced {
+			if err = cmp.Or(err, proofErr); err == nil {
+				return staged, session, nil
 			}
-			return nil, err
 		}
-		if now == nil || now.State != Active || now.Key == (*staged).Key {
-			return revoke, proofErr // swapped meanwhile, or still there
+		session.Revoke(ctx)
+		if err != nil {
+			return nil, nil, err
 		}
-		if revoke != nil {
-			revoke()
-		}
-		if *staged, err = r.Client.whole(ctx, s.Consumer, now); err != nil {
-			return nil, err
+		if staged, err = r.Client.complete(ctx, s.Consumer, now); err != nil {
+			return nil, nil, err
 		}
 	}
-	return nil, errors.New("somebody else stages one pair after another")
+	return nil, nil, errors.New("another run stages credentials again and again")
 }
 
-func isGone(err error) bool {
-	refused, ok := errors.AsType[*salesforce.Error](err)
-	return ok && refused.Code == "NOT_FOUND"
-}
-
-// prove proves that a pair logs in, and returns how to revoke the token that it was given, nil
-// where there is none. An app without the client credentials flow proves it by asking the org
-// about a token that is none.
-func (r *Rotation) prove(ctx context.Context, pair Pair, ask bool) (revoke func(), err error) {
-	base, client := r.Client.Conn.InstanceURL, r.Client.Conn.HTTPClient
-	err = wait(ctx, r.Wait, r.Step, func() error {
-		login := ClientCredentials(base, pair)
-		login.Retry = r.Client.Conn.Retry
-		_, revoke, err = login.open(ctx, client, ask)
-		if why, known := Explain(err); known && (why.Cause == FlowOff || why.Cause == NoRunAsUser || why.Cause == NotAuthorised || why.Cause == InactiveUser) {
-			// The flow is not for this app, or its user is not let in; the pair may be good.
-			_, _, err = introspect(ctx, client, base, pair, salesforce.NewSecret("none"))
+// prove proves that credentials work, and returns the session, or nil if they can be proved only without
+// one. For an app whose client credentials flow does not work, the proof is that the org lets the
+// consumer introspect a token.
+func (r *Rotation) prove(ctx context.Context, c login.Credentials) (session *login.Session, err error) {
+	conn := r.Client.Conn
+	patience := login.Patience{Limit: r.Wait, Waiting: func(wait time.Duration) { r.report(Event{Step: Waiting, Wait: wait}) }}
+	err = patience.Wait(ctx, func(ctx context.Context) error {
+		flow := login.ClientCredentials(conn.InstanceURL, c)
+		flow.Retry = conn.Retry
+		session, err = flow.Open(ctx, conn.HTTPClient)
+		why, _ := login.Explain(err)
+		switch why.Cause {
+		case login.FlowOff, login.NoRunAsUser, login.NotAuthorised, login.InactiveUser:
+			_, err = login.Introspect(ctx, conn, c, salesforce.NewSecret("none"))
 		}
 		return err
 	})
-	return revoke, err
+	return session, err
 }
 
-// swap makes the staged pair the main one, while the proof's token is revoked.
-func (r *Rotation) swap(ctx context.Context, s *Status, staged *Staged, revoke func()) error {
-	done := make(chan bool)
-	go func() {
-		defer close(done)
-		if revoke != nil {
-			revoke()
-		}
-	}()
-	err := r.Client.Rotate(ctx, s.Consumer, staged)
-	<-done
+// swap makes the staged credentials the main ones. Meanwhile it revokes the proof's session.
+func (r *Rotation) swap(ctx context.Context, s *Status, staged *Staged, session *login.Session) error {
+	var group errgroup.Group
+	group.Go(func() error { session.Revoke(ctx); return nil })
+	err := r.Client.rotate(ctx, s.Consumer, staged)
+	group.Wait()
 	if err == nil {
 		return nil
 	}
-	// The answer may have been lost, or another run may have been faster: the main pair tells.
-	if now, lookErr := r.Client.pair(ctx, s.Consumer); lookErr == nil && now.Key == staged.Key {
+	// The answer may have been lost, or another run was faster.
+	if now, lookErr := r.Client.read(ctx, s.Consumer, s.Consumer.ID); lookErr == nil && now.Key == staged.Key {
 		return nil
 	}
-	return fmt.Errorf("the new pair is staged and handed over, but did not become the main one; run the same again: %w", err)
+	return &SwapError{s.Consumer.App, err}
 }
 
-// confirm proves that the main pair logs in, and that it is the main one.
-func (r *Rotation) confirm(ctx context.Context, s *Status, o *Outcome) error {
-	var now Pair
+// confirm proves that the main credentials work, and that the org shows them as the main ones.
+func (r *Rotation) confirm(ctx context.Context, s *Status, result *RotationResult) error {
+	var now login.Credentials
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		now, err = r.Client.pair(groupCtx, s.Consumer)
+		now, err = r.Client.read(groupCtx, s.Consumer, s.Consumer.ID)
 		return err
 	})
 	group.Go(func() error {
-		revoke, err := r.prove(groupCtx, s.Main, false)
-		if revoke != nil {
-			revoke()
-		}
+		session, err := r.prove(groupCtx, s.Main)
+		session.Revoke(ctx)
 		if err != nil {
-			return fmt.Errorf("the main pair does not log in: %w", err)
+			return fmt.Errorf("the main credentials do not work: %w", err)
 		}
 		return nil
 	})
@@ -347,19 +328,19 @@ func (r *Rotation) confirm(ctx context.Context, s *Status, o *Outcome) error {
 		return err
 	}
 	if now.Key != s.Main.Key {
-		return fmt.Errorf("the org accepted the new pair of %s as the main one, and has another; run the same again", s.Consumer.App)
+		return &SwapError{s.Consumer.App, errors.New("the org shows others")}
 	}
-	o.Verified = true
+	result.Verified = true
 	return nil
 }
 
-// end ends the old pair where that is wanted. What is beside the main pair is looked up again,
-// because the swap may have changed its ID.
-func (r *Rotation) end(ctx context.Context, s *Status, o *Outcome) error {
+// revokeOld revokes the old credentials if RevokeOld is set. It looks them up again, because the swap may
+// have changed their ID.
+func (r *Rotation) revokeOld(ctx context.Context, s *Status, result *RotationResult) error {
 	if !r.RevokeOld {
 		return nil
 	}
-	old, err := r.Client.Staged(ctx, s.Consumer)
+	old, err := r.Client.staged(ctx, s.Consumer)
 	if err != nil {
 		return err
 	}
@@ -367,72 +348,14 @@ func (r *Rotation) end(ctx context.Context, s *Status, o *Outcome) error {
 		if old.State != Rotated && old.State != Expired || old.Key == s.Main.Key {
 			return &StateError{s.Consumer.App, old.State}
 		}
-		if err := r.Client.Discard(ctx, s.Consumer, old); err != nil && !isGone(err) {
+		if err := r.Client.discard(ctx, s.Consumer, old); err != nil {
 			return err
 		}
 	}
-	o.OldKey, o.Expires = "", time.Time{}
-	r.step("the old pair logs in no more")
+	result.OldKey, result.Expires = "", time.Time{}
+	r.report(Event{Step: OldRevoked})
 	return nil
 }
 
-// oldLife is how long the old pair logs in after a rotation, by Salesforce's documentation.
+// oldLife is how long the old credentials work after a rotation. Source: Salesforce's documentation.
 const oldLife = 30 * 24 * time.Hour
-
-// Abort forgets a pair that is staged. handOver, where it is not nil, gives the main pair to
-// whoever has got the staged one, before that logs in no more. It reports whether there was one.
-func (c *Client) Abort(ctx context.Context, app string, handOver func(ctx context.Context, pair Pair) error) (bool, error) {
-	s, err := c.Status(ctx, app)
-	if err != nil || s.Beside == nil || s.Beside.State != Active {
-		return false, err
-	}
-	if handOver != nil {
-		if err := handOver(ctx, s.Main); err != nil {
-			return false, fmt.Errorf("the main pair was not handed over, so the staged one stays: %w", err)
-		}
-	}
-	// Another run may have gone on with it meanwhile, and made it the main one.
-	now, err := c.Staged(ctx, s.Consumer)
-	if err != nil {
-		return false, err
-	}
-	if now != nil && now.State == Active && now.Key == s.Beside.Key {
-		if err := c.Discard(ctx, s.Consumer, now); err != nil && !isGone(err) {
-			return false, err
-		}
-		return true, nil
-	}
-	main, err := c.pair(ctx, s.Consumer)
-	if err == nil && handOver != nil && main.Key != s.Main.Key {
-		err = handOver(ctx, main)
-	}
-	return false, err
-}
-
-// wait calls try again, at growing intervals up to half a minute, as long as an org refuses a
-// login because it does not know the consumer yet, and for up to a time.
-func wait(ctx context.Context, most time.Duration, step func(string), try func() error) error {
-	end := time.Now().Add(most)
-	for pause := 2 * time.Second; ; pause = min(2*pause, 30*time.Second) {
-		err := try()
-		if err == nil || !IsNotYetKnown(err) || time.Now().Add(pause).After(end) {
-			return err
-		}
-		if step != nil {
-			step(fmt.Sprintf("the org does not know the consumer yet; asking again in %s", pause))
-		}
-		if stopped := sleep(ctx, pause); stopped != nil {
-			return stopped
-		}
-	}
-}
-
-// VerifyWaiting is Verify, asked again for up to a time while the org does not know the consumer
-// yet. step, where it is not nil, is told of each wait.
-func (l *Login) VerifyWaiting(ctx context.Context, client *http.Client, most time.Duration, step func(string)) (proof *Proof, err error) {
-	err = wait(ctx, most, step, func() error {
-		proof, err = l.Verify(ctx, client)
-		return err
-	})
-	return proof, err
-}

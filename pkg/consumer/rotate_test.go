@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -28,22 +29,35 @@ func readings() map[string]simorg.Config {
 
 // user is somebody who logs in with the pair that was handed over last.
 type user struct {
-	pair Pair
+	pair login.Credentials
 	got  int
 }
 
-func (u *user) take(_ context.Context, pair Pair) error {
+func (u *user) receive(_ context.Context, pair login.Credentials) error {
 	u.pair = pair
 	u.got++
 	return nil
 }
 
 func (u *user) logsIn(s *stage) bool {
-	_, err := ClientCredentials(s.URL, u.pair).Verify(s.t.Context(), nil)
+	_, err := login.ClientCredentials(s.URL, u.pair).Verify(s.t.Context(), nil)
 	return err == nil
 }
 
-func (s *stage) pair() Pair { return Pair{s.main().Key, salesforce.NewSecret(s.main().Secret)} }
+// tokenOf returns a token that the org issues for credentials.
+func (s *stage) tokenOf(c login.Credentials) *oauth2.Token {
+	s.t.Helper()
+	config := &clientcredentials.Config{ClientID: c.Key, ClientSecret: c.Secret.Reveal(), TokenURL: s.URL + "/services/oauth2/token"}
+	token, err := config.Token(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return token
+}
+
+func (s *stage) pair() login.Credentials {
+	return login.Credentials{Key: s.main().Key, Secret: salesforce.NewSecret(s.main().Secret)}
+}
 
 func TestRotationEndsWithTheNewPairEverywhere(t *testing.T) {
 	t.Parallel()
@@ -54,7 +68,7 @@ func TestRotationEndsWithTheNewPairEverywhere(t *testing.T) {
 				s := start(t, config)
 				old := s.pair()
 				u := &user{pair: old}
-				r := &Rotation{Client: s.Client, HandOver: u.take, RevokeOld: revoke}
+				r := &Rotation{Client: s.Client, HandOver: u.receive, RevokeOld: revoke}
 				o, err := r.Run(t.Context(), "App")
 				if err != nil {
 					t.Fatal(err)
@@ -62,7 +76,7 @@ func TestRotationEndsWithTheNewPairEverywhere(t *testing.T) {
 				if !o.Rotated || !o.Verified || o.Key != s.main().Key || u.pair.Key != o.Key || u.got != 1 || old.Key == o.Key {
 					t.Errorf("got %+v, handed over %s %d times; want the main pair %s", o, u.pair.Key, u.got, s.main().Key)
 				}
-				_, err = ClientCredentials(s.URL, old).Verify(t.Context(), nil)
+				_, err = login.ClientCredentials(s.URL, old).Verify(t.Context(), nil)
 				if (err == nil) == revoke {
 					t.Errorf("the old pair: %v, want that it logs in: %t", err, !revoke)
 				}
@@ -72,7 +86,7 @@ func TestRotationEndsWithTheNewPairEverywhere(t *testing.T) {
 
 				// A second run changes nothing, unless it is to end the old pair.
 				before := s.Pairs("App")
-				again, err := (&Rotation{Client: s.Client, HandOver: u.take}).Run(t.Context(), "App")
+				again, err := (&Rotation{Client: s.Client, HandOver: u.receive}).Run(t.Context(), "App")
 				if revoke {
 					return // there is no trace of the rotation, so another one begins
 				}
@@ -82,7 +96,7 @@ func TestRotationEndsWithTheNewPairEverywhere(t *testing.T) {
 				if after := s.Pairs("App"); fmt.Sprint(after) != fmt.Sprint(before) {
 					t.Errorf("the second run left %v, want %v", after, before)
 				}
-				if ended, err := (&Rotation{Client: s.Client, HandOver: u.take, RevokeOld: true}).Run(t.Context(), "App"); err != nil || ended.OldKey != "" || len(s.Pairs("App")) != 1 {
+				if ended, err := (&Rotation{Client: s.Client, HandOver: u.receive, RevokeOld: true}).Run(t.Context(), "App"); err != nil || ended.OldKey != "" || len(s.Pairs("App")) != 1 {
 					t.Errorf("ending the old pair gives %+v, %v, and %v", ended, err, s.Pairs("App"))
 				}
 			})
@@ -112,9 +126,9 @@ func TestRotationKilledAnywhereIsContinued(t *testing.T) {
 					s.Inject(fault)
 					staged := make(map[string]bool)
 					run := func() error {
-						r := &Rotation{Client: s.Client, HandOver: func(ctx context.Context, pair Pair) error {
+						r := &Rotation{Client: s.Client, HandOver: func(ctx context.Context, pair login.Credentials) error {
 							staged[pair.Key] = true
-							return u.take(ctx, pair)
+							return u.receive(ctx, pair)
 						}}
 						_, err := r.Run(t.Context(), "App")
 						return err
@@ -146,7 +160,7 @@ func TestAHandOverThatFailsLeavesThePairStaged(t *testing.T) {
 	t.Parallel()
 	s := start(t, on(simorg.Config{}))
 	down := errors.New("vault is sealed")
-	_, err := (&Rotation{Client: s.Client, HandOver: func(context.Context, Pair) error { return down }}).Run(t.Context(), "App")
+	_, err := (&Rotation{Client: s.Client, HandOver: func(context.Context, login.Credentials) error { return down }}).Run(t.Context(), "App")
 	if failed, ok := errors.AsType[*HandOverError](err); !ok || !errors.Is(failed, down) {
 		t.Errorf("got %v, want a *HandOverError", err)
 	}
@@ -155,7 +169,7 @@ func TestAHandOverThatFailsLeavesThePairStaged(t *testing.T) {
 		t.Fatalf("the org has %v, want a staged pair", pairs)
 	}
 	u := &user{pair: s.pair()}
-	if _, err := (&Rotation{Client: s.Client, HandOver: u.take}).Run(t.Context(), "App"); err != nil || u.pair.Key != pairs[1].Key {
+	if _, err := (&Rotation{Client: s.Client, HandOver: u.receive}).Run(t.Context(), "App"); err != nil || u.pair.Key != pairs[1].Key {
 		t.Errorf("the next run gives %v and hands %s over, want the staged %s", err, u.pair.Key, pairs[1].Key)
 	}
 }
@@ -164,22 +178,22 @@ func TestAbortHandsTheMainPairBack(t *testing.T) {
 	t.Parallel()
 	s := start(t, on(simorg.Config{}))
 	u := &user{pair: s.pair()}
-	if there, err := s.Abort(t.Context(), "App", u.take); there || err != nil || u.got != 0 {
+	if there, err := s.Abort(t.Context(), "App", u.receive); there || err != nil || u.got != 0 {
 		t.Errorf("with nothing staged got %t, %v", there, err)
 	}
 	found, err := s.Find(t.Context(), "App")
 	if err != nil {
 		t.Fatal(err)
 	}
-	staged, err := s.Stage(t.Context(), found)
+	staged, err := s.stage(t.Context(), found)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.pair = staged.Pair
-	if _, err := s.Abort(t.Context(), "App", func(context.Context, Pair) error { return errors.New("no") }); err == nil || len(s.Pairs("App")) != 2 {
+	u.pair = staged.Credentials
+	if _, err := s.Abort(t.Context(), "App", func(context.Context, login.Credentials) error { return errors.New("no") }); err == nil || len(s.Pairs("App")) != 2 {
 		t.Errorf("a hand-over that fails gives %v and leaves %v, want the staged pair to stay", err, s.Pairs("App"))
 	}
-	if there, err := s.Abort(t.Context(), "App", u.take); !there || err != nil || len(s.Pairs("App")) != 1 || !u.logsIn(s) {
+	if there, err := s.Abort(t.Context(), "App", u.receive); !there || err != nil || len(s.Pairs("App")) != 1 || !u.logsIn(s) {
 		t.Errorf("got %t, %v, %v, want the main pair with its user", there, err, s.Pairs("App"))
 	}
 }
@@ -187,18 +201,9 @@ func TestAbortHandsTheMainPairBack(t *testing.T) {
 func TestAConsumerDoesNotRotateItself(t *testing.T) {
 	t.Parallel()
 	s := start(t, on(simorg.Config{}))
-	_, revoke, err := ClientCredentials(s.URL, s.pair()).open(t.Context(), nil, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer revoke()
-	config := ClientCredentials(s.URL, s.pair())
-	token, err := config.token(context.WithValue(t.Context(), oauth2.HTTPClient, http.DefaultClient))
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := s.tokenOf(s.pair())
 	s.Conn.Tokens = oauth2.StaticTokenSource(token)
-	if _, err = (&Rotation{Client: s.Client, HandOver: (&user{}).take}).Run(t.Context(), "App"); !errors.As(err, new(*OwnSessionError)) || len(s.Pairs("App")) != 1 {
+	if _, err := (&Rotation{Client: s.Client, HandOver: (&user{}).receive}).Run(t.Context(), "App"); !errors.As(err, new(*OwnSessionError)) || len(s.Pairs("App")) != 1 {
 		t.Errorf("got %v, and the org has %v; want a refusal before anything is staged", err, s.Pairs("App"))
 	}
 }
@@ -209,7 +214,7 @@ func TestAPairThatDoesNotLogInIsNotMadeTheMainOne(t *testing.T) {
 	s := start(t, on(simorg.Config{}))
 	s.Inject(simorg.Fault{Fits: func(r simorg.Request) bool { return strings.HasSuffix(r.Path, "/token") }, Status: 400, Body: `{"error":"invalid_client","error_description":"invalid client credentials"}`})
 	before := s.main()
-	if _, err := (&Rotation{Client: s.Client, HandOver: (&user{}).take}).Run(t.Context(), "App"); err == nil || s.main() != before {
+	if _, err := (&Rotation{Client: s.Client, HandOver: (&user{}).receive}).Run(t.Context(), "App"); err == nil || s.main() != before {
 		t.Errorf("got %v, and the main pair %v, want %v", err, s.main(), before)
 	}
 }
@@ -220,7 +225,7 @@ func TestAnAppWithoutClientCredentialsRotates(t *testing.T) {
 	s := start(t, on(simorg.Config{}))
 	s.policies("isClientCredentialsFlowEnabled", "false")
 	u := &user{pair: s.pair()}
-	if o, err := (&Rotation{Client: s.Client, HandOver: u.take}).Run(t.Context(), "App"); err != nil || !o.Rotated || u.pair.Key != s.main().Key {
+	if o, err := (&Rotation{Client: s.Client, HandOver: u.receive}).Run(t.Context(), "App"); err != nil || !o.Rotated || u.pair.Key != s.main().Key {
 		t.Errorf("got %+v, %v", o, err)
 	}
 }
@@ -228,7 +233,7 @@ func TestAnAppWithoutClientCredentialsRotates(t *testing.T) {
 func TestRotationTakesNineRounds(t *testing.T) {
 	s := start(t, on(simorg.Config{Latency: 20 * time.Millisecond}))
 	before := len(s.Requests())
-	if _, err := (&Rotation{Client: s.Client, HandOver: (&user{}).take}).Run(t.Context(), "App"); err != nil {
+	if _, err := (&Rotation{Client: s.Client, HandOver: (&user{}).receive}).Run(t.Context(), "App"); err != nil {
 		t.Fatal(err)
 	}
 	if n := simorg.Sequential(s.Requests()[before:]); n > 9 {

@@ -9,68 +9,124 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// State is what a pair beside the main one is.
+// State is the platform's state of the credentials beside the main ones.
 type State string
 
-// The states, as the platform calls them.
+// The states, by the platform's names.
 const (
-	Active  State = "Active"  // staged: it logs in, and can become the main pair
-	Rotated State = "Rotated" // was the main pair: it logs in until it expires
-	Expired State = "Expired" // logs in no more
+	Active  State = "Active"  // staged: they work, and can become the main ones
+	Rotated State = "Rotated" // the main ones before a rotation: they work until they expire
+	Expired State = "Expired" // they no longer work
 )
 
-// Staged is the pair beside a consumer's main one. There is one at most.
+// Staged are the credentials beside a consumer's main ones. A consumer has one such set at most.
 type Staged struct {
-	Pair
+	login.Credentials
 	ID      string
 	State   State
-	Created time.Time // zero where the org does not tell
-	Expires time.Time
+	Expires time.Time // zero if the org does not show it
 }
 
-// stagedAnswer is a pair as the platform answers it: in a list, or at the top.
+// Status are all credentials of a consumer.
+type Status struct {
+	Consumer *Consumer
+	Main     login.Credentials
+	Beside   *Staged // nil if there are none
+}
+
+// Status looks up the credentials of an app's consumer. It takes two rounds of requests.
+func (c *Client) Status(ctx context.Context, app string) (*Status, error) {
+	found, err := c.Find(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	s := &Status{Consumer: found}
+	asked := *found
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { s.Main, err = c.Credentials(groupCtx, found); return err })
+	group.Go(func() (err error) { s.Beside, err = c.staged(groupCtx, &asked); return err })
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if asked.ID != found.ID { // the link led to another consumer
+		s.Beside, err = c.staged(ctx, found)
+	}
+	return s, err
+}
+
+// Abort discards staged credentials, and reports whether it did. handOver, if not nil, first gives the
+// main ones to whoever has the staged ones, which then no longer work.
+func (c *Client) Abort(ctx context.Context, app string, handOver HandOver) (bool, error) {
+	s, err := c.Status(ctx, app)
+	if err != nil || s.Beside == nil || s.Beside.State != Active {
+		return false, err
+	}
+	if handOver != nil {
+		if err := handOver(ctx, s.Main); err != nil {
+			return false, fmt.Errorf("the main credentials were not handed over, so the staged ones stay: %w", err)
+		}
+	}
+	// Another run may have made them the main ones meanwhile, or staged others.
+	now, err := c.staged(ctx, s.Consumer)
+	if err != nil {
+		return false, err
+	}
+	if now != nil && now.State == Active && now.Key == s.Beside.Key {
+		err := c.discard(ctx, s.Consumer, now)
+		return err == nil, err
+	}
+	main, err := c.read(ctx, s.Consumer, s.Consumer.ID)
+	if err == nil && handOver != nil && main.Key != s.Main.Key {
+		err = handOver(ctx, main)
+	}
+	return false, err
+}
+
+// stagedAnswer is an answer about staged credentials: in a list, or at the top level.
 type stagedAnswer struct {
-	stagedPair
-	StagedCredentials []stagedPair
+	stagedRecord
+	StagedCredentials []stagedRecord
 }
 
-type stagedPair struct {
+type stagedRecord struct {
 	ID, Key, State string
 	Secret         salesforce.Secret
-	CreatedDate    string
 	ExpirationDate string
 }
 
 func (a *stagedAnswer) staged() *Staged {
-	p := a.stagedPair
+	r := a.stagedRecord
 	if len(a.StagedCredentials) > 0 {
-		p = a.StagedCredentials[0]
+		r = a.StagedCredentials[0]
 	}
-	if p.ID == "" {
+	if r.ID == "" {
 		return nil
 	}
-	state := State(p.State)
+	state := State(r.State)
 	for _, known := range []State{Active, Rotated, Expired} {
-		if strings.EqualFold(p.State, string(known)) {
+		if strings.EqualFold(r.State, string(known)) {
 			state = known
 		}
 	}
-	return &Staged{Pair: Pair{p.Key, p.Secret}, ID: p.ID, State: state, Created: restapi.ParseTime(p.CreatedDate), Expires: restapi.ParseTime(p.ExpirationDate)}
+	return &Staged{login.Credentials{Key: r.Key, Secret: r.Secret}, r.ID, state, restapi.ParseTime(r.ExpirationDate)}
 }
 
-// Staged returns the pair beside a consumer's main one, nil where there is none. Orgs answer that
-// with an empty list or with NOT_FOUND; both are understood.
-func (c *Client) Staged(ctx context.Context, of *Consumer) (*Staged, error) {
+// staged returns the credentials beside a consumer's main ones, or nil. If there are none, orgs answer
+// with an empty list or with NOT_FOUND.
+func (c *Client) staged(ctx context.Context, found *Consumer) (*Staged, error) {
 	if v := c.Conn.APIVersion(); v < minStaged {
-		return nil, fmt.Errorf("pairs can be staged from API version %s on, not with %s", minStaged, v)
+		return nil, fmt.Errorf("credentials can be staged from API version %s on, not with %s", minStaged, v)
 	}
 	var answer stagedAnswer
-	err := c.get(ctx, of.path()+"/staged", &answer)
-	if refused, ok := errors.AsType[*salesforce.Error](err); ok && refused.Code == "NOT_FOUND" {
+	err := c.do(ctx, http.MethodGet, found.path(found.ID)+"/staged", nil, &answer)
+	if isNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -79,33 +135,66 @@ func (c *Client) Staged(ctx context.Context, of *Consumer) (*Staged, error) {
 	return answer.staged(), nil
 }
 
-// Stage makes a pair beside the main one. Whether an org that has one already refuses that or
-// replaces it is not known, so look before; a *salesforce.Error that is uncertain leaves open
-// whether there is one now.
-func (c *Client) Stage(ctx context.Context, of *Consumer) (*Staged, error) {
-	var answer stagedAnswer
-	// The call hangs without a body.
-	if err := accessError(c.rest().Do(ctx, http.MethodPost, of.path()+"/staged", struct{}{}, &answer)); err != nil {
-		return nil, err
+// complete returns staged credentials with their secret, which is missing for a while after the org's
+// setting was switched on.
+func (c *Client) complete(ctx context.Context, found *Consumer, staged *Staged) (*Staged, error) {
+	hasSecret := func() bool { return staged.Key != "" && !staged.Secret.IsZero() }
+	complete, err := c.Conn.Retry.Until(ctx, secretPolling, func(ctx context.Context) (bool, error) {
+		if hasSecret() {
+			return true, nil
+		}
+		again, err := c.staged(ctx, found)
+		if again != nil {
+			staged = again
+		}
+		return hasSecret(), err
+	})
+	if err == nil && !complete {
+		err = &NoSecretError{found.App}
 	}
-	staged := answer.staged()
-	if staged == nil {
-		return nil, errors.New("the org answered the staging of a pair without the pair")
+	if err == nil {
+		err = staged.Check()
+	}
+	if err != nil {
+		return nil, err
 	}
 	return staged, nil
 }
 
-// Rotate makes a staged pair the main one. The main one so far becomes the pair beside it, and
-// logs in for 30 days more.
-func (c *Client) Rotate(ctx context.Context, of *Consumer, staged *Staged) error {
+// stagedPath returns the resource of staged credentials.
+func (c *Consumer) stagedPath(staged *Staged) string {
+	return c.path(c.ID) + "/staged/" + url.PathEscape(staged.ID)
+}
+
+// stage stages credentials beside the main ones. It is unknown whether an org that already has some
+// refuses that or replaces them. After an uncertain error, there may be some.
+func (c *Client) stage(ctx context.Context, found *Consumer) (*Staged, error) {
+	var answer stagedAnswer
+	// The call hangs without a body.
+	if err := c.do(ctx, http.MethodPost, found.path(found.ID)+"/staged", struct{}{}, &answer); err != nil {
+		return nil, err
+	}
+	staged := answer.staged()
+	if staged == nil {
+		return nil, errors.New("the org's answer to the staging of credentials does not contain them")
+	}
+	return staged, nil
+}
+
+// rotate makes staged credentials the main ones. The previous main ones are then beside them, and work
+// for another 30 days.
+func (c *Client) rotate(ctx context.Context, found *Consumer, staged *Staged) error {
 	command := struct {
 		Command string `json:"command"`
 	}{"rotate"}
-	return accessError(c.rest().Do(ctx, http.MethodPatch, of.path()+"/staged/"+url.PathEscape(staged.ID), command, nil))
+	return c.do(ctx, http.MethodPatch, found.stagedPath(staged), command, nil)
 }
 
-// Discard deletes the pair beside the main one: one that is staged is forgotten, one that was the
-// main pair logs in no more.
-func (c *Client) Discard(ctx context.Context, of *Consumer, staged *Staged) error {
-	return accessError(c.rest().Do(ctx, http.MethodDelete, of.path()+"/staged/"+url.PathEscape(staged.ID), nil, nil))
+// discard deletes the credentials beside the main ones, which then no longer work. That they do not
+// exist is no error.
+func (c *Client) discard(ctx context.Context, found *Consumer, staged *Staged) error {
+	if err := c.do(ctx, http.MethodDelete, found.stagedPath(staged), nil, nil); !isNotFound(err) {
+		return err
+	}
+	return nil
 }

@@ -1,15 +1,16 @@
-// Package credential lets one org call another: it brings an External Credential, a Named
-// Credential, the access of permission sets, and the secret to the org that calls.
+// Package credential lets one org call another: it writes an External Credential, a Named Credential,
+// the access of permission sets, and the secret to the calling org.
 //
 //	c := connection.Connection{NamedCredential: "Crm", ProviderURL: "https://crm.my.salesforce.com"}
-//	report, err := credential.Connect(ctx, conn, c, pair, credential.Options{})
+//	report, err := credential.Connect(ctx, conn, c, credentials, credential.Options{})
 //
 // A second run writes only what differs. Principals and parameters that somebody else added
-// survive: the platform replaces the whole external credential, and a principal that is left out
-// is deleted with its secret (seen on live orgs).
+// survive: the platform replaces the whole external credential, and deletes a principal that is left
+// out together with its secret (seen on live orgs).
 package credential
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ecakit/ecakit/pkg/connection"
-	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/reconcile"
@@ -30,26 +31,24 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Options say how a connection is made.
+// Options configure Connect.
 type Options struct {
-	// PlanOnly writes nothing.
-	PlanOnly bool
-	// Replace takes credentials over that are for something else.
-	Replace bool
+	PlanOnly bool // write nothing
+	Replace  bool // overwrite credentials that serve another purpose
 }
 
-// SecretAction is what became of the secret.
+// SecretAction is the operation on the secret.
 type SecretAction string
 
-// The actions. What is stored cannot be read, so "unchanged" goes by the client ID.
+// The actions. A stored secret cannot be read, so it counts as unchanged if its client ID is.
 const (
 	SecretStored    SecretAction = "stored"
 	SecretReplaced  SecretAction = "replaced"
 	SecretUnchanged SecretAction = "unchanged"
-	SecretNone      SecretAction = "none" // a certificate logs in
+	SecretNone      SecretAction = "none" // the login uses a certificate
 )
 
-// Report says what a connection has found and done. It holds no secret.
+// Report is the result of Connect. It contains no secret.
 type Report struct {
 	NamedCredential    string            `json:"namedCredential"`
 	ExternalCredential string            `json:"externalCredential"`
@@ -58,62 +57,69 @@ type Report struct {
 	Components         []ComponentReport `json:"components,omitempty"`
 	Secret             SecretAction      `json:"secret,omitempty"`
 	Access             []AccessReport    `json:"access,omitempty"`
-	// Status is what the org says of the principal in the end: Configured, NotConfigured or
-	// Unknown.
+	// Status is the org's status of the principal at the end: Configured, NotConfigured or Unknown.
 	Status  string `json:"status,omitempty"`
-	Changed int    `json:"changed"`
-	Pending int    `json:"pending"`
+	Changed int    `json:"changed"` // number of writes
+	Pending int    `json:"pending"` // number of writes that are planned or failed
 }
 
-// ComponentReport says what became of a component.
+// ComponentReport is the result for a component.
 type ComponentReport struct {
 	Type     string            `json:"type"`
 	FullName string            `json:"fullName"`
 	Action   reconcile.Action  `json:"action"`
 	Changes  []metadata.Change `json:"changes,omitempty"`
-	Done     bool              `json:"done"`
+	Applied  bool              `json:"done"`
 	Error    string            `json:"error,omitempty"`
 }
 
-// AccessReport says what became of a permission set's access.
+// AccessReport is the result for the access of a permission set.
 type AccessReport struct {
 	PermissionSet string           `json:"permissionSet"`
-	Object        string           `json:"object"` // SetupEntityAccess for the principal, ObjectPermissions for UserExternalCredential
+	Object        string           `json:"object"` // AccessToPrincipal or ReadPermission
 	Action        reconcile.Action `json:"action"`
-	Done          bool             `json:"done"`
+	Applied       bool             `json:"done"`
 }
+
+// The objects of AccessReport.
+const (
+	AccessToPrincipal = "SetupEntityAccess" // the permission set may use the principal
+	ReadPermission    = "ObjectPermissions" // it may read UserExternalCredential, which a callout needs
+)
 
 // seen is what the org has.
 type seen struct {
 	external, named *metadata.Component
 	sets            []permissionSet
 	stored          bool
-	clientID        string // "" where nothing is stored, or the org does not tell
+	clientID        string // "" if nothing is stored, or the org does not show it
 }
 
 type worker struct {
 	connection.Connection
-	conn *salesforce.Conn
-	pair consumer.Pair
+	conn        *salesforce.Conn
+	credentials login.Credentials
 }
 
 func (w *worker) rest() *restapi.Client { return &restapi.Client{Conn: w.conn} }
 
-// Connect brings a connection to the org that calls. pair is the consumer's of the org that is
-// called; with a certificate, only its key counts.
+// Connect writes a connection to the calling org. credentials are those of a consumer of the called
+// org; with a certificate, only the key counts.
 //
-// What exists under the names for something else is a *ConflictError, unless Replace. The report
-// is not nil once the org was read.
-func Connect(ctx context.Context, conn *salesforce.Conn, c connection.Connection, pair consumer.Pair, o Options) (*Report, error) {
+// If credentials of these names serve another purpose, the error is a *connection.ConflictError,
+// unless Replace is set. The report is not nil once the org was read.
+func Connect(ctx context.Context, conn *salesforce.Conn, c connection.Connection, credentials login.Credentials, o Options) (*Report, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	w := &worker{c.Complete(), conn, pair}
+	w := &worker{c.Complete(), conn, credentials}
 	has, err := w.look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{NamedCredential: w.NamedCredential, ExternalCredential: w.ExternalCredential, Principal: w.Principal, ProviderURL: w.ProviderURL}
+	r := &Report{
+		NamedCredential: w.NamedCredential, ExternalCredential: w.ExternalCredential, Principal: w.Principal, ProviderURL: w.ProviderURL,
+	}
 	if conflicts := w.Conflicts(has.external, has.named); len(conflicts) > 0 && !o.Replace {
 		return r, &connection.ConflictError{Differences: conflicts}
 	}
@@ -133,7 +139,8 @@ func (w *worker) look(ctx context.Context) (*seen, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	if len(w.PermissionSets) > 0 {
 		group.Go(func() (err error) {
-			has.sets, err = restapi.QueryIn[permissionSet](ctx, w.rest(), "SELECT Id, Name FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)", w.PermissionSets)
+			const soql = "SELECT Id, Name FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)"
+			has.sets, err = restapi.QueryIn[permissionSet](ctx, w.rest(), soql, w.PermissionSets)
 			return err
 		})
 	}
@@ -166,7 +173,7 @@ type permissionSet struct {
 	Name string
 }
 
-// set returns the ID of a permission set, "" where the org has none of that name.
+// set returns the ID of a permission set, "" if the org has none of that name.
 func (s *seen) set(name string) string {
 	for _, set := range s.sets {
 		if strings.EqualFold(set.Name, name) {
@@ -176,7 +183,7 @@ func (s *seen) set(name string) string {
 	return ""
 }
 
-// NoPermissionSetError says that the org lacks a permission set that is to call. Nothing was
+// NoPermissionSetError reports that the org lacks a permission set of the connection. Nothing was
 // written.
 type NoPermissionSetError struct{ Name string }
 
@@ -185,7 +192,7 @@ func (e *NoPermissionSetError) Error() string {
 }
 
 func (w *worker) components(ctx context.Context, r *Report, has *seen, o Options) error {
-	wants := w.Wants(has.external, has.named, w.pair.Key)
+	wants := w.Wants(has.external, has.named, w.credentials.Key)
 	state, err := reconcile.Read(ctx, &mdapi.Client{Conn: w.conn}, wants)
 	if err != nil {
 		return err
@@ -194,44 +201,43 @@ func (w *worker) components(ctx context.Context, r *Report, has *seen, o Options
 	if !o.PlanOnly {
 		err = run.Apply(ctx, nil)
 	}
-	var failed error
 	for _, outcome := range run.Outcomes() {
-		c := ComponentReport{Type: outcome.Want.Type.Name, FullName: outcome.FullName, Action: outcome.Action, Done: outcome.OK()}
+		c := ComponentReport{Type: outcome.Want.Type.Name, FullName: outcome.FullName, Action: outcome.Action, Applied: outcome.OK()}
 		for _, change := range outcome.Changes {
-			for _, key := range []string{connection.Issuer(has.external), w.pair.Key} {
-				if key != "" {
-					short := words.ShortKey(key)
-					change.From, change.To = strings.ReplaceAll(change.From, key, short), strings.ReplaceAll(change.To, key, short)
-				}
-			}
+			change.From, change.To = w.shortened(has, change.From), w.shortened(has, change.To)
 			c.Changes = append(c.Changes, change)
 		}
 		if outcome.Err != nil {
 			c.Error = outcome.Err.Error()
-			if failed == nil {
-				failed = fmt.Errorf("%s %s: %w", c.Type, c.FullName, outcome.Err)
-			}
+			err = cmp.Or(err, fmt.Errorf("%s %s: %w", c.Type, c.FullName, outcome.Err))
 		}
-		r.count(c.Action, c.Done)
+		r.count(c.Action, c.Applied)
 		r.Components = append(r.Components, c)
 	}
-	if err != nil {
-		return err
-	}
-	return failed
+	return err
 }
 
-func (r *Report) count(action reconcile.Action, done bool) {
+// shortened shortens the consumer keys in a text.
+func (w *worker) shortened(has *seen, text string) string {
+	for _, key := range []string{connection.Issuer(has.external), w.credentials.Key} {
+		if key != "" {
+			text = strings.ReplaceAll(text, key, words.ShortKey(key))
+		}
+	}
+	return text
+}
+
+func (r *Report) count(action reconcile.Action, applied bool) {
 	switch {
 	case action == reconcile.Unchanged:
-	case done:
+	case applied:
 		r.Changed++
 	default:
 		r.Pending++
 	}
 }
 
-// storedAnswer is what the resource credential answers.
+// storedAnswer is an answer of the resource credential.
 type storedAnswer struct {
 	AuthenticationStatus string `json:"authenticationStatus"`
 	Credentials          map[string]struct {
@@ -244,9 +250,12 @@ func isNotFound(err error) bool {
 	return ok && refused.Code == "NOT_FOUND"
 }
 
-// lookStored asks what is stored of the principal: nothing is NOT_FOUND, or empty credentials.
+// lookStored looks up what the org stores for the principal. If that is nothing, orgs answer with
+// NOT_FOUND or with empty credentials.
 func (w *worker) lookStored(ctx context.Context, has *seen) error {
-	q := url.Values{"externalCredential": {w.ExternalCredential}, "principalName": {w.Principal}, "principalType": {"NamedPrincipal"}}
+	q := url.Values{
+		"externalCredential": {w.ExternalCredential}, "principalName": {w.Principal}, "principalType": {"NamedPrincipal"},
+	}
 	var answer storedAnswer
 	err := w.rest().Do(ctx, http.MethodGet, "named-credentials/credential?"+q.Encode(), nil, &answer)
 	if isNotFound(err) {
@@ -259,52 +268,34 @@ func (w *worker) lookStored(ctx context.Context, has *seen) error {
 	return err
 }
 
-// secret stores the secret of the principal. An answer that was lost is looked up before it is
-// sent again.
+// secret stores the secret of the principal. After a lost answer, it looks up what is stored before it
+// sends anything again.
 func (w *worker) secret(ctx context.Context, r *Report, has *seen, o Options) error {
-	if w.Certificate != "" {
+	switch {
+	case w.Certificate != "":
 		r.Secret = SecretNone
 		return nil
-	}
-	r.Secret = SecretStored
-	switch {
-	case has.stored && has.clientID == w.pair.Key:
+	case has.stored && has.clientID == w.credentials.Key:
 		r.Secret = SecretUnchanged
 		return nil
 	case has.stored:
 		r.Secret = SecretReplaced
+	default:
+		r.Secret = SecretStored
 	}
 	if o.PlanOnly {
 		r.Pending++
 		return nil
 	}
-	type value struct {
-		Value     string `json:"value"`
-		Encrypted bool   `json:"encrypted"`
-	}
-	body := map[string]any{
-		"externalCredential": w.ExternalCredential, "principalName": w.Principal, "principalType": "NamedPrincipal",
-		"authenticationProtocol": "OAuth", "authenticationProtocolVariant": w.Variant(),
-		"credentials": map[string]value{"clientId": {w.pair.Key, false}, "clientSecret": {w.pair.Secret.Reveal(), true}},
-	}
 	first := true
-	err := w.conn.Retry.Do(ctx, func() error {
+	err := w.conn.Retry.Do(ctx, func() (err error) {
 		if !first {
 			if err := w.lookStored(ctx, has); err != nil {
 				return err
 			}
 		}
 		first = false
-		method := http.MethodPost
-		if has.stored {
-			method = http.MethodPut
-		}
-		var answer storedAnswer
-		err := w.rest().Do(ctx, method, "named-credentials/credential", body, &answer)
-		if refused, ok := errors.AsType[*salesforce.Error](err); ok && refused.Code == "CONFLICT" && method == http.MethodPost {
-			err = w.rest().Do(ctx, http.MethodPut, "named-credentials/credential", body, &answer)
-		}
-		r.Status = answer.AuthenticationStatus
+		r.Status, err = w.store(ctx, has.stored)
 		return err
 	})
 	if err != nil {
@@ -315,39 +306,88 @@ func (w *worker) secret(ctx context.Context, r *Report, has *seen, o Options) er
 	return nil
 }
 
-// principal is what an org tells of a principal.
+// store stores the credentials of the principal and returns its status. The platform demands PUT instead
+// of POST if something is stored, which another run may have done meanwhile.
+func (w *worker) store(ctx context.Context, stored bool) (status string, err error) {
+	type value struct {
+		Value     string `json:"value"`
+		Encrypted bool   `json:"encrypted"`
+	}
+	body := map[string]any{
+		"externalCredential": w.ExternalCredential, "principalName": w.Principal, "principalType": "NamedPrincipal",
+		"authenticationProtocol": "OAuth", "authenticationProtocolVariant": w.Variant(),
+		"credentials": map[string]value{
+			"clientId": {w.credentials.Key, false}, "clientSecret": {w.credentials.Secret.Reveal(), true},
+		},
+	}
+	const path = "named-credentials/credential"
+	var answer storedAnswer
+	if !stored {
+		err = w.rest().Do(ctx, http.MethodPost, path, body, &answer)
+		refused, ok := errors.AsType[*salesforce.Error](err)
+		stored = ok && refused.Code == "CONFLICT"
+	}
+	if stored {
+		err = w.rest().Do(ctx, http.MethodPut, path, body, &answer)
+	}
+	return answer.AuthenticationStatus, err
+}
+
+// principal is an org's named principal.
 type principal struct {
 	ID     string `json:"id"`
 	Name   string `json:"principalName"`
 	Status string `json:"authenticationStatus"`
 }
 
-// principals returns the principals of the external credential.
+// principals returns the named principals of the external credential.
 func (w *worker) principals(ctx context.Context) ([]principal, error) {
 	var answer struct {
 		Principals []principal `json:"principals"`
 	}
-	err := w.rest().Do(ctx, http.MethodGet, "named-credentials/external-credentials/"+url.PathEscape(w.ExternalCredential), nil, &answer)
+	path := "named-credentials/external-credentials/" + url.PathEscape(w.ExternalCredential)
+	err := w.rest().Do(ctx, http.MethodGet, path, nil, &answer)
 	return answer.Principals, err
 }
 
-// access lets the permission sets use the principal, and read what the platform keeps of users'
-// credentials.
+// named returns the principal of a name, or the zero principal.
+func named(all []principal, name string) (found principal) {
+	for _, p := range all {
+		if strings.EqualFold(p.Name, name) {
+			found = p
+		}
+	}
+	return found
+}
+
+// objectPermission is a permission set's access to UserExternalCredential.
+type objectPermission struct {
+	ID              string `json:"Id"`
+	ParentID        string `json:"ParentId"`
+	PermissionsRead bool
+}
+
+// objectPermissions returns the access of permission sets to UserExternalCredential.
+func objectPermissions(ctx context.Context, client *restapi.Client, sets []string) ([]objectPermission, error) {
+	const soql = "SELECT Id, ParentId, PermissionsRead FROM ObjectPermissions WHERE SobjectType = 'UserExternalCredential' AND ParentId IN (%s)"
+	return restapi.QueryIn[objectPermission](ctx, client, soql, sets)
+}
+
+// access lets the permission sets use the principal and read UserExternalCredential, in which the
+// platform keeps users' credentials.
 func (w *worker) access(ctx context.Context, r *Report, has *seen, o Options) error {
 	principals, err := w.principals(ctx)
 	if err != nil && !(o.PlanOnly && isNotFound(err)) {
 		return err
 	}
-	id := ""
-	for _, p := range principals {
-		if strings.EqualFold(p.Name, w.Principal) {
-			id, r.Status = p.ID, p.Status
-		}
+	p := named(principals, w.Principal)
+	if p.ID != "" {
+		r.Status = p.Status
 	}
 	if len(w.PermissionSets) == 0 {
 		return nil
 	}
-	if id == "" && !o.PlanOnly {
+	if p.ID == "" && !o.PlanOnly {
 		return fmt.Errorf("the org does not show the principal %s of %s", w.Principal, w.ExternalCredential)
 	}
 	var ids []string
@@ -355,65 +395,65 @@ func (w *worker) access(ctx context.Context, r *Report, has *seen, o Options) er
 		ids = append(ids, set.ID)
 	}
 	type entity struct{ ParentID, SetupEntityID string }
-	entities, err := restapi.QueryIn[entity](ctx, w.rest(), "SELECT ParentId, SetupEntityId FROM SetupEntityAccess WHERE ParentId IN (%s)", ids)
+	const soql = "SELECT ParentId, SetupEntityId FROM SetupEntityAccess WHERE ParentId IN (%s)"
+	entities, err := restapi.QueryIn[entity](ctx, w.rest(), soql, ids)
 	if err != nil {
 		return err
 	}
-	type permission struct {
-		ID              string `json:"Id"`
-		ParentID        string `json:"ParentId"`
-		PermissionsRead bool
-	}
-	permissions, err := restapi.QueryIn[permission](ctx, w.rest(), "SELECT Id, ParentId, PermissionsRead FROM ObjectPermissions WHERE SobjectType = 'UserExternalCredential' AND ParentId IN (%s)", ids)
+	permissions, err := objectPermissions(ctx, w.rest(), ids)
 	if err != nil {
 		return err
 	}
 	for _, name := range w.PermissionSets {
 		set := has.set(name)
-		uses := id != "" && slices.ContainsFunc(entities, func(e entity) bool { return e.ParentID == set && e.SetupEntityID == id })
-		err := w.make(r, o, name, "SetupEntityAccess", uses, func() error {
-			_, err := w.rest().Create(ctx, "SetupEntityAccess", map[string]any{"ParentId": set, "SetupEntityId": id})
+		uses := p.ID != "" && slices.Contains(entities, entity{set, p.ID})
+		err := w.create(r, o, AccessReport{PermissionSet: name, Object: AccessToPrincipal, Applied: uses}, func() error {
+			_, err := w.rest().Create(ctx, AccessToPrincipal, map[string]any{"ParentId": set, "SetupEntityId": p.ID})
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		at := slices.IndexFunc(permissions, func(p permission) bool { return p.ParentID == set })
-		reads := at >= 0 && permissions[at].PermissionsRead
-		err = w.make(r, o, name, "ObjectPermissions", reads, func() error {
-			if at >= 0 {
-				return w.rest().Do(ctx, http.MethodPatch, "sobjects/ObjectPermissions/"+url.PathEscape(permissions[at].ID), map[string]any{"PermissionsRead": true}, nil)
-			}
-			_, err := w.rest().Create(ctx, "ObjectPermissions", map[string]any{"ParentId": set, "SobjectType": "UserExternalCredential", "PermissionsRead": true})
-			return err
-		})
-		if err != nil {
+		var permission objectPermission
+		if i := slices.IndexFunc(permissions, func(p objectPermission) bool { return p.ParentID == set }); i >= 0 {
+			permission = permissions[i]
+		}
+		reads := AccessReport{PermissionSet: name, Object: ReadPermission, Applied: permission.PermissionsRead}
+		if err := w.create(r, o, reads, func() error { return w.letRead(ctx, set, permission.ID) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// make makes one access where it is missing. That it is there already, after an answer that was
-// lost, is no failure.
-func (w *worker) make(r *Report, o Options, set, object string, there bool, create func() error) error {
-	a := AccessReport{PermissionSet: set, Object: object, Action: reconcile.Create}
-	switch {
-	case there:
-		a.Action, a.Done = reconcile.Unchanged, true
+// letRead lets a permission set read UserExternalCredential. id is that of its existing ObjectPermissions,
+// "" if there are none.
+func (w *worker) letRead(ctx context.Context, set, id string) error {
+	if id != "" {
+		path := "sobjects/ObjectPermissions/" + url.PathEscape(id)
+		return w.rest().Do(ctx, http.MethodPatch, path, map[string]any{"PermissionsRead": true}, nil)
+	}
+	fields := map[string]any{"ParentId": set, "SobjectType": "UserExternalCredential", "PermissionsRead": true}
+	_, err := w.rest().Create(ctx, ReadPermission, fields)
+	return err
+}
+
+// create creates an access that is not applied yet. A duplicate counts as success: after a lost answer, the
+// access exists.
+func (w *worker) create(r *Report, o Options, a AccessReport, send func() error) (err error) {
+	switch a.Action = reconcile.Create; {
+	case a.Applied:
+		a.Action = reconcile.Unchanged
 	case !o.PlanOnly:
-		err := create()
+		err = send()
 		if refused, ok := errors.AsType[*salesforce.Error](err); ok && strings.HasPrefix(refused.Code, "DUPLICATE") {
 			err = nil
 		}
-		if err != nil {
-			r.Access = append(r.Access, a)
-			r.Pending++
-			return fmt.Errorf("%s of %s: %w", object, set, err)
+		if a.Applied = err == nil; err != nil {
+			err = fmt.Errorf("%s of %s: %w", a.Object, a.PermissionSet, err)
 		}
-		a.Done = true
 	}
-	r.count(a.Action, a.Done)
+	r.count(a.Action, a.Applied)
 	r.Access = append(r.Access, a)
-	return nil
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,8 +14,8 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/connection"
-	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
@@ -42,8 +43,26 @@ func upsert(t *testing.T, o *simorg.Server, typ, name, fields string) {
 	}
 }
 
+// upsertFile upserts the credential of a file in testdata as Crm. PROVIDER stands for an org's URL.
+func upsertFile(t *testing.T, o *simorg.Server, name, provider string) {
+	t.Helper()
+	data, err := os.ReadFile("testdata/" + name + ".xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := metadata.Parse(strings.NewReader(strings.ReplaceAll(string(data), "PROVIDER", provider)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.FullName = "Crm"
+	results, err := (&mdapi.Client{Conn: connTo(o)}).Upsert(t.Context(), []*metadata.Component{c})
+	if err != nil || !results[0].Success {
+		t.Fatalf("%s: %v, %+v", name, err, results)
+	}
+}
+
 // provider returns an org that is called: its app takes client credentials.
-func provider(t *testing.T) (*simorg.Server, func() consumer.Pair) {
+func provider(t *testing.T) (*simorg.Server, func() login.Credentials) {
 	t.Helper()
 	o := simorgtest.Start(t, simorg.Config{SecretsInREST: true})
 	const app = "<externalClientApplication>Crm</externalClientApplication>"
@@ -52,9 +71,9 @@ func provider(t *testing.T) (*simorg.Server, func() consumer.Pair) {
 	upsert(t, o, eca.GlobalOAuthSettings, "Crm_glbloauth", "<callbackUrl>https://crm.example.com</callbackUrl>"+app+"<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled><label>Crm</label>")
 	upsert(t, o, eca.PluginPolicies, "Crm_plcy", app+"<isEnabled>true</isEnabled><isOauthPluginEnabled>true</isOauthPluginEnabled><label>Crm</label>")
 	upsert(t, o, eca.OAuthPolicies, "Crm_oauthPlcy", "<clientCredentialsFlowUser>admin@example.com</clientCredentialsFlowUser>"+app+"<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled><label>Crm</label>")
-	return o, func() consumer.Pair {
+	return o, func() login.Credentials {
 		main := o.Pairs("Crm")[0]
-		return consumer.Pair{Key: main.Key, Secret: salesforce.NewSecret(main.Secret)}
+		return login.Credentials{Key: main.Key, Secret: salesforce.NewSecret(main.Secret)}
 	}
 }
 
@@ -125,7 +144,7 @@ func TestARotatedPairIsPut(t *testing.T) {
 	for _, hidden := range []bool{false, true} {
 		to, pair := provider(t)
 		from := calling(t, simorg.Config{HideClientID: hidden})
-		if _, err := Connect(t.Context(), connTo(from), crm(to), consumer.Pair{Key: "3MVG9old", Secret: salesforce.NewSecret("old")}, Options{}); err != nil {
+		if _, err := Connect(t.Context(), connTo(from), crm(to), login.Credentials{Key: "3MVG9old", Secret: salesforce.NewSecret("old")}, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if err := from.Callout("Crm", caller); err == nil || !strings.Contains(err.Error(), "client identifier invalid") {
@@ -146,15 +165,10 @@ func TestWhatOthersAddedSurvives(t *testing.T) {
 	t.Parallel()
 	to, pair := provider(t)
 	from := calling(t, simorg.Config{})
-	upsert(t, from, connection.ExternalCredential, "Crm", `<authenticationProtocol>Oauth</authenticationProtocol><description>ours</description>
-		<externalCredentialParameters><parameterGroup>DefaultGroup</parameterGroup><parameterName>Variant</parameterName><parameterType>AuthProtocolVariant</parameterType><parameterValue>ClientCredentialsClientSecret</parameterValue></externalCredentialParameters>
-		<externalCredentialParameters><parameterGroup>DefaultGroup</parameterGroup><parameterName>Where</parameterName><parameterType>AuthProviderUrl</parameterType><parameterValue>`+to.URL+`/services/oauth2/token</parameterValue></externalCredentialParameters>
-		<externalCredentialParameters><parameterGroup>Batch</parameterGroup><parameterName>Batch</parameterName><parameterType>NamedPrincipal</parameterType><sequenceNumber>1</sequenceNumber></externalCredentialParameters>
-		<externalCredentialParameters><parameterGroup>DefaultGroup</parameterGroup><parameterName>X-Trace</parameterName><parameterType>AuthHeader</parameterType><parameterValue>on</parameterValue></externalCredentialParameters>
-		<label>Our CRM</label>`)
+	upsertFile(t, from, "others", to.URL)
 	other := crm(to)
 	other.Principal, other.PermissionSets = "Batch", nil
-	if _, err := Connect(t.Context(), connTo(from), other, consumer.Pair{Key: "batch", Secret: salesforce.NewSecret("batch secret")}, Options{}); err != nil {
+	if _, err := Connect(t.Context(), connTo(from), other, login.Credentials{Key: "batch", Secret: salesforce.NewSecret("batch secret")}, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	report, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{})
@@ -187,24 +201,19 @@ func count(c *metadata.Component, typ string) (n int) {
 func TestCredentialsForSomethingElseAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		name, external, named, what string
+		name, file, what string
 	}{
-		{"another endpoint", "", `<calloutStatus>Enabled</calloutStatus><label>Crm</label><namedCredentialParameters><parameterName>Url</parameterName><parameterType>Url</parameterType><parameterValue>https://else.example.com</parameterValue></namedCredentialParameters><namedCredentialType>SecuredEndpoint</namedCredentialType>`, "endpoint"},
-		{"a legacy one", "", `<endpoint>https://else.example.com</endpoint><label>Crm</label><namedCredentialType>Legacy</namedCredentialType>`, "type"},
-		{"another protocol", `<authenticationProtocol>Basic</authenticationProtocol><label>Crm</label>`, "", "protocol"},
-		{"another variant", `<authenticationProtocol>Oauth</authenticationProtocol><externalCredentialParameters><parameterGroup>DefaultGroup</parameterGroup><parameterName>V</parameterName><parameterType>AuthProtocolVariant</parameterType><parameterValue>JwtBearer</parameterValue></externalCredentialParameters><label>Crm</label>`, "", "variant"},
-		{"principals of users", `<authenticationProtocol>Oauth</authenticationProtocol><externalCredentialParameters><parameterName>P</parameterName><parameterType>PerUserPrincipal</parameterType><sequenceNumber>1</sequenceNumber></externalCredentialParameters><label>Crm</label>`, "", "principal"},
+		{"another endpoint", "another-endpoint", "endpoint"},
+		{"a legacy one", "legacy", "type"},
+		{"another protocol", "another-protocol", "protocol"},
+		{"another variant", "another-variant", "variant"},
+		{"principals of users", "principals-of-users", "principal"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			to, pair := provider(t)
 			from := calling(t, simorg.Config{})
-			if test.external != "" {
-				upsert(t, from, connection.ExternalCredential, "Crm", test.external)
-			}
-			if test.named != "" {
-				upsert(t, from, connection.NamedCredential, "Crm", test.named)
-			}
+			upsertFile(t, from, test.file, "")
 			before := fmt.Sprint(from.Components(connection.ExternalCredential), from.Components(connection.NamedCredential))
 			_, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{})
 			conflict, ok := errors.AsType[*connection.ConflictError](err)
@@ -266,11 +275,11 @@ func TestJWTBearerNeedsNoSecret(t *testing.T) {
 	from := calling(t, simorg.Config{})
 	c := crm(to)
 	c.Certificate, c.Username = "Crm_Login", "robot@example.com"
-	report, err := Connect(t.Context(), connTo(from), c, consumer.Pair{Key: pair().Key}, Options{})
+	report, err := Connect(t.Context(), connTo(from), c, login.Credentials{Key: pair().Key}, Options{})
 	if err != nil || report.Secret != SecretNone || report.Status != "Configured" {
 		t.Errorf("got %+v, %v", report, err)
 	}
-	if again, err := Connect(t.Context(), connTo(from), c, consumer.Pair{Key: pair().Key}, Options{}); err != nil || again.Changed != 0 {
+	if again, err := Connect(t.Context(), connTo(from), c, login.Credentials{Key: pair().Key}, Options{}); err != nil || again.Changed != 0 {
 		t.Errorf("the second run gives %+v, %v", again, err)
 	}
 }
@@ -283,7 +292,7 @@ func TestCheckCatchesWhatCannotBe(t *testing.T) {
 		"must be https":            {NamedCredential: "Crm", ProviderURL: "http://x.my.salesforce.com"},
 		"needs the user to log in": {NamedCredential: "Crm", ProviderURL: "https://x.my.salesforce.com", Certificate: "C"},
 	} {
-		if _, err := Connect(context.Background(), nil, c, consumer.Pair{}, Options{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Connect(context.Background(), nil, c, login.Credentials{}, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,7 +17,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Examination is what a callout of a named credential would meet.
+// Examination are the settings that a callout of a named credential uses, and what is wrong with them.
 type Examination struct {
 	NamedCredential    string `json:"namedCredential"`
 	ExternalCredential string `json:"externalCredential,omitempty"`
@@ -27,10 +28,9 @@ type Examination struct {
 	// Principals are all named principals; the rest is about the first one, Principal.
 	Principals []string `json:"principals,omitempty"`
 	Status     string   `json:"status,omitempty"` // of the principal: Configured, NotConfigured or Unknown
-	// ClientID is the key that is stored, "" where the org does not tell.
+	// ClientID is the stored consumer key, "" if the org does not show it.
 	ClientID string `json:"-"`
-	// Callers are the permission sets whose users may use the principal, each with how many
-	// users have it.
+	// Callers are the permission sets that may use the principal.
 	Callers  []Caller          `json:"callers,omitempty"`
 	Findings []finding.Finding `json:"findings,omitempty"`
 }
@@ -38,16 +38,33 @@ type Examination struct {
 // Caller is a permission set that may use a principal.
 type Caller struct {
 	PermissionSet string `json:"permissionSet"`
-	Users         int    `json:"users"`
-	Reads         bool   `json:"reads"` // UserExternalCredential
+	Users         int    `json:"users"` // number of users who have it
+	Reads         bool   `json:"reads"` // it may read UserExternalCredential
 }
 
-func (x *Examination) find(level finding.Level, rule, component, problem, says, fix string) {
-	x.Findings = append(x.Findings, finding.Finding{Rule: rule, Level: level, File: component, Problem: problem, Says: says, Fix: fix})
+// rules are the findings of Examine, by their rules, without component and problem.
+var rules = map[string]finding.Finding{
+	"no-named-credential":     {Level: finding.Error, Fix: "create it, or correct the name"},
+	"legacy-credential":       {Level: finding.Error, Fix: "replace it with one of the type SecuredEndpoint"},
+	"callouts-disabled":       {Level: finding.Error, Fix: "enable it for callouts"},
+	"no-authorization-header": {Level: finding.Warning, Fix: "set it to true"},
+	"no-external-credential":  {Level: finding.Error, Says: connection.SaysNoAccess, Fix: "create it, or correct the name"},
+	"no-principal":            {Level: finding.Error, Says: connection.SaysNoAccess, Fix: "add a named principal"},
+	"not-configured":          {Level: finding.Error, Says: connection.SaysUnconfigured, Fix: "store its secret"},
+	"no-read":                 {Level: finding.Warning, Says: connection.SaysNoRead, Fix: "give it Read on UserExternalCredential"},
+	"no-caller":               {Level: finding.Warning, Says: connection.SaysNoAccess, Fix: "assign it to the users whose Apex calls"},
+	"no-access":               {Level: finding.Error, Says: connection.SaysNoAccess, Fix: "give a permission set access to it"},
 }
 
-// Examine looks at what a callout of a named credential would meet, setting by setting. What is
-// wrong is a finding, not an error.
+// find adds a finding about a component.
+func (x *Examination) find(rule, component, format string, args ...any) {
+	f := rules[rule]
+	f.Rule, f.File, f.Problem = rule, component, fmt.Sprintf(format, args...)
+	x.Findings = append(x.Findings, f)
+}
+
+// Examine checks the settings that a callout of a named credential uses. Problems are findings, not
+// errors.
 func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examination, error) {
 	x := &Examination{NamedCredential: name}
 	client := &mdapi.Client{Conn: conn}
@@ -57,37 +74,38 @@ func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examinat
 	}
 	at := connection.NamedCredential + " " + name
 	if len(found) == 0 {
-		x.find(finding.Error, "no-named-credential", at, "the org has no such named credential", "", "make it with eca connect")
+		x.find("no-named-credential", at, "the org has no such named credential")
 		return x, nil
 	}
-	named := found[0]
-	x.NamedCredential = named.FullName
-	if kind := named.Text("namedCredentialType"); kind != "SecuredEndpoint" {
-		x.find(finding.Error, "legacy-credential", at, fmt.Sprintf("its type is %s, which has no external credential", kind), "", "make one of the type SecuredEndpoint with eca connect")
+	namedCredential := found[0]
+	x.NamedCredential = namedCredential.FullName
+	// Legacy named credentials have no type.
+	if kind := cmp.Or(namedCredential.Text("namedCredentialType"), "Legacy"); kind != "SecuredEndpoint" {
+		x.find("legacy-credential", at, "its type is %s, which has no external credential", kind)
 		return x, nil
 	}
-	if named.Text("calloutStatus") == "Disabled" {
-		x.find(finding.Error, "callouts-disabled", at, "calloutStatus is Disabled", "", "enable it for callouts")
+	if namedCredential.Text("calloutStatus") == "Disabled" {
+		x.find("callouts-disabled", at, "calloutStatus is Disabled")
 	}
-	if named.Text("generateAuthorizationHeader") == "false" {
-		x.find(finding.Warning, "no-authorization-header", at, "generateAuthorizationHeader is false, so no token is sent", "", "set it to true")
+	if namedCredential.Text("generateAuthorizationHeader") == "false" {
+		x.find("no-authorization-header", at, "generateAuthorizationHeader is false, so no token is sent")
 	}
-	x.Endpoint, x.ExternalCredential = connection.Endpoint(named), connection.External(named)
+	x.Endpoint, x.ExternalCredential = connection.Endpoint(namedCredential), connection.External(namedCredential)
 	if x.ExternalCredential == "" {
-		x.add(at, connection.Check(named)...)
+		x.add(at, connection.Check(namedCredential)...)
 		return x, nil
 	}
 	if found, err = client.Read(ctx, connection.ExternalCredential, x.ExternalCredential); err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {
-		x.find(finding.Error, "no-external-credential", at, fmt.Sprintf("names the external credential %s, which the org does not have", x.ExternalCredential), connection.SaysNoAccess, "make it with eca connect")
+		x.find("no-external-credential", at, "names the external credential %s, which the org does not have", x.ExternalCredential)
 		return x, nil
 	}
 	external := found[0]
 	x.Variant, x.TokenURL = connection.Variant(external), connection.TokenURL(external)
 	x.add(connection.ExternalCredential+" "+external.FullName, connection.Check(external)...)
-	x.add(at, connection.CheckPair(named, external)...)
+	x.add(at, connection.CheckPair(namedCredential, external)...)
 	x.external(external)
 	if x.Principal == "" {
 		return x, nil
@@ -103,24 +121,29 @@ func (x *Examination) add(component string, all ...finding.Finding) {
 	}
 }
 
-// external looks at who logs in by an external credential.
+// principalWorker returns a worker for one principal of an external credential.
+func principalWorker(conn *salesforce.Conn, external, principal string) *worker {
+	return &worker{Connection: connection.Connection{ExternalCredential: external, Principal: principal}, conn: conn}
+}
+
+// external records the principals of an external credential.
 func (x *Examination) external(c *metadata.Component) {
 	at := connection.ExternalCredential + " " + c.FullName
 	x.ClientID = connection.Issuer(c)
 	x.Principals = connection.NamedPrincipals(c)
 	if len(x.Principals) == 0 {
-		x.find(finding.Error, "no-principal", at, "has no named principal", connection.SaysNoAccess, "add one with eca connect")
+		x.find("no-principal", at, "has no named principal")
 		return
 	}
 	x.Principal = x.Principals[0]
 }
 
-// principal looks at the secret of the principal, and at who may use it.
+// principal checks the secret of the principal, and who may use it.
 func (x *Examination) principal(ctx context.Context, conn *salesforce.Conn) error {
 	rest := &restapi.Client{Conn: conn}
 	at := connection.ExternalCredential + " " + x.ExternalCredential
 	var principals []principal
-	w := &worker{Connection: connection.Connection{ExternalCredential: x.ExternalCredential, Principal: x.Principal}, conn: conn}
+	w := principalWorker(conn, x.ExternalCredential, x.Principal)
 	has := new(seen)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -134,26 +157,27 @@ func (x *Examination) principal(ctx context.Context, conn *salesforce.Conn) erro
 	if has.clientID != "" {
 		x.ClientID = has.clientID
 	}
-	id := ""
-	for _, p := range principals {
-		if strings.EqualFold(p.Name, x.Principal) {
-			id, x.Status = p.ID, p.Status
-		}
-	}
+	own := named(principals, x.Principal)
+	x.Status = own.Status
 	if x.Status != "Configured" {
-		x.find(finding.Error, "not-configured", at, fmt.Sprintf("the principal %s is %s: its secret is not stored, as after a sandbox refresh", x.Principal, x.Status), connection.SaysUnconfigured, "store it with eca connect")
+		const problem = "the principal %s is %s: its secret is not stored, as after a sandbox refresh"
+		x.find("not-configured", at, problem, x.Principal, x.Status)
 	}
 	for _, p := range principals {
-		if p.Status != "Configured" && slices.ContainsFunc(x.Principals[1:], func(name string) bool { return strings.EqualFold(name, p.Name) }) {
-			x.find(finding.Warning, "not-configured", at, fmt.Sprintf("the principal %s is %s", p.Name, p.Status), connection.SaysUnconfigured, "store its secret with eca connect --principal "+p.Name)
+		isOther := func(name string) bool { return strings.EqualFold(name, p.Name) }
+		if p.Status != "Configured" && slices.ContainsFunc(x.Principals[1:], isOther) {
+			x.find("not-configured", at, "the principal %s is %s", p.Name, p.Status)
+			x.Findings[len(x.Findings)-1].Level = finding.Warning // this callout does not use it
 		}
 	}
-	return x.callers(ctx, rest, at, id)
+	return x.callers(ctx, rest, at, own.ID)
 }
 
+// callers records the permission sets that may use the principal of an ID.
 func (x *Examination) callers(ctx context.Context, rest *restapi.Client, at, id string) error {
 	type entity struct{ ParentID string }
-	entities, err := restapi.QueryIn[entity](ctx, rest, "SELECT ParentId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)", []string{id})
+	const soql = "SELECT ParentId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)"
+	entities, err := restapi.QueryIn[entity](ctx, rest, soql, []string{id})
 	if err != nil {
 		return err
 	}
@@ -161,63 +185,58 @@ func (x *Examination) callers(ctx context.Context, rest *restapi.Client, at, id 
 	for _, e := range entities {
 		ids = append(ids, e.ParentID)
 	}
-	type named struct {
-		ID   string `json:"Id"`
-		Name string
-	}
-	type permission struct {
-		ParentID        string `json:"ParentId"`
-		PermissionsRead bool
-	}
 	type assignment struct{ PermissionSetID string }
-	var sets []named
-	var permissions []permission
+	var sets []permissionSet
+	var permissions []objectPermission
 	var assignments []assignment
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		sets, err = restapi.QueryIn[named](groupCtx, rest, "SELECT Id, Name FROM PermissionSet WHERE Id IN (%s)", ids)
+		const soql = "SELECT Id, Name FROM PermissionSet WHERE Id IN (%s)"
+		sets, err = restapi.QueryIn[permissionSet](groupCtx, rest, soql, ids)
 		return err
 	})
 	group.Go(func() (err error) {
-		permissions, err = restapi.QueryIn[permission](groupCtx, rest, "SELECT ParentId, PermissionsRead FROM ObjectPermissions WHERE SobjectType = 'UserExternalCredential' AND ParentId IN (%s)", ids)
+		permissions, err = objectPermissions(groupCtx, rest, ids)
 		return err
 	})
 	group.Go(func() (err error) {
-		assignments, err = restapi.QueryIn[assignment](groupCtx, rest, "SELECT PermissionSetId FROM PermissionSetAssignment WHERE PermissionSetId IN (%s)", ids)
+		const soql = "SELECT PermissionSetId FROM PermissionSetAssignment WHERE PermissionSetId IN (%s)"
+		assignments, err = restapi.QueryIn[assignment](groupCtx, rest, soql, ids)
 		return err
 	})
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	reads, users := make(map[string]bool), make(map[string]int)
+	for _, p := range permissions {
+		reads[p.ParentID] = reads[p.ParentID] || p.PermissionsRead
+	}
+	for _, a := range assignments {
+		users[a.PermissionSetID]++
+	}
 	for _, set := range sets {
-		caller := Caller{PermissionSet: set.Name}
-		for _, p := range permissions {
-			caller.Reads = caller.Reads || p.ParentID == set.ID && p.PermissionsRead
-		}
-		for _, a := range assignments {
-			if a.PermissionSetID == set.ID {
-				caller.Users++
-			}
-		}
+		caller := Caller{PermissionSet: set.Name, Reads: reads[set.ID], Users: users[set.ID]}
 		x.Callers = append(x.Callers, caller)
 		if !caller.Reads {
-			x.find(finding.Warning, "no-read", "PermissionSet "+set.Name, "its users may use the principal, but not read UserExternalCredential, unless another permission set lets them", connection.SaysNoRead, "give it Read on UserExternalCredential, as eca connect --permission-set does")
+			const problem = "its users may use the principal, but not read UserExternalCredential, unless another permission set lets them"
+			x.find("no-read", "PermissionSet "+set.Name, problem)
 		}
 		if caller.Users == 0 {
-			x.find(finding.Warning, "no-caller", "PermissionSet "+set.Name, "nobody has it", connection.SaysNoAccess, "assign it to the users whose Apex calls")
+			x.find("no-caller", "PermissionSet "+set.Name, "nobody has it")
 		}
 	}
 	if len(x.Callers) == 0 {
-		x.find(finding.Error, "no-access", at, fmt.Sprintf("no permission set may use the principal %s", x.Principal), connection.SaysNoAccess, "name one with eca connect --permission-set")
+		x.find("no-access", at, "no permission set may use the principal %s", x.Principal)
 	}
 	return nil
 }
 
-// Holders returns those of an external credential's named principals for which the org stores one
-// of some consumer keys. Where the org does not tell keys, there are none.
-func Holders(ctx context.Context, conn *salesforce.Conn, external string, principals []string, keys ...string) (holders []string, err error) {
+// Holders returns the named principals of an external credential for which the org stores one of the
+// consumer keys. If the org does not show keys, there are none.
+func Holders(ctx context.Context, conn *salesforce.Conn, external string, principals []string, keys ...string) ([]string, error) {
+	var holders []string
 	for _, name := range principals {
-		w := &worker{Connection: connection.Connection{ExternalCredential: external, Principal: name}, conn: conn}
+		w := principalWorker(conn, external, name)
 		has := new(seen)
 		if err := w.lookStored(ctx, has); err != nil {
 			return nil, err

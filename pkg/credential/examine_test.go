@@ -97,3 +97,14 @@ func TestExamineForetellsTheCallout(t *testing.T) {
 		t.Errorf("without access got %+v, %v", x, err)
 	}
 }
+
+// TestLegacyWithoutType: the platform gives legacy named credentials no type.
+func TestLegacyWithoutType(t *testing.T) {
+	t.Parallel()
+	from := calling(t, simorg.Config{})
+	upsert(t, from, connection.NamedCredential, "Old", "<endpoint>https://old.example.com</endpoint><label>Old</label>")
+	x, err := Examine(t.Context(), connTo(from), "Old")
+	if err != nil || len(x.Findings) != 1 || x.Findings[0].Rule != "legacy-credential" || !strings.Contains(x.Findings[0].Problem, "its type is Legacy") {
+		t.Errorf("got %+v, %v", x, err)
+	}
+}

@@ -15,7 +15,7 @@ type State string
 
 // The states.
 const (
-	Waiting     State = "not begun"   // waiting for its turn, or the fleet stopped before it
+	NotStarted  State = "not begun"   // waiting for its turn, or the fleet stopped before it
 	Running     State = "running"     // in progress
 	Finished    State = "done"        // ended without an error
 	Failed      State = "failed"      // ended with an error
@@ -50,7 +50,7 @@ func Run[T any](ctx context.Context, options Options[T], orgs []string, one func
 	var mu sync.Mutex
 	outcomes := make([]Outcome[T], len(orgs))
 	for i, org := range orgs {
-		outcomes[i] = Outcome[T]{Org: org, State: Waiting}
+		outcomes[i] = Outcome[T]{Org: org, State: NotStarted}
 	}
 	changed := func(i int) {
 		if options.Changed != nil {

@@ -258,6 +258,56 @@ func TestStoreAsksItsKeychainOnce(t *testing.T) {
 	}
 }
 
+// TestUsernameWithAPath: a username, given or from the alias file, never leads out of the store.
+func TestUsernameWithAPath(t *testing.T) {
+	t.Parallel()
+	outside := t.TempDir()
+	dir := filepath.Join(outside, "store")
+	for name, content := range map[string]string{
+		filepath.Join(outside, "a@example.com.json"):    loginFile(plainToken, ""),
+		filepath.Join(dir, "sub", "a@example.com.json"): loginFile(plainToken, ""),
+		filepath.Join(dir, "alias.json"):                `{"orgs": {"up": "../a@example.com", "down": "sub/a@example.com", "none": ""}}`,
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := &Store{Dir: dir, Keychain: fixedKey(keyV1)}
+	for _, org := range []string{
+		"up", "down", "none", "../a@example.com", "sub/a@example.com", "./sub/a@example.com", `sub\a@example.com`,
+		filepath.Join(outside, "a@example.com"), "",
+	} {
+		if s, err := store.Session(t.Context(), org); !errors.Is(err, ErrUnknownOrg) {
+			t.Errorf("%q gives %v, %v, want an unknown org", org, s, err)
+		}
+		if known, ok := store.Known(org); ok {
+			t.Errorf("%q is known as %+v", org, known)
+		}
+	}
+}
+
+// TestLastDayOfAScratchOrg: a scratch org exists until the end of the day on which it expires.
+func TestLastDayOfAScratchOrg(t *testing.T) {
+	t.Parallel()
+	store := storeWith(t, keyV1, map[string]string{
+		"a@example.com.json": loginFile(cipherV1, `, "isScratch": true, "expirationDate": "2026-12-24"`),
+	})
+	for then, exists := range map[string]bool{
+		"2026-12-23T12:00:00Z": true, "2026-12-24T00:00:01Z": true, "2026-12-24T23:59:59Z": true, "2026-12-25T00:00:01Z": false,
+	} {
+		at, err := time.Parse(time.RFC3339, then)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if orgs, err := store.ScratchOrgs(at); err != nil || (len(orgs) == 1) != exists {
+			t.Errorf("at %s: %v, %v, want it to exist: %t", then, orgs, err, exists)
+		}
+	}
+}
+
 func TestZeroSessionHasNoToken(t *testing.T) {
 	t.Parallel()
 	for _, s := range []*Session{nil, {}} {

@@ -188,14 +188,8 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (sale
 			TokenURL: try.login + "/services/oauth2/token", Expires: jwtLifetime,
 		}
 		granted, err := config.TokenSource(asking).Token()
-		if err == nil && granted.AccessToken == "" {
-			return none, fmt.Errorf("%s answered without a token", try.login)
-		}
-		if err == nil && strings.ContainsFunc(granted.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return none, fmt.Errorf("%s answered with an invalid token", try.login)
-		}
 		if err == nil {
-			return salesforce.NewSecret(granted.AccessToken), sameInstance(session, granted)
+			return grantedToken(granted, try.login, session)
 		}
 		if ctx.Err() != nil {
 			return none, ctx.Err()
@@ -213,6 +207,17 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (sale
 		first = errors.New("the login has no valid login URL")
 	}
 	return none, first
+}
+
+// grantedToken returns the token that a login host has granted for the session.
+func grantedToken(granted *oauth2.Token, host string, session *Session) (salesforce.Secret, error) {
+	if granted.AccessToken == "" {
+		return salesforce.Secret{}, fmt.Errorf("%s answered without a token", host)
+	}
+	if strings.ContainsFunc(granted.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return salesforce.Secret{}, fmt.Errorf("%s answered with an invalid token", host)
+	}
+	return salesforce.NewSecret(granted.AccessToken), sameInstance(session, granted)
 }
 
 type audience struct{ login, audience string }

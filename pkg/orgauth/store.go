@@ -15,11 +15,10 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/internal/files"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
-
-	"github.com/ecakit/ecakit/pkg/internal/files"
 )
 
 // Store is the Salesforce CLI's store of logins: a directory with one JSON file per username
@@ -310,8 +309,7 @@ func unreadable(name string, err error) error {
 
 // plain removes the path from an error of the file system.
 func plain(err error) error {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err
 	}
 	return err

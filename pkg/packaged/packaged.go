@@ -26,53 +26,55 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// App is an app as a package has it.
+// App is an app as a package contains it.
 type App struct {
 	Name  string
-	OrgID string // of the org that has its consumer
+	OrgID string // of the Dev Hub, which has its consumer
 
 	Header   *metadata.Component
-	Settings *metadata.Component // its OAuth settings, with the link to the consumer
+	Settings *metadata.Component // the OAuth settings, with the link to the consumer
 }
 
-// Components are what belongs in the package.
+// Components returns the components of the package.
 func (a *App) Components() []*metadata.Component {
 	return []*metadata.Component{a.Header, a.Settings}
 }
 
-// NoSourceError reports that an org cannot be where an app for a package is made.
+// NoSourceError reports that an org is not a Dev Hub, which has the consumers of packaged apps.
 type NoSourceError struct {
-	Kind platform.Kind
+	Kind platform.Kind // of the org
 }
 
 func (e *NoSourceError) Error() string {
 	if e.Kind == platform.Production {
-		return "this org is not a Dev Hub: enable Dev Hub in its Setup, or name the org that is one"
+		return "this org is not a Dev Hub: enable Dev Hub in its Setup, or use the org that is the Dev Hub"
 	}
-	return fmt.Sprintf("this is a %s; packages are made with the consumer of the Dev Hub, never with one of a sandbox or scratch org", e.Kind)
+	return fmt.Sprintf("this org is a %s, and packages need the consumer of the Dev Hub", e.Kind)
 }
 
-// LocalError reports that the app is Local on its org, so that users of other orgs could not log in
-// by it. Source: the platform's OAUTH_AUTHORIZATION_BLOCKED for Local apps.
+// LocalError reports that the app is Local, so users of other orgs could not log in with it. Source: the
+// platform's OAUTH_AUTHORIZATION_BLOCKED for Local apps.
 type LocalError struct{ App string }
 
 func (e *LocalError) Error() string {
-	return fmt.Sprintf("the app %s is Local, so that users of other orgs cannot log in by it", e.App)
+	return fmt.Sprintf("the app %s is Local, so users of other orgs cannot log in with it", e.App)
 }
 
-// ForeignError reports that a field of an app leads to another org, so that the package would.
+// ForeignError reports that a field of an app refers to another org, as the package then would.
 type ForeignError struct {
-	App, Field, Value, OrgID string
+	App, Field, Value string
+	OrgID             string // of the Dev Hub
 }
 
 func (e *ForeignError) Error() string {
-	return fmt.Sprintf("%s of %s is %s, and this org is %s: make the app here, or take the org that it leads to", e.Field, e.App, e.Value, e.OrgID)
+	return fmt.Sprintf("%s of %s is %s, but this org is %s: create the app here, or use the org to which the field refers",
+		e.Field, e.App, e.Value, e.OrgID)
 }
 
-// scratchOrgs is how sf tells a Dev Hub: it has the object.
+// scratchOrgs is the query by which the Salesforce CLI recognises a Dev Hub, which has the object.
 const scratchOrgs = "SELECT Id FROM ScratchOrgInfo LIMIT 1"
 
-// check refuses an org that is no Dev Hub, and returns its ID.
+// check returns the ID of a Dev Hub. For another org, the error is a *NoSourceError.
 func check(ctx context.Context, conn *salesforce.Conn) (string, error) {
 	client := &restapi.Client{Conn: conn}
 	var org restapi.Organization
@@ -86,18 +88,15 @@ func check(ctx context.Context, conn *salesforce.Conn) (string, error) {
 	if err := group.Wait(); err != nil {
 		return "", err
 	}
-	refused := new(salesforce.Error)
-	switch kind := org.Kind(); {
-	case kind != platform.Production:
-		return "", &NoSourceError{kind}
-	case errors.As(hub, &refused) && refused.Code == "INVALID_TYPE":
+	refused, ok := errors.AsType[*salesforce.Error](hub)
+	if kind := org.Kind(); kind != platform.Production || ok && refused.Code == "INVALID_TYPE" {
 		return "", &NoSourceError{kind}
 	}
 	return org.ID, hub
 }
 
-// Read reads an app of a Dev Hub and checks that a package can have it: the org is a Dev Hub, and
-// the app's link and orgScopedExternalApp are that org's own. It takes four rounds of requests.
+// Read reads an app of a Dev Hub and checks that a package can contain it: the org is a Dev Hub, and the
+// app's link and orgScopedExternalApp refer to that org. It takes four rounds of requests.
 func Read(ctx context.Context, conn *salesforce.Conn, name string) (*App, error) {
 	var orgID string
 	var found *apps.App
@@ -108,7 +107,7 @@ func Read(ctx context.Context, conn *salesforce.Conn, name string) (*App, error)
 	group.Go(func() { found, lookup = apps.Find(ctx, conn, []string{eca.OAuthSettings}, name) })
 	group.Go(func() { headers, read = (&mdapi.Client{Conn: conn}).Read(ctx, eca.Header, name) })
 	group.Wait()
-	// That the org is the wrong one explains why it lacks the app.
+	// The wrong org explains why it lacks the app.
 	if err := cmp.Or(wrongOrg, lookup, read); err != nil {
 		return nil, err
 	}
@@ -146,25 +145,26 @@ func Read(ctx context.Context, conn *salesforce.Conn, name string) (*App, error)
 	return a, nil
 }
 
-// Config says what a new app is. Fields that are not stated have the platform's defaults.
+// Config describes a new app. Fields that are not stated get the platform's defaults.
 type Config struct {
 	Name, Label, ContactEmail string
 	OAuthSettings             metadata.Fields // scopes and so on
 	GlobalOAuthSettings       metadata.Fields // callback URLs, flows and so on
 }
 
-// ErrNoContact reports that a new app lacks its contact, which the platform demands.
+// ErrNoContact reports that a new app lacks its contact, which the platform requires.
 var ErrNoContact = errors.New("a new app needs a contact's e-mail address")
 
-// Create makes an app with its consumer on a Dev Hub, as Packaged, or completes one that is there.
-// What it states is set, everything else stays.
+// Create creates a Packaged app with its consumer on a Dev Hub, or completes an existing one. It sets
+// the stated fields, and leaves all others.
 func Create(ctx context.Context, conn *salesforce.Conn, config Config) ([]reconcile.Outcome, error) {
 	if _, err := check(ctx, conn); err != nil {
 		return nil, err
 	}
 	label := cmp.Or(config.Label, strings.ReplaceAll(config.Name, "_", " "))
 	wants := eca.Wants(eca.Desired{
-		App: config.Name, Label: label, DomainURL: conn.InstanceURL, Types: []string{eca.Header, eca.OAuthSettings, eca.GlobalOAuthSettings},
+		App: config.Name, Label: label, DomainURL: conn.InstanceURL,
+		Types: []string{eca.Header, eca.OAuthSettings, eca.GlobalOAuthSettings},
 		Fields: map[string]metadata.Fields{
 			eca.Header:        metadata.Stated("distributionState", "Packaged"),
 			eca.OAuthSettings: config.OAuthSettings, eca.GlobalOAuthSettings: config.GlobalOAuthSettings,
@@ -182,9 +182,7 @@ func Create(ctx context.Context, conn *salesforce.Conn, config Config) ([]reconc
 	err = run.Apply(ctx, nil)
 	outcomes := run.Outcomes()
 	for _, o := range outcomes {
-		if err == nil {
-			err = o.Err
-		}
+		err = cmp.Or(err, o.Err)
 	}
 	return outcomes, err
 }

@@ -82,8 +82,8 @@ func TestRefusals(t *testing.T) {
 		config simorg.Config
 		want   string
 	}{
-		{simorg.Config{Kind: simorg.Sandbox, DevHub: true}, "this is a sandbox; "},
-		{simorg.Config{Kind: simorg.Scratch, DevHub: true}, "this is a scratch org; "},
+		{simorg.Config{Kind: simorg.Sandbox, DevHub: true}, "this org is a sandbox, "},
+		{simorg.Config{Kind: simorg.Scratch, DevHub: true}, "this org is a scratch org, "},
 		{simorg.Config{Kind: simorg.Production}, "this org is not a Dev Hub"},
 	} {
 		org, conn := start(test.config)
@@ -98,6 +98,10 @@ func TestRefusals(t *testing.T) {
 	}
 	hub, conn := start(simorg.Config{Kind: simorg.Production, DevHub: true})
 	defer hub.Close()
+	hub.Inject(simorg.Fault{Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "ScratchOrgInfo") }, Status: 503, Body: "busy"})
+	if _, err := packaged.Read(t.Context(), conn, "App"); !salesforce.IsTransient(err) {
+		t.Errorf("a busy Dev Hub: %v", err)
+	}
 	if _, err := packaged.Read(t.Context(), conn, "App"); err == nil || err.Error() != "there is no External Client App App on this org" {
 		t.Errorf("no app: %v", err)
 	}
@@ -110,7 +114,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := packaged.Create(t.Context(), conn, packaged.Config{Name: "App"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := packaged.Read(t.Context(), conn, "App"); !errors.As(err, new(*packaged.ForeignError)) || !strings.Contains(err.Error(), "orgScopedExternalApp of App is 00D000000000001:App, and this org is "+hub.ID()) {
+	if _, err := packaged.Read(t.Context(), conn, "App"); !errors.As(err, new(*packaged.ForeignError)) || !strings.Contains(err.Error(), "orgScopedExternalApp of App is 00D000000000001:App, but this org is "+hub.ID()) {
 		t.Errorf("another org's app: %v", err)
 	}
 

@@ -16,9 +16,9 @@ import (
 type Outcome struct {
 	Step
 
-	// Done reports that the component was written, and that the org accepted it and shows it as
+	// Applied reports that the component was written, and that the org accepted it and shows it as
 	// sent.
-	Done bool
+	Applied bool
 
 	// Uncertain reports that the component was sent without an answer, so the org may or may
 	// not have acted. The next run finds out.
@@ -30,35 +30,55 @@ type Outcome struct {
 }
 
 // OK reports whether the org has the component as wanted.
-func (o Outcome) OK() bool { return o.Err == nil && (o.Done || o.Action == Unchanged) }
+func (o Outcome) OK() bool { return o.Err == nil && (o.Applied || o.Action == Unchanged) }
 
 // Run carries out a plan.
 type Run struct {
-	state *State
-	wants []*metadata.Want
-	work  []*work // in the order of the plan's steps
-	byOf  map[*metadata.Want]*work
-	level map[*metadata.Want]int
+	state  *State
+	wants  []*metadata.Want
+	work   []*work // in the order of the plan's steps
+	byWant map[*metadata.Want]*work
+	levels int // number of levels
 }
 
 // work is one component of a run.
 type work struct {
 	Outcome
 	component *metadata.Component // the component to write
+	level     int                 // number of components that must exist before it, one after another
 	fresh     bool                // compared with a read just before the write
 	due       bool                // the current Apply may write it
 }
 
+// pending reports whether the component is to be written.
+func (w *work) pending() bool { return w.due && w.Err == nil && w.Action != Unchanged && !w.Applied }
+
 // Start returns a run of the plan that has not written anything yet.
 func (p *Plan) Start() *Run {
-	r := &Run{state: p.state, wants: p.wants, byOf: make(map[*metadata.Want]*work), level: make(map[*metadata.Want]int)}
+	r := &Run{state: p.state, wants: p.wants, byWant: make(map[*metadata.Want]*work)}
+	levels := make(levels)
 	for _, step := range p.Steps {
 		d := p.state.compare(step.Want)
-		w := &work{Outcome: Outcome{Step: d.Step}, component: d.component}
+		w := &work{Outcome: Outcome{Step: d.Step}, component: d.component, level: levels.of(step.Want)}
 		r.work = append(r.work, w)
-		r.byOf[step.Want] = w
+		r.byWant[step.Want] = w
+		r.levels = max(r.levels, w.level+1)
 	}
 	return r
+}
+
+// levels are the numbers of components that must exist before wants, one after another.
+type levels map[*metadata.Want]int
+
+func (l levels) of(want *metadata.Want) int {
+	level, known := l[want]
+	if !known {
+		for _, before := range want.After {
+			level = max(level, l.of(before)+1)
+		}
+		l[want] = level
+	}
+	return level
 }
 
 // Outcomes returns the result so far for each component, in the order of the plan's steps.
@@ -71,7 +91,7 @@ func (r *Run) Outcomes() []Outcome {
 }
 
 // Of returns the result so far for one component.
-func (r *Run) Of(want *metadata.Want) Outcome { return r.byOf[want].Outcome }
+func (r *Run) Of(want *metadata.Want) Outcome { return r.byWant[want].Outcome }
 
 // Find returns the org's component for a want, as last read, or nil.
 func (r *Run) Find(want *metadata.Want) *metadata.Component { return r.state.Find(want) }
@@ -119,27 +139,12 @@ func (r *Run) refresh(ctx context.Context) error {
 	return r.confirm(ctx, read)
 }
 
-// once writes the pending components, level by level.
+// once writes the pending components.
 func (r *Run) once(ctx context.Context) error {
 	// One turn is usually enough. Further turns are for components that exist under another
 	// name, which happens at most once per component.
-	for turn := 0; turn <= len(r.work) && r.pending(-1) != nil; turn++ {
-		read := make(names)
-		for level := 0; level <= r.levels(); level++ {
-			if slices.ContainsFunc(r.pending(level), func(w *work) bool { return w.Want.AutoCreated && (w.Action == Create || len(read) > 0) }) {
-				if err := r.confirm(ctx, r.made(read)); err != nil {
-					return err
-				}
-				read = make(names)
-			}
-			if err := r.write(ctx, r.pending(level), read); err != nil {
-				return err
-			}
-		}
-		if len(read) > 0 {
-			read = r.made(read)
-		}
-		if err := r.confirm(ctx, read); err != nil {
+	for turn := 0; turn <= len(r.work) && len(r.unfinished()) > 0; turn++ {
+		if err := r.turn(ctx); err != nil {
 			return err
 		}
 	}
@@ -148,15 +153,36 @@ func (r *Run) once(ctx context.Context) error {
 			return w.Err
 		}
 	}
-	for _, w := range r.pending(-1) {
+	for _, w := range r.unfinished() {
 		w.Err = errors.New("the org's answers contradict each other; run it again when nobody else changes the org")
 	}
 	return nil
 }
 
-// made adds to read the components that the platform may have created by itself in the
-// meantime.
-func (r *Run) made(read names) names {
+// turn writes the pending components, level by level, and reads them back.
+func (r *Run) turn(ctx context.Context) error {
+	written := make(names)
+	for level := range r.levels {
+		// The platform may have created components by itself, or changed them, after the writes so far.
+		affected := func(w *work) bool { return w.Want.AutoCreated && (w.Action == Create || len(written) > 0) }
+		if slices.ContainsFunc(r.ready(level), affected) {
+			if err := r.confirm(ctx, r.withAutoCreated(written)); err != nil {
+				return err
+			}
+			written = make(names)
+		}
+		if err := r.write(ctx, r.ready(level), written); err != nil {
+			return err
+		}
+	}
+	if len(written) > 0 {
+		written = r.withAutoCreated(written)
+	}
+	return r.confirm(ctx, written)
+}
+
+// withAutoCreated adds the components that the platform may have created by itself in the meantime.
+func (r *Run) withAutoCreated(read names) names {
 	for _, want := range r.wants {
 		if want.AutoCreated && r.state.Find(want) == nil && !r.stopped(want) {
 			read.add(want.Type.Name, want.Names...)
@@ -165,52 +191,41 @@ func (r *Run) made(read names) names {
 	return read
 }
 
-// levels returns the highest level.
-func (r *Run) levels() (highest int) {
+// unfinished returns the pending components that can still be written.
+func (r *Run) unfinished() (all []*work) {
 	for _, w := range r.work {
-		highest = max(highest, r.levelOf(w.Want))
-	}
-	return highest
-}
-
-// levelOf returns the number of components that must exist, one after another, before a want.
-func (r *Run) levelOf(want *metadata.Want) int {
-	level, known := r.level[want]
-	if !known {
-		for _, before := range want.After {
-			level = max(level, r.levelOf(before)+1)
-		}
-		r.level[want] = level
-	}
-	return level
-}
-
-// ready reports whether the org has all components that a want depends on.
-func (r *Run) ready(want *metadata.Want) bool {
-	return !slices.ContainsFunc(want.After, func(before *metadata.Want) bool {
-		if w := r.byOf[before]; w != nil {
-			return w.Err != nil || w.Action != Unchanged && !w.Done
-		}
-		return r.state.Find(before) == nil
-	})
-}
-
-// pending returns the components of a level to write next, or for level -1 all unfinished
-// components that can still be written.
-func (r *Run) pending(level int) (all []*work) {
-	for _, w := range r.work {
-		if w.due && w.Err == nil && w.Action != Unchanged && !w.Done && (level < 0 && !r.stopped(w.Want) || level == r.levelOf(w.Want) && r.ready(w.Want)) {
+		if w.pending() && !r.stopped(w.Want) {
 			all = append(all, w)
 		}
 	}
 	return all
 }
 
+// ready returns the pending components of a level for which the org has all that they depend on.
+func (r *Run) ready(level int) (all []*work) {
+	for _, w := range r.work {
+		if w.pending() && w.level == level && r.hasAll(w.Want.After) {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// hasAll reports whether the org has all wants.
+func (r *Run) hasAll(wants []*metadata.Want) bool {
+	return !slices.ContainsFunc(wants, func(want *metadata.Want) bool {
+		if w := r.byWant[want]; w != nil {
+			return w.Err != nil || w.Action != Unchanged && !w.Applied
+		}
+		return r.state.Find(want) == nil
+	})
+}
+
 // stopped reports whether a component that a want depends on has failed or is not due.
 func (r *Run) stopped(want *metadata.Want) bool {
 	return slices.ContainsFunc(want.After, func(before *metadata.Want) bool {
-		w := r.byOf[before]
-		return w != nil && (w.Err != nil || !w.due && w.Action != Unchanged && !w.Done) || r.stopped(before)
+		w := r.byWant[before]
+		return w != nil && (w.Err != nil || !w.due && w.Action != Unchanged && !w.Applied) || r.stopped(before)
 	})
 }
 
@@ -242,27 +257,14 @@ func (r *Run) writeType(ctx context.Context, typ string, all []*work, read names
 	results, err := r.state.client.Upsert(ctx, send)
 	for i, result := range results {
 		w := all[i]
-		switch {
-		case result.Success && w.fresh && w.Want.Trusted:
-			w.Done = true
-			r.state.accept(w.component)
-		case result.Success:
-			w.Done = true
-			read.add(typ, w.FullName)
-		default:
+		switch w.Applied = result.Success; {
+		case !result.Success:
 			w.Err = refusal(result.Errors)
-			if w.duplicate() == nil {
-				continue
-			}
-			// The component exists under another name: the org creates some by itself, or
-			// another run was faster. Then the components it depends on, and those that depend
-			// on it, may exist as well.
-			for _, other := range r.related(w.Want) {
-				read.add(other.Type.Name, other.Names...)
-			}
-			if name := w.duplicate().DuplicateOf(); name != "" {
-				read.add(typ, name)
-			}
+			r.addDuplicate(w, read)
+		case w.fresh && w.Want.Trusted:
+			r.state.accept(w.component)
+		default:
+			read.add(typ, w.FullName)
 		}
 	}
 	if salesforce.IsUncertain(err) {
@@ -271,6 +273,22 @@ func (r *Run) writeType(ctx context.Context, typ string, all []*work, read names
 		}
 	}
 	return err
+}
+
+// addDuplicate adds the names to read if the component exists under another name: the org creates some
+// by itself, or another run was faster. Then the components it depends on, and those that depend on
+// it, may exist as well.
+func (r *Run) addDuplicate(w *work, read names) {
+	duplicate := w.duplicate()
+	if duplicate == nil {
+		return
+	}
+	for _, other := range r.related(w.Want) {
+		read.add(other.Type.Name, other.Names...)
+	}
+	if name := duplicate.DuplicateOf(); name != "" {
+		read.add(w.Want.Type.Name, name)
+	}
 }
 
 // related returns a want with all wants that it depends on or that depend on it.
@@ -318,7 +336,7 @@ func (r *Run) confirm(ctx context.Context, read names) error {
 	}
 	for _, w := range r.work {
 		switch {
-		case w.Done:
+		case w.Applied:
 			w.Err = r.mismatch(w)
 		case w.duplicate() != nil:
 			if now := r.state.compare(w.Want); now.Action != Create {
@@ -328,7 +346,7 @@ func (r *Run) confirm(ctx context.Context, read names) error {
 			now := r.state.compare(w.Want)
 			kept := func(change metadata.Change) bool { return !change.Forced && !change.Withheld }
 			if w.Uncertain && now.Action != Create && !slices.ContainsFunc(now.Changes, kept) {
-				w.Done, w.Uncertain = true, false // the org had acted, only its answer was lost
+				w.Applied, w.Uncertain = true, false // the org had acted, only its answer was lost
 				w.Err = r.mismatch(w)
 				continue
 			}

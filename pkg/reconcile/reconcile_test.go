@@ -126,7 +126,7 @@ func TestPlanDoesNotChange(t *testing.T) {
 	plan := state.Plan(nil)
 	before := fmt.Sprintf("%+v %d", plan.Steps, plan.Pending())
 	run := plan.Start()
-	if err := run.Apply(t.Context(), nil); err != nil || !run.Outcomes()[0].Done {
+	if err := run.Apply(t.Context(), nil); err != nil || !run.Outcomes()[0].Applied {
 		t.Fatalf("%v, %+v", err, run.Outcomes())
 	}
 	if after := fmt.Sprintf("%+v %d", plan.Steps, plan.Pending()); after != before || plan.Pending() != 1 {
@@ -158,7 +158,7 @@ func TestWhatComesAfterARefusalStops(t *testing.T) {
 		t.Errorf("%v: %s", err, said(outcomes))
 	}
 	var refused *mdapi.ComponentError
-	if !errors.As(outcomes[2].Err, &refused) || outcomes[0].Err != nil || outcomes[0].Done {
+	if !errors.As(outcomes[2].Err, &refused) || outcomes[0].Err != nil || outcomes[0].Applied {
 		t.Errorf("the refused one says %v, what comes after it %v", outcomes[2].Err, outcomes[0].Err)
 	}
 }
@@ -262,5 +262,70 @@ func TestMismatch(t *testing.T) {
 	var mismatch *reconcile.MismatchError
 	if err != nil || !errors.As(outcomes[0].Err, &mismatch) || !strings.Contains(outcomes[0].Err.Error(), `url is "https://other.example.com" instead of "https://a.example.com"`) || outcomes[0].OK() {
 		t.Errorf("%v: %+v", err, outcomes[0])
+	}
+}
+
+// TestNamesAreInOrder: if several components fit, the first of the names counts.
+func TestNamesAreInOrder(t *testing.T) {
+	t.Parallel()
+	org := simorgtest.Start(t, simorg.Config{})
+	if _, err := apply(t, client(org), site("A", "https://a.example.com"), site("B", "https://b.example.com")); err != nil {
+		t.Fatal(err)
+	}
+	for _, is := range []func(*metadata.Component) bool{nil, func(*metadata.Component) bool { return true }} {
+		first, second := site("A", ""), site("B", "")
+		first.Names, second.Names = []string{"none", "a", "b"}, []string{"none", "b", "a"}
+		first.Is, second.Is = is, is
+		state, err := reconcile.Read(t.Context(), client(org), []*metadata.Want{first, second})
+		if err != nil || state.Find(first).FullName != "A" || state.Find(second).FullName != "B" {
+			t.Errorf("%v: found %v and %v", err, state.Find(first), state.Find(second))
+		}
+	}
+}
+
+// shows makes the org show a remote site with another address in the reads after a write.
+func shows(org *simorg.Server, name string) {
+	written := false
+	org.Inject(simorg.Fault{
+		Fits: func(r simorg.Request) bool {
+			written = written || r.Operation == "upsertMetadata"
+			return written && r.Operation == "readMetadata"
+		},
+		Status: 200,
+		Body: `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><readMetadataResponse><result><records><fullName>` +
+			name + `</fullName><url>https://other.example.com</url></records></result></readMetadataResponse></s:Body></s:Envelope>`,
+	})
+}
+
+// TestTrustedNeedsAFreshRead: a trusted component is read back too, unless it was compared with a read
+// just before the write.
+func TestTrustedNeedsAFreshRead(t *testing.T) {
+	t.Parallel()
+	org := simorgtest.Start(t, simorg.Config{})
+	shows(org, "A")
+	trusted := site("A", "https://a.example.com")
+	trusted.Trusted = true
+	outcomes, err := apply(t, client(org), trusted)
+	if err != nil || !errors.As(outcomes[0].Err, new(*reconcile.MismatchError)) {
+		t.Errorf("%v: %+v, want a mismatch", err, outcomes[0])
+	}
+}
+
+// TestUpdateOfAutoCreatedWaits: a component that the platform may create is not written before the
+// components that it depends on are confirmed, even if it exists.
+func TestUpdateOfAutoCreatedWaits(t *testing.T) {
+	t.Parallel()
+	org := simorgtest.Start(t, simorg.Config{})
+	root, auto := site("A", "https://a.example.com"), site("B", "https://a.example.com")
+	if _, err := apply(t, client(org), root, auto); err != nil {
+		t.Fatal(err)
+	}
+	org.ForgetRequests()
+	root, auto = site("A", "https://b.example.com"), site("B", "https://b.example.com")
+	auto.After, auto.AutoCreated = []*metadata.Want{root}, true
+	shows(org, "A")
+	outcomes, err := apply(t, client(org), root, auto)
+	if err != nil || outcomes[0].Err == nil || outcomes[1].Applied || writes(org) != 1 {
+		t.Errorf("%v: %s with %d writes, want the second one unwritten", err, said(outcomes), writes(org))
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
@@ -68,19 +69,7 @@ func Read(ctx context.Context, client *mdapi.Client, wants []*metadata.Want) (*S
 type names map[string][]string
 
 func (n names) add(typ string, more ...string) {
-	n[typ] = unique(append(n[typ], more...))
-}
-
-func unique(all []string) []string {
-	var kept []string
-	seen := make(map[string]bool, len(all))
-	for _, name := range all {
-		if key := strings.ToLower(name); !seen[key] {
-			seen[key] = true
-			kept = append(kept, name)
-		}
-	}
-	return kept
+	n[typ] = words.Unique(append(n[typ], more...))
 }
 
 func contains(all []string, name string) bool {
@@ -207,7 +196,7 @@ func (s *State) missing() names {
 				break
 			}
 			if !s.read[typ][strings.ToLower(name)] {
-				names = unique(append(names, name))
+				names = words.Unique(append(names, name))
 			}
 		}
 		all[typ] = names

@@ -1,12 +1,13 @@
-// Package repair finds External Client Apps whose OAuth is broken for good, says why, and makes
-// it anew.
+// Package repair finds External Client Apps whose OAuth is broken so that the platform refuses every
+// later write, explains why, and deletes and recreates it.
 //
-//	found, err := repair.Look(ctx, conn)
-//	for _, d := range found { … }
-//	mended, err := repair.Mend(ctx, conn, "MyApp", repair.Options{})
+//	problems, err := repair.Find(ctx, conn)
+//	for _, p := range problems { … }
+//	result, err := repair.Recreate(ctx, conn, "MyApp", repair.Options{})
 package repair
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Kind is a way in which an app is broken.
+// Kind is the kind of a Problem.
 type Kind string
 
 // The kinds.
@@ -31,116 +32,122 @@ const (
 	// NullLink: the app's OAuth settings have no link to a consumer, as after a deployment of
 	// them without a link and without global OAuth settings. Every later write is refused with
 	// `Cannot invoke "String.split(String)" because "oauthLink" is null`, or with a duplicate key
-	// of ak3tl_setup_entity_data.
+	// of ak3tl_setup_entity_data. Source: several teams saw it.
 	NullLink Kind = "null-link"
 	// NoConsumer: there are OAuth settings with the org's own link, and no global OAuth
-	// settings, so the app has no consumer. A run that died leaves this; nothing is broken.
+	// settings, so the app has no consumer. An interrupted run leaves this; nothing is broken.
 	NoConsumer Kind = "no-consumer"
-	// Duplicates: the app has several components of a type, of which it can have one.
+	// Duplicates: the app has several components of a type of which it can have one.
 	Duplicates Kind = "duplicate-components"
-	// PackagedWithoutOAuth: an app from a package has no OAuth settings, or none with a link,
-	// which a sandbox refresh does now and then. Source: a known issue of Salesforce.
+	// PackagedWithoutOAuth: an app from a package has no OAuth settings with a link. A sandbox
+	// refresh sometimes causes this. Source: a known issue of Salesforce.
 	PackagedWithoutOAuth Kind = "packaged-without-oauth"
-	// Unfinished: a Mend took components away and died before it made them anew. Look does not
-	// know of it; who keeps what Options.Save got does.
+	// Unfinished: a Recreate was interrupted after it deleted components. Find does not detect it;
+	// whoever has what Options.Save received does.
 	Unfinished Kind = "unfinished-repair"
 )
 
-// Damage is what is wrong with one app.
-type Damage struct {
+// Problem is what is wrong with one app.
+type Problem struct {
 	App  string `json:"app"`
 	Kind Kind   `json:"kind"`
-	// Components are those concerned, like "ExtlClntAppOauthSettings MyApp_oauth".
+	// Components are the affected ones, like "ExtlClntAppOauthSettings MyApp_oauth".
 	Components []string `json:"components,omitempty"`
-	Why        string   `json:"why"` // what it is, and what leads there
-	Fix        string   `json:"fix"` // what mends it
-	// Mendable says that Mend does so.
-	Mendable bool `json:"mendable"`
+	Why        string   `json:"why"` // what it is, and its cause
+	Fix        string   `json:"fix"` // what to do
+	// Repairable reports that Recreate fixes it.
+	Repairable bool `json:"mendable"`
 }
 
-// types are the app's components that Mend makes anew, in the order in which they are made.
+// types are the app's components that Recreate creates, in order.
 var types = []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies, eca.OAuthPolicies}
 
-// Look returns what is wrong with the org's apps, by name; with names, with those alone. It
-// writes nothing.
+// Find returns the problems of the org's apps, by name; with names, of those alone. It writes nothing.
 //
-// That an app has the broken state and nothing shows it is possible: the platform may hide a row
-// that a later write collides with. Then a bootstrap's error says so, see IsBroken.
-func Look(ctx context.Context, conn *salesforce.Conn, names ...string) ([]Damage, error) {
+// An app can be broken although nothing shows it: the platform may hide a row with which a later write
+// collides. Then the error of that write shows it, see IsBroken.
+func Find(ctx context.Context, conn *salesforce.Conn, names ...string) ([]Problem, error) {
 	all, err := apps.Read(ctx, conn, types, names...)
 	if err != nil {
 		return nil, err
 	}
-	var found []Damage
+	if !slices.ContainsFunc(all, func(app *apps.App) bool { return diagnose(app, "") != nil }) {
+		return nil, nil
+	}
+	org, err := (&restapi.Client{Conn: conn}).Organization(ctx) // rarely needed
+	if err != nil {
+		return nil, err
+	}
+	var found []Problem
 	for _, app := range all {
-		if diagnose(app, "") == nil {
-			continue
+		if p := diagnose(app, org.ID); p != nil {
+			found = append(found, *p)
 		}
-		org, err := (&restapi.Client{Conn: conn}).Organization(ctx) // which is rarely needed
-		if err != nil {
-			return nil, err
-		}
-		for _, app := range all {
-			if d := diagnose(app, org.ID); d != nil {
-				found = append(found, *d)
-			}
-		}
-		break
 	}
 	return found, nil
 }
 
-// diagnose returns what is wrong with an app, nil for nothing. org is the org's ID, "" where it is
-// not known yet: then it is too careful.
-func diagnose(app *apps.App, org string) *Damage {
+const reinstall = "install the package version again; if that does not help, delete the app and install the package"
+
+// diagnose returns the problem of an app, or nil. org is the org's ID. With "", some sound apps have a
+// problem.
+func diagnose(app *apps.App, org string) *Problem {
+	if p := duplicates(app, org); p != nil {
+		return p
+	}
 	settings, global := app.Component(eca.OAuthSettings), app.Component(eca.GlobalOAuthSettings)
 	linked := settings != nil && strings.TrimSpace(settings.Text("oauthLink")) != ""
 	foreign := foreign(app, org)
-	d := &Damage{App: app.Name}
-	d.Mendable = !foreign
-	for _, typ := range types {
-		if all := app.Components[typ]; len(all) > 1 {
-			d.Kind = Duplicates
-			for _, c := range all {
-				d.Components = append(d.Components, typ+" "+c.FullName)
-			}
-			// Of policies, nobody but a person knows which ones count.
-			d.Mendable = d.Mendable && typ != eca.PluginPolicies && typ != eca.OAuthPolicies
-		}
+	p := &Problem{App: app.Name}
+	if settings != nil {
+		p.Components = []string{eca.OAuthSettings + " " + settings.FullName}
 	}
-	if d.Kind == Duplicates {
-		d.Why = "it has several components of a type of which an app has one, so a write to either may be refused"
-		d.Fix = "look at them, and delete the one that is not meant to be: sf project delete source, or Setup"
-		if d.Mendable {
-			d.Fix = "eca takes the app's OAuth components away and makes one of each, with a new consumer"
-		}
-		return d
-	}
-	d.Mendable = false
 	switch {
 	case foreign && !linked:
-		d.Kind = PackagedWithoutOAuth
-		d.Why = "it comes from a package and has no link to its consumer; a sandbox refresh does that now and then"
-		d.Fix = "install the package version again; where that does not help, delete the app and install it anew"
-		if settings != nil {
-			d.Components = []string{eca.OAuthSettings + " " + settings.FullName}
-		}
+		p.Kind = PackagedWithoutOAuth
+		p.Why = "it comes from a package and has no link to its consumer, which sandbox refreshes sometimes cause"
+		p.Fix = reinstall
 	case settings == nil:
-		return nil // not enabled yet
+		return nil // OAuth not enabled yet
 	case !linked:
-		d.Kind, d.Mendable = NullLink, true
-		d.Components = []string{eca.OAuthSettings + " " + settings.FullName}
-		d.Why = "its OAuth settings have no link to a consumer, as after a deployment of them without an oauthLink and without global OAuth settings; the platform refuses every later write"
-		d.Fix = "eca takes the app's OAuth components away and makes them anew, with a new consumer; take the settings without a link out of the source, or a deployment breaks it again"
+		p.Kind, p.Repairable = NullLink, true
+		p.Why = "its OAuth settings have no link to a consumer, as after a deployment of them without an oauthLink " +
+			"and without global OAuth settings; the platform refuses every later write"
+		p.Fix = "delete and recreate the app's OAuth components, which gives it a new consumer; remove the settings " +
+			"without a link from the source, or a deployment breaks the app again"
 	case global == nil && !foreign && (org == "" || apps.OfOrg(settings.Text("oauthLink"), org)):
-		d.Kind, d.Mendable = NoConsumer, true
-		d.Components = []string{eca.OAuthSettings + " " + settings.FullName}
-		d.Why = "it has OAuth settings and no global OAuth settings, so it has no consumer: a run died between the two"
-		d.Fix = "eca bootstrap completes it"
+		p.Kind, p.Repairable = NoConsumer, true
+		p.Why = "it has OAuth settings but no global OAuth settings, and so no consumer: a run was interrupted"
+		p.Fix = "create its global OAuth settings"
 	default:
-		return nil // sound, or associated with another org's consumer, which is a way to share one
+		return nil // sound, or linked to another org's consumer, which is a way to share one
 	}
-	return d
+	return p
+}
+
+// duplicates returns the problem of an app with several components of a type, or nil.
+func duplicates(app *apps.App, org string) *Problem {
+	p := &Problem{App: app.Name, Kind: Duplicates, Repairable: !foreign(app, org)}
+	for _, typ := range types {
+		all := app.Components[typ]
+		if len(all) < 2 {
+			continue
+		}
+		for _, c := range all {
+			p.Components = append(p.Components, typ+" "+c.FullName)
+		}
+		// Only a person knows which policies count.
+		p.Repairable = p.Repairable && typ != eca.PluginPolicies && typ != eca.OAuthPolicies
+	}
+	if len(p.Components) == 0 {
+		return nil
+	}
+	p.Why = "it has several components of a type of which an app has one, so the platform may refuse a write to either"
+	p.Fix = "delete the wrong one in Setup, or with sf project delete source"
+	if p.Repairable {
+		p.Fix = "delete the app's OAuth components and recreate one of each, which gives it a new consumer"
+	}
+	return p
 }
 
 // foreign reports whether an app comes from another org's package. On the org where a package is
@@ -149,52 +156,73 @@ func foreign(app *apps.App, org string) bool {
 	return app.Packaged() && !apps.OfOrg(app.OrgScopedExternalApp, org)
 }
 
-// IsBroken reports whether an org refused a component because its app is broken in a way that
-// only Mend ends. Source: the platform's sentences, seen by several teams.
+// IsBroken reports whether an org refused a component because its app is broken in a way that only
+// Recreate fixes. Source: the platform's sentences, seen by several teams.
 func IsBroken(err error) bool {
 	refused, ok := errors.AsType[*mdapi.ComponentError](err)
-	return ok && (strings.Contains(refused.Message, `"oauthLink" is null`) || strings.Contains(refused.Message, "ak3tl_setup_entity_data"))
+	return ok && (strings.Contains(refused.Message, `"oauthLink" is null`) ||
+		strings.Contains(refused.Message, "ak3tl_setup_entity_data"))
 }
 
-// Mended is what Mend did.
-type Mended struct {
+// NotRepairableError reports that Recreate cannot fix an app. Nothing was written.
+type NotRepairableError struct{ Problem Problem }
+
+func (e *NotRepairableError) Error() string {
+	return fmt.Sprintf("%s: %s; %s", e.Problem.App, e.Problem.Why, e.Problem.Fix)
+}
+
+// UnfinishedError reports that components of an app were deleted and not all were recreated. The next
+// Recreate completes that.
+type UnfinishedError struct {
+	App     string
+	Deleted []string // as in Result
+	Err     error    // why they were not recreated
+}
+
+func (e *UnfinishedError) Error() string {
+	return fmt.Sprintf("%s was deleted and could not be recreated: %v", strings.Join(e.Deleted, ", "), e.Err)
+}
+
+// Unwrap returns e.Err.
+func (e *UnfinishedError) Unwrap() error { return e.Err }
+
+// Result is the result of Recreate.
+type Result struct {
 	App     string   `json:"app"`
 	Deleted []string `json:"deleted,omitempty"` // in order, like "ExtlClntAppOauthSettings MyApp_oauth"
-	Made    []string `json:"made,omitempty"`
-	// NewConsumer says that the app has another key and secret than before.
+	Created []string `json:"made,omitempty"`
+	// NewConsumer reports that the app has a new key and secret.
 	NewConsumer bool   `json:"newConsumer"`
 	ConsumerKey string `json:"-"`
-	// Defaults says that the app had no readable global OAuth settings, so that those that it
-	// has now are defaults: what its project states comes with the next bootstrap.
+	// Defaults reports that the app had no readable global OAuth settings, so it has default ones now.
 	Defaults bool `json:"defaults,omitempty"`
-	// NoCertificate says that the org showed no certificate of global settings that were taken
-	// away. Whether orgs show one is not certain; if there was one, it is gone.
+	// NoCertificate reports that the deleted global settings showed no certificate. It is unknown
+	// whether orgs show it; if there was one, it is lost.
 	NoCertificate bool `json:"noCertificate,omitempty"`
 }
 
-// Options say how Mend goes about it.
+// Options configure Recreate.
 type Options struct {
 	CallbackURL string // of global settings that could not be read
 
-	// Save, if not nil, gets the components before they are taken away, without what the platform
-	// makes. Its error ends the run before anything is done.
+	// Save, if not nil, receives the components before they are deleted, without what the platform
+	// creates. Its error ends the run before anything is written.
 	Save func([]*metadata.Component) error
-	// Saved are components that an earlier Save got, of a run that died.
+	// Saved are the components that Save received in an interrupted run.
 	Saved []*metadata.Component
 }
 
-// remakeTime is how long an app is still made anew when its run is interrupted after its
-// components were taken away.
-const remakeTime = 2 * time.Minute
+// recreateTime bounds a run after ctx has ended.
+const recreateTime = 2 * time.Minute
 
-// Mend takes the OAuth policies, global OAuth settings and OAuth settings of a broken app away, in
-// this order, and makes them anew with the fields that they had. The consumer is a new one. Plugin
-// policies stay. An app that lacks its consumer alone is completed, and loses nothing; one in which
-// nothing is broken stays as it is. Whether an app is broken where nothing shows it, Mend finds out
-// by writing its OAuth settings as they are.
+// Recreate deletes the OAuth policies, global OAuth settings and OAuth settings of a broken app, in this
+// order, and recreates them with the fields that they had. The consumer is a new one. Plugin policies
+// stay. If the app only lacks its consumer, Recreate creates that and deletes nothing. If nothing is
+// broken, it changes nothing. To find that out for an app whose problem does not show, it writes the
+// app's OAuth settings as they are.
 //
-// Once something is taken away, Mend goes on although ctx ends.
-func Mend(ctx context.Context, conn *salesforce.Conn, name string, o Options) (*Mended, error) {
+// Once it begins to delete, Recreate continues although ctx ends.
+func Recreate(ctx context.Context, conn *salesforce.Conn, name string, o Options) (*Result, error) {
 	client := &mdapi.Client{Conn: conn}
 	org, err := (&restapi.Client{Conn: conn}).Organization(ctx)
 	if err != nil {
@@ -204,57 +232,94 @@ func Mend(ctx context.Context, conn *salesforce.Conn, name string, o Options) (*
 	if err != nil {
 		return nil, err
 	}
-	m := &Mended{App: app.Name}
+	r := &Result{App: app.Name}
 	for _, c := range o.Saved {
 		if c == nil || !slices.Contains(types, c.Type) || !strings.EqualFold(eca.App(c), app.Name) {
-			return m, fmt.Errorf("what is kept is not of %s", app.Name)
+			return r, fmt.Errorf("the saved components are not those of %s", app.Name)
 		}
 	}
-	if foreign(app, org.ID) {
-		return m, fmt.Errorf("%s comes from a package, which brings its OAuth: install the package version again; where that does not help, delete the app and install it anew", app.Name)
+	todo, err := decide(ctx, client, app, org.ID, len(o.Saved) > 0)
+	if err != nil || todo == nothing {
+		return r, err
 	}
-	d := diagnose(app, org.ID)
-	switch {
-	case d != nil && !d.Mendable:
-		return m, fmt.Errorf("%s: %s; %s", app.Name, d.Why, d.Fix)
-	case d != nil && d.Kind == NoConsumer:
-	case d == nil && len(o.Saved) > 0: // what a run that died has not made yet
-	case d == nil && app.Component(eca.OAuthSettings) == nil:
-		return m, nil
-	case d == nil:
-		if broken, err := probe(ctx, client, app); !broken {
-			return m, err
-		}
-		fallthrough
-	default:
-		if o.Save != nil {
-			if err := o.Save(keep(app, o.Saved)); err != nil {
-				return m, fmt.Errorf("nothing is done, because what %s has cannot be kept meanwhile: %w", app.Name, err)
-			}
-		}
-		for _, typ := range []string{eca.OAuthPolicies, eca.GlobalOAuthSettings, eca.OAuthSettings} {
-			if err := take(ctx, client, app, typ, m); err != nil {
-				return m, m.after(err)
-			}
-			if len(m.Deleted) > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), remakeTime)
-				defer cancel()
-			}
+	w := &work{r, client, app, keep(app, o.Saved), o.CallbackURL}
+	if todo == replace && o.Save != nil {
+		if err := o.Save(w.kept); err != nil {
+			return r, fmt.Errorf("nothing was changed, because the components of %s cannot be saved: %w", app.Name, err)
 		}
 	}
-	had := make(map[string]*metadata.Component)
-	for _, c := range keep(app, o.Saved) {
-		had[c.Type] = c
-	}
-	global := had[eca.GlobalOAuthSettings]
-	m.Defaults = global == nil
-	m.NoCertificate = len(m.Deleted) > 0 && global != nil && global.Text("certificate") == ""
-	return m, remake(ctx, client, app, had, o.CallbackURL, m)
+	return r, r.unfinished(w.apply(ctx, todo))
 }
 
-// keep returns one component of each type as it can be sent: the one that was saved, or else the
-// app's, that with a link or a key before others.
+// work is what a Recreate does, and what it has done.
+type work struct {
+	*Result
+	client      *mdapi.Client
+	app         *apps.App
+	kept        []*metadata.Component // one of each type, as it can be sent
+	callbackURL string                // of global settings that could not be read
+}
+
+// apply deletes components, if todo is replace, and creates what is then missing.
+func (w *work) apply(ctx context.Context, todo todo) error {
+	if todo == replace {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), recreateTime)
+		defer cancel()
+		for _, typ := range []string{eca.OAuthPolicies, eca.GlobalOAuthSettings, eca.OAuthSettings} {
+			if err := w.delete(ctx, typ); err != nil {
+				return err
+			}
+		}
+	}
+	all := make(map[string]*metadata.Component)
+	for _, c := range w.kept {
+		all[c.Type] = c
+	}
+	global := all[eca.GlobalOAuthSettings]
+	w.Defaults = global == nil
+	w.NoCertificate = len(w.Deleted) > 0 && global != nil && global.Text("certificate") == ""
+	return w.create(ctx, all)
+}
+
+// todo is what Recreate does to an app.
+type todo int
+
+const (
+	nothing  todo = iota
+	complete      // create what is missing
+	replace       // delete and recreate
+)
+
+// decide returns what to do to an app. saved reports that an interrupted run deleted components.
+func decide(ctx context.Context, client *mdapi.Client, app *apps.App, org string, saved bool) (todo, error) {
+	p := diagnose(app, org)
+	switch {
+	case foreign(app, org):
+		return nothing, &NotRepairableError{Problem{
+			App: app.Name, Kind: PackagedWithoutOAuth, Why: "it comes from a package, which contains its OAuth", Fix: reinstall,
+		}}
+	case p != nil && !p.Repairable:
+		return nothing, &NotRepairableError{*p}
+	case p != nil && p.Kind == NoConsumer, p == nil && saved:
+		return complete, nil
+	case p != nil:
+		return replace, nil
+	case app.Component(eca.OAuthSettings) == nil:
+		return nothing, nil
+	}
+	broken, err := probe(ctx, client, app)
+	if broken {
+		return replace, nil
+	}
+	return nothing, err
+}
+
+// keep returns one component of each type as it can be sent: the saved one, or the app's. One with a
+// link or a key comes before others.
 func keep(app *apps.App, saved []*metadata.Component) (all []*metadata.Component) {
 	for _, typ := range types {
 		var best *metadata.Component
@@ -275,11 +340,11 @@ func keep(app *apps.App, saved []*metadata.Component) (all []*metadata.Component
 	return all
 }
 
-// probe writes the app's OAuth settings as they are, and reports whether the org refuses that as
-// it does for a broken app.
+// probe writes the app's OAuth settings as they are, and reports whether the org refuses that as it does
+// for a broken app.
 func probe(ctx context.Context, client *mdapi.Client, app *apps.App) (broken bool, err error) {
 	settings := app.Component(eca.OAuthSettings)
-	same, _ := eca.Lookup(eca.OAuthSettings).Overlay(settings, nil) // with the fields that nobody here knows
+	same, _ := eca.Lookup(eca.OAuthSettings).Overlay(settings, nil) // with unknown fields
 	results, err := client.Upsert(ctx, []*metadata.Component{same})
 	if err != nil || results[0].Success {
 		return false, err
@@ -293,32 +358,33 @@ func probe(ctx context.Context, client *mdapi.Client, app *apps.App) (broken boo
 	return false, err
 }
 
-// take deletes the app's components of a type.
-func take(ctx context.Context, client *mdapi.Client, app *apps.App, typ string, m *Mended) error {
+// delete deletes the app's components of a type. That one no longer exists is no error.
+func (w *work) delete(ctx context.Context, typ string) error {
 	var names []string
-	for _, c := range app.Components[typ] {
+	for _, c := range w.app.Components[typ] {
 		names = append(names, c.FullName)
 	}
 	if len(names) == 0 {
 		return nil
 	}
-	results, err := client.Delete(ctx, typ, names...)
+	results, err := w.client.Delete(ctx, typ, names...)
 	if err != nil {
 		return fmt.Errorf("%s cannot be deleted: %w", typ, err)
 	}
-	for _, r := range results {
-		if !r.Success && len(r.Errors) > 0 && r.Errors[0].Code != "INVALID_CROSS_REFERENCE_KEY" { // it is gone
-			return fmt.Errorf("%s %s cannot be deleted, so delete the app %s, deploy its header, and bootstrap it: %w", typ, r.FullName, app.Name, r.Errors[0])
+	for _, deleted := range results {
+		if !deleted.Success && len(deleted.Errors) > 0 && deleted.Errors[0].Code != "INVALID_CROSS_REFERENCE_KEY" {
+			return fmt.Errorf("%s %s cannot be deleted, so delete the app %s and deploy its header again: %w",
+				typ, deleted.FullName, w.App, deleted.Errors[0])
 		}
-		m.Deleted = append(m.Deleted, typ+" "+r.FullName)
+		w.Deleted = append(w.Deleted, typ+" "+deleted.FullName)
 	}
 	return nil
 }
 
-// remake makes what the app lacks, with the fields that it had.
-func remake(ctx context.Context, client *mdapi.Client, app *apps.App, all map[string]*metadata.Component, callbackURL string, m *Mended) error {
+// create creates what the app lacks, with the fields that it had.
+func (w *work) create(ctx context.Context, all map[string]*metadata.Component) error {
 	d := eca.Desired{
-		App: app.Name, Label: app.Label, DomainURL: callbackURL, Types: eca.Satellites(),
+		App: w.App, Label: w.app.Label, DomainURL: w.callbackURL, Types: eca.Satellites(),
 		Fields: make(map[string]metadata.Fields), Names: make(map[string][]string),
 	}
 	if all[eca.OAuthPolicies] != nil {
@@ -329,31 +395,29 @@ func remake(ctx context.Context, client *mdapi.Client, app *apps.App, all map[st
 		d.Names[typ] = []string{had.FullName}
 	}
 	wants := eca.Wants(d)
-	state, err := reconcile.Read(ctx, client, eca.InOrder(wants))
+	state, err := reconcile.Read(ctx, w.client, eca.InOrder(wants))
 	if err != nil {
-		return m.after(err)
+		return err
 	}
 	run := state.Plan(nil).Start()
 	err = run.Apply(ctx, nil)
 	for _, o := range run.Outcomes() {
 		if o.Action == reconcile.Create && o.OK() {
-			m.Made = append(m.Made, o.Want.Type.Name+" "+o.FullName)
-			m.NewConsumer = m.NewConsumer || o.Want.Type.Name == eca.GlobalOAuthSettings
+			w.Created = append(w.Created, o.Want.Type.Name+" "+o.FullName)
+			w.NewConsumer = w.NewConsumer || o.Want.Type.Name == eca.GlobalOAuthSettings
 		}
-		if err == nil {
-			err = o.Err
-		}
+		err = cmp.Or(err, o.Err)
 	}
 	if global := run.Find(wants[eca.GlobalOAuthSettings]); global != nil {
-		m.ConsumerKey = global.Text("consumerKey")
+		w.ConsumerKey = global.Text("consumerKey")
 	}
-	return m.after(err)
+	return err
 }
 
-// after says what is gone where making it anew failed.
-func (m *Mended) after(err error) error {
-	if err == nil || len(m.Deleted) == 0 {
+// unfinished adds to an error what was deleted.
+func (r *Result) unfinished(err error) error {
+	if err == nil || len(r.Deleted) == 0 {
 		return err
 	}
-	return fmt.Errorf("%s was taken away and could not be made anew; the next run goes on, and eca bootstrap makes it as well: %w", strings.Join(m.Deleted, ", "), err)
+	return &UnfinishedError{r.App, r.Deleted, err}
 }

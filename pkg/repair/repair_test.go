@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -63,6 +64,20 @@ func upsert(t *testing.T, conn *salesforce.Conn, typ, name string, pairs ...stri
 	}
 }
 
+// answer makes the org answer the next read of a type with a file of testdata. ORG stands for its ID.
+func answer(t *testing.T, org *simorg.Server, typ, file string) {
+	t.Helper()
+	data, err := os.ReadFile("testdata/" + file + ".xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	org.Inject(simorg.Fault{
+		Fits:   func(r simorg.Request) bool { return r.Operation == "readMetadata" && r.Type == typ },
+		Status: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}},
+		Body: strings.ReplaceAll(string(data), "ORG", org.ID()),
+	})
+}
+
 // TestNullLink breaks an app in the way of the platform, finds it and mends it.
 func TestNullLink(t *testing.T) {
 	t.Parallel()
@@ -71,8 +86,8 @@ func TestNullLink(t *testing.T) {
 	upsert(t, conn, eca.OAuthSettings, "Sound_oauth", "commaSeparatedOauthScopes", "Api", "externalClientApplication", "Sound", "label", "s")
 	upsert(t, conn, eca.GlobalOAuthSettings, "Sound_glbl", "callbackUrl", "https://a", "externalClientApplication", "Sound", "label", "s")
 	org.ForgetRequests()
-	found, err := repair.Look(t.Context(), conn)
-	if err != nil || len(found) != 1 || found[0].App != "Broken" || found[0].Kind != repair.NullLink || !found[0].Mendable || found[0].Components[0] != "ExtlClntAppOauthSettings Broken_oauth" {
+	found, err := repair.Find(t.Context(), conn)
+	if err != nil || len(found) != 1 || found[0].App != "Broken" || found[0].Kind != repair.NullLink || !found[0].Repairable || found[0].Components[0] != "ExtlClntAppOauthSettings Broken_oauth" {
 		t.Fatalf("found %+v, %v", found, err)
 	}
 	if n := simorg.Sequential(org.Requests()); n > 4 {
@@ -83,17 +98,17 @@ func TestNullLink(t *testing.T) {
 			t.Errorf("looking wrote %s %s", r.Method, r.Path)
 		}
 	}
-	m, err := repair.Mend(t.Context(), conn, "broken", repair.Options{CallbackURL: "https://callback.example.com"})
-	if err != nil || !m.NewConsumer || !m.Defaults || m.ConsumerKey == "" || len(m.Deleted) != 1 || len(m.Made) != 3 {
+	m, err := repair.Recreate(t.Context(), conn, "broken", repair.Options{CallbackURL: "https://callback.example.com"})
+	if err != nil || !m.NewConsumer || !m.Defaults || m.ConsumerKey == "" || len(m.Deleted) != 1 || len(m.Created) != 3 {
 		t.Fatalf("mended %+v, %v", m, err)
 	}
-	if found, err = repair.Look(t.Context(), conn, "Broken"); err != nil || len(found) != 0 {
+	if found, err = repair.Find(t.Context(), conn, "Broken"); err != nil || len(found) != 0 {
 		t.Errorf("afterwards: %+v, %v", found, err)
 	}
 	if c := org.Components(eca.OAuthSettings)[0]; c.Fields["commaSeparatedOauthScopes"] != "Api, RefreshToken, OpenID" || c.Fields["oauthLink"] == "" {
 		t.Errorf("the settings are %+v", c)
 	}
-	if _, err := repair.Look(t.Context(), conn, "Nobody"); !errors.As(err, new(*apps.NotFoundError)) {
+	if _, err := repair.Find(t.Context(), conn, "Nobody"); !errors.As(err, new(*apps.NotFoundError)) {
 		t.Errorf("an app that is not there: %v", err)
 	}
 }
@@ -132,13 +147,13 @@ func TestFieldsSurvive(t *testing.T) {
 		upsert(t, conn, eca.OAuthPolicies, policies, "commaSeparatedPermissionSet", "Users", "externalClientApplication", "App", "ipRelaxationPolicyType", "Bypass", "permittedUsersPolicyType", "AdminApprovedPreAuthorized")
 		before := org.Components(eca.GlobalOAuthSettings)[0]
 		// Nothing is broken, so nothing is taken away.
-		if m, err := repair.Mend(t.Context(), conn, "App", repair.Options{}); err != nil || len(m.Deleted)+len(m.Made) != 0 || m.NewConsumer || org.Components(eca.GlobalOAuthSettings)[0].Fields["consumerKey"] != before.Fields["consumerKey"] {
+		if m, err := repair.Recreate(t.Context(), conn, "App", repair.Options{}); err != nil || len(m.Deleted)+len(m.Created) != 0 || m.NewConsumer || org.Components(eca.GlobalOAuthSettings)[0].Fields["consumerKey"] != before.Fields["consumerKey"] {
 			t.Fatalf("a sound app: %+v, %v", m, err)
 		}
 		// It is broken, and only a write tells.
 		org.Inject(simorg.Fault{Refuse: "UNKNOWN_EXCEPTION", RefuseWith: `duplicate key value violates unique constraint "ak3tl_setup_entity_data"`, Fits: func(r simorg.Request) bool { return r.Operation == "upsertMetadata" }})
 		var saved []*metadata.Component
-		m, err := repair.Mend(t.Context(), conn, "App", repair.Options{Save: func(c []*metadata.Component) error { saved = c; return nil }})
+		m, err := repair.Recreate(t.Context(), conn, "App", repair.Options{Save: func(c []*metadata.Component) error { saved = c; return nil }})
 		if err != nil || m.Defaults || !m.NewConsumer || len(m.Deleted) != 3 || !m.NoCertificate || len(saved) != 4 {
 			t.Fatalf("mended %+v, %v", m, err)
 		}
@@ -163,11 +178,11 @@ func TestNoConsumer(t *testing.T) {
 	deploy(t, org, header("Half", ""))
 	upsert(t, conn, eca.OAuthSettings, "Half_oauth", "commaSeparatedOauthScopes", "Api", "externalClientApplication", "Half", "label", "s")
 	link := org.Components(eca.OAuthSettings)[0].Fields["oauthLink"]
-	found, err := repair.Look(t.Context(), conn)
+	found, err := repair.Find(t.Context(), conn)
 	if err != nil || len(found) != 1 || found[0].Kind != repair.NoConsumer {
 		t.Fatalf("found %+v, %v", found, err)
 	}
-	m, err := repair.Mend(t.Context(), conn, "Half", repair.Options{CallbackURL: "https://callback.example.com"})
+	m, err := repair.Recreate(t.Context(), conn, "Half", repair.Options{CallbackURL: "https://callback.example.com"})
 	if err != nil || len(m.Deleted) != 0 || !m.NewConsumer || !m.Defaults {
 		t.Fatalf("mended %+v, %v", m, err)
 	}
@@ -197,19 +212,19 @@ func TestPackaged(t *testing.T) {
 		if err := org.Install(hub.Org, pack, "."); err != nil {
 			t.Fatal(err)
 		}
-		if found, err := repair.Look(t.Context(), conn); err != nil || len(found) != 0 {
+		if found, err := repair.Find(t.Context(), conn); err != nil || len(found) != 0 {
 			t.Fatalf("before the refresh: %+v, %v", found, err)
 		}
 		org.Refresh()
-		found, err := repair.Look(t.Context(), conn)
+		found, err := repair.Find(t.Context(), conn)
 		if err != nil || (len(found) == 1) != breaks {
 			t.Fatalf("after the refresh: %+v, %v", found, err)
 		}
-		if breaks && (found[0].Kind != repair.PackagedWithoutOAuth || found[0].Mendable || !strings.Contains(found[0].Fix, "install the package version again")) {
+		if breaks && (found[0].Kind != repair.PackagedWithoutOAuth || found[0].Repairable || !strings.Contains(found[0].Fix, "install the package version again")) {
 			t.Errorf("found %+v", found[0])
 		}
 		org.ForgetRequests()
-		if m, err := repair.Mend(t.Context(), conn, "Shared", repair.Options{CallbackURL: "https://a"}); err == nil || len(m.Deleted) > 0 {
+		if m, err := repair.Recreate(t.Context(), conn, "Shared", repair.Options{CallbackURL: "https://a"}); err == nil || len(m.Deleted) > 0 {
 			t.Errorf("mended %+v, %v", m, err)
 		}
 		for _, r := range org.Requests() {
@@ -225,34 +240,20 @@ func TestDuplicates(t *testing.T) {
 	t.Parallel()
 	org, conn := start(t, simorg.Config{})
 	deploy(t, org, header("App", ""))
-	record := func(name string) string {
-		return `<records xsi:type="ExtlClntAppOauthSettings"><fullName>` + name + `</fullName><externalClientApplication>App</externalClientApplication><label>l</label><oauthLink>` + org.ID() + `:888</oauthLink></records>`
-	}
-	org.Inject(simorg.Fault{
-		Fits:   func(r simorg.Request) bool { return r.Operation == "readMetadata" && r.Type == eca.OAuthSettings },
-		Status: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}},
-		Body: `<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><readMetadataResponse xmlns="` + metadata.Namespace + `"><result>` + record("App_oauth") + record("AppOAuthSettings") + `<records xsi:nil="true"/></result></readMetadataResponse></soapenv:Body></soapenv:Envelope>`,
-	})
-	found, err := repair.Look(t.Context(), conn)
-	if err != nil || len(found) != 1 || found[0].Kind != repair.Duplicates || len(found[0].Components) != 2 || !found[0].Mendable {
+	answer(t, org, eca.OAuthSettings, "two-settings")
+	found, err := repair.Find(t.Context(), conn)
+	if err != nil || len(found) != 1 || found[0].Kind != repair.Duplicates || len(found[0].Components) != 2 || !found[0].Repairable {
 		t.Fatalf("found %+v, %v", found, err)
 	}
 	// Of policies, a person decides.
-	policies := func(name string) string {
-		return `<records xsi:type="ExtlClntAppOauthConfigurablePolicies"><fullName>` + name + `</fullName><externalClientApplication>App</externalClientApplication></records>`
-	}
 	for range 2 {
-		org.Inject(simorg.Fault{
-			Fits:   func(r simorg.Request) bool { return r.Operation == "readMetadata" && r.Type == eca.OAuthPolicies },
-			Status: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}},
-			Body: `<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><readMetadataResponse xmlns="` + metadata.Namespace + `"><result>` + policies("App_oauthPlcy") + policies("App_defaultPolicy") + `<records xsi:nil="true"/></result></readMetadataResponse></soapenv:Body></soapenv:Envelope>`,
-		})
+		answer(t, org, eca.OAuthPolicies, "two-policies")
 	}
-	if found, err = repair.Look(t.Context(), conn); err != nil || len(found) != 1 || found[0].Mendable {
+	if found, err = repair.Find(t.Context(), conn); err != nil || len(found) != 1 || found[0].Repairable {
 		t.Errorf("found %+v, %v", found, err)
 	}
 	org.ForgetRequests()
-	if _, err := repair.Mend(t.Context(), conn, "App", repair.Options{}); err == nil || !strings.Contains(err.Error(), "delete the one that is not meant to be") {
+	if _, err := repair.Recreate(t.Context(), conn, "App", repair.Options{}); err == nil || !strings.Contains(err.Error(), "delete the wrong one") {
 		t.Errorf("mended policies that a person has to choose from: %v", err)
 	}
 }
@@ -270,7 +271,7 @@ func TestInterrupted(t *testing.T) {
 		}
 		return false
 	}})
-	m, err := repair.Mend(ctx, conn, "App", repair.Options{CallbackURL: "https://a"})
+	m, err := repair.Recreate(ctx, conn, "App", repair.Options{CallbackURL: "https://a"})
 	if err != nil || !m.NewConsumer || ctx.Err() == nil {
 		t.Errorf("interrupted: %+v, %v, %v", m, err, ctx.Err())
 	}
@@ -278,8 +279,8 @@ func TestInterrupted(t *testing.T) {
 	org, conn = start(t, simorg.Config{})
 	deploy(t, org, header("App", ""), settings("App", ""))
 	org.Inject(simorg.Fault{Refuse: "FIELD_INTEGRITY_EXCEPTION", Fits: func(r simorg.Request) bool { return r.Operation == "upsertMetadata" }})
-	m, err = repair.Mend(t.Context(), conn, "App", repair.Options{CallbackURL: "https://a"})
-	if err == nil || len(m.Deleted) != 1 || !strings.Contains(err.Error(), "ExtlClntAppOauthSettings App_oauth was taken away and could not be made anew; the next run goes on") {
+	m, err = repair.Recreate(t.Context(), conn, "App", repair.Options{CallbackURL: "https://a"})
+	if err == nil || len(m.Deleted) != 1 || !strings.Contains(err.Error(), "ExtlClntAppOauthSettings App_oauth was deleted and could not be recreated") {
 		t.Errorf("refused: %+v, %v", m, err)
 	}
 }
@@ -290,7 +291,7 @@ func TestSaved(t *testing.T) {
 	t.Parallel()
 	org, conn := start(t, simorg.Config{})
 	deploy(t, org, header("App", ""), settings("App", ""))
-	if m, err := repair.Mend(t.Context(), conn, "App", repair.Options{Save: func([]*metadata.Component) error { return errors.New("disk full") }}); err == nil || !strings.Contains(err.Error(), "nothing is done") || len(m.Deleted) > 0 {
+	if m, err := repair.Recreate(t.Context(), conn, "App", repair.Options{Save: func([]*metadata.Component) error { return errors.New("disk full") }}); err == nil || !strings.Contains(err.Error(), "nothing was changed") || len(m.Deleted) > 0 {
 		t.Errorf("what cannot be kept: %+v, %v", m, err)
 	}
 	var saved []*metadata.Component
@@ -305,13 +306,13 @@ func TestSaved(t *testing.T) {
 	}
 	// The run dies between taking away and making anew.
 	org.Inject(simorg.Fault{Status: http.StatusBadGateway, Body: "<html>", Fits: func(r simorg.Request) bool { return r.Operation == "upsertMetadata" }})
-	if _, err := repair.Mend(t.Context(), conn, "App", repair.Options{Save: save}); err == nil || len(org.Components(eca.OAuthSettings)) != 0 || len(saved) != 1 {
+	if _, err := repair.Recreate(t.Context(), conn, "App", repair.Options{Save: save}); err == nil || len(org.Components(eca.OAuthSettings)) != 0 || len(saved) != 1 {
 		t.Fatalf("a run that died: %v, kept %v", err, saved)
 	}
-	if m, err := repair.Mend(t.Context(), conn, "App", repair.Options{}); err != nil || len(m.Made) != 0 {
+	if m, err := repair.Recreate(t.Context(), conn, "App", repair.Options{}); err != nil || len(m.Created) != 0 {
 		t.Errorf("without what was kept: %+v, %v", m, err)
 	}
-	m, err := repair.Mend(t.Context(), conn, "App", repair.Options{CallbackURL: "https://a", Saved: saved})
+	m, err := repair.Recreate(t.Context(), conn, "App", repair.Options{CallbackURL: "https://a", Saved: saved})
 	if err != nil || !m.NewConsumer || org.Components(eca.OAuthSettings)[0].Fields["commaSeparatedOauthScopes"] != "Api, RefreshToken, OpenID" {
 		t.Errorf("the next run: %+v, %v", m, err)
 	}
@@ -322,11 +323,11 @@ func TestTwoAtOnce(t *testing.T) {
 	t.Parallel()
 	org, conn := start(t, simorg.Config{})
 	deploy(t, org, header("App", ""), settings("App", ""))
-	first, err := repair.Mend(t.Context(), conn, "App", repair.Options{CallbackURL: "https://a"})
+	first, err := repair.Recreate(t.Context(), conn, "App", repair.Options{CallbackURL: "https://a"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := repair.Mend(t.Context(), conn, "App", repair.Options{CallbackURL: "https://a"})
+	second, err := repair.Recreate(t.Context(), conn, "App", repair.Options{CallbackURL: "https://a"})
 	if err != nil || second.NewConsumer || org.Components(eca.GlobalOAuthSettings)[0].Fields["consumerKey"] != first.ConsumerKey {
 		t.Errorf("the second run: %+v, %v", second, err)
 	}
@@ -342,14 +343,14 @@ func Example() {
 		}
 	}
 	conn := &salesforce.Conn{InstanceURL: org.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
-	found, err := repair.Look(context.Background(), conn)
+	found, err := repair.Find(context.Background(), conn)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	for _, d := range found {
 		fmt.Println(d.App, d.Kind)
-		mended, err := repair.Mend(context.Background(), conn, d.App, repair.Options{CallbackURL: "https://app.example.com/callback"})
+		mended, err := repair.Recreate(context.Background(), conn, d.App, repair.Options{CallbackURL: "https://app.example.com/callback"})
 		fmt.Println(mended.NewConsumer, err)
 	}
 	// Output:

@@ -224,15 +224,15 @@ func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, e
 // see.
 var noColumn = regexp.MustCompile(`No such column '([\w.]+)'`)
 
-// QueryColumns asks for columns of an object. Columns that the org refuses, as older orgs do, are
-// left out; missing are those. That takes two more rounds of requests: each column is asked for
-// alone, and then those that are there. from is an object, and can have conditions. In a query
-// that groups, and where the first column is refused, a refusal is the error.
+// QueryColumns queries columns of an object. It omits columns that the org does not have, as older orgs
+// do not, and returns them as missing. That takes two more rounds of requests: a query of each column
+// alone, then one of the remaining ones. from is an object, and can have conditions. If the first
+// column is missing, or the query groups, the org's refusal is the error.
 func QueryColumns[Record any](ctx context.Context, c *Client, columns []string, from string) (records []Record, missing []string, err error) {
 	ask := func(columns ...string) string { return "SELECT " + strings.Join(columns, ", ") + " FROM " + from }
 	records, err = Query[Record](ctx, c, ask(columns...))
-	refused := new(salesforce.Error)
-	if !errors.As(err, &refused) || refused.Code != "INVALID_FIELD" || !noColumn.MatchString(refused.Message) || strings.Contains(from, "GROUP BY") {
+	refused, ok := errors.AsType[*salesforce.Error](err)
+	if !ok || refused.Code != "INVALID_FIELD" || !noColumn.MatchString(refused.Message) || strings.Contains(from, "GROUP BY") {
 		return records, nil, err
 	}
 	object, _, _ := strings.Cut(from, " ")
@@ -241,7 +241,7 @@ func QueryColumns[Record any](ctx context.Context, c *Client, columns []string, 
 	for i, column := range columns {
 		group.Go(func() error {
 			_, err := Query[struct{}](groupCtx, c, "SELECT "+column+" FROM "+object+" LIMIT 1")
-			if refused := new(salesforce.Error); errors.As(err, &refused) && refused.Code == "INVALID_FIELD" {
+			if refused, ok := errors.AsType[*salesforce.Error](err); ok && refused.Code == "INVALID_FIELD" {
 				lacks[i], err = true, nil
 			}
 			return err
@@ -250,18 +250,18 @@ func QueryColumns[Record any](ctx context.Context, c *Client, columns []string, 
 	if failed := group.Wait(); failed != nil {
 		return nil, nil, failed
 	}
-	var there []string
+	var shown []string
 	for i, column := range columns {
 		if lacks[i] {
 			missing = append(missing, column)
 		} else {
-			there = append(there, column)
+			shown = append(shown, column)
 		}
 	}
 	if lacks[0] || len(missing) == 0 {
 		return nil, missing, err
 	}
-	records, err = Query[Record](ctx, c, ask(there...))
+	records, err = Query[Record](ctx, c, ask(shown...))
 	return records, missing, err
 }
 

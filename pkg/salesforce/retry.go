@@ -123,12 +123,12 @@ func (s *schedule) NextBackOff() time.Duration {
 	if bounded && time.Until(deadline) <= wait {
 		return backoff.Stop
 	}
-	return s.retry.take(wait, asked > 0)
+	return s.retry.spend(wait, asked > 0)
 }
 
-// take deducts a wait from the budget and returns it. If the budget is too small, it returns
+// spend deducts a wait from the budget and returns it. If the budget is too small, it returns
 // the rest of the budget, or backoff.Stop if the wait must be whole.
-func (r *Retry) take(wait time.Duration, whole bool) time.Duration {
+func (r *Retry) spend(wait time.Duration, whole bool) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()

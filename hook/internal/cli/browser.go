@@ -21,6 +21,7 @@ import (
 
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -54,12 +55,12 @@ func loopback(global *metadata.Component) *url.URL {
 
 // browse lets a user log in to the app in a browser, and returns the login with the code that
 // the browser brings to the callback URL.
-func (c *verifyCmd) browse(ctx context.Context, e *env, client *consumer.Client, app string, global *metadata.Component, conn *salesforce.Conn) (*consumer.Login, error) {
+func (c *verifyCmd) browse(ctx context.Context, e *env, client *consumer.Client, app string, global *metadata.Component, conn *salesforce.Conn) (*login.Login, error) {
 	callback := loopback(global)
 	if callback == nil {
 		return nil, fmt.Errorf("%s has no callback URL on this machine, like http://localhost:8787/callback; add one to globalOauthSettings.callbackUrl and run eca bootstrap", app)
 	}
-	pair := consumer.Pair{Key: global.Text("consumerKey")}
+	pair := login.Credentials{Key: global.Text("consumerKey")}
 	if global.Text("isConsumerSecretOptional") != "true" {
 		found, err := client.Find(ctx, app)
 		if err != nil {
@@ -111,7 +112,7 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, client *consumer.Client,
 		defer cancel()
 		server.Shutdown(closing)
 	}()
-	page := consumer.AuthorizeURL(conn.InstanceURL, pair.Key, callback.String(), state, verifier)
+	page := login.AuthorizeURL(conn.InstanceURL, pair.Key, callback.String(), state, verifier)
 	if e.stdoutTerminal && openBrowser(page) == nil {
 		e.Line("  waiting for the login in the browser; should none have opened, open:")
 	} else {
@@ -123,12 +124,12 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, client *consumer.Client,
 		return nil, context.Cause(ctx)
 	case got := <-answers:
 		if got.err != nil {
-			if why, known := consumer.Explain(got.err); known {
-				return nil, &loginError{app, why.Means, why.Fix, client.Diagnose(ctx, why, consumer.Attempt{App: app}), got.err}
+			if why, known := login.Explain(got.err); known {
+				return nil, &loginError{app, why.Means, why.Fix, login.Diagnose(ctx, conn, why, login.Attempt{App: app}), got.err}
 			}
 			return nil, got.err
 		}
-		return consumer.Code(conn.InstanceURL, pair, callback.String(), got.code, verifier), nil
+		return login.Code(conn.InstanceURL, pair, callback.String(), got.code, verifier), nil
 	}
 }
 

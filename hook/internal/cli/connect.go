@@ -15,6 +15,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/credential"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/reconcile"
@@ -183,7 +184,7 @@ type providers struct {
 // provided is what a provider gives.
 type provided struct {
 	baseURL string
-	pair    consumer.Pair
+	pair    login.Credentials
 }
 
 // get returns the pair of an app on an org, or its key alone, and the org's own domain.
@@ -262,7 +263,7 @@ func connectionLines(r *credential.Report, planned bool) (lines []string) {
 		lines = append(lines, fmt.Sprintf("%s %s %s", sign, what, verb))
 	}
 	for _, c := range r.Components {
-		say(c.Action, c.Done, c.Type+" "+c.FullName)
+		say(c.Action, c.Applied, c.Type+" "+c.FullName)
 		if c.Action == reconcile.Update {
 			for _, change := range c.Changes {
 				lines = append(lines, "    "+change.Field+": "+fromTo(c.Action, change.From, change.To))
@@ -280,10 +281,10 @@ func connectionLines(r *credential.Report, planned bool) (lines []string) {
 	}
 	for _, a := range r.Access {
 		what := a.PermissionSet + " may use " + r.Principal
-		if a.Object == "ObjectPermissions" {
+		if a.Object == credential.ReadPermission {
 			what = a.PermissionSet + " may read UserExternalCredential:"
 		}
-		say(a.Action, a.Done, what)
+		say(a.Action, a.Applied, what)
 	}
 	return lines
 }

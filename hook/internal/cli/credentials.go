@@ -11,6 +11,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/secrets"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/fleet"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -146,7 +147,7 @@ func (c *credentialsCmd) handOver(ctx context.Context, work *orgs.Work, org, app
 	client := &consumer.Client{Conn: conn}
 	r := &credentialsReport{App: app, BaseURL: conn.InstanceURL}
 	var err error
-	var pair consumer.Pair
+	var pair login.Credentials
 	if c.KeyOnly {
 		pair.Key, err = client.Key(ctx, app)
 	} else {

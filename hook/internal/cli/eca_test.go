@@ -113,7 +113,7 @@ func TestScripts(t *testing.T) {
 			return os.Mkdir(home, 0o700)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"org": startOrg, "session": setSession, "login": login, "deploy": deploy, "fill": fill, "install": install, "sent": sent,
+			"org": startOrg, "session": setSession, "login": writeLogin, "deploy": deploy, "fill": fill, "install": install, "sent": sent,
 			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "held": held, "apps": makeApps, "artifact": makeArtifact, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
 			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout,
 		},
@@ -192,8 +192,8 @@ const (
 	storeKeyV2 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 )
 
-// login ALIAS [v2] [KIND]: writes the org's session into a store like sf's.
-func login(ts *testscript.TestScript, neg bool, args []string) {
+// writeLogin ALIAS [v2] [KIND]: writes the org's session into a store like sf's.
+func writeLogin(ts *testscript.TestScript, neg bool, args []string) {
 	org := ts.Value(stageKey{}).(*stage).org(ts)
 	dir := filepath.Join(ts.Getenv("HOME"), ".sfdx")
 	ts.Check(os.MkdirAll(dir, 0o700))

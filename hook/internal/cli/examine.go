@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -24,7 +25,7 @@ type connectionReport struct {
 	// Provider is the org that is called, "" where nothing names it.
 	Provider string `json:"provider,omitempty"`
 	// Login is that with the pair that is stored.
-	Login *consumer.Proof `json:"login,omitempty"`
+	Login *login.Proof `json:"login,omitempty"`
 }
 
 // examine says what a callout of a named credential would meet on the orgs.
@@ -64,7 +65,7 @@ func (c *verifyCmd) examine(ctx context.Context, e *env, targets []string) (resu
 				return nil, err
 			}
 			if r.ClientID != "" {
-				r.ConsumerKey = consumer.Pair{Key: r.ClientID}.ShortKey()
+				r.ConsumerKey = login.Credentials{Key: r.ClientID}.ShortKey()
 			}
 			if from != "" && r.ExternalCredential != "" {
 				r.Provider = from
@@ -122,15 +123,15 @@ func (c *verifyCmd) provider(ctx context.Context, e *env, work *orgs.Work, r *co
 					r.otherKey(app)
 					return struct{}{}, nil
 				case beside.State == consumer.Rotated:
-					r.warn("old-key", fmt.Sprintf("the pair that is stored was rotated, and logs in until %s", beside.Expires.Format(time.DateOnly)), "store the new one with eca connect --from "+r.Provider)
+					r.warn("old-key", fmt.Sprintf("the stored credentials were rotated, and work until %s", beside.Expires.Format(time.DateOnly)), "store the new one with eca connect --from "+r.Provider)
 				}
-				pair = beside.Pair
+				pair = beside.Credentials
 			}
-			login := consumer.ClientCredentials(conn.InstanceURL, pair)
-			login.Retry = conn.Retry
-			r.Login, err = login.Verify(ctx, conn.HTTPClient)
-			if why, known := consumer.Explain(err); known {
-				more := client.Diagnose(ctx, why, consumer.Attempt{App: status.Consumer.App, Made: status.Consumer.Made})
+			with := login.ClientCredentials(conn.InstanceURL, pair)
+			with.Retry = conn.Retry
+			r.Login, err = with.Verify(ctx, conn.HTTPClient)
+			if why, known := login.Explain(err); known {
+				more := login.Diagnose(ctx, conn, why, login.Attempt{App: status.Consumer.App, Created: status.Consumer.Created})
 				if more == "" {
 					more = why.Fix
 				}

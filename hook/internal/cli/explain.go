@@ -98,7 +98,7 @@ func advise(err error, failure *bootstrap.ComponentFailure) string {
 	case errors.As(err, new(*consumer.OwnSessionError)):
 		return "log in to the org in another way, as with sf org login web"
 	case staged != nil:
-		return "run the same again, which hands the staged pair over and goes on, or eca rotate --abort"
+		return "run the command again, which hands over the staged credentials and goes on, or eca rotate --abort"
 	case policies != nil && policies.Problem == nil:
 		return "give the right directory with --policies"
 	case policies != nil && policies.Problem.Kind == metadata.NewerField:

@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,8 +16,8 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
-	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/repair"
@@ -38,13 +40,13 @@ With --yes and --app NAME it takes the app's OAuth policies, global settings and
 
 // repairReport is what --json says of one org.
 type repairReport struct {
-	Found  []repair.Damage `json:"found"`
-	Mended *mendedApp      `json:"mended,omitempty"`
+	Found  []repair.Problem `json:"found"`
+	Mended *mendedApp       `json:"mended,omitempty"`
 }
 
 // mendedApp is what was done to an app.
 type mendedApp struct {
-	*repair.Mended
+	*repair.Result
 	Key string `json:"consumerKey,omitempty"` // shortened
 }
 
@@ -72,7 +74,7 @@ func (c *repairCmd) run(ctx context.Context, e *env) (result, error) {
 
 // repair looks at the apps of one org, and mends one of them.
 func (c *repairCmd) repair(ctx context.Context, e *env, work *orgs.Work, org string, conn *salesforce.Conn) (*repairReport, error) {
-	found, err := repair.Look(ctx, conn, c.App...)
+	found, err := repair.Find(ctx, conn, c.App...)
 	if err != nil {
 		return nil, err
 	}
@@ -93,26 +95,29 @@ func (c *repairCmd) repair(ctx context.Context, e *env, work *orgs.Work, org str
 		}
 	}
 	// What runs that died have taken away.
-	entries, _ := os.ReadDir(dir)
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	for _, entry := range entries {
 		app, mine := strings.CutPrefix(strings.TrimSuffix(entry.Name(), ".json"), facts.ID+"-")
 		if !mine || len(c.App) > 0 && !slices.ContainsFunc(c.App, func(a string) bool { return strings.EqualFold(a, app) }) {
 			continue
 		}
-		if !slices.ContainsFunc(found, func(d repair.Damage) bool { return strings.EqualFold(d.App, app) }) {
+		if !slices.ContainsFunc(found, func(d repair.Problem) bool { return strings.EqualFold(d.App, app) }) {
 			if components, err := of(app).load(); err == nil && len(components) > 0 && components[0] != nil {
 				app = eca.App(components[0]) // as it is written
 			}
-			found = append(found, repair.Damage{
-				App: app, Kind: repair.Unfinished, Mendable: true,
-				Why: "a repair took its OAuth components away and ended before it had made them anew",
+			found = append(found, repair.Problem{
+				App: app, Kind: repair.Unfinished, Repairable: true,
+				Why: "a repair deleted its OAuth components and ended before it had recreated them",
 				Fix: fmt.Sprintf("with --yes, the next run goes on with what was kept; if the app is as it should be, remove %s", of(app).file),
 			})
 		}
 	}
 	r := &repairReport{Found: found}
 	if found == nil {
-		r.Found = []repair.Damage{}
+		r.Found = []repair.Problem{}
 	}
 	for _, d := range found {
 		work.Line("%s: %s (%s)", d.App, d.Why, d.Kind)
@@ -136,22 +141,22 @@ func (c *repairCmd) repair(ctx context.Context, e *env, work *orgs.Work, org str
 	}
 	options.CallbackURL = conn.InstanceURL
 	options.Save = kept.save
-	mended, err := repair.Mend(ctx, conn, c.App[0], options)
+	mended, err := repair.Recreate(ctx, conn, c.App[0], options)
 	if mended == nil {
 		return r, err
 	}
-	r.Mended = &mendedApp{Mended: mended, Key: consumer.Pair{Key: mended.ConsumerKey}.ShortKey()}
+	r.Mended = &mendedApp{Result: mended, Key: login.Credentials{Key: mended.ConsumerKey}.ShortKey()}
 	for _, component := range mended.Deleted {
 		work.Line("%s", "- "+component)
 	}
-	for _, component := range mended.Made {
+	for _, component := range mended.Created {
 		work.Line("%s", "+ "+component)
 	}
 	if err != nil {
 		return r, err
 	}
 	kept.forget()
-	if len(mended.Deleted)+len(mended.Made) == 0 {
+	if len(mended.Deleted)+len(mended.Created) == 0 {
 		work.Line("%s", mended.App+": nothing is broken, and nothing was changed")
 	}
 	if mended.NoCertificate {
@@ -167,16 +172,16 @@ func (c *repairCmd) repair(ctx context.Context, e *env, work *orgs.Work, org str
 }
 
 // mendable returns the first that eca can mend, -1 for none.
-func mendable(found []repair.Damage) int {
+func mendable(found []repair.Problem) int {
 	for i, d := range found {
-		if d.Mendable {
+		if d.Repairable {
 			return i
 		}
 	}
 	return -1
 }
 
-func names(found []repair.Damage) string {
+func names(found []repair.Problem) string {
 	var all []string
 	for _, d := range found {
 		all = append(all, d.App)
@@ -200,8 +205,11 @@ func (k keptApp) save(components []*metadata.Component) error {
 
 func (k keptApp) load() (components []*metadata.Component, err error) {
 	info, err := os.Stat(k.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil, nil // there is none
+		return nil, fmt.Errorf("what an earlier repair may have kept cannot be read: %w", err)
 	}
 	if age := time.Since(info.ModTime()); age > keptFor {
 		return nil, fmt.Errorf("%s was kept by a repair on %s and is too old to go on with: remove it, and run again", k.file, info.ModTime().Format(time.DateOnly))

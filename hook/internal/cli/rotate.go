@@ -15,6 +15,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/credential"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -24,17 +25,17 @@ type rotateCmd struct {
 	orgFlags        `embed:""`
 	callFlags       `embed:""`
 	accessFlags     `embed:""`
-	RevokeOld       bool          `name:"revoke-old" help:"End the old pair as soon as the new one is the main one. Otherwise it logs in for 30 days more."`
-	Connect         []string      `sep:"none" placeholder:"ORG" help:"Org that calls this one and gets the new pair before it becomes the main one; can be repeated."`
-	NamedCredential string        `name:"named-credential" placeholder:"NAME" help:"Named credential of the orgs of --connect. Otherwise the connections of plugins.eca."`
-	Status          bool          `help:"Show the pairs of the app and how long they are good for, and change nothing."`
-	Abort           bool          `help:"Forget a pair that is staged. The credentials that are handed over are those of the main pair, for whoever has got the staged one."`
-	Wait            time.Duration `default:"5m" help:"Keep asking for this long while the org does not know the new pair yet."`
+	RevokeOld       bool          `name:"revoke-old" help:"Revoke the old credentials as soon as the new ones are the main ones. Default: they work for another 30 days."`
+	Connect         []string      `sep:"none" placeholder:"ORG" help:"Org that calls this one and gets the new credentials before they become the main ones. Can be repeated."`
+	NamedCredential string        `name:"named-credential" placeholder:"NAME" help:"Named credential of the orgs of --connect. Default: the connections in plugins.eca."`
+	Status          bool          `help:"Show the credentials of the app and how long they work, and change nothing."`
+	Abort           bool          `help:"Discard staged credentials, and hand over the main ones to whoever has the staged ones."`
+	Wait            time.Duration `default:"5m" help:"How long to ask again while the org does not know the new credentials yet."`
 	secretFlags     `embed:""`
 }
 
 func (rotateCmd) Help() string {
-	return `Stages a new pair beside the main one, hands it over, proves that it logs in, makes it the main pair, and proves that again. The staged pair logs in from the start and the old one for 30 days more, so there is no gap. A run that died is continued by the next one.
+	return `Stages new credentials beside the main ones, proves that they work, hands them over, makes them the main ones, and proves them again. The new credentials work as soon as they are staged and the old ones for another 30 days, so there is no gap. The next run completes an interrupted one.
 
 eca rotate -o prod -- vault kv put secret/erp @/dev/stdin`
 }
@@ -77,14 +78,14 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 		return nil, usage.Errorf("--named-credential goes with --connect")
 	}
 	if several && !c.Status && len(c.Command) == 0 {
-		return nil, usage.Errorf("a rotation on several orgs hands each pair over before it goes on: name a command after --")
+		return nil, usage.Errorf("a rotation on several orgs hands over the credentials of each: name a command after --")
 	}
 	given := len(c.Command) > 0 || c.Output != nil || c.Show || e.noCommand
 	if c.Status && given {
 		return nil, usage.Errorf("--status hands nothing over: leave out the command, --output and --show")
 	}
 	if c.RevokeOld && len(c.Command) == 0 && c.Output == nil && len(c.Connect) == 0 {
-		return nil, usage.Errorf("--revoke-old ends the old pair at once, so whoever uses it has to have the new one: name a command after --, --output or --connect")
+		return nil, usage.Errorf("--revoke-old revokes the old credentials at once, so their users need the new ones: name a command after --, --output or --connect")
 	}
 	var sink *secrets.Sink
 	if !c.Status && (given || !c.Abort && len(c.Connect) == 0) {
@@ -99,7 +100,7 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 			case r.Rotated:
 				return ", rotated"
 			case r.Beside != "":
-				return fmt.Sprintf(", beside it a pair that is %s, %s left", r.Beside, console.Plural(r.DaysLeft, "day"))
+				return fmt.Sprintf(", beside them credentials in the state %s, %s left", r.Beside, console.Plural(r.DaysLeft, "day"))
 			}
 			return ""
 		},
@@ -110,7 +111,7 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 					return nil, err
 				}
 				client := &consumer.Client{Conn: conn}
-				handOver := func(ctx context.Context, pair consumer.Pair) error {
+				handOver := func(ctx context.Context, pair login.Credentials) error {
 					if err := c.feed(ctx, e, work, feeds, provided{conn.InstanceURL, pair}); err != nil || sink == nil {
 						return err
 					}
@@ -147,26 +148,57 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 	})
 }
 
-func (c *rotateCmd) rotate(ctx context.Context, work *orgs.Work, app string, conn *salesforce.Conn, handOver func(context.Context, consumer.Pair) error) (*rotateReport, error) {
-	rotation := &consumer.Rotation{Client: &consumer.Client{Conn: conn}, HandOver: handOver, Wait: c.Wait, RevokeOld: c.RevokeOld, Step: func(text string) { work.Line("%s", text) }}
+func (c *rotateCmd) rotate(ctx context.Context, work *orgs.Work, app string, conn *salesforce.Conn, handOver func(context.Context, login.Credentials) error) (*rotateReport, error) {
+	rotation := &consumer.Rotation{Client: &consumer.Client{Conn: conn}, HandOver: handOver, Wait: c.Wait, RevokeOld: c.RevokeOld, Progress: rotationLine(work)}
 	o, err := rotation.Run(ctx, app)
 	if o == nil {
 		return nil, err
 	}
-	r := &rotateReport{App: o.App, Rotated: o.Rotated, Verified: o.Verified, ConsumerKey: consumer.Pair{Key: o.Key}.ShortKey()}
+	r := &rotateReport{App: o.App, Rotated: o.Rotated, Verified: o.Verified, ConsumerKey: login.Credentials{Key: o.Key}.ShortKey()}
 	if !o.Expires.IsZero() {
 		r.beside(consumer.Rotated, o.OldKey, o.Expires)
 	}
 	if err == nil && !o.Rotated && !c.RevokeOld {
-		work.Line("nothing to rotate: --revoke-old ends the old pair, and then another rotation can begin")
+		work.Line("nothing to rotate: --revoke-old revokes the old credentials, and then another rotation can begin")
 	}
 	return r, err
+}
+
+// rotationLine prints the events of a rotation.
+func rotationLine(work *orgs.Work) func(consumer.Event) {
+	return func(event consumer.Event) {
+		switch event.Step {
+		case consumer.FoundStaged:
+			work.Line("new credentials are already staged")
+		case consumer.FoundRotated:
+			work.Line("%s", "rotated before; the old credentials work until "+event.Expires.Format(time.DateOnly))
+		case consumer.NewStaged:
+			work.Line("staged new credentials")
+		case consumer.Waiting:
+			waitingLine(work)(event.Wait)
+		case consumer.Proved:
+			work.Line("the credentials work")
+		case consumer.HandedOver:
+			work.Line("handed over")
+		case consumer.Swapped:
+			work.Line("the new credentials are the main ones, and work")
+		case consumer.OldRevoked:
+			work.Line("the old credentials no longer work")
+		}
+	}
+}
+
+// waitingLine prints a wait for a consumer that the org does not know yet.
+func waitingLine(work *orgs.Work) func(time.Duration) {
+	return func(wait time.Duration) {
+		work.Line("the org does not know the consumer yet; asking again in %s", wait)
+	}
 }
 
 func (r *rotateReport) beside(state consumer.State, key string, expires time.Time) {
 	r.Beside = state
 	if key != "" {
-		r.BesideKey = consumer.Pair{Key: key}.ShortKey()
+		r.BesideKey = login.Credentials{Key: key}.ShortKey()
 	}
 	if !expires.IsZero() {
 		r.BesideExpires = expires.UTC().Format(time.RFC3339)
@@ -180,27 +212,27 @@ func (c *rotateCmd) status(ctx context.Context, work *orgs.Work, app string, con
 		return nil, err
 	}
 	r := &rotateReport{App: s.Consumer.App, ConsumerKey: s.Main.ShortKey()}
-	work.Line("%s: main pair %s", r.App, r.ConsumerKey)
+	work.Line("%s: main credentials %s", r.App, r.ConsumerKey)
 	if s.Beside == nil {
-		work.Line("no other pair")
+		work.Line("no other credentials")
 		return r, nil
 	}
 	r.beside(s.Beside.State, s.Beside.Key, s.Beside.Expires)
-	work.Line("beside it %s, which is %s, %s left", r.BesideKey, r.Beside, console.Plural(r.DaysLeft, "day"))
+	work.Line("beside them %s, in the state %s, %s left", r.BesideKey, r.Beside, console.Plural(r.DaysLeft, "day"))
 	return r, nil
 }
 
-func (c *rotateCmd) abort(ctx context.Context, work *orgs.Work, app string, conn *salesforce.Conn, handOver func(context.Context, consumer.Pair) error) (*rotateReport, error) {
+func (c *rotateCmd) abort(ctx context.Context, work *orgs.Work, app string, conn *salesforce.Conn, handOver func(context.Context, login.Credentials) error) (*rotateReport, error) {
 	there, err := (&consumer.Client{Conn: conn}).Abort(ctx, app, handOver)
 	r := &rotateReport{App: app, Aborted: there}
 	switch {
 	case err != nil:
 	case !there:
-		work.Line("no pair is staged")
+		work.Line("no credentials are staged")
 	case handOver == nil:
-		work.Line("forgot the staged pair; whoever has got it needs the main pair: eca credentials")
+		work.Line("discarded the staged credentials; whoever has them needs the main ones: eca credentials")
 	default:
-		work.Line("handed the main pair over, and forgot the staged one")
+		work.Line("handed over the main credentials, and discarded the staged ones")
 	}
 	return r, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/project"
@@ -47,18 +48,18 @@ eca verify --connection Crm --from crm-uat --app MyApp -o uat`
 
 // verifyReport is what --json says of a login to one org. It holds no secret.
 type verifyReport struct {
-	App         string          `json:"app"`
-	BaseURL     string          `json:"baseUrl"`
-	ConsumerKey string          `json:"consumerKey"` // shortened
-	Login       *consumer.Proof `json:"login,omitempty"`
+	App         string       `json:"app"`
+	BaseURL     string       `json:"baseUrl"`
+	ConsumerKey string       `json:"consumerKey"` // shortened
+	Login       *login.Proof `json:"login,omitempty"`
 	// RunAsUser is whom the org's policies let client credentials run as, "" where they name
 	// nobody.
 	RunAsUser string `json:"runAsUser,omitempty"`
 	// CertificateExpires is when the app's certificate does, in RFC 3339.
 	CertificateExpires string `json:"certificateExpires,omitempty"`
 	// Cause and Says explain a refusal: what the token endpoint said.
-	Cause consumer.Cause `json:"cause,omitempty"`
-	Says  string         `json:"says,omitempty"`
+	Cause login.Cause `json:"cause,omitempty"`
+	Says  string      `json:"says,omitempty"`
 }
 
 // loginError says that a login was refused, and why.
@@ -160,7 +161,7 @@ func readKey(name string, stdin io.Reader) (salesforce.Secret, error) {
 		return salesforce.Secret{}, fmt.Errorf("%s cannot be read", name)
 	}
 	key := salesforce.NewSecret(string(data))
-	if _, err := consumer.ParseKey(key); err != nil {
+	if _, err := login.ParseKey(key); err != nil {
 		return salesforce.Secret{}, fmt.Errorf("%s %w", name, err)
 	}
 	return key, nil
@@ -171,8 +172,8 @@ func readKey(name string, stdin io.Reader) (salesforce.Secret, error) {
 func (c *verifyCmd) verify(ctx context.Context, e *env, work *orgs.Work, app string, key salesforce.Secret, session *orgauth.Session, conn *salesforce.Conn, source *providers) (*verifyReport, error) {
 	client := &consumer.Client{Conn: conn}
 	r := &verifyReport{App: app, BaseURL: conn.InstanceURL}
-	attempt := consumer.Attempt{App: app, Username: c.Username, Key: key}
-	var pair consumer.Pair
+	attempt := login.Attempt{App: app, Username: c.Username, Key: key}
+	var pair login.Credentials
 	var global, policies *metadata.Component
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -180,7 +181,7 @@ func (c *verifyCmd) verify(ctx context.Context, e *env, work *orgs.Work, app str
 		if err != nil {
 			return err
 		}
-		r.App, attempt.App, attempt.Made = found.App, found.App, found.Made
+		r.App, attempt.App, attempt.Created = found.App, found.App, found.Created
 		switch {
 		case source != nil:
 			var given provided
@@ -192,12 +193,12 @@ func (c *verifyCmd) verify(ctx context.Context, e *env, work *orgs.Work, app str
 		return err
 	})
 	group.Go(func() (err error) {
-		policies, err = client.Policies(groupCtx, app)
+		policies, err = apps.Component(groupCtx, conn, app, eca.OAuthPolicies)
 		return err
 	})
 	if !key.IsZero() || c.Browser {
 		group.Go(func() (err error) {
-			global, err = client.Global(groupCtx, app)
+			global, err = apps.Component(groupCtx, conn, app, eca.GlobalOAuthSettings)
 			return err
 		})
 	}
@@ -207,7 +208,7 @@ func (c *verifyCmd) verify(ctx context.Context, e *env, work *orgs.Work, app str
 	if policies != nil && eca.Bool(policies, "isClientCredentialsFlowEnabled") {
 		r.RunAsUser = strings.TrimSpace(policies.Text("clientCredentialsFlowUser"))
 	}
-	login := consumer.ClientCredentials(conn.InstanceURL, pair)
+	with := login.ClientCredentials(conn.InstanceURL, pair)
 	if !key.IsZero() || c.Browser {
 		if global == nil || global.Text("consumerKey") == "" {
 			return r, &apps.NoOAuthError{App: app, Lack: "OAuth consumer"}
@@ -219,32 +220,32 @@ func (c *verifyCmd) verify(ctx context.Context, e *env, work *orgs.Work, app str
 				work.Warn("the certificate of %s expires on %s; state a new one in globalOauthSettings.certificate and run eca bootstrap", r.App, certificate.NotAfter.Format(time.DateOnly))
 			}
 		}
-		login = consumer.JWT(conn.InstanceURL, pair.Key, key, c.Username)
+		with = login.JWT(conn.InstanceURL, pair.Key, key, c.Username)
 	}
 	if c.Browser {
 		var err error
-		if login, err = c.browse(ctx, e, client, r.App, global, conn); err != nil {
+		if with, err = c.browse(ctx, e, client, r.App, global, conn); err != nil {
 			return r, err
 		}
 	}
 	r.ConsumerKey = pair.ShortKey()
-	login.Retry = conn.Retry
+	with.Retry = conn.Retry
 	wait := c.Wait
-	if wait == 0 && !attempt.Made.IsZero() {
-		wait = time.Until(attempt.Made.Add(consumer.MaxPropagation)) // not positive for an old one
+	if wait == 0 && !attempt.Created.IsZero() {
+		wait = time.Until(attempt.Created.Add(login.MaxPropagation)) // not positive for an old one
 	}
-	proof, err := login.VerifyWaiting(ctx, conn.HTTPClient, wait, func(text string) { work.Line("%s", text) })
+	proof, err := with.VerifyWaiting(ctx, conn.HTTPClient, login.Patience{Limit: wait, Waiting: waitingLine(work)})
 	r.Login = proof
-	if why, known := consumer.Explain(err); known {
+	if why, known := login.Explain(err); known {
 		r.Cause = why.Cause
 		if refused, ok := errors.AsType[*salesforce.TokenRefusal](err); ok {
 			r.Says = refused.Description
 		}
-		more := client.Diagnose(ctx, why, attempt)
-		if file := policiesFile(r.App, session.Alias); why.Cause == consumer.NoRunAsUser && file != "" {
+		more := login.Diagnose(ctx, conn, why, attempt)
+		if file := policiesFile(r.App, session.Alias); why.Cause == login.NoRunAsUser && file != "" {
 			more = "the file is " + file
 		}
-		if more != "" && why.Cause == consumer.NotAuthorised {
+		if more != "" && why.Cause == login.NotAuthorised {
 			why.Fix = "" // which it says in detail
 		}
 		err = &loginError{r.App, why.Means, why.Fix, more, err}

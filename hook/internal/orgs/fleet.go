@@ -83,7 +83,7 @@ func Fleet[T any](ctx context.Context, e *Env, flags *Flags, call *CallFlags, or
 		all.Retries += works[o.Org].Retries()
 		r := OrgResult[T]{Org: o.Org, State: o.State, OK: o.State == fleet.Finished, Report: o.Result, Requests: n, Seconds: Seconds(o.Took)}
 		cells := []string{o.Org, string(o.State), "-", "-", "-"}
-		if o.State != fleet.Waiting {
+		if o.State != fleet.NotStarted {
 			cells[3], cells[4] = fmt.Sprint(n), console.Duration(o.Took)
 		}
 		if work.Exists(o.Result) {
@@ -102,7 +102,7 @@ func Fleet[T any](ctx context.Context, e *Env, flags *Flags, call *CallFlags, or
 		u.Table(rows)
 		work.Remarks(u, outcomes)
 	})
-	failed, waiting := states[fleet.Failed], states[fleet.Waiting]
+	failed, waiting := states[fleet.Failed], states[fleet.NotStarted]
 	switch {
 	case ctx.Err() != nil:
 		return all, fmt.Errorf("interrupted: %s done, %d failed, %d cut off in the middle, %d not begun; what is done so far stays, and the next run does the rest", console.Plural(states[fleet.Finished], "org"), failed, states[fleet.Interrupted], waiting)

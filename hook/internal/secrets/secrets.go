@@ -26,7 +26,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
-	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -42,7 +42,7 @@ type Flags struct {
 type Credentials struct {
 	Org, App string
 	BaseURL  string // the org's own domain
-	Pair     consumer.Pair
+	Pair     login.Credentials
 	KeyOnly  bool // leaves the secret out
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
-	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -27,7 +27,7 @@ func git(t *testing.T, dir string, args ...string) {
 }
 
 func credentials(org string) *Credentials {
-	return &Credentials{Org: org, App: "App", BaseURL: "https://acme.my.salesforce.com", Pair: consumer.Pair{Key: "3MVG9key", Secret: salesforce.NewSecret("TOPSECRET")}}
+	return &Credentials{Org: org, App: "App", BaseURL: "https://acme.my.salesforce.com", Pair: login.Credentials{Key: "3MVG9key", Secret: salesforce.NewSecret("TOPSECRET")}}
 }
 
 func sink(t *testing.T, flags Flags, orgs ...string) (*Sink, *bytes.Buffer, error) {

@@ -1,4 +1,4 @@
-package consumer
+package login
 
 import (
 	"errors"
@@ -7,10 +7,10 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Cause is why a token endpoint refuses, as far as its words tell.
+// Cause is the reason of a refusal, as far as the token endpoint's answer shows it.
 type Cause string
 
-// The causes that can be looked into further, see Refusal.
+// The causes. Diagnose asks the org about all but OtherCause.
 const (
 	UnknownConsumer Cause = "unknown-consumer" // the key is wrong, of another org, or not known yet
 	FlowOff         Cause = "flow-off"         // the client credentials flow is off in the settings or the policies
@@ -18,12 +18,12 @@ const (
 	NotAuthorised   Cause = "not-authorised"   // no permission set of the user's grants the app
 	InactiveUser    Cause = "inactive-user"    // the run-as user, or the JWT's
 	WrongAssertion  Cause = "wrong-assertion"  // the JWT, as by a key of another certificate
-	NotApproved     Cause = "not-approved"     // everybody may authorise himself, and the user never did
+	NotApproved     Cause = "not-approved"     // all users may authorise the app themselves, and this one never did
 	NoRefreshScope  Cause = "no-refresh-scope" // JWT bearer without the scope RefreshToken
 	OtherCause      Cause = "other"
 )
 
-// Refusal explains what a token endpoint answered.
+// Refusal explains an answer of a token endpoint.
 type Refusal struct {
 	Code        string
 	Description string // a part of it, in lower case
@@ -32,14 +32,12 @@ type Refusal struct {
 	Fix         string // what to do
 }
 
-// unapproved is said of users who did not approve an app, and of apps that the endpoint does not
-// know yet.
+// unapproved is the description for users who did not approve an app, and for apps that the endpoint
+// does not know yet.
 const unapproved = "user hasn't approved this consumer"
 
-// Refusals returns what is known of the token endpoint's refusals: Salesforce's documentation of
-// its error codes, and what was seen on live orgs.
-func Refusals() []Refusal { return refusals }
-
+// refusals are the known refusals of the token endpoint. Sources: Salesforce's documentation of its
+// error codes, and answers of live orgs.
 var refusals = []Refusal{
 	{"invalid_client_id", "client identifier invalid", UnknownConsumer, "the org does not know the consumer key", "a new consumer takes 2 to 10 minutes, at most 30, to be known everywhere: wait for it, or check that the key is of this org"},
 	{"invalid_client", "invalid client credentials", OtherCause, "the secret is not the one that belongs to the key", "read both again"},
@@ -66,8 +64,7 @@ var refusals = []Refusal{
 	{"redirect_uri_mismatch", "", OtherCause, "the redirect URL is none of the app's callback URLs", "add it to callbackUrl of globalOauthSettings"},
 }
 
-// Explain explains an error of Verify. ok is false where it is not a refusal, or one that is not
-// known.
+// Explain explains an error of Verify. ok is false if it is not a known refusal.
 func Explain(err error) (r Refusal, ok bool) {
 	refused, is := errors.AsType[*salesforce.TokenRefusal](err)
 	if !is {
