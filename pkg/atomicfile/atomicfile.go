@@ -137,6 +137,9 @@ func write(target string, data []byte, o Options) (written bool, err error) {
 		err = fill(file, data, mode(target, o))
 	}
 	if err != nil {
+		if runtime.GOOS == "windows" { // which deletes no open file
+			file.Close()
+		}
 		os.Remove(temporary)
 		return false, err
 	}

@@ -110,7 +110,7 @@ func (l *linter) checkSecrets(c component) {
 		}
 	}
 	if c.Type == eca.GlobalOAuthSettings && strings.TrimSpace(c.Text("consumerKey")) != "" {
-		l.add("secret-in-source", finding.Error, c.file, "consumerKey", "holds the consumer key of one org", "remove it; each org makes its own")
+		l.add("secret-in-source", finding.Error, c.file, "consumerKey", "holds the consumer key of one org", "remove it; each org creates its own")
 	}
 }
 

@@ -25,11 +25,11 @@ exposed. A *warning* means that it may fail, or that the result is rarely intend
 ` + "`eca lint --explain RULE`" + ` prints the text of a rule.
 
 Pattern 1 deploys a Packaged app together with the link to its consumer. Pattern 2
-deploys the header of a Local app, and ` + "`eca`" + ` lets each org make its own consumer.
+deploys the header of a Local app, and ` + "`eca`" + ` creates a consumer in each org.
 
 A Local app can also be deployed as source as a whole: header, OAuth settings without
 a link, global OAuth settings and policies, all in one package. The platform then
-makes the link, the key and the secret, and no hook is needed: ` + "`script-not-wired`" + `
+creates the link, the key and the secret, and no hook is needed: ` + "`script-not-wired`" + `
 and ` + "`package-order`" + ` do not apply.`
 
 // ownSections returns the rules of this package, grouped by topic.
@@ -38,15 +38,15 @@ func ownSections() []finding.Section {
 		{Title: "Pattern 2: Local apps", Rules: []finding.Rule{
 			{ID: "settings-without-link", Level: finding.Error, But: "a warning for a link in the settings of a Local app",
 				Summary: "ExtlClntAppOauthSettings have no `oauthLink`, and the package has no global OAuth settings of the app.",
-				Text: "Deployed like this, they break the app's OAuth plugin for good: from then on everything fails with\n" +
+				Text: "Deployed like this, they break the app's OAuth plugin permanently: every later call fails with\n" +
 					"`Cannot invoke \"String.split(String)\" because \"oauthLink\" is null`, until the metadata is deleted.\n" +
-					"The platform makes the link, a different one in each org, so source cannot hold that of a Local app.\n\n" +
+					"The platform creates the link, a different one in each org, so source cannot hold that of a Local app.\n\n" +
 					"Remove the file and state its fields in `oauthSettings` of the app in `plugins.eca`. Or deploy the whole\n" +
-					"app as source, with its global OAuth settings in the same package; the platform then makes the link. A\n" +
+					"app as source, with its global OAuth settings in the same package; the platform then creates the link. A\n" +
 					"link in the settings of a Local app leads to the consumer of one org, and the deployment fails on others."},
 			{ID: "global-settings-in-source", Level: finding.Error,
 				Summary: "ExtlClntAppGlobalOauthSettings are in a package without the app's OAuth settings, or belong to a Packaged app.",
-				Text: "They make the consumer: key, secret and flows, different in each org. Without OAuth settings the platform\n" +
+				Text: "They create the consumer: key, secret and flows, different in each org. Without OAuth settings the platform\n" +
 					"refuses them (`… doesn't have a valid OAuth settings configuration`). Scratch orgs refuse those of a\n" +
 					"Packaged app (`Ephemeral orgs such as scratch orgs can't be used to deploy packaged ECAs`), and its\n" +
 					"package cannot be built.\n\n" +
@@ -54,7 +54,7 @@ func ownSections() []finding.Section {
 					"whole app as source, with its OAuth settings in the same package."},
 			{ID: "secret-in-source", Level: finding.Error,
 				Summary: "A package holds a consumer secret, a consumer key or a private key.",
-				Text: "The platform makes key and secret in each org. A private key must not be in a repository; of a key pair,\n" +
+				Text: "The platform creates key and secret in each org. A private key must not be in a repository; of a key pair,\n" +
 					"only the certificate is needed. Remove it from the history as well, and replace it: whoever read the\n" +
 					"repository has it."},
 			{ID: "header-not-local", Level: finding.Error,
@@ -66,7 +66,7 @@ func ownSections() []finding.Section {
 				Text: "The platform fills it in with its own org's ID and the app's name; a retrieve brings it into source.\n" +
 					"Remove the element from the header of a Local app. In a Packaged app it must name the org that the\n" +
 					"`oauthLink` leads to."},
-			{ID: "script-not-wired", Level: finding.Error, But: "a warning where there is a script and no call of `eca` can be seen in it",
+			{ID: "script-not-wired", Level: finding.Error, But: "a warning for a script in which no call of `eca` is found",
 				Summary: "The package of a Local app does not run `eca` after its deployment.",
 				Text: "Nothing enables OAuth then, and the policies that are deployed next fail with `The OAuth settings are\n" +
 					"missing for this external client app.` Name `scripts/bootstrap-eca-oauth.sh` as `postDeploymentScript` of\n" +
@@ -117,9 +117,9 @@ func ownSections() []finding.Section {
 				Text: "It would be installed without OAuth. Retrieve its ExtlClntAppOauthSettings, with the link, from the org\n" +
 					"that has the consumer."},
 			{ID: "bad-link", Level: finding.Error,
-				Summary: "An `oauthLink` is not one that the platform makes.",
+				Summary: "An `oauthLink` does not have the form that the platform creates.",
 				Text: "It is the ID of the org that has the consumer, a colon, and the ID of the consumer's record, which begins\n" +
-					"with 888. It cannot be made by hand."},
+					"with 888. It cannot be written by hand."},
 			{ID: "mixed-stages", Level: finding.Warning,
 				Summary: "One package holds Packaged apps for production and for other environments.",
 				Text: "Wherever it is installed, production gets the apps of the other environments, or they get production's.\n" +
@@ -144,7 +144,7 @@ func ownSections() []finding.Section {
 				Text:    "sf knows the type of a component by the suffix of its file, and silently skips a file with another suffix."},
 			{ID: "wrong-folder", Level: finding.Warning,
 				Summary: "A component is in the folder of another type.",
-				Text:    "sf deploys it all the same, but people look for it elsewhere."},
+				Text:    "sf deploys the component anyway, but people look for it elsewhere."},
 			{ID: "unknown-app", Level: finding.Warning, But: "an error where `externalClientApplication` is missing, or differs from an app by case alone",
 				Summary: "Policies or settings are for an app that the project does not have."},
 			{ID: "mcp-without-jwt", Level: finding.Warning,
@@ -161,14 +161,14 @@ func ownSections() []finding.Section {
 			{ID: "hand-over-locked", Level: finding.Warning,
 				Summary: "`handOver` is stated, and the project's ExternalClientAppSettings do not let REST read consumer secrets.",
 				Text:    "The hand-over fails after each deployment of these settings. Set `enableClientSecretInRestApiAccess` to true."},
-			{ID: "certificate-expires", Level: finding.Warning, But: "an error where it has expired",
+			{ID: "certificate-expires", Level: finding.Warning, But: "an error if it has expired",
 				Summary: "The certificate of an app expires within 30 days.",
 				Text:    "JWT bearer fails from then on. Make a new key pair, replace the file, and run `eca bootstrap`."},
 			{ID: "duplicate", Level: finding.Error,
 				Summary: "An app has two headers, or two OAuth policies in one folder.",
 				Text:    "The platform allows one record of OAuth policies for an app, and refuses the second with `DUPLICATE_VALUE`."},
 			{ID: "unreadable", Level: finding.Warning, Summary: "A file or directory of a package cannot be read, so it was not checked."},
-			{ID: "settings", Level: finding.Error, But: "a warning for what has no effect, or has a new name",
+			{ID: "settings", Level: finding.Error, But: "a warning for settings without an effect or with a new name",
 				Summary: "`sfdx-project.json` or its `plugins.eca` is wrong.",
 				Text: "These are what the hook would refuse before it sends anything: a setting that does not exist, a value of\n" +
 					"the wrong kind, settings that contradict the policies, a package without its directory, a\n" +

@@ -24,13 +24,13 @@ type Policies struct {
 	File      string
 	First     *Policies // the app's first policies file, nil if this is the first
 
-	// Applied reports that eca writes the policies. Otherwise a deployment brings them.
+	// Applied reports that eca writes the policies. Default: a deployment writes them.
 	Applied bool
 	// Replaced reports that the deployment replaces texts of the file.
 	Replaced bool
-	// Package is the package whose deployment brings the file, "" if unknown.
+	// Package is the package that deploys the file, "" if unknown.
 	Package string
-	// LeftOut reports that no deployment brings the file.
+	// LeftOut reports that no deployment contains the file.
 	LeftOut bool
 	// Plugins are the plugin policies in the same deployment.
 	Plugins []*metadata.Component
@@ -379,7 +379,7 @@ func (c *check) switches() {
 		return
 	}
 	for _, name := range []string{"isOauthPluginEnabled", "isEnabled"} {
-		// The same deployment may bring plugin policies that switch it on.
+		// The same deployment may contain plugin policies that switch it on.
 		on := !c.Applied && slices.ContainsFunc(c.Plugins, func(own *metadata.Component) bool {
 			return strings.EqualFold(eca.App(own), c.App) && eca.Bool(own, name)
 		})
@@ -442,16 +442,16 @@ func Section() finding.Section {
 		Intro: "The hook, `bootstrap` and `plan` check the OAuth policies that are deployed next against the org, by the\n" +
 			"rules about elements above, by `run-as-user` (the user must exist and be active), and by these.",
 		Rules: []finding.Rule{
-			{ID: "record-name", Level: finding.Error, But: "a warning where eca applies the policies, or nobody knows who deploys them",
+			{ID: "record-name", Level: finding.Error, But: "a warning if eca applies the policies, or it is unknown who deploys them",
 				Summary: "The org has the app's OAuth policies under another name than the file.",
-				Text: "An app has one record of OAuth policies, and many orgs make it together with the consumer. The platform\n" +
+				Text: "An app has one record of OAuth policies, and many orgs create it together with the consumer. The platform\n" +
 					"refuses a second one: `DUPLICATE_VALUE: ExtlClntAppOauthSettingsId duplicates value on …`. Rename the\n" +
 					"file, or set `applyPolicies`, and eca finds the record under any name."},
-			{ID: "permission-set", Level: finding.Error, But: "a warning where the project brings the permission set",
+			{ID: "permission-set", Level: finding.Error, But: "a warning if the project adds the permission set",
 				Summary: "The policies name a permission set that the org does not have.",
 				Text:    "The platform says `We couldn't find permission sets called …`. It refuses IDs too, although its\ndocumentation allows them."},
 			{ID: "profile", Level: finding.Warning, Summary: "The policies name a profile that the org does not have."},
-			{ID: "oauth-off", Level: finding.Error, But: "a warning where the app is off as a whole",
+			{ID: "oauth-off", Level: finding.Error, But: "a warning if the app as a whole is off",
 				Summary: "The OAuth plugin of the app is off on this org, so it cannot have OAuth policies."},
 			{ID: "jwt-session", Level: finding.Error, Summary: "The policies limit sessions of JWT-based tokens, but the app issues none."},
 			{ID: "nobody-granted", Level: finding.Warning,

@@ -32,8 +32,7 @@ type NewPackage struct {
 //
 // The content must be valid for sfp.ParseProject. It is an error if the entry exists.
 func AddToProject(data []byte, packages []NewPackage, entry []string, settings any) ([]byte, error) {
-	before, err := sfp.ParseProject(data)
-	if err != nil {
+	if _, err := sfp.ParseProject(data); err != nil {
 		return nil, err
 	}
 	mark := []byte("\xef\xbb\xbf")
@@ -46,6 +45,13 @@ func AddToProject(data []byte, packages []NewPackage, entry []string, settings a
 	if !ok {
 		return nil, errors.New("is not a project file: it must hold a JSON object")
 	}
+	for _, m := range object.Members {
+		for _, name := range []string{"packageDirectories", "plugins"} { // most JSON parsers ignore case
+			if other := m.Name.Value.(hujson.Literal).String(); other != name && strings.EqualFold(other, name) {
+				return nil, fmt.Errorf("has %s instead of %s; use that spelling", other, name)
+			}
+		}
+	}
 	format, top := formatOf(body, object), place{value: object, multiline: isMultiline(object, true)}
 	if len(packages) > 0 {
 		if err := format.addPackages(top, packages); err != nil {
@@ -57,33 +63,10 @@ func AddToProject(data []byte, packages []NewPackage, entry []string, settings a
 			return nil, err
 		}
 	}
-	result := root.Pack()
-	if marked {
-		result = append(mark, result...)
+	if !marked {
+		return root.Pack(), nil
 	}
-	p, err := sfp.ParseProject(result)
-	if err != nil {
-		return nil, err
-	}
-	if entry != nil && !has(p.Plugins, entry) || len(p.Packages) != len(before.Packages)+len(packages) {
-		return nil, errors.New("has packageDirectories or plugins in two spellings; keep one of them")
-	}
-	return result, nil
-}
-
-// has reports whether a path of JSON object names leads to an entry.
-func has(object map[string]json.RawMessage, entry []string) bool {
-	for i, name := range entry {
-		value, ok := object[name]
-		if !ok {
-			return false
-		}
-		object = nil
-		if json.Unmarshal(value, &object) != nil && i < len(entry)-1 {
-			return false
-		}
-	}
-	return true
+	return append(mark, root.Pack()...), nil
 }
 
 // format is the format of a document, which additions follow.

@@ -89,7 +89,7 @@ func TestAddToProject(t *testing.T) {
 		`{"plugins": []}`:                                            "plugins must be",
 		`{"packageDirectories": {}}`:                                 "packageDirectories must be",
 		`{"plugins": {}, "plugins": {}}`:                             "has plugins twice",
-		`{"packageDirectories": [], "PackageDirectories": []}`:       "in two spellings",
+		`{"packageDirectories": [], "PackageDirectories": []}`:       "has PackageDirectories instead of packageDirectories",
 		`{"packageDirectories": [], "packageDirectories": [{}, {}]}`: "has packageDirectories twice",
 		`{"plugins": {"eca": {"apps": []}}}`:                         "plugins.eca.apps: must be an object",
 		`[]`:                                                         "is not a project file",

@@ -377,23 +377,30 @@ func TestNewAppJoinsThePoliciesThatAreThere(t *testing.T) {
 	}
 }
 
-// TestAtOnce has several apps set up at the same time: each is there whole, or not
-// at all.
+// TestAtOnce adds several apps at the same time: each is added as a whole, or not at all.
 func TestAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := project(t)
+	const apps = 8
+	var added [apps]bool
 	var wg sync.WaitGroup
-	for i := range 8 {
+	for i := range apps {
 		wg.Go(func() {
 			if files, err := scaffold.New(os.DirFS(dir), config(fmt.Sprint("App", i))); err == nil {
-				scaffold.Write(dir, files)
+				added[i] = scaffold.Write(dir, files) == nil
 			}
 		})
 	}
 	wg.Wait()
 	data, err := os.ReadFile(filepath.Join(dir, "sfdx-project.json"))
-	if err != nil || strings.Count(string(data), `"package":"eca-definition"`) != 1 {
-		t.Errorf("%s, %v", data, err)
+	if err != nil || !slices.Contains(added[:], true) || strings.Count(string(data), `"package":"eca-definition"`) != 1 {
+		t.Errorf("%s, %v, added %v", data, err, added)
+	}
+	for i, ok := range added {
+		_, err := os.Stat(filepath.Join(dir, fmt.Sprintf("eca-definition/externalClientApps/App%d.eca-meta.xml", i)))
+		if has := strings.Contains(string(data), fmt.Sprintf(`"App%d"`, i)); has != ok || (err == nil) != ok {
+			t.Errorf("App%d: added %v, in the project file %v, its header %v", i, ok, has, err)
+		}
 	}
 }
 

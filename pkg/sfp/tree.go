@@ -116,7 +116,7 @@ func (t *Tree) Problems() []string { return t.problems }
 // it ignores nothing, as sf does.
 func (t *Tree) Ignore(dir string) *Ignore {
 	for {
-		if ignore, there := t.ignores[dir]; there || dir == "." {
+		if ignore, exists := t.ignores[dir]; exists || dir == "." {
 			return ignore
 		}
 		dir = path.Dir(dir)

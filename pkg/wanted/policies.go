@@ -39,7 +39,7 @@ type policiesFile struct {
 	*metadata.Component
 	File    string // for messages
 	Package string // package that deploys the file, "" for a given directory
-	Ignored bool   // by .forceignore, so no deployment brings the file
+	Ignored bool   // by .forceignore, so no deployment contains the file
 
 	found *foundPolicies
 }

@@ -208,7 +208,7 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 	if target.Headers {
 		app.header = h.Component
 		if s.project.Replaces {
-			r.warn(fmt.Sprintf("%s has replacements, but eca does not make them in the headers that it brings; only sf does, on deployment", s.name(s.project.File)))
+			r.warn(fmt.Sprintf("%s has replacements, but eca does not apply them to the headers that it deploys; only sf does", s.name(s.project.File)))
 		}
 	}
 	app.remote = settings.RemoteSiteSetting != nil && *settings.RemoteSiteSetting
@@ -251,7 +251,7 @@ func (s *Source) applied(app *App, apply bool, r *resolution) error {
 	}
 	file, target := app.policies[0], r.Target
 	if s.project.Replaces {
-		r.warn(fmt.Sprintf("%s has replacements, but eca does not make them in the policies that it applies; only sf does, on deployment", s.name(s.project.File)))
+		r.warn(fmt.Sprintf("%s has replacements, but eca does not apply them to the policies that it writes; only sf does", s.name(s.project.File)))
 	}
 	for _, problem := range eca.Problems(file.Component, target.Version) {
 		later := target.Version > apiversion.Latest // a version newer than the table

@@ -265,7 +265,7 @@ func (e *NoAppsError) Error() string {
 	return "no External Client App to bootstrap: no externalClientApps/*.eca-meta.xml " + e.Place
 }
 
-// stated returns the components that a deployment of folders brings beside the headers, by app
+// stated returns the components in a deployment of folders beside the headers, by app
 // and type, for apps deployed as source as a whole. It skips files that cannot be parsed.
 func (s *Source) stated(dirs []string, ignore *sfp.Ignore) map[string]map[string]*metadata.Component {
 	stated := make(map[string]map[string]*metadata.Component)
