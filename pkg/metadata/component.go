@@ -13,6 +13,7 @@ package metadata
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -109,11 +110,11 @@ func InOrder(fields []Field) []Field {
 	return sorted
 }
 
-// Check returns an error for the first name or text that XML cannot represent.
+// Check returns a *FieldError for the first name or text that XML cannot represent.
 func (c *Component) Check() error {
-	for _, s := range []struct{ what, text string }{{"the type", c.Type}, {"fullName", c.FullName}} {
-		if err := checkText(s.text); err != nil {
-			return fmt.Errorf("%s: %w", s.what, err)
+	for _, s := range []FieldError{{"the type", checkText(c.Type)}, {"fullName", checkText(c.FullName)}} {
+		if s.Err != nil {
+			return &s
 		}
 	}
 	return checkFields("", c.Fields)
@@ -122,10 +123,10 @@ func (c *Component) Check() error {
 func checkFields(prefix string, fields []Field) error {
 	for _, f := range fields {
 		if !isName(f.Name) {
-			return fmt.Errorf("%q is not a valid field name", prefix+f.Name)
+			return &FieldError{prefix + f.Name, errors.New("is not a valid element name")}
 		}
 		if err := checkText(f.Text); err != nil {
-			return fmt.Errorf("%s: %w", prefix+f.Name, err)
+			return &FieldError{prefix + f.Name, err}
 		}
 		if err := checkFields(prefix+f.Name+".", f.Fields); err != nil {
 			return err

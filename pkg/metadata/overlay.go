@@ -60,15 +60,16 @@ type Change struct {
 	Forced   bool `json:"forced,omitempty"`
 }
 
-// Sendable returns the fields of a component that can be sent: all that the table has, without
-// those that the platform makes and those that it no longer takes. A nil component has none.
+// Sendable returns the fields of a component that can be sent, including those that the table
+// lacks, without those that the platform generates and those that it no longer has. A nil component
+// has none.
 func (t *Type) Sendable(c *Component) Fields {
 	fields := make(Fields)
 	if c == nil {
 		return fields
 	}
 	for _, f := range c.Fields {
-		if ft := t.Field(f.Name); ft != nil && !ft.Platform && !ft.Deprecated {
+		if ft := t.Field(f.Name); ft == nil || !ft.Platform && !ft.Deprecated {
 			fields[f.Name] = append(fields[f.Name], f)
 		}
 	}
@@ -102,11 +103,8 @@ func (t *Type) Overlay(c *Component, stated Fields) (*Component, []Change) {
 	var changes []Change
 	result := present.Over(nil)
 	for _, f := range New(c.Type, "", stated.names()).Fields {
-		ft := t.Field(f.Name)
-		if ft == nil {
-			ft = &FieldType{Name: f.Name}
-		}
 		from, to := present[f.Name], stated[f.Name]
+		ft := t.fieldOrUnknown(f.Name, from, to)
 		if ft.Kind == Struct && !ft.Repeated {
 			to = overlayStruct(ft, from, to)
 		}
@@ -134,13 +132,31 @@ func (t *Type) Changes(c *Component) []Change {
 		values[f.Name] = append(values[f.Name], f)
 	}
 	for _, f := range New(c.Type, "", values.names()).Fields {
-		ft := t.Field(f.Name)
-		if ft == nil {
-			ft = &FieldType{Name: f.Name}
-		}
+		ft := t.fieldOrUnknown(f.Name, values[f.Name])
 		changes = append(changes, Change{Field: f.Name, To: ft.display(values[f.Name])})
 	}
 	return changes
+}
+
+// fieldOrUnknown returns the type's field of that name, or a description of an unknown one by its
+// values.
+func (t *Type) fieldOrUnknown(name string, values ...[]Field) *FieldType {
+	if ft := t.Field(name); ft != nil {
+		return ft
+	}
+	return unknownType(name, values...)
+}
+
+// unknownType describes a field that the table lacks by its values.
+func unknownType(name string, values ...[]Field) *FieldType {
+	ft := &FieldType{Name: name}
+	for _, several := range values {
+		ft.Repeated = ft.Repeated || len(several) > 1
+		if slices.ContainsFunc(several, func(f Field) bool { return len(f.Fields) > 0 }) {
+			ft.Kind = Struct
+		}
+	}
+	return ft
 }
 
 // names returns the stated fields with one empty value each.
@@ -226,35 +242,21 @@ func (ft *FieldType) same(a, b []Field) bool {
 
 // FieldError reports a field that is wrong, or that an API version does not have.
 type FieldError struct {
-	Field string // nested names are separated by dots
-	Err   error
+	Path string // of the field, like trustedIpRanges[0].description
+	Err  error
 }
 
-func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+func (e *FieldError) Error() string { return words.Clip(e.Path) + ": " + e.Err.Error() }
 
 // Unwrap returns e.Err.
 func (e *FieldError) Unwrap() error { return e.Err }
 
-// CheckVersion returns an error for the first stated field or OAuth scope that the API version
-// does not have. The platform answers such a field with a fault that fails the whole call. For
-// versions beyond apiversion.Latest, the org checks the scopes. The error is a
-// *FieldError.
+// CheckVersion returns an error for the first stated field that the API version does not have. The
+// platform answers such a field with a fault that fails the whole call. The error is a *FieldError.
 func (t *Type) CheckVersion(stated Fields, v apiversion.Version) error {
 	for _, name := range slices.Sorted(maps.Keys(stated)) {
-		ft := t.Field(name)
-		if ft == nil {
-			continue
-		}
-		if ft.Since > v {
+		if ft := t.Field(name); ft != nil && ft.Since > v {
 			return &FieldError{name, fmt.Errorf("needs API version %s or later, and this run uses %s", ft.Since, v)}
-		}
-		if ft.Items == nil || v > apiversion.Latest || len(stated[name]) == 0 {
-			continue
-		}
-		for _, item := range ft.Split(stated[name][0].Text) {
-			if !slices.Contains(ft.Items, item) {
-				return &FieldError{name, fmt.Errorf("there is no %s %q%s; use one of %s", ft.Item, item, words.DidYouMean(item, ft.Items), strings.Join(ft.Items, ", "))}
-			}
 		}
 	}
 	return nil

@@ -53,7 +53,6 @@ func TestReadFileErrors(t *testing.T) {
 		{"mixed content", "A.eca-meta.xml", header("<label>a<b/></label>"), "label mixes text and elements"},
 		{"text for fields", "A.eca-meta.xml", header("oops"), "contains text instead of fields"},
 		{"nested where text belongs", "A.eca-meta.xml", header("<label><b>x</b></label>"), "A.eca-meta.xml: label: must be a string, not nested elements"},
-		{"enum", "A.eca-meta.xml", header("<distributionState>local</distributionState>"), `A.eca-meta.xml: distributionState: "local" is not one of Local, Packaged`},
 		{"boolean", "A.eca-meta.xml", header("<isProtected>yes</isProtected>"), `isProtected: "yes" is neither true nor false`},
 		{"int", "A.ecaOauthPlcy-meta.xml", policies("<sessionTimeoutInMinutes>1.5</sessionTimeoutInMinutes>"), `sessionTimeoutInMinutes: "1.5" is not a whole number`},
 		{"entity", "A.eca-meta.xml", `<!DOCTYPE x [<!ENTITY e "boom">]>` + header("<label>&e;</label>"), "is not well-formed XML"},

@@ -76,17 +76,18 @@ func Fields(c *metadata.Component, v apiversion.Version) []finding.Finding {
 	return all
 }
 
+// fieldRules are the rules about fields, by the kind of problem.
+var fieldRules = [...]string{
+	metadata.UnknownField: "unknown-element", metadata.UnknownValue: "unknown-value", metadata.DeprecatedField: "unknown-element",
+	metadata.NewerField: "newer-than-project", metadata.RepeatedField: "repeated-element", metadata.MissingField: "missing-element",
+	metadata.SecretValue: "secret-in-source", metadata.WrongValue: "wrong-value",
+}
+
 // FieldsOf is Fields for a component of any type, of no app.
 func FieldsOf(typ *metadata.Type, c *metadata.Component, v apiversion.Version) (all []finding.Finding) {
-	rules := map[metadata.ProblemKind]string{
-		metadata.UnknownField: "unknown-element", metadata.DeprecatedField: "unknown-element", metadata.NewerField: "newer-than-project",
-		metadata.RepeatedField: "repeated-element", metadata.MissingField: "missing-element", metadata.SecretValue: "secret-in-source",
-		metadata.WrongValue: "wrong-value",
-	}
 	for _, p := range typ.Problems(c, v) {
-		f := finding.Finding{Rule: rules[p.Kind], Level: finding.Error, Field: p.Field, Problem: p.Err.Error(), Says: p.Says, Fix: p.Fix}
-		later := v > apiversion.Latest && (p.Kind == metadata.UnknownField || p.Kind == metadata.WrongValue) // a version newer than the table may have it
-		if later || p.Kind == metadata.DeprecatedField || p.Kind == metadata.NewerField {
+		f := finding.Finding{Rule: fieldRules[p.Kind], Level: finding.Error, Field: p.Field, Problem: p.Err.Error(), Says: p.Says, Fix: p.Fix}
+		if p.Kind.IsUnknown() || p.Kind == metadata.DeprecatedField || p.Kind == metadata.NewerField {
 			f.Level = finding.Warning
 		}
 		all = append(all, f)
@@ -102,7 +103,7 @@ func (p *Policies) Source(deployed, org apiversion.Version) (all []finding.Findi
 			found := p.find(f.Rule, f.Field)
 			found.Problem, found.Says, found.Fix = f.Problem, f.Says, f.Fix
 			inOrg := slices.ContainsFunc(Fields(p.Component, org), func(other finding.Finding) bool { return other.Field == f.Field && other.Rule == f.Rule })
-			doubtful := f.Level == finding.Warning || org > apiversion.Latest && (f.Rule == "unknown-element" || f.Rule == "wrong-value")
+			doubtful := f.Level == finding.Warning
 			if f.Rule == "newer-than-project" {
 				doubtful = deployed == 0 || !inOrg
 			}

@@ -52,15 +52,15 @@ func TestParseProjectErrors(t *testing.T) {
 		{eca(`{"apps": {"A": {"oAuthSettings": {}}}}`), "plugins.eca.apps.A.oAuthSettings: there is no such setting; did you mean oauthSettings?"},
 		{eca(`{"apps": {"A": {"environments": {"uat": {"environments": {}}}}}}`), "plugins.eca.apps.A.environments.uat.environments: there is no such setting"},
 		{eca(`{"apps": {"A": {"environments": {"uat": {"policies": {"isEnabled": "x"}}}}}}`), "plugins.eca.apps.A.environments.uat.policies.isEnabled: must be true or false"},
-		{eca(`{"apps": {"A": {"policies": {"isEnabled": true, "isEnabled": false}}}}`), "plugins.eca.apps.A.policies.isEnabled: is there twice"},
+		{eca(`{"apps": {"A": {"policies": {"isEnabled": true, "isEnabled": false}}}}`), "plugins.eca.apps.A.policies.isEnabled: occurs twice"},
 		{eca(`{"apps": {"A": {"assignToRunAsUser": true}}}`), "plugins.eca.apps.A.assignToRunAsUser: has nothing to assign"},
 		{eca(`{"apps": {"A": {"environments": {"uat": {"assignToRunAsUser": true}, "sit": {"permissionSets": ["B"]}}}}}`), "plugins.eca.apps.A.environments.uat.assignToRunAsUser: has nothing to assign"},
-		{eca(`{"apps": {"A": {}, "A": {}}}`), "plugins.eca.apps.A: is there twice"},
+		{eca(`{"apps": {"A": {}, "A": {}}}`), "plugins.eca.apps.A: occurs twice"},
 		{eca(`{"apps": ` + strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat("}", 40) + `}`), "nested too deep"},
-		{eca(`{"apps": {"A": {"policies": {}, "pluginPolicies": {}}}}`), "plugins.eca.apps.A.policies: is what pluginPolicies was called once"},
-		{eca(`{"apps": {"A": {"c": 1, "a": 1, "b": 1}}}`), "plugins.eca.apps.A.a: there is no such setting"},
+		{eca(`{"apps": {"A": {"policies": {}, "pluginPolicies": {}}}}`), "plugins.eca.apps.A.policies: is the old name of pluginPolicies"},
+		{eca(`{"apps": {"A": {"c": 1, "a": 1, "b": 1}}}`), "plugins.eca.apps.A.c: there is no such setting"},
 	} {
-		for range 20 { // of several errors it is always the same
+		for range 20 { // of several errors, always the same one
 			_, err := Parse([]byte(test.text))
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
 				t.Fatalf("%s gives %v, want %q", test.text, err, test.want)
