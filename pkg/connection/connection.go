@@ -9,9 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/platform"
 )
@@ -57,15 +57,12 @@ func (c Connection) Complete() Connection {
 	return c
 }
 
-// developerName is what the platform allows as a name.
-var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
-
-// Check reports what is wrong with the connection as such.
+// Check returns an error if the connection is invalid on any org.
 func (c Connection) Check() error {
 	c = c.Complete()
 	for _, name := range []struct{ what, name string }{{"named credential", c.NamedCredential}, {"external credential", c.ExternalCredential}, {"principal", c.Principal}} {
-		if len(name.name) > 80 || !developerName.MatchString(name.name) {
-			return fmt.Errorf("%q cannot be the name of the %s: letters, digits and single underscores, a letter first", name.name, name.what)
+		if err := eca.CheckName(name.name); err != nil {
+			return fmt.Errorf("%q cannot be the name of the %s: %w", name.name, name.what, err)
 		}
 	}
 	if _, err := platform.ParseInstance(c.ProviderURL); err != nil {

@@ -177,12 +177,12 @@ func TestRules(t *testing.T) {
 		{"a scope against Salesforce", sound().with(credentials("").with(files{ec: external(parameter("AuthProtocolVariant", "Oauth", "ClientCredentialsClientSecret") + parameter("AuthProviderUrl", "Url", tokenURL) + parameter("AuthParameter", "scope", "api"))})), []string{
 			"scope-against-salesforce error " + ec + ":5 refuses"}},
 		{"the login host", sound().with(credentials("").with(files{ec: strings.Replace(credentials("")[ec], "crm.my.salesforce.com", "login.salesforce.com", 1)})), []string{"token-url error " + ec + ":4 login host"}},
-		{"a token URL by http", sound().with(credentials("").with(files{ec: strings.Replace(credentials("")[ec], "https://", "http://", 1)})), []string{"token-url error " + ec + ":4 in the clear"}},
+		{"a token URL by http", sound().with(credentials("").with(files{ec: strings.Replace(credentials("")[ec], "https://", "http://", 1)})), []string{"token-url error " + ec + ":4 without encryption"}},
 		{"a secret among the parameters", sound().with(credentials("").with(files{ec: external(parameter("AuthProtocolVariant", "Oauth", "ClientCredentialsClientSecret") + parameter("AuthProviderUrl", "Url", tokenURL) + parameter("AuthParameter", "clientSecret", "topsecret"))})), []string{
 			"secret-in-source error " + ec + ":5 by its name"}},
-		{"a token URL without a host", sound().with(credentials("").with(files{ec: strings.Replace(credentials("")[ec], "https://", "", 1)})), []string{"token-url error " + ec + ":4 is no URL"}},
+		{"a token URL without a host", sound().with(credentials("").with(files{ec: strings.Replace(credentials("")[ec], "https://", "", 1)})), []string{"token-url error " + ec + ":4 is not a URL"}},
 		{"a token URL that is replaced", sound().with(credentials("").with(files{ec: strings.Replace(credentials("")[ec], "https://", "", 1),
-			"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), "{", `{"replacements": [{"filename": "x"}],`, 1)})), []string{"token-url warning " + ec + ":4 is no URL"}},
+			"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), "{", `{"replacements": [{"filename": "x"}],`, 1)})), []string{"token-url warning " + ec + ":4 is not a URL"}},
 		{"two orgs", sound().with(credentials("").with(files{nc: strings.Replace(credentials("")[nc], "crm.my", "erp.my", 1)})), []string{"token-url warning " + nc + ":2 fetches tokens from crm.my.salesforce.com"}},
 		{"a claim that is no JSON", sound().with(credentials("").with(files{ec: external(parameter("AuthProtocolVariant", "Oauth", "JwtBearer") + parameter("AuthProviderUrl", "Url", tokenURL) +
 			parameter("JwtBodyClaim", "iss", `"3MVG9"`) + parameter("JwtBodyClaim", "aud", "https://login.salesforce.com"))})), []string{"claim-json error " + ec + ":6 quotation marks"}},
