@@ -294,6 +294,8 @@ func TestRules(t *testing.T) {
 		{"two policies", sound().with(files{"src/pol/uat/more/extlClntAppOauthPolicies/B.ecaOauthPlcy-meta.xml": policies("App", ""), "src/pol/uat/extlClntAppOauthPolicies/C.ecaOauthPlcy-meta.xml": policies("App", "")}), []string{
 			"duplicate error src/pol/uat/extlClntAppOauthPolicies/C.ecaOauthPlcy-meta.xml:2 one record", "duplicate error src/pol/uat/more/extlClntAppOauthPolicies/B.ecaOauthPlcy-meta.xml:2 one record"}},
 		{"wrong setting", sound().settings(`{"apps": {"App": {"oauthSetings": {}}}}`), []string{"settings error sfdx-project.json:4 did you mean oauthSettings?"}},
+		{"unknown field in the settings", sound().settings(`{"apps": {"App": {"environments": {"uat": {"oauthSettings": {"lable": "x"}}}}}}`),
+			[]string{"settings warning sfdx-project.json:4 plugins.eca.apps.App.environments.uat.oauthSettings.lable: ExtlClntAppOauthSettings has no such element in API version 68.0; did you mean label?"}},
 		{"the old key", sound().settings(`{"apps": {"App": {"policies": {"isEnabled": true}}}}`), []string{"settings warning sfdx-project.json:4 rename it"}},
 		{"no JSON", sound().with(files{"sfdx-project.json": "{"}), []string{"settings error sfdx-project.json:1 line 1"}},
 		{"no directory", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `], "source`, `, {"path": "src/gone", "package": "gone"}], "source`, 1)}), []string{"settings error sfdx-project.json:4 src/gone"}},
