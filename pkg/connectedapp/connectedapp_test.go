@@ -187,6 +187,9 @@ func TestWhatIsLostIsSaid(t *testing.T) {
 		{"<oauthConfig></oauthConfig>", "warning: oauthConfig.isPkceRequired: PKCE is not required"},
 		{"<oauthPolicy>\n<refreshTokenPolicy>specific_lifetime:5</refreshTokenPolicy></oauthPolicy>", `3: error: oauthPolicy.refreshTokenPolicy: "specific_lifetime:5" has no equivalent`},
 		{"<oauthPolicy><refreshTokenPolicy>specific_lifetime:0:DAYS</refreshTokenPolicy></oauthPolicy>", "error: oauthPolicy.refreshTokenPolicy: "},
+		{"<oauthPolicy><refreshTokenPolicy>specific_lifetime:5:YEARS</refreshTokenPolicy></oauthPolicy>", "error: oauthPolicy.refreshTokenPolicy: "},
+		{"<oauthPolicy><refreshTokenPolicy>specific_lifetime</refreshTokenPolicy></oauthPolicy>", "error: oauthPolicy.refreshTokenPolicy: "},
+		{"<oauthPolicy><refreshTokenPolicy>zero:5:DAYS</refreshTokenPolicy></oauthPolicy>", "error: oauthPolicy.refreshTokenPolicy: "},
 		{"<oauthPolicy><ipRelaxation>SOMETIMES</ipRelaxation></oauthPolicy>", "error: oauthPolicy.ipRelaxation: "},
 		{"<sessionPolicy><sessionLevel>MIDDLE</sessionLevel></sessionPolicy>", "error: sessionPolicy.sessionLevel: "},
 		{"<label>a</label>", "error: has no oauthConfig"},
@@ -208,6 +211,24 @@ func TestWhatIsLostIsSaid(t *testing.T) {
 		if fmt.Sprint(a.Fields) != strings.ReplaceAll(fmt.Sprint(a.Fields), "topsecret", "") {
 			t.Errorf("%s: a secret is carried", test.body)
 		}
+	}
+}
+
+// TestFromOrg: an org always shows the key, which nobody can remove.
+func TestFromOrg(t *testing.T) {
+	t.Parallel()
+	a := FromOrg(&metadata.Component{Type: TypeName, FullName: "Erp", Fields: []metadata.Field{
+		{Name: "label", Text: "Erp"}, {Name: "oauthConfig", Fields: []metadata.Field{{Name: "consumerKey", Text: "3MVG9KEY"}, {Name: "nonsense", Text: "x"}}},
+	}})
+	var rules []string
+	for _, f := range a.Findings {
+		rules = append(rules, f.Rule)
+		if f.File != "" || f.Line != 0 {
+			t.Errorf("a finding has a place: %v", f)
+		}
+	}
+	if a.Name != "Erp" || a.Label() != "Erp" || strings.Contains(fmt.Sprint(rules), "consumer-key") || !strings.Contains(fmt.Sprint(rules), "unknown-element") {
+		t.Errorf("%s (%s) has the findings %v", a.Name, a.Label(), rules)
 	}
 }
 

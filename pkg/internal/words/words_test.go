@@ -60,6 +60,9 @@ func TestSimilar(t *testing.T) {
 	if got := Similar(strings.Repeat("a", 100), []string{strings.Repeat("a", 99)}); got == "" {
 		t.Error("a name of 100 characters is not compared")
 	}
+	if got := Similar(strings.Repeat("a", 101), []string{strings.Repeat("a", 101)}); got != "" {
+		t.Error("a name of 101 characters is compared, which takes long")
+	}
 }
 
 func TestDidYouMean(t *testing.T) {
