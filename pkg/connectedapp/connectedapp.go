@@ -175,26 +175,20 @@ func (a *App) each(at string, fields []metadata.Field) {
 // element converts one element according to its rule.
 func (a *App) element(place string, rule rule, f metadata.Field) {
 	text := strings.TrimSpace(f.Text)
+	value, allowed := rule.values[cmp.Or(booleans[strings.ToLower(text)], strings.ToLower(text))]
 	switch {
+	case text == "" && len(f.Fields) == 0:
 	case rule.structure != nil:
 		a.structure(place, rule, f)
 	case rule.lost != "":
-		if text != "" || len(f.Fields) > 0 {
-			a.find(rule.id, rule.level, place, rule.lost, rule.fix)
-		}
+		a.find(rule.id, rule.level, place, rule.lost, rule.fix)
 	case rule.own != nil:
 		rule.own(a, place, text)
-	case text != "":
-		if rule.values != nil {
-			value, ok := rule.values[cmp.Or(booleans[strings.ToLower(text)], strings.ToLower(text))]
-			if !ok {
-				a.wrong(place, text)
-				return
-			}
-			text = value
-		}
+	case rule.values != nil && !allowed:
+		a.wrong(place, text)
+	default:
 		for _, to := range rule.to {
-			a.set(place, to, text)
+			a.set(place, to, cmp.Or(value, text))
 		}
 	}
 }

@@ -167,39 +167,30 @@ var rules = map[string]rule{
 
 // startURL also sets the kind of start page that has a URL.
 func startURL(a *App, place, text string) {
-	if text != "" {
-		a.set(place, target{plugin, "startUrl"}, text)
-		a.set(place, target{plugin, "startPage"}, "Custom")
-	}
+	a.set(place, target{plugin, "startUrl"}, text)
+	a.set(place, target{plugin, "startPage"}, "Custom")
 }
 
 func permissionSet(a *App, place, text string) {
-	if text != "" {
-		a.PermissionSets = append(a.PermissionSets, text)
-		a.set(place, target{policies, "commaSeparatedPermissionSet"}, text)
-	}
+	a.PermissionSets = append(a.PermissionSets, text)
+	a.set(place, target{policies, "commaSeparatedPermissionSet"}, text)
 }
 
 func profile(a *App, place, text string) {
-	if text != "" {
-		a.set(place, target{policies, "commaSeparatedProfile"}, text)
-		a.find("profile", finding.Warning, place, "the platform has been seen to ignore profiles here", "use a permission set: permissionSets in plugins.eca")
-	}
+	a.set(place, target{policies, "commaSeparatedProfile"}, text)
+	a.find("profile", finding.Warning, place, "the platform has been seen to ignore profiles here", "use a permission set: permissionSets in plugins.eca")
 }
 
 func apexHandler(a *App, place, text string) {
-	if text != "" {
-		a.set(place, target{policies, "apexHandler"}, text)
-		a.find("apex-handler", finding.Warning, place,
-			"the class "+words.Clip(text)+" extends Auth.ConnectedAppPlugin, and has to extend Auth.ExternalClientAppOauthHandler",
-			"rewrite the class before the policies are deployed")
-	}
+	a.set(place, target{policies, "apexHandler"}, text)
+	a.find("apex-handler", finding.Warning, place,
+		"the class "+words.Clip(text)+" extends Auth.ConnectedAppPlugin, and has to extend Auth.ExternalClientAppOauthHandler",
+		"rewrite the class before the policies are deployed")
 }
 
 func certificate(a *App, place, text string) {
 	pem, err := metadata.CertificatePEM(metadata.CertificateDER(text))
 	switch {
-	case text == "":
 	case metadata.CheckSecret(text) != nil:
 		a.privateKey(place)
 	case err != nil:
@@ -212,13 +203,11 @@ func certificate(a *App, place, text string) {
 
 func samlCertificate(field string) func(a *App, place, text string) {
 	return func(a *App, place, text string) {
-		switch {
-		case text == "":
-		case metadata.CheckSecret(text) != nil:
+		if metadata.CheckSecret(text) != nil {
 			a.privateKey(place)
-		default:
-			a.set(place, target{saml, field}, text)
+			return
 		}
+		a.set(place, target{saml, field}, text)
 	}
 }
 
@@ -234,7 +223,6 @@ func scope(a *App, place, text string) {
 	}
 	i := slices.IndexFunc(eca.Scopes(), func(known string) bool { return strings.EqualFold(known, text) })
 	switch {
-	case text == "":
 	case i < 0:
 		a.wrong(place, text)
 	case !slices.Contains(metadata.Items(a.text(settings, "commaSeparatedOauthScopes")), eca.Scopes()[i]):
@@ -246,16 +234,16 @@ func encryptionType(a *App, place, text string) {
 	if strings.EqualFold(text, "Triple_Des") {
 		a.find("wrong-value", finding.Error, place, "External Client Apps do not encrypt with Triple DES",
 			"agree on AES with the service provider, and state AES_128 or AES_256")
-	} else if text != "" {
-		a.set(place, target{saml, "encryptionType"}, text)
+		return
 	}
+	a.set(place, target{saml, "encryptionType"}, text)
 }
 
 // offOrLost reports a switch without an equivalent if it is on.
 func offOrLost(why, fix string) rule {
 	return rule{own: func(a *App, place, text string) {
 		switch value, ok := booleans[strings.ToLower(text)]; {
-		case text != "" && !ok:
+		case !ok:
 			a.wrong(place, text)
 		case value == "true":
 			a.find("not-carried", finding.Error, place, why, fix)
@@ -267,9 +255,6 @@ func offOrLost(why, fix string) rule {
 // Client Apps does not have, although the WSDL does.
 func canvasOption(field string, documented ...string) func(a *App, place, text string) {
 	return func(a *App, place, text string) {
-		if text == "" {
-			return
-		}
 		i := slices.IndexFunc(documented, func(d string) bool { return strings.EqualFold(d, text) })
 		if i < 0 {
 			a.find("wrong-value", finding.Error, place, "canvas apps of External Client Apps do not have "+words.Clip(text),
@@ -295,9 +280,6 @@ var refreshTokenUnits = map[string]string{"hours": "Hours", "days": "Days", "mon
 // refreshTokenPolicy converts infinite, zero, specific_lifetime:N:UNIT and specific_inactivity:N:UNIT,
 // in any case.
 func refreshTokenPolicy(a *App, place, text string) {
-	if text == "" {
-		return
-	}
 	parts := strings.Split(strings.ToLower(text), ":")
 	policy, ok := refreshTokenPolicies[parts[0]]
 	fields := []string{policy.typ}

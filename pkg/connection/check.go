@@ -17,8 +17,8 @@ const (
 	SaysNoAccess     = `We couldn't access the credential(s). You might not have the required permissions, or the external credential might not exist.`
 	SaysNoRead       = "You don't have read permissions on the User External Credential object"
 	SaysUnconfigured = "The external credential isn't fully configured."
-	SaysScope        = "Unable to fetch the OAuth token. Error: invalid_request. Error description: scope parameter not supported."
-	SaysTokenURL     = "The expired credentials couldn't be refreshed. Try again later."
+	saysScope        = "Unable to fetch the OAuth token. Error: invalid_request. Error description: scope parameter not supported."
+	saysTokenURL     = "The expired credentials couldn't be refreshed. Try again later."
 )
 
 // Section returns the rules about External and Named Credentials that need no org.
@@ -189,7 +189,7 @@ func (ch *check) parameter(f metadata.Field, at string) {
 		ch.tokenURL(text, at)
 	case "AuthParameter":
 		if strings.EqualFold(name, "Scope") && isSalesforce(ch.token) {
-			ch.find("scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses", SaysScope, "remove the parameter "+name)
+			ch.find("scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses", saysScope, "remove the parameter "+name)
 		}
 		if secretName.MatchString(name) && text != "" && !isFormula {
 			ch.find("secret-in-source", at, "holds a secret, by its name", "",
@@ -208,10 +208,10 @@ var secretName = regexp.MustCompile(`(?i)secret|password`)
 func (ch *check) tokenURL(text, at string) {
 	switch {
 	case ch.token.Host == "":
-		ch.find("token-url", at, "is not a URL", SaysTokenURL, "write the token URL of the org that is called, like "+exampleTokenURL)
+		ch.find("token-url", at, "is not a URL", saysTokenURL, "write the token URL of the org that is called, like "+exampleTokenURL)
 	case ch.token.Scheme == "http" && !platform.IsLoopbackHost(ch.token.Hostname()):
 		ch.find("token-url", at, "sends the secret without encryption, by http", "", "use https")
 	case isLoginHost(ch.token):
-		ch.find("token-url", at, text+" is the login host, which does not serve the flow", SaysTokenURL, "use the own domain of the org that is called")
+		ch.find("token-url", at, text+" is the login host, which does not serve the flow", saysTokenURL, "use the own domain of the org that is called")
 	}
 }

@@ -6,6 +6,7 @@
 package connection
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,19 +42,11 @@ const DefaultPrincipal = "Integration"
 
 // Complete returns the connection with the defaults of fields that are left out.
 func (c Connection) Complete() Connection {
-	if c.ExternalCredential == "" {
-		c.ExternalCredential = c.NamedCredential
-	}
-	if c.Principal == "" {
-		c.Principal = DefaultPrincipal
-	}
-	if c.Label == "" {
-		c.Label = strings.ReplaceAll(c.NamedCredential, "_", " ")
-	}
+	c.ExternalCredential = cmp.Or(c.ExternalCredential, c.NamedCredential)
+	c.Principal = cmp.Or(c.Principal, DefaultPrincipal)
+	c.Label = cmp.Or(c.Label, strings.ReplaceAll(c.NamedCredential, "_", " "))
 	c.ProviderURL = strings.TrimSuffix(c.ProviderURL, "/")
-	if c.Audience == "" {
-		c.Audience = c.ProviderURL
-	}
+	c.Audience = cmp.Or(c.Audience, c.ProviderURL)
 	return c
 }
 
@@ -154,31 +147,30 @@ func Issuer(c *metadata.Component) (key string) {
 	return key
 }
 
+// kept returns a text of the org's parameter of a type if there is exactly one, or otherwise.
+func kept(existing *metadata.Component, field, typ, name, otherwise string) string {
+	if found := parameters(existing, field, typ); len(found) == 1 {
+		return part(found[0], name)
+	}
+	return otherwise
+}
+
 // external returns the wanted fields of the external credential. Parameters of which there is one
 // keep the name that the org has for it.
 func (c Connection) external(existing *metadata.Component, key string) metadata.Fields {
 	fields := make(metadata.Fields)
 	fields.Set("authenticationProtocol", "Oauth")
-	name := func(typ, otherwise string) string {
-		if found := parameters(existing, externalParameters, typ); len(found) == 1 {
-			return part(found[0], "parameterName")
-		}
-		return otherwise
-	}
-	inGroup := func(typ, otherwise string) string {
-		if found := parameters(existing, externalParameters, typ); len(found) == 1 {
-			return part(found[0], "parameterGroup")
-		}
-		return group
+	keep := func(typ, name, otherwise string) string {
+		return kept(existing, externalParameters, typ, name, otherwise)
 	}
 	add := func(typ, named string, more ...string) {
 		all := append([]string{"parameterType", typ, "parameterName", named}, more...)
 		fields[externalParameters] = append(fields[externalParameters], parameter(externalParameters, all...))
 	}
-	add("AuthProtocolVariant", name("AuthProtocolVariant", "Oauth"), "parameterValue", c.Variant(), "parameterGroup", inGroup("AuthProtocolVariant", ""))
-	add("AuthProviderUrl", name("AuthProviderUrl", "AuthProviderUrl"), "parameterValue", c.tokenURL(), "parameterGroup", inGroup("AuthProviderUrl", ""))
+	add("AuthProtocolVariant", keep("AuthProtocolVariant", "parameterName", "Oauth"), "parameterValue", c.Variant(), "parameterGroup", keep("AuthProtocolVariant", "parameterGroup", group))
+	add("AuthProviderUrl", keep("AuthProviderUrl", "parameterName", "AuthProviderUrl"), "parameterValue", c.tokenURL(), "parameterGroup", keep("AuthProviderUrl", "parameterGroup", group))
 	if c.Certificate != "" {
-		add("SigningCertificate", name("SigningCertificate", "SigningCertificate"), "certificate", c.Certificate, "parameterGroup", inGroup("SigningCertificate", ""))
+		add("SigningCertificate", keep("SigningCertificate", "parameterName", "SigningCertificate"), "certificate", c.Certificate, "parameterGroup", keep("SigningCertificate", "parameterGroup", group))
 		audience, _ := json.Marshal(c.Audience) // aud alone is JSON
 		for _, claim := range [][2]string{{"iss", key}, {"sub", c.Username}, {"aud", string(audience)}} {
 			text := claim[1]
@@ -204,10 +196,7 @@ func (c Connection) external(existing *metadata.Component, key string) metadata.
 func (c Connection) named(existing *metadata.Component) metadata.Fields {
 	fields := make(metadata.Fields)
 	name := func(typ, otherwise string) string {
-		if found := parameters(existing, namedParameters, typ); len(found) == 1 {
-			return part(found[0], "parameterName")
-		}
-		return otherwise
+		return kept(existing, namedParameters, typ, "parameterName", otherwise)
 	}
 	fields[namedParameters] = []metadata.Field{
 		parameter(namedParameters, "parameterType", "Url", "parameterName", name("Url", "Url"), "parameterValue", c.ProviderURL),

@@ -68,10 +68,7 @@ var others = metadata.Schema{
 			{Name: "certificate"},
 			{Name: "commaSeparatedPermissionSet", List: ","},
 			{Name: "commaSeparatedProfile", List: ","},
-			{Name: "customAttributes", Kind: metadata.Struct, Fields: []metadata.FieldType{
-				{Name: "formula", Required: true},
-				{Name: "key", Required: true},
-			}, Repeated: true},
+			{Name: "customAttributes", Kind: metadata.Struct, Fields: customAttribute, Repeated: true},
 			{Name: "encryptionCertificate"},
 			{Name: "encryptionType", Kind: metadata.Enum, EnumName: "ExtlClntAppSamlEncryptType", Values: []string{"AES_128", "AES_256"}},
 			{Name: "entityUrl", Required: true},
@@ -105,6 +102,12 @@ var others = metadata.Schema{
 
 // attestFields are the fields that every component of an app has.
 var attestFields = []metadata.FieldType{{Name: "externalClientApplication"}, {Name: "label"}}
+
+// customAttribute and ipRange are the fields of structures that several types have.
+var (
+	customAttribute = []metadata.FieldType{{Name: "formula", Required: true}, {Name: "key", Required: true}}
+	ipRange         = []metadata.FieldType{{Name: "description"}, {Name: "endIpAddress", Required: true}, {Name: "startIpAddress", Required: true}}
+)
 
 // orgSettings is no part of an app, and so none of Types.
 var orgSettings = &metadata.Type{
@@ -201,20 +204,13 @@ var types = metadata.Schema{
 			{Name: "clientAssertionCertificate"},
 			{Name: "commaSeparatedCustomScopes", List: ","},
 			{Name: "commaSeparatedOauthScopes", List: ",", Item: "OAuth scope", Items: scopes, Synonyms: scopeSynonyms, Similar: similarScope},
-			{Name: "customAttributes", Kind: metadata.Struct, Fields: []metadata.FieldType{
-				{Name: "formula", Required: true},
-				{Name: "key", Required: true},
-			}, Repeated: true},
+			{Name: "customAttributes", Kind: metadata.Struct, Fields: customAttribute, Repeated: true},
 			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
 			{Name: "isFirstPartyAppEnabled", Kind: metadata.Boolean},
 			{Name: "label"},
 			{Name: "oauthLink", Platform: true},
 			{Name: "singleLogoutUrl"},
-			{Name: "trustedIpRanges", Kind: metadata.Struct, Fields: []metadata.FieldType{
-				{Name: "description"},
-				{Name: "endIpAddress", Required: true},
-				{Name: "startIpAddress", Required: true},
-			}, Repeated: true},
+			{Name: "trustedIpRanges", Kind: metadata.Struct, Fields: ipRange, Repeated: true},
 		},
 	},
 	{
@@ -277,10 +273,7 @@ var types = metadata.Schema{
 			{Name: "commaSeparatedCustomScopes", Since: 61, List: ","},
 			{Name: "commaSeparatedPermissionSet", List: ","},
 			{Name: "commaSeparatedProfile", List: ","},
-			{Name: "customAttributes", Kind: metadata.Struct, Fields: []metadata.FieldType{
-				{Name: "formula", Required: true},
-				{Name: "key", Required: true},
-			}, Repeated: true},
+			{Name: "customAttributes", Kind: metadata.Struct, Fields: customAttribute, Repeated: true},
 			{Name: "executeHandlerAs", Since: 61},
 			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
 			{Name: "guestJwtSessionTimeoutType", Kind: metadata.Enum, EnumName: "JWTSessionTimeoutType", Values: []string{"UserSession", "Custom"}, Since: 65},
@@ -314,11 +307,7 @@ var types = metadata.Schema{
 				"tls_client_auth_san_email", "tls_client_auth_san_spiffe",
 			}, Since: 67},
 			{Name: "tlsClientAuthCertParamValue", Since: 67},
-			{Name: "tokenIpRanges", Kind: metadata.Struct, Fields: []metadata.FieldType{
-				{Name: "description"},
-				{Name: "endIpAddress", Required: true},
-				{Name: "startIpAddress", Required: true},
-			}, Repeated: true, Since: 67},
+			{Name: "tokenIpRanges", Kind: metadata.Struct, Fields: ipRange, Repeated: true, Since: 67},
 		},
 	},
 	{

@@ -14,6 +14,15 @@ import (
 // values; an empty list clears the field. Fields without an entry stay as they are.
 type Fields map[string][]Field
 
+// ByName returns fields by name.
+func ByName(fields []Field) Fields {
+	byName := make(Fields)
+	for _, f := range fields {
+		byName[f.Name] = append(byName[f.Name], f)
+	}
+	return byName
+}
+
 // Set states one value for a field.
 func (s Fields) Set(name, text string) { s[name] = []Field{{Name: name, Text: text}} }
 
@@ -38,12 +47,8 @@ func (s Fields) IsFalse(name string) bool {
 // Over returns base overlaid with s: where both state a field, s wins. It changes neither.
 func (s Fields) Over(base Fields) Fields {
 	merged := make(Fields, len(s)+len(base))
-	for name, values := range base {
-		merged[name] = values
-	}
-	for name, values := range s {
-		merged[name] = values
-	}
+	maps.Copy(merged, base)
+	maps.Copy(merged, s)
 	return merged
 }
 
@@ -64,15 +69,16 @@ type Change struct {
 // lacks, without those that the platform generates and those that it no longer has. A nil component
 // has none.
 func (t *Type) Sendable(c *Component) Fields {
-	fields := make(Fields)
 	if c == nil {
-		return fields
+		return make(Fields)
 	}
-	for _, f := range c.Fields {
-		if ft := t.Field(f.Name); ft == nil || !ft.Platform && !ft.Deprecated {
-			fields[f.Name] = append(fields[f.Name], f)
-		}
-	}
+	return t.without(c, func(ft *FieldType) bool { return ft.Platform || ft.Deprecated })
+}
+
+// without returns the fields of a component by name, without some that the table has.
+func (t *Type) without(c *Component, omit func(*FieldType) bool) Fields {
+	fields := ByName(c.Fields)
+	maps.DeleteFunc(fields, func(name string, _ []Field) bool { ft := t.Field(name); return ft != nil && omit(ft) })
 	return fields
 }
 
@@ -93,18 +99,12 @@ func New(typ, fullName string, stated Fields) *Component {
 // The result omits fields that are Platform or Action: an upsert without them leaves them as
 // they are.
 func (t *Type) Overlay(c *Component, stated Fields) (*Component, []Change) {
-	present := make(Fields)
-	for _, f := range c.Fields {
-		if ft := t.Field(f.Name); ft != nil && ft.Platform {
-			continue
-		}
-		present[f.Name] = append(present[f.Name], f)
-	}
+	present := t.without(c, func(ft *FieldType) bool { return ft.Platform })
 	var changes []Change
 	result := present.Over(nil)
-	for _, f := range New(c.Type, "", stated.names()).Fields {
-		from, to := present[f.Name], stated[f.Name]
-		ft := t.fieldOrUnknown(f.Name, from, to)
+	for _, name := range slices.Sorted(maps.Keys(stated)) {
+		from, to := present[name], stated[name]
+		ft := t.fieldOrUnknown(name, from, to)
 		if ft.Kind == Struct && !ft.Repeated {
 			to = overlayStruct(ft, from, to)
 		}
@@ -114,9 +114,9 @@ func (t *Type) Overlay(c *Component, stated Fields) (*Component, []Change) {
 		if ft.same(from, to) {
 			continue
 		}
-		result[f.Name] = to
+		result[name] = to
 		changes = append(changes, Change{
-			Field: f.Name, From: ft.display(from), To: ft.display(to),
+			Field: name, From: ft.display(from), To: ft.display(to),
 			Withheld: ft.Withheld && ft.canonical(first(from)) == "",
 			Forced:   ft.Forced && ft.canonical(first(from)) == ft.boolean(""),
 		})
@@ -127,13 +127,10 @@ func (t *Type) Overlay(c *Component, stated Fields) (*Component, []Change) {
 // Changes returns all fields of a new component as changes from nothing.
 func (t *Type) Changes(c *Component) []Change {
 	var changes []Change
-	values := make(Fields)
-	for _, f := range c.Fields {
-		values[f.Name] = append(values[f.Name], f)
-	}
-	for _, f := range New(c.Type, "", values.names()).Fields {
-		ft := t.fieldOrUnknown(f.Name, values[f.Name])
-		changes = append(changes, Change{Field: f.Name, To: ft.display(values[f.Name])})
+	values := ByName(c.Fields)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		ft := t.fieldOrUnknown(name, values[name])
+		changes = append(changes, Change{Field: name, To: ft.display(values[name])})
 	}
 	return changes
 }
@@ -159,29 +156,13 @@ func unknownType(name string, values ...[]Field) *FieldType {
 	return ft
 }
 
-// names returns the stated fields with one empty value each.
-func (s Fields) names() Fields {
-	names := make(Fields, len(s))
-	for name := range s {
-		names.Set(name, "")
-	}
-	return names
-}
-
 // overlayStruct applies the stated parts of a structure to the present ones.
 func overlayStruct(ft *FieldType, from, to []Field) []Field {
 	if len(to) == 0 {
 		return nil
 	}
-	parts := make(Fields)
-	for _, f := range first(to).Fields {
-		parts[f.Name] = append(parts[f.Name], f)
-	}
-	base := make(Fields)
-	for _, f := range first(from).Fields {
-		base[f.Name] = append(base[f.Name], f)
-	}
-	return []Field{{Name: ft.Name, Fields: New("", "", parts.Over(base)).Fields}}
+	parts := ByName(first(to).Fields).Over(ByName(first(from).Fields))
+	return []Field{{Name: ft.Name, Fields: New("", "", parts).Fields}}
 }
 
 // overlayValues lays the stated values of a repeated structure over the present ones with the

@@ -41,9 +41,6 @@ func field(name, text string, nested ...Field) Field {
 	return Field{Name: name, Text: text, Fields: nested}
 }
 
-// settle returns fields by name.
-func settle(fields ...Field) Fields { return byName(fields) }
-
 func text(fields []Field) string {
 	var all []string
 	for _, f := range fields {
@@ -103,7 +100,7 @@ func TestOverlay(t *testing.T) {
 	} {
 		c := &Component{Type: "Settings", FullName: "x", Fields: test.has}
 		before := text(c.Fields)
-		got, changes := settings.Overlay(c, settle(test.stated...))
+		got, changes := settings.Overlay(c, ByName(test.stated))
 		var all []string
 		for _, change := range changes {
 			s := change.Field + ": " + change.From + " -> " + change.To

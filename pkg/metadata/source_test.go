@@ -157,20 +157,12 @@ func FuzzParse(f *testing.F) {
 		}
 		if reread, err := Parse(&written); err != nil {
 			t.Errorf("%+v is written as %s, which gives %v", c, &written, err)
-		} else if _, changes := schema.Lookup(c.Type).Overlay(reread, byName(c.Fields)); len(changes) > 0 {
+		} else if _, changes := schema.Lookup(c.Type).Overlay(reread, ByName(c.Fields)); len(changes) > 0 {
 			t.Errorf("%+v is written as %s: %v", c, &written, changes)
 		}
 		again := decode(t, encoded)
-		if _, changes := schema.Lookup(c.Type).Overlay(again, byName(c.Fields)); len(changes) > 0 || again.FullName != c.FullName {
+		if _, changes := schema.Lookup(c.Type).Overlay(again, ByName(c.Fields)); len(changes) > 0 || again.FullName != c.FullName {
 			t.Errorf("%+v came back as %+v", c, again)
 		}
 	})
-}
-
-func byName(fields []Field) Fields {
-	stated := make(Fields)
-	for _, f := range fields {
-		stated[f.Name] = append(stated[f.Name], f)
-	}
-	return stated
 }

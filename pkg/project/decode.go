@@ -155,19 +155,17 @@ func settingError(err error) error {
 		return err
 	}
 	path := dotted(wrong.JSONPointer)
-	switch {
+	switch kind := wrong.GoType.Kind(); {
 	case wrong.Err == json.ErrUnknownName:
 		name := wrong.JSONPointer.LastToken()
 		return invalid(path, "there is no such setting%s", words.DidYouMean(name, memberNames(wrong.GoType)))
 	case wrong.GoType == reflect.TypeFor[time.Time]():
 		return invalid(path, "must be a day, like 2027-03-31")
-	}
-	switch wrong.GoType.Kind() {
-	case reflect.Bool:
+	case kind == reflect.Bool:
 		return invalid(path, "must be true or false")
-	case reflect.String:
+	case kind == reflect.String:
 		return invalid(path, "must be a string")
-	case reflect.Slice:
+	case kind == reflect.Slice:
 		return invalid(path, "must be an array")
 	}
 	return invalid(path, "must be an object")

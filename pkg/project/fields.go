@@ -28,7 +28,7 @@ func parseFields(t *metadata.Type, path string, raw jsontext.Value) (metadata.Fi
 		return nil, nil, invalid(path, "must be an object with fields of %s, not %s", t.Name, kindOf(raw))
 	}
 	stated := make(metadata.Fields)
-	object := members(raw)
+	object := parts[members](raw)
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		at, ft := path+"."+name, t.Field(name)
 		if reason := unsettable(name, ft); reason != "" {
@@ -59,114 +59,116 @@ func unsettable(name string, ft *metadata.FieldType) string {
 	return ft.Unsettable
 }
 
-// parseField reads the values of a field. ft is nil if the type does not have it. Its values are
-// then told by their JSON: an object has nested elements, and an array has several values.
+// parseField reads the values of a field. ft is nil if the type does not have it. Its JSON then
+// decides: an object has nested elements, and an array has several values.
 func parseField(name string, ft *metadata.FieldType, path string, raw jsontext.Value) ([]metadata.Field, error) {
-	if (ft == nil || ft.Repeated) && raw.Kind() == '[' {
-		values := []metadata.Field{}
-		for i, item := range elements(raw) {
-			f, err := parseValue(name, ft, fmt.Sprintf("%s[%d]", path, i), item)
-			if err != nil {
-				return nil, err
-			}
-			values = append(values, f)
-		}
-		return values, nil
+	f := metadata.Field{Name: name, Text: textOf(raw)}
+	want, kinds := allowed(ft)
+	var err error
+	switch kind := raw.Kind(); {
+	case kind == '"' && metadata.CheckSecret(f.Text) != nil:
+		err = &SettingError{path, metadata.CheckSecret(f.Text)}
+	case !strings.ContainsRune(kinds, rune(kind)):
+		err = invalid(path, "must be %s, not %s", want, kindOf(raw))
+	case kind == '{':
+		f.Text = ""
+		f.Fields, err = parseStruct(ft, path, raw)
+	case kind == '[' && ft != nil && ft.List != "":
+		f.Text, err = join(ft, path, raw)
+	case kind == '[':
+		return parseElements(name, ft, path, raw)
 	}
-	if ft != nil && ft.Repeated {
-		return nil, invalid(path, "must be an array of objects, not %s", kindOf(raw))
-	}
-	f, err := parseValue(name, ft, path, raw)
 	return []metadata.Field{f}, err
 }
 
-// parseValue reads one value of a field.
-func parseValue(name string, ft *metadata.FieldType, path string, raw jsontext.Value) (metadata.Field, error) {
-	f := metadata.Field{Name: name}
-	want, kinds, parse := valueKind(ft)
-	switch kind := raw.Kind(); {
-	case kind == '"' && metadata.CheckSecret(textOf(raw)) != nil:
-		return f, &SettingError{path, metadata.CheckSecret(textOf(raw))}
-	case !strings.ContainsRune(kinds, rune(kind)):
-		return f, invalid(path, "must be %s, not %s", want, kindOf(raw))
-	case kind == '{' || kind == '[':
-		err := parse(&f, ft, path, raw)
-		return f, err
-	}
-	f.Text = textOf(raw)
-	return f, nil
-}
-
-// valueKind returns the JSON kinds that a field allows, in words and as jsontext.Kinds, and the
-// function that reads an object or array.
-func valueKind(ft *metadata.FieldType) (want, kinds string, parse func(*metadata.Field, *metadata.FieldType, string, jsontext.Value) error) {
+// allowed returns the JSON kinds that a field allows, in words and as jsontext.Kinds.
+func allowed(ft *metadata.FieldType) (want, kinds string) {
 	switch {
 	case ft == nil:
-		return "a string, a number, true, false or an object", `"0tf{`, parseStruct
+		return "a string, a number, true, false, an object or an array", `"0tf{[`
+	case ft.Repeated:
+		return "an array of objects", "["
 	case ft.Kind == metadata.Struct:
-		return "an object", "{", parseStruct
+		return "an object", "{"
 	case ft.Kind == metadata.Boolean:
-		return "true or false", "tf", nil
+		return "true or false", "tf"
 	case ft.Kind == metadata.Int:
-		return "a whole number", "0", nil
+		return "a whole number", "0"
 	case ft.PEM:
-		return `a string or {"file": "a path in the package"}`, `"{`, parseCertificateFile
+		return aCertificate, `"{`
 	case ft.List != "":
-		return "a string or an array of strings", `"[`, parseList
+		return "a string or an array of strings", `"[`
 	}
-	return "a string", `"`, nil
+	return "a string", `"`
 }
 
-func parseStruct(f *metadata.Field, ft *metadata.FieldType, path string, raw jsontext.Value) error {
-	object := members(raw)
+const aCertificate = `a string or {"file": "a path in the package"}`
+
+func parseStruct(ft *metadata.FieldType, path string, raw jsontext.Value) (fields []metadata.Field, err error) {
+	if ft == nil {
+		ft = new(metadata.FieldType)
+	}
+	object := parts[members](raw)
 	for _, name := range slices.Sorted(maps.Keys(object)) {
-		var part *metadata.FieldType
-		if ft != nil {
-			part = ft.Field(name)
-		}
-		values, err := parseField(name, part, path+"."+name, object[name])
+		values, err := parseField(name, ft.Field(name), path+"."+name, object[name])
 		if err != nil {
-			return err
+			return nil, err
 		}
-		f.Fields = append(f.Fields, values...)
+		fields = append(fields, values...)
 	}
-	return nil
+	return fields, nil
 }
 
-func parseCertificateFile(f *metadata.Field, _ *metadata.FieldType, path string, raw jsontext.Value) error {
-	object := members(raw)
-	if file := object["file"]; len(object) != 1 || file.Kind() != '"' || textOf(file) == "" {
-		return invalid(path, `must be a string or {"file": "a path in the package"}`)
+func parseElements(name string, ft *metadata.FieldType, path string, raw jsontext.Value) ([]metadata.Field, error) {
+	if ft != nil {
+		single := *ft
+		single.Repeated = false
+		ft = &single
 	}
-	f.Fields = []metadata.Field{{Name: "file", Text: textOf(object["file"])}}
-	return nil
+	values := []metadata.Field{}
+	for i, item := range parts[elements](raw) {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if item.Kind() == '[' {
+			return nil, invalid(at, "must be one value, not an array")
+		}
+		value, err := parseField(name, ft, at, item)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, value...)
+	}
+	return values, nil
 }
 
-// parseList joins an array to the platform's form of the list.
-func parseList(f *metadata.Field, ft *metadata.FieldType, path string, raw jsontext.Value) error {
+// join returns the platform's form of a list that is an array.
+func join(ft *metadata.FieldType, path string, raw jsontext.Value) (string, error) {
 	var items []string
-	for i, item := range elements(raw) {
-		at, text := fmt.Sprintf("%s[%d]", path, i), textOf(item)
-		if err := metadata.CheckSecret(text); err != nil {
-			return &SettingError{at, err}
+	for i, item := range parts[elements](raw) {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		single, err := parseField("", &metadata.FieldType{}, at, item)
+		if err != nil {
+			return "", err
 		}
-		switch {
-		case item.Kind() != '"':
-			return invalid(at, "must be a string, not %s", kindOf(item))
-		case strings.Contains(text, ft.List) || strings.TrimSpace(text) == "":
-			return invalid(at, "must be exactly one item")
+		if text := single[0].Text; strings.Contains(text, ft.List) || strings.TrimSpace(text) == "" {
+			return "", invalid(at, "must be exactly one item")
 		}
-		items = append(items, text)
+		items = append(items, single[0].Text)
 	}
-	f.Text = strings.Join(items, strings.Replace(ft.List, ",", ", ", 1))
-	return nil
+	return strings.Join(items, strings.Replace(ft.List, ",", ", ", 1)), nil
 }
 
 // checkStated checks the stated fields against the type.
 func checkStated(t *metadata.Type, path string, stated metadata.Fields) (warnings []Warning, err error) {
 	checked := maps.Clone(stated)
-	if certificateFile(stated) != "" {
-		delete(checked, "certificate")
+	for _, f := range stated["certificate"] {
+		if t.Field(f.Name) == nil {
+			break
+		}
+		if len(f.Fields) == 1 && f.Fields[0].Name == "file" && f.Fields[0].Text != "" && f.Fields[0].Fields == nil {
+			delete(checked, "certificate")
+		} else if f.Text == "" {
+			return nil, invalid(path+".certificate", "must be "+aCertificate)
+		}
 	}
 	c := metadata.New(t.Name, "", checked)
 	if wrong, ok := errors.AsType[*metadata.FieldError](c.Check()); ok {
@@ -213,18 +215,15 @@ func isCertificate(text string) bool {
 	return err == nil || strings.Contains(text, "-----BEGIN CERTIFICATE-----")
 }
 
-// members returns the members of a JSON object. Its syntax was checked before.
-func members(raw jsontext.Value) map[string]jsontext.Value {
-	var object map[string]jsontext.Value
-	_ = json.Unmarshal(raw, &object)
-	return object
-}
+type (
+	members  = map[string]jsontext.Value // of a JSON object
+	elements = []jsontext.Value          // of a JSON array
+)
 
-// elements returns the elements of a JSON array. Its syntax was checked before.
-func elements(raw jsontext.Value) []jsontext.Value {
-	var list []jsontext.Value
-	_ = json.Unmarshal(raw, &list)
-	return list
+// parts returns the parts of a JSON object or array. Its syntax was checked before.
+func parts[T members | elements](raw jsontext.Value) (found T) {
+	_ = json.Unmarshal(raw, &found)
+	return found
 }
 
 // textOf returns the text of a JSON string, and any other JSON as it is.
@@ -280,12 +279,8 @@ func valueToJSON(ft *metadata.FieldType, f metadata.Field) any {
 	text := strings.TrimSpace(f.Text)
 	switch {
 	case ft.Kind == metadata.Struct || len(f.Fields) > 0:
-		parts := make(metadata.Fields)
-		for _, part := range f.Fields {
-			parts[part.Name] = append(parts[part.Name], part)
-		}
-		object := make(map[string]any, len(parts))
-		for name, values := range parts {
+		object := make(map[string]any, len(f.Fields))
+		for name, values := range metadata.ByName(f.Fields) {
 			object[name] = toJSON(ft.Field(name), values)
 		}
 		return object

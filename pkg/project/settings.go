@@ -2,7 +2,6 @@ package project
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"maps"
@@ -245,11 +244,11 @@ func Read(fsys fs.FS, name string) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := ParseSettings(project.Plugins)
+	p, err := withSettings(project)
 	if err != nil {
 		return nil, &sfp.ProjectError{File: name, Err: err}
 	}
-	return &Project{project, settings}, nil
+	return p, nil
 }
 
 // Parse parses the content of a project file like Read.
@@ -258,27 +257,22 @@ func Parse(data []byte) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := ParseSettings(project.Plugins)
+	return withSettings(project)
+}
+
+func withSettings(project *sfp.Project) (*Project, error) {
+	for _, name := range slices.Sorted(maps.Keys(project.Plugins)) {
+		if name != "eca" && strings.EqualFold(name, "eca") {
+			return nil, &SettingError{"plugins." + name, errors.New("eca's settings are under plugins.eca, in lower case")}
+		}
+	}
+	data, ok := project.Plugins["eca"]
+	if !ok {
+		data = []byte("{}")
+	}
+	settings, err := parseSettings(data)
 	if err != nil {
 		return nil, err
 	}
 	return &Project{project, settings}, nil
-}
-
-// ParseSettings parses the settings of plugins.eca. plugins are the settings of all plugins of a
-// project file, by name. An error is a *SettingError, unless the JSON is invalid.
-func ParseSettings(plugins map[string]json.RawMessage) (Settings, error) {
-	settings := Settings{Preflight: PreflightFail}
-	for _, name := range slices.Sorted(maps.Keys(plugins)) {
-		switch {
-		case name == "eca":
-			var err error
-			if settings, err = parseSettings(plugins[name]); err != nil {
-				return Settings{}, err
-			}
-		case strings.EqualFold(name, "eca"):
-			return Settings{}, &SettingError{"plugins." + name, errors.New("eca's settings are under plugins.eca, in lower case")}
-		}
-	}
-	return settings, nil
 }
