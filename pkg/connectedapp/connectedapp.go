@@ -108,9 +108,8 @@ func convert(fullName, file string, c *metadata.Component, root *xmltree.Node) *
 
 // has reports whether the app states an element, or one of a structure.
 func (a *App) has(name, inner string) bool {
-	return slices.ContainsFunc(a.stated, func(f metadata.Field) bool {
-		return f.Name == name && (inner == "" || slices.ContainsFunc(f.Fields, func(f metadata.Field) bool { return f.Name == inner }))
-	})
+	values := metadata.ByName(a.stated)[name]
+	return len(values) > 0 && (inner == "" || metadata.ByName(values[0].Fields).Has(inner))
 }
 
 // convert converts the fields, and adds the defaults of a Connected App that differ from those of
@@ -121,7 +120,8 @@ func (a *App) convert() {
 		a.Fields[saml] = make(metadata.Fields) // only custom attributes
 	}
 	if !a.has("oauthConfig", "") {
-		a.find("no-oauth", finding.Error, "", "has no oauthConfig, so it is not an OAuth app", "keep it, or create an External Client App in Setup")
+		a.find("no-oauth", finding.Error, "", "has no oauthConfig, so it is not an OAuth app",
+			"keep it, or create an External Client App in Setup")
 		return
 	}
 	global, policies := a.Fields[eca.GlobalOAuthSettings], a.Fields[eca.OAuthPolicies]
@@ -142,12 +142,12 @@ func (a *App) convert() {
 			"check the app's policies in Setup, and correct refreshTokenPolicyType")
 	}
 	if a.RunAsUser == "" && a.text(eca.GlobalOAuthSettings, "isClientCredentialsFlowEnabled") == "true" {
-		a.find("no-run-as-user", finding.Warning, "oauthConfig.isClientCredentialEnabled", "the flow is on, and the source names no user to run it as",
-			"name one for each org; without one the flow stays off there")
+		a.find("no-run-as-user", finding.Warning, "oauthConfig.isClientCredentialEnabled",
+			"the flow is on, and the source names no user to run it as", "name one for each org; without one the flow stays off there")
 	}
 	if a.RunAsUser != "" && !global.Has("isClientCredentialsFlowEnabled") {
-		a.find("run-as-user", finding.Warning, "oauthConfig.oauthClientCredentialUser", "the app has a user for client credentials, and the flow is off",
-			"remove the user, or turn the flow on")
+		a.find("run-as-user", finding.Warning, "oauthConfig.oauthClientCredentialUser",
+			"the app has a user for client credentials, and the flow is off", "remove the user, or turn the flow on")
 	}
 }
 
@@ -279,7 +279,9 @@ func (a *App) find(rule string, level finding.Level, place, problem, fix string)
 	if a.root != nil {
 		line = a.root.At(place).Line()
 	}
-	a.Findings = append(a.Findings, finding.Finding{Rule: rule, Level: level, App: a.Name, File: a.file, Line: line, Field: strings.ReplaceAll(place, "[0]", ""), Problem: problem, Fix: fix})
+	a.Findings = append(a.Findings, finding.Finding{
+		Rule: rule, Level: level, App: a.Name, File: a.file, Line: line, Field: strings.ReplaceAll(place, "[0]", ""), Problem: problem, Fix: fix,
+	})
 }
 
 // Wrong returns the first finding that makes the result differ from the source, or nil: a value

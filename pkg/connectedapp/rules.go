@@ -84,7 +84,8 @@ var rules = map[string]rule{
 		fix:  "give the new one to its users; if the key must stay, migrate the app in Setup first",
 		id:   "consumer-key", level: finding.Warning,
 	},
-	"oauthConfig.consumerSecret": lost("a secret is in the source", "remove it, and replace it, because the repository's history contains it"),
+	"oauthConfig.consumerSecret": lost("a secret is in the source",
+		"remove it, and replace it, because the repository's history contains it"),
 	"oauthConfig.isAdminApproved": {
 		to:     []target{{policies, "permittedUsersPolicyType"}},
 		values: map[string]string{"true": "AdminApprovedPreAuthorized", "false": "AllSelfAuthorized"},
@@ -178,7 +179,8 @@ func permissionSet(a *App, place, text string) {
 
 func profile(a *App, place, text string) {
 	a.set(place, target{policies, "commaSeparatedProfile"}, text)
-	a.find("profile", finding.Warning, place, "the platform has been seen to ignore profiles here", "use a permission set: permissionSets in plugins.eca")
+	a.find("profile", finding.Warning, place,
+		"the platform has been seen to ignore profiles here", "use a permission set: permissionSets in plugins.eca")
 }
 
 func apexHandler(a *App, place, text string) {
@@ -296,6 +298,7 @@ func refreshTokenPolicy(a *App, place, text string) {
 		return
 	}
 	for i, value := range fields {
-		a.set(place, target{policies, []string{"refreshTokenPolicyType", "refreshTokenValidityPeriod", "refreshTokenValidityUnit"}[i]}, value)
+		name := []string{"refreshTokenPolicyType", "refreshTokenValidityPeriod", "refreshTokenValidityUnit"}[i]
+		a.set(place, target{policies, name}, value)
 	}
 }

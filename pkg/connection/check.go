@@ -18,6 +18,7 @@ const (
 	SaysNoRead       = "You don't have read permissions on the User External Credential object"
 	SaysUnconfigured = "The external credential isn't fully configured."
 	saysScope        = "Unable to fetch the OAuth token. Error: invalid_request. Error description: scope parameter not supported."
+	saysParameters   = `The authentication protocol "Oauth %s" requires the following external credential parameter types: AuthProtocolVariant, AuthProviderUrl.`
 	saysTokenURL     = "The expired credentials couldn't be refreshed. Try again later."
 )
 
@@ -173,7 +174,7 @@ func (ch *check) variant(c *metadata.Component) {
 		ch.findings[len(ch.findings)-1].Level = finding.Warning // it may deploy
 	case len(parameters(c, externalParameters, "AuthProviderUrl")) == 0:
 		ch.find("credential-protocol", externalParameters, "has no parameter AuthProviderUrl",
-			fmt.Sprintf(`The authentication protocol "Oauth %s" requires the following external credential parameter types: AuthProtocolVariant, AuthProviderUrl.`, variant),
+			fmt.Sprintf(saysParameters, variant),
 			"add one with the token URL, like "+exampleTokenURL)
 	}
 }
@@ -189,7 +190,8 @@ func (ch *check) parameter(f metadata.Field, at string) {
 		ch.tokenURL(text, at)
 	case "AuthParameter":
 		if strings.EqualFold(name, "Scope") && isSalesforce(ch.token) {
-			ch.find("scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses", saysScope, "remove the parameter "+name)
+			ch.find("scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses",
+				saysScope, "remove the parameter "+name)
 		}
 		if secretName.MatchString(name) && text != "" && !isFormula {
 			ch.find("secret-in-source", at, "holds a secret, by its name", "",
@@ -197,7 +199,8 @@ func (ch *check) parameter(f metadata.Field, at string) {
 		}
 	case "JwtBodyClaim":
 		if name == "aud" && !json.Valid([]byte(text)) && !isFormula {
-			ch.find("claim-json", at, "the value of aud is not JSON", "The JWT aud claim has invalid JSON syntax", "put it in quotation marks")
+			ch.find("claim-json", at, "the value of aud is not JSON",
+				"The JWT aud claim has invalid JSON syntax", "put it in quotation marks")
 		}
 	}
 }
@@ -212,6 +215,7 @@ func (ch *check) tokenURL(text, at string) {
 	case ch.token.Scheme == "http" && !platform.IsLoopbackHost(ch.token.Hostname()):
 		ch.find("token-url", at, "sends the secret without encryption, by http", "", "use https")
 	case isLoginHost(ch.token):
-		ch.find("token-url", at, text+" is the login host, which does not serve the flow", saysTokenURL, "use the own domain of the org that is called")
+		ch.find("token-url", at, text+" is the login host, which does not serve the flow",
+			saysTokenURL, "use the own domain of the org that is called")
 	}
 }

@@ -53,9 +53,10 @@ func (c Connection) Complete() Connection {
 // Check returns an error if the connection is invalid on any org.
 func (c Connection) Check() error {
 	c = c.Complete()
-	for _, name := range []struct{ what, name string }{{"named credential", c.NamedCredential}, {"external credential", c.ExternalCredential}, {"principal", c.Principal}} {
-		if err := eca.CheckName(name.name); err != nil {
-			return fmt.Errorf("%q cannot be the name of the %s: %w", name.name, name.what, err)
+	for i, name := range []string{c.NamedCredential, c.ExternalCredential, c.Principal} {
+		if err := eca.CheckName(name); err != nil {
+			what := []string{"named credential", "external credential", "principal"}[i]
+			return fmt.Errorf("%q cannot be the name of the %s: %w", name, what, err)
 		}
 	}
 	if _, err := platform.ParseInstance(c.ProviderURL); err != nil {
@@ -160,17 +161,18 @@ func kept(existing *metadata.Component, field, typ, name, otherwise string) stri
 func (c Connection) external(existing *metadata.Component, key string) metadata.Fields {
 	fields := make(metadata.Fields)
 	fields.Set("authenticationProtocol", "Oauth")
-	keep := func(typ, name, otherwise string) string {
-		return kept(existing, externalParameters, typ, name, otherwise)
-	}
 	add := func(typ, named string, more ...string) {
 		all := append([]string{"parameterType", typ, "parameterName", named}, more...)
 		fields[externalParameters] = append(fields[externalParameters], parameter(externalParameters, all...))
 	}
-	add("AuthProtocolVariant", keep("AuthProtocolVariant", "parameterName", "Oauth"), "parameterValue", c.Variant(), "parameterGroup", keep("AuthProtocolVariant", "parameterGroup", group))
-	add("AuthProviderUrl", keep("AuthProviderUrl", "parameterName", "AuthProviderUrl"), "parameterValue", c.tokenURL(), "parameterGroup", keep("AuthProviderUrl", "parameterGroup", group))
+	single := func(typ, name, what, text string) {
+		name = kept(existing, externalParameters, typ, "parameterName", name)
+		add(typ, name, what, text, "parameterGroup", kept(existing, externalParameters, typ, "parameterGroup", group))
+	}
+	single("AuthProtocolVariant", "Oauth", "parameterValue", c.Variant())
+	single("AuthProviderUrl", "AuthProviderUrl", "parameterValue", c.tokenURL())
 	if c.Certificate != "" {
-		add("SigningCertificate", keep("SigningCertificate", "parameterName", "SigningCertificate"), "certificate", c.Certificate, "parameterGroup", keep("SigningCertificate", "parameterGroup", group))
+		single("SigningCertificate", "SigningCertificate", "certificate", c.Certificate)
 		audience, _ := json.Marshal(c.Audience) // aud alone is JSON
 		for _, claim := range [][2]string{{"iss", key}, {"sub", c.Username}, {"aud", string(audience)}} {
 			text := claim[1]
@@ -195,26 +197,21 @@ func (c Connection) external(existing *metadata.Component, key string) metadata.
 // named returns the wanted fields of the named credential.
 func (c Connection) named(existing *metadata.Component) metadata.Fields {
 	fields := make(metadata.Fields)
-	name := func(typ, otherwise string) string {
-		return kept(existing, namedParameters, typ, "parameterName", otherwise)
+	add := func(typ, name, what, text string) {
+		name = kept(existing, namedParameters, typ, "parameterName", name)
+		f := parameter(namedParameters, "parameterType", typ, "parameterName", name, what, text)
+		fields[namedParameters] = append(fields[namedParameters], f)
 	}
-	fields[namedParameters] = []metadata.Field{
-		parameter(namedParameters, "parameterType", "Url", "parameterName", name("Url", "Url"), "parameterValue", c.ProviderURL),
-		parameter(namedParameters, "parameterType", "Authentication", "parameterName", name("Authentication", "ExternalCredential"), "externalCredential", c.ExternalCredential),
-	}
+	add("Url", "Url", "parameterValue", c.ProviderURL)
+	add("Authentication", "ExternalCredential", "externalCredential", c.ExternalCredential)
 	fields.Set("calloutStatus", "Enabled")
 	return fields
 }
 
 // defaults returns the fields of new credentials that are left alone on existing ones.
 func (c Connection) defaults() (external, named metadata.Fields) {
-	external = make(metadata.Fields)
-	external.Set("label", c.Label)
-	named = external.Over(nil)
-	for _, f := range [][2]string{{"namedCredentialType", "SecuredEndpoint"}, {"generateAuthorizationHeader", "true"}, {"allowMergeFieldsInBody", "false"}, {"allowMergeFieldsInHeader", "false"}} {
-		named.Set(f[0], f[1])
-	}
-	return external, named
+	return metadata.Stated("label", c.Label), metadata.Stated("label", c.Label, "namedCredentialType", "SecuredEndpoint",
+		"generateAuthorizationHeader", "true", "allowMergeFieldsInBody", "false", "allowMergeFieldsInHeader", "false")
 }
 
 // Components returns the external and the named credential of a connection as Connect makes them
@@ -237,10 +234,12 @@ func (c Connection) Components() ([]*metadata.Component, error) {
 func (c Connection) Wants(external, named *metadata.Component, key string) []*metadata.Want {
 	externalDefaults, namedDefaults := c.defaults()
 	login := &metadata.Want{
-		Type: Lookup(ExternalCredential), Names: []string{c.ExternalCredential}, Fields: c.external(external, key), Defaults: externalDefaults,
+		Type: Lookup(ExternalCredential), Names: []string{c.ExternalCredential},
+		Fields: c.external(external, key), Defaults: externalDefaults,
 	}
 	return []*metadata.Want{login, {
-		Type: Lookup(NamedCredential), Names: []string{c.NamedCredential}, Fields: c.named(named), Defaults: namedDefaults, After: []*metadata.Want{login},
+		Type: Lookup(NamedCredential), Names: []string{c.NamedCredential},
+		Fields: c.named(named), Defaults: namedDefaults, After: []*metadata.Want{login},
 	}}
 }
 
