@@ -250,8 +250,7 @@ func (a *App) structure(place string, rule rule, f metadata.Field) {
 		}
 		if text := strings.TrimSpace(part.Text); text != "" {
 			to := eca.Lookup(rule.to[0].typ).Field(converted.Name)
-			i := slices.IndexFunc(to.Fields, func(ft metadata.FieldType) bool { return ft.Name == name })
-			text, ok := plain(&to.Fields[i], text)
+			text, ok := plain(to.Field(name), text)
 			if !ok {
 				a.wrong(place+"."+part.Name, text)
 				continue

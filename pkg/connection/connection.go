@@ -266,33 +266,28 @@ func (e *ConflictError) Error() string {
 // Conflicts returns the differences between an org's credentials and those of the connection that
 // show that the org's are for something else.
 func (c Connection) Conflicts(external, named *metadata.Component) (all []Difference) {
-	differ := func(component, what, is, wanted string) {
+	differ := func(of *metadata.Component, what, is, wanted string) {
 		if is != "" && !strings.EqualFold(strings.TrimSuffix(is, "/"), strings.TrimSuffix(wanted, "/")) {
-			all = append(all, Difference{component, what, is, wanted})
+			all = append(all, Difference{of.Type + " " + of.FullName, what, is, wanted})
+		}
+	}
+	each := func(of *metadata.Component, field, typ, name, what, wanted string) {
+		for _, f := range parameters(of, field, typ) {
+			differ(of, what, part(f, name), wanted)
 		}
 	}
 	if external != nil {
-		at := ExternalCredential + " " + external.FullName
-		differ(at, "protocol", external.Text("authenticationProtocol"), "Oauth")
-		for _, f := range parameters(external, externalParameters, "AuthProtocolVariant") {
-			differ(at, "variant", part(f, "parameterValue"), c.Variant())
-		}
-		for _, f := range parameters(external, externalParameters, "AuthProviderUrl") {
-			differ(at, "token URL", part(f, "parameterValue"), c.tokenURL())
-		}
-		if users := parameters(external, externalParameters, "PerUserPrincipal"); len(users) > 0 {
-			all = append(all, Difference{at, "principal", "per user", "one for all"})
+		differ(external, "protocol", external.Text("authenticationProtocol"), "Oauth")
+		each(external, externalParameters, "AuthProtocolVariant", "parameterValue", "variant", c.Variant())
+		each(external, externalParameters, "AuthProviderUrl", "parameterValue", "token URL", c.tokenURL())
+		if len(parameters(external, externalParameters, "PerUserPrincipal")) > 0 {
+			differ(external, "principal", "per user", "one for all")
 		}
 	}
 	if named != nil {
-		at := NamedCredential + " " + named.FullName
-		differ(at, "type", named.Text("namedCredentialType"), "SecuredEndpoint")
-		for _, f := range parameters(named, namedParameters, "Url") {
-			differ(at, "endpoint", part(f, "parameterValue"), c.ProviderURL)
-		}
-		for _, f := range parameters(named, namedParameters, "Authentication") {
-			differ(at, "external credential", part(f, "externalCredential"), c.ExternalCredential)
-		}
+		differ(named, "type", named.Text("namedCredentialType"), "SecuredEndpoint")
+		each(named, namedParameters, "Url", "parameterValue", "endpoint", c.ProviderURL)
+		each(named, namedParameters, "Authentication", "externalCredential", "external credential", c.ExternalCredential)
 	}
 	return all
 }

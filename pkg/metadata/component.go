@@ -15,6 +15,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -122,7 +123,7 @@ func (c *Component) Check() error {
 
 func checkFields(prefix string, fields []Field) error {
 	for _, f := range fields {
-		if !isName(f.Name) {
+		if !elementName.MatchString(f.Name) {
 			return &FieldError{prefix + f.Name, errors.New("is not a valid element name")}
 		}
 		if err := checkText(f.Text); err != nil {
@@ -135,17 +136,8 @@ func checkFields(prefix string, fields []Field) error {
 	return nil
 }
 
-// isName reports whether s is valid as an element name of the platform, a subset of XML's
-// names.
-func isName(s string) bool {
-	for i, r := range s {
-		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
-		if !letter && (i == 0 || r < '0' || r > '9') {
-			return false
-		}
-	}
-	return s != ""
-}
+// elementName matches the element names of the platform, a subset of XML's names.
+var elementName = regexp.MustCompile(`^[A-Za-z_]\w*$`)
 
 func checkText(s string) error {
 	if !utf8.ValidString(s) {

@@ -171,12 +171,7 @@ func overlayValues(ft *FieldType, from, to []Field) []Field {
 	key := func(f Field) string {
 		var texts []string
 		for _, name := range ft.Keys {
-			text := ""
-			for _, part := range f.Fields {
-				if part.Name == name {
-					text = strings.ToLower(strings.TrimSpace(part.Text))
-				}
-			}
+			text := strings.ToLower(strings.TrimSpace(first(ByName(f.Fields)[name]).Text))
 			texts = append(texts, text)
 		}
 		return strings.Join(texts, "\x00")
@@ -206,19 +201,14 @@ func (ft *FieldType) same(a, b []Field) bool {
 	if !ft.Repeated {
 		return ft.canonical(first(a)) == ft.canonical(first(b))
 	}
-	count := make(map[string]int)
-	for _, f := range a {
-		count[ft.canonical(f)]++
-	}
-	for _, f := range b {
-		count[ft.canonical(f)]--
-	}
-	for _, n := range count {
-		if n != 0 {
-			return false
+	sorted := func(fields []Field) (texts []string) {
+		for _, f := range fields {
+			texts = append(texts, ft.canonical(f))
 		}
+		slices.Sort(texts)
+		return texts
 	}
-	return true
+	return slices.Equal(sorted(a), sorted(b))
 }
 
 // FieldError reports a field that is wrong, or that an API version does not have.

@@ -196,9 +196,7 @@ func (wire *settingsJSON) settings() (Settings, error) {
 			return s, err
 		}
 	}
-	if wire.Apps != nil {
-		s.Apps = make(map[string]AppSettings, len(wire.Apps))
-	}
+	s.Apps = make(map[string]AppSettings, len(wire.Apps))
 	for _, name := range slices.Sorted(maps.Keys(wire.Apps)) {
 		var err error
 		if s.Apps[name], err = wire.Apps[name].settings(settingsPath + ".apps." + name); err != nil {
@@ -213,9 +211,7 @@ func (wire appJSON) settings(at string) (AppSettings, error) {
 	if err != nil {
 		return app, err
 	}
-	if wire.Environments != nil {
-		app.Environments = make(map[string]AppSettings, len(wire.Environments))
-	}
+	app.Environments = make(map[string]AppSettings, len(wire.Environments))
 	for _, alias := range slices.Sorted(maps.Keys(wire.Environments)) {
 		if app.Environments[alias], err = wire.Environments[alias].settings(at + ".environments." + alias); err != nil {
 			return app, err

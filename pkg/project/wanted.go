@@ -24,9 +24,6 @@ type Org struct {
 	Version   apiversion.Version
 }
 
-// settled are the types that settings state, in the order in which the platform accepts them.
-var settled = []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies}
-
 // Wanted returns the wanted fields of an app's components on an org, by type: the settings of the
 // app overlaid with those of the environment, with placeholders replaced, and the switches that
 // the environment's OAuth policies need. certificate returns the PEM text of a certificate's file.
@@ -36,7 +33,7 @@ var settled = []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPol
 func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate func(file string) (string, error)) (map[string]metadata.Fields, error) {
 	effective := s.For(app, org.Alias, org.Sandbox)
 	wanted := make(map[string]metadata.Fields)
-	for _, typ := range settled {
+	for _, typ := range eca.Satellites() {
 		var err error
 		if wanted[typ], err = fill(effective.Of(typ), org, certificate); err != nil {
 			return nil, s.located(err, app, effective.Environment, typ)
@@ -50,7 +47,7 @@ func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate
 			return nil, s.located(err, app, effective.Environment, eca.GlobalOAuthSettings)
 		}
 	}
-	for _, typ := range settled {
+	for _, typ := range eca.Satellites() {
 		if err := eca.Lookup(typ).CheckVersion(wanted[typ], org.Version); err != nil {
 			return nil, s.located(err, app, effective.Environment, typ)
 		}
@@ -159,21 +156,16 @@ func certificateFile(stated metadata.Fields) string {
 // Certificates reads the certificate files of an app's settings, below the directory of the app's
 // package, and returns the function that Wanted calls.
 func (s Settings) Certificates(app string, fsys fs.FS, dir string) func(file string) (string, error) {
-	type result struct {
-		text string
-		err  error
-	}
-	read := make(map[string]result)
+	texts, errs := make(map[string]string), make(map[string]error)
 	settings := s.Apps[app]
 	for _, of := range append(slices.Collect(maps.Values(settings.Environments)), settings) {
-		for _, typ := range settled {
+		for _, typ := range eca.Satellites() {
 			if file := certificateFile(of.Of(typ)); file != "" {
-				text, err := readCertificate(fsys, dir, file)
-				read[file] = result{text, err}
+				texts[file], errs[file] = readCertificate(fsys, dir, file)
 			}
 		}
 	}
-	return func(file string) (string, error) { return read[file].text, read[file].err }
+	return func(file string) (string, error) { return texts[file], errs[file] }
 }
 
 // maxCertificate is the maximum size of a certificate's file in bytes. The platform accepts

@@ -64,7 +64,7 @@ func TestWanted(t *testing.T) {
 			continue
 		}
 		got := ""
-		for _, typ := range settled {
+		for _, typ := range eca.Satellites() {
 			for _, f := range metadata.New("", "", wanted[typ]).Fields {
 				got += typ + "." + f.Name
 				if f.Fields != nil {
