@@ -214,6 +214,24 @@ func TestWhatIsLostIsSaid(t *testing.T) {
 	}
 }
 
+// TestEmptyElements: an empty element states nothing.
+func TestEmptyElements(t *testing.T) {
+	t.Parallel()
+	without := read(t, "<oauthConfig/>")
+	for _, element := range []string{"startUrl", "ipRanges", "permissionSetName", "profileName", "plugin", "canvas", "mobileAppConfig"} {
+		a := read(t, "<oauthConfig/><"+element+"/>")
+		if len(a.Findings) != len(without.Findings) || fmt.Sprint(a.Fields) != fmt.Sprint(without.Fields) || len(a.PermissionSets) > 0 {
+			t.Errorf("an empty %s gives %v, %v", element, a.Fields, a.Findings)
+		}
+	}
+	for _, element := range []string{"certificate", "consumerKey", "scopes", "isIpBindingEnabled", "isAdminApproved", "idTokenConfig"} {
+		a := read(t, "<oauthConfig><"+element+"/></oauthConfig>")
+		if len(a.Findings) != len(without.Findings) || fmt.Sprint(a.Fields) != fmt.Sprint(without.Fields) {
+			t.Errorf("an empty %s gives %v, %v", element, a.Fields, a.Findings)
+		}
+	}
+}
+
 // TestFromOrg: an org always shows the key, which nobody can remove.
 func TestFromOrg(t *testing.T) {
 	t.Parallel()

@@ -92,16 +92,22 @@ func TestNilNode(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	t.Parallel()
 	for document, want := range map[string]string{
-		"":                       "is not well-formed XML",
-		"<!-- only -->":          "is not well-formed XML",
-		"<a>":                    "is not well-formed XML",
-		"<a/><b/>":               "more than one root element",
-		"<?xml?><a/><b/>":        "more than one root element",
-		"<a/>text":               "text outside the root element",
-		"<?xml?><a/>text":        "text outside the root element",
-		"<a/><![CDATA[text]]>":   "text outside the root element",
-		"<?pi x?><a/><!-- x -->": "",
-		"<?xml?>\n <a/> \n":      "",
+		`<a xmlns="urn:a"/>`: "",
+		"\xef\xbb\xbf<a/>":   "",
+		"<?xml version='1.0' encoding='ISO-8859-1'?><a/>": "",
+		"":                                      "has no XML element",
+		"<!-- only -->":                         "has no XML element",
+		"<a>":                                   "is not well-formed XML",
+		"<a><b></a>":                            "is not well-formed XML",
+		"<x:a/>":                                "the prefix x has no namespace",
+		"<a><x:b xmlns:x=\"urn:x\"/><x:b/></a>": "the prefix x has no namespace",
+		"<a/><b/>":                              "more than one root element",
+		"<?xml?><a/><b/>":                       "more than one root element",
+		"<a/>text":                              "text outside the root element",
+		"<?xml?><a/>text":                       "text outside the root element",
+		"<a/><![CDATA[text]]>":                  "text outside the root element",
+		"<?pi x?><a/><!-- x -->":                "",
+		"<?xml?>\n <a/> \n":                     "",
 	} {
 		root, err := Parse([]byte(document))
 		switch {
