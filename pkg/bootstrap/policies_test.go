@@ -56,8 +56,8 @@ func TestFindings(t *testing.T) {
 		{"permission set by ID", "<commaSeparatedPermissionSet>0PS000000000001AAA</commaSeparatedPermissionSet>", people, true, "permission-set", "commaSeparatedPermissionSet", []string{"is an ID", "write the API name"}},
 		{"unknown profile", "<commaSeparatedProfile>Nobody</commaSeparatedProfile>", people, false, "profile", "commaSeparatedProfile", []string{"no profiles called Nobody"}},
 		{"profile by ID", "<commaSeparatedProfile>00e000000000001AAA</commaSeparatedProfile>", people, false, "profile", "commaSeparatedProfile", []string{"is an ID"}},
-		{"unknown enum value", "<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>", people, true, "wrong-value", "permittedUsersPolicyType", []string{"'AdminApproved' is not a valid value for the enum 'PermittedUsersPolicyType'", "write AdminApprovedPreAuthorized"}},
-		{"unknown element", "<ipRelaxation>Enforce</ipRelaxation>", people, true, "unknown-element", "ipRelaxation", []string{"has no such element", "it is called ipRelaxationPolicyType"}},
+		{"unknown enum value", "<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>", people, false, "unknown-value", "permittedUsersPolicyType", []string{"'AdminApproved' is not a valid value for the enum 'PermittedUsersPolicyType'", "did you mean AdminApprovedPreAuthorized?"}},
+		{"unknown element", "<ipRelaxation>Enforce</ipRelaxation>", people, false, "unknown-element", "ipRelaxation", []string{"has no such element", "did you mean ipRelaxationPolicyType?"}},
 		{"not a number", "<sessionTimeoutInMinutes>soon</sessionTimeoutInMinutes>", people, true, "wrong-value", "sessionTimeoutInMinutes", []string{`"soon" is not a whole number`}},
 		{"JWT sessions of an app without JWTs", "<namedUserJwtSessionTimeoutType>UserSession</namedUserJwtSessionTimeoutType>", people, true, "jwt-session", "namedUserJwtSessionTimeoutType", []string{"issues no JWT-based tokens", "globalOauthSettings.isNamedUserJwtEnabled"}},
 		{"nobody granted", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>", people, false, "nobody-granted", "permittedUsersPolicyType", []string{"nobody is"}},
@@ -98,7 +98,8 @@ func TestFindings(t *testing.T) {
 				t.Errorf("with off, found %v", off.Findings)
 			}
 			err = o.Deploy(p.fs(), "src/pol/uat")
-			doubtful := test.check == "profile" // this org assumes that profiles are treated as permission sets
+			// This org refuses what the tables lack, and treats profiles like permission sets.
+			doubtful := slices.Contains([]string{"profile", "unknown-element", "unknown-value"}, test.check)
 			if (err != nil) != test.certain && !doubtful {
 				t.Errorf("the deployment ends with %v", err)
 			}
@@ -521,8 +522,8 @@ func TestPoliciesThatCannotBeRight(t *testing.T) {
 	for _, r := range []run{
 		{name: "a private key", p: uat("<startUrl>" + secret + "</startUrl>").set(`"preflight": "off", "applyPolicies": true`), err: "holds a private key", silent: true},
 		{name: "an element twice", p: uat("<startUrl>a</startUrl><startUrl>b</startUrl>"), err: "occurs more than once", findings: 1, silent: true},
-		{name: "a wrong value to be applied", p: applied(uat("<policyAction>Bolck</policyAction>")).set(`"preflight": "warn"`),
-			err: "so the policies cannot be applied; write Block", findings: 1, silent: true},
+		{name: "a wrong value to be applied", p: applied(uat("<sessionTimeoutInMinutes>soon</sessionTimeoutInMinutes>")).set(`"preflight": "warn"`),
+			err: "so the policies cannot be applied; write a whole number", findings: 1, silent: true},
 		{name: "policies in two packages", p: uat("").with(project{"src/more/uat/Q.ecaOauthPlcy-meta.xml": twice}).
 			replaced(`"aliasfy": true}`, `"aliasfy": true}, {"path": "src/more", "package": "more", "aliasfy": true}`),
 			err: "has policies in src/pol/uat/", findings: 1, silent: true},
@@ -635,7 +636,9 @@ func TestLookupFails(t *testing.T) {
 	for _, fault := range []simorg.Fault{{Status: 503}, {Status: 404, Body: "<html>"}, {Status: 403, Body: "x"}, {Drop: true}} {
 		o := startOrg(t, people)
 		fault.Fits = func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+User") }
-		o.Inject(fault)
+		for range 5 { // net/http repeats a GET whose reused connection was closed
+			o.Inject(fault)
+		}
 		if _, err := o.run(simple().with(policies("uat", "MyApp", runAs("nobody@example.com")))); err == nil {
 			t.Errorf("%+v: the run succeeded", fault)
 		}

@@ -1,16 +1,17 @@
-// Package connectedapp turns Connected Apps into what a project states of External Client Apps.
+// Package connectedapp converts Connected Apps to the fields of External Client Apps.
 //
 //	app, err := connectedapp.Read(os.DirFS("."), "connectedApps/Erp.connectedApp-meta.xml")
 //	files, err := scaffold.New(project, scaffold.Migrated(app))
 //
-// Nothing is dropped silently: what cannot be carried is a finding, with its line and what to do
-// instead. The pairing of fields is by name and Salesforce's documentation.
+// Nothing is dropped silently: an element without an equivalent is a finding, with its line and what
+// to do instead. Fields correspond by name and by Salesforce's documentation.
 //
-// Key and secret are not carried, because each org makes a consumer of its own. Where they have to
-// stay, "Migrate to External Client App" in Setup comes first.
+// Key and secret stay behind, because each org generates a consumer. To keep them, first use
+// "Migrate to External Client App" in Setup.
 package connectedapp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,10 +30,10 @@ import (
 // TypeName is the metadata type of Connected Apps.
 const TypeName = "ConnectedApp"
 
-// Suffix is how the names of source files end.
+// Suffix is the end of the names of source files.
 const Suffix = ".connectedApp-meta.xml"
 
-// App is what a Connected App becomes.
+// App is a converted Connected App.
 type App struct {
 	Name string
 
@@ -45,7 +46,7 @@ type App struct {
 	// PermissionSets grant the app.
 	PermissionSets []string
 
-	// Findings are what could not be carried as it is, sorted by line.
+	// Findings are about what could not be converted as it is, sorted by line.
 	Findings []finding.Finding
 
 	file   string        // "" for an app of an org
@@ -53,10 +54,10 @@ type App struct {
 	stated []metadata.Field
 }
 
-// keyPath is where a Connected App has its key.
+// keyPath is the path of a Connected App's key.
 const keyPath = "oauthConfig.consumerKey"
 
-// maxFile bounds a source file in bytes.
+// maxFile is the maximum size of a source file in bytes.
 const maxFile = 4 << 20
 
 // Read reads a Connected App's source file. An error is a *metadata.SourceError.
@@ -64,7 +65,7 @@ func Read(fsys fs.FS, name string) (*App, error) {
 	fail := func(err error) (*App, error) { return nil, &metadata.SourceError{Path: name, Err: err} }
 	full, ok := strings.CutSuffix(path.Base(name), Suffix)
 	if !ok || full == "" {
-		return fail(fmt.Errorf("is not a source file of a Connected App, which ends in %s", Suffix))
+		return fail(fmt.Errorf("is not a source file of a Connected App, whose name ends in %s", Suffix))
 	}
 	info, err := fs.Stat(fsys, name)
 	if err != nil || !info.Mode().IsRegular() {
@@ -91,8 +92,8 @@ func Read(fsys fs.FS, name string) (*App, error) {
 	return convert(full, name, c, root), nil
 }
 
-// FromOrg turns a Connected App into an App, as readMetadata returns it. Its findings have no
-// file and no line.
+// FromOrg converts a Connected App as readMetadata returns it. Its findings have no file and no
+// line.
 func FromOrg(c *metadata.Component) *App { return convert(c.FullName, "", c, nil) }
 
 func convert(fullName, file string, c *metadata.Component, root *xmltree.Node) *App {
@@ -107,19 +108,20 @@ func convert(fullName, file string, c *metadata.Component, root *xmltree.Node) *
 
 // has reports whether the app states an element, or one of a structure.
 func (a *App) has(name, inner string) bool {
-	return slices.ContainsFunc(a.stated, func(f metadata.Field) bool {
-		return f.Name == name && (inner == "" || slices.ContainsFunc(f.Fields, func(f metadata.Field) bool { return f.Name == inner }))
-	})
+	values := metadata.ByName(a.stated)[name]
+	return len(values) > 0 && (inner == "" || metadata.ByName(values[0].Fields).Has(inner))
 }
 
-// convert carries the fields, and then what a Connected App has where its source says nothing.
+// convert converts the fields, and adds the defaults of a Connected App that differ from those of
+// an External Client App.
 func (a *App) convert() {
 	a.each("", a.stated)
 	if !a.has("samlConfig", "") {
-		a.Fields[saml] = make(metadata.Fields) // custom attributes alone
+		a.Fields[saml] = make(metadata.Fields) // only custom attributes
 	}
 	if !a.has("oauthConfig", "") {
-		a.find("no-oauth", finding.Error, "", "has no oauthConfig, so it is not an OAuth app", "keep it as it is, or make an External Client App in Setup; eca is for apps with OAuth")
+		a.find("no-oauth", finding.Error, "", "has no oauthConfig, so it is not an OAuth app",
+			"keep it, or create an External Client App in Setup")
 		return
 	}
 	global, policies := a.Fields[eca.GlobalOAuthSettings], a.Fields[eca.OAuthPolicies]
@@ -127,71 +129,71 @@ func (a *App) convert() {
 		global.Set("isPkceRequired", "false")
 	}
 	if global.IsFalse("isPkceRequired") {
-		a.find("pkce-off", finding.Warning, "oauthConfig.isPkceRequired", "PKCE is not required, as in the Connected App", "set it to true once all clients send a code challenge; some orgs require it whatever is sent")
+		a.find("pkce-off", finding.Warning, "oauthConfig.isPkceRequired", "PKCE is not required, as in the Connected App",
+			"set it to true once all clients send a code challenge; some orgs always require it")
 	}
 	if !policies.Has("permittedUsersPolicyType") {
 		policies.Set("permittedUsersPolicyType", "AllSelfAuthorized")
 	}
 	// A policy that is stated and wrong has its own finding.
 	if !a.has("oauthPolicy", "refreshTokenPolicy") {
-		a.find("refresh-token-policy", finding.Warning, "oauthConfig", "the source states no refreshTokenPolicy, as where policies were never saved; refresh tokens of the new app live for 365 days", "look at the app's policies in Setup, and correct refreshTokenPolicyType")
+		a.find("refresh-token-policy", finding.Warning, "oauthConfig",
+			"the source states no refreshTokenPolicy, as if policies were never saved; refresh tokens of the new app live for 365 days",
+			"check the app's policies in Setup, and correct refreshTokenPolicyType")
 	}
-	if values := global["isClientCredentialsFlowEnabled"]; a.RunAsUser == "" && len(values) == 1 && values[0].Text == "true" {
-		a.find("run-as-user", finding.Warning, "oauthConfig.isClientCredentialEnabled", "the flow is on, and the source names no user that it runs as", "name one for each org, as in --env prod=USER; without one the flow stays off there")
+	if a.RunAsUser == "" && a.text(eca.GlobalOAuthSettings, "isClientCredentialsFlowEnabled") == "true" {
+		a.find("no-run-as-user", finding.Warning, "oauthConfig.isClientCredentialEnabled",
+			"the flow is on, and the source names no user to run it as", "name one for each org; without one the flow stays off there")
 	}
 	if a.RunAsUser != "" && !global.Has("isClientCredentialsFlowEnabled") {
-		a.find("run-as-user", finding.Warning, "oauthConfig.oauthClientCredentialUser", "the app has a user for client credentials, and the flow is off", "leave it out, or switch the flow on")
+		a.find("run-as-user", finding.Warning, "oauthConfig.oauthClientCredentialUser",
+			"the app has a user for client credentials, and the flow is off", "remove the user, or turn the flow on")
 	}
 }
 
-// each carries fields at a path.
+// each converts fields at a path.
 func (a *App) each(at string, fields []metadata.Field) {
-	seen := make(map[string]int)
+	count := make(map[string]int)
 	for _, f := range fields {
-		where := f.Name
-		if at != "" {
-			where = at + "." + f.Name
-		}
+		where := strings.TrimPrefix(at+"."+f.Name, ".")
 		rule, known := rules[where]
-		place := fmt.Sprintf("%s[%d]", where, seen[f.Name])
-		seen[f.Name]++
-		text := strings.TrimSpace(f.Text)
+		place := fmt.Sprintf("%s[%d]", where, count[f.Name])
+		count[f.Name]++
 		switch {
 		case !known:
-			a.find("unknown-element", finding.Warning, place, "is no element of a Connected App", "remove it")
+			a.unknown(place)
 		case rule.each:
 			a.each(where, f.Fields)
-		case rule.structure != nil:
-			a.structure(place, rule, f)
 		case where == keyPath && a.file == "":
-			// An org always shows it, so nobody can leave it out.
-		case rule.lost != "":
-			if text != "" || len(f.Fields) > 0 {
-				a.find("not-carried", rule.level(), place, rule.lost, rule.fix)
-			}
-		case rule.own != nil:
-			rule.own(a, place, text)
-		case text != "":
-			if rule.values != nil {
-				key := strings.ToLower(text)
-				if boolean, ok := booleans[key]; ok {
-					key = boolean
-				}
-				value, ok := rule.values[key]
-				if !ok {
-					a.wrong(place, text)
-					continue
-				}
-				text = value
-			}
-			for _, to := range rule.to {
-				a.set(place, to, text)
-			}
+			// An org always shows the key, so nobody can remove it.
+		default:
+			a.element(place, rule, f)
 		}
 	}
 }
 
-// set states a field, unless its type does not allow the value.
+// element converts one element according to its rule.
+func (a *App) element(place string, rule rule, f metadata.Field) {
+	text := strings.TrimSpace(f.Text)
+	value, allowed := rule.values[cmp.Or(booleans[strings.ToLower(text)], strings.ToLower(text))]
+	switch {
+	case text == "" && len(f.Fields) == 0:
+	case rule.structure != nil:
+		a.structure(place, rule, f)
+	case rule.lost != "":
+		a.find(rule.id, rule.level, place, rule.lost, rule.fix)
+	case rule.own != nil:
+		rule.own(a, place, text)
+	case rule.values != nil && !allowed:
+		a.wrong(place, text)
+	default:
+		for _, to := range rule.to {
+			a.set(place, to, cmp.Or(value, text))
+		}
+	}
+}
+
+// set sets a field, unless its type does not allow the value.
 func (a *App) set(place string, to target, text string) {
 	ft := eca.Lookup(to.typ).Field(to.field)
 	text, ok := plain(ft, text)
@@ -218,7 +220,7 @@ func (a *App) set(place string, to target, text string) {
 	fields.Set(to.field, text)
 }
 
-// plain checks a boolean or a number, and writes it as settings have it.
+// plain returns a boolean or number in the form of settings, and whether it is one.
 func plain(ft *metadata.FieldType, text string) (string, bool) {
 	switch ft.Kind {
 	case metadata.Boolean:
@@ -237,34 +239,37 @@ func plain(ft *metadata.FieldType, text string) (string, bool) {
 // booleans are those of XML Schema, whatever their case.
 var booleans = map[string]string{"true": "true", "1": "true", "false": "false", "0": "false"}
 
-// structure carries a structure whose fields have other names.
+// structure converts a structure whose elements have other names.
 func (a *App) structure(place string, rule rule, f metadata.Field) {
-	made := metadata.Field{Name: rule.to[0].field}
+	converted := metadata.Field{Name: rule.to[0].field}
 	for _, part := range f.Fields {
 		name, ok := rule.structure[part.Name]
 		if !ok {
-			a.find("unknown-element", finding.Warning, place+"."+part.Name, "is no element of a Connected App", "remove it")
+			a.unknown(place + "." + part.Name)
 			continue
 		}
 		if text := strings.TrimSpace(part.Text); text != "" {
-			to := eca.Lookup(rule.to[0].typ).Field(made.Name)
-			i := slices.IndexFunc(to.Fields, func(ft metadata.FieldType) bool { return ft.Name == name })
-			text, ok := plain(&to.Fields[i], text)
+			to := eca.Lookup(rule.to[0].typ).Field(converted.Name)
+			text, ok := plain(to.Field(name), text)
 			if !ok {
 				a.wrong(place+"."+part.Name, text)
 				continue
 			}
-			made.Fields = append(made.Fields, metadata.Field{Name: name, Text: text})
+			converted.Fields = append(converted.Fields, metadata.Field{Name: name, Text: text})
 		}
 	}
-	made.Fields = metadata.InOrder(made.Fields)
+	converted.Fields = metadata.InOrder(converted.Fields)
 	for _, to := range rule.to {
-		a.Fields[to.typ][made.Name] = append(a.Fields[to.typ][made.Name], made)
+		a.Fields[to.typ][converted.Name] = append(a.Fields[to.typ][converted.Name], converted)
 	}
 }
 
+func (a *App) unknown(place string) {
+	a.find("unknown-element", finding.Warning, place, "is not an element of a Connected App", "remove it")
+}
+
 func (a *App) wrong(place, text string) {
-	a.find("wrong-value", finding.Error, place, fmt.Sprintf("%q has no counterpart", words.Clip(text)), "correct it, or leave it out")
+	a.find("wrong-value", finding.Error, place, fmt.Sprintf("%q has no equivalent", words.Clip(text)), "correct it, or remove it")
 }
 
 // find records a finding about the element at a path, or the app as a whole.
@@ -273,11 +278,13 @@ func (a *App) find(rule string, level finding.Level, place, problem, fix string)
 	if a.root != nil {
 		line = a.root.At(place).Line()
 	}
-	a.Findings = append(a.Findings, finding.Finding{Rule: rule, Level: level, App: a.Name, File: a.file, Line: line, Field: strings.ReplaceAll(place, "[0]", ""), Problem: problem, Fix: fix})
+	a.Findings = append(a.Findings, finding.Finding{
+		Rule: rule, Level: level, App: a.Name, File: a.file, Line: line, Field: strings.ReplaceAll(place, "[0]", ""), Problem: problem, Fix: fix,
+	})
 }
 
-// Wrong returns the first finding for which the result would not be what the source wants, nil
-// if there is none: a value without a counterpart, or no OAuth at all.
+// Wrong returns the first finding that makes the result differ from the source, or nil: a value
+// without an equivalent, or no OAuth at all.
 func (a *App) Wrong() *finding.Finding {
 	for i := range a.Findings {
 		if f := &a.Findings[i]; f.Level == finding.Error && (f.Rule == "wrong-value" || f.Rule == "no-oauth") {
@@ -291,8 +298,11 @@ func (a *App) Wrong() *finding.Finding {
 func (a *App) Label() string { return a.Header("label") }
 
 // Header returns a field of the header as text, or "".
-func (a *App) Header(name string) string {
-	if values := a.Fields[header][name]; len(values) > 0 {
+func (a *App) Header(name string) string { return a.text(header, name) }
+
+// text returns the text of a converted field, or "".
+func (a *App) text(typ, field string) string {
+	if values := a.Fields[typ][field]; len(values) > 0 {
 		return values[0].Text
 	}
 	return ""

@@ -165,28 +165,31 @@ func TestWhatIsLostIsSaid(t *testing.T) {
 	for _, test := range []struct{ body, want string }{
 		{"<samlConfig>\n<encryptionType>Triple_Des</encryptionType></samlConfig>", "3: error: samlConfig.encryptionType: External Client Apps do not encrypt with Triple DES; agree on AES"},
 		{"<samlConfig><certificate>" + key + "</certificate></samlConfig>", "error: samlConfig.certificate: a private key is in the source"},
-		{"<samlConfig><samlSubjectType>Nobody</samlSubjectType></samlConfig>", `error: samlConfig.samlSubjectType: "Nobody" has no counterpart`},
+		{"<samlConfig><samlSubjectType>Nobody</samlSubjectType></samlConfig>", `error: samlConfig.samlSubjectType: "Nobody" has no equivalent`},
 		{"<canvasConfig><locations>Aura</locations>\n<locations>OpenCTI</locations></canvasConfig>", "3: error: canvasConfig.locations[1]: canvas apps of External Client Apps do not have OpenCTI"},
 		{"<canvas><canvasUrl>https://a</canvasUrl></canvas>", "2: error: canvas: is an old form of canvasConfig"},
 		{"\n<mobileStartUrl>https://a</mobileStartUrl>", "3: error: mobileStartUrl: "},
 		{"<mobileAppConfig><version>1</version></mobileAppConfig>", "mobileAppConfig: "},
-		{"<nonsense>1</nonsense>", "2: warning: nonsense: is no element of a Connected App"},
+		{"<nonsense>1</nonsense>", "2: warning: nonsense: is not an element of a Connected App"},
 		{"<profileName>Admin</profileName>", "profileName: the platform has been seen to ignore profiles"},
 		{"<plugin>Handler</plugin>", "plugin: the class Handler extends Auth.ConnectedAppPlugin"},
 		{"<oauthConfig><consumerSecret>topsecret</consumerSecret></oauthConfig>", "error: oauthConfig.consumerSecret: a secret is in the source"},
 		{"<oauthConfig><consumerKey>topsecret</consumerKey></oauthConfig>", "warning: oauthConfig.consumerKey: the key stays with the Connected App"},
-		{"<oauthConfig><certificate>MyCertificate</certificate></oauthConfig>", "error: oauthConfig.certificate: is no certificate"},
+		{"<oauthConfig><certificate>MyCertificate</certificate></oauthConfig>", "error: oauthConfig.certificate: is not a certificate"},
 		{"<oauthConfig><certificate>" + key + "</certificate></oauthConfig>", "error: oauthConfig.certificate: a private key is in the source"},
-		{"<oauthConfig><scopes>Api</scopes>\n<scopes>Nonsense</scopes></oauthConfig>", `3: error: oauthConfig.scopes[1]: "Nonsense" has no counterpart`},
+		{"<oauthConfig><scopes>Api</scopes>\n<scopes>Nonsense</scopes></oauthConfig>", `3: error: oauthConfig.scopes[1]: "Nonsense" has no equivalent`},
 		{"<oauthConfig><oauthClientCredentialUser>a@example.com</oauthClientCredentialUser></oauthConfig>", "the app has a user for client credentials, and the flow is off"},
-		{"<oauthConfig><isClientCredentialEnabled>true</isClientCredentialEnabled></oauthConfig>", "names no user that it runs as; name one for each org"},
-		{"<oauthConfig><isPkceRequired>maybe</isPkceRequired></oauthConfig>", `error: oauthConfig.isPkceRequired: "maybe" has no counterpart`},
-		{"<oauthConfig><assetTokenConfig><assetValidityPeriod>abc</assetValidityPeriod></assetTokenConfig></oauthConfig>", `error: oauthConfig.assetTokenConfig.assetValidityPeriod: "abc" has no counterpart`},
-		{"<oauthConfig><idTokenConfig><idTokenIncludeAttributes>yes</idTokenIncludeAttributes></idTokenConfig></oauthConfig>", `error: oauthConfig.idTokenConfig.idTokenIncludeAttributes: "yes" has no counterpart`},
-		{"<sessionPolicy><sessionTimeout>-3</sessionTimeout></sessionPolicy>", `error: sessionPolicy.sessionTimeout: "-3" has no counterpart`},
+		{"<oauthConfig><isClientCredentialEnabled>true</isClientCredentialEnabled></oauthConfig>", "names no user to run it as; name one for each org"},
+		{"<oauthConfig><isPkceRequired>maybe</isPkceRequired></oauthConfig>", `error: oauthConfig.isPkceRequired: "maybe" has no equivalent`},
+		{"<oauthConfig><assetTokenConfig><assetValidityPeriod>abc</assetValidityPeriod></assetTokenConfig></oauthConfig>", `error: oauthConfig.assetTokenConfig.assetValidityPeriod: "abc" has no equivalent`},
+		{"<oauthConfig><idTokenConfig><idTokenIncludeAttributes>yes</idTokenIncludeAttributes></idTokenConfig></oauthConfig>", `error: oauthConfig.idTokenConfig.idTokenIncludeAttributes: "yes" has no equivalent`},
+		{"<sessionPolicy><sessionTimeout>-3</sessionTimeout></sessionPolicy>", `error: sessionPolicy.sessionTimeout: "-3" has no equivalent`},
 		{"<oauthConfig></oauthConfig>", "warning: oauthConfig.isPkceRequired: PKCE is not required"},
-		{"<oauthPolicy>\n<refreshTokenPolicy>specific_lifetime:5</refreshTokenPolicy></oauthPolicy>", `3: error: oauthPolicy.refreshTokenPolicy: "specific_lifetime:5" has no counterpart`},
+		{"<oauthPolicy>\n<refreshTokenPolicy>specific_lifetime:5</refreshTokenPolicy></oauthPolicy>", `3: error: oauthPolicy.refreshTokenPolicy: "specific_lifetime:5" has no equivalent`},
 		{"<oauthPolicy><refreshTokenPolicy>specific_lifetime:0:DAYS</refreshTokenPolicy></oauthPolicy>", "error: oauthPolicy.refreshTokenPolicy: "},
+		{"<oauthPolicy><refreshTokenPolicy>specific_lifetime:5:YEARS</refreshTokenPolicy></oauthPolicy>", "error: oauthPolicy.refreshTokenPolicy: "},
+		{"<oauthPolicy><refreshTokenPolicy>specific_lifetime</refreshTokenPolicy></oauthPolicy>", "error: oauthPolicy.refreshTokenPolicy: "},
+		{"<oauthPolicy><refreshTokenPolicy>zero:5:DAYS</refreshTokenPolicy></oauthPolicy>", "error: oauthPolicy.refreshTokenPolicy: "},
 		{"<oauthPolicy><ipRelaxation>SOMETIMES</ipRelaxation></oauthPolicy>", "error: oauthPolicy.ipRelaxation: "},
 		{"<sessionPolicy><sessionLevel>MIDDLE</sessionLevel></sessionPolicy>", "error: sessionPolicy.sessionLevel: "},
 		{"<label>a</label>", "error: has no oauthConfig"},
@@ -208,6 +211,42 @@ func TestWhatIsLostIsSaid(t *testing.T) {
 		if fmt.Sprint(a.Fields) != strings.ReplaceAll(fmt.Sprint(a.Fields), "topsecret", "") {
 			t.Errorf("%s: a secret is carried", test.body)
 		}
+	}
+}
+
+// TestEmptyElements: an empty element states nothing.
+func TestEmptyElements(t *testing.T) {
+	t.Parallel()
+	without := read(t, "<oauthConfig/>")
+	for _, element := range []string{"startUrl", "ipRanges", "permissionSetName", "profileName", "plugin", "canvas", "mobileAppConfig"} {
+		a := read(t, "<oauthConfig/><"+element+"/>")
+		if len(a.Findings) != len(without.Findings) || fmt.Sprint(a.Fields) != fmt.Sprint(without.Fields) || len(a.PermissionSets) > 0 {
+			t.Errorf("an empty %s gives %v, %v", element, a.Fields, a.Findings)
+		}
+	}
+	for _, element := range []string{"certificate", "consumerKey", "scopes", "isIpBindingEnabled", "isAdminApproved", "idTokenConfig"} {
+		a := read(t, "<oauthConfig><"+element+"/></oauthConfig>")
+		if len(a.Findings) != len(without.Findings) || fmt.Sprint(a.Fields) != fmt.Sprint(without.Fields) {
+			t.Errorf("an empty %s gives %v, %v", element, a.Fields, a.Findings)
+		}
+	}
+}
+
+// TestFromOrg: an org always shows the key, which nobody can remove.
+func TestFromOrg(t *testing.T) {
+	t.Parallel()
+	a := FromOrg(&metadata.Component{Type: TypeName, FullName: "Erp", Fields: []metadata.Field{
+		{Name: "label", Text: "Erp"}, {Name: "oauthConfig", Fields: []metadata.Field{{Name: "consumerKey", Text: "3MVG9KEY"}, {Name: "nonsense", Text: "x"}}},
+	}})
+	var rules []string
+	for _, f := range a.Findings {
+		rules = append(rules, f.Rule)
+		if f.File != "" || f.Line != 0 {
+			t.Errorf("a finding has a place: %v", f)
+		}
+	}
+	if a.Name != "Erp" || a.Label() != "Erp" || strings.Contains(fmt.Sprint(rules), "consumer-key") || !strings.Contains(fmt.Sprint(rules), "unknown-element") {
+		t.Errorf("%s (%s) has the findings %v", a.Name, a.Label(), rules)
 	}
 }
 

@@ -14,25 +14,19 @@ import (
 // target is a field of an External Client App's component.
 type target struct{ typ, field string }
 
-// rule says what becomes of an element of a Connected App. It is one of: carried to fields,
-// carried by its parts, carried by a function, or lost.
+// rule describes the conversion of an element of a Connected App. The element is one of: copied to
+// fields, converted element by element, converted by a function, or lost.
 type rule struct {
 	to     []target
-	values map[string]string // by the value in lower case; nil carries it as it is
+	values map[string]string // by the value in lower case; nil copies it
 
 	each      bool              // a structure whose elements have rules
-	structure map[string]string // a structure: names by what they were
+	structure map[string]string // a structure: the new names of its elements by their old ones
 	own       func(a *App, place, text string)
 
-	lost, fix string // why it is not carried, and what to do
-	harmless  bool   // nothing is missing without it
-}
-
-func (r rule) level() finding.Level {
-	if r.harmless {
-		return finding.Warning
-	}
-	return finding.Error
+	lost, fix string // why it has no equivalent, and what to do
+	id        string // of the finding about the loss
+	level     finding.Level
 }
 
 func to(pairs ...string) rule {
@@ -43,8 +37,9 @@ func to(pairs ...string) rule {
 	return r
 }
 
-func lost(why, fix string) rule     { return rule{lost: why, fix: fix} }
-func harmless(why, fix string) rule { return rule{lost: why, fix: fix, harmless: true} }
+func lost(why, fix string) rule {
+	return rule{lost: why, fix: fix, id: "not-carried", level: finding.Error}
+}
 
 const (
 	header   = eca.Header
@@ -56,164 +51,201 @@ const (
 	canvas   = eca.CanvasSettings
 )
 
-const (
-	mobile = "is for a mobile app that the org distributes, which External Client Apps do not have"
-)
+// rules is the table of all elements, by path.
+var rules = map[string]rule{
+	"label":        to(header, "label"),
+	"contactEmail": to(header, "contactEmail"),
+	"contactPhone": to(header, "contactPhone"),
+	"description":  to(header, "description"),
+	"logoUrl":      to(header, "logoUrl"),
+	"iconUrl":      to(header, "iconUrl"),
+	"infoUrl":      to(header, "infoUrl"),
+	"startUrl":     {own: startURL},
+	"attributes": {
+		to:        []target{{settings, "customAttributes"}, {saml, "customAttributes"}},
+		structure: map[string]string{"key": "key", "formula": "formula"},
+	},
+	"ipRanges": {
+		to:        []target{{settings, "trustedIpRanges"}},
+		structure: map[string]string{"start": "startIpAddress", "end": "endIpAddress", "description": "description"},
+	},
+	"permissionSetName":   {own: permissionSet},
+	"profileName":         {own: profile},
+	"plugin":              {own: apexHandler},
+	"pluginExecutionUser": to(policies, "executeHandlerAs"),
+	"mobileStartUrl": lost("External Client Apps have no separate start page for mobile devices",
+		"use startUrl for both, or redirect mobile users from that page"),
 
-// rules is the table of all elements, by path. It is made by init, because its functions lead
-// back to it.
-var rules map[string]rule
+	"oauthConfig":             {each: true},
+	"oauthConfig.callbackUrl": to(global, "callbackUrl"),
+	"oauthConfig.certificate": {own: certificate},
+	keyPath: {
+		lost: "the key stays with the Connected App: each org generates a new one",
+		fix:  "give the new one to its users; if the key must stay, migrate the app in Setup first",
+		id:   "consumer-key", level: finding.Warning,
+	},
+	"oauthConfig.consumerSecret": lost("a secret is in the source",
+		"remove it, and replace it, because the repository's history contains it"),
+	"oauthConfig.isAdminApproved": {
+		to:     []target{{policies, "permittedUsersPolicyType"}},
+		values: map[string]string{"true": "AdminApprovedPreAuthorized", "false": "AllSelfAuthorized"},
+	},
+	"oauthConfig.isClientCredentialEnabled":        to(global, "isClientCredentialsFlowEnabled"),
+	"oauthConfig.oauthClientCredentialUser":        {own: func(a *App, _, text string) { a.RunAsUser = text }},
+	"oauthConfig.isCodeCredentialEnabled":          to(global, "isCodeCredFlowEnabled"),
+	"oauthConfig.isCodeCredentialPostOnly":         to(global, "isCodeCredPostOnly"),
+	"oauthConfig.isConsumerSecretOptional":         to(global, "isConsumerSecretOptional"),
+	"oauthConfig.isDPopEnabled":                    to(global, "isDPopEnabled"),
+	"oauthConfig.isDeviceFlowEnabled":              to(global, "isDeviceFlowEnabled"),
+	"oauthConfig.isEnforceRefreshTokenTTL":         to(global, "isEnforceRefreshTokenTTL"),
+	"oauthConfig.isIntrospectAllTokens":            to(global, "isIntrospectAllTokens"),
+	"oauthConfig.isNamedUserJwtEnabled":            to(global, "isNamedUserJwtEnabled"),
+	"oauthConfig.isPkceRequired":                   to(global, "isPkceRequired"),
+	"oauthConfig.isRefreshTokenRotationEnabled":    to(global, "isRefreshTokenRotationEnabled"),
+	"oauthConfig.isSecretRequiredForRefreshToken":  to(global, "isSecretRequiredForRefreshToken"),
+	"oauthConfig.isSecretRequiredForTokenExchange": to(global, "isSecretRequiredForTokenExchange"),
+	"oauthConfig.isTokenExchangeEnabled":           to(global, "isTokenExchangeEnabled"),
+	"oauthConfig.scopes":                           {own: scope},
+	"oauthConfig.isIpBindingEnabled": offOrLost("binds tokens to IP addresses, which has no field in External Client App metadata",
+		"use the token IP ranges of the app's OAuth security settings in Setup"),
+	"oauthConfig.isPKImTLSEnabled": offOrLost("authenticates clients with certificates of a PKI, which has no field in External Client App metadata",
+		"set up mutual TLS in the app's OAuth security settings in Setup"),
+	"oauthConfig.singleLogoutUrl": to(settings, "singleLogoutUrl"),
+	"oauthConfig.idTokenConfig": {to: []target{{global, "idTokenConfig"}}, structure: map[string]string{
+		"idTokenAudience":              "idTokenAudience",
+		"idTokenIncludeAttributes":     "idTokenIncludeAttributes",
+		"idTokenIncludeCustomPerms":    "idTokenIncludeCustomPermissions",
+		"idTokenIncludeStandardClaims": "idTokenIncludeStandardClaims",
+		"idTokenValidity":              "idTokenValidityInMinutes",
+	}},
+	"oauthConfig.assetTokenConfig":                         {each: true},
+	"oauthConfig.assetTokenConfig.assetAudiences":          to(settings, "assetTokenAudiences"),
+	"oauthConfig.assetTokenConfig.assetIncludeAttributes":  to(settings, "areAttributesIncludedInAssetToken"),
+	"oauthConfig.assetTokenConfig.assetIncludeCustomPerms": to(settings, "areCustomPermsIncludedInAssetToken"),
+	"oauthConfig.assetTokenConfig.assetValidityPeriod":     to(settings, "assetTokenValidity"),
+	"oauthConfig.assetTokenConfig.assetSigningCertId":      to(settings, "assetTokenSigningCertificate"),
 
-func init() {
-	rules = map[string]rule{
-		"label":        to(header, "label"),
-		"contactEmail": to(header, "contactEmail"),
-		"contactPhone": to(header, "contactPhone"),
-		"description":  to(header, "description"),
-		"logoUrl":      to(header, "logoUrl"),
-		"iconUrl":      to(header, "iconUrl"),
-		"infoUrl":      to(header, "infoUrl"),
-		"startUrl": {own: func(a *App, place, text string) {
-			if text != "" {
-				a.set(place, target{plugin, "startUrl"}, text)
-				a.set(place, target{plugin, "startPage"}, "Custom") // the kind of start page that has a URL
-			}
-		}},
-		"attributes": {to: []target{{settings, "customAttributes"}, {saml, "customAttributes"}}, structure: map[string]string{"key": "key", "formula": "formula"}},
-		"ipRanges":   {to: []target{{settings, "trustedIpRanges"}}, structure: map[string]string{"start": "startIpAddress", "end": "endIpAddress", "description": "description"}},
-		"permissionSetName": {own: func(a *App, place, text string) {
-			if text != "" {
-				a.PermissionSets = append(a.PermissionSets, text)
-				a.set(place, target{policies, "commaSeparatedPermissionSet"}, text)
-			}
-		}},
-		"profileName": {own: func(a *App, place, text string) {
-			if text != "" {
-				a.set(place, target{policies, "commaSeparatedProfile"}, text)
-				a.find("profile", finding.Warning, place, "the platform has been seen to ignore profiles here", "use a permission set: permissionSets in plugins.eca")
-			}
-		}},
-		"plugin": {own: func(a *App, place, text string) {
-			if text != "" {
-				a.set(place, target{policies, "apexHandler"}, text)
-				a.find("apex-handler", finding.Warning, place, "the class "+words.Clip(text)+" extends Auth.ConnectedAppPlugin, and has to extend Auth.ExternalClientAppOauthHandler", "rewrite the class before the policies are deployed")
-			}
-		}},
-		"pluginExecutionUser": to(policies, "executeHandlerAs"),
-		"mobileStartUrl":      lost("External Client Apps have no start page for mobile devices of their own", "use startUrl for both, or send mobile users elsewhere in that page"),
+	"oauthPolicy": {each: true},
+	"oauthPolicy.ipRelaxation": {to: []target{{policies, "ipRelaxationPolicyType"}}, values: map[string]string{
+		"enforce": "Enforce", "bypass": "Bypass", "bypass_2factor": "Bypass_2factor", "enforce_relaxrefresh": "Enforce_RelaxRefresh",
+	}},
+	"oauthPolicy.refreshTokenPolicy":         {own: refreshTokenPolicy},
+	"oauthPolicy.singleLogoutUrl":            to(policies, "singleLogoutUrl"),
+	"oauthPolicy.isTokenExchangeFlowEnabled": to(policies, "isTokenExchangeFlowEnabled"),
 
-		"oauthConfig":             {each: true},
-		"oauthConfig.callbackUrl": to(global, "callbackUrl"),
-		"oauthConfig.certificate": {own: func(a *App, place, text string) {
-			switch _, err := metadata.CertificatePEM(metadata.CertificateDER(text)); {
-			case text == "":
-			case metadata.CheckSecret(text) != nil:
-				a.find("secret-in-source", finding.Error, place, "a private key is in the source", "remove it, and replace the key pair, because the repository's history contains it; state its certificate alone")
-			case err != nil:
-				a.find("not-carried", finding.Error, place, "is no certificate, but perhaps the name of one", "state the certificate in globalOauthSettings.certificate of plugins.eca")
-			default:
-				pem, _ := metadata.CertificatePEM(metadata.CertificateDER(text))
-				a.set(place, target{global, "certificate"}, pem)
-			}
-		}},
-		keyPath:                      harmless("the key stays with the Connected App: each org makes one of its own", "hand the new one over with eca credentials; where the key has to stay, migrate the app in Setup first"),
-		"oauthConfig.consumerSecret": lost("a secret is in the source", "remove it, and replace it, because the repository's history contains it"),
-		"oauthConfig.isAdminApproved": {to: []target{{policies, "permittedUsersPolicyType"}}, values: map[string]string{
-			"true": "AdminApprovedPreAuthorized", "false": "AllSelfAuthorized",
-		}},
-		"oauthConfig.isClientCredentialEnabled": to(global, "isClientCredentialsFlowEnabled"),
-		"oauthConfig.oauthClientCredentialUser": {own: func(a *App, _, text string) { a.RunAsUser = text }},
-		"oauthConfig.isCodeCredentialEnabled":   to(global, "isCodeCredFlowEnabled"),
-		"oauthConfig.isCodeCredentialPostOnly":  to(global, "isCodeCredPostOnly"),
-		"oauthConfig.scopes": {own: func(a *App, place, text string) {
-			if strings.EqualFold(text, "SFAP") {
-				text = "SFApiPlatform"
-			}
-			for _, scope := range eca.Scopes() {
-				if strings.EqualFold(scope, text) {
-					if values := a.Fields[settings]["commaSeparatedOauthScopes"]; len(values) > 0 && slices.Contains(metadata.Items(values[0].Text), scope) {
-						return
-					}
-					a.set(place, target{settings, "commaSeparatedOauthScopes"}, scope)
-					return
-				}
-			}
-			if text != "" {
-				a.wrong(place, text)
-			}
-		}},
-		"oauthConfig.isIpBindingEnabled": offOrLost("binds tokens to IP addresses, which has no field in External Client App metadata", "use the token IP ranges of the app's OAuth security settings in Setup"),
-		"oauthConfig.isPKImTLSEnabled":   offOrLost("authenticates clients with certificates of a PKI, which has no field in External Client App metadata", "set up mutual TLS in the app's OAuth security settings in Setup"),
-		"oauthConfig.singleLogoutUrl":    to(settings, "singleLogoutUrl"),
-		"oauthConfig.idTokenConfig": {to: []target{{global, "idTokenConfig"}}, structure: map[string]string{
-			"idTokenAudience": "idTokenAudience", "idTokenIncludeAttributes": "idTokenIncludeAttributes", "idTokenIncludeCustomPerms": "idTokenIncludeCustomPermissions",
-			"idTokenIncludeStandardClaims": "idTokenIncludeStandardClaims", "idTokenValidity": "idTokenValidityInMinutes",
-		}},
-		"oauthConfig.assetTokenConfig":                         {each: true},
-		"oauthConfig.assetTokenConfig.assetAudiences":          to(settings, "assetTokenAudiences"),
-		"oauthConfig.assetTokenConfig.assetIncludeAttributes":  to(settings, "areAttributesIncludedInAssetToken"),
-		"oauthConfig.assetTokenConfig.assetIncludeCustomPerms": to(settings, "areCustomPermsIncludedInAssetToken"),
-		"oauthConfig.assetTokenConfig.assetValidityPeriod":     to(settings, "assetTokenValidity"),
-		"oauthConfig.assetTokenConfig.assetSigningCertId":      to(settings, "assetTokenSigningCertificate"),
+	"sessionPolicy":                {each: true},
+	"sessionPolicy.policyAction":   to(policies, "policyAction"),
+	"sessionPolicy.sessionLevel":   to(policies, "requiredSessionLevel"),
+	"sessionPolicy.sessionTimeout": to(policies, "sessionTimeoutInMinutes"),
 
-		"oauthPolicy": {each: true},
-		"oauthPolicy.ipRelaxation": {to: []target{{policies, "ipRelaxationPolicyType"}}, values: map[string]string{
-			"enforce": "Enforce", "bypass": "Bypass", "bypass_2factor": "Bypass_2factor", "enforce_relaxrefresh": "Enforce_RelaxRefresh",
-		}},
-		"oauthPolicy.refreshTokenPolicy":         {own: refreshTokenPolicy},
-		"oauthPolicy.singleLogoutUrl":            to(policies, "singleLogoutUrl"),
-		"oauthPolicy.isTokenExchangeFlowEnabled": to(policies, "isTokenExchangeFlowEnabled"),
+	"samlConfig":                       {each: true},
+	"samlConfig.acsUrl":                to(saml, "acsUrl"),
+	"samlConfig.certificate":           {own: samlCertificate("certificate")},
+	"samlConfig.encryptionCertificate": {own: samlCertificate("encryptionCertificate")},
+	"samlConfig.encryptionType":        {own: encryptionType},
+	"samlConfig.entityUrl":             to(saml, "entityUrl"),
+	"samlConfig.issuer":                to(saml, "issuer"),
+	"samlConfig.samlIdpSLOBindingEnum": to(saml, "singleLogoutBindingType"),
+	"samlConfig.samlNameIdFormat":      to(saml, "nameIdFormat"),
+	"samlConfig.samlSigningAlgoType":   to(saml, "signingAlgorithmType"),
+	"samlConfig.samlSloUrl":            to(saml, "singleLogoutUrl"),
+	"samlConfig.samlSubjectCustomAttr": to(saml, "subjectCustomAttribute"),
+	"samlConfig.samlSubjectType":       to(saml, "subjectType"),
 
-		"sessionPolicy":                {each: true},
-		"sessionPolicy.policyAction":   to(policies, "policyAction"),
-		"sessionPolicy.sessionLevel":   to(policies, "requiredSessionLevel"),
-		"sessionPolicy.sessionTimeout": to(policies, "sessionTimeoutInMinutes"),
+	"canvasConfig":                      {each: true},
+	"canvasConfig.accessMethod":         to(canvas, "accessMethod"),
+	"canvasConfig.canvasUrl":            to(canvas, "canvasUrl"),
+	"canvasConfig.lifecycleClass":       to(canvas, "lifeCycleHandler"),
+	"canvasConfig.samlInitiationMethod": to(canvas, "samlInitiationMethod"),
+	"canvasConfig.options":              {own: canvasOption("canvasOptions", "HideShare", "HideHeader")},
+	"canvasConfig.locations": {own: canvasOption("canvasLocationOptions",
+		"Aura", "ChatterFeed", "MobileNav", "None", "PageLayout", "Publisher", "Visualforce")},
+	"canvas": lost("is an old form of canvasConfig without an equivalent", "retrieve the app again, or state its fields as canvasConfig"),
 
-		"samlConfig":                       {each: true},
-		"samlConfig.acsUrl":                to(saml, "acsUrl"),
-		"samlConfig.certificate":           {own: samlCertificate("certificate")},
-		"samlConfig.encryptionCertificate": {own: samlCertificate("encryptionCertificate")},
-		"samlConfig.encryptionType": {own: func(a *App, place, text string) {
-			if strings.EqualFold(text, "Triple_Des") {
-				a.find("wrong-value", finding.Error, place, "External Client Apps do not encrypt with Triple DES", "agree on AES with the service provider, and state AES_128 or AES_256")
-			} else if text != "" {
-				a.set(place, target{saml, "encryptionType"}, text)
-			}
-		}},
-		"samlConfig.entityUrl":             to(saml, "entityUrl"),
-		"samlConfig.issuer":                to(saml, "issuer"),
-		"samlConfig.samlIdpSLOBindingEnum": to(saml, "singleLogoutBindingType"),
-		"samlConfig.samlNameIdFormat":      to(saml, "nameIdFormat"),
-		"samlConfig.samlSigningAlgoType":   to(saml, "signingAlgorithmType"),
-		"samlConfig.samlSloUrl":            to(saml, "singleLogoutUrl"),
-		"samlConfig.samlSubjectCustomAttr": to(saml, "subjectCustomAttribute"),
-		"samlConfig.samlSubjectType":       to(saml, "subjectType"),
+	"mobileAppConfig": lost("is for a mobile app that the org distributes, which External Client Apps do not have",
+		"distribute it through an app store or device management"),
+}
 
-		"canvasConfig":                      {each: true},
-		"canvasConfig.accessMethod":         to(canvas, "accessMethod"),
-		"canvasConfig.canvasUrl":            to(canvas, "canvasUrl"),
-		"canvasConfig.lifecycleClass":       to(canvas, "lifeCycleHandler"),
-		"canvasConfig.samlInitiationMethod": to(canvas, "samlInitiationMethod"),
-		"canvasConfig.options":              {own: canvasOption("canvasOptions", "HideShare", "HideHeader")},
-		"canvasConfig.locations":            {own: canvasOption("canvasLocationOptions", "Aura", "ChatterFeed", "MobileNav", "None", "PageLayout", "Publisher", "Visualforce")},
-		"canvas":                            lost("is an old form of canvasConfig, and is not carried", "retrieve the app anew, or state its fields as canvasConfig"),
+// startURL also sets the kind of start page that has a URL.
+func startURL(a *App, place, text string) {
+	a.set(place, target{plugin, "startUrl"}, text)
+	a.set(place, target{plugin, "startPage"}, "Custom")
+}
 
-		"mobileAppConfig": lost(mobile, "distribute it by a store, or a device management"),
-	}
-	for _, name := range []string{
-		"isDPopEnabled", "isDeviceFlowEnabled", "isEnforceRefreshTokenTTL",
-		"isConsumerSecretOptional", "isIntrospectAllTokens", "isNamedUserJwtEnabled", "isPkceRequired", "isRefreshTokenRotationEnabled",
-		"isSecretRequiredForRefreshToken", "isSecretRequiredForTokenExchange", "isTokenExchangeEnabled",
-	} {
-		rules["oauthConfig."+name] = to(global, name)
+func permissionSet(a *App, place, text string) {
+	a.PermissionSets = append(a.PermissionSets, text)
+	a.set(place, target{policies, "commaSeparatedPermissionSet"}, text)
+}
+
+func profile(a *App, place, text string) {
+	a.set(place, target{policies, "commaSeparatedProfile"}, text)
+	a.find("profile", finding.Warning, place,
+		"the platform has been seen to ignore profiles here", "use a permission set: permissionSets in plugins.eca")
+}
+
+func apexHandler(a *App, place, text string) {
+	a.set(place, target{policies, "apexHandler"}, text)
+	a.find("apex-handler", finding.Warning, place,
+		"the class "+words.Clip(text)+" extends Auth.ConnectedAppPlugin, and has to extend Auth.ExternalClientAppOauthHandler",
+		"rewrite the class before the policies are deployed")
+}
+
+func certificate(a *App, place, text string) {
+	pem, err := metadata.CertificatePEM(metadata.CertificateDER(text))
+	switch {
+	case metadata.CheckSecret(text) != nil:
+		a.privateKey(place)
+	case err != nil:
+		a.find("not-carried", finding.Error, place, "is not a certificate, but perhaps the name of one",
+			"state the certificate in globalOauthSettings.certificate of plugins.eca")
+	default:
+		a.set(place, target{global, "certificate"}, pem)
 	}
 }
 
-// offOrLost reports a switch without an equivalent if it is on; off, nothing is missing.
+func samlCertificate(field string) func(a *App, place, text string) {
+	return func(a *App, place, text string) {
+		if metadata.CheckSecret(text) != nil {
+			a.privateKey(place)
+			return
+		}
+		a.set(place, target{saml, field}, text)
+	}
+}
+
+func (a *App) privateKey(place string) {
+	a.find("secret-in-source", finding.Error, place, "a private key is in the source",
+		"remove it, and replace the key pair, because the repository's history contains it; state only the certificate")
+}
+
+// scope adds an OAuth scope, in any case. SFAP is the old name of SFApiPlatform.
+func scope(a *App, place, text string) {
+	if strings.EqualFold(text, "SFAP") {
+		text = "SFApiPlatform"
+	}
+	i := slices.IndexFunc(eca.Scopes(), func(known string) bool { return strings.EqualFold(known, text) })
+	switch {
+	case i < 0:
+		a.wrong(place, text)
+	case !slices.Contains(metadata.Items(a.text(settings, "commaSeparatedOauthScopes")), eca.Scopes()[i]):
+		a.set(place, target{settings, "commaSeparatedOauthScopes"}, eca.Scopes()[i])
+	}
+}
+
+func encryptionType(a *App, place, text string) {
+	if strings.EqualFold(text, "Triple_Des") {
+		a.find("wrong-value", finding.Error, place, "External Client Apps do not encrypt with Triple DES",
+			"agree on AES with the service provider, and state AES_128 or AES_256")
+		return
+	}
+	a.set(place, target{saml, "encryptionType"}, text)
+}
+
+// offOrLost reports a switch without an equivalent if it is on.
 func offOrLost(why, fix string) rule {
 	return rule{own: func(a *App, place, text string) {
 		switch value, ok := booleans[strings.ToLower(text)]; {
-		case text != "" && !ok:
+		case !ok:
 			a.wrong(place, text)
 		case value == "true":
 			a.find("not-carried", finding.Error, place, why, fix)
@@ -221,29 +253,14 @@ func offOrLost(why, fix string) rule {
 	}}
 }
 
-// samlCertificate carries a certificate of samlConfig.
-func samlCertificate(field string) func(a *App, place, text string) {
-	return func(a *App, place, text string) {
-		switch {
-		case text == "":
-		case metadata.CheckSecret(text) != nil:
-			a.find("secret-in-source", finding.Error, place, "a private key is in the source", "remove it, and replace the key pair, because the repository's history contains it; state its certificate alone")
-		default:
-			a.set(place, target{saml, field}, text)
-		}
-	}
-}
-
-// canvasOption carries one of several values. Those that the documentation of External Client
-// Apps does not name are left out, although the WSDL has them.
+// canvasOption adds one of several values. It omits values that the documentation of External
+// Client Apps does not have, although the WSDL does.
 func canvasOption(field string, documented ...string) func(a *App, place, text string) {
 	return func(a *App, place, text string) {
-		if text == "" {
-			return
-		}
 		i := slices.IndexFunc(documented, func(d string) bool { return strings.EqualFold(d, text) })
 		if i < 0 {
-			a.find("wrong-value", finding.Error, place, "canvas apps of External Client Apps do not have "+words.Clip(text), "leave it out, or use "+strings.Join(documented, ", "))
+			a.find("wrong-value", finding.Error, place, "canvas apps of External Client Apps do not have "+words.Clip(text),
+				"leave it out, or use "+strings.Join(documented, ", "))
 			return
 		}
 		fields := a.Fields[canvas]
@@ -251,29 +268,37 @@ func canvasOption(field string, documented ...string) func(a *App, place, text s
 	}
 }
 
-// refreshTokenPolicy carries infinite, zero, specific_lifetime:N:UNIT and specific_inactivity:N:UNIT,
+// refreshTokenPolicies are the forms of refreshTokenPolicy, in lower case, without number and unit.
+var refreshTokenPolicies = map[string]struct {
+	typ   string
+	lasts bool // a number and a unit follow
+}{
+	"infinite": {"Infinite", false}, "zero": {"Zero", false},
+	"specific_lifetime": {"SpecificLifetime", true}, "specific_inactivity": {"SpecificInactivity", true},
+}
+
+var refreshTokenUnits = map[string]string{"hours": "Hours", "days": "Days", "months": "Months"}
+
+// refreshTokenPolicy converts infinite, zero, specific_lifetime:N:UNIT and specific_inactivity:N:UNIT,
 // in any case.
 func refreshTokenPolicy(a *App, place, text string) {
-	types := map[string]string{"infinite": "Infinite", "zero": "Zero", "specific_lifetime": "SpecificLifetime", "specific_inactivity": "SpecificInactivity"}
-	units := map[string]string{"hours": "Hours", "days": "Days", "months": "Months"}
 	parts := strings.Split(strings.ToLower(text), ":")
-	typ := types[parts[0]]
-	if text == "" {
+	policy, ok := refreshTokenPolicies[parts[0]]
+	fields := []string{policy.typ}
+	if policy.lasts && len(parts) == 3 {
+		n, _ := strconv.Atoi(parts[1])
+		unit := refreshTokenUnits[parts[2]]
+		ok = n > 0 && unit != ""
+		fields = append(fields, strconv.Itoa(n), unit)
+	} else {
+		ok = ok && !policy.lasts && len(parts) == 1
+	}
+	if !ok {
+		a.wrong(place, text)
 		return
 	}
-	set := func(field, value string) { a.set(place, target{policies, field}, value) }
-	switch {
-	case typ != "" && len(parts) == 1 && !strings.HasPrefix(typ, "Specific"):
-		set("refreshTokenPolicyType", typ)
-	case strings.HasPrefix(typ, "Specific") && len(parts) == 3 && units[parts[2]] != "":
-		if n, err := strconv.Atoi(parts[1]); err == nil && n > 0 {
-			set("refreshTokenPolicyType", typ)
-			set("refreshTokenValidityPeriod", strconv.Itoa(n))
-			set("refreshTokenValidityUnit", units[parts[2]])
-			return
-		}
-		a.wrong(place, text)
-	default:
-		a.wrong(place, text)
+	for i, value := range fields {
+		name := []string{"refreshTokenPolicyType", "refreshTokenValidityPeriod", "refreshTokenValidityUnit"}[i]
+		a.set(place, target{policies, name}, value)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/finding"
@@ -11,13 +12,14 @@ import (
 	"github.com/ecakit/ecakit/pkg/platform"
 )
 
-// What a callout says, as the platform words it.
+// The platform's errors of a callout.
 const (
 	SaysNoAccess     = `We couldn't access the credential(s). You might not have the required permissions, or the external credential might not exist.`
 	SaysNoRead       = "You don't have read permissions on the User External Credential object"
 	SaysUnconfigured = "The external credential isn't fully configured."
-	SaysScope        = "Unable to fetch the OAuth token. Error: invalid_request. Error description: scope parameter not supported."
-	SaysTokenURL     = "The expired credentials couldn't be refreshed. Try again later."
+	saysScope        = "Unable to fetch the OAuth token. Error: invalid_request. Error description: scope parameter not supported."
+	saysParameters   = `The authentication protocol "Oauth %s" requires the following external credential parameter types: AuthProtocolVariant, AuthProviderUrl.`
+	saysTokenURL     = "The expired credentials couldn't be refreshed. Try again later."
 )
 
 // Section returns the rules about External and Named Credentials that need no org.
@@ -45,33 +47,40 @@ func Section() finding.Section {
 	}
 }
 
-// Check returns what is wrong with an external or a named credential by itself. Fields of
-// findings are dotted paths, with the number of the parameter from 0 on; their file is not set.
+// Check returns the findings about an external or a named credential by itself. Fields of findings
+// are dotted paths, with the number of the parameter from 0; their file is not set.
 func Check(c *metadata.Component) []finding.Finding {
 	switch c.Type {
 	case ExternalCredential:
 		return checkExternal(c)
 	case NamedCredential:
 		if c.Text("namedCredentialType") == "SecuredEndpoint" && External(c) == "" {
-			return []finding.Finding{{Rule: "no-external-credential", Level: finding.Error, Problem: "names no external credential", Says: SaysNoAccess, Fix: "name one in its Authentication parameter"}}
+			return []finding.Finding{{
+				Rule: "no-external-credential", Level: finding.Error, Problem: "names no external credential",
+				Says: SaysNoAccess, Fix: "name one in its Authentication parameter",
+			}}
 		}
 	}
 	return nil
 }
 
-// CheckPair returns what is wrong with a named credential together with the external one that it
+// CheckPair returns the findings about a named credential together with the external one that it
 // names.
 func CheckPair(named, external *metadata.Component) []finding.Finding {
-	endpoint, err := url.Parse(value(named, namedParameters, "Url"))
-	token, tokenErr := url.Parse(value(external, externalParameters, "AuthProviderUrl"))
-	if err != nil || tokenErr != nil || !isSalesforce(token) || isLoginHost(token) || endpoint.Host == "" || token.Host == "" || strings.EqualFold(endpoint.Host, token.Host) {
+	endpoint, err := url.Parse(Endpoint(named))
+	token, tokenErr := url.Parse(TokenURL(external))
+	if err != nil || tokenErr != nil || !isSalesforce(token) || isLoginHost(token) || endpoint.Host == "" || token.Host == "" ||
+		strings.EqualFold(endpoint.Host, token.Host) {
 		return nil
 	}
-	return []finding.Finding{{Rule: "token-url", Level: finding.Warning, Field: namedParameters, Problem: fmt.Sprintf("calls %s, and %s fetches tokens from %s", endpoint.Host, external.FullName, token.Host), Fix: "use the own domain of one org for both"}}
+	return []finding.Finding{{
+		Rule: "token-url", Level: finding.Warning, Field: namedParameters,
+		Problem: fmt.Sprintf("calls %s, and %s fetches tokens from %s", endpoint.Host, external.FullName, token.Host),
+		Fix:     "use the own domain of one org for both",
+	}}
 }
 
-// External returns the name of the external credential that a named credential uses, "" where it
-// names none.
+// External returns the name of the external credential that a named credential uses, or "".
 func External(named *metadata.Component) string {
 	for _, f := range parameters(named, namedParameters, "Authentication") {
 		return part(f, "externalCredential")
@@ -116,65 +125,97 @@ func isLoginHost(u *url.URL) bool {
 	return host == "login.salesforce.com" || host == "test.salesforce.com"
 }
 
-// elsewhere reports whether something else than parameters says where tokens come from.
+// elsewhere reports whether an Auth. Provider or an identity provider issues the tokens.
 func elsewhere(c *metadata.Component) bool {
 	return len(parameters(c, externalParameters, "AuthProvider"))+len(parameters(c, externalParameters, "ExternalAuthIdentityProvider")) > 0
 }
 
-func checkExternal(c *metadata.Component) (all []finding.Finding) {
-	find := func(rule, field, problem, says, fix string) {
-		all = append(all, finding.Finding{Rule: rule, Level: finding.Error, Field: field, Problem: problem, Says: says, Fix: fix})
-	}
+// check collects the findings about an external credential.
+type check struct {
+	findings []finding.Finding
+	token    *url.URL // from which it gets tokens; without a host if it is not a URL
+}
+
+func (ch *check) find(rule, field, problem, says, fix string) {
+	ch.findings = append(ch.findings, finding.Finding{Rule: rule, Level: finding.Error, Field: field, Problem: problem, Says: says, Fix: fix})
+}
+
+func checkExternal(c *metadata.Component) []finding.Finding {
+	ch := &check{token: new(url.URL)}
 	protocol := c.Text("authenticationProtocol")
 	if protocol == "JwtExchange" {
-		find("credential-protocol", "authenticationProtocol", "external credentials do not support JwtExchange", `External Credentials don't support the "JwtExchange" authentication protocol`, "write Oauth, with a parameter AuthProtocolVariant of the value JwtBearer")
+		ch.find("credential-protocol", "authenticationProtocol", "external credentials do not support JwtExchange",
+			`External Credentials don't support the "JwtExchange" authentication protocol`,
+			"write Oauth, with a parameter AuthProtocolVariant of the value JwtBearer")
 	}
 	if protocol != "Oauth" || elsewhere(c) {
-		return all
+		return ch.findings
 	}
-	variant, tokenURL := value(c, externalParameters, "AuthProtocolVariant"), value(c, externalParameters, "AuthProviderUrl")
-	says := fmt.Sprintf(`The authentication protocol "Oauth %s" requires the following external credential parameter types: AuthProtocolVariant, AuthProviderUrl.`, variant)
-	switch {
-	case variant == "":
-		find("credential-protocol", externalParameters, "has neither a parameter AuthProtocolVariant nor an Auth. Provider", "", "add AuthProtocolVariant with the value ClientCredentialsClientSecret or JwtBearer")
-		all[len(all)-1].Level = finding.Warning // it may deploy
-	case len(parameters(c, externalParameters, "AuthProviderUrl")) == 0:
-		find("credential-protocol", externalParameters, "has no parameter AuthProviderUrl", says, "add one with the token URL, like https://acme.my.salesforce.com/services/oauth2/token")
+	ch.variant(c)
+	if token, err := url.Parse(TokenURL(c)); err == nil {
+		ch.token = token
 	}
-	token, err := url.Parse(tokenURL)
-	if err != nil {
-		token = new(url.URL)
-	}
-	number := -1
+	number := 0
 	for _, f := range c.Fields {
-		if f.Name != externalParameters {
-			continue
-		}
-		number++
-		at := fmt.Sprintf("%s[%d].parameterValue", externalParameters, number)
-		text := part(f, "parameterValue")
-		switch name := part(f, "parameterName"); part(f, "parameterType") {
-		case "AuthProviderUrl":
-			switch {
-			case err != nil || token.Host == "":
-				find("token-url", at, "is no URL", SaysTokenURL, "write the token URL of the org that is called, like https://acme.my.salesforce.com/services/oauth2/token")
-			case token.Scheme == "http" && !platform.IsLoopbackHost(token.Hostname()):
-				find("token-url", at, "sends the secret in the clear, by http", "", "use https")
-			case isLoginHost(token):
-				find("token-url", at, text+" is the login host, which does not serve the flow", SaysTokenURL, "use the own domain of the org that is called")
-			}
-		case "AuthParameter":
-			if strings.EqualFold(name, "Scope") && isSalesforce(token) {
-				find("scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses", SaysScope, "remove the parameter "+name)
-			}
-			if name := strings.ToLower(name); (strings.Contains(name, "secret") || strings.Contains(name, "password")) && text != "" && !strings.Contains(text, "{!") {
-				find("secret-in-source", at, "holds a secret, by its name", "", "remove it, and replace the secret, because whoever reads the metadata has it; eca connect stores the new one")
-			}
-		case "JwtBodyClaim":
-			if name == "aud" && !json.Valid([]byte(text)) && !strings.Contains(text, "{!") {
-				find("claim-json", at, fmt.Sprintf("the value of %s is not JSON", name), fmt.Sprintf("The JWT %s claim has invalid JSON syntax", name), "put it in quotation marks")
-			}
+		if f.Name == externalParameters {
+			ch.parameter(f, fmt.Sprintf("%s[%d].parameterValue", externalParameters, number))
+			number++
 		}
 	}
-	return all
+	return ch.findings
+}
+
+// variant checks for the parameters that the protocol Oauth requires.
+func (ch *check) variant(c *metadata.Component) {
+	switch variant := Variant(c); {
+	case variant == "":
+		ch.find("credential-protocol", externalParameters, "has neither a parameter AuthProtocolVariant nor an Auth. Provider", "",
+			"add AuthProtocolVariant with the value ClientCredentialsClientSecret or JwtBearer")
+		ch.findings[len(ch.findings)-1].Level = finding.Warning // it may deploy
+	case len(parameters(c, externalParameters, "AuthProviderUrl")) == 0:
+		ch.find("credential-protocol", externalParameters, "has no parameter AuthProviderUrl",
+			fmt.Sprintf(saysParameters, variant),
+			"add one with the token URL, like "+exampleTokenURL)
+	}
+}
+
+const exampleTokenURL = "https://acme.my.salesforce.com/services/oauth2/token"
+
+// parameter checks a parameter, whose value is at a path.
+func (ch *check) parameter(f metadata.Field, at string) {
+	name, text := part(f, "parameterName"), part(f, "parameterValue")
+	isFormula := strings.Contains(text, "{!")
+	switch part(f, "parameterType") {
+	case "AuthProviderUrl":
+		ch.tokenURL(text, at)
+	case "AuthParameter":
+		if strings.EqualFold(name, "Scope") && isSalesforce(ch.token) {
+			ch.find("scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses",
+				saysScope, "remove the parameter "+name)
+		}
+		if secretName.MatchString(name) && text != "" && !isFormula {
+			ch.find("secret-in-source", at, "holds a secret, by its name", "",
+				"remove it, and replace the secret, because whoever reads the metadata has it")
+		}
+	case "JwtBodyClaim":
+		if name == "aud" && !json.Valid([]byte(text)) && !isFormula {
+			ch.find("claim-json", at, "the value of aud is not JSON",
+				"The JWT aud claim has invalid JSON syntax", "put it in quotation marks")
+		}
+	}
+}
+
+// secretName matches the names of parameters with secrets.
+var secretName = regexp.MustCompile(`(?i)secret|password`)
+
+func (ch *check) tokenURL(text, at string) {
+	switch {
+	case ch.token.Host == "":
+		ch.find("token-url", at, "is not a URL", saysTokenURL, "write the token URL of the org that is called, like "+exampleTokenURL)
+	case ch.token.Scheme == "http" && !platform.IsLoopbackHost(ch.token.Hostname()):
+		ch.find("token-url", at, "sends the secret without encryption, by http", "", "use https")
+	case isLoginHost(ch.token):
+		ch.find("token-url", at, text+" is the login host, which does not serve the flow",
+			saysTokenURL, "use the own domain of the org that is called")
+	}
 }

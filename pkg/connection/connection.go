@@ -6,12 +6,13 @@
 package connection
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/platform"
 )
@@ -41,31 +42,21 @@ const DefaultPrincipal = "Integration"
 
 // Complete returns the connection with the defaults of fields that are left out.
 func (c Connection) Complete() Connection {
-	if c.ExternalCredential == "" {
-		c.ExternalCredential = c.NamedCredential
-	}
-	if c.Principal == "" {
-		c.Principal = DefaultPrincipal
-	}
-	if c.Label == "" {
-		c.Label = strings.ReplaceAll(c.NamedCredential, "_", " ")
-	}
+	c.ExternalCredential = cmp.Or(c.ExternalCredential, c.NamedCredential)
+	c.Principal = cmp.Or(c.Principal, DefaultPrincipal)
+	c.Label = cmp.Or(c.Label, strings.ReplaceAll(c.NamedCredential, "_", " "))
 	c.ProviderURL = strings.TrimSuffix(c.ProviderURL, "/")
-	if c.Audience == "" {
-		c.Audience = c.ProviderURL
-	}
+	c.Audience = cmp.Or(c.Audience, c.ProviderURL)
 	return c
 }
 
-// developerName is what the platform allows as a name.
-var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
-
-// Check reports what is wrong with the connection as such.
+// Check returns an error if the connection is invalid on any org.
 func (c Connection) Check() error {
 	c = c.Complete()
-	for _, name := range []struct{ what, name string }{{"named credential", c.NamedCredential}, {"external credential", c.ExternalCredential}, {"principal", c.Principal}} {
-		if len(name.name) > 80 || !developerName.MatchString(name.name) {
-			return fmt.Errorf("%q cannot be the name of the %s: letters, digits and single underscores, a letter first", name.name, name.what)
+	for i, name := range []string{c.NamedCredential, c.ExternalCredential, c.Principal} {
+		if err := eca.CheckName(name); err != nil {
+			what := []string{"named credential", "external credential", "principal"}[i]
+			return fmt.Errorf("%q cannot be the name of the %s: %w", name, what, err)
 		}
 	}
 	if _, err := platform.ParseInstance(c.ProviderURL); err != nil {
@@ -157,31 +148,31 @@ func Issuer(c *metadata.Component) (key string) {
 	return key
 }
 
+// kept returns a text of the org's parameter of a type if there is exactly one, or otherwise.
+func kept(existing *metadata.Component, field, typ, name, otherwise string) string {
+	if found := parameters(existing, field, typ); len(found) == 1 {
+		return part(found[0], name)
+	}
+	return otherwise
+}
+
 // external returns the wanted fields of the external credential. Parameters of which there is one
 // keep the name that the org has for it.
 func (c Connection) external(existing *metadata.Component, key string) metadata.Fields {
 	fields := make(metadata.Fields)
 	fields.Set("authenticationProtocol", "Oauth")
-	name := func(typ, otherwise string) string {
-		if found := parameters(existing, externalParameters, typ); len(found) == 1 {
-			return part(found[0], "parameterName")
-		}
-		return otherwise
-	}
-	inGroup := func(typ, otherwise string) string {
-		if found := parameters(existing, externalParameters, typ); len(found) == 1 {
-			return part(found[0], "parameterGroup")
-		}
-		return group
-	}
 	add := func(typ, named string, more ...string) {
 		all := append([]string{"parameterType", typ, "parameterName", named}, more...)
 		fields[externalParameters] = append(fields[externalParameters], parameter(externalParameters, all...))
 	}
-	add("AuthProtocolVariant", name("AuthProtocolVariant", "Oauth"), "parameterValue", c.Variant(), "parameterGroup", inGroup("AuthProtocolVariant", ""))
-	add("AuthProviderUrl", name("AuthProviderUrl", "AuthProviderUrl"), "parameterValue", c.tokenURL(), "parameterGroup", inGroup("AuthProviderUrl", ""))
+	single := func(typ, name, what, text string) {
+		name = kept(existing, externalParameters, typ, "parameterName", name)
+		add(typ, name, what, text, "parameterGroup", kept(existing, externalParameters, typ, "parameterGroup", group))
+	}
+	single("AuthProtocolVariant", "Oauth", "parameterValue", c.Variant())
+	single("AuthProviderUrl", "AuthProviderUrl", "parameterValue", c.tokenURL())
 	if c.Certificate != "" {
-		add("SigningCertificate", name("SigningCertificate", "SigningCertificate"), "certificate", c.Certificate, "parameterGroup", inGroup("SigningCertificate", ""))
+		single("SigningCertificate", "SigningCertificate", "certificate", c.Certificate)
 		audience, _ := json.Marshal(c.Audience) // aud alone is JSON
 		for _, claim := range [][2]string{{"iss", key}, {"sub", c.Username}, {"aud", string(audience)}} {
 			text := claim[1]
@@ -206,29 +197,21 @@ func (c Connection) external(existing *metadata.Component, key string) metadata.
 // named returns the wanted fields of the named credential.
 func (c Connection) named(existing *metadata.Component) metadata.Fields {
 	fields := make(metadata.Fields)
-	name := func(typ, otherwise string) string {
-		if found := parameters(existing, namedParameters, typ); len(found) == 1 {
-			return part(found[0], "parameterName")
-		}
-		return otherwise
+	add := func(typ, name, what, text string) {
+		name = kept(existing, namedParameters, typ, "parameterName", name)
+		f := parameter(namedParameters, "parameterType", typ, "parameterName", name, what, text)
+		fields[namedParameters] = append(fields[namedParameters], f)
 	}
-	fields[namedParameters] = []metadata.Field{
-		parameter(namedParameters, "parameterType", "Url", "parameterName", name("Url", "Url"), "parameterValue", c.ProviderURL),
-		parameter(namedParameters, "parameterType", "Authentication", "parameterName", name("Authentication", "ExternalCredential"), "externalCredential", c.ExternalCredential),
-	}
+	add("Url", "Url", "parameterValue", c.ProviderURL)
+	add("Authentication", "ExternalCredential", "externalCredential", c.ExternalCredential)
 	fields.Set("calloutStatus", "Enabled")
 	return fields
 }
 
 // defaults returns the fields of new credentials that are left alone on existing ones.
 func (c Connection) defaults() (external, named metadata.Fields) {
-	external = make(metadata.Fields)
-	external.Set("label", c.Label)
-	named = external.Over(nil)
-	for _, f := range [][2]string{{"namedCredentialType", "SecuredEndpoint"}, {"generateAuthorizationHeader", "true"}, {"allowMergeFieldsInBody", "false"}, {"allowMergeFieldsInHeader", "false"}} {
-		named.Set(f[0], f[1])
-	}
-	return external, named
+	return metadata.Stated("label", c.Label), metadata.Stated("label", c.Label, "namedCredentialType", "SecuredEndpoint",
+		"generateAuthorizationHeader", "true", "allowMergeFieldsInBody", "false", "allowMergeFieldsInHeader", "false")
 }
 
 // Components returns the external and the named credential of a connection as Connect makes them
@@ -251,10 +234,12 @@ func (c Connection) Components() ([]*metadata.Component, error) {
 func (c Connection) Wants(external, named *metadata.Component, key string) []*metadata.Want {
 	externalDefaults, namedDefaults := c.defaults()
 	login := &metadata.Want{
-		Type: Lookup(ExternalCredential), Names: []string{c.ExternalCredential}, Fields: c.external(external, key), Defaults: externalDefaults,
+		Type: Lookup(ExternalCredential), Names: []string{c.ExternalCredential},
+		Fields: c.external(external, key), Defaults: externalDefaults,
 	}
 	return []*metadata.Want{login, {
-		Type: Lookup(NamedCredential), Names: []string{c.NamedCredential}, Fields: c.named(named), Defaults: namedDefaults, After: []*metadata.Want{login},
+		Type: Lookup(NamedCredential), Names: []string{c.NamedCredential},
+		Fields: c.named(named), Defaults: namedDefaults, After: []*metadata.Want{login},
 	}}
 }
 
@@ -281,33 +266,28 @@ func (e *ConflictError) Error() string {
 // Conflicts returns the differences between an org's credentials and those of the connection that
 // show that the org's are for something else.
 func (c Connection) Conflicts(external, named *metadata.Component) (all []Difference) {
-	differ := func(component, what, is, wanted string) {
+	differ := func(of *metadata.Component, what, is, wanted string) {
 		if is != "" && !strings.EqualFold(strings.TrimSuffix(is, "/"), strings.TrimSuffix(wanted, "/")) {
-			all = append(all, Difference{component, what, is, wanted})
+			all = append(all, Difference{of.Type + " " + of.FullName, what, is, wanted})
+		}
+	}
+	each := func(of *metadata.Component, field, typ, name, what, wanted string) {
+		for _, f := range parameters(of, field, typ) {
+			differ(of, what, part(f, name), wanted)
 		}
 	}
 	if external != nil {
-		at := ExternalCredential + " " + external.FullName
-		differ(at, "protocol", external.Text("authenticationProtocol"), "Oauth")
-		for _, f := range parameters(external, externalParameters, "AuthProtocolVariant") {
-			differ(at, "variant", part(f, "parameterValue"), c.Variant())
-		}
-		for _, f := range parameters(external, externalParameters, "AuthProviderUrl") {
-			differ(at, "token URL", part(f, "parameterValue"), c.tokenURL())
-		}
-		if users := parameters(external, externalParameters, "PerUserPrincipal"); len(users) > 0 {
-			all = append(all, Difference{at, "principal", "per user", "one for all"})
+		differ(external, "protocol", external.Text("authenticationProtocol"), "Oauth")
+		each(external, externalParameters, "AuthProtocolVariant", "parameterValue", "variant", c.Variant())
+		each(external, externalParameters, "AuthProviderUrl", "parameterValue", "token URL", c.tokenURL())
+		if len(parameters(external, externalParameters, "PerUserPrincipal")) > 0 {
+			differ(external, "principal", "per user", "one for all")
 		}
 	}
 	if named != nil {
-		at := NamedCredential + " " + named.FullName
-		differ(at, "type", named.Text("namedCredentialType"), "SecuredEndpoint")
-		for _, f := range parameters(named, namedParameters, "Url") {
-			differ(at, "endpoint", part(f, "parameterValue"), c.ProviderURL)
-		}
-		for _, f := range parameters(named, namedParameters, "Authentication") {
-			differ(at, "external credential", part(f, "externalCredential"), c.ExternalCredential)
-		}
+		differ(named, "type", named.Text("namedCredentialType"), "SecuredEndpoint")
+		each(named, namedParameters, "Url", "parameterValue", "endpoint", c.ProviderURL)
+		each(named, namedParameters, "Authentication", "externalCredential", "external credential", c.ExternalCredential)
 	}
 	return all
 }

@@ -132,20 +132,23 @@ func TestTypesAreAsTheyWere(t *testing.T) {
 		}
 		lines("", typ.Fields)
 	}
-	golden := filepath.Join("testdata", "types.golden")
+	golden(t, "types.golden", b.String())
+}
+
+// golden compares a text with a file of testdata.
+func golden(t *testing.T, name, text string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
 	if *update {
-		if err := os.MkdirAll("testdata", 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(golden, []byte(b.String()), 0o666); err != nil {
+		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
-	data, err := os.ReadFile(golden)
+	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, want := strings.Split(b.String(), "\n"), strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
+	got, want := strings.Split(text, "\n"), strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
 	for i := range max(len(got), len(want)) {
 		var g, w string
 		if i < len(got) {
@@ -155,7 +158,7 @@ func TestTypesAreAsTheyWere(t *testing.T) {
 			w = want[i]
 		}
 		if g != w {
-			t.Fatalf("line %d of the table:\n got %q\nwant %q", i+1, g, w)
+			t.Fatalf("line %d of %s:\n got %q\nwant %q", i+1, name, g, w)
 		}
 	}
 }

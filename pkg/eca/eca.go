@@ -1,11 +1,11 @@
-// Package eca knows what Salesforce External Client Apps are: the metadata types that make up
-// one, how they belong together, what people may state of them in a project, and the
-// platform's words.
+// Package eca describes Salesforce External Client Apps: the metadata types that make up one, how
+// they depend on one another, what projects may state about them, and the platform's messages.
 //
-// It is data and rules; nothing here touches an org or reads more than it is given.
+// It is data and rules. It calls no org and reads no files.
 package eca
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 
@@ -13,11 +13,11 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// MinVersion is the first API version that can bootstrap an app: the policies that turn
-// its OAuth plugin on came with it.
+// MinVersion is the first API version that can bootstrap an app. It introduced the policies that
+// turn the app's OAuth plugin on.
 const MinVersion apiversion.Version = 60
 
-// The platform's own words, as its documentation and live orgs have them.
+// Messages of the platform, from its documentation and live orgs.
 const (
 	SaysNoRunAsUser = "Enter a valid execution user for the OAuth client credentials flow"
 	SaysNoJWT       = "Invalid plugin settings"
@@ -27,9 +27,8 @@ const (
 // UsernamePlaceholder stands for a scratch org's own user in the OAuth policies.
 const UsernamePlaceholder = "{username}"
 
-// App returns the name of the app that a component belongs to: the header's own name, or
-// what externalClientApplication says. That element is the only link; names of satellite
-// components follow no rule on a real org.
+// App returns the name of a component's app: the name of a header, or externalClientApplication.
+// That element is the only link. Names of satellite components follow no rule on a real org.
 func App(c *metadata.Component) string {
 	if c.Type == Header {
 		return c.FullName
@@ -37,19 +36,17 @@ func App(c *metadata.Component) string {
 	return strings.TrimSpace(c.Text("externalClientApplication"))
 }
 
-// Bool reports whether a component's field of that name is true, by the platform's default
-// where the field is absent.
+// Bool reports whether a component's field is true. An absent field has the platform's default.
 func Bool(c *metadata.Component, field string) bool { return Lookup(c.Type).Bool(c, field) }
 
-// Problems returns what is wrong with a component's fields, see metadata.Type.
+// Problems returns the problems with a component's fields, see metadata.Type.
 func Problems(c *metadata.Component, v apiversion.Version) []metadata.Problem {
 	return Lookup(c.Type).Problems(c, v)
 }
 
-// UsualNames returns the names under which an app's component of a type is looked for, the
-// one that a new component gets first. On a real org names follow no rule, so that listing
-// the type is the other half of looking; these are names that the guide, the platform itself
-// and public projects give.
+// UsualNames returns the usual names of an app's component of a type, the name of a new one first.
+// They come from flxbl's guide, the platform itself and public projects. Names on a real org follow
+// no rule, so looking for a component also takes a list of the type's components.
 func UsualNames(app, typ string) []string {
 	switch typ {
 	case OAuthSettings:
@@ -64,8 +61,19 @@ func UsualNames(app, typ string) []string {
 	return []string{app}
 }
 
-// IsPermissionSetID reports whether a name looks like the ID of a permission set, which
-// people write where the platform wants a name.
+// CheckName returns an error for a name that the platform refuses for apps and credentials.
+// The rule is that of API names in Salesforce.
+func CheckName(name string) error {
+	if len(name) > 80 || !developerName.MatchString(name) {
+		return errors.New("a name has up to 80 letters, digits and single underscores, begins with a letter and does not end with an underscore")
+	}
+	return nil
+}
+
+var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
+
+// IsPermissionSetID reports whether a name looks like the ID of a permission set. The platform
+// requires names.
 func IsPermissionSetID(name string) bool { return permissionSetID.MatchString(name) }
 
 var permissionSetID = regexp.MustCompile(`^0PS[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$`)

@@ -68,10 +68,7 @@ var others = metadata.Schema{
 			{Name: "certificate"},
 			{Name: "commaSeparatedPermissionSet", List: ","},
 			{Name: "commaSeparatedProfile", List: ","},
-			{Name: "customAttributes", Kind: metadata.Struct, Fields: []metadata.FieldType{
-				{Name: "formula", Required: true},
-				{Name: "key", Required: true},
-			}, Repeated: true},
+			{Name: "customAttributes", Kind: metadata.Struct, Fields: customAttribute, Repeated: true},
 			{Name: "encryptionCertificate"},
 			{Name: "encryptionType", Kind: metadata.Enum, EnumName: "ExtlClntAppSamlEncryptType", Values: []string{"AES_128", "AES_256"}},
 			{Name: "entityUrl", Required: true},
@@ -105,6 +102,12 @@ var others = metadata.Schema{
 
 // attestFields are the fields that every component of an app has.
 var attestFields = []metadata.FieldType{{Name: "externalClientApplication"}, {Name: "label"}}
+
+// customAttribute and ipRange are the fields of structures that several types have.
+var (
+	customAttribute = []metadata.FieldType{{Name: "formula", Required: true}, {Name: "key", Required: true}}
+	ipRange         = []metadata.FieldType{{Name: "description"}, {Name: "endIpAddress", Required: true}, {Name: "startIpAddress", Required: true}}
+)
 
 // orgSettings is no part of an app, and so none of Types.
 var orgSettings = &metadata.Type{
@@ -140,31 +143,30 @@ var scopes = []string{
 	"SFApiPlatform", "SemanticLayer", "UserRegistration", "Wave", "Web",
 }
 
-// CheckScope returns an error for what is no OAuth scope by its metadata name.
+// CheckScope returns an error for a scope that is not one of Scopes.
 func CheckScope(scope string) error {
 	if slices.Contains(scopes, scope) {
 		return nil
 	}
-	return fmt.Errorf("there is no OAuth scope %q%s", scope, words.DidYouMean(scope, scopes))
+	if similar := similarScope(scope); similar != "" {
+		return fmt.Errorf("there is no OAuth scope %q; did you mean %s?", scope, similar)
+	}
+	return fmt.Errorf("there is no OAuth scope %q", scope)
 }
 
-// checkScope catches what people write instead of a scope's metadata name: other case, or
-// the string that a client sends to the authorize endpoint. What resembles none is caught
-// elsewhere, because a later API version may have it.
-func checkScope(scope string) error {
-	if slices.Contains(scopes, scope) {
-		return nil
-	}
+// similarScope returns the scope that somebody meant by another name, or "". The most frequent other
+// name is the string that a client sends to the authorize endpoint, such as mcp_api.
+func similarScope(scope string) string {
 	plain := func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "_", "")) }
 	for _, known := range scopes {
 		if p := plain(scope); p == plain(known) || p == plain(known)+"api" {
-			return fmt.Errorf("the scope %q is called %s in metadata", scope, known)
+			return known
 		}
 	}
-	return nil
+	return words.Similar(scope, scopes)
 }
 
-// checkCallback catches what is not a URL. A placeholder may stand for its beginning.
+// checkCallback returns an error for a callback that is not a URL. It may begin with a placeholder.
 func checkCallback(item string) error {
 	if u, err := url.Parse(item); err != nil || u.Scheme == "" && !strings.HasPrefix(item, "{") {
 		return fmt.Errorf("%q is not a URL", item)
@@ -201,21 +203,14 @@ var types = metadata.Schema{
 			{Name: "assetTokenValidity", Kind: metadata.Int, Since: 61},
 			{Name: "clientAssertionCertificate"},
 			{Name: "commaSeparatedCustomScopes", List: ","},
-			{Name: "commaSeparatedOauthScopes", List: ",", Item: "OAuth scope", Items: scopes, Synonyms: scopeSynonyms, CheckItem: checkScope},
-			{Name: "customAttributes", Kind: metadata.Struct, Fields: []metadata.FieldType{
-				{Name: "formula", Required: true},
-				{Name: "key", Required: true},
-			}, Repeated: true},
+			{Name: "commaSeparatedOauthScopes", List: ",", Item: "OAuth scope", Items: scopes, Synonyms: scopeSynonyms, Similar: similarScope},
+			{Name: "customAttributes", Kind: metadata.Struct, Fields: customAttribute, Repeated: true},
 			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
 			{Name: "isFirstPartyAppEnabled", Kind: metadata.Boolean},
 			{Name: "label"},
 			{Name: "oauthLink", Platform: true},
 			{Name: "singleLogoutUrl"},
-			{Name: "trustedIpRanges", Kind: metadata.Struct, Fields: []metadata.FieldType{
-				{Name: "description"},
-				{Name: "endIpAddress", Required: true},
-				{Name: "startIpAddress", Required: true},
-			}, Repeated: true},
+			{Name: "trustedIpRanges", Kind: metadata.Struct, Fields: ipRange, Repeated: true},
 		},
 	},
 	{
@@ -278,10 +273,7 @@ var types = metadata.Schema{
 			{Name: "commaSeparatedCustomScopes", Since: 61, List: ","},
 			{Name: "commaSeparatedPermissionSet", List: ","},
 			{Name: "commaSeparatedProfile", List: ","},
-			{Name: "customAttributes", Kind: metadata.Struct, Fields: []metadata.FieldType{
-				{Name: "formula", Required: true},
-				{Name: "key", Required: true},
-			}, Repeated: true},
+			{Name: "customAttributes", Kind: metadata.Struct, Fields: customAttribute, Repeated: true},
 			{Name: "executeHandlerAs", Since: 61},
 			{Name: "externalClientApplication", Required: true, Unsettable: theApp},
 			{Name: "guestJwtSessionTimeoutType", Kind: metadata.Enum, EnumName: "JWTSessionTimeoutType", Values: []string{"UserSession", "Custom"}, Since: 65},
@@ -315,11 +307,7 @@ var types = metadata.Schema{
 				"tls_client_auth_san_email", "tls_client_auth_san_spiffe",
 			}, Since: 67},
 			{Name: "tlsClientAuthCertParamValue", Since: 67},
-			{Name: "tokenIpRanges", Kind: metadata.Struct, Fields: []metadata.FieldType{
-				{Name: "description"},
-				{Name: "endIpAddress", Required: true},
-				{Name: "startIpAddress", Required: true},
-			}, Repeated: true, Since: 67},
+			{Name: "tokenIpRanges", Kind: metadata.Struct, Fields: ipRange, Repeated: true, Since: 67},
 		},
 	},
 	{

@@ -92,7 +92,7 @@ func (d Desired) want(typ string) *metadata.Want {
 	case Header:
 		defaults.Set("distributionState", "Local")
 	case RemoteSiteSetting:
-		w.Names, w.Is = append(d.Names[typ], d.App+"_My_Domain_Url"), nil
+		w.Names, w.Is = slices.Concat(d.Names[typ], []string{d.App + "_My_Domain_Url"}), nil
 		w.Fields = d.Fields[typ].Over(metadata.Stated("url", d.DomainURL, "isActive", "true"))
 		defaults.Set("disableProtocolSecurity", "false")
 	case OAuthSettings:

@@ -69,6 +69,9 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	for _, at := range proj.Settings.OldKeys() {
 		l.add("settings", finding.Warning, sfp.ProjectFile, at, at+" is now called pluginPolicies", "rename it")
 	}
+	for _, w := range proj.Settings.Warnings {
+		l.add("settings", finding.Warning, sfp.ProjectFile, w.Path, w.Path+": "+w.Problem, w.Fix)
+	}
 	if v := proj.SourceAPIVersion; v != 0 && v < eca.MinVersion {
 		l.add("settings", finding.Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, but External Client Apps with policies need %s", v, eca.MinVersion), "raise it")
 	}

@@ -131,11 +131,14 @@ func ownSections() []finding.Section {
 				Summary: "A file does not hold a component of the type that its name says.",
 				Text: "It is not well-formed XML, its root element is of another type, or its `fullName` differs from the file's\n" +
 					"name."},
-			{ID: "unknown-element", Level: finding.Error, But: "a warning for a deprecated element",
-				Summary: "The type has no such element.",
-				Text: "The platform refuses the whole component. A finding suggests a similar name where there is one. The latest\n" +
-					"API version no longer has a deprecated element."},
-			{ID: "wrong-value", Level: finding.Error, Summary: "The value is not of the element's kind, or not one of its enumeration."},
+			{ID: "unknown-element", Level: finding.Warning,
+				Summary: "The type has no such element in the API versions that eca knows, or the element is deprecated.",
+				Text: "The element is sent as it is, and the org decides. An org that does not have it refuses the whole component.\n" +
+					"A finding suggests a similar name if there is one."},
+			{ID: "unknown-value", Level: finding.Warning,
+				Summary: "The enumeration has no such value, or there is no such OAuth scope, in the API versions that eca knows.",
+				Text:    "The value is sent as it is, and the org decides. A finding suggests a similar one if there is one."},
+			{ID: "wrong-value", Level: finding.Error, Summary: "The value is not of the element's kind."},
 			{ID: "repeated-element", Level: finding.Error, Summary: "An element occurs twice that may occur only once."},
 			{ID: "missing-element", Level: finding.Error, Summary: "An element that the type requires is missing."},
 			{ID: "newer-than-project", Level: finding.Warning, Summary: "The element came with a later API version than the project's `sourceApiVersion`."},

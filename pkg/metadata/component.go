@@ -13,7 +13,9 @@ package metadata
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -109,11 +111,11 @@ func InOrder(fields []Field) []Field {
 	return sorted
 }
 
-// Check returns an error for the first name or text that XML cannot represent.
+// Check returns a *FieldError for the first name or text that XML cannot represent.
 func (c *Component) Check() error {
-	for _, s := range []struct{ what, text string }{{"the type", c.Type}, {"fullName", c.FullName}} {
-		if err := checkText(s.text); err != nil {
-			return fmt.Errorf("%s: %w", s.what, err)
+	for _, s := range []FieldError{{"the type", checkText(c.Type)}, {"fullName", checkText(c.FullName)}} {
+		if s.Err != nil {
+			return &s
 		}
 	}
 	return checkFields("", c.Fields)
@@ -121,11 +123,11 @@ func (c *Component) Check() error {
 
 func checkFields(prefix string, fields []Field) error {
 	for _, f := range fields {
-		if !isName(f.Name) {
-			return fmt.Errorf("%q is not a valid field name", prefix+f.Name)
+		if !elementName.MatchString(f.Name) {
+			return &FieldError{prefix + f.Name, errors.New("is not a valid element name")}
 		}
 		if err := checkText(f.Text); err != nil {
-			return fmt.Errorf("%s: %w", prefix+f.Name, err)
+			return &FieldError{prefix + f.Name, err}
 		}
 		if err := checkFields(prefix+f.Name+".", f.Fields); err != nil {
 			return err
@@ -134,17 +136,8 @@ func checkFields(prefix string, fields []Field) error {
 	return nil
 }
 
-// isName reports whether s is valid as an element name of the platform, a subset of XML's
-// names.
-func isName(s string) bool {
-	for i, r := range s {
-		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
-		if !letter && (i == 0 || r < '0' || r > '9') {
-			return false
-		}
-	}
-	return s != ""
-}
+// elementName matches the element names of the platform, a subset of XML's names.
+var elementName = regexp.MustCompile(`^[A-Za-z_]\w*$`)
 
 func checkText(s string) error {
 	if !utf8.ValidString(s) {

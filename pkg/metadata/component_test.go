@@ -44,6 +44,8 @@ func TestEncodingIsInWSDLOrder(t *testing.T) {
 		{Name: "unknownField", Text: "kept"},
 		{Name: "callbackUrl", Text: "https://a.example.com"},
 		{Name: "externalClientApplication", Text: "App"},
+		{Name: "isDeviceFlowEnabled", Text: "true"},
+		{Name: "isDPopEnabled", Text: "true"}, // by bytes, upper case comes first
 	}}
 	got, err := encode(t, c)
 	if err != nil {
@@ -51,6 +53,7 @@ func TestEncodingIsInWSDLOrder(t *testing.T) {
 	}
 	want := `<metadata xsi:type="ExtlClntAppGlobalOauthSettings"><fullName>App_glbloauth</fullName>` +
 		`<callbackUrl>https://a.example.com</callbackUrl><externalClientApplication>App</externalClientApplication>` +
+		`<isDPopEnabled>true</isDPopEnabled><isDeviceFlowEnabled>true</isDeviceFlowEnabled>` +
 		`<label>App</label><unknownField>kept</unknownField></metadata>`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

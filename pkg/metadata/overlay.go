@@ -14,6 +14,15 @@ import (
 // values; an empty list clears the field. Fields without an entry stay as they are.
 type Fields map[string][]Field
 
+// ByName returns fields by name.
+func ByName(fields []Field) Fields {
+	byName := make(Fields)
+	for _, f := range fields {
+		byName[f.Name] = append(byName[f.Name], f)
+	}
+	return byName
+}
+
 // Set states one value for a field.
 func (s Fields) Set(name, text string) { s[name] = []Field{{Name: name, Text: text}} }
 
@@ -38,12 +47,8 @@ func (s Fields) IsFalse(name string) bool {
 // Over returns base overlaid with s: where both state a field, s wins. It changes neither.
 func (s Fields) Over(base Fields) Fields {
 	merged := make(Fields, len(s)+len(base))
-	for name, values := range base {
-		merged[name] = values
-	}
-	for name, values := range s {
-		merged[name] = values
-	}
+	maps.Copy(merged, base)
+	maps.Copy(merged, s)
 	return merged
 }
 
@@ -60,18 +65,20 @@ type Change struct {
 	Forced   bool `json:"forced,omitempty"`
 }
 
-// Sendable returns the fields of a component that can be sent: all that the table has, without
-// those that the platform makes and those that it no longer takes. A nil component has none.
+// Sendable returns the fields of a component that can be sent, including those that the table
+// lacks, without those that the platform generates and those that it no longer has. A nil component
+// has none.
 func (t *Type) Sendable(c *Component) Fields {
-	fields := make(Fields)
 	if c == nil {
-		return fields
+		return make(Fields)
 	}
-	for _, f := range c.Fields {
-		if ft := t.Field(f.Name); ft != nil && !ft.Platform && !ft.Deprecated {
-			fields[f.Name] = append(fields[f.Name], f)
-		}
-	}
+	return t.without(c, func(ft *FieldType) bool { return ft.Platform || ft.Deprecated })
+}
+
+// without returns the fields of a component by name, without some that the table has.
+func (t *Type) without(c *Component, omit func(*FieldType) bool) Fields {
+	fields := ByName(c.Fields)
+	maps.DeleteFunc(fields, func(name string, _ []Field) bool { ft := t.Field(name); return ft != nil && omit(ft) })
 	return fields
 }
 
@@ -92,21 +99,12 @@ func New(typ, fullName string, stated Fields) *Component {
 // The result omits fields that are Platform or Action: an upsert without them leaves them as
 // they are.
 func (t *Type) Overlay(c *Component, stated Fields) (*Component, []Change) {
-	present := make(Fields)
-	for _, f := range c.Fields {
-		if ft := t.Field(f.Name); ft != nil && ft.Platform {
-			continue
-		}
-		present[f.Name] = append(present[f.Name], f)
-	}
+	present := t.without(c, func(ft *FieldType) bool { return ft.Platform })
 	var changes []Change
 	result := present.Over(nil)
-	for _, f := range New(c.Type, "", stated.names()).Fields {
-		ft := t.Field(f.Name)
-		if ft == nil {
-			ft = &FieldType{Name: f.Name}
-		}
-		from, to := present[f.Name], stated[f.Name]
+	for _, name := range slices.Sorted(maps.Keys(stated)) {
+		from, to := present[name], stated[name]
+		ft := t.fieldOrUnknown(name, from, to)
 		if ft.Kind == Struct && !ft.Repeated {
 			to = overlayStruct(ft, from, to)
 		}
@@ -116,9 +114,9 @@ func (t *Type) Overlay(c *Component, stated Fields) (*Component, []Change) {
 		if ft.same(from, to) {
 			continue
 		}
-		result[f.Name] = to
+		result[name] = to
 		changes = append(changes, Change{
-			Field: f.Name, From: ft.display(from), To: ft.display(to),
+			Field: name, From: ft.display(from), To: ft.display(to),
 			Withheld: ft.Withheld && ft.canonical(first(from)) == "",
 			Forced:   ft.Forced && ft.canonical(first(from)) == ft.boolean(""),
 		})
@@ -129,27 +127,33 @@ func (t *Type) Overlay(c *Component, stated Fields) (*Component, []Change) {
 // Changes returns all fields of a new component as changes from nothing.
 func (t *Type) Changes(c *Component) []Change {
 	var changes []Change
-	values := make(Fields)
-	for _, f := range c.Fields {
-		values[f.Name] = append(values[f.Name], f)
-	}
-	for _, f := range New(c.Type, "", values.names()).Fields {
-		ft := t.Field(f.Name)
-		if ft == nil {
-			ft = &FieldType{Name: f.Name}
-		}
-		changes = append(changes, Change{Field: f.Name, To: ft.display(values[f.Name])})
+	values := ByName(c.Fields)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		ft := t.fieldOrUnknown(name, values[name])
+		changes = append(changes, Change{Field: name, To: ft.display(values[name])})
 	}
 	return changes
 }
 
-// names returns the stated fields with one empty value each.
-func (s Fields) names() Fields {
-	names := make(Fields, len(s))
-	for name := range s {
-		names.Set(name, "")
+// fieldOrUnknown returns the type's field of that name, or a description of an unknown one by its
+// values.
+func (t *Type) fieldOrUnknown(name string, values ...[]Field) *FieldType {
+	if ft := t.Field(name); ft != nil {
+		return ft
 	}
-	return names
+	return unknownType(name, values...)
+}
+
+// unknownType describes a field that the table lacks by its values.
+func unknownType(name string, values ...[]Field) *FieldType {
+	ft := &FieldType{Name: name}
+	for _, several := range values {
+		ft.Repeated = ft.Repeated || len(several) > 1
+		if slices.ContainsFunc(several, func(f Field) bool { return len(f.Fields) > 0 }) {
+			ft.Kind = Struct
+		}
+	}
+	return ft
 }
 
 // overlayStruct applies the stated parts of a structure to the present ones.
@@ -157,15 +161,8 @@ func overlayStruct(ft *FieldType, from, to []Field) []Field {
 	if len(to) == 0 {
 		return nil
 	}
-	parts := make(Fields)
-	for _, f := range first(to).Fields {
-		parts[f.Name] = append(parts[f.Name], f)
-	}
-	base := make(Fields)
-	for _, f := range first(from).Fields {
-		base[f.Name] = append(base[f.Name], f)
-	}
-	return []Field{{Name: ft.Name, Fields: New("", "", parts.Over(base)).Fields}}
+	parts := ByName(first(to).Fields).Over(ByName(first(from).Fields))
+	return []Field{{Name: ft.Name, Fields: New("", "", parts).Fields}}
 }
 
 // overlayValues lays the stated values of a repeated structure over the present ones with the
@@ -174,12 +171,7 @@ func overlayValues(ft *FieldType, from, to []Field) []Field {
 	key := func(f Field) string {
 		var texts []string
 		for _, name := range ft.Keys {
-			text := ""
-			for _, part := range f.Fields {
-				if part.Name == name {
-					text = strings.ToLower(strings.TrimSpace(part.Text))
-				}
-			}
+			text := strings.ToLower(strings.TrimSpace(first(ByName(f.Fields)[name]).Text))
 			texts = append(texts, text)
 		}
 		return strings.Join(texts, "\x00")
@@ -209,52 +201,33 @@ func (ft *FieldType) same(a, b []Field) bool {
 	if !ft.Repeated {
 		return ft.canonical(first(a)) == ft.canonical(first(b))
 	}
-	count := make(map[string]int)
-	for _, f := range a {
-		count[ft.canonical(f)]++
-	}
-	for _, f := range b {
-		count[ft.canonical(f)]--
-	}
-	for _, n := range count {
-		if n != 0 {
-			return false
+	sorted := func(fields []Field) (texts []string) {
+		for _, f := range fields {
+			texts = append(texts, ft.canonical(f))
 		}
+		slices.Sort(texts)
+		return texts
 	}
-	return true
+	return slices.Equal(sorted(a), sorted(b))
 }
 
 // FieldError reports a field that is wrong, or that an API version does not have.
 type FieldError struct {
-	Field string // nested names are separated by dots
-	Err   error
+	Path string // of the field, like trustedIpRanges[0].description
+	Err  error
 }
 
-func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+func (e *FieldError) Error() string { return words.Clip(e.Path) + ": " + e.Err.Error() }
 
 // Unwrap returns e.Err.
 func (e *FieldError) Unwrap() error { return e.Err }
 
-// CheckVersion returns an error for the first stated field or OAuth scope that the API version
-// does not have. The platform answers such a field with a fault that fails the whole call. For
-// versions beyond apiversion.Latest, the org checks the scopes. The error is a
-// *FieldError.
+// CheckVersion returns an error for the first stated field that the API version does not have. The
+// platform answers such a field with a fault that fails the whole call. The error is a *FieldError.
 func (t *Type) CheckVersion(stated Fields, v apiversion.Version) error {
 	for _, name := range slices.Sorted(maps.Keys(stated)) {
-		ft := t.Field(name)
-		if ft == nil {
-			continue
-		}
-		if ft.Since > v {
+		if ft := t.Field(name); ft != nil && ft.Since > v {
 			return &FieldError{name, fmt.Errorf("needs API version %s or later, and this run uses %s", ft.Since, v)}
-		}
-		if ft.Items == nil || v > apiversion.Latest || len(stated[name]) == 0 {
-			continue
-		}
-		for _, item := range ft.Split(stated[name][0].Text) {
-			if !slices.Contains(ft.Items, item) {
-				return &FieldError{name, fmt.Errorf("there is no %s %q%s; use one of %s", ft.Item, item, words.DidYouMean(item, ft.Items), strings.Join(ft.Items, ", "))}
-			}
 		}
 	}
 	return nil

@@ -15,20 +15,25 @@ type ProblemKind uint8
 
 // The kinds of problem.
 const (
-	UnknownField    ProblemKind = iota // the type has this field in no version
+	UnknownField    ProblemKind = iota // the table has this field in no version
+	UnknownValue                       // the table does not have the enum value or list item
 	NewerField                         // the field needs a later API version
-	WrongValue                         // the field does not allow the value
+	WrongValue                         // the value is not of the field's kind
 	RepeatedField                      // the field occurs more than once
 	MissingField                       // the type requires the field
 	DeprecatedField                    // the latest API version no longer has the field
 	SecretValue                        // the value is a secret, which must not be in source
 )
 
-// Problem is one problem with a field of a component. The platform refuses a component with any
-// problem except a SecretValue. That it refuses a RepeatedField is assumed: the WSDL allows
-// one.
+// IsUnknown reports whether only the table lacks the field or value. The org may have it, so it
+// is sent as it is.
+func (k ProblemKind) IsUnknown() bool { return k == UnknownField || k == UnknownValue }
+
+// Problem is one problem with a field of a component. The platform refuses a component with a
+// WrongValue, a MissingField or a field that its API version does not have. That it refuses a
+// RepeatedField is assumed: the WSDL allows one.
 type Problem struct {
-	Field string // the field's name; nested names are separated by dots
+	Field string // the path of the field, like trustedIpRanges[0].description
 	Kind  ProblemKind
 	Err   error  // what is wrong; it never contains a secret
 	Says  string // the platform's own message, "" if unknown
@@ -36,19 +41,19 @@ type Problem struct {
 }
 
 // Problems returns the problems with a component's fields in an API version, in document order.
-// Version 0 accepts fields of all versions. A version beyond apiversion.Latest may have fields
-// and enum values that the table lacks.
+// Version 0 accepts fields of all versions.
 //
 // A nil Type has no problems.
 func (t *Type) Problems(c *Component, v apiversion.Version) []Problem {
 	if t == nil {
 		return nil
 	}
-	all := problems(c.Fields, t.Fields, t.Name, "", v)
+	ck := &checker{version: v}
+	ck.fields(c.Fields, t.Fields, t.Name, "")
 	if t.Partial {
-		all = slices.DeleteFunc(all, func(p Problem) bool { return p.Kind == UnknownField })
+		ck.all = slices.DeleteFunc(ck.all, func(p Problem) bool { return p.Kind == UnknownField })
 	}
-	return all[:min(len(all), maxProblems)]
+	return ck.all[:min(len(ck.all), maxProblems)]
 }
 
 // maxProblems bounds the length of a list that people still read.
@@ -59,81 +64,111 @@ const maxProblems = 100
 func (t *Type) Secret(c *Component) error {
 	for _, p := range t.Problems(c, 0) {
 		if p.Kind == SecretValue {
-			return fmt.Errorf("%s: %w", p.Field, p.Err)
+			return &FieldError{p.Field, p.Err}
 		}
 	}
 	return nil
 }
 
-func problems(fields []Field, types []FieldType, in, prefix string, v apiversion.Version) (all []Problem) {
-	seen := make(map[string]bool)
+// checker collects the problems with one component.
+type checker struct {
+	version apiversion.Version
+	all     []Problem
+}
+
+func (c *checker) add(at string, kind ProblemKind, err error, fix string) {
+	c.all = append(c.all, Problem{Field: at, Kind: kind, Err: err, Fix: fix})
+}
+
+// fields checks the fields of a component or structure. in is its type, prefix its path.
+func (c *checker) fields(fields []Field, types []FieldType, in, prefix string) {
+	count := make(map[string]int)
 	for _, f := range fields {
-		if len(all) > maxProblems {
-			break
+		if len(c.all) > maxProblems {
+			return
 		}
-		at := prefix + words.Clip(f.Name)
+		at, n := prefix+words.Clip(f.Name), count[f.Name]
+		count[f.Name]++
 		ft := findField(types, f.Name)
-		if ft != nil && !ft.Repeated && seen[f.Name] {
-			all = append(all, Problem{Field: at, Kind: RepeatedField, Err: errors.New("occurs more than once"), Fix: "keep one of them"})
-		}
-		seen[f.Name] = true
-		if ft == nil {
-			var known []string
-			for _, t := range types {
-				known = append(known, t.Name)
+		switch {
+		case ft == nil && n == 0:
+			err := fmt.Errorf("%s has no such element in API version %s", in, apiversion.Latest)
+			c.add(at, UnknownField, err, didYouMean(words.Similar(f.Name, fieldNames(types)), "check its name"))
+			fallthrough
+		case ft == nil:
+			if hasPrivateKey(f) {
+				c.add(at, SecretValue, errPrivateKey, replaceKey)
 			}
-			p := Problem{Field: at, Kind: UnknownField, Err: fmt.Errorf("%s has no such element", in), Fix: "remove it"}
-			if similar := words.Similar(f.Name, known); similar != "" {
-				p.Fix = "it is called " + similar
-			}
-			all = append(all, p)
 			continue
+		case ft.Repeated:
+			at = fmt.Sprintf("%s[%d]", at, n)
+		case n > 0:
+			c.add(at, RepeatedField, errors.New("occurs more than once"), "keep one of them")
 		}
-		if v != 0 && ft.Since > v {
-			all = append(all, Problem{Field: at, Kind: NewerField, Err: fmt.Errorf("needs API version %s or later, and this is %s", ft.Since, v), Fix: "raise sourceApiVersion, or remove it"})
-		}
-		if ft.Deprecated {
-			all = append(all, Problem{Field: at, Kind: DeprecatedField, Err: fmt.Errorf("is deprecated, and API version %s does not have it", apiversion.Latest), Fix: "remove it"})
-		}
-		if ft.Secret && strings.TrimSpace(f.Text) != "" {
-			all = append(all, Problem{Field: at, Kind: SecretValue, Err: errors.New("holds a secret, which the platform generates for each org"), Fix: "remove it, and rotate the secret, because the repository's history contains it"})
-			continue
-		}
-		if ft.Kind == Struct && len(f.Fields) > 0 {
-			all = append(all, problems(f.Fields, ft.Fields, ft.Name, at+".", v)...)
-			continue
-		}
-		err := ft.Check(f)
-		switch text := strings.TrimSpace(f.Text); {
-		case err == nil:
-		case errors.Is(err, errPrivateKey):
-			all = append(all, Problem{Field: at, Kind: SecretValue, Err: err, Fix: "remove it, and replace the key, because the repository's history contains it"})
-		case ft.Kind == Enum && !slices.Contains(ft.Values, text):
-			p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("%q is not one of %s", words.Clip(text), strings.Join(ft.Values, ", ")), Says: fmt.Sprintf("'%s' is not a valid value for the enum '%s'", words.Clip(text), ft.EnumName), Fix: "write one of them"}
-			if similar := words.Similar(text, ft.Values); similar != "" {
-				p.Fix = "write " + similar
-			}
-			all = append(all, p)
-		default:
-			all = append(all, Problem{Field: at, Kind: WrongValue, Err: err, Fix: "write a " + ft.Kind.String()})
-		}
-		if ft.Items == nil {
-			continue
-		}
-		for _, item := range ft.Split(f.Text) {
-			if !slices.Contains(ft.Items, item) {
-				p := Problem{Field: at, Kind: WrongValue, Err: fmt.Errorf("there is no %s %q", ft.Item, words.Clip(item)), Fix: "write one of " + strings.Join(ft.Items, ", ")}
-				if similar := words.Similar(item, ft.Items); similar != "" {
-					p.Fix = "write " + similar
-				}
-				all = append(all, p)
-			}
-		}
+		c.field(ft, f, at)
 	}
 	for _, ft := range types {
-		if ft.Required && !seen[ft.Name] {
-			all = append(all, Problem{Field: prefix + ft.Name, Kind: MissingField, Err: errors.New("is missing, but the platform requires it"), Fix: "add it"})
+		if ft.Required && count[ft.Name] == 0 {
+			c.add(prefix+ft.Name, MissingField, errors.New("is missing, but the platform requires it"), "add it")
 		}
 	}
-	return all
+}
+
+// field checks one field whose type the table has.
+func (c *checker) field(ft *FieldType, f Field, at string) {
+	if c.version != 0 && ft.Since > c.version {
+		err := fmt.Errorf("needs API version %s or later, and this is %s", ft.Since, c.version)
+		c.add(at, NewerField, err, "raise sourceApiVersion, or remove it")
+	}
+	if ft.Deprecated {
+		err := fmt.Errorf("is deprecated, and API version %s does not have it", apiversion.Latest)
+		c.add(at, DeprecatedField, err, "remove it")
+	}
+	text := strings.TrimSpace(f.Text)
+	switch err := ft.check(f); {
+	case ft.Secret && text != "":
+		err := errors.New("holds a secret, which the platform generates for each org")
+		c.add(at, SecretValue, err, "remove it, and rotate the secret, because the repository's history contains it")
+	case errors.Is(err, errPrivateKey):
+		c.add(at, SecretValue, err, replaceKey)
+	case err != nil:
+		c.add(at, WrongValue, err, "write a "+ft.Kind.String())
+	case ft.Kind == Struct:
+		c.fields(f.Fields, ft.Fields, ft.Name, at+".")
+	case ft.Kind == Enum && !slices.Contains(ft.Values, text):
+		err := fmt.Errorf("%q is not one of %s", words.Clip(text), strings.Join(ft.Values, ", "))
+		c.add(at, UnknownValue, err, didYouMean(words.Similar(text, ft.Values), "write one of them"))
+		c.all[len(c.all)-1].Says = fmt.Sprintf("'%s' is not a valid value for the enum '%s'", words.Clip(text), ft.EnumName)
+	case ft.Items != nil:
+		for _, item := range ft.Split(f.Text) {
+			if !slices.Contains(ft.Items, item) {
+				err := fmt.Errorf("there is no %s %q in API version %s", ft.Item, words.Clip(item), apiversion.Latest)
+				c.add(at, UnknownValue, err, didYouMean(ft.Similar(item), "write one of "+strings.Join(ft.Items, ", ")))
+			}
+		}
+	}
+}
+
+const replaceKey = "remove it, and replace the key, because the repository's history contains it"
+
+// hasPrivateKey reports whether a field or one nested in it holds a private key.
+func hasPrivateKey(f Field) bool {
+	return CheckSecret(f.Text) != nil || slices.ContainsFunc(f.Fields, hasPrivateKey)
+}
+
+func didYouMean(similar, otherwise string) string {
+	if similar != "" {
+		return "did you mean " + similar + "?"
+	}
+	return otherwise
+}
+
+// fieldNames returns the names of the fields that a person can write.
+func fieldNames(types []FieldType) (names []string) {
+	for _, ft := range types {
+		if !ft.Platform {
+			names = append(names, ft.Name)
+		}
+	}
+	return names
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/internal/xmltree"
@@ -34,8 +35,8 @@ func (e *SourceError) Error() string {
 
 func (e *SourceError) Unwrap() error { return e.Err }
 
-// CheckValues returns the first field with a value that its type does not allow, or with a
-// secret, and an error that says what is wrong.
+// CheckValues returns the first field with a value that is not of its kind, or with a secret, and
+// an error that says what is wrong.
 func (t *Type) CheckValues(c *Component) (field string, err error) {
 	for _, p := range t.Problems(c, 0) {
 		if p.Kind == WrongValue || p.Kind == SecretValue {
@@ -55,8 +56,7 @@ func (s Schema) ReadFile(fsys fs.FS, name string) (*Component, error) {
 	}
 	f, err := fsys.Open(name)
 	if err != nil {
-		var pathErr *fs.PathError
-		if errors.As(err, &pathErr) {
+		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 			err = pathErr.Err
 		}
 		return fail(fmt.Errorf("cannot be read: %w", err))
@@ -107,12 +107,20 @@ func Parse(r io.Reader) (*Component, error) {
 	return c, nil
 }
 
-// FromNode reads a component from an XML element: the root of a source file or a record of a
-// SOAP answer. The type is that of xsi:type without its prefix, "" if absent. Elements with
-// xsi:nil count as absent.
-func FromNode(n *xmltree.Node) (*Component, error) {
+// Element is an element of an XML document: a root of a source file or a record of a SOAP answer,
+// as parsed by any library.
+type Element[E any] interface {
+	Name() string                   // without a prefix
+	Attr(space, name string) string // by namespace and local name, "" if absent
+	Text() string                   // the element's own text, without that of its children
+	Children() iter.Seq[E]
+}
+
+// FromNode reads a component from an XML element. The type is that of xsi:type without its prefix,
+// "" if absent. Elements with xsi:nil count as absent.
+func FromNode[E Element[E]](n E) (*Component, error) {
 	c := &Component{Type: localName(n.Attr(InstanceNamespace, "type"))}
-	fields, text, err := fieldsOf(n, 0)
+	fields, text, err := readFields(n, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -129,16 +137,16 @@ func FromNode(n *xmltree.Node) (*Component, error) {
 	return c, nil
 }
 
-func fieldsOf(n *xmltree.Node, depth int) (fields []Field, text string, err error) {
+func readFields[E Element[E]](n E, depth int) (fields []Field, text string, err error) {
 	if depth > maxDepth {
 		return nil, "", fmt.Errorf("is nested deeper than %d elements", maxDepth)
 	}
 	for c := range n.Children() {
-		if isNil(c) {
+		if isNil := strings.TrimSpace(c.Attr(InstanceNamespace, "nil")); isNil == "true" || isNil == "1" {
 			continue
 		}
 		f := Field{Name: c.Name()}
-		if f.Fields, f.Text, err = fieldsOf(c, depth+1); err != nil {
+		if f.Fields, f.Text, err = readFields(c, depth+1); err != nil {
 			return nil, "", err
 		}
 		if len(f.Fields) > 0 {
@@ -150,11 +158,6 @@ func fieldsOf(n *xmltree.Node, depth int) (fields []Field, text string, err erro
 		fields = append(fields, f)
 	}
 	return fields, n.Text(), nil
-}
-
-func isNil(n *xmltree.Node) bool {
-	v := strings.TrimSpace(n.Attr(InstanceNamespace, "nil"))
-	return v == "true" || v == "1"
 }
 
 func localName(qname string) string {

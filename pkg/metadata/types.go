@@ -64,10 +64,13 @@ type FieldType struct {
 	List string
 
 	// Item is the word for an item of a List in messages. Items are all valid items as of
-	// apiversion.Latest; nil allows any. CheckItem returns an error for an item that settings
-	// must not state.
-	Item      string
-	Items     []string
+	// apiversion.Latest; nil allows any. Similar returns the one that somebody meant by another
+	// item, or "". It must not be nil if Items is not.
+	Item    string
+	Items   []string
+	Similar func(item string) string
+
+	// CheckItem returns an error for an item of a List that settings must not state.
 	CheckItem func(item string) error
 
 	// Synonyms maps items of a List to the equivalent canonical item.

@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -32,46 +33,26 @@ func (ft *FieldType) boolean(text string) string {
 	return text
 }
 
-// Check returns an error if a value is not of the field's kind, holds a private key, or cannot be
-// represented in XML.
-func (ft *FieldType) Check(f Field) error {
-	if err := checkText(f.Text); err != nil {
-		return err
-	}
-	if ft.Kind == Struct {
-		if strings.TrimSpace(f.Text) != "" {
-			return errors.New("must have nested elements, not text")
-		}
-		for _, nested := range f.Fields {
-			if nt := ft.Field(nested.Name); nt != nil {
-				if err := nt.Check(nested); err != nil {
-					return fmt.Errorf("%s: %w", nested.Name, err)
-				}
-			}
-		}
-		return nil
-	}
-	if len(f.Fields) > 0 {
-		return fmt.Errorf("must be a %s, not nested elements", ft.Kind)
-	}
+// check returns an error if a value is not of the field's kind, holds a private key, or cannot be
+// represented in XML. It does not look into the values of nested fields, or at those of an Enum.
+func (ft *FieldType) check(f Field) error {
 	text := strings.TrimSpace(f.Text)
-	if err := CheckSecret(text); err != nil {
+	if err := cmp.Or(checkText(f.Text), CheckSecret(text)); err != nil {
 		return err
-	}
-	if ft.PEM {
-		if err := CheckSecret(string(unwrap(text))); err != nil {
-			return err // the platform accepts certificates in base64
-		}
 	}
 	switch {
+	case ft.Kind == Struct && text != "":
+		return errors.New("must have nested elements, not text")
+	case ft.Kind != Struct && len(f.Fields) > 0:
+		return fmt.Errorf("must be a %s, not nested elements", ft.Kind)
+	case ft.PEM:
+		return CheckSecret(string(unwrap(text))) // the platform accepts certificates in base64
 	case ft.Kind == Boolean && !slices.Contains([]string{"true", "false", "1", "0"}, text):
 		return fmt.Errorf("%q is neither true nor false", words.Clip(f.Text))
 	case ft.Kind == Int:
 		if _, err := strconv.ParseInt(text, 10, 32); err != nil {
 			return fmt.Errorf("%q is not a whole number", words.Clip(f.Text))
 		}
-	case ft.Kind == Enum && !slices.Contains(ft.Values, text):
-		return fmt.Errorf("%q is not one of %s", words.Clip(f.Text), strings.Join(ft.Values, ", "))
 	}
 	return nil
 }
@@ -85,7 +66,8 @@ func CheckSecret(text string) error {
 	return nil
 }
 
-var errPrivateKey = errors.New("holds a private key, which must not be in any field or repository; use only the certificate of the pair")
+var errPrivateKey = errors.New("holds a private key, which must not be in any field or repository; " +
+	"use only the certificate of the pair")
 
 // CertificateDER returns the bytes of a certificate in a form that
 // ExtlClntAppGlobalOauthSettings may hold: PEM, the base64 between the PEM lines, or base64 of
@@ -140,11 +122,11 @@ func (ft *FieldType) canonical(f Field) string {
 	case ft.Kind == Struct:
 		var parts []string
 		for _, nested := range InOrder(f.Fields) {
-			text := nested.Text
-			if nt := ft.Field(nested.Name); nt != nil {
-				text = nt.canonical(nested)
+			nt := ft.Field(nested.Name)
+			if nt == nil {
+				nt = unknownType(nested.Name, []Field{nested})
 			}
-			if text != "" {
+			if text := nt.canonical(nested); text != "" {
 				parts = append(parts, nested.Name+"="+strconv.Quote(text))
 			}
 		}

@@ -76,29 +76,23 @@ func Fields(c *metadata.Component, v apiversion.Version) []finding.Finding {
 	return all
 }
 
-// rules are the rules of problems with fields.
-var rules = map[metadata.ProblemKind]string{
-	metadata.UnknownField: "unknown-element", metadata.DeprecatedField: "unknown-element", metadata.NewerField: "newer-than-project",
-	metadata.RepeatedField: "repeated-element", metadata.MissingField: "missing-element", metadata.SecretValue: "secret-in-source",
-	metadata.WrongValue: "wrong-value",
+// fieldRules are the rules about fields, by the kind of problem.
+var fieldRules = [...]string{
+	metadata.UnknownField: "unknown-element", metadata.UnknownValue: "unknown-value", metadata.DeprecatedField: "unknown-element",
+	metadata.NewerField: "newer-than-project", metadata.RepeatedField: "repeated-element", metadata.MissingField: "missing-element",
+	metadata.SecretValue: "secret-in-source", metadata.WrongValue: "wrong-value",
 }
 
 // FieldsOf is Fields for a component of any type, of no app.
 func FieldsOf(typ *metadata.Type, c *metadata.Component, v apiversion.Version) (all []finding.Finding) {
 	for _, p := range typ.Problems(c, v) {
-		f := finding.Finding{Rule: rules[p.Kind], Level: finding.Error, Field: p.Field, Problem: p.Err.Error(), Says: p.Says, Fix: p.Fix}
-		if p.Kind == metadata.DeprecatedField || p.Kind == metadata.NewerField || mayBeNewer(f, v) {
+		f := finding.Finding{Rule: fieldRules[p.Kind], Level: finding.Error, Field: p.Field, Problem: p.Err.Error(), Says: p.Says, Fix: p.Fix}
+		if p.Kind.IsUnknown() || p.Kind == metadata.DeprecatedField || p.Kind == metadata.NewerField {
 			f.Level = finding.Warning
 		}
 		all = append(all, f)
 	}
 	return all
-}
-
-// mayBeNewer reports whether a finding may be about a field or value of an API version that is newer
-// than the tables.
-func mayBeNewer(f finding.Finding, v apiversion.Version) bool {
-	return v > apiversion.Latest && (f.Rule == rules[metadata.UnknownField] || f.Rule == rules[metadata.WrongValue])
 }
 
 // Source returns the findings that need no org. deployed is the API version of the deployment,
@@ -130,8 +124,8 @@ func (p *Policies) fields(deployed, org apiversion.Version) (all []finding.Findi
 	for _, f := range Fields(p.Component, cmp.Or(deployed, org)) {
 		found := p.find(f.Rule, f.Field)
 		found.Problem, found.Says, found.Fix = f.Problem, f.Says, f.Fix
-		doubtful := f.Level == finding.Warning || mayBeNewer(f, org)
-		if f.Rule == rules[metadata.NewerField] {
+		doubtful := f.Level == finding.Warning
+		if f.Rule == fieldRules[metadata.NewerField] {
 			// The deployment fails if the org does not know the field either.
 			same := func(other finding.Finding) bool { return other.Field == f.Field && other.Rule == f.Rule }
 			doubtful = deployed == 0 || !slices.ContainsFunc(inOrg, same)

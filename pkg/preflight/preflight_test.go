@@ -96,12 +96,13 @@ func TestFields(t *testing.T) {
 		version   apiversion.Version
 		want      string // rule and level
 	}{
-		{"unknown", component(eca.OAuthPolicies, "P", fields{"externalClientApplication": "App", "nonsense": "1"}), newest, "unknown-element error"},
+		{"unknown", component(eca.OAuthPolicies, "P", fields{"externalClientApplication": "App", "nonsense": "1"}), newest, "unknown-element warning"},
 		{"unknown in a later version", component(eca.OAuthPolicies, "P", fields{"externalClientApplication": "App", "nonsense": "1"}), newest + 1, "unknown-element warning"},
 		{"deprecated", component(eca.OAuthPolicies, "P", fields{"externalClientApplication": "App", "isNamedUserJwtEnabled": "false"}), newest, "unknown-element warning"},
 		{"newer", component(eca.OAuthPolicies, "P", fields{"externalClientApplication": "App", "namedUserJwtSessionTimeoutType": "Custom"}), 64, "newer-than-project warning"},
-		{"wrong", component(eca.OAuthPolicies, "P", fields{"externalClientApplication": "App", "permittedUsersPolicyType": "X"}), newest, "wrong-value error"},
-		{"wrong in a later version", component(eca.OAuthPolicies, "P", fields{"externalClientApplication": "App", "permittedUsersPolicyType": "X"}), newest + 1, "wrong-value warning"},
+		{"wrong", component(eca.OAuthPolicies, "P", fields{"externalClientApplication": "App", "permittedUsersPolicyType": "X"}), newest, "unknown-value warning"},
+		{"no boolean", component(eca.OAuthPolicies, "P", fields{"externalClientApplication": "App", "isClientCredentialsFlowEnabled": "yes"}), newest, "wrong-value error"},
+		{"wrong in a later version", component(eca.OAuthPolicies, "P", fields{"externalClientApplication": "App", "permittedUsersPolicyType": "X"}), newest + 1, "unknown-value warning"},
 		{"missing", component(eca.OAuthPolicies, "P", nil), newest, "missing-element error"},
 		{"missing in a later version", component(eca.OAuthPolicies, "P", nil), newest + 1, "missing-element error"},
 		{"secret", component(eca.GlobalOAuthSettings, "G", fields{"externalClientApplication": "App", "consumerSecret": "topsecret"}), newest, "secret-in-source error"},
@@ -138,7 +139,7 @@ func TestSource(t *testing.T) {
 		want          []string
 	}{
 		{"sound", flow("a@example.com"), nil, 0, newest, nil},
-		{"unknown", fields{"nonsense": "1"}, nil, 0, newest, []string{"unknown-element error nonsense "}},
+		{"unknown", fields{"nonsense": "1"}, nil, 0, newest, []string{"unknown-element warning nonsense "}},
 		{"unknown to us, on a later org", fields{"nonsense": "1"}, nil, newest, newest + 1, []string{"unknown-element warning nonsense "}},
 		{"unknown, text replaced", fields{"nonsense": "1"}, func(p *preflight.Policies) { p.Replaced = true }, 0, newest, []string{"unknown-element warning nonsense "}},
 		{"unknown, and applied", fields{"nonsense": "1"}, func(p *preflight.Policies) { p.Applied, p.Replaced = true, true }, 0, newest, nil},

@@ -99,8 +99,8 @@ type place struct {
 	multiline bool   // each part goes on its own line
 }
 
-// parts returns the white space before each part of an object or array, and before its end.
-func parts(value hujson.ValueTrimmed) (before []hujson.Extra, end *hujson.Extra) {
+// spacing returns the white space before each part of an object or array, and before its end.
+func spacing(value hujson.ValueTrimmed) (before []hujson.Extra, end *hujson.Extra) {
 	switch v := value.(type) {
 	case *hujson.Object:
 		for _, m := range v.Members {
@@ -129,7 +129,7 @@ func hasNewline(extra hujson.Extra) bool { return bytes.IndexByte(extra, '\n') >
 // isMultiline reports whether the parts of an object or array are on separate lines. For an empty
 // one it returns empty.
 func isMultiline(value hujson.ValueTrimmed, empty bool) bool {
-	before, _ := parts(value)
+	before, _ := spacing(value)
 	if len(before) == 0 {
 		return empty
 	}
@@ -217,7 +217,7 @@ func (f format) addMember(at place, name string, value any) error {
 // next returns the white space before the next part of an object or array, and the indentation of
 // its line. It also sets the white space before the end of an empty one.
 func (f format) next(at place) (before hujson.Extra, indent string) {
-	existing, end := parts(at.value)
+	existing, end := spacing(at.value)
 	indent = at.indent + f.unit
 	if n := len(existing); n > 0 && hasNewline(existing[n-1]) {
 		indent = indentation(existing[n-1])

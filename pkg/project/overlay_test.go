@@ -2,26 +2,20 @@ package project
 
 import (
 	"bytes"
-	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 func settings(t *testing.T, typ, text string) metadata.Fields {
 	t.Helper()
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	var value any
-	if err := d.Decode(&value); err != nil {
-		t.Fatal(err)
-	}
-	stated, err := parseFields(eca.Lookup(typ), "x", value)
+	stated, _, err := parseFields(eca.Lookup(typ), "x", jsontext.Value(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,15 +52,36 @@ func TestParseProjectErrors(t *testing.T) {
 		{eca(`{"apps": {"A": {"oAuthSettings": {}}}}`), "plugins.eca.apps.A.oAuthSettings: there is no such setting; did you mean oauthSettings?"},
 		{eca(`{"apps": {"A": {"environments": {"uat": {"environments": {}}}}}}`), "plugins.eca.apps.A.environments.uat.environments: there is no such setting"},
 		{eca(`{"apps": {"A": {"environments": {"uat": {"policies": {"isEnabled": "x"}}}}}}`), "plugins.eca.apps.A.environments.uat.policies.isEnabled: must be true or false"},
-		{eca(`{"apps": {"A": {"policies": {"isEnabled": true, "isEnabled": false}}}}`), "plugins.eca.apps.A.policies.isEnabled: is there twice"},
+		{eca(`{"apps": {"A": {"policies": {"isEnabled": true, "isEnabled": false}}}}`), "plugins.eca.apps.A.policies.isEnabled: occurs twice"},
 		{eca(`{"apps": {"A": {"assignToRunAsUser": true}}}`), "plugins.eca.apps.A.assignToRunAsUser: has nothing to assign"},
 		{eca(`{"apps": {"A": {"environments": {"uat": {"assignToRunAsUser": true}, "sit": {"permissionSets": ["B"]}}}}}`), "plugins.eca.apps.A.environments.uat.assignToRunAsUser: has nothing to assign"},
-		{eca(`{"apps": {"A": {}, "A": {}}}`), "plugins.eca.apps.A: is there twice"},
+		{eca(`{"apps": {"A": {}, "A": {}}}`), "plugins.eca.apps.A: occurs twice"},
 		{eca(`{"apps": ` + strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat("}", 40) + `}`), "nested too deep"},
-		{eca(`{"apps": {"A": {"policies": {}, "pluginPolicies": {}}}}`), "plugins.eca.apps.A.policies: is what pluginPolicies was called once"},
-		{eca(`{"apps": {"A": {"c": 1, "a": 1, "b": 1}}}`), "plugins.eca.apps.A.a: there is no such setting"},
+		{eca(`{"apps": {"A": {"policies": {}, "pluginPolicies": {}}}}`), "plugins.eca.apps.A.policies: is the old name of pluginPolicies"},
+		{eca(`{"apps": null}`), "plugins.eca.apps: must not be null"},
+		{eca(`{"apps": {"A": {"permissionSets": ["B", null]}}}`), "plugins.eca.apps.A.permissionSets[1]: must not be null"},
+		{eca(`{"apps": {"A": {"permissionSets": ["B", "b"]}}}`), "plugins.eca.apps.A.permissionSets[1]: b occurs twice"},
+		{eca(`{"apps": {"A": {"permissionSets": ["0PS000000000001AAA"]}}}`), "plugins.eca.apps.A.permissionSets[0]: 0PS000000000001AAA is an ID"},
+		{eca(`{"apps": {"A": {"environments": {"uat": {"permissionSets": [""]}}}}}`), "plugins.eca.apps.A.environments.uat.permissionSets[0]: must be the API name"},
+		{eca(`{"apps": {"A": {"permissionSets": "B"}}}`), "plugins.eca.apps.A.permissionSets: must be an array"},
+		{eca(`{"apps": {"A": {"applyPolicies": "true"}}}`), "plugins.eca.apps.A.applyPolicies: must be true or false"},
+		{eca(`{"apps": {"A": {"oauthSettings": {"trustedIpRanges": [{"startIpAddress": null}]}}}}`), "plugins.eca.apps.A.oauthSettings.trustedIpRanges[0].startIpAddress: must not be null"},
+		{eca(`{"apps": {"A": {"oauthSettings": {"future": {"a": 1, "a": 2}}}}}`), "plugins.eca.apps.A.oauthSettings.future.a: occurs twice"},
+		{eca(`{"apps": {"A": {"handOver": {"comand": []}}}}`), "plugins.eca.apps.A.handOver.comand: there is no such setting; did you mean command?"},
+		{eca(`{"apps": {"A": {"handOver": {"command": []}}}}`), "plugins.eca.apps.A.handOver.command: must be the command and its arguments"},
+		{eca(`{"apps": {"A": {"handOver": {"command": ["a", 1]}}}}`), "plugins.eca.apps.A.handOver.command[1]: must be a string"},
+		{eca(`{"apps": {"A": {"handOver": {"command": ["a"], "when": "never"}}}}`), `plugins.eca.apps.A.handOver.when: must be "created" or "always"`},
+		{eca(`{"preflight": ""}`), `plugins.eca.preflight: must be "fail", "warn" or "off"`},
+		{eca(`{"preflight": 1}`), "plugins.eca.preflight: must be a string"},
+		{eca(`{"connections": {"C": {"from": {"uat": "b"}}}}`), "plugins.eca.connections.C.app: is missing"},
+		{eca(`{"connections": {"C": {"app": "A"}}}`), "plugins.eca.connections.C.from: must be an object: the org that is called"},
+		{eca(`{"connections": {"C": {"app": "A", "from": {"uat": ""}}}}`), "plugins.eca.connections.C.from.uat: must be the alias of an org"},
+		{eca(`{"connections": {"C": {"app": "A", "from": {"uat": "b"}, "username": "u"}}}`), "plugins.eca.connections.C.certificate: goes with username"},
+		{eca(`{"connections": {"C": {"app": "A", "from": {"uat": "b"}, "user": "u"}}}`), "plugins.eca.connections.C.user: there is no such setting; did you mean username?"},
+		{eca(`{"connections": {"C": {"app": "A", "from": {"uat": "b"}, "permissionSets": ["a b"]}}}`), "plugins.eca.connections.C.permissionSets[0]: must be the API name"},
+		{eca(`{"apps": {"A": {"c": 1, "a": 1, "b": 1}}}`), "plugins.eca.apps.A.c: there is no such setting"},
 	} {
-		for range 20 { // of several errors it is always the same
+		for range 20 { // of several errors, always the same one
 			_, err := Parse([]byte(test.text))
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
 				t.Fatalf("%s gives %v, want %q", test.text, err, test.want)
@@ -80,6 +101,42 @@ func TestParseProjectErrors(t *testing.T) {
 	} {
 		if _, err := Parse([]byte(eca(text))); err != nil {
 			t.Errorf("%s is refused: %v", text, err)
+		}
+	}
+}
+
+func TestWarningsFor(t *testing.T) {
+	t.Parallel()
+	p, err := Parse([]byte(file(`{"apps": {
+		"App": {"oauthSettings": {"a": 1}, "environments": {"uat": {"pluginPolicies": {"b": 1}}, "prod": {"policies": {"c": 1}}}},
+		"App2": {"oauthSettings": {"d": 1}}
+	}}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Settings.Warnings) != 4 {
+		t.Errorf("the warnings are %v", p.Settings.Warnings)
+	}
+	for environment, want := range map[string]string{"uat": "a b", "prod": "a c", "": "a"} {
+		var fields []string
+		for _, w := range p.Settings.WarningsFor("App", environment) {
+			fields = append(fields, w.Path[strings.LastIndex(w.Path, ".")+1:])
+		}
+		if got := strings.Join(fields, " "); got != want {
+			t.Errorf("%q has warnings about %s, want %s", environment, got, want)
+		}
+	}
+}
+
+func TestHandOver(t *testing.T) {
+	t.Parallel()
+	for text, always := range map[string]bool{`{"command": ["a", "b"]}`: false, `{"command": ["a", "b"], "when": "created"}`: false, `{"command": ["a", "b"], "when": "always"}`: true} {
+		p, err := Parse([]byte(file(`{"apps": {"A": {"handOver": ` + text + `}}}`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := p.Settings.Apps["A"].HandOver; h == nil || h.Always != always || strings.Join(h.Command, " ") != "a b" {
+			t.Errorf("%s gives %+v", text, h)
 		}
 	}
 }

@@ -5,31 +5,28 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
-
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-// Source is the source of an sfp project, or of an artifact, as one reading found it: its
-// files listed, and the components of apps among them read. Nothing that is asked of it later
-// reads a file.
+// Source is the source of an sfp project or an artifact: the names of its files and the components
+// of apps among them. ReadSource reads everything; the methods read no files.
 type Source struct {
 	*sfp.Tree
 
 	files []SourceFile
 }
 
-// SourceFile is a file that by its name holds a component of one of Types.
+// SourceFile is a file whose name is that of a component of one of eca.Types.
 type SourceFile struct {
 	File      string              // its path
-	Type      *metadata.Type      // by its name
-	Name      string              // the fullName, by its name
-	Component *metadata.Component // with whatever values its fields have; nil where it cannot be made out
-	Err       error               // a *metadata.SourceError where Component is nil
+	Type      *metadata.Type      // according to the file's name
+	Name      string              // the fullName according to the file's name
+	Component *metadata.Component // its values are not checked; nil if it cannot be parsed
+	Err       error               // a *metadata.SourceError if Component is nil
 }
 
-// Strict returns the component, or as an error a field whose value its type does not allow,
-// or that holds a secret.
+// Strict returns the component, or an error if a value is not of its field's kind or is a secret.
 func (f SourceFile) Strict() (*metadata.Component, error) {
 	if f.Err != nil {
 		return nil, f.Err
@@ -40,8 +37,7 @@ func (f SourceFile) Strict() (*metadata.Component, error) {
 	return f.Component, nil
 }
 
-// App returns the name of the app that the component belongs to, "" where that cannot be made
-// out.
+// App returns the name of the component's app, "" if unknown.
 func (f SourceFile) App() string {
 	if f.Component == nil {
 		return ""
@@ -49,7 +45,7 @@ func (f SourceFile) App() string {
 	return eca.App(f.Component)
 }
 
-// ReadSource lists some directories of fsys and reads the components in them.
+// ReadSource reads the components in some directories of fsys.
 func ReadSource(fsys fs.FS, dirs ...string) *Source {
 	s := &Source{Tree: sfp.List(fsys, dirs...)}
 	seen := make(map[string]bool)
@@ -67,8 +63,8 @@ func ReadSource(fsys fs.FS, dirs ...string) *Source {
 	return s
 }
 
-// Components returns the files of one type in a directory and below it; of all types where typ
-// is "".
+// Components returns the files of one type in a directory and below it, or of all types if typ is
+// "".
 func (s *Source) Components(dir, typ string) (found []SourceFile) {
 	for _, f := range s.files {
 		if (typ == "" || f.Type.Name == typ) && (dir == "." || strings.HasPrefix(f.File, dir+"/")) {
@@ -78,9 +74,9 @@ func (s *Source) Components(dir, typ string) (found []SourceFile) {
 	return found
 }
 
-// Deployed returns the files of one type that a deployment of several folders brings: a file
-// of one folder hides those of the same path in later ones, as sfp's merge mode has it. What
-// .forceignore leaves out is among them.
+// Deployed returns the files of one type that a deployment of several folders includes: a file in
+// one folder hides those of the same path in later ones, as in sfp's merge mode. Files in
+// .forceignore are included.
 func (s *Source) Deployed(folders []string, typ string) (found []SourceFile) {
 	seen := make(map[string]bool) // by the path in their folder
 	for _, folder := range folders {
@@ -94,7 +90,7 @@ func (s *Source) Deployed(folders []string, typ string) (found []SourceFile) {
 	return found
 }
 
-// Layout tells sfp which files of a project matter.
+// Layout describes the files of External Client Apps in a project.
 func Layout() sfp.Layout {
 	return sfp.Layout{
 		IsComponent: func(file string) bool { t, _ := eca.Types().OfFile(file); return t != nil },

@@ -15,74 +15,82 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// Org is what is known of an org, as far as settings are chosen and filled in by it.
+// Org describes an org, as far as it determines the choice and the values of settings.
 type Org struct {
-	Alias     string // by which the environment is chosen, "" where the org has none
-	Name      string // what {alias} stands for
-	Sandbox   bool   // default serves it; scratch orgs are sandboxes
-	DomainURL string // the org's own domain, what {orgDomainUrl} stands for
+	Alias     string // selects the environment, "" if the org has none
+	Name      string // replaces {alias}
+	Sandbox   bool   // includes scratch orgs; selects the environment default
+	DomainURL string // the org's own domain, replaces {orgDomainUrl}
 	Version   apiversion.Version
 }
 
-// Settled are the types that settings state, in the order in which the platform accepts them.
-var settled = []string{eca.OAuthSettings, eca.GlobalOAuthSettings, eca.PluginPolicies}
-
-// Wanted returns what the settings want of an app's components on an org, by type: those of
-// the app with those of the environment laid over them, placeholders filled in, and what the
-// environment's OAuth policies need switched on. certificate returns the PEM text of a
-// certificate's file.
+// Wanted returns the wanted fields of an app's components on an org, by type: the settings of the
+// app overlaid with those of the environment, with placeholders replaced, and the switches that
+// the environment's OAuth policies need. certificate returns the PEM text of a certificate's file.
 //
-// Settings that contradict one another or the policies, or that the API version does not know,
-// are an error, a *SettingError.
+// Settings that contradict one another or the policies, or that the API version does not have, are
+// an error, a *SettingError.
 func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate func(file string) (string, error)) (map[string]metadata.Fields, error) {
 	effective := s.For(app, org.Alias, org.Sandbox)
-	// at is an error about a field, at the place that states it.
-	at := func(typ, field string, err error) error {
-		path, settings := settingsPath+".apps."+app, s.Apps[app]
-		name, _, _ := strings.Cut(field, ".")
-		if environment := settings.Environments[effective.Environment]; environment.Of(typ).Has(name) {
-			path, settings = path+".environments."+effective.Environment, environment
-		}
-		return &SettingError{Path: path + "." + settings.Key(typ) + "." + field, Err: err}
-	}
 	wanted := make(map[string]metadata.Fields)
-	for _, typ := range settled {
-		stated := effective.Of(typ).Over(nil)
-		if file := certificateFile(stated); file != "" {
-			text, err := certificate(file)
-			if err != nil {
-				return nil, at(typ, "certificate", err)
-			}
-			stated.Set("certificate", text)
+	for _, typ := range eca.Satellites() {
+		var err error
+		if wanted[typ], err = fill(effective.Of(typ), org, certificate); err != nil {
+			return nil, s.located(err, app, effective.Environment, typ)
 		}
-		if field, err := fill(stated, org); err != nil {
-			return nil, at(typ, field, err)
-		}
-		wanted[typ] = stated
 	}
-	global, plugins := wanted[eca.GlobalOAuthSettings], wanted[eca.PluginPolicies]
 	for _, file := range policies {
-		for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
-			if plugins.IsFalse(name) {
-				return nil, at(eca.PluginPolicies, name, fmt.Errorf("is false, so that the platform would refuse the OAuth policies in %s", file.File))
-			}
+		if err := checkPlugins(wanted[eca.PluginPolicies], file.File); err != nil {
+			return nil, s.located(err, app, effective.Environment, eca.PluginPolicies)
 		}
-		for _, pair := range implied {
-			if !eca.Bool(file.Component, pair.policy) {
-				continue
-			}
-			if global.IsFalse(pair.global) {
-				return nil, at(eca.GlobalOAuthSettings, pair.global, fmt.Errorf("is false, but %s turns %s on", file.File, pair.policy))
-			}
-			global.Set(pair.global, "true")
+		if err := imply(wanted[eca.GlobalOAuthSettings], file); err != nil {
+			return nil, s.located(err, app, effective.Environment, eca.GlobalOAuthSettings)
 		}
 	}
-	for _, typ := range settled {
-		if wrong, ok := errors.AsType[*metadata.FieldError](eca.Lookup(typ).CheckVersion(wanted[typ], org.Version)); ok {
-			return nil, at(typ, wrong.Field, wrong.Err)
+	for _, typ := range eca.Satellites() {
+		if err := eca.Lookup(typ).CheckVersion(wanted[typ], org.Version); err != nil {
+			return nil, s.located(err, app, effective.Environment, typ)
 		}
 	}
 	return wanted, nil
+}
+
+// located returns a *metadata.FieldError as a *SettingError at the place that states the field.
+func (s Settings) located(err error, app, environment, typ string) error {
+	wrong, ok := errors.AsType[*metadata.FieldError](err)
+	if !ok {
+		return err
+	}
+	path, settings := settingsPath+".apps."+app, s.Apps[app]
+	name, _, _ := strings.Cut(wrong.Path, ".")
+	if own := settings.Environments[environment]; own.Of(typ).Has(name) {
+		path, settings = path+".environments."+environment, own
+	}
+	return &SettingError{path + "." + settings.Key(typ) + "." + wrong.Path, wrong.Err}
+}
+
+// checkPlugins returns an error if the stated plugin policies switch off what OAuth policies need.
+func checkPlugins(plugins metadata.Fields, file string) error {
+	for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
+		if plugins.IsFalse(name) {
+			return &metadata.FieldError{Path: name, Err: fmt.Errorf("is false, so the platform would refuse the OAuth policies in %s", file)}
+		}
+	}
+	return nil
+}
+
+// imply switches on the flows of the global settings that OAuth policies need.
+func imply(global metadata.Fields, policies SourceFile) error {
+	for _, pair := range implied {
+		if !eca.Bool(policies.Component, pair.policy) {
+			continue
+		}
+		if global.IsFalse(pair.global) {
+			return &metadata.FieldError{Path: pair.global, Err: fmt.Errorf("is false, but %s turns %s on", policies.File, pair.policy)}
+		}
+		global.Set(pair.global, "true")
+	}
+	return nil
 }
 
 // implied pairs a flow's switch in the OAuth policies with the one in the global settings that
@@ -96,34 +104,48 @@ var implied = []struct{ policy, global string }{
 
 var placeholder = regexp.MustCompile(`\{[A-Za-z]+\}`)
 
-// fill replaces the placeholders in all texts of the statement. Beside an error it
-// returns the field concerned.
-func fill(stated metadata.Fields, org Org) (field string, err error) {
-	known := map[string]string{"{orgDomainUrl}": org.DomainURL, "{alias}": org.Name}
-	var replace func(fields []metadata.Field) []metadata.Field
-	replace = func(fields []metadata.Field) []metadata.Field {
-		fields = slices.Clone(fields)
-		for i := range fields {
-			fields[i].Text = placeholder.ReplaceAllStringFunc(fields[i].Text, func(name string) string {
-				text, ok := known[name]
-				if !ok && err == nil {
-					err = fmt.Errorf("there is no placeholder %s, only %s", name, strings.Join(slices.Sorted(maps.Keys(known)), " and "))
-				}
-				return text
-			})
-			fields[i].Fields = replace(fields[i].Fields)
+// fill returns the stated fields with the text of certificates and without placeholders. An error
+// is a *metadata.FieldError.
+func fill(stated metadata.Fields, org Org, certificate func(file string) (string, error)) (metadata.Fields, error) {
+	filled := stated.Over(nil)
+	if file := certificateFile(filled); file != "" {
+		text, err := certificate(file)
+		if err != nil {
+			return nil, &metadata.FieldError{Path: "certificate", Err: err}
 		}
-		return fields
+		filled.Set("certificate", text)
 	}
-	for _, name := range slices.Sorted(maps.Keys(stated)) {
-		if stated[name] = replace(stated[name]); err != nil {
-			return name, err
+	for _, name := range slices.Sorted(maps.Keys(filled)) {
+		var err error
+		if filled[name], err = replace(filled[name], map[string]string{"{orgDomainUrl}": org.DomainURL, "{alias}": org.Name}); err != nil {
+			return nil, &metadata.FieldError{Path: name, Err: err}
 		}
 	}
-	return "", nil
+	return filled, nil
 }
 
-// certificateFile returns the file that a statement gives as certificate, "" for none.
+// replace returns the fields with the placeholders in all texts replaced.
+func replace(fields []metadata.Field, texts map[string]string) (_ []metadata.Field, err error) {
+	fields = slices.Clone(fields)
+	for i := range fields {
+		fields[i].Text = placeholder.ReplaceAllStringFunc(fields[i].Text, func(name string) string {
+			text, ok := texts[name]
+			if !ok {
+				err = fmt.Errorf("there is no placeholder %s, only %s", name, strings.Join(slices.Sorted(maps.Keys(texts)), " and "))
+			}
+			return text
+		})
+		if err != nil {
+			return nil, err
+		}
+		if fields[i].Fields, err = replace(fields[i].Fields, texts); err != nil {
+			return nil, err
+		}
+	}
+	return fields, nil
+}
+
+// certificateFile returns the certificate's file in stated fields, "" if none.
 func certificateFile(stated metadata.Fields) string {
 	if values := stated["certificate"]; len(values) > 0 && len(values[0].Fields) > 0 {
 		return values[0].Fields[0].Text
@@ -131,34 +153,29 @@ func certificateFile(stated metadata.Fields) string {
 	return ""
 }
 
-// Certificates reads the files that the settings of an app give as certificates, below the
-// directory of the app's package, and returns what Wanted asks for.
+// Certificates reads the certificate files of an app's settings, below the directory of the app's
+// package, and returns the function that Wanted calls.
 func (s Settings) Certificates(app string, fsys fs.FS, dir string) func(file string) (string, error) {
-	type result struct {
-		text string
-		err  error
-	}
-	read := make(map[string]result)
+	texts, errs := make(map[string]string), make(map[string]error)
 	settings := s.Apps[app]
 	for _, of := range append(slices.Collect(maps.Values(settings.Environments)), settings) {
-		for _, typ := range settled {
+		for _, typ := range eca.Satellites() {
 			if file := certificateFile(of.Of(typ)); file != "" {
-				text, err := readCertificate(fsys, dir, file)
-				read[file] = result{text, err}
+				texts[file], errs[file] = readCertificate(fsys, dir, file)
 			}
 		}
 	}
-	return func(file string) (string, error) { return read[file].text, read[file].err }
+	return func(file string) (string, error) { return texts[file], errs[file] }
 }
 
-// maxCertificate is the most that a certificate's file can hold. The platform
-// takes certificates of up to 4 KB.
+// maxCertificate is the maximum size of a certificate's file in bytes. The platform accepts
+// certificates of up to 4 KB.
 const maxCertificate = 64 << 10
 
 func readCertificate(fsys fs.FS, dir, given string) (string, error) {
 	fail := func(what string) (string, error) { return "", fmt.Errorf("the file %s %s", given, what) }
 	if !filepath.IsLocal(filepath.FromSlash(given)) {
-		return fail("must be one of the package directory " + dir)
+		return fail("must be in the package directory " + dir)
 	}
 	below, err := fs.Sub(fsys, dir)
 	if err != nil {
@@ -167,7 +184,7 @@ func readCertificate(fsys fs.FS, dir, given string) (string, error) {
 	name := filepath.ToSlash(filepath.Clean(filepath.FromSlash(given)))
 	info, err := fs.Stat(below, name)
 	if err != nil || !info.Mode().IsRegular() {
-		return fail("is not to be found as a file of the package directory " + dir)
+		return fail("does not exist in the package directory " + dir)
 	}
 	if info.Size() > maxCertificate {
 		return fail("is too large for a certificate")

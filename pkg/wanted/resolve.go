@@ -118,6 +118,11 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 	}
 	resolved := &Resolved{Preflight: s.project.Settings.Preflight}
 	for _, h := range headers {
+		for _, problem := range eca.Problems(h.Component, target.Version) {
+			if problem.Kind.IsUnknown() {
+				r.warn(unknown(h.File, problem))
+			}
+		}
 		if h.Local() {
 			r.headers = append(r.headers, h)
 			r.applies = r.applies || target.ApplyPolicies || s.settings(h, target).ApplyPolicies
@@ -194,6 +199,9 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 	for _, file := range app.policies {
 		files = append(files, project.SourceFile{File: file.File, Component: file.Component})
 	}
+	for _, warning := range s.project.Settings.WarningsFor(app.Name, app.Environment) {
+		r.warn(s.name(s.project.File) + ": " + warning.String())
+	}
 	var err error
 	if app.Wanted, err = s.project.Settings.Wanted(app.Name, org, files, s.certificates[certificatesOf(h.Package, app.Name)]); err != nil {
 		return nil, &sfp.ProjectError{File: s.name(s.project.File), Err: err}
@@ -254,8 +262,11 @@ func (s *Source) applied(app *App, apply bool, r *resolution) error {
 		r.warn(fmt.Sprintf("%s has replacements, but eca does not apply them to the policies that it writes; only sf does", s.name(s.project.File)))
 	}
 	for _, problem := range eca.Problems(file.Component, target.Version) {
-		later := target.Version > apiversion.Latest // a version newer than the table
-		if problem.Kind == metadata.SecretValue || later && (problem.Kind == metadata.UnknownField || problem.Kind == metadata.WrongValue) {
+		switch {
+		case problem.Kind == metadata.SecretValue:
+			continue
+		case problem.Kind.IsUnknown():
+			r.warn(unknown(file.File, problem))
 			continue
 		}
 		return &PoliciesError{App: app.Name, Files: []string{file.File}, Problem: &problem}
@@ -285,6 +296,11 @@ func (s *Source) applied(app *App, apply bool, r *resolution) error {
 	app.policies[0].Component = &filled
 	app.Wanted[eca.OAuthPolicies] = stated
 	return nil
+}
+
+// unknown returns the warning about an element or value of source that the tables do not have.
+func unknown(file string, p metadata.Problem) string {
+	return fmt.Sprintf("%s: %s: %v; %s", file, p.Field, p.Err, p.Fix)
 }
 
 // PoliciesError reports policies that cannot be applied.

@@ -258,3 +258,36 @@ func TestIgnoredFilesAreNotRead(t *testing.T) {
 		t.Errorf("the policies are %+v, want that .forceignore leaves them out", resolved.Policies)
 	}
 }
+
+// TestUnknownNames: what the tables lack is wanted as stated, with a warning that concerns the org.
+func TestUnknownNames(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{}
+	for name, file := range project(t, nil) {
+		files[name] = &fstest.MapFile{Data: []byte(strings.NewReplacer(
+			`"globalOauthSettings": { "certificate": { "file": "app.crt" } }`, `"globalOauthSettings": { "future": true }`,
+			`"Web"]`, `"web"]`, "<label>", "<lable/><label>", "<isClientCredentials", "<policyAction>block</policyAction><isClientCredentials",
+		).Replace(string(file.Data)))}
+	}
+	source, err := wanted.Load(wanted.Location{Project: files, Package: "def", Sibling: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lable := "src/def/externalClientApps/MyApp.eca-meta.xml: lable: ExternalClientApplication has no such element in API version 68.0; did you mean label?"
+	global := "sfdx-project.json: plugins.eca.apps.MyApp.globalOauthSettings.future: ExtlClntAppGlobalOauthSettings has no such element in API version 68.0; check its name"
+	scope := "sfdx-project.json: plugins.eca.apps.MyApp.environments.uat.oauthSettings.commaSeparatedOauthScopes: there is no OAuth scope \"web\" in API version 68.0; did you mean Web?"
+	policy := "src/pol/uat/extlClntAppOauthPolicies/P.ecaOauthPlcy-meta.xml: policyAction: \"block\" is not one of Block, RaiseSessionLevel, StepUpMFA; did you mean Block?"
+	for alias, want := range map[string][]string{"uat": {lable, global, scope, policy}, "sit": {lable, global}} {
+		resolved, err := source.Resolve(wanted.Target{Alias: alias, Kind: platform.Sandbox, DomainURL: "https://example.my.salesforce.com", Version: 66, ApplyPolicies: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(resolved.Warnings, want) {
+			t.Errorf("%s: warnings\n%s\nwant\n%s", alias, strings.Join(resolved.Warnings, "\n"), strings.Join(want, "\n"))
+		}
+		app := resolved.Apps[0]
+		if app.Wrong != nil || !app.Wanted[eca.GlobalOAuthSettings].Has("future") || app.Wanted[eca.OAuthPolicies].Has("policyAction") != (alias == "uat") {
+			t.Errorf("%s: wanted %v, %v", alias, app.Wanted, app.Wrong)
+		}
+	}
+}

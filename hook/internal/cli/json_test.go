@@ -71,7 +71,7 @@ func TestJSONOfEachCommand(t *testing.T) {
 	if err := os.CopyFS(broken, ecakit.Sample); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(broken, "testdata/eca-policies/uat/extlClntAppOauthPolicies/ErpConnector_oauthPlcy.ecaOauthPlcy-meta.xml"), bytes.ReplaceAll(data, []byte("label>"), []byte("lable>")), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(broken, "testdata/eca-policies/uat/extlClntAppOauthPolicies/ErpConnector_oauthPlcy.ecaOauthPlcy-meta.xml"), []byte(strings.NewReplacer("label>", "lable>", ">true<", ">yes<").Replace(string(data))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(filepath.Join(dir, "old"), 0o700); err != nil {

@@ -1,58 +1,75 @@
-// Package xmltree reads XML documents as trees of elements. It hides the parsing library.
+// Package xmltree reads XML documents as trees of elements.
 package xmltree
 
 import (
 	"bytes"
+	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/antchfx/xmlquery"
+	"golang.org/x/net/html/charset"
 )
 
 // Node is an element. A nil Node has no name, no text and no children.
-type Node struct{ node *xmlquery.Node }
+type Node struct {
+	name     xml.Name
+	attrs    []xml.Attr
+	line     int
+	text     []byte
+	children []*Node
+}
 
 // Parse returns the root element of a document. A document without exactly one root element is
-// an error.
+// an error, and so is a prefix without a namespace.
 func Parse(data []byte) (*Node, error) {
-	doc, err := xmlquery.ParseWithOptions(bytes.NewReader(data), xmlquery.ParserOptions{WithLineNumbers: true})
-	if err != nil {
-		return nil, fmt.Errorf("is not well-formed XML: %w", err)
-	}
-	// xmlquery puts the root element below the XML declaration in some documents and beside it
-	// in others, and accepts several, so search the whole top of the tree.
-	var root *Node
-	var walk func(n *xmlquery.Node) error
-	walk = func(n *xmlquery.Node) error {
-		for c := n.FirstChild; c != nil; c = c.NextSibling {
-			switch c.Type {
-			case xmlquery.ElementNode:
-				if root != nil {
-					return errors.New("has more than one root element")
-				}
-				root = &Node{c}
-			case xmlquery.TextNode, xmlquery.CharDataNode:
-				if strings.TrimSpace(c.Data) != "" {
-					return errors.New("has text outside the root element")
-				}
-			case xmlquery.DeclarationNode, xmlquery.ProcessingInstruction:
-				if err := walk(c); err != nil {
-					return err
+	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
+	d.CharsetReader = charset.NewReaderLabel
+	declared := map[string]bool{"": true, "http://www.w3.org/XML/1998/namespace": true}
+	open := []*Node{{}} // the document, and the elements that are not closed yet
+	for {
+		line, _ := d.InputPos()
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("is not well-formed XML: %w", err)
+		}
+		parent := open[len(open)-1]
+		switch token := token.(type) {
+		case xml.StartElement:
+			for _, a := range token.Attr {
+				if a.Name.Space == "xmlns" || a.Name.Local == "xmlns" {
+					declared[a.Value] = true
 				}
 			}
+			if !declared[token.Name.Space] {
+				return nil, fmt.Errorf("is not well-formed XML: the prefix %s has no namespace", token.Name.Space)
+			}
+			n := &Node{name: token.Name, attrs: slices.Clone(token.Attr), line: line}
+			parent.children = append(parent.children, n)
+			open = append(open, n)
+		case xml.EndElement:
+			open = open[:len(open)-1]
+		case xml.CharData:
+			parent.text = append(parent.text, token...)
 		}
-		return nil
 	}
-	if err := walk(doc); err != nil {
-		return nil, err
-	}
-	if root == nil {
+	switch document := open[0]; {
+	case len(document.children) > 1:
+		return nil, errors.New("has more than one root element")
+	case len(bytes.TrimSpace(document.text)) > 0:
+		return nil, errors.New("has text outside the root element")
+	case len(document.children) == 0:
 		return nil, errors.New("has no XML element")
+	default:
+		return document.children[0], nil
 	}
-	return root, nil
 }
 
 // Name returns the element's name without a prefix.
@@ -60,7 +77,7 @@ func (n *Node) Name() string {
 	if n == nil {
 		return ""
 	}
-	return n.node.Data
+	return n.name.Local
 }
 
 // Space returns the element's namespace.
@@ -68,19 +85,19 @@ func (n *Node) Space() string {
 	if n == nil {
 		return ""
 	}
-	return n.node.NamespaceURI
+	return n.name.Space
 }
 
 // Line returns the line on which the element begins, counted from 1.
-func (n *Node) Line() int { return n.node.LineNumber }
+func (n *Node) Line() int { return n.line }
 
 // Attr returns an attribute's value by namespace and name, "" if there is none.
 func (n *Node) Attr(space, name string) string {
 	if n == nil {
 		return ""
 	}
-	for _, a := range n.node.Attr {
-		if a.Name.Local == name && a.NamespaceURI == space {
+	for _, a := range n.attrs {
+		if a.Name == (xml.Name{Space: space, Local: name}) {
 			return a.Value
 		}
 	}
@@ -89,16 +106,10 @@ func (n *Node) Attr(space, name string) string {
 
 // Children yields the child elements.
 func (n *Node) Children() iter.Seq[*Node] {
-	return func(yield func(*Node) bool) {
-		if n == nil {
-			return
-		}
-		for c := n.node.FirstChild; c != nil; c = c.NextSibling {
-			if c.Type == xmlquery.ElementNode && !yield(&Node{c}) {
-				return
-			}
-		}
+	if n == nil {
+		return slices.Values[[]*Node](nil)
 	}
+	return slices.Values(n.children)
 }
 
 // Named yields the child elements with a local name, in any namespace.
@@ -142,17 +153,10 @@ func (n *Node) At(path string) *Node {
 	return n
 }
 
-// Text returns the element's own text, with its white space. It skips nested elements, so the
-// cost does not depend on their depth.
+// Text returns the element's own text, with its white space, without that of nested elements.
 func (n *Node) Text() string {
 	if n == nil {
 		return ""
 	}
-	var b strings.Builder
-	for c := n.node.FirstChild; c != nil; c = c.NextSibling {
-		if c.Type == xmlquery.TextNode || c.Type == xmlquery.CharDataNode {
-			b.WriteString(c.Data)
-		}
-	}
-	return b.String()
+	return string(n.text)
 }
