@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/oauth2"
@@ -35,8 +36,15 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// change makes the client see changed answers.
-func (s *stage) change(a answers) { s.Conn.HTTPClient = &http.Client{Transport: a} }
+// change makes the client see changed answers. It calls a once at a time.
+func (s *stage) change(a answers) {
+	var mu sync.Mutex
+	s.Conn.HTTPClient = &http.Client{Transport: answers(func(r *http.Request, answer []byte) []byte {
+		mu.Lock()
+		defer mu.Unlock()
+		return a(r, answer)
+	})}
+}
 
 func isStaged(r *http.Request) bool { return strings.Contains(r.URL.Path, "/staged") }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ecakit/ecakit/pkg/connection"
@@ -18,13 +19,12 @@ import (
 type before struct {
 	fits func(*http.Request) bool
 	do   func()
-	done bool
+	once sync.Once
 }
 
 func (b *before) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !b.done && b.fits(r) {
-		b.done = true
-		b.do()
+	if b.fits(r) {
+		b.once.Do(b.do)
 	}
 	return http.DefaultTransport.RoundTrip(r)
 }
