@@ -10,11 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/hook/internal/usage"
@@ -328,7 +328,7 @@ func (p *auditProject) audit(ctx context.Context, org string, known map[string]f
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { survey, err = audit.Read(groupCtx, conn); return err })
 	if p.source != nil {
-		group.Go(func() error { options.Drift, unseen = p.drift(groupCtx, session, conn); return nil })
+		group.Go(func() (err error) { options.Drift, unseen, err = p.drift(groupCtx, session, conn); return err })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -339,7 +339,9 @@ func (p *auditProject) audit(ctx context.Context, org string, known map[string]f
 	}
 	for i := range report.Findings {
 		f := &report.Findings[i]
-		f.Fix = strings.ReplaceAll(f.Fix, "-o ORG", "-o "+org)
+		if f.Kind == audit.External || f.Rule == "has-to-move" || f.Rule == "username-password-flow" {
+			f.Fix = advice.Fix(f.Fix, f.Rule, org, f.App)
+		}
 	}
 	if unseen != "" {
 		report.Unseen = append(report.Unseen, unseen)
@@ -357,22 +359,16 @@ func (p *auditProject) audit(ctx context.Context, org string, known map[string]f
 	return r, nil
 }
 
-// drift compares the org with the project, as eca plan does.
-func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (drift map[string][]audit.Change, unseen string) {
-	resolved, err := bootstrap.Resolve(ctx, conn, p.source, bootstrap.Options{
-		ApplyPolicies: true, Username: session.Username, Alias: session.Alias, OrgID: session.OrgID, Kind: session.Kind,
-	})
+// drift compares the org with the project, as eca plan does. unseen says why parts could not be
+// compared: the project is wrong, or the org refuses a query. An org that does not answer is an error.
+func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (drift map[string][]audit.Change, unseen string, err error) {
+	plan, err := p.plan(ctx, session, conn)
 	if err != nil {
-		return nil, "drift: " + console.OneLine(explain(err))
-	}
-	compared, err := resolved.Plan(ctx)
-	if err != nil {
-		return nil, "drift: " + console.OneLine(explain(err))
-	}
-	if err := compared.Err(); err != nil {
+		if ctx.Err() != nil || salesforce.IsTransient(err) || errors.As(err, new(*salesforce.NetworkError)) {
+			return nil, "", err
+		}
 		unseen = "drift: " + console.OneLine(explain(err))
 	}
-	plan := compared.Report()
 	drift = make(map[string][]audit.Change)
 	for _, app := range plan.Apps {
 		for _, c := range app.Components {
@@ -387,7 +383,22 @@ func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn
 			}
 		}
 	}
-	return drift, unseen
+	return drift, unseen, nil
+}
+
+// plan returns what a bootstrap would change. The report may hold apps even if there is an error.
+func (p *auditProject) plan(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (report bootstrap.Report, err error) {
+	resolved, err := bootstrap.Resolve(ctx, conn, p.source, bootstrap.Options{
+		ApplyPolicies: true, Username: session.Username, Alias: session.Alias, OrgID: session.OrgID, Kind: session.Kind,
+	})
+	if err != nil {
+		return report, err
+	}
+	plan, err := resolved.Plan(ctx)
+	if err != nil {
+		return report, err
+	}
+	return *plan.Report(), plan.Err()
 }
 
 func quoted(text string) string {

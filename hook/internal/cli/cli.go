@@ -46,7 +46,7 @@ type cli struct {
 	Migrate     migrateCmd       `cmd:"" help:"Turn Connected Apps into what init writes, and report what cannot be carried."`
 	Package     packageCmd       `cmd:"" help:"Package an app of the Dev Hub, so that many orgs share its consumer (Pattern 1)."`
 	Audit       auditCmd         `cmd:"" help:"Say what the Connected Apps and External Client Apps of orgs let in."`
-	Repair      repairCmd        `cmd:"" help:"Find apps whose OAuth is broken for good, and make it anew."`
+	Repair      repairCmd        `cmd:"" help:"Find apps whose OAuth is broken, and recreate it."`
 	Lint        lintCmd          `cmd:"" help:"Check a project for what External Client Apps require of source, without an org."`
 	Bundle      bundleCmd        `cmd:"" help:"Write the script that sfp runs, with eca inside, so that artifacts need none."`
 	Demo        demoCmd          `cmd:"" help:"Show the whole story on a simulated org, without Salesforce."`

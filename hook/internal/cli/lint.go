@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/audit"
@@ -76,7 +77,9 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 		findings = append(findings, auditFindings(proj)...)
 	}
 	for i := range findings {
-		findings[i].File = filepath.ToSlash(filepath.Join(root, findings[i].File)) // from the working directory
+		f := &findings[i]
+		f.File = filepath.ToSlash(filepath.Join(root, f.File)) // from the working directory
+		f.Fix = advice.Fix(f.Fix, f.Rule, "", f.App)
 	}
 	r := &lintResult{Findings: append([]finding.Finding{}, findings...), Errors: finding.Count(findings, finding.Error), Warnings: finding.Count(findings, finding.Warning)}
 	e.Together(func(u *console.Console) {

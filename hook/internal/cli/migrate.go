@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/hook/internal/usage"
@@ -286,7 +287,8 @@ func (c *migrateCmd) migrate(e *env, root string, source connectedSource, other 
 		})
 	}
 	for i := range one.Findings {
-		one.Findings[i].File = one.File
+		f := &one.Findings[i]
+		f.File, f.Fix = one.File, advice.Fix(f.Fix, f.Rule, "", app.Name)
 	}
 	if wrong := app.Wrong(); wrong != nil {
 		return fail("%s: %s", cmp.Or(wrong.Place(), source.place), wrong.Message())
