@@ -286,11 +286,3 @@ func (e *notHandedOverError) byHand() string {
 func fromOrg(err error) bool {
 	return errors.As(err, new(*salesforce.Error)) || errors.As(err, new(*salesforce.StatusError)) || errors.As(err, new(*salesforce.NetworkError))
 }
-
-// ended says why a run was over before its end.
-func ended(ctx context.Context, timeout error) error {
-	if cause := context.Cause(ctx); cause == timeout {
-		return cause
-	}
-	return errors.New("interrupted")
-}
