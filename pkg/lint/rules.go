@@ -22,7 +22,6 @@ func document() string {
 const intro = `Each rule shows the level of most of its findings. An *error* means that the
 deployment or the bootstrap will fail, that OAuth breaks, or that a secret is
 exposed. A *warning* means that it may fail, or that the result is rarely intended.
-` + "`eca lint --explain RULE`" + ` prints the text of a rule.
 
 Pattern 1 deploys a Packaged app together with the link to its consumer. Pattern 2
 deploys the header of a Local app, and ` + "`eca`" + ` creates a consumer in each org.
@@ -153,7 +152,7 @@ func ownSections() []finding.Section {
 			{ID: "mcp-without-jwt", Level: finding.Warning,
 				Summary: "An app with the scope MCP issues no JWT-based tokens.",
 				Text: "The login succeeds, and calls of the MCP servers fail with `INVALID_AUTH_HEADER` or `INVALID_JWT_FORMAT`.\n" +
-					"Set `globalOauthSettings.isNamedUserJwtEnabled`; `eca init --preset mcp` writes all that such an app needs."},
+					"Set `globalOauthSettings.isNamedUserJwtEnabled`."},
 			{ID: "public-client", Level: finding.Warning,
 				Summary: "A public client (`isConsumerSecretOptional`) demands the secret for refresh tokens, or does not require PKCE.",
 				Text: "A browser, phone or desktop client cannot keep a secret. Without one it cannot refresh its token, unless\n" +
@@ -166,7 +165,7 @@ func ownSections() []finding.Section {
 				Text:    "The hand-over fails after each deployment of these settings. Set `enableClientSecretInRestApiAccess` to true."},
 			{ID: "certificate-expires", Level: finding.Warning, But: "an error if it has expired",
 				Summary: "The certificate of an app expires within 30 days.",
-				Text:    "JWT bearer fails from then on. Make a new key pair, replace the file, and run `eca bootstrap`."},
+				Text:    "JWT bearer fails from then on. Create a new key and certificate, and replace the file."},
 			{ID: "duplicate", Level: finding.Error,
 				Summary: "An app has two headers, or two OAuth policies in one folder.",
 				Text:    "The platform allows one record of OAuth policies for an app, and refuses the second with `DUPLICATE_VALUE`."},

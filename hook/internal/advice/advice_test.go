@@ -11,6 +11,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/repair"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -42,6 +43,10 @@ func TestError(t *testing.T) {
 		{errors.New("anything"), ""},
 		{&apps.NotFoundError{App: "Erp"}, "--app"},
 		{&apps.NotFoundError{App: "Erp", Similar: []string{"Erp1"}}, ""}, // the error suggests the app
+		{&orgauth.Error{Reason: orgauth.ErrUnknownOrg, Login: "uat"}, "sf org login web --alias uat"},
+		{&orgauth.Error{Reason: orgauth.ErrUnknownOrg, Login: "me@example.com"}, "sf org login web --alias ALIAS"},
+		{&orgauth.Error{Reason: orgauth.ErrExpired}, "SF_ACCESS_TOKEN"},
+		{&orgauth.Error{Reason: orgauth.ErrStore}, ""},
 		{&apps.NoOAuthError{App: "Erp"}, "eca bootstrap"},
 		{&consumer.AccessError{Setting: true}, "--enable-access"},
 		{&consumer.AccessError{}, "ViewClientSecret"},

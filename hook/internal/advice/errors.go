@@ -15,6 +15,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/packaged"
 	"github.com/ecakit/ecakit/pkg/repair"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -25,12 +26,30 @@ import (
 
 // Error returns a hint for an error, "" if there is none or the error says it itself.
 func Error(err error) string {
-	for _, hint := range []func(error) string{appHint, consumerHint, sourceHint, refusalHint} {
+	for _, hint := range []func(error) string{sessionHint, appHint, consumerHint, sourceHint, refusalHint} {
 		if text := hint(err); text != "" {
 			return text
 		}
 	}
 	return ""
+}
+
+// sessionHint returns a hint for an org without a usable session.
+func sessionHint(err error) string {
+	failed, _ := errors.AsType[*orgauth.Error](err)
+	switch {
+	case failed == nil:
+		return ""
+	case failed.Login == "" && failed.Reason == orgauth.ErrExpired:
+		return "give a fresh SF_ACCESS_TOKEN"
+	case failed.Login == "":
+		return ""
+	}
+	alias := failed.Login
+	if strings.Contains(alias, "@") {
+		alias = "ALIAS"
+	}
+	return "log in again, for example with: sf org login web --alias " + alias
 }
 
 // appHint returns a hint for an app that is missing, incomplete or broken.
