@@ -34,9 +34,9 @@ import (
 type auditCmd struct {
 	Format   string `enum:"text,json,sarif,html" default:"text" help:"text, json, sarif (2.1.0, for code scanning), or html: one file for the person who decides."`
 	Output   string `placeholder:"FILE" help:"Write json, sarif or html to this file, whole or not at all, and the text to standard output."`
-	FailOn   string `name:"fail-on" enum:"error,warning,never" default:"error" help:"Exit with 1 where there is an error, or already a warning, or never."`
+	FailOn   string `name:"fail-on" enum:"error,warning,never" default:"error" help:"Level of findings with which eca exits with 1."`
 	Baseline string `placeholder:"FILE" help:"What an earlier run with --format json wrote: only findings count that are new since."`
-	Project  string `placeholder:"DIR" default:"." help:"Project whose apps are compared, and whose audit settings count. Otherwise that of the working directory, where it is in one."`
+	Project  string `placeholder:"DIR" default:"." help:"Project with the apps to compare and the audit settings. Default: the project of the working directory, if there is one."`
 	Explain  string `placeholder:"RULE" help:"Print what a rule is about, or with all the list of rules, and look at no org."`
 
 	orgFlags  `embed:""`
@@ -44,9 +44,9 @@ type auditCmd struct {
 }
 
 func (auditCmd) Help() string {
-	return `Reads all Connected Apps and External Client Apps of an org, and says for each who may use it, how it logs in and as whom, and when it was last used; then rule by rule what is dangerous, and what mends it. Reads no token and no secret, and writes nothing to the org.
+	return `Lists all Connected Apps and External Client Apps of an org, with their users, flows, run-as users and last use. Reports findings by rule, each with a fix. eca reads no token and no secret, and writes nothing to the org.
 
-In a project it also finds apps that no package declares, and settings that differ. audit.rules and audit.accept of plugins.eca tune the rules.
+In a project, eca also reports apps that no package declares and settings that differ from the project. audit.rules and audit.accept in plugins.eca configure the rules.
 
 eca audit -o prod -o uat --format html --output audit.html`
 }

@@ -30,7 +30,7 @@ type lintCmd struct {
 }
 
 func (lintCmd) Help() string {
-	return `Needs no org. Exits with 1 where there is an error; warnings alone exit with 0. Packages of data are passed over.
+	return `Needs no org. Exits with 1 if there is an error; warnings alone exit with 0. eca skips data packages.
 
 eca lint --explain all lists the rules, eca lint --explain RULE tells what one is about.`
 }

@@ -29,13 +29,13 @@ type rotateCmd struct {
 	Connect         []string      `sep:"none" placeholder:"ORG" help:"Org that calls this one and gets the new credentials before they become the main ones. Can be repeated."`
 	NamedCredential string        `name:"named-credential" placeholder:"NAME" help:"Named credential of the orgs of --connect. Default: the connections in plugins.eca."`
 	Status          bool          `help:"Show the credentials of the app and how long they work, and change nothing."`
-	Abort           bool          `help:"Discard staged credentials, and hand over the main ones to whoever has the staged ones."`
-	Wait            time.Duration `default:"5m" help:"How long to ask again while the org does not know the new credentials yet."`
+	Abort           bool          `help:"Discard staged credentials, and export the main ones again."`
+	Wait            time.Duration `default:"5m" help:"How long to retry until Salesforce accepts the new credentials."`
 	secretFlags     `embed:""`
 }
 
 func (rotateCmd) Help() string {
-	return `Stages new credentials beside the main ones, proves that they work, hands them over, makes them the main ones, and proves them again. The new credentials work as soon as they are staged and the old ones for another 30 days, so there is no gap. The next run completes an interrupted one.
+	return `Stages new credentials beside the main ones, verifies them, exports them, makes them the main ones, and verifies them again. The new credentials work as soon as they are staged, and the old ones for another 30 days, so no login fails. The next run completes an interrupted one.
 
 eca rotate -o prod -- vault kv put secret/erp @/dev/stdin`
 }

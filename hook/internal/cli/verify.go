@@ -33,15 +33,15 @@ type verifyCmd struct {
 	JWTKey      string        `name:"jwt-key" aliases:"jwt-key-file" placeholder:"FILE" help:"Log in by JWT bearer with this RSA private key (PEM, PKCS#1 or PKCS#8). - reads standard input, for the output of a command."`
 	Username    string        `placeholder:"USER" help:"User to log in as by JWT bearer."`
 	Browser     bool          `help:"Log in by authorization code with PKCE, in a browser on this machine. The app needs a callback URL on localhost."`
-	Connection  string        `placeholder:"NAME" help:"Look at a named credential of the orgs instead, and say what a callout would meet."`
-	From        string        `placeholder:"PROVIDER" help:"Org that has the consumer: of an app from a package, the one where the package was made. With --connection: org that is called, whose app the stored credentials are tried with; otherwise the one that plugins.eca names."`
-	Wait        time.Duration `placeholder:"30m" help:"Keep asking for this long while the org does not know the consumer yet. Without it, only consumers younger than half an hour are waited for."`
+	Connection  string        `placeholder:"NAME" help:"Check a named credential of the orgs instead, with everything that a callout needs."`
+	From        string        `placeholder:"PROVIDER" help:"Org that has the app's consumer, for an app from a package: its Dev Hub. With --connection: the org that the named credential calls. Default: the org that plugins.eca names."`
+	Wait        time.Duration `placeholder:"30m" help:"How long to retry until Salesforce accepts a new consumer. Default: half an hour after its creation."`
 }
 
 func (verifyCmd) Help() string {
-	return `Gets a token by client credentials, or by JWT bearer with --jwt-key and --username, or in a browser with --browser; asks the org whom the token is for; and revokes it whatever happens. Says whether that is the run-as user of the policies, which scopes the token has, and what is behind a refusal.
+	return `Requests a token with client credentials, with JWT bearer (--jwt-key and --username), or in a browser (--browser). Reports the token's user and scopes, checks that the user is the run-as user of the policies, and always revokes the token. Explains refusals.
 
-With --connection, looks at how the orgs call another one: named and external credential, principal, permission sets and who has them, and the login on the org that is called.
+With --connection, checks how the orgs call another org: named and external credential, principal, permission sets and their users, and the login to the other org.
 
 eca verify --connection Crm --from crm-uat --app MyApp -o uat`
 }
