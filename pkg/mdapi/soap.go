@@ -8,15 +8,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ecakit/ecakit/pkg/internal/xmltree"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 const soapNamespace = "http://schemas.xmlsoap.org/soap/envelope/"
-
-// element is an XML element of an answer.
-type element = xmltree.Node
 
 // encodeEnvelope writes a SOAP 1.1 request.
 func encodeEnvelope(client string, token salesforce.Secret, operation string, body func(*encoder)) ([]byte, error) {
@@ -89,7 +85,7 @@ func (e *encoder) names(typ string, fullNames []string) {
 
 // response is the OPERATIONResponse element of an answer.
 type response struct {
-	*element
+	element
 	answer *salesforce.Response
 }
 
@@ -98,18 +94,18 @@ func parseAnswer(answer *salesforce.Response, operation string) (*response, erro
 	if err := answer.CheckMarks("<=", "XML tags and attributes"); err != nil {
 		return nil, err
 	}
-	envelope, err := xmltree.Parse(answer.Body)
+	doc, err := parseDocument(answer.Body)
 	if err != nil {
 		return nil, errors.New("the answer is not XML")
 	}
-	body := envelope.Child("Body")
-	if envelope.Name() != "Envelope" || body == nil {
+	body := doc.child("Envelope").child("Body")
+	if body.Name() == "" {
 		return nil, errors.New("the answer is not a SOAP envelope")
 	}
-	if f := body.Child("Fault"); f != nil {
+	if f := body.child("Fault"); f.Name() != "" {
 		return nil, readFault(f, answer)
 	}
-	if n := body.Child(operation + "Response"); n != nil {
+	if n := body.child(operation + "Response"); n.Name() != "" {
 		return &response{n, answer}, nil
 	}
 	return nil, fmt.Errorf("the SOAP answer has no %sResponse", operation)
@@ -117,22 +113,20 @@ func parseAnswer(answer *salesforce.Response, operation string) (*response, erro
 
 // readFault reads a fault of SOAP 1.1, which the platform sends, or of SOAP 1.2. The platform
 // may repeat its code in the detail.
-func readFault(f *element, answer *salesforce.Response) *salesforce.Error {
+func readFault(f element, answer *salesforce.Response) *salesforce.Error {
 	fault := &salesforce.Error{Code: text(f, "faultcode"), Message: text(f, "faultstring")}
 	if fault.Code == "" {
-		fault.Code = text(f.Child("Code"), "Value")
+		fault.Code = text(f.child("Code"), "Value")
 	}
 	if fault.Message == "" {
-		fault.Message = text(f.Child("Reason"), "Text")
+		fault.Message = text(f.child("Reason"), "Text")
 	}
-	if detail := f.Child("detail"); detail != nil {
-		for n := range detail.Children() {
-			if code := text(n, "exceptionCode"); code != "" {
-				fault.Code = code
-			}
-			if message := text(n, "exceptionMessage"); message != "" && fault.Message == "" {
-				fault.Message = message
-			}
+	for n := range f.child("detail").Children() {
+		if code := text(n, "exceptionCode"); code != "" {
+			fault.Code = code
+		}
+		if message := text(n, "exceptionMessage"); message != "" && fault.Message == "" {
+			fault.Message = message
 		}
 	}
 	fault.Code = answer.Mask(fault.Code[strings.LastIndexByte(fault.Code, ':')+1:])
@@ -144,12 +138,12 @@ func readFault(f *element, answer *salesforce.Response) *salesforce.Error {
 }
 
 // text returns the trimmed text of a child element, "" if there is none.
-func text(parent *element, name string) string { return strings.TrimSpace(parent.Child(name).Text()) }
+func text(parent element, name string) string { return strings.TrimSpace(parent.child(name).Text()) }
 
 // readResults reads the results of upsertMetadata, updateMetadata or deleteMetadata. They have
 // the order of the names.
 func readResults(r *response, typ string, names []string) ([]Result, error) {
-	nodes := slices.Collect(r.element.Named("result"))
+	nodes := slices.Collect(r.named("result"))
 	if len(nodes) != len(names) {
 		return nil, fmt.Errorf("the org returned %d results for %d components of %s", len(nodes), len(names), typ)
 	}
@@ -161,7 +155,7 @@ func readResults(r *response, typ string, names []string) ([]Result, error) {
 			return nil, fmt.Errorf("the org returned a result for %s %s instead of %s", typ, r.answer.Mask(name), names[i])
 		}
 		result := Result{Type: typ, FullName: names[i], Success: isTrue(n, "success"), Created: isTrue(n, "created")}
-		for e := range n.Named("errors") {
+		for e := range n.named("errors") {
 			result.Errors = append(result.Errors, &ComponentError{
 				Type: typ, FullName: names[i],
 				Code: r.answer.Mask(text(e, "statusCode")), Message: r.answer.Mask(text(e, "message")),
@@ -175,7 +169,7 @@ func readResults(r *response, typ string, names []string) ([]Result, error) {
 	return results, nil
 }
 
-func isTrue(n *element, name string) bool {
+func isTrue(n element, name string) bool {
 	t := text(n, name)
 	return t == "true" || t == "1"
 }
@@ -185,7 +179,7 @@ func isTrue(n *element, name string) bool {
 func readRecords(r *response, typ string, names []string) ([]*metadata.Component, error) {
 	var found []*metadata.Component
 	records := 0
-	for n := range r.element.Child("result").Named("records") {
+	for n := range r.child("result").named("records") {
 		records++
 		c, err := metadata.FromNode(n)
 		if err != nil {
@@ -213,7 +207,7 @@ func readRecords(r *response, typ string, names []string) ([]*metadata.Component
 
 func readList(r *response) []FileProperties {
 	var list []FileProperties
-	for n := range r.element.Named("result") {
+	for n := range r.named("result") {
 		list = append(list, FileProperties{Type: text(n, "type"), FullName: text(n, "fullName")})
 	}
 	return list
