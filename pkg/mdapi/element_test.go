@@ -14,8 +14,8 @@ import (
 
 func TestElement(t *testing.T) {
 	t.Parallel()
-	doc, err := parseDocument([]byte("\xef\xbb\xbf<?xml version='1.0' encoding='ISO-8859-1'?>\n<!-- c --><a xmlns='urn:a' xmlns:b='urn:b' b:type='x:T' type='none'>" +
-		"\xfc<b:c>no</b:c> &amp; <![CDATA[<d>]]><!-- e --><c>1</c><c>2</c></a>\n"))
+	doc, err := parseDocument([]byte("\xef\xbb\xbf<?xml version='1.0' encoding='UTF-8'?>\n<!-- c --><a xmlns='urn:a' xmlns:b='urn:b' b:type='x:T' type='none'>" +
+		"ü<b:c>no</b:c> &amp; <![CDATA[<d>]]><!-- e --><c>1</c><c>2</c></a>\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,6 +35,9 @@ func TestElement(t *testing.T) {
 	}
 	if !slices.Equal(found, []string{"cno", "c1", "c2"}) || a.child("c").Text() != "no" {
 		t.Errorf("the children are %s, the first is %s", found, a.child("c").Text())
+	}
+	if doc, err := parseDocument([]byte("<?xml version='1.0' encoding='ISO-8859-1'?><a>\xfc</a>")); err != nil || doc.child("a").Text() != "ü" {
+		t.Errorf("another character set gives %v, %v", doc, err)
 	}
 	missing := a.child("d").child("e")
 	if missing.Name() != "" || missing.Text() != "" || missing.Attr("", "type") != "" {
