@@ -104,13 +104,10 @@ func (n *Node) At(path string) *Node {
 		number, _ := strconv.Atoi(strings.TrimSuffix(index, "]"))
 		var child *Node
 		for _, each := range n.children {
-			if each.Name() != name {
-				continue
+			if each.Name() == name && number >= 0 {
+				child = each
+				number--
 			}
-			if child = each; number == 0 {
-				break
-			}
-			number--
 		}
 		if child == nil {
 			break
