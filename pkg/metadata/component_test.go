@@ -30,7 +30,7 @@ func decode(t testing.TB, text string) *Component {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := FromNode(root.Child("metadata"))
+	c, err := FromNode(root.At("metadata"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,5 @@
-// Package xmltree reads XML documents as trees of elements.
+// Package xmltree reads XML files as trees of elements. pkg/mdapi reads answers with xmlquery, which
+// imports net/http and so is out of reach for the packages that read files.
 package xmltree
 
 import (
@@ -15,7 +16,7 @@ import (
 	"golang.org/x/net/html/charset"
 )
 
-// Node is an element. A nil Node has no name, no text and no children.
+// Node is an element.
 type Node struct {
 	name     xml.Name
 	attrs    []xml.Attr
@@ -73,29 +74,16 @@ func Parse(data []byte) (*Node, error) {
 }
 
 // Name returns the element's name without a prefix.
-func (n *Node) Name() string {
-	if n == nil {
-		return ""
-	}
-	return n.name.Local
-}
+func (n *Node) Name() string { return n.name.Local }
 
 // Space returns the element's namespace.
-func (n *Node) Space() string {
-	if n == nil {
-		return ""
-	}
-	return n.name.Space
-}
+func (n *Node) Space() string { return n.name.Space }
 
 // Line returns the line on which the element begins, counted from 1.
 func (n *Node) Line() int { return n.line }
 
 // Attr returns an attribute's value by namespace and name, "" if there is none.
 func (n *Node) Attr(space, name string) string {
-	if n == nil {
-		return ""
-	}
 	for _, a := range n.attrs {
 		if a.Name == (xml.Name{Space: space, Local: name}) {
 			return a.Value
@@ -105,31 +93,7 @@ func (n *Node) Attr(space, name string) string {
 }
 
 // Children yields the child elements.
-func (n *Node) Children() iter.Seq[*Node] {
-	if n == nil {
-		return slices.Values[[]*Node](nil)
-	}
-	return slices.Values(n.children)
-}
-
-// Named yields the child elements with a local name, in any namespace.
-func (n *Node) Named(name string) iter.Seq[*Node] {
-	return func(yield func(*Node) bool) {
-		for c := range n.Children() {
-			if c.Name() == name && !yield(c) {
-				return
-			}
-		}
-	}
-}
-
-// Child returns the first child element with a local name, or nil.
-func (n *Node) Child(name string) *Node {
-	for c := range n.Named(name) {
-		return c
-	}
-	return nil
-}
+func (n *Node) Children() iter.Seq[*Node] { return slices.Values(n.children) }
 
 // At returns the element at a path of names below n, like a.b[2].c, in which a number counts the
 // elements of that name from 0 on. Of a path that leads nowhere, it returns the deepest element
@@ -139,11 +103,11 @@ func (n *Node) At(path string) *Node {
 		name, index, _ := strings.Cut(name, "[")
 		number, _ := strconv.Atoi(strings.TrimSuffix(index, "]"))
 		var child *Node
-		for each := range n.Named(name) {
-			if child = each; number == 0 {
-				break
+		for _, each := range n.children {
+			if each.Name() == name && number >= 0 {
+				child = each
+				number--
 			}
-			number--
 		}
 		if child == nil {
 			break
@@ -154,9 +118,4 @@ func (n *Node) At(path string) *Node {
 }
 
 // Text returns the element's own text, with its white space, without that of nested elements.
-func (n *Node) Text() string {
-	if n == nil {
-		return ""
-	}
-	return string(n.text)
-}
+func (n *Node) Text() string { return string(n.text) }

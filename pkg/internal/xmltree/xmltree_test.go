@@ -41,28 +41,14 @@ func TestNode(t *testing.T) {
 	if got := strings.Join(names, " "); got != "label range range" {
 		t.Errorf("the first children are %s", got)
 	}
-	if got := root.Child("label").Text(); got != " a & <b> " {
+	if got := root.At("label").Text(); got != " a & <b> " {
 		t.Errorf("the label is %q", got)
 	}
 	if got := root.Text(); strings.TrimSpace(got) != "" {
 		t.Errorf("the root's own text is %q, want none of its children's", got)
 	}
-	if got := root.Child("range").Child("start").Text(); got != "1" {
+	if got := root.At("range.start").Text(); got != "1" {
 		t.Errorf("the first range starts at %q", got)
-	}
-	count := 0
-	for range root.Named("range") {
-		count++
-	}
-	for range root.Named("range") {
-		count++
-		break
-	}
-	if count != 3 {
-		t.Errorf("found %d ranges, want 2 and then the first", count)
-	}
-	if root.Child("missing") != nil {
-		t.Error("found an element that is missing")
 	}
 }
 
@@ -78,14 +64,6 @@ func TestAt(t *testing.T) {
 		if got := root.At(path).Line(); got != line {
 			t.Errorf("%s is on line %d, want %d", path, got, line)
 		}
-	}
-}
-
-func TestNilNode(t *testing.T) {
-	t.Parallel()
-	var n *Node
-	if n.Name() != "" || n.Space() != "" || n.Text() != "" || n.Attr("", "a") != "" || n.Child("a") != nil {
-		t.Error("a nil Node has content")
 	}
 }
 
