@@ -15,11 +15,11 @@ import (
 )
 
 // Validate returns a simorg.Config.Log that calls log, if that is not nil, and validates the SOAP
-// requests when the test ends, also those that the org was told to forget. Requests that the org
+// requests and the columns of queries when the test ends, also those that the org was told to forget. Requests that the org
 // answered with a status of failure are left out: a test may send wrong ones on purpose.
 //
-// It needs xmllint, and envelope.xsd in ../shared/schema beside the module. Without them it logs that
-// nothing is validated.
+// It needs xmllint, and envelope.xsd and sobjects.json in ../shared/schema beside the module. Without
+// them it logs that nothing is validated.
 func Validate(t testing.TB, log func(simorg.Request)) func(simorg.Request) {
 	var mu sync.Mutex
 	var all []simorg.Request
@@ -27,6 +27,7 @@ func Validate(t testing.TB, log func(simorg.Request)) func(simorg.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		validate(t, all)
+		validateQueries(t, all)
 	})
 	return func(r simorg.Request) {
 		mu.Lock()
@@ -38,17 +39,13 @@ func Validate(t testing.TB, log func(simorg.Request)) func(simorg.Request) {
 	}
 }
 
-// schemaFile returns the path of the schema of SOAP requests, or "" and why requests cannot be
-// validated.
-func schemaFile() (path, why string) {
-	if _, err := exec.LookPath("xmllint"); err != nil {
-		return "", "xmllint is not installed (Debian has it in libxml2-utils)"
-	}
+// schemaFile returns the path of a file in ../shared/schema, or "" and why there is none.
+func schemaFile(name string) (path, why string) {
 	for dir := start; ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			path := filepath.Join(dir, "..", "shared", "schema", "envelope.xsd")
+			path := filepath.Join(dir, "..", "shared", "schema", name)
 			if _, err := os.Stat(path); err != nil {
-				return "", "there is no ../shared/schema/envelope.xsd beside the module"
+				return "", "there is no ../shared/schema/" + name + " beside the module"
 			}
 			return path, ""
 		}
@@ -66,9 +63,29 @@ var valid sync.Map // from string to struct{}
 
 var session = regexp.MustCompile(`<sessionId>[^<]*</sessionId>`)
 
+// validateQueries checks the columns of the queries that the org answered.
+func validateQueries(t testing.TB, requests []simorg.Request) {
+	t.Helper()
+	objects, err := sobjects()
+	if err != nil {
+		t.Logf("queries are not validated: %v", err)
+		return
+	}
+	for _, r := range requests {
+		if soql := query(r.Path); soql != "" && r.Status < 400 {
+			for _, name := range unknownColumns(soql, objects) {
+				t.Errorf("%s is not a column of a real org, in: %s", name, soql)
+			}
+		}
+	}
+}
+
 func validate(t testing.TB, requests []simorg.Request) {
 	t.Helper()
-	schema, why := schemaFile()
+	schema, why := schemaFile("envelope.xsd")
+	if _, err := exec.LookPath("xmllint"); err != nil {
+		schema, why = "", "xmllint is not installed (Debian has it in libxml2-utils)"
+	}
 	if schema == "" {
 		t.Logf("SOAP requests are not validated: %s", why)
 		return
