@@ -1,3 +1,4 @@
+// Package platform holds what this module believes about Salesforce as data.
 package platform
 
 import (
