@@ -53,6 +53,9 @@ const (
 	minStaged  apiversion.Version = 65
 )
 
+// notFound is the platform's code for something that does not exist.
+const notFound = "NOT_FOUND"
+
 // consumerLack is what an app lacks before its OAuth is enabled.
 const consumerLack = "OAuth consumer"
 
@@ -106,13 +109,11 @@ func (e *NoSecretError) Error() string {
 // accessError converts a refusal of the right to read consumers. It goes by the code, because the
 // status of INSUFFICIENT_ACCESS varies.
 func accessError(err error) error {
-	if refused, ok := errors.AsType[*salesforce.Error](err); ok {
-		switch {
-		case refused.Code == "FUNCTIONALITY_NOT_ENABLED":
-			return &AccessError{Setting: true, Err: err}
-		case strings.HasPrefix(refused.Code, "INSUFFICIENT_ACCESS"):
-			return &AccessError{Err: err}
-		}
+	switch code := salesforce.Code(err); {
+	case code == "FUNCTIONALITY_NOT_ENABLED":
+		return &AccessError{Setting: true, Err: err}
+	case strings.HasPrefix(code, "INSUFFICIENT_ACCESS"):
+		return &AccessError{Err: err}
 	}
 	return err
 }
@@ -127,11 +128,6 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 // path returns the resource of a consumer of the app.
 func (c *Consumer) path(id string) string {
 	return "apps/oauth/credentials/" + url.PathEscape(c.AppID) + "/" + url.PathEscape(id)
-}
-
-func isNotFound(err error) bool {
-	refused, ok := errors.AsType[*salesforce.Error](err)
-	return ok && refused.Code == "NOT_FOUND"
 }
 
 // Find finds the consumer of one of the org's own apps. It takes one round of requests, or two if the
@@ -220,7 +216,7 @@ func (c *Client) Credentials(ctx context.Context, found *Consumer) (login.Creden
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { listed, err = c.list(groupCtx, found); return err })
 	group.Go(func() (err error) {
-		if credentials, err = c.read(groupCtx, found, found.ID); isNotFound(err) {
+		if credentials, err = c.read(groupCtx, found, found.ID); salesforce.Code(err) == notFound {
 			return nil // explained by the list
 		}
 		return err
@@ -296,8 +292,7 @@ func (c *Client) setAccess(ctx context.Context, on bool) error {
 	if err != nil {
 		return err
 	}
-	wanted := make(metadata.Fields)
-	wanted.Set(accessField, fmt.Sprint(on))
+	wanted := metadata.Stated(accessField, fmt.Sprint(on))
 	changed, _ := eca.Lookup(eca.OrgSettings).Overlay(settings, wanted)
 	results, err := (&mdapi.Client{Conn: c.Conn}).Update(ctx, []*metadata.Component{changed})
 	if err != nil {

@@ -126,7 +126,7 @@ func (c *Client) staged(ctx context.Context, found *Consumer) (*Staged, error) {
 	}
 	var answer stagedAnswer
 	err := c.do(ctx, http.MethodGet, found.path(found.ID)+"/staged", nil, &answer)
-	if isNotFound(err) {
+	if salesforce.Code(err) == notFound {
 		return nil, nil
 	}
 	if err != nil {
@@ -193,7 +193,7 @@ func (c *Client) rotate(ctx context.Context, found *Consumer, staged *Staged) er
 // discard deletes the credentials beside the main ones, which then no longer work. That they do not
 // exist is no error.
 func (c *Client) discard(ctx context.Context, found *Consumer, staged *Staged) error {
-	if err := c.do(ctx, http.MethodDelete, found.stagedPath(staged), nil, nil); !isNotFound(err) {
+	if err := c.do(ctx, http.MethodDelete, found.stagedPath(staged), nil, nil); salesforce.Code(err) != notFound {
 		return err
 	}
 	return nil
