@@ -9,6 +9,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/internal/files"
 	"github.com/ecakit/ecakit/pkg/internal/xmltree"
 )
 
@@ -56,10 +57,7 @@ func (s Schema) ReadFile(fsys fs.FS, name string) (*Component, error) {
 	}
 	f, err := fsys.Open(name)
 	if err != nil {
-		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-			err = pathErr.Err
-		}
-		return fail(fmt.Errorf("cannot be read: %w", err))
+		return fail(fmt.Errorf("cannot be read: %w", files.Plain(err)))
 	}
 	defer f.Close()
 	c, err := Parse(f)
