@@ -11,6 +11,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -238,26 +239,35 @@ func (c *Client) Credentials(ctx context.Context, found *Consumer) (login.Creden
 // secretPolling is the waiting for a secret that the org does not show yet.
 var secretPolling = salesforce.Polling{Limit: 20 * time.Second}
 
+// withSecret calls look until it returns credentials with their secret, which is missing for a while after
+// the org's setting was switched on. It checks them.
+func (c *Client) withSecret(ctx context.Context, app string, look func(context.Context) (login.Credentials, error)) (login.Credentials, error) {
+	var found login.Credentials
+	complete, err := c.Conn.Retry.Until(ctx, secretPolling, func(ctx context.Context) (_ bool, err error) {
+		found, err = look(ctx)
+		return hasSecret(found), err
+	})
+	if err == nil && !complete {
+		err = &NoSecretError{app}
+	}
+	if err = cmp.Or(err, found.Check()); err != nil {
+		return login.Credentials{}, err
+	}
+	return found, nil
+}
+
+func hasSecret(c login.Credentials) bool { return c.Key != "" && !c.Secret.IsZero() }
+
 // read reads the key and secret of a consumer by its ID.
 func (c *Client) read(ctx context.Context, found *Consumer, id string) (login.Credentials, error) {
 	var answer struct {
 		Key    string
 		Secret salesforce.Secret
 	}
-	complete, err := c.Conn.Retry.Until(ctx, secretPolling, func(ctx context.Context) (bool, error) {
+	return c.withSecret(ctx, found.App, func(ctx context.Context) (login.Credentials, error) {
 		err := c.do(ctx, http.MethodGet, found.path(id)+"?part=KeyAndSecret", nil, &answer)
-		return answer.Key != "" && !answer.Secret.IsZero(), err
+		return login.Credentials(answer), err
 	})
-	if err == nil && !complete {
-		err = &NoSecretError{found.App}
-	}
-	if err == nil {
-		err = login.Credentials(answer).Check()
-	}
-	if err != nil {
-		return login.Credentials{}, err
-	}
-	return login.Credentials(answer), nil
 }
 
 // accessField is the field of the org's settings that lets the REST API read consumer secrets.

@@ -135,26 +135,18 @@ func (c *Client) staged(ctx context.Context, found *Consumer) (*Staged, error) {
 	return answer.staged(), nil
 }
 
-// complete returns staged credentials with their secret, which is missing for a while after the org's
-// setting was switched on.
+// complete returns staged credentials with their secret.
 func (c *Client) complete(ctx context.Context, found *Consumer, staged *Staged) (*Staged, error) {
-	hasSecret := func() bool { return staged.Key != "" && !staged.Secret.IsZero() }
-	complete, err := c.Conn.Retry.Until(ctx, secretPolling, func(ctx context.Context) (bool, error) {
-		if hasSecret() {
-			return true, nil
+	_, err := c.withSecret(ctx, found.App, func(ctx context.Context) (login.Credentials, error) {
+		if hasSecret(staged.Credentials) {
+			return staged.Credentials, nil
 		}
 		again, err := c.staged(ctx, found)
 		if again != nil {
 			staged = again
 		}
-		return hasSecret(), err
+		return staged.Credentials, err
 	})
-	if err == nil && !complete {
-		err = &NoSecretError{found.App}
-	}
-	if err == nil {
-		err = staged.Check()
-	}
 	if err != nil {
 		return nil, err
 	}
