@@ -176,10 +176,7 @@ func (c *Client) stage(ctx context.Context, found *Consumer) (*Staged, error) {
 // rotate makes staged credentials the main ones. The previous main ones are then beside them, and work
 // for another 30 days.
 func (c *Client) rotate(ctx context.Context, found *Consumer, staged *Staged) error {
-	command := struct {
-		Command string `json:"command"`
-	}{"rotate"}
-	return c.do(ctx, http.MethodPatch, found.stagedPath(staged), command, nil)
+	return c.do(ctx, http.MethodPatch, found.stagedPath(staged), map[string]string{"command": "rotate"}, nil)
 }
 
 // discard deletes the credentials beside the main ones, which then no longer work. That they do not

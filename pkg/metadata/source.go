@@ -117,7 +117,8 @@ type Element[E any] interface {
 // FromNode reads a component from an XML element. The type is that of xsi:type without its prefix,
 // "" if absent. Elements with xsi:nil count as absent.
 func FromNode[E Element[E]](n E) (*Component, error) {
-	c := &Component{Type: localName(n.Attr(InstanceNamespace, "type"))}
+	typ := n.Attr(InstanceNamespace, "type")
+	c := &Component{Type: typ[strings.LastIndexByte(typ, ':')+1:]}
 	fields, text, err := readFields(n, 0)
 	if err != nil {
 		return nil, err
@@ -156,8 +157,4 @@ func readFields[E Element[E]](n E, depth int) (fields []Field, text string, err 
 		fields = append(fields, f)
 	}
 	return fields, n.Text(), nil
-}
-
-func localName(qname string) string {
-	return qname[strings.LastIndexByte(qname, ':')+1:]
 }
