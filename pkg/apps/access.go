@@ -64,7 +64,8 @@ func LookUp(ctx context.Context, client *restapi.Client, names preflight.Names) 
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		const soql = "SELECT Id, Username, IsActive FROM User WHERE Username IN (%s)"
-		return look(groupCtx, f, client, preflight.UserObject, soql, names.Users, func(u user) { f.users[fold(u.Username)] = u })
+		add := func(u user) { f.users[fold(u.Username)] = u }
+		return look(groupCtx, f, client, preflight.UserObject, soql, names.Users, add)
 	})
 	group.Go(func() error {
 		const soql = "SELECT Id, Name, NamespacePrefix FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)"
@@ -72,7 +73,8 @@ func LookUp(ctx context.Context, client *restapi.Client, names preflight.Names) 
 	})
 	group.Go(func() error {
 		const soql = "SELECT Id, Name FROM Profile WHERE Name IN (%s)"
-		return look(groupCtx, f, client, preflight.ProfileObject, soql, names.Profiles, func(n named) { f.profiles[fold(n.Name)] = true })
+		add := func(n named) { f.profiles[fold(n.Name)] = true }
+		return look(groupCtx, f, client, preflight.ProfileObject, soql, names.Profiles, add)
 	})
 	group.Go(func() error {
 		const soql = "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)"
@@ -90,7 +92,8 @@ func LookUp(ctx context.Context, client *restapi.Client, names preflight.Names) 
 	group.Go(func() error {
 		type access struct{ ParentID, SetupEntityID string }
 		const soql = "SELECT ParentId, SetupEntityId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)"
-		return look(groupCtx, f, client, preflight.SetupEntityAccess, soql, apps, func(a access) { f.addAccess(a.SetupEntityID, a.ParentID) })
+		add := func(a access) { f.addAccess(a.SetupEntityID, a.ParentID) }
+		return look(groupCtx, f, client, preflight.SetupEntityAccess, soql, apps, add)
 	})
 	group.Go(func() error {
 		type assignment struct{ AssigneeID, PermissionSetID string }

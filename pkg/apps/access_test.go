@@ -66,7 +66,8 @@ func query(object string) func(simorg.Request) bool {
 func TestRefusedQueries(t *testing.T) {
 	t.Parallel()
 	for _, object := range []string{
-		preflight.UserObject, preflight.PermissionSetObject, preflight.ProfileObject, preflight.AppObject, preflight.SetupEntityAccess, "PermissionSetAssignment",
+		preflight.UserObject, preflight.PermissionSetObject, preflight.ProfileObject, preflight.AppObject,
+		preflight.SetupEntityAccess, "PermissionSetAssignment",
 	} {
 		for name, test := range map[string]struct {
 			status  int

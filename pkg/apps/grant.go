@@ -116,7 +116,9 @@ func (f *Facts) unknown(objects ...string) error {
 // them after that look. If the org refused the look, Update changes nothing and returns the
 // reason.
 func (f *Facts) Update(grants, now []*Grant) error {
-	if err := f.unknown(preflight.AppObject, preflight.UserObject, preflight.PermissionSetObject, preflight.SetupEntityAccess, permissionSetAssignment); err != nil {
+	err := f.unknown(preflight.AppObject, preflight.UserObject, preflight.PermissionSetObject,
+		preflight.SetupEntityAccess, permissionSetAssignment)
+	if err != nil {
 		return err
 	}
 	for i, g := range now {

@@ -110,7 +110,8 @@ func (o *owners) addLogin(l loginRow) {
 	}
 	for _, a := range apps {
 		if a.Kind != External {
-			a.LastUsed, a.LastPasswordLogin = restapi.Later(a.LastUsed, l.Last), restapi.Later(a.LastPasswordLogin, l.Last)
+			a.LastUsed = restapi.Later(a.LastUsed, l.Last)
+			a.LastPasswordLogin = restapi.Later(a.LastPasswordLogin, l.Last)
 		}
 	}
 }

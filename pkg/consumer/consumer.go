@@ -241,8 +241,9 @@ var secretPolling = salesforce.Polling{Limit: 20 * time.Second}
 
 // withSecret calls look until it returns credentials with their secret, which is missing for a while after
 // the org's setting was switched on. It checks them.
-func (c *Client) withSecret(ctx context.Context, app string, look func(context.Context) (login.Credentials, error)) (login.Credentials, error) {
-	var found login.Credentials
+func (c *Client) withSecret(
+	ctx context.Context, app string, look func(context.Context) (login.Credentials, error),
+) (found login.Credentials, err error) {
 	complete, err := c.Conn.Retry.Until(ctx, secretPolling, func(ctx context.Context) (_ bool, err error) {
 		found, err = look(ctx)
 		return hasSecret(found), err

@@ -103,7 +103,8 @@ func TestSARIFPointsToPlaceAndRule(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	findings := []finding.Finding{{Rule: "two", Level: finding.Error, File: "src/a b.pem", Line: 1, Problem: "is bad", Fix: "mend it"}, {Rule: "one", Level: finding.Warning}}
-	if err := finding.WriteSARIF(&b, finding.Tool{Name: "eca lint", Version: "v1", Rules: "https://example.com/RULES.md"}, finding.ParseRules(document), findings); err != nil {
+	tool := finding.Tool{Name: "eca lint", Version: "v1", Rules: "https://example.com/RULES.md"}
+	if err := finding.WriteSARIF(&b, tool, finding.ParseRules(document), findings); err != nil {
 		t.Fatal(err)
 	}
 	var log struct {

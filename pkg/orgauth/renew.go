@@ -173,7 +173,8 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (sale
 	key := salesforce.NewSecret(string(data))
 	asking, cancel := context.WithTimeout(ctx, salesforce.DefaultTimeout)
 	defer cancel()
-	asking = context.WithValue(asking, oauth2.HTTPClient, salesforce.WithoutRedirects(cmp.Or(session.HTTPClient, http.DefaultClient)))
+	client := salesforce.WithoutRedirects(cmp.Or(session.HTTPClient, http.DefaultClient))
+	asking = context.WithValue(asking, oauth2.HTTPClient, client)
 	var first, busy error
 	for _, try := range audiences(l, s.AudienceURL) {
 		if _, err := platform.ParseInstance(try.login); err != nil {

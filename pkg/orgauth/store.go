@@ -304,5 +304,5 @@ func parseLogin(name string, data []byte) (login, error) {
 }
 
 func unreadable(name string, err error) error {
-	return &Error{Reason: ErrStore, Message: fmt.Sprintf("cannot read sf's auth store at %s", name), Err: files.Plain(err)}
+	return &Error{Reason: ErrStore, Message: "cannot read sf's auth store at " + name, Err: files.Plain(err)}
 }

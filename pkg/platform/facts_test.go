@@ -62,7 +62,8 @@ func TestDocument(t *testing.T) {
 		if fact.Askable {
 			asked = "a selftest asks it"
 		}
-		fmt.Fprintf(&want, "\n## %s\n\n%s\n\nAnswers (expected in bold): %s; %s.\n\nSources:\n", fact.ID, fact.Question, strings.Join(answers, ", "), asked)
+		fmt.Fprintf(&want, "\n## %s\n\n%s\n\nAnswers (expected in bold): %s; %s.\n\nSources:\n",
+			fact.ID, fact.Question, strings.Join(answers, ", "), asked)
 		for _, source := range fact.Sources {
 			fmt.Fprintf(&want, "- %s\n", source)
 		}

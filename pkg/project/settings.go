@@ -100,11 +100,11 @@ type AppSettings struct {
 // ConnectionSettings describe how an org calls another one.
 type ConnectionSettings struct {
 	App                string            `json:"app"`                          // on the org that is called
-	From               map[string]string `json:"from"`                         // the org that is called, by the alias of the calling org
+	From               map[string]string `json:"from"`                         // the org that is called, by the caller's alias
 	ExternalCredential string            `json:"externalCredential,omitempty"` // "" for the connection's name
 	Principal          string            `json:"principal,omitempty"`
 	PermissionSets     []string          `json:"permissionSets,omitempty"` // of the users that may call
-	Certificate        string            `json:"certificate,omitempty"`    // for JWT bearer: a certificate of the calling org
+	Certificate        string            `json:"certificate,omitempty"`    // for JWT bearer: its name on the calling org
 	Username           string            `json:"username,omitempty"`       // the user that JWTs log in as
 	OnInstall          bool              `json:"onInstall,omitempty"`      // the hook makes the connection, too
 }
@@ -144,7 +144,9 @@ func (s Settings) WarningsFor(app, environment string) []Warning {
 
 // blocks are the names of the metadata blocks, by the type whose fields they state.
 var blocks = map[string]string{
-	eca.OAuthSettings: "oauthSettings", eca.GlobalOAuthSettings: "globalOauthSettings", eca.PluginPolicies: "pluginPolicies",
+	eca.OAuthSettings:       "oauthSettings",
+	eca.GlobalOAuthSettings: "globalOauthSettings",
+	eca.PluginPolicies:      "pluginPolicies",
 }
 
 // Key returns the name under which the settings state a type of component, like "pluginPolicies",
