@@ -87,12 +87,15 @@ var (
 	ErrExpired    = errors.New("expired session")           // the org does not accept the token
 )
 
-// Error explains why there is no session: what is wrong and what to do. It never contains a
+// Error explains why there is no session. It never contains a
 // token or a key.
 type Error struct {
 	Reason  error // one of the reasons above
 	Message string
-	Err     error // the cause, or nil
+	// Login is the alias or username whose login is missing or no longer works, "" if logging in
+	// with sf does not help.
+	Login string
+	Err   error // the cause, or nil
 }
 
 func (e *Error) Error() string {

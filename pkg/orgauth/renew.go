@@ -122,15 +122,15 @@ func (s *Session) renewOnce(ctx context.Context, stale salesforce.Secret) error 
 
 // expired returns the error for a session that the org no longer accepts.
 func (s *Session) expired(cause error) *Error {
-	login := "give a fresh SF_ACCESS_TOKEN"
+	login := ""
 	if s.renewal.how != nil {
-		login = fmt.Sprintf("log in again, for example with: sf org login web --alias %s", s)
+		login = s.String()
 	}
 	message := fmt.Sprintf("the session of %s has expired or was revoked", s)
 	if cause != nil {
 		message += fmt.Sprintf(" and could not be renewed (%v)", cause)
 	}
-	return &Error{Reason: ErrExpired, Message: message + "; " + login}
+	return &Error{Reason: ErrExpired, Message: message, Login: login}
 }
 
 // renew returns the function that renews a stored login's session.

@@ -105,30 +105,26 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 	}
 	l, err := s.login(username)
 	if errors.Is(err, fs.ErrNotExist) {
-		alias := org
-		if strings.Contains(org, "@") {
-			alias = "ALIAS"
-		}
-		message := fmt.Sprintf("no org %q is logged in on this machine%s; log in first, for example with: sf org login web --alias %s", org, words.DidYouMean(org, aliases.names()), alias)
+		message := fmt.Sprintf("no org %q is logged in on this machine%s", org, words.DidYouMean(org, aliases.names()))
 		if ok {
-			message = fmt.Sprintf("the alias %q stands for %s, which is not logged in on this machine; log in first, for example with: sf org login web --alias %[1]s", org, username)
+			message = fmt.Sprintf("the alias %q stands for %s, which is not logged in on this machine", org, username)
 		}
-		return nil, &Error{Reason: ErrUnknownOrg, Message: message}
+		return nil, &Error{Reason: ErrUnknownOrg, Message: message, Login: org}
 	}
 	if err != nil {
 		return nil, err
 	}
 	if l.AccessToken.IsZero() {
-		return nil, &Error{Reason: ErrNoToken, Message: fmt.Sprintf("the login of %s has no access token; log in again", username)}
+		return nil, &Error{Reason: ErrNoToken, Message: fmt.Sprintf("the login of %s has no access token", username), Login: org}
 	}
 	token := l.AccessToken
 	if isEncrypted(token) {
 		key, err := s.storeKey(ctx)
 		if err != nil {
-			return nil, &Error{Reason: ErrNoKey, Message: "the key to sf's logins was not found; log in to the org again with sf", Err: err}
+			return nil, &Error{Reason: ErrNoKey, Message: "the key to sf's logins was not found", Login: org, Err: err}
 		}
 		if token, err = decrypt(token, key); err != nil {
-			return nil, &Error{Reason: ErrWrongKey, Message: fmt.Sprintf("the login of %s cannot be decrypted with the key of this machine; log in again", username), Err: err}
+			return nil, &Error{Reason: ErrWrongKey, Message: fmt.Sprintf("the login of %s cannot be decrypted with the key of this machine", username), Login: org, Err: err}
 		}
 	}
 	session, err := FromToken(token, l.InstanceURL)

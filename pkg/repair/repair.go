@@ -56,7 +56,7 @@ type Problem struct {
 	Why        string   `json:"why"` // what it is, and its cause
 	Fix        string   `json:"fix"` // what to do
 	// Repairable reports that Recreate fixes it.
-	Repairable bool `json:"mendable"`
+	Repairable bool `json:"repairable"`
 }
 
 // types are the app's components that Recreate creates, in order.
@@ -190,7 +190,7 @@ func (e *UnfinishedError) Unwrap() error { return e.Err }
 type Result struct {
 	App     string   `json:"app"`
 	Deleted []string `json:"deleted,omitempty"` // in order, like "ExtlClntAppOauthSettings MyApp_oauth"
-	Created []string `json:"made,omitempty"`
+	Created []string `json:"created,omitempty"`
 	// NewConsumer reports that the app has a new key and secret.
 	NewConsumer bool   `json:"newConsumer"`
 	ConsumerKey string `json:"-"`

@@ -10,11 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/hook/internal/usage"
@@ -34,9 +34,9 @@ import (
 type auditCmd struct {
 	Format   string `enum:"text,json,sarif,html" default:"text" help:"text, json, sarif (2.1.0, for code scanning), or html: one file for the person who decides."`
 	Output   string `placeholder:"FILE" help:"Write json, sarif or html to this file, whole or not at all, and the text to standard output."`
-	FailOn   string `name:"fail-on" enum:"error,warning,never" default:"error" help:"Exit with 1 where there is an error, or already a warning, or never."`
+	FailOn   string `name:"fail-on" enum:"error,warning,never" default:"error" help:"Level of findings with which eca exits with 1."`
 	Baseline string `placeholder:"FILE" help:"What an earlier run with --format json wrote: only findings count that are new since."`
-	Project  string `placeholder:"DIR" default:"." help:"Project whose apps are compared, and whose audit settings count. Otherwise that of the working directory, where it is in one."`
+	Project  string `placeholder:"DIR" default:"." help:"Project with the apps to compare and the audit settings. Default: the project of the working directory, if there is one."`
 	Explain  string `placeholder:"RULE" help:"Print what a rule is about, or with all the list of rules, and look at no org."`
 
 	orgFlags  `embed:""`
@@ -44,9 +44,9 @@ type auditCmd struct {
 }
 
 func (auditCmd) Help() string {
-	return `Reads all Connected Apps and External Client Apps of an org, and says for each who may use it, how it logs in and as whom, and when it was last used; then rule by rule what is dangerous, and what mends it. Reads no token and no secret, and writes nothing to the org.
+	return `Lists all Connected Apps and External Client Apps of an org, with their users, flows, run-as users and last use. Reports findings by rule, each with a fix. eca reads no token and no secret, and writes nothing to the org.
 
-In a project it also finds apps that no package declares, and settings that differ. audit.rules and audit.accept of plugins.eca tune the rules.
+In a project, eca also reports apps that no package declares and settings that differ from the project. audit.rules and audit.accept in plugins.eca configure the rules.
 
 eca audit -o prod -o uat --format html --output audit.html`
 }
@@ -328,7 +328,7 @@ func (p *auditProject) audit(ctx context.Context, org string, known map[string]f
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { survey, err = audit.Read(groupCtx, conn); return err })
 	if p.source != nil {
-		group.Go(func() error { options.Drift, unseen = p.drift(groupCtx, session, conn); return nil })
+		group.Go(func() (err error) { options.Drift, unseen, err = p.drift(groupCtx, session, conn); return err })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -339,7 +339,9 @@ func (p *auditProject) audit(ctx context.Context, org string, known map[string]f
 	}
 	for i := range report.Findings {
 		f := &report.Findings[i]
-		f.Fix = strings.ReplaceAll(f.Fix, "-o ORG", "-o "+org)
+		if f.Kind == audit.External || f.Rule == "has-to-move" || f.Rule == "username-password-flow" {
+			f.Fix = advice.Fix(f.Fix, f.Rule, org, f.App)
+		}
 	}
 	if unseen != "" {
 		report.Unseen = append(report.Unseen, unseen)
@@ -357,22 +359,16 @@ func (p *auditProject) audit(ctx context.Context, org string, known map[string]f
 	return r, nil
 }
 
-// drift compares the org with the project, as eca plan does.
-func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (drift map[string][]audit.Change, unseen string) {
-	resolved, err := bootstrap.Resolve(ctx, conn, p.source, bootstrap.Options{
-		ApplyPolicies: true, Username: session.Username, Alias: session.Alias, OrgID: session.OrgID, Kind: session.Kind,
-	})
+// drift compares the org with the project, as eca plan does. unseen says why parts could not be
+// compared: the project is wrong, or the org refuses a query. An org that does not answer is an error.
+func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (drift map[string][]audit.Change, unseen string, err error) {
+	plan, err := p.plan(ctx, session, conn)
 	if err != nil {
-		return nil, "drift: " + console.OneLine(explain(err))
-	}
-	compared, err := resolved.Plan(ctx)
-	if err != nil {
-		return nil, "drift: " + console.OneLine(explain(err))
-	}
-	if err := compared.Err(); err != nil {
+		if ctx.Err() != nil || salesforce.IsTransient(err) || errors.As(err, new(*salesforce.NetworkError)) {
+			return nil, "", err
+		}
 		unseen = "drift: " + console.OneLine(explain(err))
 	}
-	plan := compared.Report()
 	drift = make(map[string][]audit.Change)
 	for _, app := range plan.Apps {
 		for _, c := range app.Components {
@@ -387,7 +383,22 @@ func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn
 			}
 		}
 	}
-	return drift, unseen
+	return drift, unseen, nil
+}
+
+// plan returns what a bootstrap would change. The report may hold apps even if there is an error.
+func (p *auditProject) plan(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (report bootstrap.Report, err error) {
+	resolved, err := bootstrap.Resolve(ctx, conn, p.source, bootstrap.Options{
+		ApplyPolicies: true, Username: session.Username, Alias: session.Alias, OrgID: session.OrgID, Kind: session.Kind,
+	})
+	if err != nil {
+		return report, err
+	}
+	plan, err := resolved.Plan(ctx)
+	if err != nil {
+		return report, err
+	}
+	return *plan.Report(), plan.Err()
 }
 
 func quoted(text string) string {

@@ -21,7 +21,7 @@ type bootstrapFlags struct {
 	orgFlags    `embed:""`
 	policyFlags `embed:""`
 	callFlags   `embed:""`
-	Headers     bool   `help:"Also bring the apps' headers, which sfp deploys otherwise: with --apply-policies, a refreshed sandbox has all apps again."`
+	Headers     bool   `help:"Also deploy the apps' headers, which sfp deploys by default. With --apply-policies, a refreshed sandbox has all its apps again."`
 	Path        string `arg:"" optional:"" default:"." help:"Project, package directory, or an artifact's source directory."`
 }
 
@@ -30,7 +30,7 @@ type bootstrapCmd struct {
 }
 
 func (bootstrapCmd) Help() string {
-	return `Does what the hook does, for a person: eca bootstrap -o uat brings all Local apps of the project in the working directory to the org uat; eca bootstrap -o uat src/eca-definition those of one package.
+	return `Does what the hook does. eca bootstrap -o uat deploys the OAuth of all Local apps of the project in the working directory to the org uat. eca bootstrap -o uat src/eca-definition deploys that of one package.
 
 With several orgs (-o a -o b, --orgs FILE, --all-scratch) each has a row in the table at the end, and the exit code is 1 if one of them failed. A failure on one org does not affect the others.`
 }

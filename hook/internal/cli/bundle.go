@@ -24,19 +24,19 @@ import (
 )
 
 type bundleCmd struct {
-	Platforms []string `placeholder:"OS/ARCH" help:"Platforms that the script carries eca for: linux/amd64, linux/arm64, darwin/amd64, darwin/arm64. Otherwise that of this eca and those of --binary."`
+	Platforms []string `placeholder:"OS/ARCH" help:"Platforms of the eca in the script: linux/amd64, linux/arm64, darwin/amd64, darwin/arm64. Default: the platform of this eca, and those of --binary."`
 	Binary    []string `sep:"none" placeholder:"FILE" help:"The eca of this version for another platform, as its release has it; can be repeated. Its platform is read from it."`
-	Output    *string  `aliases:"output-file" placeholder:"FILE" help:"File that the script is written to, whole or not at all. Otherwise standard output."`
+	Output    *string  `aliases:"output-file" placeholder:"FILE" help:"File to write the script to. Default: standard output."`
 }
 
 func (bundleCmd) Help() string {
-	return `Writes scripts/bootstrap-eca-oauth.sh with eca inside. sfp copies one file into the artifact, the script; so the artifact then carries the very eca that it was built with, and the machines that install it, even months later, need none.
+	return `Writes scripts/bootstrap-eca-oauth.sh with eca inside. sfp copies the script to the artifact, so the artifact contains the eca with which it was built, and machines that install it need no eca.
 
 eca bundle --output scripts/bootstrap-eca-oauth.sh
 
-This eca serves its own platform. For others, give theirs with --binary; they have to be of this version: eca bundle --binary eca-linux-arm64.
+The script contains this eca. Add those of other platforms, of the same version, with --binary: eca bundle --binary eca-linux-arm64.
 
-The script unpacks eca once, into a directory of the user's alone (eca-UID in ECA_CACHE, else in XDG_CACHE_HOME, else in ~/.cache, and in TMPDIR where that cannot be written, or others can write there), and checks it before each run. It needs sh, base64 and gzip. ECA_BIN still counts more than what the script carries.`
+The script unpacks eca once, to a directory that only the user can write (eca-UID in ECA_CACHE, XDG_CACHE_HOME or ~/.cache, or in TMPDIR if that fails), and checks it before each run. The script needs sh, base64 and gzip. ECA_BIN has precedence over the eca in the script.`
 }
 
 // carried are the platforms that the script runs on, by what uname -sm calls them.

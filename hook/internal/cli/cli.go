@@ -35,33 +35,33 @@ const (
 type cli struct {
 	JSON bool `name:"json" help:"Print one JSON document on standard output, errors included, instead of text."`
 
-	Hook        hookCmd          `cmd:"" help:"What sfp runs after a deployment, through scripts/bootstrap-eca-oauth.sh."`
-	Bootstrap   bootstrapCmd     `cmd:"" help:"Enable OAuth on the apps of a project or package, at a terminal."`
+	Hook        hookCmd          `cmd:"" help:"Enable OAuth after a deployment by sfp, which runs scripts/bootstrap-eca-oauth.sh."`
+	Bootstrap   bootstrapCmd     `cmd:"" help:"Enable OAuth for the apps of a project or package."`
 	Plan        planCmd          `cmd:"" help:"Show what bootstrap would change. Writes nothing."`
-	Credentials credentialsCmd   `cmd:"" help:"Read an app's key and secret, and hand them over."`
-	Verify      verifyCmd        `cmd:"" help:"Prove that a login by an app works, and explain why it does not."`
-	Rotate      rotateCmd        `cmd:"" help:"Replace an app's key and secret by new ones, without a gap."`
-	Connect     connectCmd       `cmd:"" help:"Let orgs call another one: credentials, access and the secret."`
-	Init        initCmd          `cmd:"" help:"Set an app up in an sfp project: header, policies, script, settings."`
-	Migrate     migrateCmd       `cmd:"" help:"Turn Connected Apps into what init writes, and report what cannot be carried."`
-	Package     packageCmd       `cmd:"" help:"Package an app of the Dev Hub, so that many orgs share its consumer (Pattern 1)."`
-	Audit       auditCmd         `cmd:"" help:"Say what the Connected Apps and External Client Apps of orgs let in."`
-	Repair      repairCmd        `cmd:"" help:"Find apps whose OAuth is broken for good, and make it anew."`
-	Lint        lintCmd          `cmd:"" help:"Check a project for what External Client Apps require of source, without an org."`
-	Bundle      bundleCmd        `cmd:"" help:"Write the script that sfp runs, with eca inside, so that artifacts need none."`
-	Demo        demoCmd          `cmd:"" help:"Show the whole story on a simulated org, without Salesforce."`
+	Credentials credentialsCmd   `cmd:"" help:"Read an app's consumer key and secret, and export them."`
+	Verify      verifyCmd        `cmd:"" help:"Verify that an app can log in, and explain refusals."`
+	Rotate      rotateCmd        `cmd:"" help:"Replace an app's key and secret without interrupting logins."`
+	Connect     connectCmd       `cmd:"" help:"Create the credentials with which orgs call another org."`
+	Init        initCmd          `cmd:"" help:"Add an app to an sfp project: header, policies, script and settings."`
+	Migrate     migrateCmd       `cmd:"" help:"Convert Connected Apps to External Client App source, and list settings without an equivalent."`
+	Package     packageCmd       `cmd:"" help:"Package an app of the Dev Hub, for orgs that share its consumer (Pattern 1)."`
+	Audit       auditCmd         `cmd:"" help:"Report who can use the Connected Apps and External Client Apps of orgs."`
+	Repair      repairCmd        `cmd:"" help:"Find apps whose OAuth is broken, and recreate it."`
+	Lint        lintCmd          `cmd:"" help:"Check the External Client Apps in a project, without an org."`
+	Bundle      bundleCmd        `cmd:"" help:"Write the script that sfp runs, with eca inside."`
+	Demo        demoCmd          `cmd:"" help:"Run eca from header to login on a simulated org, without Salesforce."`
 	Simulate    simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
 	Describe    describeCmd      `cmd:"" hidden:"" help:"Describe eca's commands and flags, for programs that offer them."`
 	Help        helpCmd          `cmd:"" help:"Print a longer document, or the help of a command."`
 	Completion  completionCmd    `cmd:"" help:"Print the script that completes eca's command line in a shell."`
-	Complete    completeCmd      `cmd:"" hidden:"" help:"Print what a command line can go on with, for the scripts of completion."`
+	Complete    completeCmd      `cmd:"" hidden:"" help:"Print completions of a command line, for the completion scripts."`
 	Ver         versionCmd       `cmd:"" name:"version" help:"Print eca's version."`
 	Version     kong.VersionFlag `help:"Print eca's version."`
 }
 
-const description = `Takes care of Salesforce External Client Apps, org by org: OAuth, credentials, rotation, Connected Apps that move over, audits.
+const description = `Manages Salesforce External Client Apps, org by org: OAuth, credentials, rotation, migration of Connected Apps, audits.
 
-Deploy an app's header with sfp, and let sfp run scripts/bootstrap-eca-oauth.sh after it: the app gets its own OAuth consumer in each org, and the policies of the environment can be deployed next. A second run changes nothing.
+Deploy an app's header with sfp, which runs scripts/bootstrap-eca-oauth.sh afterwards. The app gets its own OAuth consumer in each org, and the policies of the environment can be deployed next. A second run changes nothing.
 
 Try it without Salesforce: eca demo
 

@@ -30,8 +30,8 @@ type connectCmd struct {
 	accessFlags        `embed:""`
 	From               string   `placeholder:"PROVIDER" help:"Org that is called, whose app logs the others in."`
 	NamedCredential    string   `name:"named-credential" placeholder:"NAME" help:"Name by which Apex calls it, as in callout:NAME. Without it, the connections of plugins.eca are made."`
-	ExternalCredential string   `name:"external-credential" placeholder:"NAME" help:"Name of the external credential. Otherwise that of the named credential."`
-	Principal          string   `placeholder:"NAME" help:"Principal that holds the secret. Otherwise Integration."`
+	ExternalCredential string   `name:"external-credential" placeholder:"NAME" help:"Name of the external credential. Default: the name of the named credential."`
+	Principal          string   `placeholder:"NAME" help:"Principal that holds the secret. Default: Integration."`
 	PermissionSet      []string `name:"permission-set" sep:"none" placeholder:"NAME" help:"Permission set whose users may call; can be repeated."`
 	Protocol           string   `enum:"secret,jwt" default:"secret" help:"secret: client credentials; jwt: JWT bearer."`
 	Certificate        string   `placeholder:"NAME" help:"Certificate of the calling org that signs JWTs."`
@@ -41,11 +41,11 @@ type connectCmd struct {
 }
 
 func (connectCmd) Help() string {
-	return `Makes the orgs of -o able to call the org of --from: External Credential, Named Credential, access of the permission sets, and the secret of the app. A second run writes only what differs; principals and parameters that somebody else added survive; a key that was rotated is stored.
+	return `Creates in the orgs of -o what a callout to the org of --from needs: External Credential, Named Credential, access of the permission sets, and the app's secret. A second run writes only differences, and stores a rotated key. Principals and parameters that somebody else added stay.
 
 eca connect --from crm-uat -o uat --app MyApp --named-credential Crm --permission-set Crm_Callout
 
-Without --named-credential, makes the connections that plugins.eca of the project here declares for the environment.`
+Default without --named-credential: the connections in plugins.eca of the project for the environment.`
 }
 
 // connectReport is what --json says of one org that calls. It holds no secret.

@@ -21,7 +21,7 @@ type credentialsCmd struct {
 	orgFlags    `embed:""`
 	callFlags   `embed:""`
 	accessFlags `embed:""`
-	KeyOnly     bool `name:"key-only" help:"Hand over the key without the secret, as public clients need it. Works where the org does not let secrets be read."`
+	KeyOnly     bool `name:"key-only" help:"Export the key without the secret, as public clients need it. Works even if the org does not let secrets be read."`
 	secretFlags `embed:""`
 }
 

@@ -1,15 +1,16 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
-	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/finding"
@@ -30,51 +31,17 @@ type connectionReport struct {
 
 // examine says what a callout of a named credential would meet on the orgs.
 func (c *verifyCmd) examine(ctx context.Context, e *env, targets []string) (result, error) {
-	if c.JWTKey != "" || c.Browser || c.Wait != 0 {
-		return nil, usage.Errorf("--connection looks at what an org has: leave out --jwt-key, --browser and --wait")
-	}
-	var declared map[string]string // the org that is called, by the alias of the one that calls
-	app := c.App
-	if c.From == "" {
-		if settings, err := settingsHere(); err == nil {
-			declared = settings.Connections[c.Connection].From
-			if app == "" {
-				app = settings.Connections[c.Connection].App
-			}
-		}
-	} else {
-		var err error
-		if app, err = c.app(); err != nil {
-			return nil, err
-		}
+	app, declared, err := c.provides()
+	if err != nil {
+		return nil, err
 	}
 	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*connectionReport]{
 		Column: "PRINCIPAL", Cell: func(r *connectionReport) string { return r.Status },
 		Ended: func(r *connectionReport) string { return ", " + console.Plural(len(r.Findings), "warning") },
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*connectionReport, error) {
-			r, from := &connectionReport{}, c.From
-			_, err := orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (struct{}, error) {
-				if from == "" {
-					from = declared[session.Alias]
-				}
-				var err error
-				r.Examination, err = credential.Examine(ctx, conn, c.Connection)
-				return struct{}{}, err
-			})
+			r, err := c.examineOrg(ctx, e, org, work, app, declared)
 			if err != nil {
-				return nil, err
-			}
-			if r.ClientID != "" {
-				r.ConsumerKey = login.Credentials{Key: r.ClientID}.ShortKey()
-			}
-			if from != "" && r.ExternalCredential != "" {
-				r.Provider = from
-				if err := c.provider(ctx, e, work, r, app); err != nil {
-					if c.From != "" || ctx.Err() != nil {
-						return r, err
-					}
-					r.warn("provider", "the org that is called cannot be asked: "+console.OneLine(err.Error()), "log in to it, and see that its credentials can be read")
-				}
+				return r, err
 			}
 			if err := r.tell(work); err != nil {
 				return r, &orgs.Error{Org: org, Err: err}
@@ -82,6 +49,54 @@ func (c *verifyCmd) examine(ctx context.Context, e *env, targets []string) (resu
 			return r, nil
 		},
 	})
+}
+
+// provides returns the app whose credentials a connection has and, unless --from names it, the org
+// that is called, by the alias of the one that calls.
+func (c *verifyCmd) provides() (app string, declared map[string]string, err error) {
+	if c.From != "" {
+		app, err = c.app()
+		return app, nil, err
+	}
+	settings, err := settingsHere()
+	if err != nil {
+		return c.App, nil, nil // without a project, nothing declares connections
+	}
+	connection := settings.Connections[c.Connection]
+	return cmp.Or(c.App, connection.App), connection.From, nil
+}
+
+// examineOrg examines the connection on one org.
+func (c *verifyCmd) examineOrg(ctx context.Context, e *env, org string, work *orgs.Work, app string, declared map[string]string) (*connectionReport, error) {
+	r, from := &connectionReport{}, c.From
+	_, err := orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (_ struct{}, err error) {
+		if from == "" {
+			from = declared[session.Alias]
+		}
+		r.Examination, err = credential.Examine(ctx, conn, c.Connection)
+		return struct{}{}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		f.Fix = advice.Fix(f.Fix, f.Rule, org, app)
+	}
+	if r.ClientID != "" {
+		r.ConsumerKey = login.Credentials{Key: r.ClientID}.ShortKey()
+	}
+	if from == "" || r.ExternalCredential == "" {
+		return r, nil
+	}
+	r.Provider = from
+	if err := c.provider(ctx, e, work, r, app); err != nil {
+		if c.From != "" || ctx.Err() != nil {
+			return r, err
+		}
+		r.warn("provider", "the org that is called cannot be asked: "+console.OneLine(err.Error()), "log in to it, and see that its credentials can be read")
+	}
+	return r, nil
 }
 
 func (r *connectionReport) find(level finding.Level, rule, problem, says, fix string) {

@@ -28,7 +28,7 @@ type hookCmd struct {
 func (hookCmd) Help() string {
 	return `Name scripts/bootstrap-eca-oauth.sh as "postDeploymentScript" of the package that holds the apps' headers; it runs this command. Every Local app of the package gets its OAuth settings, its consumer, and its OAuth plugin switched on, as plugins.eca of sfdx-project.json wants it. What is there already stays, and only what differs is written.
 
-The session is the one that sf has stored for the target org, or SF_ACCESS_TOKEN with SF_ORG_INSTANCE_URL. sfp hands over no flags; set their environment variables instead, such as ECA_ARTIFACTS where sfp install has another --artifactdir.`
+The session is the one that sf has stored for the target org, or SF_ACCESS_TOKEN with SF_ORG_INSTANCE_URL. sfp passes no flags. Set their environment variables instead, such as ECA_ARTIFACTS if sfp install has another --artifactdir.`
 }
 
 // bootstrapResult is what --json says of a bootstrap, or its plan, on one org.
@@ -285,12 +285,4 @@ func (e *notHandedOverError) byHand() string {
 // fromOrg reports whether an error came up on the way to an org or from there.
 func fromOrg(err error) bool {
 	return errors.As(err, new(*salesforce.Error)) || errors.As(err, new(*salesforce.StatusError)) || errors.As(err, new(*salesforce.NetworkError))
-}
-
-// ended says why a run was over before its end.
-func ended(ctx context.Context, timeout error) error {
-	if cause := context.Cause(ctx); cause == timeout {
-		return cause
-	}
-	return errors.New("interrupted")
 }

@@ -19,29 +19,29 @@ import (
 
 type initCmd struct {
 	App           string   `placeholder:"NAME" help:"The app's API name."`
-	Label         string   `help:"The app's label. Otherwise its name."`
+	Label         string   `help:"The app's label. Default: its name."`
 	Email         string   `name:"contact-email" placeholder:"ADDRESS" help:"The app's contact, which Salesforce wants."`
 	Env           []string `sep:"none" placeholder:"ALIAS[=USERNAME]" help:"An org with policies of its own, by its alias, and the user that client credentials run as there. Without a user that flow stays off. Can be repeated. Folders that are there already get the app's policies as well, with that flow off."`
-	Scope         []string `placeholder:"SCOPE" help:"OAuth scopes. Otherwise Api and RefreshToken."`
-	CallbackURL   []string `sep:"none" name:"callback-url" aliases:"callback" placeholder:"URL" help:"Callback URLs. Otherwise the org's own success page."`
+	Scope         []string `placeholder:"SCOPE" help:"OAuth scopes. Default: Api and RefreshToken."`
+	CallbackURL   []string `sep:"none" name:"callback-url" aliases:"callback" placeholder:"URL" help:"Callback URLs. Default: the org's own success page."`
 	Preset        string   `enum:",server,ci,web,spa,mcp" default:"" help:"What the app is for: server (client credentials), ci (JWT bearer, for sf org login jwt), web (authorization code), spa (public client), mcp (AI clients)."`
 	JWT           bool     `name:"jwt" help:"The same as --preset ci."`
 	Client        []string `placeholder:"CLIENT" help:"MCP clients whose callback URLs are added: claude, cursor, postman."`
 	PermissionSet []string `name:"permission-set" sep:"none" placeholder:"NAME" help:"Permission set that grants the app; can be repeated. One that the project does not have is made, empty."`
-	Certificate   string   `placeholder:"FILE" help:"Certificate, in PEM or DER, of a key pair that JWT bearer signs with. Otherwise ci makes a key pair."`
-	Key           string   `placeholder:"FILE" help:"Where the private key that ci makes is written, with mode 0600, outside the project. Otherwise ~/.config/eca/APP.key."`
+	Certificate   string   `placeholder:"FILE" help:"Certificate, in PEM or DER, for JWT bearer. Default: the preset ci creates a key and a certificate."`
+	Key           string   `placeholder:"FILE" help:"File for the private key that the preset ci creates, with mode 0600, outside the project. Default: ~/.config/eca/APP.key."`
 	Days          int      `default:"365" help:"How long the certificate that ci makes is valid."`
-	Definition    string   `placeholder:"DIR" help:"Directory of the package with the header, whose name is its last element. Otherwise eca-definition beside the first package."`
-	Policies      string   `placeholder:"DIR" help:"Directory of the package with the policies. Otherwise eca-policies beside the first package."`
+	Definition    string   `placeholder:"DIR" help:"Directory of the package with the header, whose name is its last element. Default: eca-definition beside the first package."`
+	Policies      string   `placeholder:"DIR" help:"Directory of the package with the policies. Default: eca-policies beside the first package."`
 	Connection    string   `placeholder:"NAME" help:"Write a named credential and its external credential instead, by which the orgs of --env call another: --env ALIAS=PROVIDER, both logged in to with sf. The secret is in neither; eca connect stores it."`
 	DryRun        bool     `name:"dry-run" help:"Say what would be written, and write nothing."`
 	Path          string   `arg:"" optional:"" default:"." help:"The sfp project."`
 }
 
 func (initCmd) Help() string {
-	return `Adds to an sfp project what Pattern 2 needs: the app's header in a package of its own, with the script that enables OAuth after its deployment; an aliasfied package with the policies of each environment and, for sandboxes without one, default with client credentials off; and both packages and the app's settings in sfdx-project.json, of which nothing else is changed.
+	return `Adds the files of Pattern 2 to an sfp project: a package with the app's header and the script that enables OAuth after its deployment, an aliasfied package with the policies of each environment (and default, with client credentials off, for other sandboxes), and the packages and settings in sfdx-project.json. eca changes nothing else there.
 
-Asks for what is not given where it runs on a terminal. Overwrites nothing.`
+On a terminal, eca asks for what is not given. eca overwrites nothing.`
 }
 
 // initResult is what --json says of what init wrote.
@@ -125,7 +125,7 @@ func (c *initCmd) config(ctx context.Context, e *env) (*scaffold.Config, error) 
 		return config, nil
 	}
 	if !e.terminal || e.JSON {
-		return nil, usage.Errorf("--app and --contact-email are needed where there is no terminal to ask on")
+		return nil, usage.Errorf("--app and --contact-email are required without a terminal")
 	}
 	return config, c.ask(ctx, e, config)
 }

@@ -51,7 +51,7 @@ func (c *initCmd) keyPair(e *env, root string, config *scaffold.Config) (file st
 	file = c.Key
 	if file == "" {
 		if e.Home == "" {
-			return "", key, errors.New("--key is needed where there is no home directory (HOME is not set)")
+			return "", key, errors.New("--key is required without a home directory (HOME is not set)")
 		}
 		file = filepath.Join(e.Home, ".config", "eca", config.App+".key")
 	}
@@ -101,7 +101,7 @@ func outside(file, root string) error {
 			break
 		}
 		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
-			return fmt.Errorf("--key: where %s is cannot be told", file)
+			return fmt.Errorf("--key: cannot determine the directory of %s", file)
 		}
 		dir = filepath.Dir(dir)
 	}
@@ -116,7 +116,7 @@ func outside(file, root string) error {
 		return fmt.Errorf("--key: %s is inside the project, and a private key must not get into a repository; choose a file elsewhere", file)
 	}
 	if tree, _, err := secrets.Repository(dir); err != nil || tree != "" {
-		return fmt.Errorf("--key: %s is in a git repository, where a private key must not get; choose a file elsewhere", file)
+		return fmt.Errorf("--key: %s is in a git repository, and a private key does not belong there; choose another file", file)
 	}
 	return nil
 }

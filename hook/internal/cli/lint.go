@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/audit"
@@ -29,7 +30,7 @@ type lintCmd struct {
 }
 
 func (lintCmd) Help() string {
-	return `Needs no org. Exits with 1 where there is an error; warnings alone exit with 0. Packages of data are passed over.
+	return `Needs no org. Exits with 1 if there is an error; warnings alone exit with 0. eca skips data packages.
 
 eca lint --explain all lists the rules, eca lint --explain RULE tells what one is about.`
 }
@@ -76,7 +77,9 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 		findings = append(findings, auditFindings(proj)...)
 	}
 	for i := range findings {
-		findings[i].File = filepath.ToSlash(filepath.Join(root, findings[i].File)) // from the working directory
+		f := &findings[i]
+		f.File = filepath.ToSlash(filepath.Join(root, f.File)) // from the working directory
+		f.Fix = advice.Fix(f.Fix, f.Rule, "", f.App)
 	}
 	r := &lintResult{Findings: append([]finding.Finding{}, findings...), Errors: finding.Count(findings, finding.Error), Warnings: finding.Count(findings, finding.Warning)}
 	e.Together(func(u *console.Console) {

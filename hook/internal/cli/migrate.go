@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/hook/internal/usage"
@@ -26,10 +27,10 @@ import (
 type migrateCmd struct {
 	Env        []string `sep:"none" placeholder:"ALIAS[=USERNAME]" help:"An org with policies of its own, by its alias, and the user that client credentials run as there. Without a user, that of the Connected App. Can be repeated."`
 	Email      string   `name:"contact-email" placeholder:"ADDRESS" help:"The contact of apps whose source names none."`
-	Write      bool     `help:"Write the files into the project. Otherwise they are only shown. Nothing is overwritten."`
-	Project    string   `placeholder:"DIR" default:"." help:"The sfp project. Otherwise that of the working directory."`
-	Definition string   `placeholder:"DIR" help:"Directory of the package with the headers. Otherwise eca-definition beside the first package."`
-	Policies   string   `placeholder:"DIR" help:"Directory of the package with the policies. Otherwise eca-policies beside the first package."`
+	Write      bool     `help:"Write the files to the project. Default: show them. eca overwrites nothing."`
+	Project    string   `placeholder:"DIR" default:"." help:"The sfp project. Default: that of the working directory."`
+	Definition string   `placeholder:"DIR" help:"Directory of the package with the headers. Default: eca-definition beside the first package."`
+	Policies   string   `placeholder:"DIR" help:"Directory of the package with the policies. Default: eca-policies beside the first package."`
 	Paths      []string `arg:"" optional:"" name:"path" help:"Source files of Connected Apps, or directories that have some."`
 
 	TargetOrg string   `short:"o" group:"Apps of an org:" placeholder:"ORG" help:"Alias or username of an org, to read Connected Apps from it instead of from files."`
@@ -43,11 +44,11 @@ type migrateCmd struct {
 }
 
 func (migrateCmd) Help() string {
-	return `Turns Connected Apps into what eca init writes: header, OAuth policies for default and each environment, SAML policies and canvas settings beside them, and settings in plugins.eca of the project in the working directory. What cannot be carried is reported with its line and what to do instead.
+	return `Converts Connected Apps to External Client App source in the project of the working directory: header, OAuth policies for default and each environment, SAML policies, canvas settings, and settings in plugins.eca. Settings without an equivalent are listed with their line and an alternative.
 
-Each org makes a new consumer, so everybody who logs in gets a new key and secret. Where both have to stay, use "Migrate to External Client App" in Setup first: it keeps them, on one org, and eca takes over from there.
+Each org creates a new consumer, so all clients need a new key and secret. To keep the old ones, use "Migrate to External Client App" in Setup first, which works on one org.
 
-Shows by default; --write writes. With --status -o ORG it shows afterwards how far the cut-over is.`
+By default, eca writes nothing. --write writes the files. --status -o ORG shows the progress of the cut-over.`
 }
 
 // migrateResult is what --json says of a migration.
@@ -110,7 +111,7 @@ func (c *migrateCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Line("eca: where key and secret have to stay, use Migrate to External Client App in Setup first; here, each org makes new ones")
+	e.Line("eca: each org creates a new key and secret; to keep the old ones, use Migrate to External Client App in Setup first")
 	failed, first := 0, ""
 	seen := make(map[string]string) // places by the app's name, folded
 	for _, source := range sources {
@@ -286,7 +287,8 @@ func (c *migrateCmd) migrate(e *env, root string, source connectedSource, other 
 		})
 	}
 	for i := range one.Findings {
-		one.Findings[i].File = one.File
+		f := &one.Findings[i]
+		f.File, f.Fix = one.File, advice.Fix(f.Fix, f.Rule, "", app.Name)
 	}
 	if wrong := app.Wrong(); wrong != nil {
 		return fail("%s: %s", cmp.Or(wrong.Place(), source.place), wrong.Message())

@@ -21,27 +21,27 @@ import (
 )
 
 type packageCmd struct {
-	TargetOrg string `short:"o" placeholder:"DEVHUB" help:"Alias or username of the Dev Hub. Otherwise sf's default org."`
+	TargetOrg string `short:"o" placeholder:"DEVHUB" help:"Alias or username of the Dev Hub. Default: sf's default org."`
 	App       string `placeholder:"NAME" required:"" help:"API name of the app on the Dev Hub."`
-	Dir       string `placeholder:"DIR" help:"Directory of the unlocked package, whose name is its last element. Otherwise eca-NAME beside the first package."`
+	Dir       string `placeholder:"DIR" help:"Directory of the unlocked package, whose name is its last element. Default: eca-NAME beside the first package."`
 	Nonprod   string `placeholder:"NAME" help:"A second app with a consumer of its own, for sandboxes and scratch orgs, in a package of its own, so that production's key and secret stay out of them."`
 	DryRun    bool   `name:"dry-run" help:"Say what would be written, and write nothing."`
 	Path      string `arg:"" optional:"" default:"." help:"The sfp project."`
 
 	Create      bool     `group:"A new app:" help:"Make the app on the Dev Hub first, with its consumer, or complete it."`
-	Label       string   `group:"A new app:" help:"Its label. Otherwise its name."`
+	Label       string   `group:"A new app:" help:"Its label. Default: its name."`
 	Email       string   `name:"contact-email" group:"A new app:" placeholder:"ADDRESS" help:"Its contact."`
 	Preset      string   `enum:",server,web,spa,mcp" default:"" group:"A new app:" help:"What it is for: server (client credentials), web (authorization code), spa (public client), mcp (AI clients)."`
-	Scope       []string `placeholder:"SCOPE" group:"A new app:" help:"OAuth scopes. Otherwise the preset's, or Api and RefreshToken."`
-	CallbackURL []string `sep:"none" name:"callback-url" placeholder:"URL" group:"A new app:" help:"Callback URLs. Otherwise the Dev Hub's own domain."`
+	Scope       []string `placeholder:"SCOPE" group:"A new app:" help:"OAuth scopes. Default: the preset's, or Api and RefreshToken."`
+	CallbackURL []string `sep:"none" name:"callback-url" placeholder:"URL" group:"A new app:" help:"Callback URLs. Default: the Dev Hub's own domain."`
 
 	callFlags `embed:""`
 }
 
 func (packageCmd) Help() string {
-	return `Pattern 1 of flxbl's guide: one consumer for many orgs, which install the app by an unlocked package. Reads the header and the OAuth settings with their link from the Dev Hub, and writes them into the project as a package: the app Packaged, the package in sfdx-project.json, and lines of .forceignore that keep out what cannot be packaged. Then it prints what is left to do for this project.
+	return `Pattern 1 of flxbl's guide: orgs install an unlocked package and share the app's consumer on the Dev Hub. eca reads the header and the OAuth settings with their link from the Dev Hub, and writes them to the project as a package, with entries in sfdx-project.json and .forceignore. Then eca prints the remaining steps.
 
-With --create nobody has to make the app in Setup. With --nonprod NAME a second app in a package of its own serves sandboxes and scratch orgs.`
+--create creates the app. --nonprod NAME adds a second app in its own package, for sandboxes and scratch orgs.`
 }
 
 // packageResult is what --json says of packages.
@@ -237,7 +237,7 @@ func (c *packageCmd) steps(hub string, packages []packageReport) (steps []string
 			fmt.Sprintf("Once: sf package create --name %s --package-type Unlocked --path %s --target-dev-hub %s", p.Package, p.Dir, hub),
 			fmt.Sprintf("For each version: sf package version create --package %s --installation-key-bypass --wait 30 --target-dev-hub %s, or sfp build -v %s", p.Package, hub, hub))
 	}
-	steps = append(steps, fmt.Sprintf("Before %s is installed on %s itself for the first time: hand its key and secret over (eca credentials -o %s --app %s --enable-access --output FILE), and delete the app %s there, because the package brings it", prod.Package, hub, hub, prod.App, prod.App))
+	steps = append(steps, fmt.Sprintf("Before %s is installed on %s itself for the first time: export its key and secret (eca credentials -o %s --app %s --enable-access --output FILE), and delete the app %s there, because the package contains it", prod.Package, hub, hub, prod.App, prod.App))
 	if len(packages) > 1 {
 		other := packages[1]
 		steps = append(steps,

@@ -11,9 +11,9 @@ import (
 // policyFlags say where the policies of the environment are, and who brings them.
 type policyFlags struct {
 	Policies  string `placeholder:"DIR" from:"ECA_POLICIES" help:"Directory with the policies of this environment, instead of looking for them."`
-	Artifacts string `placeholder:"DIR" from:"ECA_ARTIFACTS" help:"Directory with sfp's artifacts, where the package with the policies is looked for before the project. Otherwise artifacts, if that exists."`
+	Artifacts string `placeholder:"DIR" from:"ECA_ARTIFACTS" help:"Directory with sfp's artifacts, which eca searches for the package with the policies before the project. Default: artifacts, if that exists."`
 
-	ApplyPolicies bool `name:"apply-policies" from:"ECA_APPLY_POLICIES" help:"Also bring the environment's OAuth policies to the org, under the name that the org has them. Otherwise applyPolicies of plugins.eca decides."`
+	ApplyPolicies bool `name:"apply-policies" from:"ECA_APPLY_POLICIES" help:"Also deploy the environment's OAuth policies, with the name of the org's policies. Default: applyPolicies in plugins.eca."`
 }
 
 // artifacts returns the directory with artifacts, "" where there is none. base is

@@ -65,7 +65,7 @@ func siblingProject() fs.FS {
 
 // appFlags name the app that a command works on.
 type appFlags struct {
-	App string `placeholder:"NAME" help:"API name of the app. Otherwise the one Local app of the project in the working directory."`
+	App string `placeholder:"NAME" help:"API name of the app. Default: the one Local app of the project in the working directory."`
 }
 
 // app returns the name of the app.

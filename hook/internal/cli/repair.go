@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/hook/internal/usage"
@@ -26,26 +27,26 @@ import (
 )
 
 type repairCmd struct {
-	App       []string `sep:"none" placeholder:"NAME" help:"API name of an app. Can be repeated. Otherwise all apps of the org."`
-	Yes       bool     `help:"Take the broken components of --app away and make them anew. The app gets another key and secret."`
+	App       []string `sep:"none" placeholder:"NAME" help:"API name of an app. Can be repeated. Default: all apps of the org."`
+	Yes       bool     `help:"Delete and recreate the broken components of --app. The app gets another key and secret."`
 	orgFlags  `embed:""`
 	callFlags `embed:""`
 }
 
 func (repairCmd) Help() string {
-	return `Looks for apps whose OAuth is broken for good: settings without a link to a consumer, several components of a type, apps from a package that a sandbox refresh has left without OAuth. Explains each, and exits with 1 where it has found one.
+	return `Finds apps whose OAuth is broken: settings without a link to a consumer, several components of a type, apps from a package that a sandbox refresh has left without OAuth. Explains each, and exits with 1 if it has found one.
 
-With --yes and --app NAME it takes the app's OAuth policies, global settings and settings away, in this order, and makes them anew with the fields that they had. The consumer is a new one, so whoever logs in by the app needs its new key and secret. Without --yes it changes nothing.`
+With --yes and --app NAME, eca deletes the app's OAuth policies, global settings and settings, in this order, and recreates them with the same fields. The app gets a new consumer, so its clients need the new key and secret. Without --yes, eca changes nothing.`
 }
 
 // repairReport is what --json says of one org.
 type repairReport struct {
-	Found  []repair.Problem `json:"found"`
-	Mended *mendedApp       `json:"mended,omitempty"`
+	Found    []repair.Problem `json:"found"`
+	Repaired *repairedApp     `json:"repaired,omitempty"`
 }
 
-// mendedApp is what was done to an app.
-type mendedApp struct {
+// repairedApp is what was done to an app.
+type repairedApp struct {
 	*repair.Result
 	Key string `json:"consumerKey,omitempty"` // shortened
 }
@@ -72,113 +73,85 @@ func (c *repairCmd) run(ctx context.Context, e *env) (result, error) {
 	})
 }
 
-// repair looks at the apps of one org, and mends one of them.
+// repair finds the broken apps of one org, and repairs one of them with --yes.
 func (c *repairCmd) repair(ctx context.Context, e *env, work *orgs.Work, org string, conn *salesforce.Conn) (*repairReport, error) {
 	found, err := repair.Find(ctx, conn, c.App...)
 	if err != nil {
 		return nil, err
 	}
-	var options repair.Options
-	var kept keptApp
 	facts, err := (&restapi.Client{Conn: conn}).Organization(ctx)
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(e.Cache(), "repair")
-	of := func(app string) keptApp {
-		return keptApp{filepath.Join(dir, facts.ID+"-"+strings.ToLower(app)+".json")}
-	}
+	backups := backupDir{filepath.Join(e.Cache(), "repair"), facts.ID}
+	var options repair.Options
 	if c.Yes {
-		kept = of(c.App[0])
-		if options.Saved, err = kept.load(); err != nil {
+		if options.Saved, err = backups.of(c.App[0]).load(); err != nil {
 			return nil, err
 		}
 	}
-	// What runs that died have taken away.
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	unfinished, err := backups.unfinished(found, c.App)
+	if err != nil {
 		return nil, err
 	}
-	for _, entry := range entries {
-		app, mine := strings.CutPrefix(strings.TrimSuffix(entry.Name(), ".json"), facts.ID+"-")
-		if !mine || len(c.App) > 0 && !slices.ContainsFunc(c.App, func(a string) bool { return strings.EqualFold(a, app) }) {
-			continue
-		}
-		if !slices.ContainsFunc(found, func(d repair.Problem) bool { return strings.EqualFold(d.App, app) }) {
-			if components, err := of(app).load(); err == nil && len(components) > 0 && components[0] != nil {
-				app = eca.App(components[0]) // as it is written
-			}
-			found = append(found, repair.Problem{
-				App: app, Kind: repair.Unfinished, Repairable: true,
-				Why: "a repair deleted its OAuth components and ended before it had recreated them",
-				Fix: fmt.Sprintf("with --yes, the next run goes on with what was kept; if the app is as it should be, remove %s", of(app).file),
-			})
-		}
-	}
-	r := &repairReport{Found: found}
-	if found == nil {
-		r.Found = []repair.Problem{}
-	}
-	for _, d := range found {
-		work.Line("%s: %s (%s)", d.App, d.Why, d.Kind)
-		for _, component := range d.Components {
-			work.Line("%s", "  "+component)
+	r := &repairReport{Found: append(append([]repair.Problem{}, found...), unfinished...)}
+	for i := range r.Found {
+		p := &r.Found[i]
+		p.Fix = advice.Fix(p.Fix, string(p.Kind), org, p.App)
+		work.Line("%s: %s (%s)", p.App, p.Why, p.Kind)
+		for _, component := range p.Components {
+			work.Line("  %s", component)
 		}
 		if !c.Yes {
-			work.Line("%s", "  what to do: "+d.Fix)
+			work.Line("  what to do: %s", p.Fix)
 		}
 	}
 	switch {
-	case len(found) == 0 && !c.Yes:
-		work.Line("nothing is broken")
-		return r, nil
-	case !c.Yes:
+	case c.Yes:
+		return r, c.recreate(ctx, work, org, conn, backups.of(c.App[0]), options, r)
+	case len(r.Found) > 0:
 		hint := ""
-		if i := mendable(found); i >= 0 {
-			hint = fmt.Sprintf("; eca repair -o %s --app %s --yes mends the first, with a new key and secret", org, found[i].App)
+		if i := slices.IndexFunc(r.Found, func(p repair.Problem) bool { return p.Repairable }); i >= 0 {
+			hint = fmt.Sprintf("; eca repair -o %s --app %s --yes recreates the first, with a new key and secret", org, r.Found[i].App)
 		}
-		return r, fmt.Errorf("the OAuth of %s is broken: %s%s", console.Plural(len(found), "app"), names(found), hint)
+		return r, fmt.Errorf("the OAuth of %s is broken: %s%s", console.Plural(len(r.Found), "app"), names(r.Found), hint)
 	}
-	options.CallbackURL = conn.InstanceURL
-	options.Save = kept.save
-	mended, err := repair.Recreate(ctx, conn, c.App[0], options)
-	if mended == nil {
-		return r, err
-	}
-	r.Mended = &mendedApp{Result: mended, Key: login.Credentials{Key: mended.ConsumerKey}.ShortKey()}
-	for _, component := range mended.Deleted {
-		work.Line("%s", "- "+component)
-	}
-	for _, component := range mended.Created {
-		work.Line("%s", "+ "+component)
-	}
-	if err != nil {
-		return r, err
-	}
-	kept.forget()
-	if len(mended.Deleted)+len(mended.Created) == 0 {
-		work.Line("%s", mended.App+": nothing is broken, and nothing was changed")
-	}
-	if mended.NoCertificate {
-		work.Warn("the org showed no certificate of the app; if it had one, eca bootstrap brings it again from its project")
-	}
-	if mended.NewConsumer {
-		work.Line("%s has a new consumer, key %s: hand it over with eca credentials -o %s --app %s", mended.App, r.Mended.Key, org, mended.App)
-	}
-	if mended.Defaults {
-		work.Line("%s", "its callback URLs and flows are defaults: eca bootstrap -o "+org+" brings what its project states")
-	}
+	work.Line("nothing is broken")
 	return r, nil
 }
 
-// mendable returns the first that eca can mend, -1 for none.
-func mendable(found []repair.Problem) int {
-	for i, d := range found {
-		if d.Repairable {
-			return i
-		}
+// recreate deletes and recreates the OAuth components of the app of --app.
+func (c *repairCmd) recreate(ctx context.Context, work *orgs.Work, org string, conn *salesforce.Conn, backup backup, options repair.Options, r *repairReport) error {
+	options.CallbackURL = conn.InstanceURL
+	options.Save = backup.save
+	done, err := repair.Recreate(ctx, conn, c.App[0], options)
+	if done == nil {
+		return err
 	}
-	return -1
+	r.Repaired = &repairedApp{Result: done, Key: login.Credentials{Key: done.ConsumerKey}.ShortKey()}
+	for _, component := range done.Deleted {
+		work.Line("- %s", component)
+	}
+	for _, component := range done.Created {
+		work.Line("+ %s", component)
+	}
+	if err != nil {
+		return err
+	}
+	backup.remove()
+	if len(done.Deleted)+len(done.Created) == 0 {
+		work.Line("%s: nothing is broken, and nothing was changed", done.App)
+	}
+	if done.NoCertificate {
+		work.Warn("the org showed no certificate of %s; if it had one, run eca bootstrap -o %s, which deploys the project's", done.App, org)
+	}
+	if done.NewConsumer {
+		work.Line("%s has a new consumer, key %s; its clients need the new credentials: eca credentials -o %s --app %s", done.App, r.Repaired.Key, org, done.App)
+	}
+	if done.Defaults {
+		work.Line("its callback URLs and flows are defaults; eca bootstrap -o %s deploys those of its project", org)
+	}
+	return nil
 }
 
 func names(found []repair.Problem) string {
@@ -189,42 +162,80 @@ func names(found []repair.Problem) string {
 	return strings.Join(all, ", ")
 }
 
-// keptApp is the file that keeps what an app had while it is made anew. It holds no secret.
-type keptApp struct{ file string }
+// backupDir is the directory of the backups of apps of one org.
+type backupDir struct{ dir, org string }
 
-func (k keptApp) save(components []*metadata.Component) error {
+func (d backupDir) of(app string) backup {
+	return backup{filepath.Join(d.dir, d.org+"-"+strings.ToLower(app)+".json")}
+}
+
+// unfinished returns a problem for each backup that a killed run left, of apps that are not among
+// those found; with names, of those alone.
+func (d backupDir) unfinished(found []repair.Problem, names []string) (all []repair.Problem, err error) {
+	entries, err := os.ReadDir(d.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, entry := range entries {
+		app, isBackup := strings.CutPrefix(strings.TrimSuffix(entry.Name(), ".json"), d.org+"-")
+		is := func(name string) bool { return strings.EqualFold(name, app) }
+		switch {
+		case !isBackup, len(names) > 0 && !slices.ContainsFunc(names, is):
+			continue
+		case slices.ContainsFunc(found, func(p repair.Problem) bool { return is(p.App) }):
+			continue
+		}
+		file := d.of(app)
+		if components, err := file.load(); err == nil && len(components) > 0 && components[0] != nil {
+			app = eca.App(components[0]) // as it is written
+		}
+		all = append(all, repair.Problem{
+			App: app, Kind: repair.Unfinished, Repairable: true,
+			Why: "a repair deleted its OAuth components and ended before it had recreated them",
+			Fix: fmt.Sprintf("with --yes, the next run continues with the backup; if the app is as it should be, remove %s", file.name),
+		})
+	}
+	return all, nil
+}
+
+// backup is the file that keeps the components of an app during a repair. It holds no secret.
+type backup struct{ name string }
+
+func (b backup) save(components []*metadata.Component) error {
 	data, err := json.Marshal(components)
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(k.file), 0o700)
+		err = os.MkdirAll(filepath.Dir(b.name), 0o700)
 	}
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(k.file, data, atomicfile.Options{})
+	return atomicfile.Write(b.name, data, atomicfile.Options{})
 }
 
-func (k keptApp) load() (components []*metadata.Component, err error) {
-	info, err := os.Stat(k.file)
+// load returns the components, nil if there is no backup.
+func (b backup) load() (components []*metadata.Component, err error) {
+	info, err := os.Stat(b.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("what an earlier repair may have kept cannot be read: %w", err)
+		return nil, fmt.Errorf("the backup of an earlier repair cannot be read: %w", err)
 	}
-	if age := time.Since(info.ModTime()); age > keptFor {
-		return nil, fmt.Errorf("%s was kept by a repair on %s and is too old to go on with: remove it, and run again", k.file, info.ModTime().Format(time.DateOnly))
+	if time.Since(info.ModTime()) > maxBackupAge {
+		return nil, fmt.Errorf("%s, the backup of a repair on %s, is too old to continue with: remove it, and run the command again",
+			b.name, info.ModTime().Format(time.DateOnly))
 	}
-	data, err := os.ReadFile(k.file)
+	data, err := os.ReadFile(b.name)
 	if err == nil {
 		err = json.Unmarshal(data, &components)
 	}
 	if err != nil || len(components) == 0 {
-		return nil, fmt.Errorf("%s, which an earlier repair kept, cannot be read: remove it to go on without", k.file)
+		return nil, fmt.Errorf("%s, the backup of an earlier repair, cannot be read: remove it to continue without", b.name)
 	}
 	return components, nil
 }
 
-// keptFor is how long what a repair kept counts. Later, the app may have become another one.
-const keptFor = 7 * 24 * time.Hour
+// maxBackupAge is how long a backup is used. Later, the app may have become another one.
+const maxBackupAge = 7 * 24 * time.Hour
 
-func (k keptApp) forget() { os.Remove(k.file) }
+func (b backup) remove() { os.Remove(b.name) }

@@ -29,13 +29,13 @@ type rotateCmd struct {
 	Connect         []string      `sep:"none" placeholder:"ORG" help:"Org that calls this one and gets the new credentials before they become the main ones. Can be repeated."`
 	NamedCredential string        `name:"named-credential" placeholder:"NAME" help:"Named credential of the orgs of --connect. Default: the connections in plugins.eca."`
 	Status          bool          `help:"Show the credentials of the app and how long they work, and change nothing."`
-	Abort           bool          `help:"Discard staged credentials, and hand over the main ones to whoever has the staged ones."`
-	Wait            time.Duration `default:"5m" help:"How long to ask again while the org does not know the new credentials yet."`
+	Abort           bool          `help:"Discard staged credentials, and export the main ones again."`
+	Wait            time.Duration `default:"5m" help:"How long to retry until Salesforce accepts the new credentials."`
 	secretFlags     `embed:""`
 }
 
 func (rotateCmd) Help() string {
-	return `Stages new credentials beside the main ones, proves that they work, hands them over, makes them the main ones, and proves them again. The new credentials work as soon as they are staged and the old ones for another 30 days, so there is no gap. The next run completes an interrupted one.
+	return `Stages new credentials beside the main ones, verifies them, exports them, makes them the main ones, and verifies them again. The new credentials work as soon as they are staged, and the old ones for another 30 days, so no login fails. The next run completes an interrupted one.
 
 eca rotate -o prod -- vault kv put secret/erp @/dev/stdin`
 }
@@ -44,23 +44,39 @@ eca rotate -o prod -- vault kv put secret/erp @/dev/stdin`
 type rotateReport struct {
 	App         string `json:"app"`
 	Rotated     bool   `json:"rotated"`               // by this run
-	Verified    bool   `json:"verified"`              // the main pair logged in
-	ConsumerKey string `json:"consumerKey,omitempty"` // of the main pair, shortened
-	// Beside is the pair beside the main one, its key shortened: Active before a rotation,
-	// Rotated after it.
+	Verified    bool   `json:"verified"`              // the main credentials logged in
+	ConsumerKey string `json:"consumerKey,omitempty"` // of the main credentials, shortened
+	// Beside is the state of the credentials beside the main ones: Active before a rotation,
+	// Rotated after it. BesideKey is their key, shortened.
 	Beside        consumer.State `json:"beside,omitempty"`
 	BesideKey     string         `json:"besideKey,omitempty"`
 	BesideExpires string         `json:"besideExpires,omitempty"` // in RFC 3339
-	DaysLeft      int            `json:"daysLeft,omitempty"`      // of the pair beside
-	Aborted       bool           `json:"aborted,omitempty"`       // a staged pair was forgotten
+	DaysLeft      int            `json:"daysLeft,omitempty"`      // of the credentials beside
+	Aborted       bool           `json:"aborted,omitempty"`       // staged credentials were discarded
+}
+
+// check checks flags that exclude or need one another. several reports that there are several orgs.
+func (c *rotateCmd) check(several, exports bool) error {
+	switch {
+	case c.Status && (c.Abort || c.RevokeOld) || c.Abort && c.RevokeOld:
+		return usage.Errorf("--status, --abort and --revoke-old exclude one another")
+	case len(c.Connect) > 0 && (several || c.Status || c.Abort):
+		return usage.Errorf("--connect goes with the rotation on one org")
+	case c.NamedCredential != "" && len(c.Connect) == 0:
+		return usage.Errorf("--named-credential goes with --connect")
+	case several && !c.Status && len(c.Command) == 0:
+		return usage.Errorf("a rotation on several orgs hands over the credentials of each: name a command after --")
+	case c.Status && exports:
+		return usage.Errorf("--status hands nothing over: leave out the command, --output and --show")
+	case c.RevokeOld && len(c.Command) == 0 && c.Output == nil && len(c.Connect) == 0:
+		return usage.Errorf("--revoke-old revokes the old credentials at once, so their users need the new ones: name a command after --, --output or --connect")
+	}
+	return nil
 }
 
 func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := c.callFlags.Check(); err != nil {
 		return nil, err
-	}
-	if c.Status && (c.Abort || c.RevokeOld) || c.Abort && c.RevokeOld {
-		return nil, usage.Errorf("--status, --abort and --revoke-old exclude one another")
 	}
 	app, err := c.app()
 	if err != nil {
@@ -71,24 +87,12 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 		return nil, err
 	}
 	several := c.Several(targets)
-	if len(c.Connect) > 0 && (several || c.Status || c.Abort) {
-		return nil, usage.Errorf("--connect goes with the rotation on one org")
-	}
-	if c.NamedCredential != "" && len(c.Connect) == 0 {
-		return nil, usage.Errorf("--named-credential goes with --connect")
-	}
-	if several && !c.Status && len(c.Command) == 0 {
-		return nil, usage.Errorf("a rotation on several orgs hands over the credentials of each: name a command after --")
-	}
-	given := len(c.Command) > 0 || c.Output != nil || c.Show || e.noCommand
-	if c.Status && given {
-		return nil, usage.Errorf("--status hands nothing over: leave out the command, --output and --show")
-	}
-	if c.RevokeOld && len(c.Command) == 0 && c.Output == nil && len(c.Connect) == 0 {
-		return nil, usage.Errorf("--revoke-old revokes the old credentials at once, so their users need the new ones: name a command after --, --output or --connect")
+	exports := len(c.Command) > 0 || c.Output != nil || c.Show || e.noCommand
+	if err := c.check(several, exports); err != nil {
+		return nil, err
 	}
 	var sink *secrets.Sink
-	if !c.Status && (given || !c.Abort && len(c.Connect) == 0) {
+	if !c.Status && (exports || !c.Abort && len(c.Connect) == 0) {
 		if sink, err = c.Sink(e.output(), targets, several, false); err != nil {
 			return nil, err
 		}
@@ -106,62 +110,77 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 		},
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*rotateReport, error) {
 			return orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*rotateReport, error) {
-				feeds, err := c.feeds(org, app)
-				if err != nil {
-					return nil, err
-				}
-				client := &consumer.Client{Conn: conn}
-				handOver := func(ctx context.Context, pair login.Credentials) error {
-					if err := c.feed(ctx, e, work, feeds, provided{conn.InstanceURL, pair}); err != nil || sink == nil {
-						return err
-					}
-					err := sink.Take(ctx, &secrets.Credentials{Org: org, App: app, BaseURL: conn.InstanceURL, Pair: pair})
-					if err == nil {
-						err = sink.Close()
-					}
-					return err
-				}
-				if sink == nil && len(c.Connect) == 0 {
-					handOver = nil
-				}
-				var r *rotateReport
-				_, err = c.during(ctx, client, work, func() (err error) {
-					if len(feeds) > 0 {
-						// Before anything is staged.
-						if err := c.lookAtCallers(ctx, e, work, feeds, client, app); err != nil {
-							return err
-						}
-					}
-					switch {
-					case c.Status:
-						r, err = c.status(ctx, work, app, conn)
-					case c.Abort:
-						r, err = c.abort(ctx, work, app, conn, handOver)
-					default:
-						r, err = c.rotate(ctx, work, app, conn, handOver)
-					}
-					return err
-				})
-				return r, err
+				r := &rotation{rotateCmd: c, env: e, work: work, conn: conn, client: &consumer.Client{Conn: conn}, org: org, app: app, sink: sink}
+				return r.run(ctx)
 			})
 		},
 	})
 }
 
-func (c *rotateCmd) rotate(ctx context.Context, work *orgs.Work, app string, conn *salesforce.Conn, handOver func(context.Context, login.Credentials) error) (*rotateReport, error) {
-	rotation := &consumer.Rotation{Client: &consumer.Client{Conn: conn}, HandOver: handOver, Wait: c.Wait, RevokeOld: c.RevokeOld, Progress: rotationLine(work)}
-	o, err := rotation.Run(ctx, app)
+// rotation is the work on one org.
+type rotation struct {
+	*rotateCmd
+	env      *env
+	work     *orgs.Work
+	conn     *salesforce.Conn
+	client   *consumer.Client
+	org, app string
+	sink     *secrets.Sink     // receives the credentials, nil for none
+	callers  map[string][]link // the connections of each org of --connect
+}
+
+func (r *rotation) run(ctx context.Context) (report *rotateReport, err error) {
+	if r.callers, err = r.connections(); err != nil {
+		return nil, err
+	}
+	_, err = r.during(ctx, r.client, r.work, func() (err error) {
+		if err := r.completeConnections(ctx); err != nil { // before anything is staged
+			return err
+		}
+		switch {
+		case r.Status:
+			report, err = r.status(ctx)
+		case r.Abort:
+			report, err = r.abort(ctx)
+		default:
+			report, err = r.rotate(ctx)
+		}
+		return err
+	})
+	return report, err
+}
+
+// handOver returns what gives credentials to the orgs of --connect and the sink, nil if there are
+// neither.
+func (r *rotation) handOver() func(context.Context, login.Credentials) error {
+	if r.sink == nil && len(r.Connect) == 0 {
+		return nil
+	}
+	return func(ctx context.Context, pair login.Credentials) error {
+		if err := r.updateCallers(ctx, pair); err != nil || r.sink == nil {
+			return err
+		}
+		if err := r.sink.Take(ctx, &secrets.Credentials{Org: r.org, App: r.app, BaseURL: r.conn.InstanceURL, Pair: pair}); err != nil {
+			return err
+		}
+		return r.sink.Close()
+	}
+}
+
+func (r *rotation) rotate(ctx context.Context) (*rotateReport, error) {
+	run := &consumer.Rotation{Client: r.client, HandOver: r.handOver(), Wait: r.Wait, RevokeOld: r.RevokeOld, Progress: rotationLine(r.work)}
+	o, err := run.Run(ctx, r.app)
 	if o == nil {
 		return nil, err
 	}
-	r := &rotateReport{App: o.App, Rotated: o.Rotated, Verified: o.Verified, ConsumerKey: login.Credentials{Key: o.Key}.ShortKey()}
+	report := &rotateReport{App: o.App, Rotated: o.Rotated, Verified: o.Verified, ConsumerKey: login.Credentials{Key: o.Key}.ShortKey()}
 	if !o.Expires.IsZero() {
-		r.beside(consumer.Rotated, o.OldKey, o.Expires)
+		report.beside(consumer.Rotated, o.OldKey, o.Expires)
 	}
-	if err == nil && !o.Rotated && !c.RevokeOld {
-		work.Line("nothing to rotate: --revoke-old revokes the old credentials, and then another rotation can begin")
+	if err == nil && !o.Rotated && !r.RevokeOld {
+		r.work.Line("nothing to rotate: --revoke-old revokes the old credentials, and then another rotation can begin")
 	}
-	return r, err
+	return report, err
 }
 
 // rotationLine prints the events of a rotation.
@@ -206,61 +225,65 @@ func (r *rotateReport) beside(state consumer.State, key string, expires time.Tim
 	}
 }
 
-func (c *rotateCmd) status(ctx context.Context, work *orgs.Work, app string, conn *salesforce.Conn) (*rotateReport, error) {
-	s, err := (&consumer.Client{Conn: conn}).Status(ctx, app)
+func (r *rotation) status(ctx context.Context) (*rotateReport, error) {
+	s, err := r.client.Status(ctx, r.app)
 	if err != nil {
 		return nil, err
 	}
-	r := &rotateReport{App: s.Consumer.App, ConsumerKey: s.Main.ShortKey()}
-	work.Line("%s: main credentials %s", r.App, r.ConsumerKey)
+	report := &rotateReport{App: s.Consumer.App, ConsumerKey: s.Main.ShortKey()}
+	r.work.Line("%s: main credentials %s", report.App, report.ConsumerKey)
 	if s.Beside == nil {
-		work.Line("no other credentials")
-		return r, nil
+		r.work.Line("no other credentials")
+		return report, nil
 	}
-	r.beside(s.Beside.State, s.Beside.Key, s.Beside.Expires)
-	work.Line("beside them %s, in the state %s, %s left", r.BesideKey, r.Beside, console.Plural(r.DaysLeft, "day"))
-	return r, nil
+	report.beside(s.Beside.State, s.Beside.Key, s.Beside.Expires)
+	r.work.Line("beside them %s, in the state %s, %s left", report.BesideKey, report.Beside, console.Plural(report.DaysLeft, "day"))
+	return report, nil
 }
 
-func (c *rotateCmd) abort(ctx context.Context, work *orgs.Work, app string, conn *salesforce.Conn, handOver func(context.Context, login.Credentials) error) (*rotateReport, error) {
-	there, err := (&consumer.Client{Conn: conn}).Abort(ctx, app, handOver)
-	r := &rotateReport{App: app, Aborted: there}
+func (r *rotation) abort(ctx context.Context) (*rotateReport, error) {
+	handOver := r.handOver()
+	staged, err := r.client.Abort(ctx, r.app, handOver)
 	switch {
 	case err != nil:
-	case !there:
-		work.Line("no credentials are staged")
+	case !staged:
+		r.work.Line("no credentials are staged")
 	case handOver == nil:
-		work.Line("discarded the staged credentials; whoever has them needs the main ones: eca credentials")
+		r.work.Line("discarded the staged credentials; whoever has them needs the main ones: eca credentials")
 	default:
-		work.Line("handed over the main credentials, and discarded the staged ones")
+		r.work.Line("handed over the main credentials, and discarded the staged ones")
 	}
-	return r, err
+	return &rotateReport{App: r.app, Aborted: staged}, err
 }
 
-// feeds returns the connections of each org of --connect to an app of an org.
-func (c *rotateCmd) feeds(org, app string) (map[string][]link, error) {
+// connections returns the connections of each org of --connect to the app: the one of
+// --named-credential, or those that plugins.eca declares.
+func (r *rotation) connections() (map[string][]link, error) {
 	all := make(map[string][]link)
-	for _, caller := range c.Connect {
-		all[caller] = []link{{app: app, from: org, Connection: connection.Connection{NamedCredential: c.NamedCredential}}}
-		if c.NamedCredential != "" {
+	for _, caller := range r.Connect {
+		all[caller] = []link{{app: r.app, from: r.org, Connection: connection.Connection{NamedCredential: r.NamedCredential}}}
+		if r.NamedCredential != "" {
 			continue
 		}
 		settings, err := settingsHere()
 		if err != nil {
 			return nil, err
 		}
-		all[caller] = slices.DeleteFunc(linksOf(settings, caller, false), func(l link) bool { return l.from != org || !strings.EqualFold(l.app, app) })
+		all[caller] = slices.DeleteFunc(linksOf(settings, caller, false), func(l link) bool { return l.from != r.org || !strings.EqualFold(l.app, r.app) })
 		if len(all[caller]) == 0 {
-			return nil, usage.Errorf("plugins.eca of the project here declares no connection from %s to %s of %s; name it with --named-credential", caller, app, org)
+			return nil, usage.Errorf("plugins.eca of the project here declares no connection from %s to %s of %s; name it with --named-credential", caller, r.app, r.org)
 		}
 	}
 	return all, nil
 }
 
-// lookAtCallers looks at the orgs of --connect, and completes their connections: by what a named
-// credential has that is only named, and by all principals that hold a pair of the app.
-func (c *rotateCmd) lookAtCallers(ctx context.Context, e *env, work *orgs.Work, feeds map[string][]link, client *consumer.Client, app string) error {
-	status, err := client.Status(ctx, app)
+// completeConnections reads the connections of the orgs of --connect. It completes the one of
+// --named-credential, and adds all principals that hold credentials of the app.
+func (r *rotation) completeConnections(ctx context.Context) error {
+	if len(r.callers) == 0 {
+		return nil
+	}
+	status, err := r.client.Status(ctx, r.app)
 	if err != nil {
 		return err
 	}
@@ -268,57 +291,73 @@ func (c *rotateCmd) lookAtCallers(ctx context.Context, e *env, work *orgs.Work, 
 	if status.Beside != nil {
 		keys = append(keys, status.Beside.Key)
 	}
-	for _, caller := range c.Connect {
-		line := orgs.NewWork(work.For(caller), c.Verbose)
-		_, err := orgs.On(ctx, e.Env, line, &c.callFlags, caller, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (struct{}, error) {
-			var more []link
-			for i := range feeds[caller] {
-				l := &feeds[caller][i]
-				x, err := credential.Examine(ctx, conn, l.NamedCredential)
-				if err != nil {
-					return struct{}{}, err
-				}
-				if c.NamedCredential != "" {
-					switch {
-					case x.Principal == "":
-						return struct{}{}, fmt.Errorf("it has no named credential %s that logs in as a named principal; make it with eca connect, or correct the name", c.NamedCredential)
-					case x.Variant == "JwtBearer":
-						return struct{}{}, fmt.Errorf("%s logs in by JWT bearer: declare it in connections of plugins.eca, with its certificate and user, and leave --named-credential out", c.NamedCredential)
-					}
-					l.ExternalCredential, l.Principal = x.ExternalCredential, x.Principal
-				}
-				holders, err := credential.Holders(ctx, conn, x.ExternalCredential, x.Principals, keys...)
-				if err != nil {
-					return struct{}{}, err
-				}
-				for _, principal := range holders {
-					is := func(other link) bool {
-						return strings.EqualFold(other.NamedCredential, l.NamedCredential) && strings.EqualFold(cmp.Or(other.Principal, connection.DefaultPrincipal), principal)
-					}
-					if l.Certificate == "" && !slices.ContainsFunc(feeds[caller], is) {
-						another := *l
-						another.Principal, another.PermissionSets = principal, nil
-						more = append(more, another)
-					}
+	return r.eachCaller(ctx, func(ctx context.Context, work *orgs.Work, caller string, conn *salesforce.Conn) error {
+		declared := r.callers[caller]
+		for i := range declared {
+			x, err := credential.Examine(ctx, conn, declared[i].NamedCredential)
+			if err != nil {
+				return err
+			}
+			if r.NamedCredential != "" {
+				if declared[i].ExternalCredential, declared[i].Principal, err = r.named(x); err != nil {
+					return err
 				}
 			}
-			feeds[caller] = append(feeds[caller], more...)
-			return struct{}{}, nil
-		})
-		if err != nil {
-			return err
+			holders, err := credential.Holders(ctx, conn, x.ExternalCredential, x.Principals, keys...)
+			if err != nil {
+				return err
+			}
+			r.callers[caller] = withHolders(r.callers[caller], declared[i], holders)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
-// feed gives a pair to the orgs of --connect, which call this one.
-func (c *rotateCmd) feed(ctx context.Context, e *env, work *orgs.Work, feeds map[string][]link, given provided) error {
-	for _, caller := range c.Connect {
-		line := orgs.NewWork(work.For(caller), c.Verbose)
-		_, err := orgs.On(ctx, e.Env, line, &c.callFlags, caller, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*connectReport, error) {
-			p := &providers{e: e, given: &given}
-			return p.connect(ctx, line, caller, conn, feeds[caller], credential.Options{})
+// named returns the external credential and the principal of --named-credential.
+func (r *rotation) named(x *credential.Examination) (external, principal string, err error) {
+	switch {
+	case x.Principal == "":
+		return "", "", fmt.Errorf("it has no named credential %s that logs in as a named principal; create it with eca connect, or correct the name", r.NamedCredential)
+	case x.Variant == "JwtBearer":
+		return "", "", fmt.Errorf("%s logs in by JWT bearer: declare it in connections of plugins.eca, with its certificate and user, and leave --named-credential out", r.NamedCredential)
+	}
+	return x.ExternalCredential, x.Principal, nil
+}
+
+// withHolders adds connections like one that has a secret, for the principals that are not among
+// them yet.
+func withHolders(all []link, l link, principals []string) []link {
+	if l.Certificate != "" {
+		return all
+	}
+	for _, principal := range principals {
+		is := func(other link) bool {
+			return strings.EqualFold(other.NamedCredential, l.NamedCredential) && strings.EqualFold(cmp.Or(other.Principal, connection.DefaultPrincipal), principal)
+		}
+		if !slices.ContainsFunc(all, is) {
+			another := l
+			another.Principal, another.PermissionSets = principal, nil
+			all = append(all, another)
+		}
+	}
+	return all
+}
+
+// updateCallers stores credentials on the orgs of --connect.
+func (r *rotation) updateCallers(ctx context.Context, pair login.Credentials) error {
+	p := &providers{e: r.env, given: &provided{r.conn.InstanceURL, pair}}
+	return r.eachCaller(ctx, func(ctx context.Context, work *orgs.Work, caller string, conn *salesforce.Conn) error {
+		_, err := p.connect(ctx, work, caller, conn, r.callers[caller], credential.Options{})
+		return err
+	})
+}
+
+// eachCaller calls do for each org of --connect.
+func (r *rotation) eachCaller(ctx context.Context, do func(ctx context.Context, work *orgs.Work, caller string, conn *salesforce.Conn) error) error {
+	for _, caller := range r.Connect {
+		work := orgs.NewWork(r.work.For(caller), r.Verbose)
+		_, err := orgs.On(ctx, r.env.Env, work, &r.callFlags, caller, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (struct{}, error) {
+			return struct{}{}, do(ctx, work, caller, conn)
 		})
 		if err != nil {
 			return err

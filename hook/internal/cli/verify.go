@@ -33,15 +33,15 @@ type verifyCmd struct {
 	JWTKey      string        `name:"jwt-key" aliases:"jwt-key-file" placeholder:"FILE" help:"Log in by JWT bearer with this RSA private key (PEM, PKCS#1 or PKCS#8). - reads standard input, for the output of a command."`
 	Username    string        `placeholder:"USER" help:"User to log in as by JWT bearer."`
 	Browser     bool          `help:"Log in by authorization code with PKCE, in a browser on this machine. The app needs a callback URL on localhost."`
-	Connection  string        `placeholder:"NAME" help:"Look at a named credential of the orgs instead, and say what a callout would meet."`
-	From        string        `placeholder:"PROVIDER" help:"Org that has the consumer: of an app from a package, the one where the package was made. With --connection: org that is called, whose app the stored credentials are tried with; otherwise the one that plugins.eca names."`
-	Wait        time.Duration `placeholder:"30m" help:"Keep asking for this long while the org does not know the consumer yet. Without it, only consumers younger than half an hour are waited for."`
+	Connection  string        `placeholder:"NAME" help:"Check a named credential of the orgs instead, with everything that a callout needs."`
+	From        string        `placeholder:"PROVIDER" help:"Org that has the app's consumer, for an app from a package: its Dev Hub. With --connection: the org that the named credential calls. Default: the org that plugins.eca names."`
+	Wait        time.Duration `placeholder:"30m" help:"How long to retry until Salesforce accepts a new consumer. Default: half an hour after its creation."`
 }
 
 func (verifyCmd) Help() string {
-	return `Gets a token by client credentials, or by JWT bearer with --jwt-key and --username, or in a browser with --browser; asks the org whom the token is for; and revokes it whatever happens. Says whether that is the run-as user of the policies, which scopes the token has, and what is behind a refusal.
+	return `Requests a token with client credentials, with JWT bearer (--jwt-key and --username), or in a browser (--browser). Reports the token's user and scopes, checks that the user is the run-as user of the policies, and always revokes the token. Explains refusals.
 
-With --connection, looks at how the orgs call another one: named and external credential, principal, permission sets and who has them, and the login on the org that is called.
+With --connection, checks how the orgs call another org: named and external credential, principal, permission sets and their users, and the login to the other org.
 
 eca verify --connection Crm --from crm-uat --app MyApp -o uat`
 }
@@ -81,17 +81,35 @@ func (e *loginError) Error() string {
 
 func (e *loginError) Unwrap() error { return e.err }
 
+// check checks flags that exclude or need one another.
+func (c *verifyCmd) check(e *env) error {
+	jwt := c.JWTKey != ""
+	switch {
+	case jwt != (c.Username != ""):
+		return usage.Errorf("--jwt-key and --username belong together")
+	case jwt && c.Browser:
+		return usage.Errorf("--browser and --jwt-key are two ways to log in; choose one")
+	case c.Connection != "" && (jwt || c.Browser || c.Wait != 0):
+		return usage.Errorf("--connection looks at what an org has: leave out --jwt-key, --browser and --wait")
+	case c.Connection != "":
+		return nil
+	case c.From != "" && (jwt || c.Browser):
+		return usage.Errorf("--from reads key and secret for client credentials; it goes with neither --jwt-key nor --browser")
+	case c.Browser && e.JSON:
+		return usage.Errorf("--browser prints the page to open, and --json leaves no room for it")
+	}
+	return nil
+}
+
 func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := c.callFlags.Check(); err != nil {
 		return nil, err
 	}
+	if err := c.check(e); err != nil {
+		return nil, err
+	}
 	var key salesforce.Secret
-	switch {
-	case (c.JWTKey == "") != (c.Username == ""):
-		return nil, usage.Errorf("--jwt-key and --username belong together")
-	case c.JWTKey != "" && c.Browser:
-		return nil, usage.Errorf("--browser and --jwt-key are two ways to log in; choose one")
-	case c.JWTKey != "":
+	if c.JWTKey != "" {
 		var err error
 		if key, err = readKey(c.JWTKey, e.Stdin); err != nil {
 			return nil, usage.Errorf("--jwt-key: %w", err)
@@ -104,10 +122,6 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 	if c.Connection != "" {
 		return c.examine(ctx, e, targets)
 	}
-	if c.From != "" && (c.JWTKey != "" || c.Browser) {
-		return nil, usage.Errorf("--from reads key and secret for client credentials; it goes with neither --jwt-key nor --browser")
-	}
-	source := &providers{e: e, flags: &c.callFlags, access: &c.accessFlags}
 	app, err := c.app()
 	if err != nil {
 		return nil, err
@@ -115,9 +129,7 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 	if c.Browser && c.Several(targets) {
 		return nil, usage.Errorf("--browser logs in to one org")
 	}
-	if c.Browser && e.JSON {
-		return nil, usage.Errorf("--browser prints the page to open, and --json leaves no room for it")
-	}
+	source := &providers{e: e, flags: &c.callFlags, access: &c.accessFlags}
 	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*verifyReport]{
 		Column: "LOGGED IN AS", Cell: func(r *verifyReport) string {
 			if r.Login == nil {
@@ -128,15 +140,17 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 		Ended: func(r *verifyReport) string { return ", as " + r.Login.Username },
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*verifyReport, error) {
 			return orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (*verifyReport, error) {
-				var r *verifyReport
-				if c.From != "" {
-					return c.verify(ctx, e, work, app, key, session, conn, source)
+				v := &verification{
+					verifyCmd: c, env: e, work: work, session: session, conn: conn, client: &consumer.Client{Conn: conn}, key: key,
+					report:  &verifyReport{App: app, BaseURL: conn.InstanceURL},
+					attempt: login.Attempt{App: app, Username: c.Username, Key: key},
 				}
-				_, err := c.during(ctx, &consumer.Client{Conn: conn}, work, func() (err error) {
-					r, err = c.verify(ctx, e, work, app, key, session, conn, nil)
-					return err
-				})
-				return r, err
+				if c.From != "" {
+					v.source = source
+					return v.report, v.run(ctx)
+				}
+				_, err := c.during(ctx, v.client, work, func() error { return v.run(ctx) })
+				return v.report, err
 			})
 		},
 	})
@@ -167,102 +181,136 @@ func readKey(name string, stdin io.Reader) (salesforce.Secret, error) {
 	return key, nil
 }
 
-// verify logs in to one org. source gives key and secret where another org has them, otherwise it
-// is nil.
-func (c *verifyCmd) verify(ctx context.Context, e *env, work *orgs.Work, app string, key salesforce.Secret, session *orgauth.Session, conn *salesforce.Conn, source *providers) (*verifyReport, error) {
-	client := &consumer.Client{Conn: conn}
-	r := &verifyReport{App: app, BaseURL: conn.InstanceURL}
-	attempt := login.Attempt{App: app, Username: c.Username, Key: key}
-	var pair login.Credentials
-	var global, policies *metadata.Component
-	group, groupCtx := errgroup.WithContext(ctx)
+// verification is the verification of a login to one org.
+type verification struct {
+	*verifyCmd
+	env     *env
+	work    *orgs.Work
+	session *orgauth.Session
+	conn    *salesforce.Conn
+	client  *consumer.Client
+	key     salesforce.Secret // the private key of JWT bearer, zero for other flows
+	source  *providers        // reads the credentials on the org of --from, nil without it
+	report  *verifyReport
+	attempt login.Attempt
+
+	credentials      login.Credentials
+	global, policies *metadata.Component // of the app; nil if there are none
+}
+
+// byCredentials reports whether the login is by client credentials.
+func (v *verification) byCredentials() bool { return v.key.IsZero() && !v.Browser }
+
+func (v *verification) run(ctx context.Context) error {
+	if err := v.read(ctx); err != nil {
+		return err
+	}
+	with, err := v.login(ctx)
+	if err != nil {
+		return err
+	}
+	v.report.ConsumerKey = v.credentials.ShortKey()
+	with.Retry = v.conn.Retry
+	wait := v.Wait
+	if wait == 0 && !v.attempt.Created.IsZero() {
+		wait = time.Until(v.attempt.Created.Add(login.MaxPropagation)) // not positive for an old one
+	}
+	proof, err := with.VerifyWaiting(ctx, v.conn.HTTPClient, login.Patience{Limit: wait, Waiting: waitingLine(v.work)})
+	v.report.Login = proof
+	if err != nil {
+		return v.explain(ctx, err)
+	}
+	v.work.Line("%s: logged in by %s as %s, scopes %s", v.report.App, proof.Flow, proof.Username, strings.Join(proof.Scopes, " "))
+	if proof.Revoked {
+		v.work.Line("the token is revoked again")
+	} else {
+		v.work.Warn("the token could not be revoked: %s", proof.RevokeError)
+	}
+	if user := v.report.RunAsUser; v.byCredentials() && user != "" && !strings.EqualFold(user, proof.Username) {
+		return fmt.Errorf("%s: the login is %s, and the policies let client credentials run as %s", v.report.App, proof.Username, user)
+	}
+	return nil
+}
+
+// read reads the app, its components and, for client credentials, key and secret.
+func (v *verification) read(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	app := v.report.App
 	group.Go(func() error {
-		found, err := client.Find(groupCtx, app)
+		found, err := v.client.Find(ctx, app)
 		if err != nil {
 			return err
 		}
-		r.App, attempt.App, attempt.Created = found.App, found.App, found.Created
+		v.report.App, v.attempt.App, v.attempt.Created = found.App, found.App, found.Created
 		switch {
-		case source != nil:
+		case v.source != nil:
 			var given provided
-			given, err = source.get(groupCtx, work, link{Connection: connection.Connection{NamedCredential: found.App}, app: found.App, from: c.From}, false)
-			pair = given.pair
-		case key.IsZero() && !c.Browser:
-			pair, err = client.Credentials(groupCtx, found)
+			given, err = v.source.get(ctx, v.work, link{Connection: connection.Connection{NamedCredential: found.App}, app: found.App, from: v.From}, false)
+			v.credentials = given.pair
+		case v.byCredentials():
+			v.credentials, err = v.client.Credentials(ctx, found)
 		}
 		return err
 	})
 	group.Go(func() (err error) {
-		policies, err = apps.Component(groupCtx, conn, app, eca.OAuthPolicies)
+		v.policies, err = apps.Component(ctx, v.conn, app, eca.OAuthPolicies)
 		return err
 	})
-	if !key.IsZero() || c.Browser {
+	if !v.byCredentials() {
 		group.Go(func() (err error) {
-			global, err = apps.Component(groupCtx, conn, app, eca.GlobalOAuthSettings)
+			v.global, err = apps.Component(ctx, v.conn, app, eca.GlobalOAuthSettings)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return r, err
+		return err
 	}
-	if policies != nil && eca.Bool(policies, "isClientCredentialsFlowEnabled") {
-		r.RunAsUser = strings.TrimSpace(policies.Text("clientCredentialsFlowUser"))
+	if v.policies != nil && eca.Bool(v.policies, "isClientCredentialsFlowEnabled") {
+		v.report.RunAsUser = strings.TrimSpace(v.policies.Text("clientCredentialsFlowUser"))
 	}
-	with := login.ClientCredentials(conn.InstanceURL, pair)
-	if !key.IsZero() || c.Browser {
-		if global == nil || global.Text("consumerKey") == "" {
-			return r, &apps.NoOAuthError{App: app, Lack: "OAuth consumer"}
+	return nil
+}
+
+// login returns the login to verify.
+func (v *verification) login(ctx context.Context) (*login.Login, error) {
+	if v.byCredentials() {
+		return login.ClientCredentials(v.conn.InstanceURL, v.credentials), nil
+	}
+	if v.global == nil || v.global.Text("consumerKey") == "" {
+		return nil, &apps.NoOAuthError{App: v.attempt.App, Lack: "OAuth consumer"}
+	}
+	v.credentials.Key = v.global.Text("consumerKey")
+	if v.Browser {
+		return v.browse(ctx, v.env, v.client, v.report.App, v.global, v.conn)
+	}
+	if certificate, err := x509.ParseCertificate(metadata.CertificateDER(v.global.Text("certificate"))); err == nil {
+		v.report.CertificateExpires = certificate.NotAfter.UTC().Format(time.RFC3339)
+		if left := time.Until(certificate.NotAfter); left < 30*24*time.Hour {
+			v.work.Warn("the certificate of %s expires on %s; state a new one in globalOauthSettings.certificate and run eca bootstrap",
+				v.report.App, certificate.NotAfter.Format(time.DateOnly))
 		}
-		pair.Key = global.Text("consumerKey")
-		if certificate, err := x509.ParseCertificate(metadata.CertificateDER(global.Text("certificate"))); err == nil && !key.IsZero() {
-			r.CertificateExpires = certificate.NotAfter.UTC().Format(time.RFC3339)
-			if left := time.Until(certificate.NotAfter); left < 30*24*time.Hour {
-				work.Warn("the certificate of %s expires on %s; state a new one in globalOauthSettings.certificate and run eca bootstrap", r.App, certificate.NotAfter.Format(time.DateOnly))
-			}
-		}
-		with = login.JWT(conn.InstanceURL, pair.Key, key, c.Username)
 	}
-	if c.Browser {
-		var err error
-		if with, err = c.browse(ctx, e, client, r.App, global, conn); err != nil {
-			return r, err
-		}
+	return login.JWT(v.conn.InstanceURL, v.credentials.Key, v.key, v.Username), nil
+}
+
+// explain returns a refused login as a *loginError, and any other error as it is.
+func (v *verification) explain(ctx context.Context, err error) error {
+	why, known := login.Explain(err)
+	if !known {
+		return err
 	}
-	r.ConsumerKey = pair.ShortKey()
-	with.Retry = conn.Retry
-	wait := c.Wait
-	if wait == 0 && !attempt.Created.IsZero() {
-		wait = time.Until(attempt.Created.Add(login.MaxPropagation)) // not positive for an old one
+	v.report.Cause = why.Cause
+	if refused, ok := errors.AsType[*salesforce.TokenRefusal](err); ok {
+		v.report.Says = refused.Description
 	}
-	proof, err := with.VerifyWaiting(ctx, conn.HTTPClient, login.Patience{Limit: wait, Waiting: waitingLine(work)})
-	r.Login = proof
-	if why, known := login.Explain(err); known {
-		r.Cause = why.Cause
-		if refused, ok := errors.AsType[*salesforce.TokenRefusal](err); ok {
-			r.Says = refused.Description
-		}
-		more := login.Diagnose(ctx, conn, why, attempt)
-		if file := policiesFile(r.App, session.Alias); why.Cause == login.NoRunAsUser && file != "" {
-			more = "the file is " + file
-		}
-		if more != "" && why.Cause == login.NotAuthorised {
-			why.Fix = "" // which it says in detail
-		}
-		err = &loginError{r.App, why.Means, why.Fix, more, err}
+	more := login.Diagnose(ctx, v.conn, why, v.attempt)
+	if file := policiesFile(v.report.App, v.session.Alias); why.Cause == login.NoRunAsUser && file != "" {
+		more = "the file is " + file
 	}
-	if err != nil {
-		return r, err
+	if more != "" && why.Cause == login.NotAuthorised {
+		why.Fix = "" // more says it in detail
 	}
-	work.Line("%s: logged in by %s as %s, scopes %s", r.App, proof.Flow, proof.Username, strings.Join(proof.Scopes, " "))
-	if proof.Revoked {
-		work.Line("the token is revoked again")
-	} else {
-		work.Warn("the token could not be revoked: %s", proof.RevokeError)
-	}
-	if key.IsZero() && !c.Browser && r.RunAsUser != "" && !strings.EqualFold(r.RunAsUser, proof.Username) {
-		return r, fmt.Errorf("%s: the login is %s, and the policies let client credentials run as %s", r.App, proof.Username, r.RunAsUser)
-	}
-	return r, nil
+	return &loginError{v.report.App, why.Means, why.Fix, more, err}
 }
 
 // policiesFile returns the file of the project in the working directory that holds the app's

@@ -123,7 +123,7 @@ func readOrgs(name string, stdin io.Reader) ([]string, error) {
 			}
 		}
 		if lines.Err() != nil {
-			return nil, fmt.Errorf("%s is no list of orgs, one a line", name)
+			return nil, fmt.Errorf("%s is not a list of orgs, one per line", name)
 		}
 	}
 	if len(orgs) == 0 {

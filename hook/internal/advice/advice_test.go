@@ -1,0 +1,64 @@
+package advice_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/ecakit/ecakit/hook/internal/advice"
+	"github.com/ecakit/ecakit/pkg/apps"
+	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/repair"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+)
+
+func TestFix(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ rule, org, app, want string }{
+		{"old-consumer", "uat", "Erp", "do it; eca rotate -o uat --app Erp"},
+		{"old-consumer", "", "", "do it; eca rotate"},
+		{"certificate-expires", "", "Erp", "do it; eca bootstrap"},
+		{string(repair.NullLink), "uat", "Erp", "do it; eca repair -o uat --app Erp --yes"},
+		{"unknown-element", "uat", "Erp", "do it"},
+	} {
+		if got := advice.Fix("do it", test.rule, test.org, test.app); got != test.want {
+			t.Errorf("%s: %q, want %q", test.rule, got, test.want)
+		}
+	}
+}
+
+func TestError(t *testing.T) {
+	t.Parallel()
+	component := func(code, message string) error {
+		return &bootstrap.ComponentFailure{App: "Erp", Type: "ExtlClntAppOauthSettings", Err: &mdapi.ComponentError{Code: code, Message: message}}
+	}
+	for _, test := range []struct {
+		err  error
+		want string // a part of the hint; "" for none
+	}{
+		{errors.New("anything"), ""},
+		{&apps.NotFoundError{App: "Erp"}, "--app"},
+		{&apps.NotFoundError{App: "Erp", Similar: []string{"Erp1"}}, ""}, // the error suggests the app
+		{&orgauth.Error{Reason: orgauth.ErrUnknownOrg, Login: "uat"}, "sf org login web --alias uat"},
+		{&orgauth.Error{Reason: orgauth.ErrUnknownOrg, Login: "me@example.com"}, "sf org login web --alias ALIAS"},
+		{&orgauth.Error{Reason: orgauth.ErrExpired}, "SF_ACCESS_TOKEN"},
+		{&orgauth.Error{Reason: orgauth.ErrStore}, ""},
+		{&apps.NoOAuthError{App: "Erp"}, "eca bootstrap"},
+		{&consumer.AccessError{Setting: true}, "--enable-access"},
+		{&consumer.AccessError{}, "ViewClientSecret"},
+		{&salesforce.NetworkError{}, "proxy"},
+		{&salesforce.Error{Code: "REQUEST_LIMIT_EXCEEDED"}, "tomorrow"},
+		{component("INVALID_CROSS_REFERENCE_KEY", "no"), "header of Erp"},
+		{component("UNKNOWN_EXCEPTION", `because "oauthLink" is null`), "eca repair --app Erp --yes"},
+		{component("INVALID_TYPE", "Element x invalid at this location"), "--api-version"},
+	} {
+		got := advice.Error(fmt.Errorf("uat: %w", test.err))
+		if test.want == "" && got != "" || !strings.Contains(got, test.want) {
+			t.Errorf("%v: %q, want %q", test.err, got, test.want)
+		}
+	}
+}

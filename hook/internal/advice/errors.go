@@ -1,0 +1,158 @@
+// Package advice chooses the hints of eca: what to do about an error, by its type, and about a
+// finding, by its rule. It is the one place that names commands and flags for what a package reports.
+package advice
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/apps"
+	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/connection"
+	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/cutover"
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/packaged"
+	"github.com/ecakit/ecakit/pkg/repair"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/scaffold"
+	"github.com/ecakit/ecakit/pkg/sfp"
+	"github.com/ecakit/ecakit/pkg/wanted"
+)
+
+// Error returns a hint for an error, "" if there is none or the error says it itself.
+func Error(err error) string {
+	for _, hint := range []func(error) string{sessionHint, appHint, consumerHint, sourceHint, refusalHint} {
+		if text := hint(err); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// sessionHint returns a hint for an org without a usable session.
+func sessionHint(err error) string {
+	failed, _ := errors.AsType[*orgauth.Error](err)
+	switch {
+	case failed == nil:
+		return ""
+	case failed.Login == "" && failed.Reason == orgauth.ErrExpired:
+		return "give a fresh SF_ACCESS_TOKEN"
+	case failed.Login == "":
+		return ""
+	}
+	alias := failed.Login
+	if strings.Contains(alias, "@") {
+		alias = "ALIAS"
+	}
+	return "log in again, for example with: sf org login web --alias " + alias
+}
+
+// appHint returns a hint for an app that is missing, incomplete or broken.
+func appHint(err error) string {
+	missing, _ := errors.AsType[*apps.NotFoundError](err)
+	broken, _ := errors.AsType[*repair.NotRepairableError](err)
+	unfinished, _ := errors.AsType[*repair.UnfinishedError](err)
+	switch {
+	case broken != nil && broken.Problem.Kind == repair.NoConsumer, errors.As(err, new(*apps.NoOAuthError)):
+		return "eca bootstrap creates it"
+	case missing != nil && missing.Suggestion() == "": // else the error itself suggests an app
+		return "correct --app, or deploy the app's header to this org first"
+	case unfinished != nil:
+		return fmt.Sprintf("run the command again, which completes the repair; eca bootstrap recreates %s too, with its defaults", unfinished.App)
+	case errors.As(err, new(*packaged.NoSourceError)):
+		return "name the Dev Hub with -o"
+	case errors.As(err, new(*cutover.NotFoundError)):
+		return "eca audit lists the Connected Apps of the org"
+	case errors.Is(err, cutover.ErrNoReplacement):
+		return "eca migrate --write, then eca bootstrap"
+	}
+	return ""
+}
+
+// consumerHint returns a hint for an error about a consumer, its credentials or where they are stored.
+func consumerHint(err error) string {
+	locked, _ := errors.AsType[*consumer.AccessError](err)
+	switch {
+	case locked != nil && locked.Setting:
+		return `switch on "Allow access to External Client App consumer secrets via REST API" in Setup (External Client App Settings), or add --enable-access to do so during the command`
+	case locked != nil:
+		return "give the user the permissions External Client App Developer and View Client Secret (ExternalClientAppDeveloper, ViewClientSecret)"
+	case errors.As(err, new(*connection.ConflictError)):
+		return "choose another name, or replace it with --replace"
+	case errors.As(err, new(*consumer.PackagedError)):
+		return "ask that org for them with -o, or verify with --from"
+	case errors.As(err, new(*consumer.NoSecretError)):
+		return "the reading of secrets was switched on only just now: try again in a minute"
+	case errors.As(err, new(*consumer.OwnSessionError)):
+		return "log in to the org in another way, for example with sf org login web"
+	case errors.As(err, new(*consumer.HandOverError)):
+		return "run the command again, which hands over the staged credentials and goes on, or discard them with eca rotate --abort"
+	case errors.As(err, new(*consumer.SwapError)):
+		return "run the command again, which completes the rotation"
+	}
+	return ""
+}
+
+// sourceHint returns a hint for an error about the source of a project.
+func sourceHint(err error) string {
+	policies, _ := errors.AsType[*wanted.PoliciesError](err)
+	alias, _ := errors.AsType[*sfp.AliasError](err)
+	switch {
+	case errors.Is(err, scaffold.ErrJWTConnection):
+		return "eca connect"
+	case errors.As(err, new(*wanted.NoAppsError)):
+		return "name the package that has the app's header, *.eca-meta.xml in externalClientApps"
+	case policies != nil && policies.Problem == nil:
+		return "give the right directory with --policies"
+	case policies != nil && policies.Problem.Kind == metadata.NewerField:
+		return "or choose a later --api-version"
+	case alias != nil:
+		return fmt.Sprintf("sfp would fail with the same words: add a directory %s to the package, or default, which serves sandboxes and scratch orgs, "+
+			"or use an alias that the package has", alias.Alias)
+	}
+	return ""
+}
+
+// refusalHint returns a hint for an org's refusal, by its error code and message, and for an org
+// that cannot be reached.
+func refusalHint(err error) string {
+	var code, message string
+	refused, _ := errors.AsType[*mdapi.ComponentError](err)
+	answer, _ := errors.AsType[*salesforce.Error](err)
+	switch {
+	case errors.As(err, new(*salesforce.NetworkError)):
+		return "check the network, the proxy settings and the instance URL"
+	case refused != nil:
+		code, message = refused.Code, refused.Message
+	case answer != nil:
+		code, message = answer.Code, answer.Message
+	}
+	app, name := "the app", "NAME"
+	failure, _ := errors.AsType[*bootstrap.ComponentFailure](err)
+	if failure != nil {
+		app, name = failure.App, failure.App
+	}
+	switch {
+	case code == "INVALID_CROSS_REFERENCE_KEY" && (failure == nil || eca.Lookup(failure.Type) != nil):
+		return fmt.Sprintf("deploy the header of %s to this org first, or with eca bootstrap --headers", app)
+	case code == "INSUFFICIENT_ACCESS_OR_READONLY" || code == "INSUFFICIENT_ACCESS":
+		return "give the user of this session the permissions Customize Application and Manage External Client Apps"
+	case code == "REQUEST_LIMIT_EXCEEDED":
+		return "the org has used up its API calls for today; run the command again tomorrow"
+	case code == "UNSUPPORTED_API_VERSION":
+		return "choose a version that this org has with --api-version"
+	case strings.Contains(message, "invalid at this location"):
+		return "the org does not have this field in the API version in use; choose another with --api-version, or remove the field from plugins.eca"
+	case salesforce.IsTransient(err):
+		return "this is usually temporary: run the command again later, or raise --retry-for"
+	case repair.IsBroken(err):
+		return fmt.Sprintf("the OAuth settings of %s cannot be used or changed: they were deployed without an oauthLink and without global OAuth settings; "+
+			"remove them from the project, and run eca repair --app %s --yes", app, name)
+	}
+	return ""
+}
