@@ -14,20 +14,13 @@ import (
 	"github.com/ecakit/ecakit/pkg/restapi"
 )
 
-// The queried objects, by their names in SOQL.
-const (
-	UserObject              = preflight.UserObject
-	PermissionSetObject     = preflight.PermissionSetObject
-	ProfileObject           = preflight.ProfileObject
-	AppObject               = preflight.AppObject
-	SetupEntityAccess       = preflight.SetupEntityAccess
-	PermissionSetAssignment = "PermissionSetAssignment" // who has a permission set
-)
+// permissionSetAssignment is who has a permission set. Package preflight names the other objects.
+const permissionSetAssignment = "PermissionSetAssignment"
 
 // Facts is an org's answer for names. It implements preflight.Facts.
 type Facts struct {
 	mu       sync.Mutex
-	users    map[string]User            // by username, folded
+	users    map[string]user            // by username, folded
 	sets     map[string]string          // permission set IDs by name, folded
 	similar  map[string]string          // full names of namespaced permission sets, by name without namespace, folded
 	profiles map[string]bool            // by name, folded
@@ -36,8 +29,8 @@ type Facts struct {
 	refused  map[string]error           // errors of refused queries, by object
 }
 
-// User is a user of the org.
-type User struct {
+// user is a user of the org.
+type user struct {
 	ID       string `json:"Id"`
 	Username string `json:"Username"`
 	IsActive bool   `json:"IsActive"`
@@ -57,7 +50,7 @@ func fold(name string) string { return strings.ToLower(strings.TrimSpace(name)) 
 // recorded, see Facts.Refused; any other failure ends the look-up.
 func LookUp(ctx context.Context, client *restapi.Client, names preflight.Names) (*Facts, error) {
 	f := &Facts{
-		users: make(map[string]User), sets: make(map[string]string), similar: make(map[string]string),
+		users: make(map[string]user), sets: make(map[string]string), similar: make(map[string]string),
 		profiles: make(map[string]bool), apps: make(map[string]string), has: make(map[string]map[string]bool),
 		refused: make(map[string]error),
 	}
@@ -71,19 +64,21 @@ func LookUp(ctx context.Context, client *restapi.Client, names preflight.Names) 
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		const soql = "SELECT Id, Username, IsActive FROM User WHERE Username IN (%s)"
-		return look(groupCtx, f, client, UserObject, soql, names.Users, func(u User) { f.users[fold(u.Username)] = u })
+		add := func(u user) { f.users[fold(u.Username)] = u }
+		return look(groupCtx, f, client, preflight.UserObject, soql, names.Users, add)
 	})
 	group.Go(func() error {
 		const soql = "SELECT Id, Name, NamespacePrefix FROM PermissionSet WHERE IsOwnedByProfile = false AND Name IN (%s)"
-		return look(groupCtx, f, client, PermissionSetObject, soql, plain, f.addSet)
+		return look(groupCtx, f, client, preflight.PermissionSetObject, soql, plain, f.addSet)
 	})
 	group.Go(func() error {
 		const soql = "SELECT Id, Name FROM Profile WHERE Name IN (%s)"
-		return look(groupCtx, f, client, ProfileObject, soql, names.Profiles, func(n named) { f.profiles[fold(n.Name)] = true })
+		add := func(n named) { f.profiles[fold(n.Name)] = true }
+		return look(groupCtx, f, client, preflight.ProfileObject, soql, names.Profiles, add)
 	})
 	group.Go(func() error {
 		const soql = "SELECT Id, DeveloperName FROM ExternalClientApplication WHERE DeveloperName IN (%s)"
-		return look(groupCtx, f, client, AppObject, soql, names.Apps, f.addApp)
+		return look(groupCtx, f, client, preflight.AppObject, soql, names.Apps, f.addApp)
 	})
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -97,13 +92,14 @@ func LookUp(ctx context.Context, client *restapi.Client, names preflight.Names) 
 	group.Go(func() error {
 		type access struct{ ParentID, SetupEntityID string }
 		const soql = "SELECT ParentId, SetupEntityId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)"
-		return look(groupCtx, f, client, SetupEntityAccess, soql, apps, func(a access) { f.addAccess(a.SetupEntityID, a.ParentID) })
+		add := func(a access) { f.addAccess(a.SetupEntityID, a.ParentID) }
+		return look(groupCtx, f, client, preflight.SetupEntityAccess, soql, apps, add)
 	})
 	group.Go(func() error {
 		type assignment struct{ AssigneeID, PermissionSetID string }
 		const soql = "SELECT AssigneeId, PermissionSetId FROM PermissionSetAssignment WHERE AssigneeId IN (%s)"
 		add := func(a assignment) { f.addAccess(a.AssigneeID, a.PermissionSetID) }
-		return look(groupCtx, f, client, PermissionSetAssignment, soql, assignees, add)
+		return look(groupCtx, f, client, permissionSetAssignment, soql, assignees, add)
 	})
 	return f, group.Wait()
 }
@@ -153,15 +149,9 @@ func look[Record any](ctx context.Context, f *Facts, client *restapi.Client, obj
 // Refused returns the error of a refused query of an object, or nil.
 func (f *Facts) Refused(object string) error { return f.refused[object] }
 
-// User returns the user with a username, and whether it exists.
-func (f *Facts) User(username string) (User, bool) {
-	u, ok := f.users[fold(username)]
-	return u, ok
-}
-
 // ActiveUser reports whether a user with that username exists, and is active.
 func (f *Facts) ActiveUser(username string) (exists, active bool) {
-	u, ok := f.User(username)
+	u, ok := f.users[fold(username)]
 	return ok, u.IsActive
 }
 

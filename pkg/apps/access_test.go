@@ -66,7 +66,8 @@ func query(object string) func(simorg.Request) bool {
 func TestRefusedQueries(t *testing.T) {
 	t.Parallel()
 	for _, object := range []string{
-		apps.UserObject, apps.PermissionSetObject, apps.ProfileObject, apps.AppObject, apps.SetupEntityAccess, apps.PermissionSetAssignment,
+		preflight.UserObject, preflight.PermissionSetObject, preflight.ProfileObject, preflight.AppObject,
+		preflight.SetupEntityAccess, "PermissionSetAssignment",
 	} {
 		for name, test := range map[string]struct {
 			status  int
@@ -164,7 +165,7 @@ func TestGrants(t *testing.T) {
 		t.Errorf("two apps of one name: %+v", g)
 	}
 	// Nobody knows what the org has if it refuses the query.
-	org.Inject(simorg.Fault{Fits: query(apps.AppObject), Status: 400, Body: `[{"errorCode":"INVALID_TYPE","message":"no"}]`})
+	org.Inject(simorg.Fault{Fits: query(preflight.AppObject), Status: 400, Body: `[{"errorCode":"INVALID_TYPE","message":"no"}]`})
 	if g := lookUp(t, client).Grants("App", []string{"Reader"}, "")[0]; g.Err == nil || !strings.Contains(g.Err.Error(), "refused the query of ExternalClientApplication") {
 		t.Errorf("a refused query: %+v", g)
 	}
@@ -220,7 +221,7 @@ func TestUpdate(t *testing.T) {
 		t.Fatal(err)
 	}
 	grants[0].Uncertain = true // its answer was lost
-	org.Inject(simorg.Fault{Fits: query(apps.UserObject), Status: 403, Body: `[{"errorCode":"INSUFFICIENT_ACCESS","message":"no"}]`})
+	org.Inject(simorg.Fault{Fits: query(preflight.UserObject), Status: 403, Body: `[{"errorCode":"INSUFFICIENT_ACCESS","message":"no"}]`})
 	blind := lookUp(t, client)
 	if err := blind.Update(grants, blind.Grants("App", []string{"Reader", "Writer", "Missing"}, "")); err == nil || !grants[0].Uncertain || grants[0].Created {
 		t.Errorf("after a refused look: %v, %+v", err, grants[0])

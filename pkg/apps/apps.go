@@ -23,6 +23,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -78,7 +79,7 @@ func Apps(ctx context.Context, conn *salesforce.Conn) (apps []*App, missing []st
 	columns := []string{
 		"Id", "DeveloperName", "MasterLabel", "NamespacePrefix", "DistributionState", "OrgScopedExternalApp", "CreatedDate",
 	}
-	apps, missing, err = restapi.QueryColumns[*App](ctx, &restapi.Client{Conn: conn}, columns, AppObject)
+	apps, missing, err = restapi.QueryColumns[*App](ctx, &restapi.Client{Conn: conn}, columns, preflight.AppObject)
 	slices.SortFunc(apps, byName)
 	return apps, missing, err
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -34,9 +35,9 @@ type Grant struct {
 // Object returns the object that records the grant.
 func (g *Grant) Object() string {
 	if g.User != "" {
-		return PermissionSetAssignment
+		return permissionSetAssignment
 	}
-	return SetupEntityAccess
+	return preflight.SetupEntityAccess
 }
 
 // OK reports whether the org has the grant.
@@ -64,7 +65,7 @@ func (f *Facts) appGrant(app, permissionSet string) *Grant {
 		PermissionSet: permissionSet, Exists: f.has[appID][set],
 		fields: map[string]any{"ParentId": set, "SetupEntityId": appID},
 	}
-	switch err := f.unknown(PermissionSetObject, AppObject, SetupEntityAccess); {
+	switch err := f.unknown(preflight.PermissionSetObject, preflight.AppObject, preflight.SetupEntityAccess); {
 	case err != nil:
 		g.Err = err
 	case set == "":
@@ -78,13 +79,13 @@ func (f *Facts) appGrant(app, permissionSet string) *Grant {
 }
 
 func (f *Facts) userGrant(runAs, permissionSet string) *Grant {
-	user, known := f.User(runAs)
+	user, known := f.users[fold(runAs)]
 	set := f.sets[fold(permissionSet)]
 	g := &Grant{
 		PermissionSet: permissionSet, User: runAs, Exists: f.has[user.ID][set],
 		fields: map[string]any{"AssigneeId": user.ID, "PermissionSetId": set},
 	}
-	switch err := f.unknown(PermissionSetObject, UserObject, PermissionSetAssignment); {
+	switch err := f.unknown(preflight.PermissionSetObject, preflight.UserObject, permissionSetAssignment); {
 	case err != nil:
 		g.Err = err
 	case set == "":
@@ -115,7 +116,9 @@ func (f *Facts) unknown(objects ...string) error {
 // them after that look. If the org refused the look, Update changes nothing and returns the
 // reason.
 func (f *Facts) Update(grants, now []*Grant) error {
-	if err := f.unknown(AppObject, UserObject, PermissionSetObject, SetupEntityAccess, PermissionSetAssignment); err != nil {
+	err := f.unknown(preflight.AppObject, preflight.UserObject, preflight.PermissionSetObject,
+		preflight.SetupEntityAccess, permissionSetAssignment)
+	if err != nil {
 		return err
 	}
 	for i, g := range now {

@@ -320,17 +320,10 @@ func (s *Snapshot) setSource(a *App, source *connectedapp.App) {
 		a.noOAuth = true
 		return
 	}
-	field := func(typ, name string) string {
-		if values := source.Fields[typ][name]; len(values) > 0 {
-			return values[0].Text
-		}
-		return ""
-	}
-	global := func(name string) string { return field(eca.GlobalOAuthSettings, name) }
-	policy := func(name string) string { return field(eca.OAuthPolicies, name) }
+	global, policy := source.Fields[eca.GlobalOAuthSettings].Text, source.Fields[eca.OAuthPolicies].Text
 	a.Access = accessByPolicy[policy("permittedUsersPolicyType")]
 	a.setGlobals(global, func(name string) bool { return global(name) == "true" })
-	a.Scopes = metadata.Items(field(eca.OAuthSettings, "commaSeparatedOauthScopes"))
+	a.Scopes = metadata.Items(source.Fields[eca.OAuthSettings].Text("commaSeparatedOauthScopes"))
 	a.IP = policy("ipRelaxationPolicyType")
 	a.setRefresh(policy("refreshTokenPolicyType"),
 		policy("refreshTokenValidityPeriod"), policy("refreshTokenValidityUnit"))

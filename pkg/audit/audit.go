@@ -128,16 +128,13 @@ func (s *Snapshot) Judge(o Options) (*Report, error) {
 
 // check refuses options for rules that do not exist.
 func (o Options) check() error {
-	isRule := func(id string) bool {
-		return slices.ContainsFunc(rules, func(r rule) bool { return r.ID == id })
-	}
 	for _, a := range o.Accept {
-		if !isRule(a.Rule) {
+		if checks[a.Rule] == nil {
 			return fmt.Errorf("an acceptance names the rule %s, which does not exist", a.Rule)
 		}
 	}
 	for id, level := range o.Rules {
-		if !isRule(id) {
+		if checks[id] == nil {
 			return fmt.Errorf("there is no rule %s", id)
 		}
 		if !slices.Contains([]string{off, string(finding.Warning), string(finding.Error)}, level) {
@@ -149,12 +146,12 @@ func (o Options) check() error {
 
 // judge returns the findings of all rules about one app.
 func (o Options) judge(s subject) (all []finding.Finding) {
-	for _, rule := range rules {
+	for _, rule := range rules() {
 		set := o.Rules[rule.ID]
 		if set == off {
 			continue
 		}
-		for _, f := range rule.check(s) {
+		for _, f := range checks[rule.ID](s) {
 			f.Level = finding.Level(cmp.Or(set, string(f.Level), string(rule.Level)))
 			f.Rule, f.App = rule.ID, s.Name
 			all = append(all, f)

@@ -1,4 +1,4 @@
 package audit
 
-// Document is for the test that writes RULES.md.
-var Document = document
+// Checks is for the test of RULES.md.
+var Checks = checks

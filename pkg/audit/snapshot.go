@@ -268,7 +268,7 @@ func (s *Snapshot) readTokens(ctx context.Context) error {
 		ids = append(ids, t.AppMenuItemID)
 	}
 	s.menu, err = restapi.QueryIn[menuRow](ctx, s.rest(),
-		"SELECT Id, ApplicationId FROM AppMenuItem WHERE Id IN (%s)", distinct(ids))
+		"SELECT Id, ApplicationId FROM AppMenuItem WHERE Id IN (%s)", ids)
 	return s.tolerate(fromMenu, err)
 }
 
@@ -289,7 +289,7 @@ func (s *Snapshot) readAccess(ctx context.Context) error {
 		PermissionSetID string
 		N               int
 	}](ctx, s.rest(), "SELECT PermissionSetId, COUNT(AssigneeId) n FROM PermissionSetAssignment "+
-		"WHERE PermissionSetId IN (%s) AND Assignee.IsActive = true GROUP BY PermissionSetId", distinct(ids))
+		"WHERE PermissionSetId IN (%s) AND Assignee.IsActive = true GROUP BY PermissionSetId", ids)
 	s.assigned = make(map[string]int)
 	for _, c := range counts {
 		s.assigned[restapi.ShortID(c.PermissionSetID)] = c.N
@@ -321,10 +321,8 @@ func (s *Snapshot) readUsers(ctx context.Context) error {
 	for _, a := range s.sources {
 		users = append(users, a.RunAsUser)
 	}
-	names := distinct(users)
-	ids := slices.Clone(names)
-	names = slices.DeleteFunc(names, isUserID)
-	ids = slices.DeleteFunc(ids, func(user string) bool { return !isUserID(user) })
+	names := slices.DeleteFunc(slices.Clone(users), isUserID)
+	ids := slices.DeleteFunc(users, func(user string) bool { return !isUserID(user) })
 	s.users, s.admins = make(map[string]userRow), make(map[string]bool)
 	group, ctx := errgroup.WithContext(ctx)
 	for _, by := range []struct {

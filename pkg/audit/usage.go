@@ -3,7 +3,6 @@ package audit
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/ecakit/ecakit/pkg/restapi"
 )
@@ -83,7 +82,7 @@ func (s *Snapshot) addUsage(all []*App) []*App {
 		apps[0].Tokens += t.N
 		apps[0].Users = max(apps[0].Users, t.Users)
 		for _, a := range apps {
-			a.LastUsed = later(a.LastUsed, t.Last)
+			a.LastUsed = restapi.Later(a.LastUsed, t.Last)
 		}
 	}
 	for _, l := range s.logins {
@@ -102,7 +101,7 @@ func (o *owners) addLogin(l loginRow) {
 	apps := o.named(l.Application)
 	if l.LoginSubType != passwordLogin {
 		for _, a := range apps {
-			a.LastUsed = later(a.LastUsed, l.Last)
+			a.LastUsed = restapi.Later(a.LastUsed, l.Last)
 		}
 		return
 	}
@@ -111,15 +110,8 @@ func (o *owners) addLogin(l loginRow) {
 	}
 	for _, a := range apps {
 		if a.Kind != External {
-			a.LastUsed, a.LastPasswordLogin = later(a.LastUsed, l.Last), later(a.LastPasswordLogin, l.Last)
+			a.LastUsed = restapi.Later(a.LastUsed, l.Last)
+			a.LastPasswordLogin = restapi.Later(a.LastPasswordLogin, l.Last)
 		}
 	}
-}
-
-// later returns the later of a time and one that the org wrote.
-func later(t time.Time, text string) time.Time {
-	if other := restapi.ParseTime(text); other.After(t) {
-		return other
-	}
-	return t
 }

@@ -141,7 +141,7 @@ func (a *App) convert() {
 			"the source states no refreshTokenPolicy, as if policies were never saved; refresh tokens of the new app live for 365 days",
 			"check the app's policies in Setup, and correct refreshTokenPolicyType")
 	}
-	if a.RunAsUser == "" && a.text(eca.GlobalOAuthSettings, "isClientCredentialsFlowEnabled") == "true" {
+	if a.RunAsUser == "" && global.Text("isClientCredentialsFlowEnabled") == "true" {
 		a.find("no-run-as-user", finding.Warning, "oauthConfig.isClientCredentialEnabled",
 			"the flow is on, and the source names no user to run it as", "name one for each org; without one the flow stays off there")
 	}
@@ -298,12 +298,4 @@ func (a *App) Wrong() *finding.Finding {
 func (a *App) Label() string { return a.Header("label") }
 
 // Header returns a field of the header as text, or "".
-func (a *App) Header(name string) string { return a.text(header, name) }
-
-// text returns the text of a converted field, or "".
-func (a *App) text(typ, field string) string {
-	if values := a.Fields[typ][field]; len(values) > 0 {
-		return values[0].Text
-	}
-	return ""
-}
+func (a *App) Header(name string) string { return a.Fields[header].Text(name) }

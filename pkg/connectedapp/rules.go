@@ -227,7 +227,7 @@ func scope(a *App, place, text string) {
 	switch {
 	case i < 0:
 		a.wrong(place, text)
-	case !slices.Contains(metadata.Items(a.text(settings, "commaSeparatedOauthScopes")), eca.Scopes()[i]):
+	case !slices.Contains(metadata.Items(a.Fields[settings].Text("commaSeparatedOauthScopes")), eca.Scopes()[i]):
 		a.set(place, target{settings, "commaSeparatedOauthScopes"}, eca.Scopes()[i])
 	}
 }

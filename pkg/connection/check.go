@@ -22,31 +22,6 @@ const (
 	saysTokenURL     = "The expired credentials couldn't be refreshed. Try again later."
 )
 
-// Section returns the rules about External and Named Credentials that need no org.
-func Section() finding.Section {
-	return finding.Section{
-		Title: "External and Named Credentials",
-		Intro: "These are about credentials for OAuth that say themselves where tokens come from, not about those with an\nAuth. Provider.",
-		Rules: []finding.Rule{
-			{ID: "scope-against-salesforce", Level: finding.Error,
-				Summary: "An external credential sends a scope to Salesforce's token endpoint.",
-				Text:    "The endpoint refuses it, and every callout fails: `scope parameter not supported`. The app's own scopes hold."},
-			{ID: "token-url", Level: finding.Error, But: "a warning where token and endpoint are of two orgs",
-				Summary: "An external credential fetches tokens from the login host, by http, or from nowhere.",
-				Text: "Client credentials are served by the org's own domain alone. Elsewhere a callout ends with `The expired\n" +
-					"credentials couldn't be refreshed. Try again later.`"},
-			{ID: "claim-json", Level: finding.Error,
-				Summary: "The audience of a JWT is not JSON.",
-				Text:    "It stands in quotation marks: `\"https://login.salesforce.com\"`. Other claims and headers stand bare."},
-			{ID: "credential-protocol", Level: finding.Error, But: "a warning where nothing says by which flow",
-				Summary: "An external credential has a protocol that the platform does not support, or lacks a parameter that its protocol requires.",
-				Text:    "The variant is a parameter of the type AuthProtocolVariant, and no element `authenticationProtocolVariant`."},
-			{ID: "no-external-credential", Level: finding.Warning, But: "an error where it names none",
-				Summary: "A named credential names an external credential that the project does not have."},
-		},
-	}
-}
-
 // Check returns the findings about an external or a named credential by itself. Fields of findings
 // are dotted paths, with the number of the parameter from 0; their file is not set.
 func Check(c *metadata.Component) []finding.Finding {

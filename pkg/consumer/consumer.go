@@ -11,6 +11,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,6 +53,9 @@ const (
 	minVersion apiversion.Version = 60
 	minStaged  apiversion.Version = 65
 )
+
+// notFound is the platform's code for something that does not exist.
+const notFound = "NOT_FOUND"
 
 // consumerLack is what an app lacks before its OAuth is enabled.
 const consumerLack = "OAuth consumer"
@@ -106,13 +110,11 @@ func (e *NoSecretError) Error() string {
 // accessError converts a refusal of the right to read consumers. It goes by the code, because the
 // status of INSUFFICIENT_ACCESS varies.
 func accessError(err error) error {
-	if refused, ok := errors.AsType[*salesforce.Error](err); ok {
-		switch {
-		case refused.Code == "FUNCTIONALITY_NOT_ENABLED":
-			return &AccessError{Setting: true, Err: err}
-		case strings.HasPrefix(refused.Code, "INSUFFICIENT_ACCESS"):
-			return &AccessError{Err: err}
-		}
+	switch code := salesforce.Code(err); {
+	case code == "FUNCTIONALITY_NOT_ENABLED":
+		return &AccessError{Setting: true, Err: err}
+	case strings.HasPrefix(code, "INSUFFICIENT_ACCESS"):
+		return &AccessError{Err: err}
 	}
 	return err
 }
@@ -127,11 +129,6 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 // path returns the resource of a consumer of the app.
 func (c *Consumer) path(id string) string {
 	return "apps/oauth/credentials/" + url.PathEscape(c.AppID) + "/" + url.PathEscape(id)
-}
-
-func isNotFound(err error) bool {
-	refused, ok := errors.AsType[*salesforce.Error](err)
-	return ok && refused.Code == "NOT_FOUND"
 }
 
 // Find finds the consumer of one of the org's own apps. It takes one round of requests, or two if the
@@ -220,7 +217,7 @@ func (c *Client) Credentials(ctx context.Context, found *Consumer) (login.Creden
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { listed, err = c.list(groupCtx, found); return err })
 	group.Go(func() (err error) {
-		if credentials, err = c.read(groupCtx, found, found.ID); isNotFound(err) {
+		if credentials, err = c.read(groupCtx, found, found.ID); salesforce.Code(err) == notFound {
 			return nil // explained by the list
 		}
 		return err
@@ -242,26 +239,36 @@ func (c *Client) Credentials(ctx context.Context, found *Consumer) (login.Creden
 // secretPolling is the waiting for a secret that the org does not show yet.
 var secretPolling = salesforce.Polling{Limit: 20 * time.Second}
 
+// withSecret calls look until it returns credentials with their secret, which is missing for a while after
+// the org's setting was switched on. It checks them.
+func (c *Client) withSecret(
+	ctx context.Context, app string, look func(context.Context) (login.Credentials, error),
+) (found login.Credentials, err error) {
+	complete, err := c.Conn.Retry.Until(ctx, secretPolling, func(ctx context.Context) (_ bool, err error) {
+		found, err = look(ctx)
+		return hasSecret(found), err
+	})
+	if err == nil && !complete {
+		err = &NoSecretError{app}
+	}
+	if err = cmp.Or(err, found.Check()); err != nil {
+		return login.Credentials{}, err
+	}
+	return found, nil
+}
+
+func hasSecret(c login.Credentials) bool { return c.Key != "" && !c.Secret.IsZero() }
+
 // read reads the key and secret of a consumer by its ID.
 func (c *Client) read(ctx context.Context, found *Consumer, id string) (login.Credentials, error) {
 	var answer struct {
 		Key    string
 		Secret salesforce.Secret
 	}
-	complete, err := c.Conn.Retry.Until(ctx, secretPolling, func(ctx context.Context) (bool, error) {
+	return c.withSecret(ctx, found.App, func(ctx context.Context) (login.Credentials, error) {
 		err := c.do(ctx, http.MethodGet, found.path(id)+"?part=KeyAndSecret", nil, &answer)
-		return answer.Key != "" && !answer.Secret.IsZero(), err
+		return login.Credentials(answer), err
 	})
-	if err == nil && !complete {
-		err = &NoSecretError{found.App}
-	}
-	if err == nil {
-		err = login.Credentials(answer).Check()
-	}
-	if err != nil {
-		return login.Credentials{}, err
-	}
-	return login.Credentials(answer), nil
 }
 
 // accessField is the field of the org's settings that lets the REST API read consumer secrets.
@@ -296,8 +303,7 @@ func (c *Client) setAccess(ctx context.Context, on bool) error {
 	if err != nil {
 		return err
 	}
-	wanted := make(metadata.Fields)
-	wanted.Set(accessField, fmt.Sprint(on))
+	wanted := metadata.Stated(accessField, fmt.Sprint(on))
 	changed, _ := eca.Lookup(eca.OrgSettings).Overlay(settings, wanted)
 	results, err := (&mdapi.Client{Conn: c.Conn}).Update(ctx, []*metadata.Component{changed})
 	if err != nil {

@@ -126,7 +126,7 @@ func (c *Client) staged(ctx context.Context, found *Consumer) (*Staged, error) {
 	}
 	var answer stagedAnswer
 	err := c.do(ctx, http.MethodGet, found.path(found.ID)+"/staged", nil, &answer)
-	if isNotFound(err) {
+	if salesforce.Code(err) == notFound {
 		return nil, nil
 	}
 	if err != nil {
@@ -135,26 +135,18 @@ func (c *Client) staged(ctx context.Context, found *Consumer) (*Staged, error) {
 	return answer.staged(), nil
 }
 
-// complete returns staged credentials with their secret, which is missing for a while after the org's
-// setting was switched on.
+// complete returns staged credentials with their secret.
 func (c *Client) complete(ctx context.Context, found *Consumer, staged *Staged) (*Staged, error) {
-	hasSecret := func() bool { return staged.Key != "" && !staged.Secret.IsZero() }
-	complete, err := c.Conn.Retry.Until(ctx, secretPolling, func(ctx context.Context) (bool, error) {
-		if hasSecret() {
-			return true, nil
+	_, err := c.withSecret(ctx, found.App, func(ctx context.Context) (login.Credentials, error) {
+		if hasSecret(staged.Credentials) {
+			return staged.Credentials, nil
 		}
 		again, err := c.staged(ctx, found)
 		if again != nil {
 			staged = again
 		}
-		return hasSecret(), err
+		return staged.Credentials, err
 	})
-	if err == nil && !complete {
-		err = &NoSecretError{found.App}
-	}
-	if err == nil {
-		err = staged.Check()
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -184,16 +176,13 @@ func (c *Client) stage(ctx context.Context, found *Consumer) (*Staged, error) {
 // rotate makes staged credentials the main ones. The previous main ones are then beside them, and work
 // for another 30 days.
 func (c *Client) rotate(ctx context.Context, found *Consumer, staged *Staged) error {
-	command := struct {
-		Command string `json:"command"`
-	}{"rotate"}
-	return c.do(ctx, http.MethodPatch, found.stagedPath(staged), command, nil)
+	return c.do(ctx, http.MethodPatch, found.stagedPath(staged), map[string]string{"command": "rotate"}, nil)
 }
 
 // discard deletes the credentials beside the main ones, which then no longer work. That they do not
 // exist is no error.
 func (c *Client) discard(ctx context.Context, found *Consumer, staged *Staged) error {
-	if err := c.do(ctx, http.MethodDelete, found.stagedPath(staged), nil, nil); !isNotFound(err) {
+	if err := c.do(ctx, http.MethodDelete, found.stagedPath(staged), nil, nil); salesforce.Code(err) != notFound {
 		return err
 	}
 	return nil

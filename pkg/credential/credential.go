@@ -12,7 +12,6 @@ package credential
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -245,11 +244,6 @@ type storedAnswer struct {
 	} `json:"credentials"`
 }
 
-func isNotFound(err error) bool {
-	refused, ok := errors.AsType[*salesforce.Error](err)
-	return ok && refused.Code == "NOT_FOUND"
-}
-
 // lookStored looks up what the org stores for the principal. If that is nothing, orgs answer with
 // NOT_FOUND or with empty credentials.
 func (w *worker) lookStored(ctx context.Context, has *seen) error {
@@ -258,7 +252,7 @@ func (w *worker) lookStored(ctx context.Context, has *seen) error {
 	}
 	var answer storedAnswer
 	err := w.rest().Do(ctx, http.MethodGet, "named-credentials/credential?"+q.Encode(), nil, &answer)
-	if isNotFound(err) {
+	if salesforce.Code(err) == "NOT_FOUND" {
 		has.stored, has.clientID = false, ""
 		return nil
 	}
@@ -324,8 +318,7 @@ func (w *worker) store(ctx context.Context, stored bool) (status string, err err
 	var answer storedAnswer
 	if !stored {
 		err = w.rest().Do(ctx, http.MethodPost, path, body, &answer)
-		refused, ok := errors.AsType[*salesforce.Error](err)
-		stored = ok && refused.Code == "CONFLICT"
+		stored = salesforce.Code(err) == "CONFLICT"
 	}
 	if stored {
 		err = w.rest().Do(ctx, http.MethodPut, path, body, &answer)
@@ -377,7 +370,7 @@ func objectPermissions(ctx context.Context, client *restapi.Client, sets []strin
 // platform keeps users' credentials.
 func (w *worker) access(ctx context.Context, r *Report, has *seen, o Options) error {
 	principals, err := w.principals(ctx)
-	if err != nil && !(o.PlanOnly && isNotFound(err)) {
+	if err != nil && !(o.PlanOnly && salesforce.Code(err) == "NOT_FOUND") {
 		return err
 	}
 	p := named(principals, w.Principal)
@@ -446,7 +439,7 @@ func (w *worker) create(r *Report, o Options, a AccessReport, send func() error)
 		a.Action = reconcile.Unchanged
 	case !o.PlanOnly:
 		err = send()
-		if refused, ok := errors.AsType[*salesforce.Error](err); ok && strings.HasPrefix(refused.Code, "DUPLICATE") {
+		if strings.HasPrefix(salesforce.Code(err), "DUPLICATE") {
 			err = nil
 		}
 		if a.Applied = err == nil; err != nil {

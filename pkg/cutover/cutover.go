@@ -238,13 +238,12 @@ func (r *records) readTokens(ctx context.Context, replacements []Replacement) (e
 			labels = append(labels, p.NewLabel, p.Name)
 		}
 	}
-	slices.Sort(labels)
 	const query = "SELECT AppName, AppMenuItemId, %sCOUNT(UserId) n, MAX(LastUsedDate) last FROM OauthToken " +
 		"WHERE AppName IN (%%s) GROUP BY AppName, AppMenuItemId%s"
 	for _, columns := range [][]any{{"UserId, ", ", UserId"}, {"", ""}} {
 		soql := fmt.Sprintf(query, columns...)
-		r.tokens, err = restapi.QueryIn[tokenRow](ctx, r.client.rest(), soql, slices.Compact(labels))
-		if refused, ok := errors.AsType[*salesforce.Error](err); !ok || refused.Code != "EXCEEDED_ID_LIMIT" {
+		r.tokens, err = restapi.QueryIn[tokenRow](ctx, r.client.rest(), soql, labels)
+		if salesforce.Code(err) != "EXCEEDED_ID_LIMIT" {
 			break
 		}
 	}
@@ -255,23 +254,17 @@ func (r *records) readTokens(ctx context.Context, replacements []Replacement) (e
 func (r *records) readMenu(ctx context.Context, replacements []Replacement) error {
 	var items, ids []string
 	for _, t := range r.tokens {
-		if t.AppMenuItemID != "" {
-			items = append(items, t.AppMenuItemID)
-		}
+		items = append(items, t.AppMenuItemID)
 	}
 	for _, p := range replacements {
-		ids = append(ids, p.oldIDs...)
-		if p.newID != "" {
-			ids = append(ids, p.newID)
-		}
+		ids = append(append(ids, p.oldIDs...), p.newID)
 	}
 	for _, by := range []struct {
 		field string
 		ids   []string
 	}{{"Id", items}, {"ApplicationId", ids}} {
-		slices.Sort(by.ids)
 		menu, err := restapi.QueryIn[menuRow](ctx, r.client.rest(),
-			"SELECT Id, ApplicationId FROM AppMenuItem WHERE "+by.field+" IN (%s)", slices.Compact(by.ids))
+			"SELECT Id, ApplicationId FROM AppMenuItem WHERE "+by.field+" IN (%s)", by.ids)
 		if err != nil {
 			return r.tolerate("the app menu", err)
 		}
@@ -304,13 +297,13 @@ func (r *records) attribute(p *Replacement) {
 		if of := usage[p.ownerOfToken(t, menu[restapi.ShortID(t.AppMenuItemID)])]; of != nil {
 			u := of.user(t.UserID)
 			u.Tokens += t.N
-			u.LastUsed = later(u.LastUsed, t.Last)
+			u.LastUsed = restapi.Later(u.LastUsed, t.Last)
 		}
 	}
 	for _, l := range r.logins {
 		if of := usage[p.ownerOfLabel(l.Application)]; of != nil {
 			u := of.user(l.UserID)
-			u.LastLogin = later(u.LastLogin, l.Last)
+			u.LastLogin = restapi.Later(u.LastLogin, l.Last)
 		}
 	}
 	p.Old, p.New, p.Either = usage[oldApp].list(), usage[newApp].list(), usage[eitherApp].list()
@@ -377,14 +370,6 @@ func (u users) list() (all []Usage) {
 	return all
 }
 
-// later returns the later of a time and one that the org wrote.
-func later(t time.Time, text string) time.Time {
-	if other := restapi.ParseTime(text); other.After(t) {
-		return other
-	}
-	return t
-}
-
 // nameUsers replaces the IDs of users with their names.
 func (r *records) nameUsers(ctx context.Context) error {
 	var all []*Usage
@@ -398,10 +383,8 @@ func (r *records) nameUsers(ctx context.Context) error {
 			}
 		}
 	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return id == "" })
-	slices.Sort(ids)
 	found, err := restapi.QueryIn[struct{ ID, Username string }](ctx, r.client.rest(),
-		"SELECT Id, Username FROM User WHERE Id IN (%s)", slices.Compact(ids))
+		"SELECT Id, Username FROM User WHERE Id IN (%s)", ids)
 	names := make(map[string]string)
 	for _, u := range found {
 		names[restapi.ShortID(u.ID)] = u.Username

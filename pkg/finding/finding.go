@@ -1,5 +1,5 @@
 // Package finding defines the findings of a check, with place, level and fix, and the rules that
-// they break. It writes findings as SARIF and rules as Markdown.
+// they break. It reads rules from Markdown and writes findings as SARIF.
 package finding
 
 import (
@@ -93,21 +93,6 @@ type Rule struct {
 	Text    string // why that matters and what to do, in Markdown; "" if the summary is enough
 }
 
-// Section is a group of rules.
-type Section struct {
-	Title string
-	Intro string // "" for none
-	Rules []Rule
-}
-
-// All returns the rules of several sections.
-func All(sections []Section) (rules []Rule) {
-	for _, s := range sections {
-		rules = append(rules, s.Rules...)
-	}
-	return rules
-}
-
 // Markdown returns the description of a rule.
 func (r Rule) Markdown() string {
 	level := strings.ToUpper(string(r.Level[:1])) + string(r.Level[1:])
@@ -121,18 +106,21 @@ func (r Rule) Markdown() string {
 	return text
 }
 
-// Document returns sections of rules as one Markdown document with a title and an introduction.
-func Document(title, intro string, sections []Section) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n%s\n", title, intro)
-	for _, s := range sections {
-		fmt.Fprintf(&b, "\n## %s\n", s.Title)
-		if s.Intro != "" {
-			fmt.Fprintf(&b, "\n%s\n", s.Intro)
-		}
-		for _, r := range s.Rules {
-			fmt.Fprintf(&b, "\n### `%s`\n\n%s", r.ID, r.Markdown())
-		}
+// ParseRules reads the rules of a Markdown document, in its order. A rule is a heading of the third level
+// with its ID, and what Markdown returns.
+func ParseRules(document string) (rules []Rule) {
+	_, document, _ = strings.Cut(document, headOfRule)
+	for page := range strings.SplitSeq(document, headOfRule) {
+		page, _, _ = strings.Cut(page, "\n## ") // the next section
+		id, page, _ := strings.Cut(page, "`\n\n")
+		summary, text, _ := strings.Cut(page, "\n")
+		summary, level, _ := strings.Cut(strings.TrimSuffix(summary, ".*"), " *")
+		level, but, _ := strings.Cut(level, "; ")
+		rules = append(rules, Rule{
+			ID: id, Level: Level(strings.ToLower(level)), But: but, Summary: summary, Text: strings.TrimSpace(text),
+		})
 	}
-	return b.String()
+	return rules
 }
+
+const headOfRule = "\n### `"

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/ecakit/ecakit/pkg/finding"
@@ -41,38 +43,68 @@ func TestSortDropsWhatIsThereTwice(t *testing.T) {
 	}
 }
 
-var sections = []finding.Section{{Title: "Apps", Intro: "About apps.", Rules: []finding.Rule{
-	{ID: "one", Level: finding.Warning, But: "an error at night", Summary: "It is late.", Text: "Go to bed."},
-	{ID: "two", Level: finding.Error, Summary: "It is later."},
-}}}
+const document = `# Rules
 
-func ExampleDocument() {
-	fmt.Print(finding.Document("Rules", "Read them.", sections))
+Read them.
+
+## Apps
+
+About apps.
+
+### ` + "`one`" + `
+
+It is late. *Warning; an error at night.*
+
+Go to bed.
+
+And sleep.
+
+### ` + "`two`" + `
+
+It is later. *Error.*
+`
+
+func ExampleParseRules() {
+	for _, rule := range finding.ParseRules(document) {
+		fmt.Printf("%q\n", rule)
+	}
 	// Output:
-	// # Rules
-	//
-	// Read them.
-	//
-	// ## Apps
-	//
-	// About apps.
-	//
-	// ### `one`
-	//
-	// It is late. *Warning; an error at night.*
-	//
-	// Go to bed.
-	//
-	// ### `two`
-	//
-	// It is later. *Error.*
+	// {"one" "warning" "an error at night" "It is late." "Go to bed.\n\nAnd sleep."}
+	// {"two" "error" "" "It is later." ""}
+}
+
+// TestDocumentsHoldRulesAlone: apart from headings and introductions, the documents are the rules that
+// are read from them.
+func TestDocumentsHoldRulesAlone(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"../audit/RULES.md", "../lint/RULES.md"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, section := range strings.Split(string(data), "\n## ")[1:] {
+			_, got, _ := strings.Cut(section, "\n### ")
+			got = "\n### " + got
+			want := ""
+			for _, r := range finding.ParseRules(got) {
+				want += fmt.Sprintf("\n### `%s`\n\n%s", r.ID, r.Markdown())
+				if r.Summary == "" || r.Level != finding.Error && r.Level != finding.Warning {
+					t.Errorf("%s has the rule %+v", name, r)
+				}
+			}
+			if got != want {
+				t.Errorf("%s has\n%s\nand its rules are\n%s", name, got, want)
+			}
+		}
+	}
 }
 
 func TestSARIFPointsToPlaceAndRule(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	findings := []finding.Finding{{Rule: "two", Level: finding.Error, File: "src/a b.pem", Line: 1, Problem: "is bad", Fix: "mend it"}, {Rule: "one", Level: finding.Warning}}
-	if err := finding.WriteSARIF(&b, finding.Tool{Name: "eca lint", Version: "v1", Rules: "https://example.com/RULES.md"}, finding.All(sections), findings); err != nil {
+	tool := finding.Tool{Name: "eca lint", Version: "v1", Rules: "https://example.com/RULES.md"}
+	if err := finding.WriteSARIF(&b, tool, finding.ParseRules(document), findings); err != nil {
 		t.Fatal(err)
 	}
 	var log struct {

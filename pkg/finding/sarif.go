@@ -14,11 +14,10 @@ type (
 		Runs    []sarifRun `json:"runs"`
 	}
 	sarifRun struct {
-		Tool    sarifTool     `json:"tool"`
+		Tool struct {
+			Driver sarifDriver `json:"driver"`
+		} `json:"tool"`
 		Results []sarifResult `json:"results"`
-	}
-	sarifTool struct {
-		Driver sarifDriver `json:"driver"`
 	}
 	sarifDriver struct {
 		Name           string      `json:"name"`
@@ -27,16 +26,13 @@ type (
 		Rules          []sarifRule `json:"rules"`
 	}
 	sarifRule struct {
-		ID               string       `json:"id"`
-		ShortDescription sarifText    `json:"shortDescription"`
-		FullDescription  sarifText    `json:"fullDescription"`
-		Help             sarifMessage `json:"help"`
-		HelpURI          string       `json:"helpUri"`
+		ID               string    `json:"id"`
+		ShortDescription sarifText `json:"shortDescription"`
+		FullDescription  sarifText `json:"fullDescription"`
+		Help             sarifText `json:"help"`
+		HelpURI          string    `json:"helpUri"`
 	}
 	sarifText struct {
-		Text string `json:"text"`
-	}
-	sarifMessage struct {
 		Text     string `json:"text"`
 		Markdown string `json:"markdown,omitempty"`
 	}
@@ -48,17 +44,12 @@ type (
 		Locations []sarifLocation `json:"locations"`
 	}
 	sarifLocation struct {
-		PhysicalLocation sarifPhysical `json:"physicalLocation"`
-	}
-	sarifPhysical struct {
-		ArtifactLocation sarifArtifact `json:"artifactLocation"`
-		Region           *sarifRegion  `json:"region,omitempty"`
-	}
-	sarifArtifact struct {
-		URI string `json:"uri"`
-	}
-	sarifRegion struct {
-		StartLine int `json:"startLine"`
+		PhysicalLocation struct {
+			ArtifactLocation struct {
+				URI string `json:"uri"`
+			} `json:"artifactLocation"`
+			Region map[string]int `json:"region,omitempty"`
+		} `json:"physicalLocation"`
 	}
 )
 
@@ -78,19 +69,22 @@ func WriteSARIF(w io.Writer, tool Tool, rules []Rule, findings []Finding) error 
 		index[rule.ID] = i
 		text := rule.Markdown()
 		driver.Rules = append(driver.Rules, sarifRule{
-			ID: rule.ID, ShortDescription: sarifText{rule.Summary}, FullDescription: sarifText{rule.Summary},
-			Help: sarifMessage{Text: text, Markdown: text}, HelpURI: tool.Rules + "#" + rule.ID,
+			ID: rule.ID, ShortDescription: sarifText{Text: rule.Summary},
+			FullDescription: sarifText{Text: rule.Summary},
+			Help:            sarifText{Text: text, Markdown: text}, HelpURI: tool.Rules + "#" + rule.ID,
 		})
 	}
-	results := []sarifResult{}
+	run := sarifRun{Results: []sarifResult{}}
+	run.Tool.Driver = driver
 	for _, f := range findings {
-		place := sarifPhysical{ArtifactLocation: sarifArtifact{(&url.URL{Path: f.File}).String()}}
+		var at sarifLocation
+		at.PhysicalLocation.ArtifactLocation.URI = (&url.URL{Path: f.File}).String()
 		if f.Line > 0 {
-			place.Region = &sarifRegion{f.Line}
+			at.PhysicalLocation.Region = map[string]int{"startLine": f.Line}
 		}
-		results = append(results, sarifResult{
-			RuleID: f.Rule, RuleIndex: index[f.Rule], Level: f.Level, Message: sarifText{f.Message()},
-			Locations: []sarifLocation{{place}},
+		run.Results = append(run.Results, sarifResult{
+			RuleID: f.Rule, RuleIndex: index[f.Rule], Level: f.Level, Message: sarifText{Text: f.Message()},
+			Locations: []sarifLocation{at},
 		})
 	}
 	encoder := json.NewEncoder(w)
@@ -98,6 +92,6 @@ func WriteSARIF(w io.Writer, tool Tool, rules []Rule, findings []Finding) error 
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(sarifLog{
 		Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0",
-		Runs: []sarifRun{{Tool: sarifTool{driver}, Results: results}},
+		Runs: []sarifRun{run},
 	})
 }

@@ -1,6 +1,3 @@
 package lint
 
-var (
-	Document    = document
-	OwnSections = ownSections
-)
+var Document = document

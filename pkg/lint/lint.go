@@ -37,7 +37,12 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 		if !ok {
 			return nil, err
 		}
-		l.add("settings", finding.Error, sfp.ProjectFile, settingPath(projectErr.Err), projectErr.Err.Error(), "correct it; nothing else was checked")
+		at := ""
+		if wrong, ok := errors.AsType[*project.SettingError](err); ok {
+			at = wrong.Path
+		}
+		const fix = "correct it; nothing else was checked"
+		l.add("settings", finding.Error, sfp.ProjectFile, at, projectErr.Err.Error(), fix)
 		return l.all("."), nil
 	}
 	l.project = proj
@@ -160,14 +165,6 @@ func (l *linter) note(f finding.Finding, p *sfp.Package) {
 
 // maxFindings bounds the findings of a run; nobody reads more.
 const maxFindings = 2000
-
-// settingPath returns the path of an invalid setting, "" for any other error.
-func settingPath(err error) string {
-	if wrong, ok := errors.AsType[*project.SettingError](err); ok {
-		return wrong.Path
-	}
-	return ""
-}
 
 // addPackage adds a finding about a package in the project file.
 func (l *linter) addPackage(rule string, level finding.Level, p *sfp.Package, problem, fix string) {

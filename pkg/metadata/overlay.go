@@ -38,6 +38,9 @@ func Stated(pairs ...string) Fields {
 // Has reports whether the field is stated.
 func (s Fields) Has(name string) bool { _, ok := s[name]; return ok }
 
+// Text returns the text of the field's first value, or "".
+func (s Fields) Text(name string) string { return first(s[name]).Text }
+
 // IsFalse reports whether the field is stated as false.
 func (s Fields) IsFalse(name string) bool {
 	values := s[name]

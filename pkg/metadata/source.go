@@ -9,6 +9,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/internal/files"
 	"github.com/ecakit/ecakit/pkg/internal/xmltree"
 )
 
@@ -56,10 +57,7 @@ func (s Schema) ReadFile(fsys fs.FS, name string) (*Component, error) {
 	}
 	f, err := fsys.Open(name)
 	if err != nil {
-		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-			err = pathErr.Err
-		}
-		return fail(fmt.Errorf("cannot be read: %w", err))
+		return fail(fmt.Errorf("cannot be read: %w", files.Plain(err)))
 	}
 	defer f.Close()
 	c, err := Parse(f)
@@ -119,7 +117,8 @@ type Element[E any] interface {
 // FromNode reads a component from an XML element. The type is that of xsi:type without its prefix,
 // "" if absent. Elements with xsi:nil count as absent.
 func FromNode[E Element[E]](n E) (*Component, error) {
-	c := &Component{Type: localName(n.Attr(InstanceNamespace, "type"))}
+	typ := n.Attr(InstanceNamespace, "type")
+	c := &Component{Type: typ[strings.LastIndexByte(typ, ':')+1:]}
 	fields, text, err := readFields(n, 0)
 	if err != nil {
 		return nil, err
@@ -158,8 +157,4 @@ func readFields[E Element[E]](n E, depth int) (fields []Field, text string, err 
 		fields = append(fields, f)
 	}
 	return fields, n.Text(), nil
-}
-
-func localName(qname string) string {
-	return qname[strings.LastIndexByte(qname, ':')+1:]
 }

@@ -34,7 +34,8 @@ func DefaultOrg(project, home string, getenv func(string) string) (string, error
 			err = errors.New("it is not the JSON that sf writes")
 		}
 		if err != nil {
-			return "", &Error{Reason: ErrStore, Message: "cannot read sf's default org from " + name, Err: plain(err)}
+			const message = "cannot read sf's default org from "
+			return "", &Error{Reason: ErrStore, Message: message + name, Err: files.Plain(err)}
 		}
 		if config.TargetOrg != "" {
 			return config.TargetOrg, nil

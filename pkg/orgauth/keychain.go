@@ -2,6 +2,7 @@ package orgauth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,10 +46,7 @@ func DefaultKeychain(dir, goos string, getenv func(string) string) Keychain {
 	case "darwin":
 		return MacKeychain("/usr/bin/security")
 	}
-	tool := getenv("SFDX_SECRET_TOOL_PATH") // sf reads it too
-	if tool == "" {
-		tool = "/usr/bin/secret-tool"
-	}
+	tool := cmp.Or(getenv("SFDX_SECRET_TOOL_PATH"), "/usr/bin/secret-tool") // sf reads the variable too
 	if _, err := os.Stat(tool); err != nil {
 		return file
 	}
@@ -118,10 +116,7 @@ func runForKey(ctx context.Context, tool string, args ...string) (salesforce.Sec
 	cmd.Stdout, cmd.Stderr = &out, &failure
 	if err := cmd.Run(); err != nil {
 		line, _, _ := strings.Cut(strings.TrimSpace(failure.String()), "\n")
-		if line == "" {
-			line = "without a message"
-		}
-		return none, fmt.Errorf("%s failed (%w): %s", tool, err, line)
+		return none, fmt.Errorf("%s failed (%w): %s", tool, err, cmp.Or(line, "without a message"))
 	}
 	key := salesforce.NewSecret(strings.TrimSpace(out.String()))
 	if key.IsZero() {

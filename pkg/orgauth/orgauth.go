@@ -7,6 +7,7 @@
 package orgauth
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strings"
@@ -49,13 +50,8 @@ func (s *Session) Conn() *salesforce.Conn {
 
 // String returns the org's name for messages: its alias, username or host.
 func (s *Session) String() string {
-	switch {
-	case s.Alias != "":
-		return s.Alias
-	case s.Username != "":
-		return s.Username
-	}
-	return strings.TrimPrefix(strings.TrimPrefix(s.InstanceURL, "https://"), "http://")
+	host := strings.TrimPrefix(strings.TrimPrefix(s.InstanceURL, "https://"), "http://")
+	return cmp.Or(s.Alias, s.Username, host)
 }
 
 // FromToken returns a session for an access token and its instance URL, as in SF_ACCESS_TOKEN

@@ -171,13 +171,10 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (sale
 		return none, fmt.Errorf("cannot read its private key %s", l.PrivateKey)
 	}
 	key := salesforce.NewSecret(string(data))
-	client := session.HTTPClient
-	if client == nil {
-		client = http.DefaultClient
-	}
 	asking, cancel := context.WithTimeout(ctx, salesforce.DefaultTimeout)
 	defer cancel()
-	asking = context.WithValue(asking, oauth2.HTTPClient, salesforce.WithoutRedirects(client))
+	client := salesforce.WithoutRedirects(cmp.Or(session.HTTPClient, http.DefaultClient))
+	asking = context.WithValue(asking, oauth2.HTTPClient, client)
 	var first, busy error
 	for _, try := range audiences(l, s.AudienceURL) {
 		if _, err := platform.ParseInstance(try.login); err != nil {
@@ -200,13 +197,8 @@ func (s *Store) renewByJWT(ctx context.Context, l login, session *Session) (sale
 		}
 		first = cmp.Or(first, why)
 	}
-	if busy != nil {
-		return none, busy // this host might have accepted the JWT
-	}
-	if first == nil {
-		first = errors.New("the login has no valid login URL")
-	}
-	return none, first
+	// A busy host might have accepted the JWT.
+	return none, cmp.Or(busy, first, errors.New("the login has no valid login URL"))
 }
 
 // grantedToken returns the token that a login host has granted for the session.
@@ -225,10 +217,7 @@ type audience struct{ login, audience string }
 // audiences returns the pairs of host and audience to try, in the order of the Salesforce CLI
 // (getLoginAudienceCombos in @salesforce/core).
 func audiences(l login, override string) []audience {
-	login := strings.TrimSuffix(l.LoginURL, "/")
-	if login == "" {
-		login = productionLogin
-	}
+	login := cmp.Or(strings.TrimSuffix(l.LoginURL, "/"), productionLogin)
 	aud := override
 	if aud == "" {
 		aud = productionLogin

@@ -300,13 +300,5 @@ func parseLogin(name string, data []byte) (login, error) {
 }
 
 func unreadable(name string, err error) error {
-	return &Error{Reason: ErrStore, Message: fmt.Sprintf("cannot read sf's auth store at %s", name), Err: plain(err)}
-}
-
-// plain removes the path from an error of the file system.
-func plain(err error) error {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		return pathErr.Err
-	}
-	return err
+	return &Error{Reason: ErrStore, Message: "cannot read sf's auth store at " + name, Err: files.Plain(err)}
 }

@@ -88,8 +88,7 @@ func check(ctx context.Context, conn *salesforce.Conn) (string, error) {
 	if err := group.Wait(); err != nil {
 		return "", err
 	}
-	refused, ok := errors.AsType[*salesforce.Error](hub)
-	if kind := org.Kind(); kind != platform.Production || ok && refused.Code == "INVALID_TYPE" {
+	if kind := org.Kind(); kind != platform.Production || salesforce.Code(hub) == "INVALID_TYPE" {
 		return "", &NoSourceError{kind}
 	}
 	return org.ID, hub

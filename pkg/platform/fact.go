@@ -1,11 +1,42 @@
+// Package platform holds what this module believes about Salesforce as data.
 package platform
 
 import (
+	_ "embed"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
+
+//go:embed FACTS.md
+var document string
+
+// facts is the table of FACTS.md. An assumption of the product that is not in it is a mistake.
+var facts = sync.OnceValue(func() (all []Fact) {
+	_, topics, _ := strings.Cut(document, "\n## ")
+	for topic := range strings.SplitSeq(topics, "\n## ") {
+		all = append(all, parseFact(strings.Split(strings.TrimSpace(topic), "\n\n")))
+	}
+	return all
+})
+
+// parseFact reads a fact from its paragraphs: the ID, the question, the answers with the expected one
+// in bold, and the sources.
+func parseFact(paragraphs []string) Fact {
+	answers, asked, _ := strings.Cut(paragraphs[2], "; ")
+	_, answers, _ = strings.Cut(answers, ": ")
+	_, expected, _ := strings.Cut(answers, "**")
+	expected, _, _ = strings.Cut(expected, "**")
+	_, sources, _ := strings.Cut(paragraphs[3], "\n- ")
+	return Fact{
+		ID: paragraphs[0], Question: paragraphs[1], Expected: expected,
+		Answers: strings.Split(strings.ReplaceAll(answers, "**", ""), ", "),
+		Sources: strings.Split(sources, "\n- "),
+		Askable: asked == "a selftest asks it.",
+	}
+}
 
 // Fact is something that this module believes about Salesforce: a question with its possible
 // answers. The product works with every answer; the simulated org can be given any; a selftest asks
@@ -28,16 +59,14 @@ type Answers map[string]string
 
 // Lookup returns the fact of an ID, or nil.
 func Lookup(id string) *Fact {
-	for i := range facts {
-		if facts[i].ID == id {
-			return &facts[i]
-		}
+	if i := slices.IndexFunc(facts(), func(f Fact) bool { return f.ID == id }); i >= 0 {
+		return &facts()[i]
 	}
 	return nil
 }
 
 // Facts returns the table, in order of topic. It must not be changed.
-func Facts() []Fact { return facts }
+func Facts() []Fact { return facts() }
 
 // Of returns the answer to a fact. It panics if there is no fact of that ID, which is a mistake of
 // the program.
@@ -72,7 +101,7 @@ func (a Answers) Check() error {
 // Flipped returns, for each fact and each answer other than the expected one, the answers of an org
 // that differs in it alone.
 func Flipped() (all []Answers) {
-	for _, fact := range facts {
+	for _, fact := range facts() {
 		for _, answer := range fact.Answers {
 			if answer != fact.Expected {
 				all = append(all, Answers{fact.ID: answer})
@@ -80,31 +109,4 @@ func Flipped() (all []Answers) {
 		}
 	}
 	return all
-}
-
-// Markdown returns the table as a document.
-func Markdown() string {
-	var b strings.Builder
-	b.WriteString("# Facts about Salesforce\n\n" +
-		"What ecakit believes about the platform. No fact has been confirmed on a real org by this project yet: the answers\n" +
-		"come from documentation and from other people's reports. ecakit works with every answer. Generated from\n" +
-		"`pkg/platform/facts.go` by `go test ./pkg/platform -update`.\n")
-	for _, fact := range facts {
-		var answers []string
-		for _, answer := range fact.Answers {
-			if answer == fact.Expected {
-				answer = "**" + answer + "**"
-			}
-			answers = append(answers, answer)
-		}
-		asked := "a selftest cannot ask it"
-		if fact.Askable {
-			asked = "a selftest asks it"
-		}
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\nAnswers (expected in bold): %s; %s.\n\nSources:\n", fact.ID, fact.Question, strings.Join(answers, ", "), asked)
-		for _, source := range fact.Sources {
-			fmt.Fprintf(&b, "- %s\n", source)
-		}
-	}
-	return b.String()
 }

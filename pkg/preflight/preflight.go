@@ -427,30 +427,3 @@ func (c *check) nobody() {
 	f.Fix = `name permission sets in "permissionSets" of the app in plugins.eca, or in commaSeparatedPermissionSet`
 	c.report(f, true)
 }
-
-// Section returns the rules that need an org. lint shares run-as-user and the rules about
-// single elements.
-func Section() finding.Section {
-	return finding.Section{
-		Title: "Preflight: policies and the org that they are for",
-		Intro: "The hook, `bootstrap` and `plan` check the OAuth policies that are deployed next against the org, by the\n" +
-			"rules about elements above, by `run-as-user` (the user must exist and be active), and by these.",
-		Rules: []finding.Rule{
-			{ID: "record-name", Level: finding.Error, But: "a warning if eca applies the policies, or it is unknown who deploys them",
-				Summary: "The org has the app's OAuth policies under another name than the file.",
-				Text: "An app has one record of OAuth policies, and many orgs create it together with the consumer. The platform\n" +
-					"refuses a second one: `DUPLICATE_VALUE: ExtlClntAppOauthSettingsId duplicates value on …`. Rename the\n" +
-					"file, or set `applyPolicies`, and eca finds the record under any name."},
-			{ID: "permission-set", Level: finding.Error, But: "a warning if the project adds the permission set",
-				Summary: "The policies name a permission set that the org does not have.",
-				Text:    "The platform says `We couldn't find permission sets called …`. It refuses IDs too, although its\ndocumentation allows them."},
-			{ID: "profile", Level: finding.Warning, Summary: "The policies name a profile that the org does not have."},
-			{ID: "oauth-off", Level: finding.Error, But: "a warning if the app as a whole is off",
-				Summary: "The OAuth plugin of the app is off on this org, so it cannot have OAuth policies."},
-			{ID: "jwt-session", Level: finding.Error, Summary: "The policies limit sessions of JWT-based tokens, but the app issues none."},
-			{ID: "nobody-granted", Level: finding.Warning,
-				Summary: "Only pre-authorised users may use the app, but nobody is.",
-				Text:    "The policies deploy, but every login is then refused. Name permission sets in `permissionSets` of the app,\nor in the policies."},
-		},
-	}
-}

@@ -76,13 +76,13 @@ func parseSettings(data []byte) (Settings, error) {
 
 // blockType returns the type whose fields the metadata block at a path states.
 func blockType(path string) *metadata.Type {
-	switch path[strings.LastIndexByte(path, '.')+1:] {
-	case "oauthSettings":
-		return eca.Lookup(eca.OAuthSettings)
-	case "globalOauthSettings":
-		return eca.Lookup(eca.GlobalOAuthSettings)
+	name := path[strings.LastIndexByte(path, '.')+1:]
+	for typ, block := range blocks {
+		if block == name {
+			return eca.Lookup(typ)
+		}
 	}
-	return eca.Lookup(eca.PluginPolicies)
+	return eca.Lookup(eca.PluginPolicies) // the old name
 }
 
 func decodeHandOver(d *jsontext.Decoder, h *HandOver) error {

@@ -99,14 +99,14 @@ type AppSettings struct {
 
 // ConnectionSettings describe how an org calls another one.
 type ConnectionSettings struct {
-	App                string            `json:"app"`                // on the org that is called
-	From               map[string]string `json:"from"`               // the org that is called, by the alias of the calling org
-	ExternalCredential string            `json:"externalCredential"` // "" for the connection's name
-	Principal          string            `json:"principal"`
-	PermissionSets     []string          `json:"permissionSets"` // of the users that may call
-	Certificate        string            `json:"certificate"`    // for JWT bearer: a certificate of the calling org
-	Username           string            `json:"username"`       // the user that JWTs log in as
-	OnInstall          bool              `json:"onInstall"`      // the hook makes the connection, too
+	App                string            `json:"app"`                          // on the org that is called
+	From               map[string]string `json:"from"`                         // the org that is called, by the caller's alias
+	ExternalCredential string            `json:"externalCredential,omitempty"` // "" for the connection's name
+	Principal          string            `json:"principal,omitempty"`
+	PermissionSets     []string          `json:"permissionSets,omitempty"` // of the users that may call
+	Certificate        string            `json:"certificate,omitempty"`    // for JWT bearer: its name on the calling org
+	Username           string            `json:"username,omitempty"`       // the user that JWTs log in as
+	OnInstall          bool              `json:"onInstall,omitempty"`      // the hook makes the connection, too
 }
 
 // AuditSettings configure the rules of an audit.
@@ -142,21 +142,20 @@ func (s Settings) WarningsFor(app, environment string) []Warning {
 	})
 }
 
+// blocks are the names of the metadata blocks, by the type whose fields they state.
+var blocks = map[string]string{
+	eca.OAuthSettings:       "oauthSettings",
+	eca.GlobalOAuthSettings: "globalOauthSettings",
+	eca.PluginPolicies:      "pluginPolicies",
+}
+
 // Key returns the name under which the settings state a type of component, like "pluginPolicies",
 // or "policies" if they use its old name.
 func (a AppSettings) Key(typ string) string {
-	switch typ {
-	case eca.OAuthSettings:
-		return "oauthSettings"
-	case eca.GlobalOAuthSettings:
-		return "globalOauthSettings"
-	case eca.PluginPolicies:
-		if a.oldPolicies {
-			return "policies"
-		}
-		return "pluginPolicies"
+	if typ == eca.PluginPolicies && a.oldPolicies {
+		return "policies"
 	}
-	return ""
+	return blocks[typ]
 }
 
 // Of returns the stated fields of a type: OAuthSettings, GlobalOAuthSettings or PluginPolicies.

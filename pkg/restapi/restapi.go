@@ -241,7 +241,7 @@ func QueryColumns[Record any](ctx context.Context, c *Client, columns []string, 
 	for i, column := range columns {
 		group.Go(func() error {
 			_, err := Query[struct{}](groupCtx, c, "SELECT "+column+" FROM "+object+" LIMIT 1")
-			if refused, ok := errors.AsType[*salesforce.Error](err); ok && refused.Code == "INVALID_FIELD" {
+			if salesforce.Code(err) == "INVALID_FIELD" {
 				lacks[i], err = true, nil
 			}
 			return err
@@ -266,9 +266,11 @@ func QueryColumns[Record any](ctx context.Context, c *Client, columns []string, 
 }
 
 // QueryIn runs a SOQL query with a list of values such as 'a', 'b' for its one %s, inside IN
-// (…), and returns all records. It escapes the values, and splits them over several queries at
-// once if needed. Without values it sends nothing.
+// (…), and returns all records. It sorts and escapes the values, leaves out duplicates and empty ones,
+// and splits them over several queries at once if needed. Without values it sends nothing.
 func QueryIn[Record any](ctx context.Context, c *Client, soql string, values []string) ([]Record, error) {
+	values = slices.Compact(slices.Sorted(slices.Values(values)))
+	values = slices.DeleteFunc(values, func(value string) bool { return value == "" })
 	bunches := slices.Collect(slices.Chunk(values, maxIn))
 	all := make([][]Record, len(bunches))
 	group, groupCtx := errgroup.WithContext(ctx)

@@ -19,3 +19,11 @@ func ParseTime(text string) time.Time {
 	}
 	return time.Time{}
 }
+
+// Later returns the later of a time and one that the platform wrote.
+func Later(t time.Time, text string) time.Time {
+	if other := ParseTime(text); other.After(t) {
+		return other
+	}
+	return t
+}

@@ -193,10 +193,7 @@ func (c *Conn) exchange(ctx context.Context, r Request, token *oauth2.Token, dec
 	if err != nil {
 		return err
 	}
-	limit := c.Timeout
-	if limit <= 0 {
-		limit = DefaultTimeout
-	}
+	limit := cmp.Or(max(c.Timeout, 0), DefaultTimeout)
 	own, cancel := context.WithTimeoutCause(ctx, limit, &timeoutError{limit})
 	defer cancel()
 	resp, err := c.send(req.WithContext(own))
@@ -311,15 +308,11 @@ type named struct{ base http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (n named) RoundTrip(r *http.Request) (*http.Response, error) {
-	base := n.base
-	if base == nil {
-		base = http.DefaultTransport
-	}
 	if r.Header.Get("User-Agent") == "" {
 		r = r.Clone(r.Context())
 		r.Header.Set("User-Agent", DefaultUserAgent())
 	}
-	return base.RoundTrip(r)
+	return cmp.Or(n.base, http.DefaultTransport).RoundTrip(r)
 }
 
 // CloseIdleConnections closes the idle connections of the base.

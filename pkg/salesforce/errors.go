@@ -36,6 +36,14 @@ func IsSessionExpired(err error) bool {
 	return errors.As(err, &is) && is.SessionExpired()
 }
 
+// Code returns the platform's code of an error, like NOT_FOUND, or "" if err is not of the platform.
+func Code(err error) string {
+	if answer, ok := errors.AsType[*Error](err); ok {
+		return answer.Code
+	}
+	return ""
+}
+
 // Error is an error that the platform returned for a call. The call had no effect, unless
 // Uncertain reports true.
 type Error struct {

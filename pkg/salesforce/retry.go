@@ -43,23 +43,36 @@ func (r *Retry) Do(ctx context.Context, call func() error) error {
 	if r == nil || r.Budget <= 0 {
 		return call()
 	}
-	waits := &schedule{ctx: ctx, retry: r, growing: backoff.NewExponentialBackOff()}
-	waits.growing.InitialInterval, waits.growing.MaxInterval = 500*time.Millisecond, maxWait
-	if r.First > 0 {
-		waits.growing.InitialInterval = r.First
-	}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		waits.failure = call()
-		return struct{}{}, waits.failure
-	}, backoff.WithBackOff(waits), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
+	growing := backoff.NewExponentialBackOff()
+	growing.InitialInterval, growing.MaxInterval = cmp.Or(max(r.First, 0), 500*time.Millisecond), maxWait
+	for {
+		err := call()
+		if !IsTransient(err) {
+			return err
+		}
+		wait := r.next(ctx, min(growing.NextBackOff(), maxWait), retryAfter(err))
+		if wait == backoff.Stop || ctx.Err() != nil {
+			return err
+		}
 		if r.Notify != nil {
 			r.Notify(err, wait)
 		}
-	}))
-	if err != nil && waits.failure != nil {
-		return waits.failure // more useful than the context's error
+		if pause(ctx, wait) != nil {
+			return err // more useful than the context's error
+		}
 	}
-	return err
+}
+
+// pause waits. If ctx ends before, the error is its cause.
+func pause(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
 }
 
 // Polling describes how long Until waits for something. The zero value looks once.
@@ -88,42 +101,21 @@ func (r *Retry) Until(ctx context.Context, p Polling, look func(context.Context)
 		if p.Waiting != nil {
 			p.Waiting(wait)
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return false, context.Cause(ctx)
-		case <-timer.C:
+		if err := pause(ctx, wait); err != nil {
+			return false, err
 		}
 		wait = min(2*wait, longest)
 	}
 }
 
-// schedule computes the wait before the next attempt of a call.
-type schedule struct {
-	ctx     context.Context
-	retry   *Retry
-	growing *backoff.ExponentialBackOff
-	failure error // of the last attempt
-}
-
-// Reset implements backoff.BackOff.
-func (s *schedule) Reset() { s.growing.Reset() }
-
-// NextBackOff returns the next wait, or backoff.Stop.
-func (s *schedule) NextBackOff() time.Duration {
-	if !IsTransient(s.failure) {
+// next returns the wait before the next attempt: the one that the org asked for, or otherwise the usual
+// one. If ctx or the budget does not allow it, next returns backoff.Stop.
+func (r *Retry) next(ctx context.Context, usual, asked time.Duration) time.Duration {
+	wait := cmp.Or(asked, usual)
+	if deadline, bounded := ctx.Deadline(); bounded && time.Until(deadline) <= wait {
 		return backoff.Stop
 	}
-	wait, asked := min(s.growing.NextBackOff(), maxWait), retryAfter(s.failure)
-	deadline, bounded := s.ctx.Deadline()
-	if asked > 0 {
-		wait = asked
-	}
-	if bounded && time.Until(deadline) <= wait {
-		return backoff.Stop
-	}
-	return s.retry.spend(wait, asked > 0)
+	return r.spend(wait, asked > 0)
 }
 
 // spend deducts a wait from the budget and returns it. If the budget is too small, it returns

@@ -57,9 +57,6 @@ type Environment struct {
 	RunAsUser string
 }
 
-// developerName matches the app names that the platform allows.
-var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
-
 // folderName matches aliases that are a single folder name and survive sfp's command line,
 // which sfp does not quote.
 var folderName = regexp.MustCompile(`^[A-Za-z0-9][\w.@+-]*$`)
@@ -91,10 +88,8 @@ func (c Config) checkHeader() error {
 	return checkApp(c.App)
 }
 
-func isDeveloperName(name string) bool { return len(name) <= 80 && developerName.MatchString(name) }
-
 func checkApp(name string) error {
-	if !isDeveloperName(name) {
+	if eca.CheckName(name) != nil {
 		return fmt.Errorf("%q is not a valid app name; use letters, digits and single underscores, starting with a letter", name)
 	}
 	return nil
@@ -117,7 +112,7 @@ func (c Config) checkUse(preset Preset) error {
 		return fmt.Errorf("the preset %s needs a callback URL; give one", preset.Name)
 	}
 	for _, name := range c.PermissionSets {
-		if !isDeveloperName(name) {
+		if eca.CheckName(name) != nil {
 			return fmt.Errorf("%q is not a valid permission set name", name)
 		}
 	}

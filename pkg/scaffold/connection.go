@@ -37,15 +37,6 @@ type Calls struct {
 	URL   string // the own domain of the org that is called
 }
 
-// connectionSettings is an entry of connections in plugins.eca.
-type connectionSettings struct {
-	App                string            `json:"app"`
-	From               map[string]string `json:"from"`
-	ExternalCredential string            `json:"externalCredential,omitempty"`
-	Principal          string            `json:"principal,omitempty"`
-	PermissionSets     []string          `json:"permissionSets,omitempty"`
-}
-
 // ErrJWTConnection reports a connection with JWT bearer, whose source would contain the consumer key
 // of one org.
 var ErrJWTConnection = errors.New("the source of a connection with JWT bearer would contain the consumer key of one org")
@@ -92,7 +83,7 @@ func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings := connectionSettings{
+	settings := project.ConnectionSettings{
 		App: config.App, From: make(map[string]string), ExternalCredential: config.Connection.ExternalCredential,
 		Principal: config.Connection.Principal, PermissionSets: config.Connection.PermissionSets,
 	}

@@ -130,24 +130,21 @@ var plugins = []struct{ typ, ending string }{{eca.SAMLPolicies, "_samlPlcy"}, {e
 
 // policies returns the file with the app's OAuth policies for an environment.
 func policies(config Config, preset Preset, e folder) (File, error) {
-	fields := make(metadata.Fields)
 	permitted := "AllSelfAuthorized"
 	if preset.PreAuthorised {
 		permitted = "AdminApprovedPreAuthorized"
 	}
-	for _, f := range [][2]string{
-		{"externalClientApplication", config.App},
-		{"ipRelaxationPolicyType", "Enforce"},
-		{"isClientCredentialsFlowEnabled", fmt.Sprint(e.RunAsUser != "")},
-		{"label", config.Label + " policies"},
-		{"permittedUsersPolicyType", permitted},
-		{"refreshTokenPolicyType", "SpecificLifetime"},
-		{"refreshTokenValidityPeriod", fmt.Sprint(cmp.Or(preset.RefreshTokenDays, 365))},
-		{"refreshTokenValidityUnit", "Days"},
-		{"requiredSessionLevel", "STANDARD"},
-	} {
-		fields.Set(f[0], f[1])
-	}
+	fields := metadata.Stated(
+		"externalClientApplication", config.App,
+		"ipRelaxationPolicyType", "Enforce",
+		"isClientCredentialsFlowEnabled", fmt.Sprint(e.RunAsUser != ""),
+		"label", config.Label+" policies",
+		"permittedUsersPolicyType", permitted,
+		"refreshTokenPolicyType", "SpecificLifetime",
+		"refreshTokenValidityPeriod", fmt.Sprint(cmp.Or(preset.RefreshTokenDays, 365)),
+		"refreshTokenValidityUnit", "Days",
+		"requiredSessionLevel", "STANDARD",
+	)
 	if stated := config.Fields[eca.OAuthPolicies]; stated != nil {
 		if stated.Has("refreshTokenPolicyType") {
 			delete(fields, "refreshTokenValidityPeriod")

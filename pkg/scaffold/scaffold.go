@@ -182,11 +182,8 @@ func (a *addition) addHeader() error {
 	if file := a.target.header(a.source, a.App, ""); file != "" {
 		return fmt.Errorf("%s is already a header of %s; only a new app can be added", file, a.App)
 	}
-	fields := a.Fields[eca.Header].Over(nil)
-	fields.Set("contactEmail", a.ContactEmail)
-	fields.Set("distributionState", "Local")
-	fields.Set("isProtected", "false")
-	fields.Set("label", a.Label)
+	fields := metadata.Stated("contactEmail", a.ContactEmail, "distributionState", "Local", "isProtected", "false",
+		"label", a.Label).Over(a.Fields[eca.Header])
 	return a.addFile(newFile(a.Definition, eca.Header, a.App, fields))
 }
 
@@ -202,12 +199,10 @@ func (a *addition) addPolicies() error {
 			return err
 		}
 		for _, plugin := range plugins {
-			fields := a.Fields[plugin.typ].Over(nil)
-			if len(fields) == 0 {
+			if len(a.Fields[plugin.typ]) == 0 {
 				continue
 			}
-			fields.Set("externalClientApplication", a.App)
-			fields.Set("label", a.Label)
+			fields := metadata.Stated("externalClientApplication", a.App, "label", a.Label).Over(a.Fields[plugin.typ])
 			if err := a.addFile(newFile(f.dir, plugin.typ, a.App+plugin.ending, fields)); err != nil {
 				return err
 			}
@@ -231,7 +226,9 @@ func (a *addition) addCertificate() error {
 func (a *addition) addPermissionSets() error {
 	for _, name := range a.PermissionSets {
 		if !a.SetsElsewhere && !hasPermissionSet(a.source, a.target.Project, name) {
-			a.files = append(a.files, permissionSet(a.Definition, name))
+			if err := a.addFile(permissionSet(a.Definition, name)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -248,15 +245,13 @@ func hasPermissionSet(source *project.Source, proj *project.Project, name string
 	return false
 }
 
+// permissionSets describes the files of permission sets.
+var permissionSets = &metadata.Type{Folder: "permissionsets", Suffix: "permissionset"}
+
 // permissionSet returns the file of an empty permission set, which will grant the app.
-func permissionSet(dir, name string) File {
-	content := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
-<PermissionSet xmlns="%s">
-    <hasActivationRequired>false</hasActivationRequired>
-    <label>%s</label>
-</PermissionSet>
-`, metadata.Namespace, strings.ReplaceAll(name, "_", " "))
-	return File{Path: path.Join(dir, "permissionsets", name+".permissionset-meta.xml"), Content: []byte(content), Mode: 0o644}
+func permissionSet(dir, name string) (File, error) {
+	fields := metadata.Stated("hasActivationRequired", "false", "label", strings.ReplaceAll(name, "_", " "))
+	return componentFile(dir, permissionSets, metadata.New("PermissionSet", name, fields))
 }
 
 // addScripts adds the scripts, unless the project has one that calls eca.

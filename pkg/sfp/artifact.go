@@ -85,10 +85,7 @@ func OpenArtifact(file string, matters func(name string) bool) (*Artifact, error
 	}
 	if err != nil {
 		a.Close()
-		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-			err = pathErr.Err
-		}
-		return nil, fmt.Errorf("cannot open the artifact %s: %w", file, err)
+		return nil, fmt.Errorf("cannot open the artifact %s: %w", file, files.Plain(err))
 	}
 	fail := func(format string, args ...any) (*Artifact, error) {
 		a.Close()

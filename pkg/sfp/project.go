@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/internal/files"
 )
 
 // ProjectFile is the name of a Salesforce DX project's file.
@@ -72,11 +73,7 @@ func (p *Project) Package(name string) *Package {
 func ReadProject(fsys fs.FS, name string) (*Project, error) {
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
-		var pathErr *fs.PathError
-		if errors.As(err, &pathErr) {
-			err = pathErr.Err
-		}
-		return nil, &ProjectError{name, fmt.Errorf("cannot be read: %w", err)}
+		return nil, &ProjectError{name, fmt.Errorf("cannot be read: %w", files.Plain(err))}
 	}
 	p, err := ParseProject(data)
 	if err != nil {

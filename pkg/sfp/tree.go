@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"github.com/ecakit/ecakit/pkg/internal/files"
 )
 
 // Tree is a listing of directories of a project or an artifact. After List it reads no more
@@ -42,11 +44,7 @@ func (t *Tree) list(fsys fs.FS, dir string, top bool) {
 	s := span{dirs: len(t.dirs), files: len(t.files)}
 	entries, err := fs.ReadDir(fsys, dir)
 	if err != nil && !(top && errors.Is(err, fs.ErrNotExist)) {
-		pathErr := new(fs.PathError)
-		if errors.As(err, &pathErr) {
-			err = pathErr.Err
-		}
-		t.unreadable = append(t.unreadable, &fs.PathError{Op: "read", Path: dir, Err: err})
+		t.unreadable = append(t.unreadable, &fs.PathError{Op: "read", Path: dir, Err: files.Plain(err)})
 	}
 	for _, entry := range entries {
 		name := path.Join(dir, entry.Name())

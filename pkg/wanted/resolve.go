@@ -38,12 +38,7 @@ type Target struct {
 }
 
 // name returns the org's alias, or its username if it has none.
-func (t Target) name() string {
-	if t.Alias != "" {
-		return t.Alias
-	}
-	return t.Username
-}
+func (t Target) name() string { return cmp.Or(t.Alias, t.Username) }
 
 // resolution is one call of Resolve.
 type resolution struct {

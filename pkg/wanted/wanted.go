@@ -9,6 +9,7 @@
 package wanted
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -117,10 +118,7 @@ func (a *App) Contradictions() []string {
 			if a.replaced && strings.Contains(c.Text(change.Field), "${") {
 				continue
 			}
-			from := change.From
-			if from == "" {
-				from = "nothing"
-			}
+			from := cmp.Or(change.From, "nothing")
 			warnings = append(warnings, fmt.Sprintf("the source of %s states %s as %s, but plugins.eca as %s, so each deployment changes it and each run changes it back; state it in one place", c.FullName, change.Field, from, change.To))
 		}
 	}

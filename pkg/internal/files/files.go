@@ -48,6 +48,14 @@ func readAll(name string, from io.Reader, max int64) ([]byte, error) {
 	return data, err
 }
 
+// Plain returns an error of the file system without the operation and the path.
+func Plain(err error) error {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		return pathErr.Err
+	}
+	return err
+}
+
 // MaxFile is the maximum size in bytes of a file that ReadFile of a Dir reads.
 const MaxFile = 16 << 20
 

@@ -1,2 +1,0 @@
-// Package platform holds what this module believes about Salesforce as data.
-package platform
