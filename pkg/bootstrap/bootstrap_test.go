@@ -665,6 +665,9 @@ func TestWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	options.PlanOnly = true
+	if err := o.Deploy(header("MyApp").fs(), "src/def"); err != nil {
+		t.Fatal(err)
+	}
 	report, err := options.run(t.Context())
 	if err != nil || len(report.Warnings) != 2 || !strings.Contains(report.Warnings[0], "plugins.eca.apps.MyAp is for an app without a header here; did you mean MyApp?") || !strings.Contains(report.Warnings[1], "pol_sfpowerscripts_artifact_1.0.0-1.zip: zip: not a valid zip file") {
 		t.Errorf("%v, %v", report, err)
@@ -1087,8 +1090,15 @@ func TestPlanWritesNothing(t *testing.T) {
 	}
 	options.PlanOnly = true
 	report, err := options.run(t.Context())
-	if err != nil || touched(report) != 3 || len(o.writes()) > 0 {
+	missing, _ := errors.AsType[*bootstrap.NoHeaderError](err) // as a run that writes would say
+	if missing == nil || missing.App != "MyApp" || touched(report) != 3 || len(o.writes()) > 0 {
 		t.Errorf("%+v, %v", report, err)
+	}
+	if err := o.Deploy(header("MyApp").fs(), "src/def"); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := options.run(t.Context()); err != nil || touched(report) != 3 || len(o.writes()) > 0 {
+		t.Errorf("with the header on the org: %+v, %v", report, err)
 	}
 }
 

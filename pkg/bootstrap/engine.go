@@ -218,9 +218,6 @@ func (e *engine) warnings(app *wanted.App) (all []string, unsettled bool) {
 		warn("%s", text)
 		unsettled = true
 	}
-	if e.absent[app] && e.run.Of(app.Wants[eca.OAuthSettings]).Action == reconcile.Create && app.Wants[eca.Header] == nil {
-		warn("its header is not on this org yet; deploy it before the bootstrap, or let the bootstrap bring headers")
-	}
 	for _, o := range e.outcomes(app) {
 		existing := e.find(app, o.Want.Type.Name)
 		if o.Want.Type.Name == eca.GlobalOAuthSettings && o.Action == reconcile.Update && existing != nil && existing.Text("certificate") == "" && !o.Want.Fields.Has("certificate") {
@@ -248,6 +245,23 @@ func (e *engine) warnings(app *wanted.App) (all []string, unsettled bool) {
 		}
 	}
 	return all, unsettled
+}
+
+// NoHeaderError reports that an app's header is neither on the org nor part of the run, so the
+// platform will refuse the app's OAuth settings.
+type NoHeaderError struct{ App string }
+
+func (e *NoHeaderError) Error() string { return e.App + ": its header is not on this org" }
+
+// lacksHeader returns a *NoHeaderError for each app that needs its header first.
+func (e *engine) lacksHeader() error {
+	var all []error
+	for _, app := range e.apps {
+		if e.absent[app] && e.run.Of(app.Wants[eca.OAuthSettings]).Action == reconcile.Create && app.Wants[eca.Header] == nil {
+			all = append(all, &NoHeaderError{app.Name})
+		}
+	}
+	return errors.Join(all...)
 }
 
 // ComponentFailure reports why a component or a grant is not as wanted.

@@ -150,12 +150,12 @@ func (r *Resolved) Plan(ctx context.Context) (*Plan, error) {
 }
 
 // Err returns why Apply would fail, as far as the plan shows it: policies that cannot be applied,
-// components that cannot be written, or a *PreflightError. Otherwise it is nil.
+// components that cannot be written, a *NoHeaderError or a *PreflightError. Otherwise it is nil.
 func (p *Plan) Err() error {
 	r := p.resolved
 	err := r.invalid
 	if err == nil && p.engine != nil {
-		err = p.engine.failures(nil, p.engine.pending)
+		err = p.engine.failures(p.engine.lacksHeader(), p.engine.pending)
 	}
 	if r.resolved.Preflight == project.PreflightFail {
 		err = join(err, certain(slices.Concat(r.findings, p.findings)))

@@ -27,11 +27,12 @@ type Location struct {
 	// Dir is the path of Project. Messages prefix file names with it, unless it is ".".
 	Dir string
 
-	// Package is the one package whose apps to bootstrap, "" for all packages of the project.
+	// Package is the one package whose apps to bootstrap. "" means the one at PackageDirectory and,
+	// without that, all packages of the project.
 	Package string
 
 	// PackageDirectory is the package's directory below Project. "" takes it from the project
-	// file.
+	// file. Without Package, it is the directory of a package without a name, which sf permits.
 	PackageDirectory string
 
 	// Policies is a directory with the environment's policies. "" searches for them.
@@ -135,11 +136,11 @@ func Load(location Location) (*Source, error) {
 // ownPackages returns the packages whose apps to bootstrap.
 func (s *Source) ownPackages() ([]sfp.Package, error) {
 	location := s.location
-	if location.Package == "" {
+	if location.Package == "" && location.PackageDirectory == "" {
 		return slices.DeleteFunc(slices.Clone(s.project.Packages), func(p sfp.Package) bool { return p.Type == "data" }), nil
 	}
 	p := sfp.Package{Name: location.Package}
-	if known := s.project.Package(location.Package); known != nil {
+	if known := s.project.Package(location.Package); known != nil && location.Package != "" {
 		p = *known
 	} else if location.PackageDirectory == "" {
 		return nil, fmt.Errorf("%s has no package %q%s", s.name(sfp.ProjectFile), location.Package, words.DidYouMean(location.Package, packageNames(s.project.Project)))

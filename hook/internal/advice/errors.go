@@ -49,7 +49,11 @@ func sessionHint(err error) string {
 	if strings.Contains(alias, "@") {
 		alias = "ALIAS"
 	}
-	return "log in again, for example with: sf org login web --alias " + alias
+	when := "again"
+	if failed.Reason == orgauth.ErrUnknownOrg {
+		when = "first"
+	}
+	return "log in " + when + ", for example with: sf org login web --alias " + alias
 }
 
 // appHint returns a hint for an app that is missing, incomplete or broken.
@@ -57,7 +61,10 @@ func appHint(err error) string {
 	missing, _ := errors.AsType[*apps.NotFoundError](err)
 	broken, _ := errors.AsType[*repair.NotRepairableError](err)
 	unfinished, _ := errors.AsType[*repair.UnfinishedError](err)
+	headless, _ := errors.AsType[*bootstrap.NoHeaderError](err)
 	switch {
+	case headless != nil:
+		return deployHeader(headless.App)
 	case broken != nil && broken.Problem.Kind == repair.NoConsumer, errors.As(err, new(*apps.NoOAuthError)):
 		return "eca bootstrap creates it"
 	case missing != nil && missing.Suggestion() == "": // else the error itself suggests an app
@@ -139,7 +146,7 @@ func refusalHint(err error) string {
 	}
 	switch {
 	case code == "INVALID_CROSS_REFERENCE_KEY" && (failure == nil || eca.Lookup(failure.Type) != nil):
-		return fmt.Sprintf("deploy the header of %s to this org first, or with eca bootstrap --headers", app)
+		return deployHeader(app)
 	case code == "INSUFFICIENT_ACCESS_OR_READONLY" || code == "INSUFFICIENT_ACCESS":
 		return "give the user of this session the permissions Customize Application and Manage External Client Apps"
 	case code == "REQUEST_LIMIT_EXCEEDED":
@@ -155,4 +162,8 @@ func refusalHint(err error) string {
 			"remove them from the project, and run eca repair --app %s --yes", app, name)
 	}
 	return ""
+}
+
+func deployHeader(app string) string {
+	return fmt.Sprintf("deploy the header of %s to this org first, or with eca bootstrap --headers", app)
 }

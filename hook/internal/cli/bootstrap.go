@@ -144,12 +144,14 @@ func (f *bootstrapFlags) load() (*wanted.Source, error) {
 		}
 		i := slices.IndexFunc(p.Packages, func(p sfp.Package) bool {
 			inside, err := filepath.Rel(filepath.FromSlash(p.Path), rel)
-			return err == nil && p.Name != "" && filepath.IsLocal(inside)
+			return err == nil && filepath.IsLocal(inside)
 		})
 		if i < 0 {
 			return nil, usage.Errorf("%s is in no package of %s; give the project or the directory of one of its packages", f.Path, filepath.Join(root, sfp.ProjectFile))
 		}
-		location.Package = p.Packages[i].Name
+		if location.Package = p.Packages[i].Name; location.Package == "" { // sf needs no name
+			location.PackageDirectory = p.Packages[i].Path
+		}
 	}
 	return wanted.Load(location)
 }
