@@ -101,7 +101,7 @@ func (o *Org) store(rec *record) {
 
 // decodeRecord reads a component as strictly as the platform: elements in WSDL order, known to
 // the API version, with values of the right kind.
-func decodeRecord(n *node, typeName string, version apiversion.Version) (*record, error) {
+func (o *Org) decodeRecord(n *node, typeName string, version apiversion.Version) (*record, error) {
 	typ := typeAt(typeName, version)
 	if typ == nil {
 		return nil, unknownType(typeName)
@@ -123,34 +123,41 @@ func decodeRecord(n *node, typeName string, version apiversion.Version) (*record
 		return nil, badRequest("Unexpected character data in %s", typ.Name) // assumed wording
 	}
 	var err error
-	rec.fields, err = decodeFields(children, typ.Name, typ.Fields, version)
+	rec.fields, err = o.decodeFields(children, typ.Name, typ.Fields, version)
 	return rec, err
 }
 
 // decodeFields reads the elements in a structure, in WSDL order.
-func decodeFields(nodes []*node, in string, types []metadata.FieldType, version apiversion.Version) ([]value, error) {
+func (o *Org) decodeFields(nodes []*node, in string, types []metadata.FieldType, version apiversion.Version) ([]value, error) {
+	deprecated := apiversion.Latest // the first version without fields that are deprecated
+	if o.is("jwt-switch-in-policies", "unknown") {
+		deprecated = 64
+	}
 	var values []value
 	at := 0 // index of the first field that may come next
 	for _, n := range nodes {
 		i := slices.IndexFunc(types, func(ft metadata.FieldType) bool { return ft.Name == n.name.Local })
 		if i < at || n.name.Space != metadata.Namespace || fieldSince[in][types[i].Name] > version ||
-			types[i].Deprecated && version >= apiversion.Latest {
+			types[i].Deprecated && version >= deprecated {
 			return nil, unexpected(n, in)
 		}
 		at = i + 1
-		if types[i].Repeated {
+		if types[i].Repeated || o.is("repeated-element", "accepted") {
 			at = i
 		}
-		v, err := decodeField(n, types[i], version)
+		v, err := o.decodeField(n, types[i], version)
 		if err != nil {
 			return nil, err
+		}
+		if last := len(values) - 1; last >= 0 && values[last].name == v.name && !types[i].Repeated {
+			values = values[:last] // that the last one counts is assumed
 		}
 		values = append(values, v)
 	}
 	return values, nil
 }
 
-func decodeField(n *node, ft metadata.FieldType, version apiversion.Version) (v value, err error) {
+func (o *Org) decodeField(n *node, ft metadata.FieldType, version apiversion.Version) (v value, err error) {
 	v.name = ft.Name
 	if ft.Kind != metadata.Struct {
 		if len(n.children) > 0 {
@@ -159,7 +166,7 @@ func decodeField(n *node, ft metadata.FieldType, version apiversion.Version) (v 
 		v.text = n.text
 		return v, normalize(&v, ft)
 	}
-	if v.nested, err = decodeFields(n.children, ft.Name, ft.Fields, version); err != nil {
+	if v.nested, err = o.decodeFields(n.children, ft.Name, ft.Fields, version); err != nil {
 		return v, err
 	}
 	for _, nt := range ft.Fields {
@@ -211,7 +218,7 @@ func (o *Org) encodeFields(rec *record, typ *metadata.Type, version apiversion.V
 		}
 	}
 	for _, ft := range typ.Fields {
-		if fieldSince[typ.Name][ft.Name] > version || ft.Secret || ft.Deprecated || ft.Withheld && o.config.WithholdCertificate {
+		if fieldSince[typ.Name][ft.Name] > version || ft.Secret || ft.Deprecated || ft.Withheld && o.is("certificate-shown", "withheld") {
 			continue
 		}
 		for _, v := range rec.fields {
@@ -219,7 +226,7 @@ func (o *Org) encodeFields(rec *record, typ *metadata.Type, version apiversion.V
 				continue
 			}
 			if ft.PEM {
-				v.text = o.config.CertificateForm.write(v.text)
+				v.text = certificateIn(o.config.Facts.Of("certificate-form"), v.text)
 			}
 			b.WriteString(encodeValue(v))
 		}
@@ -227,8 +234,8 @@ func (o *Org) encodeFields(rec *record, typ *metadata.Type, version apiversion.V
 	return b.String()
 }
 
-// write converts a certificate to the form. Other text stays as it is.
-func (form CertificateForm) write(text string) string {
+// certificateIn converts a certificate to an answer to certificate-form. Other text stays as it is.
+func certificateIn(form, text string) string {
 	raw := []byte(text)
 	if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err == nil {
 		raw = decoded // base64 of the DER bytes or of the whole PEM
@@ -241,11 +248,11 @@ func (form CertificateForm) write(text string) string {
 		return text
 	}
 	switch whole := pem.EncodeToMemory(block); form {
-	case CertificatePEM:
+	case "pem":
 		return string(whole)
-	case CertificateBody:
+	case "body": // the base64 between the lines of PEM
 		return base64.StdEncoding.EncodeToString(block.Bytes)
-	case CertificateBase64:
+	case "base64": // of the whole PEM
 		return base64.StdEncoding.EncodeToString(whole)
 	}
 	return text

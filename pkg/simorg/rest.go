@@ -88,6 +88,8 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 		return o.deployREST(r, key, body, version)
 	case resource == "named-credentials":
 		return o.namedCredentials(r, key, body, version)
+	case resource == "apps" && strings.HasPrefix(key+"/", "oauth/usage/"):
+		return o.usage(r.Method, path, key)
 	case resource == "apps":
 		return o.consumers(r, key, body, version)
 	}

@@ -36,9 +36,10 @@ var objects = []object{
 	{"ExtlClntAppOauthPlcyCnfg", "Id ExternalClientApplicationId PermittedUsersPolicyType RefreshTokenPolicyType RefreshTokenValidityPeriod RefreshTokenValidityUnit IpRelaxationPolicyType SessionTimeoutInMinutes RequiredSessionLevel PolicyAction IsClientCredentialsFlowEnabled ClientCredentialsFlowUser IsTokenExchangeFlowEnabled IsGuestCodeCredFlowEnabled IsNamedUserJwtEnabled GuestJwtTimeout NamedUserJwtTimeout", "", (*Org).policyRows},
 	{"ExtlClntAppPlcyCnfg", "Id ExternalClientApplicationId IsEnabled OauthPluginStatus SamlPluginStatus StartPage StartUrl", "", (*Org).pluginRows},
 	{"ExtlClntAppOauthSettings", "Id ExternalClientApplicationId OauthLink CreatedDate " + strings.Join(slices.Sorted(maps.Values(scopeColumns)), " "), "", (*Org).settingsRows},
+	{"ExtlClntAppOauthConsumer", "Id DeveloperName ExternalClientApplicationId ExtlClntAppOauthSettingsId CreatedDate LastModifiedDate", "", (*Org).consumerRows},
 	{"ConnectedApplication", "Id Name CreatedDate LastModifiedDate OptionsAllowAdminApprovedUsersOnly OptionsRefreshTokenValidityMetric RefreshTokenValidityPeriod MobileSessionTimeout PinLength StartUrl OptionsHasSessionLevelPolicy OptionsIsInternal", "", (*Org).connectedRows},
 	{"OauthToken", "Id AppName AppMenuItemId UserId User.Username UseCount LastUsedDate CreatedDate DeleteToken", "", nil},
-	{"AppMenuItem", "Id ApplicationId IsUsingAdminAuthorization Label Name Type", "", nil},
+	{"AppMenuItem", "Id ApplicationId IsUsingAdminAuthorization Label Name Type", "", (*Org).menuRows},
 	{"LoginHistory", "Id UserId Application LoginTime LoginType LoginSubType Status SourceIp", "Application Status", nil},
 	{"User", "Id Username Name Email IsActive ProfileId Profile.Name", "", (*Org).userRows},
 	{"PermissionSet", "Id Name Label IsOwnedByProfile NamespacePrefix PermissionsModifyAllData", "", (*Org).permissionSetRows},
@@ -73,7 +74,8 @@ func (o *Org) table(name string) (soql.Table, bool) {
 		table := soql.Table{Name: known.name, Unfilterable: strings.Fields(known.unfilterable)}
 		if known.columns != "" {
 			table.Columns = slices.DeleteFunc(strings.Fields(known.columns), func(c string) bool {
-				return slices.Contains(o.config.WithoutFields, known.name+"."+c) || o.config.NoCreatedDate && known.name == "ExtlClntAppOauthSettings" && c == "CreatedDate"
+				return slices.Contains(o.config.WithoutFields, known.name+"."+c) ||
+					known.name == "ExtlClntAppOauthSettings" && c == "CreatedDate" && o.is("settings-created-date", "no")
 			})
 		}
 		if known.rows != nil {
@@ -177,6 +179,40 @@ func (o *Org) settingsRows() (rows []row) {
 	return rows
 }
 
+func (o *Org) consumerRows() (rows []row) {
+	for _, rec := range o.all(eca.GlobalOAuthSettings) {
+		app := rec.app()
+		if o.consumerID(app) == "" {
+			continue
+		}
+		modified := o.madeAt(app)
+		if rotated, ok := o.state.Made["rotation of "+strings.ToLower(app)]; ok {
+			modified = rotated.UTC().Format(soql.TimeLayout)
+		}
+		rows = append(rows, row{
+			"id": o.consumerID(app), "developername": rec.fullName, "externalclientapplicationid": o.find(eca.Header, app).id,
+			"extlclntappoauthsettingsid": o.of(eca.OAuthSettings, app).id, "createddate": o.madeAt(app), "lastmodifieddate": modified,
+		})
+	}
+	return rows
+}
+
+// menuItemID returns the ID of an app's AppMenuItem.
+func menuItemID(header *record) string { return "0DS" + header.id[3:] }
+
+func (o *Org) menuRows() (rows []row) {
+	if o.is("token-menu-item", "no") {
+		return nil
+	}
+	for _, header := range o.all(eca.Header) {
+		rows = append(rows, row{
+			"id": menuItemID(header), "applicationid": header.id, "isusingadminauthorization": o.of(eca.OAuthPolicies, header.fullName).text("permittedUsersPolicyType") == "AdminApprovedPreAuthorized",
+			"label": header.text("label"), "name": header.fullName, "type": "ConnectedApplication", // assumed
+		})
+	}
+	return rows
+}
+
 func (o *Org) userRows() (rows []row) {
 	for i := range o.config.Users {
 		rows = append(rows, o.user(i))
@@ -241,11 +277,14 @@ func (o *Org) userIndex(username string) int {
 	return slices.IndexFunc(o.config.Users, func(u User) bool { return strings.EqualFold(u.Username, strings.TrimSpace(username)) })
 }
 
+// standardUser is the profile of users without another.
+const standardUser = "Standard User"
+
 func (o *Org) user(i int) row {
 	user := o.config.Users[i]
 	return row{
 		"id": fmt.Sprintf("005%012dAAA", i+1), "username": user.Username, "isactive": !user.Inactive,
-		"name": user.Username, "email": user.Username, "profile": row{"name": cmp.Or(user.Profile, "Standard User")},
+		"name": user.Username, "email": user.Username, "profile": row{"name": cmp.Or(user.Profile, standardUser)},
 	}
 }
 
@@ -260,19 +299,27 @@ func (o *Org) organization() row {
 	return org
 }
 
-// logIn notes in LoginHistory that an app let a user in, and with a refresh token in OauthToken.
+// logIn notes in LoginHistory that an app let a user in, and in OauthToken, with the token that
+// revokes the login unless it is "".
 func (o *Org) logIn(app string, user int, subtype any, refresh string) {
+	var id, item any
 	label, now := app, time.Now().UTC().Format(soql.TimeLayout)
 	if header := o.find(eca.Header, app); header != nil {
 		label = header.text("label")
+		if o.is("token-menu-item", "yes") {
+			item = menuItemID(header)
+		}
 	}
-	id := o.user(user)["id"]
+	if o.is("token-id", "value") {
+		id = o.nextID("0CQ") // an assumed prefix
+	}
+	userID := o.user(user)["id"]
 	o.state.Filled["LoginHistory"] = append(o.state.Filled["LoginHistory"], row{
-		"id": o.nextID("0Ya"), "userid": id, "application": label, "logintime": now, "logintype": "Remote Access 2.0", "loginsubtype": subtype, "status": "Success", "sourceip": "127.0.0.1",
+		"id": o.nextID("0Ya"), "userid": userID, "application": label, "logintime": now, "logintype": "Remote Access 2.0", "loginsubtype": subtype, "status": "Success", "sourceip": "127.0.0.1",
 	})
 	if refresh != "" {
 		o.state.Filled["OauthToken"] = append(o.state.Filled["OauthToken"], row{
-			"id": nil, "appname": label, "appmenuitemid": nil, "userid": id, "user": o.user(user), "usecount": 1, "lastuseddate": now, "createddate": now, "deletetoken": refresh,
+			"id": id, "appname": label, "appmenuitemid": item, "userid": userID, "user": o.user(user), "usecount": 1, "lastuseddate": now, "createddate": now, "deletetoken": refresh,
 		})
 	}
 }
