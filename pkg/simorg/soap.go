@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -380,7 +381,7 @@ func (o *Org) list(c call) (string, error) {
 			if typ == nil {
 				return "", unknownType(n.value("type"))
 			}
-			if o.is("components-listed", "listed") {
+			if eca.Lookup(typ.Name) == nil || o.is("components-listed", "listed") {
 				b.WriteString(o.listType(typ))
 			}
 		case "asOfVersion":
