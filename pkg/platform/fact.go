@@ -87,7 +87,8 @@ func Markdown() string {
 	var b strings.Builder
 	b.WriteString("# Facts about Salesforce\n\n" +
 		"What ecakit believes about the platform. No fact has been confirmed on a real org by this project yet: the answers\n" +
-		"come from documentation and from other people's reports. ecakit works with every answer. Generated from\n" +
+		"come from documentation and from other people's reports. ecakit works with every answer, and `eca simulate --fact\n" +
+		"ID=ANSWER` serves an org that has another one than expected. Generated from\n" +
 		"`pkg/platform/facts.go` by `go test ./pkg/platform -update`.\n")
 	for _, fact := range facts {
 		var answers []string

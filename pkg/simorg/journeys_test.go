@@ -3,13 +3,13 @@ package simorg_test
 import (
 	"context"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +23,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/cutover"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/repair"
@@ -87,16 +88,12 @@ func TestJourneys(t *testing.T) {
 // newKey returns a private key and a certificate of it.
 func newKey(t *testing.T) (key, certificate []byte) {
 	t.Helper()
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(48 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private().PublicKey, private())
 	if err != nil {
 		t.Fatal(err)
 	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,10 +173,14 @@ func (j *journey) bootstrap() {
 	if report := run(); report.Changed == 0 || report.Pending != 0 {
 		j.Fatalf("the first run: %+v", report)
 	}
+	before := j.org.Components(eca.GlobalOAuthSettings)
 	j.unchanged(func() {
 		report := run()
-		if unsettled := report.Apps[0].Unsettled; unsettled { // and the report says why
+		if report.Apps[0].Unsettled { // the run writes what the org does not show, and says so
 			j.org.ForgetRequests()
+			if after := j.org.Components(eca.GlobalOAuthSettings); !reflect.DeepEqual(before, after) {
+				j.Errorf("the second run changes %v to %v", before, after)
+			}
 		} else if report.Changed != 0 || report.Pending != 0 {
 			j.Errorf("the second run: %+v", report)
 		}

@@ -427,23 +427,6 @@ func Example() {
 	// MyApp_oauthPlcy.ecaOauthPlcy-meta.xml: The OAuth settings are missing for this external client app.
 }
 
-// TestOldVersionKeepsNewFields: an upsert in an old API version does not reset fields that it lacks.
-func TestOldVersionKeepsNewFields(t *testing.T) {
-	t.Parallel()
-	org := simorg.Start(simorg.Config{})
-	defer org.Close()
-	ready(t, org, eca.OAuthSettings)
-	upsert(org, eca.GlobalOAuthSettings, global+`<isDPopEnabled>true</isDPopEnabled>`)
-	old := `<upsertMetadata xmlns="http://soap.sforce.com/2006/04/metadata"><metadata xsi:type="` + eca.GlobalOAuthSettings + `">` +
-		global + `</metadata></upsertMetadata>`
-	if _, answer := soap(org, "60.0", org.AccessToken(), old); !strings.Contains(answer, "<success>true</success>") {
-		t.Fatal(answer)
-	}
-	if got := org.Components(eca.GlobalOAuthSettings)[0].Fields["isDPopEnabled"]; got != "true" {
-		t.Errorf("isDPopEnabled is %q after an upsert in version 60", got)
-	}
-}
-
 // TestLoadRefuses whatever Save cannot have written, and leaves the org as it was.
 func TestLoadRefuses(t *testing.T) {
 	t.Parallel()
