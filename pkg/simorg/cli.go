@@ -18,7 +18,7 @@ const (
 )
 
 var cliSettings = &record{typ: eca.GlobalOAuthSettings, fields: []value{
-	{name: "callbackUrl", text: "http://localhost:1717/OauthRedirect"}, {name: "isConsumerSecretOptional", text: "true"},
+	{Name: "callbackUrl", Text: "http://localhost:1717/OauthRedirect"}, {Name: "isConsumerSecretOptional", Text: "true"},
 }}
 
 // The partner API, of which the org implements setPassword.

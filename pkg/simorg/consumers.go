@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -51,16 +50,26 @@ func (o *Org) consumerID(app string) string {
 
 func sameID(a, b string) bool { return len(a) >= 15 && len(b) >= 15 && a[:15] == b[:15] }
 
+// headerOf returns the header of the app with an ID, or nil.
+func (o *Org) headerOf(id string) *record {
+	for _, header := range o.all(eca.Header) {
+		if sameID(header.id, id) {
+			return header
+		}
+	}
+	return nil
+}
+
 // consumers answers the resources below /apps/oauth/credentials: APP, APP/CONSUMER, and for staged pairs
 // APP/CONSUMER/staged and APP/CONSUMER/staged/PAIR. They exist since API 60, those of staged pairs since 65.
 func (o *Org) consumers(r *http.Request, path string, body []byte, version apiversion.Version) (any, *restError) {
 	below, ok := strings.CutPrefix(path, "oauth/credentials/")
 	parts := strings.Split(below, "/")
-	i := slices.IndexFunc(o.all(eca.Header), func(h *record) bool { return sameID(h.id, parts[0]) })
-	if !ok || version < 60 || i < 0 {
+	header := o.headerOf(parts[0])
+	if !ok || version < 60 || header == nil {
 		return nil, notFoundREST
 	}
-	app := o.all(eca.Header)[i].fullName
+	app := header.fullName
 	part := strings.ToLower(cmp.Or(r.URL.Query().Get("part"), "key"))
 	if failure := o.mayReadConsumers(len(parts) <= 2 && part == "key"); failure != nil {
 		return nil, failure

@@ -208,7 +208,7 @@ func (o *Org) Components(typ string) []Component {
 	for _, rec := range o.all(typ) {
 		c := Component{Type: typ, FullName: rec.fullName, Fields: make(map[string]string), Secret: rec.secret}
 		for _, v := range rec.fields {
-			c.Fields[v.name] = v.text
+			c.Fields[v.Name] = v.Text
 		}
 		all = append(all, c)
 	}

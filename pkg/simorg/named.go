@@ -27,7 +27,7 @@ type parameter struct{ typ, name, text, credential string }
 
 func parameters(rec *record, field string) (all []parameter) {
 	for _, v := range rec.fields {
-		if v.name == field {
+		if v.Name == field {
 			all = append(all, parameter{
 				typ: v.at("parameterType"), name: v.at("parameterName"), text: v.at("parameterValue"),
 				credential: v.at("externalCredential"),
@@ -234,11 +234,7 @@ func (o *Org) permitObject(id string, body []byte) (any, *restError) {
 	if !o.hasPermissionSet(fields.ParentID) {
 		return nil, invalidReference
 	}
-	id = o.nextID("110")
-	o.state.ObjectPermissions = append(o.state.ObjectPermissions, row{
-		"id": id, "parentid": fields.ParentID, "sobjecttype": fields.SObjectType, "permissionsread": fields.PermissionsRead,
-	})
-	return created(id), nil
+	return o.insert(&o.state.ObjectPermissions, "110", row{"parentid": fields.ParentID, "sobjecttype": fields.SObjectType, "permissionsread": fields.PermissionsRead})
 }
 
 // Stored returns the client ID and secret that the org keeps for a principal, "" where there are

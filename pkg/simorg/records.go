@@ -26,9 +26,9 @@ type record struct {
 
 // value is one field of a record.
 type value struct {
-	name   string
-	text   string
-	nested []value
+	Name   string  `json:"name"`
+	Text   string  `json:"text,omitempty"`
+	Nested []value `json:"nested,omitempty"`
 }
 
 // text returns the text of a field, "" if there is no such field or no record.
@@ -37,31 +37,31 @@ func (r *record) text(name string) string {
 		return ""
 	}
 	for _, v := range r.fields {
-		if v.name == name {
-			return v.text
+		if v.Name == name {
+			return v.Text
 		}
 	}
 	return ""
 }
 
 // at returns the text of a field of the structure, or "".
-func (v value) at(name string) string { return (&record{fields: v.nested}).text(name) }
+func (v value) at(name string) string { return (&record{fields: v.Nested}).text(name) }
 
 func (r *record) isTrue(name string) bool { return r.text(name) == "true" }
 
 func (r *record) set(name, text string) {
 	for i := range r.fields {
-		if r.fields[i].name == name {
-			r.fields[i].text = text
+		if r.fields[i].Name == name {
+			r.fields[i].Text = text
 			return
 		}
 	}
-	r.fields = append(r.fields, value{name: name, text: text})
+	r.fields = append(r.fields, value{Name: name, Text: text})
 }
 
 // drop removes a field.
 func (r *record) drop(name string) {
-	r.fields = slices.DeleteFunc(r.fields, func(v value) bool { return v.name == name })
+	r.fields = slices.DeleteFunc(r.fields, func(v value) bool { return v.Name == name })
 }
 
 func (r *record) app() string {
@@ -149,7 +149,7 @@ func (o *Org) decodeFields(nodes []*node, in string, types []metadata.FieldType,
 		if err != nil {
 			return nil, err
 		}
-		if last := len(values) - 1; last >= 0 && values[last].name == v.name && !types[i].Repeated {
+		if last := len(values) - 1; last >= 0 && values[last].Name == v.Name && !types[i].Repeated {
 			values = values[:last] // that the last one counts is assumed
 		}
 		values = append(values, v)
@@ -158,19 +158,19 @@ func (o *Org) decodeFields(nodes []*node, in string, types []metadata.FieldType,
 }
 
 func (o *Org) decodeField(n *node, ft metadata.FieldType, version apiversion.Version) (v value, err error) {
-	v.name = ft.Name
+	v.Name = ft.Name
 	if ft.Kind != metadata.Struct {
 		if len(n.children) > 0 {
 			return v, unexpected(n.children[0], ft.Name)
 		}
-		v.text = n.text
+		v.Text = n.text
 		return v, normalize(&v, ft)
 	}
-	if v.nested, err = o.decodeFields(n.children, ft.Name, ft.Fields, version); err != nil {
+	if v.Nested, err = o.decodeFields(n.children, ft.Name, ft.Fields, version); err != nil {
 		return v, err
 	}
 	for _, nt := range ft.Fields {
-		if nt.Required && !slices.ContainsFunc(v.nested, func(v value) bool { return v.name == nt.Name }) {
+		if nt.Required && !slices.ContainsFunc(v.Nested, func(v value) bool { return v.Name == nt.Name }) {
 			return v, badRequest("Required field is missing: %s.%s", ft.Name, nt.Name) // assumed wording
 		}
 	}
@@ -179,14 +179,14 @@ func (o *Org) decodeField(n *node, ft metadata.FieldType, version apiversion.Ver
 
 // normalize checks the text of a simple field and converts it to the org's form.
 func normalize(v *value, ft metadata.FieldType) error {
-	text := strings.TrimSpace(v.text)
+	text := strings.TrimSpace(v.Text)
 	switch ft.Kind {
 	case metadata.Boolean:
 		switch text {
 		case "true", "1":
-			v.text = "true"
+			v.Text = "true"
 		case "false", "0":
-			v.text = "false"
+			v.Text = "false"
 		default:
 			return badRequest("'%s' is not a valid value for the type xsd:boolean", text) // assumed wording
 		}
@@ -195,12 +195,12 @@ func normalize(v *value, ft metadata.FieldType) error {
 		if err != nil {
 			return badRequest("'%s' is not a valid value for the type xsd:int", text) // assumed wording
 		}
-		v.text = strconv.FormatInt(number, 10)
+		v.Text = strconv.FormatInt(number, 10)
 	case metadata.Enum:
 		if !slices.Contains(ft.Values, text) {
 			return badRequest("'%s' is not a valid value for the enum '%s'", text, ft.EnumName)
 		}
-		v.text = text
+		v.Text = text
 	}
 	return nil
 }
@@ -222,11 +222,11 @@ func (o *Org) encodeFields(rec *record, typ *metadata.Type, version apiversion.V
 			continue
 		}
 		for _, v := range rec.fields {
-			if v.name != ft.Name {
+			if v.Name != ft.Name {
 				continue
 			}
 			if ft.PEM {
-				v.text = certificateIn(o.config.Facts.Of("certificate-form"), v.text)
+				v.Text = certificateIn(o.config.Facts.Of("certificate-form"), v.Text)
 			}
 			b.WriteString(encodeValue(v))
 		}
@@ -259,12 +259,12 @@ func certificateIn(form, text string) string {
 }
 
 func encodeValue(v value) string {
-	if v.nested == nil {
-		return element(v.name, v.text)
+	if v.Nested == nil {
+		return element(v.Name, v.Text)
 	}
 	var b strings.Builder
-	for _, nested := range v.nested {
+	for _, nested := range v.Nested {
 		b.WriteString(encodeValue(nested))
 	}
-	return "<" + v.name + ">" + b.String() + "</" + v.name + ">"
+	return "<" + v.Name + ">" + b.String() + "</" + v.Name + ">"
 }

@@ -108,7 +108,7 @@ func (o *Org) replace(r, existing *record, version apiversion.Version) error {
 		return refuse(invalid, "The external client app of %s can't be changed", r.fullName) // assumed
 	}
 	for _, v := range existing.fields {
-		if fieldSince[r.typ][v.name] > version && o.is("older-version-resets", "kept") {
+		if fieldSince[r.typ][v.Name] > version && o.is("older-version-resets", "kept") {
 			r.fields = append(r.fields, v)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"net/http"
 	"path"
@@ -118,12 +119,19 @@ func (o *Org) madeAt(app string) string {
 	return made.UTC().Format(soql.TimeLayout)
 }
 
-func (o *Org) policyRows() (rows []row) {
-	for _, rec := range o.all(eca.OAuthPolicies) {
-		header := o.find(eca.Header, rec.app())
-		if header == nil {
-			continue
+// ofApps returns the records of a type, each with the header of its app.
+func (o *Org) ofApps(typ string) iter.Seq2[*record, *record] {
+	return func(yield func(header, rec *record) bool) {
+		for _, rec := range o.all(typ) {
+			if header := o.find(eca.Header, rec.app()); header != nil && !yield(header, rec) {
+				return
+			}
 		}
+	}
+}
+
+func (o *Org) policyRows() (rows []row) {
+	for header, rec := range o.ofApps(eca.OAuthPolicies) {
 		r := row{
 			"id": rec.id, "externalclientapplicationid": header.id, "isclientcredentialsflowenabled": rec.isTrue("isClientCredentialsFlowEnabled"),
 			"clientcredentialsflowuser": orNil(rec.text("clientCredentialsFlowUser")), "istokenexchangeflowenabled": rec.isTrue("isTokenExchangeFlowEnabled"),
@@ -151,25 +159,19 @@ func pluginStatus(policies *record, field string) string {
 }
 
 func (o *Org) pluginRows() (rows []row) {
-	for _, rec := range o.all(eca.PluginPolicies) {
-		if header := o.find(eca.Header, rec.app()); header != nil {
-			rows = append(rows, row{
-				"id": rec.id, "externalclientapplicationid": header.id, "isenabled": rec.isTrue("isEnabled"),
-				"oauthpluginstatus": pluginStatus(rec, "isOauthPluginEnabled"),
-				"samlpluginstatus":  pluginStatus(rec, "isSamlPluginEnabled"),
-				"startpage":         orNil(rec.text("startPage")), "starturl": orNil(rec.text("startUrl")),
-			})
-		}
+	for header, rec := range o.ofApps(eca.PluginPolicies) {
+		rows = append(rows, row{
+			"id": rec.id, "externalclientapplicationid": header.id, "isenabled": rec.isTrue("isEnabled"),
+			"oauthpluginstatus": pluginStatus(rec, "isOauthPluginEnabled"),
+			"samlpluginstatus":  pluginStatus(rec, "isSamlPluginEnabled"),
+			"startpage":         orNil(rec.text("startPage")), "starturl": orNil(rec.text("startUrl")),
+		})
 	}
 	return rows
 }
 
 func (o *Org) settingsRows() (rows []row) {
-	for _, rec := range o.all(eca.OAuthSettings) {
-		header := o.find(eca.Header, rec.app())
-		if header == nil {
-			continue
-		}
+	for header, rec := range o.ofApps(eca.OAuthSettings) {
 		r := row{"id": rec.id, "externalclientapplicationid": header.id, "oauthlink": orNil(rec.text("oauthLink")), "createddate": o.madeAt(rec.app())}
 		for scope, column := range scopeColumns {
 			r[strings.ToLower(column)] = slices.Contains(items(rec.text("commaSeparatedOauthScopes")), scope)

@@ -27,11 +27,11 @@ func (o *Org) usage(method, path, key string) (any, *restError) {
 		return map[string]any{"apps": apps, "currentPageUrl": path, "nextPageUrl": nil}, nil
 	}
 	parts := strings.Split(key, "/")
-	i := slices.IndexFunc(o.all(eca.Header), func(h *record) bool { return sameID(h.id, parts[0]) })
-	if method != http.MethodDelete || i < 0 || len(parts) > 3 || parts[len(parts)-1] != "tokens" {
+	header := o.headerOf(parts[0])
+	if method != http.MethodDelete || header == nil || len(parts) > 3 || parts[len(parts)-1] != "tokens" {
 		return nil, notFoundREST
 	}
-	header, user := o.all(eca.Header)[i], -1 // -1 is all users
+	user := -1 // all users
 	if len(parts) == 3 {
 		user = slices.IndexFunc(o.userRows(), func(r row) bool { return r["id"] == parts[1] })
 		if user < 0 {
