@@ -236,22 +236,15 @@ func (o *Org) encodeFields(rec *record, typ *metadata.Type, version apiversion.V
 
 // certificateIn converts a certificate to an answer to certificate-form. Other text stays as it is.
 func certificateIn(form, text string) string {
-	raw := []byte(text)
-	if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err == nil {
-		raw = decoded // base64 of the DER bytes or of the whole PEM
-	}
-	block, _ := pem.Decode(raw)
-	if block == nil {
-		block = &pem.Block{Type: "CERTIFICATE", Bytes: raw}
-	}
-	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+	der := metadata.CertificateDER(text)
+	if _, err := x509.ParseCertificate(der); err != nil {
 		return text
 	}
-	switch whole := pem.EncodeToMemory(block); form {
+	switch whole := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}); form {
 	case "pem":
 		return string(whole)
 	case "body": // the base64 between the lines of PEM
-		return base64.StdEncoding.EncodeToString(block.Bytes)
+		return base64.StdEncoding.EncodeToString(der)
 	case "base64": // of the whole PEM
 		return base64.StdEncoding.EncodeToString(whole)
 	}
