@@ -636,7 +636,7 @@ func TestLookupFails(t *testing.T) {
 	for _, fault := range []simorg.Fault{{Status: 503}, {Status: 404, Body: "<html>"}, {Status: 403, Body: "x"}, {Drop: true}} {
 		o := startOrg(t, people)
 		fault.Fits = func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+User") }
-		for range 5 { // net/http repeats a GET whose reused connection was closed
+		for range 50 { // net/http repeats a GET whose reused connection was closed
 			o.Inject(fault)
 		}
 		if _, err := o.run(simple().with(policies("uat", "MyApp", runAs("nobody@example.com")))); err == nil {
