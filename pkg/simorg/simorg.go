@@ -11,8 +11,8 @@
 //	defer org.Close()
 //	// org.URL is the instance URL, org.AccessToken() a session.
 //
-// If Salesforce's documentation and experience leave an answer open, this package assumes one and
-// says so beside it.
+// Config.Facts answers the questions that Salesforce's documentation leaves open, see pkg/platform.
+// What is assumed beyond them is said beside it.
 //
 // The package shares no code with clients, so that a client's mistake cannot hide in the server: it
 // parses requests and writes answers itself. Of the tables in pkg/eca and pkg/connection it uses
