@@ -210,7 +210,7 @@ has "$work/live.log" "Aliasfied package 'eca-policies' does not have an alias wi
 [ "$(writes live)" = 0 ] || fail "the hook wrote to production"
 ok "and nothing was written"
 
-serve prod --kind production --username admin@example.com.prod --user integration@example.com --auto-policies
+serve prod --kind production --username admin@example.com.prod --user integration@example.com --fact policies-with-consumer=created
 login prod prod
 # This org makes policies by itself, under another name than the file's: sfp would
 # fail at the next package, and the hook says so at this one.

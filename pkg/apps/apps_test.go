@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -52,8 +53,9 @@ func TestRead(t *testing.T) {
 		"Two_oauth.ecaOauth-meta.xml": settings("One"), "odd.ecaOauth-meta.xml": settings("Two"),
 		"One_glbloauth.ecaGlblOauth-meta.xml": global("One"), "TwoGlblOAuth.ecaGlblOauth-meta.xml": global("Two"),
 	}
-	for _, silent := range []bool{false, true} {
-		org, conn, err := start(simorg.Config{ListNothing: silent}, files)
+	for _, listed := range platform.Lookup("components-listed").Answers {
+		silent := listed == "empty"
+		org, conn, err := start(simorg.Config{Facts: platform.Answers{"components-listed": listed}}, files)
 		if err != nil {
 			t.Fatal(err)
 		}

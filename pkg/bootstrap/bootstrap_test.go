@@ -241,11 +241,23 @@ func Example() {
 	// MyApp_plcy unchanged
 }
 
+// facts are the answers of an org that creates policies by itself, or that lists no components.
+func facts(auto, listNothing bool) platform.Answers {
+	answers := platform.Answers{"policies-with-consumer": "none", "components-listed": "listed"}
+	if auto {
+		answers["policies-with-consumer"] = "created"
+	}
+	if listNothing {
+		answers["components-listed"] = "empty"
+	}
+	return answers
+}
+
 func TestFirstAndSecondRun(t *testing.T) {
 	t.Parallel()
 	for _, auto := range []bool{false, true} {
 		t.Run(fmt.Sprintf("auto policies %v", auto), func(t *testing.T) {
-			o := startOrg(t, simorg.Config{AutoPolicies: auto})
+			o := startOrg(t, simorg.Config{Facts: facts(auto, false)})
 			report := o.mustRun(simple())
 			global := o.one(eca.GlobalOAuthSettings)
 			if global.Fields["callbackUrl"] != o.URL || global.Fields["label"] != "MyApp label" || global.Fields["consumerKey"] == "" {
@@ -309,7 +321,9 @@ func TestExistingComponents(t *testing.T) {
 		{true, []string{"MyApp", "MyApp", "MyApp"}},
 	} {
 		t.Run(fmt.Sprintf("list nothing %v, %s", test.listNothing, test.names), func(t *testing.T) {
-			o := startOrg(t, simorg.Config{ListNothing: test.listNothing, SecuritySettings: true})
+			answers := facts(false, test.listNothing)
+			answers["security-settings-with-consumer"] = "created"
+			o := startOrg(t, simorg.Config{Facts: answers})
 			names := test.names
 			p := settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp"))
 			if err := o.Deploy(p.fs(), "src/def"); err != nil {
@@ -384,7 +398,7 @@ func TestNothingUnseenIsOverwritten(t *testing.T) {
 		{"all under odd names", []*metadata.Component{satellite(eca.OAuthSettings, "Odd1", "MyApp", metadata.Field{Name: "commaSeparatedOauthScopes", Text: "Web"}), global("Odd2"), plugins("Odd3")}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o := startOrg(t, simorg.Config{ListNothing: true})
+			o := startOrg(t, simorg.Config{Facts: facts(false, true)})
 			p := settings(`"MyApp": {"policies": {"isMobilePluginEnabled": false}}`).with(header("MyApp"))
 			if err := o.Deploy(p.fs(), "src/def"); err != nil {
 				t.Fatal(err)
@@ -418,7 +432,7 @@ func TestNothingUnseenIsOverwritten(t *testing.T) {
 func TestOrderOfWrites(t *testing.T) {
 	t.Parallel()
 	for _, auto := range []bool{false, true} {
-		o := startOrg(t, simorg.Config{ListNothing: true, AutoPolicies: auto})
+		o := startOrg(t, simorg.Config{Facts: facts(auto, true)})
 		p := settings(`"MyApp": {"policies": {"isSamlPluginEnabled": false}}`).with(header("MyApp"))
 		if err := o.Deploy(p.fs(), "src/def"); err != nil {
 			t.Fatal(err)
@@ -478,7 +492,7 @@ func TestBounds(t *testing.T) {
 				for _, kind := range []platform.Kind{platform.Sandbox, platform.Unknown} {
 					t.Run(fmt.Sprintf("%s, auto policies %t, list nothing %t, kind %q", name, auto, listNothing, kind), func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) {
-							checkBounds(t, p, simorg.Config{AutoPolicies: auto, ListNothing: listNothing}, kind)
+							checkBounds(t, p, simorg.Config{Facts: facts(auto, listNothing)}, kind)
 						})
 					})
 				}
@@ -892,11 +906,11 @@ func TestCertificateInAnyForm(t *testing.T) {
 	t.Parallel()
 	forms, der := newCertificate(t)
 	other, _ := newCertificate(t)
-	for _, shown := range []simorg.CertificateForm{"", simorg.CertificatePEM, simorg.CertificateBody, simorg.CertificateBase64} {
+	for _, shown := range platform.Lookup("certificate-form").Answers {
 		for name, form := range forms {
 			for _, where := range []string{"settings", "file", "DER file"} {
 				t.Run(fmt.Sprintf("%s in the %s, shown as %q", name, where, shown), func(t *testing.T) {
-					o := startOrg(t, simorg.Config{CertificateForm: shown})
+					o := startOrg(t, simorg.Config{Facts: platform.Answers{"certificate-form": shown}})
 					value, file := `{"file": "a.crt"}`, form
 					switch where {
 					case "settings":
@@ -943,7 +957,7 @@ func TestHeaderIsMissing(t *testing.T) {
 
 func TestForcedPKCE(t *testing.T) {
 	t.Parallel()
-	o := startOrg(t, simorg.Config{ForcePKCE: true})
+	o := startOrg(t, simorg.Config{Facts: platform.Answers{"pkce-forced": "forced"}})
 	report := o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"isPkceRequired": false}}`).with(header("MyApp")))
 	if len(report.Apps[0].Warnings) != 1 || !strings.Contains(report.Apps[0].Warnings[0], "keeps isPkceRequired") {
 		t.Errorf("the warnings are %v", report.Apps[0].Warnings)
@@ -952,7 +966,7 @@ func TestForcedPKCE(t *testing.T) {
 
 func TestWithheldCertificate(t *testing.T) {
 	t.Parallel()
-	o := startOrg(t, simorg.Config{WithholdCertificate: true})
+	o := startOrg(t, simorg.Config{Facts: platform.Answers{"certificate-shown": "withheld"}})
 	stated := settings(`"MyApp": {"globalOauthSettings": {"certificate": "-----BEGIN CERTIFICATE-----AAAA-----END CERTIFICATE-----"}}`).with(header("MyApp"))
 	o.mustRun(stated)
 	report := o.mustRun(stated)
@@ -1017,7 +1031,7 @@ func TestRunsFinishOneAnother(t *testing.T) {
 	t.Parallel()
 	for n := 1; n <= 8; n++ {
 		for _, after := range []bool{false, true} {
-			o := startOrg(t, simorg.Config{AutoPolicies: n%2 == 0})
+			o := startOrg(t, simorg.Config{Facts: facts(n%2 == 0, false)})
 			var left atomic.Int64
 			left.Store(int64(n))
 			o.Inject(simorg.Fault{Drop: true, After: after, Fits: func(simorg.Request) bool { return left.Add(-1) == 0 }})
@@ -1052,7 +1066,7 @@ func TestRunsFinishOneAnother(t *testing.T) {
 func TestTwoRunsAtOnce(t *testing.T) {
 	t.Parallel()
 	for i := range 10 {
-		o := startOrg(t, simorg.Config{Latency: time.Duration(i%3) * time.Millisecond, AutoPolicies: i%2 == 0})
+		o := startOrg(t, simorg.Config{Latency: time.Duration(i%3) * time.Millisecond, Facts: facts(i%2 == 0, false)})
 		p := simple().with(header("Other"))
 		if err := o.Deploy(p.fs(), "src/def"); err != nil {
 			t.Fatal(err)

@@ -158,7 +158,7 @@ func TestEveryFaultEverywhere(t *testing.T) {
 		auto, bare bool
 	}{{"as usual", false, false}, {"auto policies", true, false}, {"with the headers", false, true}} {
 		config := people
-		config.AutoPolicies = variant.auto
+		config.Facts = facts(variant.auto, false)
 		p := everything()
 		undisturbed := startOrg(t, config)
 		undisturbed.bare = variant.bare
@@ -447,7 +447,7 @@ func TestAtOnce(t *testing.T) {
 		auto, bare bool
 	}{{"as usual", false, false}, {"auto policies", true, false}, {"with the headers", false, true}} {
 		config := people
-		config.AutoPolicies = variant.auto
+		config.Facts = facts(variant.auto, false)
 		p := everything()
 		undisturbed := startOrg(t, config)
 		undisturbed.bare = variant.bare
@@ -597,7 +597,7 @@ func TestGrantsAreTold(t *testing.T) {
 // same.
 func TestForcedAfterALostAnswer(t *testing.T) {
 	t.Parallel()
-	o := startOrg(t, simorg.Config{ForcePKCE: true})
+	o := startOrg(t, simorg.Config{Facts: platform.Answers{"pkce-forced": "forced"}})
 	p := settings(`"MyApp": {"globalOauthSettings": {"isPkceRequired": false}}`).with(header("MyApp"))
 	options := o.prepared(p)
 	o.Inject(simorg.Fault{Drop: true, After: true, Fits: func(r simorg.Request) bool {

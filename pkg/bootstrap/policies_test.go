@@ -47,7 +47,7 @@ func TestFindings(t *testing.T) {
 	}{
 		{"sound", runAs("run@example.com") + "<commaSeparatedPermissionSet>Erp_Admin, Erp_Integration</commaSeparatedPermissionSet><commaSeparatedProfile>Integration User</commaSeparatedProfile>", people, false, "", "", nil},
 		{"other case", runAs("RUN@example.com"), people, false, "", "", nil},
-		{"record under another name", "", simorg.Config{AutoPolicies: true}, true, "record-name", "", []string{"under the name MyApp_defaultPolicy", "rename the file to MyApp_defaultPolicy.ecaOauthPlcy-meta.xml", `"applyPolicies": true`}},
+		{"record under another name", "", simorg.Config{Facts: facts(true, false)}, true, "record-name", "", []string{"under the name MyApp_defaultPolicy", "rename the file to MyApp_defaultPolicy.ecaOauthPlcy-meta.xml", `"applyPolicies": true`}},
 		{"no run-as user", "<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>", people, true, "run-as-user", "clientCredentialsFlowUser", []string{"no user is named"}},
 		{"unknown run-as user", runAs("nobody@example.com"), people, true, "run-as-user", "clientCredentialsFlowUser", []string{"there is no user nobody@example.com"}},
 		{"inactive run-as user", runAs("gone@example.com"), people, true, "run-as-user", "clientCredentialsFlowUser", []string{"gone@example.com is inactive", "activate it"}},
@@ -199,7 +199,7 @@ func TestApplyPolicies(t *testing.T) {
 		for _, listNothing := range []bool{false, true} {
 			t.Run(fmt.Sprintf("auto %v, list nothing %v", auto, listNothing), func(t *testing.T) {
 				config := people
-				config.AutoPolicies, config.ListNothing = auto, listNothing
+				config.Facts = facts(auto, listNothing)
 				o := startOrg(t, config)
 				p := applied(simple().with(policies("uat", "MyApp", runAs("run@example.com")+"<refreshTokenPolicyType>Zero</refreshTokenPolicyType>")))
 				report := o.mustRun(p)
@@ -276,7 +276,7 @@ func TestApplyPoliciesWhere(t *testing.T) {
 func TestApplyPoliciesOddName(t *testing.T) {
 	t.Parallel()
 	for _, listNothing := range []bool{false, true} {
-		o := startOrg(t, simorg.Config{ListNothing: listNothing})
+		o := startOrg(t, simorg.Config{Facts: facts(false, listNothing)})
 		o.mustRun(simple())
 		o.upsert(satellite(eca.OAuthPolicies, "Odd", "MyApp", metadata.Field{Name: "startUrl", Text: "https://kept"}))
 		o.mustRun(applied(simple().with(policies("uat", "MyApp", "<singleLogoutUrl>https://new</singleLogoutUrl>"))))
@@ -636,7 +636,7 @@ func TestLookupFails(t *testing.T) {
 	for _, fault := range []simorg.Fault{{Status: 503}, {Status: 404, Body: "<html>"}, {Status: 403, Body: "x"}, {Drop: true}} {
 		o := startOrg(t, people)
 		fault.Fits = func(r simorg.Request) bool { return strings.Contains(r.Path, "FROM+User") }
-		for range 5 { // net/http repeats a GET whose reused connection was closed
+		for range 50 { // net/http repeats a GET whose reused connection was closed
 			o.Inject(fault)
 		}
 		if _, err := o.run(simple().with(policies("uat", "MyApp", runAs("nobody@example.com")))); err == nil {

@@ -32,6 +32,9 @@ type Connection struct {
 	Certificate string
 	// Username is whom a JWT logs in as, and Audience whom it is for: "" is ProviderURL.
 	Username, Audience string
+	// JSONClaims writes the claims of a JWT that are new or differ as JSON. Default: aud alone. Orgs
+	// may differ, see jwt-claims of pkg/platform.
+	JSONClaims bool
 
 	// PermissionSets let their users call.
 	PermissionSets []string
@@ -173,9 +176,12 @@ func (c Connection) external(existing *metadata.Component, key string) metadata.
 	single("AuthProviderUrl", "AuthProviderUrl", "parameterValue", c.tokenURL())
 	if c.Certificate != "" {
 		single("SigningCertificate", "SigningCertificate", "certificate", c.Certificate)
-		audience, _ := json.Marshal(c.Audience) // aud alone is JSON
-		for _, claim := range [][2]string{{"iss", key}, {"sub", c.Username}, {"aud", string(audience)}} {
+		for _, claim := range [][2]string{{"iss", key}, {"sub", c.Username}, {"aud", c.Audience}} {
 			text := claim[1]
+			if c.JSONClaims || claim[0] == "aud" {
+				quoted, _ := json.Marshal(text)
+				text = string(quoted)
+			}
 			for _, f := range parameters(existing, externalParameters, "JwtBodyClaim") {
 				if was := part(f, "parameterValue"); part(f, "parameterName") == claim[0] && unquote(was) == unquote(text) {
 					text = was // the same claim keeps its spelling

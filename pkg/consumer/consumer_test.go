@@ -15,6 +15,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -81,7 +82,7 @@ func on(config simorg.Config) simorg.Config {
 
 func TestCredentialsAreReadInTwoRounds(t *testing.T) {
 	t.Parallel()
-	for name, config := range map[string]simorg.Config{"": {}, "the secret comes later": {SecretDelay: 2}, "no dates": {NoCreatedDate: true}} {
+	for name, config := range map[string]simorg.Config{"": {}, "the secret comes later": {Facts: platform.Answers{"secret-after-setting": "later"}}, "no dates": {Facts: platform.Answers{"settings-created-date": "no"}}} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, config)
 			if err := s.SetAccess(t.Context(), true); err != nil {
@@ -95,7 +96,7 @@ func TestCredentialsAreReadInTwoRounds(t *testing.T) {
 			if want := s.main(); err != nil || pair.Key != want.Key || pair.Secret.Reveal() != want.Secret || found.App != "App" {
 				t.Errorf("got %+v of %+v, %v; want the key %s", pair, found, err, want.Key)
 			}
-			if found.Young(time.Now()) == config.NoCreatedDate || found.Young(time.Now().Add(login.MaxPropagation)) {
+			if found.Young(time.Now()) == config.Facts.Is("settings-created-date", "no") || found.Young(time.Now().Add(login.MaxPropagation)) {
 				t.Errorf("made at %s, and young: %t", found.Created, found.Young(time.Now()))
 			}
 			key, err := s.Key(t.Context(), "App")
@@ -119,15 +120,15 @@ func TestWhatKeepsCredentialsFromBeingRead(t *testing.T) {
 			e, ok := errors.AsType[*AccessError](err)
 			return ok && e.Setting
 		}},
-		{"the setting is off, and keys are shown", simorg.Config{KeysAlways: true}, "App", nil, func(err error) bool {
+		{"the setting is off, and keys are shown", simorg.Config{Facts: platform.Answers{"key-without-setting": "answered"}}, "App", nil, func(err error) bool {
 			e, ok := errors.AsType[*AccessError](err)
 			return ok && e.Setting
 		}},
-		{"no right, as 403", on(simorg.Config{NoSecretRight: 403}), "App", nil, func(err error) bool {
+		{"no right, as 403", on(simorg.Config{NoSecretRight: true}), "App", nil, func(err error) bool {
 			e, ok := errors.AsType[*AccessError](err)
 			return ok && !e.Setting
 		}},
-		{"no right, as 400", on(simorg.Config{NoSecretRight: 400}), "App", nil, func(err error) bool {
+		{"no right, as 400", on(simorg.Config{NoSecretRight: true, Facts: platform.Answers{"no-right-status": "400"}}), "App", nil, func(err error) bool {
 			e, ok := errors.AsType[*AccessError](err)
 			return ok && !e.Setting
 		}},
@@ -140,7 +141,7 @@ func TestWhatKeepsCredentialsFromBeingRead(t *testing.T) {
 		}, func(err error) bool {
 			return errors.As(err, new(*apps.NoOAuthError))
 		}},
-		{"the secret never comes", simorg.Config{SecretDelay: 100}, "App", func(s *stage) {
+		{"the secret never comes", simorg.Config{SecretDelay: 100, Facts: platform.Answers{"secret-after-setting": "later"}}, "App", func(s *stage) {
 			if err := s.SetAccess(s.t.Context(), true); err != nil {
 				s.t.Fatal(err)
 			}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/login"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -166,7 +167,7 @@ func TestRevokeOldSparesTheMain(t *testing.T) {
 // TestAbortSparesAnotherRun: credentials that another run staged meanwhile stay.
 func TestAbortSparesAnotherRun(t *testing.T) {
 	t.Parallel()
-	s := start(t, on(simorg.Config{StagingReplaces: true}))
+	s := start(t, on(simorg.Config{Facts: platform.Answers{"second-staging": "replaces"}}))
 	found, err := s.Find(t.Context(), "App")
 	if err == nil {
 		_, err = s.stage(t.Context(), found)

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/login"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -149,7 +150,7 @@ func TestAPairIsHandedOverWhenItLogsIn(t *testing.T) {
 
 func TestTwoRunsThatStageAtOnceEndWithOnePair(t *testing.T) {
 	t.Parallel()
-	s := start(t, on(simorg.Config{StagingReplaces: true}))
+	s := start(t, on(simorg.Config{Facts: platform.Answers{"second-staging": "replaces"}}))
 	u := &user{pair: s.pair()}
 	var mu sync.Mutex
 	var posts atomic.Int32

@@ -13,16 +13,20 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/ecakit/ecakit/pkg/login"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
-// readings are both answers to each question that the platform leaves open.
+// readings are all answers to the questions about staged credentials.
 func readings() map[string]simorg.Config {
 	all := make(map[string]simorg.Config)
-	for i := range 16 {
-		c := on(simorg.Config{StagingReplaces: i&1 != 0, NewStagedIDs: i&2 != 0, StagedNotFound: i&4 != 0, StagedAtTop: i&8 != 0})
-		all[fmt.Sprintf("replaces %t, new IDs %t, not found %t, at the top %t", c.StagingReplaces, c.NewStagedIDs, c.StagedNotFound, c.StagedAtTop)] = c
+	for i := range 32 {
+		answers := make(platform.Answers)
+		for bit, fact := range []string{"second-staging", "staging-over-rotated", "staged-id-after-swap", "nothing-staged", "staged-shape"} {
+			answers[fact] = platform.Lookup(fact).Answers[i>>bit&1]
+		}
+		all[fmt.Sprint(answers)] = on(simorg.Config{Facts: answers})
 	}
 	return all
 }
@@ -112,7 +116,7 @@ func TestRotationKilledAnywhereIsContinued(t *testing.T) {
 		"before the org acts": {Drop: true}, "after the org acted": {Drop: true, After: true}, "busy": {Status: 503, Body: "busy"},
 	}
 	for name, config := range readings() {
-		if testing.Short() && !config.NewStagedIDs {
+		if testing.Short() && config.Facts.Is("staged-id-after-swap", "kept") {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {

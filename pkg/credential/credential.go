@@ -191,16 +191,12 @@ func (e *NoPermissionSetError) Error() string {
 }
 
 func (w *worker) components(ctx context.Context, r *Report, has *seen, o Options) error {
-	wants := w.Wants(has.external, has.named, w.credentials.Key)
-	state, err := reconcile.Read(ctx, &mdapi.Client{Conn: w.conn}, wants)
-	if err != nil {
-		return err
+	outcomes, err := w.apply(ctx, has, o)
+	if slices.ContainsFunc(outcomes, demandsJSON) {
+		w.JSONClaims = true
+		outcomes, err = w.apply(ctx, has, o)
 	}
-	run := state.Plan(nil).Start()
-	if !o.PlanOnly {
-		err = run.Apply(ctx, nil)
-	}
-	for _, outcome := range run.Outcomes() {
+	for _, outcome := range outcomes {
 		c := ComponentReport{Type: outcome.Want.Type.Name, FullName: outcome.FullName, Action: outcome.Action, Applied: outcome.OK()}
 		for _, change := range outcome.Changes {
 			change.From, change.To = w.shortened(has, change.From), w.shortened(has, change.To)
@@ -214,6 +210,25 @@ func (w *worker) components(ctx context.Context, r *Report, has *seen, o Options
 		r.Components = append(r.Components, c)
 	}
 	return err
+}
+
+// apply writes the components, unless the run is a plan.
+func (w *worker) apply(ctx context.Context, has *seen, o Options) ([]reconcile.Outcome, error) {
+	wants := w.Wants(has.external, has.named, w.credentials.Key)
+	state, err := reconcile.Read(ctx, &mdapi.Client{Conn: w.conn}, wants)
+	if err != nil {
+		return nil, err
+	}
+	run := state.Plan(nil).Start()
+	if !o.PlanOnly {
+		err = run.Apply(ctx, nil)
+	}
+	return run.Outcomes(), err
+}
+
+// demandsJSON reports whether the org refused a claim because it is not JSON.
+func demandsJSON(o reconcile.Outcome) bool {
+	return o.Err != nil && strings.Contains(o.Err.Error(), "claim has invalid JSON syntax")
 }
 
 // shortened shortens the consumer keys in a text.

@@ -18,6 +18,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -105,7 +106,7 @@ func crm(to *simorg.Server) connection.Connection {
 
 func TestACalloutWorksAfterConnect(t *testing.T) {
 	t.Parallel()
-	for name, config := range map[string]simorg.Config{"": {}, "nothing stored is not found": {NothingStored: true}} {
+	for name, config := range map[string]simorg.Config{"": {}, "nothing stored is not found": {Facts: platform.Answers{"no-stored-credential": "not-found"}}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			to, pair := provider(t)
@@ -141,9 +142,9 @@ func TestACalloutWorksAfterConnect(t *testing.T) {
 // TestARotatedPairIsPut: another key replaces what is stored.
 func TestARotatedPairIsPut(t *testing.T) {
 	t.Parallel()
-	for _, hidden := range []bool{false, true} {
+	for _, shown := range platform.Lookup("client-id-shown").Answers {
 		to, pair := provider(t)
-		from := calling(t, simorg.Config{HideClientID: hidden})
+		from := calling(t, simorg.Config{Facts: platform.Answers{"client-id-shown": shown}})
 		if _, err := Connect(t.Context(), connTo(from), crm(to), login.Credentials{Key: "3MVG9old", Secret: salesforce.NewSecret("old")}, Options{}); err != nil {
 			t.Fatal(err)
 		}

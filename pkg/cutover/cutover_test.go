@@ -17,6 +17,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/connectedapp"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -69,7 +70,7 @@ func TestReadFromAnOrg(t *testing.T) {
 	for i := range 12 {
 		apps[fmt.Sprintf("App%02d", i)] = fmt.Sprint("App ", i)
 	}
-	_, c := filled(t, simorg.Config{UnreadableApps: []string{"Vendor"}}, apps, "{}")
+	_, c := filled(t, simorg.Config{UnreadableApps: []string{"Vendor"}, Facts: platform.Answers{"unreadable-app-spoils-batch": "yes"}}, apps, "{}")
 	got, unread, err := c.Read(t.Context())
 	if err != nil || len(got) != 12 || len(unread) != 1 || unread[0].App != "Vendor" || !strings.Contains(unread[0].Error(), "Load of metadata from db failed") {
 		t.Fatalf("read %d, %v, %v", len(got), unread, err)
@@ -272,7 +273,7 @@ func TestConnectionsFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	inject := func(name, place string, fault simorg.Fault, fits func(simorg.Request) bool) {
-		org, c := filled(t, simorg.Config{UnreadableApps: []string{"Vendor"}}, map[string]string{"Erp": "Old one", "Vendor": "Vendor"}, string(records))
+		org, c := filled(t, simorg.Config{UnreadableApps: []string{"Vendor"}, Facts: platform.Answers{"unreadable-app-spoils-batch": "yes"}}, map[string]string{"Erp": "Old one", "Vendor": "Vendor"}, string(records))
 		external(t, c, "Erp", "New one")
 		// On kept connections, net/http would repeat a GET that is cut off.
 		c.Conn.HTTPClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

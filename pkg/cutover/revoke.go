@@ -141,7 +141,7 @@ func (c *Client) revoke(ctx context.Context, due []salesforce.Secret, unknown ma
 	group.SetLimit(revokeJobs)
 	for i, token := range due {
 		group.Go(func() error {
-			errs[i], sent[i] = c.rest().Revoke(groupCtx, token), true
+			errs[i], sent[i] = c.rest().RevokeListed(groupCtx, token), true
 			if isUnknown(errs[i]) {
 				return nil
 			}

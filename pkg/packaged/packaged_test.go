@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/packaged"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -96,7 +97,7 @@ func TestRefusals(t *testing.T) {
 		}
 		org.Close()
 	}
-	hub, conn := start(simorg.Config{Kind: simorg.Production, DevHub: true})
+	hub, conn := start(simorg.Config{Kind: simorg.Production, DevHub: true, Facts: platform.Answers{"foreign-org-scope": "accepted"}})
 	defer hub.Close()
 	hub.Inject(simorg.Fault{Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "ScratchOrgInfo") }, Status: 503, Body: "busy"})
 	if _, err := packaged.Read(t.Context(), conn, "App"); !salesforce.IsTransient(err) {

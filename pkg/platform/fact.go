@@ -81,8 +81,13 @@ func (a Answers) Of(id string) string {
 	return fact.Expected
 }
 
-// Is reports whether a fact has an answer.
-func (a Answers) Is(id, answer string) bool { return a.Of(id) == answer }
+// Is reports whether a fact has an answer. Like Of, it panics if the table lacks them.
+func (a Answers) Is(id, answer string) bool {
+	if fact := Lookup(id); fact == nil || !slices.Contains(fact.Answers, answer) {
+		panic("platform: there is no fact " + id + " with the answer " + answer)
+	}
+	return a.Of(id) == answer
+}
 
 // Check returns an error for the first ID without a fact, or answer that its fact does not have.
 func (a Answers) Check() error {

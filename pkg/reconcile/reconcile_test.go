@@ -14,6 +14,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -186,7 +187,7 @@ func TestDueHoldsBack(t *testing.T) {
 // TestExistsUnderAnotherName: a duplicate that the org refuses is looked up and changed.
 func TestExistsUnderAnotherName(t *testing.T) {
 	t.Parallel()
-	org := simorgtest.Start(t, simorg.Config{ListNothing: true})
+	org := simorgtest.Start(t, simorg.Config{Facts: platform.Answers{"components-listed": "empty"}})
 	app := header("App")
 	other := settings("App", app)
 	other.Names = []string{"nobody would guess"}
@@ -207,7 +208,7 @@ func TestExistsUnderAnotherName(t *testing.T) {
 // TestMadeMeanwhile: what the platform makes by itself is found, not made once more.
 func TestMadeMeanwhile(t *testing.T) {
 	t.Parallel()
-	org := simorgtest.Start(t, simorg.Config{AutoPolicies: true})
+	org := simorgtest.Start(t, simorg.Config{Facts: platform.Answers{"policies-with-consumer": "created"}})
 	app := header("App")
 	oauth := settings("App", app)
 	of := func(c *metadata.Component) bool { return eca.App(c) == "App" }

@@ -17,6 +17,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/repair"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -132,8 +133,9 @@ func TestIsBroken(t *testing.T) {
 // TestFieldsSurvive: what an app had, policies among it, is there again.
 func TestFieldsSurvive(t *testing.T) {
 	t.Parallel()
-	for _, auto := range []bool{false, true} {
-		org, conn := start(t, simorg.Config{AutoPolicies: auto, PermissionSets: []string{"Users"}})
+	for _, created := range platform.Lookup("policies-with-consumer").Answers {
+		auto := created == "created"
+		org, conn := start(t, simorg.Config{Facts: platform.Answers{"policies-with-consumer": created}, PermissionSets: []string{"Users"}})
 		deploy(t, org, header("App", ""))
 		upsert(t, conn, eca.OAuthSettings, "AppOAuthSettings", "commaSeparatedOauthScopes", "Api", "externalClientApplication", "App", "label", "s")
 		upsert(t, conn, eca.GlobalOAuthSettings, "AppGlblOAuth", "callbackUrl", "https://a\nhttps://b", "externalClientApplication", "App", "isIntrospectAllTokens", "true", "label", "s")
@@ -206,8 +208,9 @@ func TestPackaged(t *testing.T) {
 	for name, content := range settings("Shared", "<oauthLink>"+link+"</oauthLink>") {
 		pack[name] = content
 	}
-	for _, breaks := range []bool{false, true} {
-		org, conn := start(t, simorg.Config{RefreshBreaksPackaged: breaks})
+	for _, after := range platform.Lookup("packaged-after-refresh").Answers {
+		breaks := after == "lost"
+		org, conn := start(t, simorg.Config{Facts: platform.Answers{"packaged-after-refresh": after}})
 		deploy(t, org, header("Local", ""))
 		if err := org.Install(hub.Org, pack, "."); err != nil {
 			t.Fatal(err)

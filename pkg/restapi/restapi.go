@@ -135,8 +135,18 @@ func (c *Client) UserInfo(ctx context.Context) (UserInfo, error) {
 // Revoke ends an access token or a refresh token. It takes one request, which needs no session. An
 // error repeats nothing of the answer, which holds the token.
 func (c *Client) Revoke(ctx context.Context, token salesforce.Secret) error {
+	return c.revoke(ctx, token, false)
+}
+
+// RevokeListed is Revoke for a DeleteToken of OauthToken. It sends the session as well, which orgs may
+// demand, see revoke-without-session of pkg/platform.
+func (c *Client) RevokeListed(ctx context.Context, token salesforce.Secret) error {
+	return c.revoke(ctx, token, true)
+}
+
+func (c *Client) revoke(ctx context.Context, token salesforce.Secret, authorize bool) error {
 	request := salesforce.Request{
-		Method: http.MethodPost, Path: "/services/oauth2/revoke", Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+		Authorize: authorize, Method: http.MethodPost, Path: "/services/oauth2/revoke", Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
 		Body: func(salesforce.Secret) ([]byte, error) {
 			return []byte(url.Values{"token": {token.Reveal()}}.Encode()), nil
 		},

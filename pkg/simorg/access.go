@@ -2,6 +2,7 @@ package simorg
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -59,15 +60,7 @@ func (o *Org) grant(body []byte) (any, *restError) {
 	if typ == "" {
 		return nil, invalidReference
 	}
-	for _, r := range o.state.Access {
-		if r["parentid"] == parent && r["setupentityid"] == entity {
-			return nil, duplicate(fmt.Sprint(r["id"]))
-		}
-	}
-	id := o.nextID("0J0")
-	access := row{"id": id, "parentid": parent, "setupentityid": entity, "setupentitytype": typ}
-	o.state.Access = append(o.state.Access, access)
-	return created(id), nil
+	return o.insert(&o.state.Access, "0J0", row{"parentid": parent, "setupentityid": entity, "setupentitytype": typ})
 }
 
 // assign records that a user has a permission set.
@@ -80,38 +73,45 @@ func (o *Org) assign(body []byte) (any, *restError) {
 	if user := by(o.userRows(), assignee); user["isactive"] != true || !o.hasPermissionSet(set) {
 		return nil, invalidReference
 	}
-	for _, r := range o.state.Assignments {
-		if r["assigneeid"] == assignee && r["permissionsetid"] == set {
-			return nil, duplicate(fmt.Sprint(r["id"]))
+	return o.insert(&o.state.Assignments, "0Pa", row{"assigneeid": assignee, "permissionsetid": set})
+}
+
+// insert adds a record and gives it an ID, unless there is one with the same fields.
+func (o *Org) insert(rows *[]row, prefix string, r row) (any, *restError) {
+	for _, other := range *rows {
+		r["id"] = other["id"]
+		if maps.Equal(other, r) {
+			return nil, duplicate(fmt.Sprint(other["id"]))
 		}
 	}
-	id := o.nextID("0Pa")
-	o.state.Assignments = append(o.state.Assignments, row{"id": id, "assigneeid": assignee, "permissionsetid": set})
+	id := o.nextID(prefix)
+	r["id"] = id
+	*rows = append(*rows, r)
 	return created(id), nil
 }
 
 func created(id string) any { return map[string]any{"id": id, "success": true, "errors": []any{}} }
 
 // Granted returns the names of the permission sets that grant an app.
-func (o *Org) Granted(app string) (names []string) {
+func (o *Org) Granted(app string) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	header := o.find(eca.Header, app)
-	for i, name := range o.config.PermissionSets {
-		if header != nil && o.hasAccess(permissionSetID(i), header.id) {
-			names = append(names, name)
-		}
-	}
-	return names
+	return o.setsThat(func(set string) bool { return header != nil && o.hasAccess(set, header.id) })
 }
 
 // Assigned returns the names of the permission sets that a user has.
-func (o *Org) Assigned(username string) (names []string) {
+func (o *Org) Assigned(username string) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	user := o.userIndex(username)
+	return o.setsThat(func(set string) bool { return user >= 0 && o.isAssigned(user, set) })
+}
+
+// setsThat returns the names of permission sets by what holds for their IDs.
+func (o *Org) setsThat(hold func(id string) bool) (names []string) {
 	for i, name := range o.config.PermissionSets {
-		if user >= 0 && o.isAssigned(user, permissionSetID(i)) {
+		if hold(permissionSetID(i)) {
 			names = append(names, name)
 		}
 	}

@@ -18,16 +18,8 @@ const (
 const maxCallouts = 100
 
 func (o *Org) serveApex(w http.ResponseWriter, body []byte) {
-	request, session := soapRequest(body, apexNamespace, "executeAnonymous")
+	request, _ := o.soapRequest(w, body, apexNamespace, "executeAnonymous")
 	if request == nil {
-		writeFault(w, "soapenv:Client", "No operation available for request")
-		return
-	}
-	o.mu.Lock()
-	accepted := o.accepts(session)
-	o.mu.Unlock()
-	if !accepted {
-		writeFault(w, "sf:INVALID_SESSION_ID", illegalSession)
 		return
 	}
 	callouts := strings.Count(request.child(apexNamespace, "String").content(), "Http().send(")
@@ -40,15 +32,22 @@ func (o *Org) serveApex(w http.ResponseWriter, body []byte) {
 // illegalSession is the refusal of a session by the SOAP APIs.
 const illegalSession = "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session"
 
-// soapRequest returns an operation's request and its session. The request is nil for anything else.
-func soapRequest(body []byte, namespace, operation string) (request *node, session string) {
-	envelope, err := parseXML(body)
-	if err != nil {
+// soapRequest returns an operation's request and its session. If that is not one, or the session is
+// not good, it answers with a fault and returns nil.
+func (o *Org) soapRequest(w http.ResponseWriter, body []byte, namespace, operation string) (request *node, session string) {
+	envelope, _ := parseXML(body) // nil with an error
+	session = strings.TrimSpace(envelope.child(soapNamespace, "Header").child(namespace, "SessionHeader").child(namespace, "sessionId").content())
+	request = envelope.child(soapNamespace, "Body").child(namespace, operation)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case request == nil:
+		writeFault(w, "soapenv:Client", "No operation available for request")
+	case !o.accepts(session):
+		writeFault(w, "sf:INVALID_SESSION_ID", illegalSession)
 		return nil, ""
 	}
-	header := envelope.child(soapNamespace, "Header").child(namespace, "SessionHeader")
-	return envelope.child(soapNamespace, "Body").child(namespace, operation),
-		strings.TrimSpace(header.child(namespace, "sessionId").content())
+	return request, session
 }
 
 func (n *node) content() string {

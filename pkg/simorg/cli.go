@@ -18,7 +18,7 @@ const (
 )
 
 var cliSettings = &record{typ: eca.GlobalOAuthSettings, fields: []value{
-	{name: "callbackUrl", text: "http://localhost:1717/OauthRedirect"}, {name: "isConsumerSecretOptional", text: "true"},
+	{Name: "callbackUrl", Text: "http://localhost:1717/OauthRedirect"}, {Name: "isConsumerSecretOptional", Text: "true"},
 }}
 
 // The partner API, of which the org implements setPassword.
@@ -31,17 +31,14 @@ const (
 const passwordFeature = "EnableSetPasswordInApi"
 
 func (o *Org) servePartner(w http.ResponseWriter, body []byte) {
-	request, session := soapRequest(body, partnerNamespace, "setPassword")
+	request, session := o.soapRequest(w, body, partnerNamespace, "setPassword")
 	if request == nil {
-		writeFault(w, "soapenv:Client", "No operation available for request")
 		return
 	}
 	user := strings.TrimSpace(request.child(partnerNamespace, "userId").content())
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case !o.accepts(session):
-		writeFault(w, "sf:INVALID_SESSION_ID", illegalSession)
 	case by(o.userRows(), user) == nil:
 		writeFault(w, "sf:INVALID_CROSS_REFERENCE_KEY", "INVALID_CROSS_REFERENCE_KEY: invalid cross reference id") // assumed
 	case user == o.user(o.state.Grants[session].User)["id"] && !o.has(passwordFeature):

@@ -55,11 +55,11 @@ func (o *Org) replaceConnectedApp(rec, existing *record) error {
 // putConnectedApp stores a Connected App. Its consumer key is the org's own, whatever is sent, and
 // the secret is never shown.
 func (o *Org) putConnectedApp(rec *record, key string) {
-	rec.fields = slices.DeleteFunc(rec.fields, func(v value) bool { return v.name == "fullName" })
+	rec.fields = slices.DeleteFunc(rec.fields, func(v value) bool { return v.Name == "fullName" })
 	for i := range rec.fields {
-		if f := &rec.fields[i]; f.name == "oauthConfig" {
-			f.nested = slices.DeleteFunc(f.nested, func(v value) bool { return v.name == "consumerSecret" || v.name == "consumerKey" })
-			f.nested = append([]value{{name: "consumerKey", text: key}}, f.nested...)
+		if f := &rec.fields[i]; f.Name == "oauthConfig" {
+			f.Nested = slices.DeleteFunc(f.Nested, func(v value) bool { return v.Name == "consumerSecret" || v.Name == "consumerKey" })
+			f.Nested = append([]value{{Name: "consumerKey", Text: key}}, f.Nested...)
 		}
 	}
 	o.store(rec)
@@ -68,7 +68,7 @@ func (o *Org) putConnectedApp(rec *record, key string) {
 // plainValues reads elements whatever their names.
 func plainValues(n *node) (values []value) {
 	for _, child := range n.children {
-		values = append(values, value{name: child.name.Local, text: strings.TrimSpace(child.text), nested: plainValues(child)})
+		values = append(values, value{Name: child.name.Local, Text: strings.TrimSpace(child.text), Nested: plainValues(child)})
 	}
 	return values
 }
@@ -76,7 +76,7 @@ func plainValues(n *node) (values []value) {
 // at returns the text of a field of a structure, or "".
 func (r *record) at(structure, name string) string {
 	for _, v := range r.fields {
-		if v.name == structure {
+		if v.Name == structure {
 			return v.at(name)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -51,16 +50,26 @@ func (o *Org) consumerID(app string) string {
 
 func sameID(a, b string) bool { return len(a) >= 15 && len(b) >= 15 && a[:15] == b[:15] }
 
+// headerOf returns the header of the app with an ID, or nil.
+func (o *Org) headerOf(id string) *record {
+	for _, header := range o.all(eca.Header) {
+		if sameID(header.id, id) {
+			return header
+		}
+	}
+	return nil
+}
+
 // consumers answers the resources below /apps/oauth/credentials: APP, APP/CONSUMER, and for staged pairs
 // APP/CONSUMER/staged and APP/CONSUMER/staged/PAIR. They exist since API 60, those of staged pairs since 65.
 func (o *Org) consumers(r *http.Request, path string, body []byte, version apiversion.Version) (any, *restError) {
 	below, ok := strings.CutPrefix(path, "oauth/credentials/")
 	parts := strings.Split(below, "/")
-	i := slices.IndexFunc(o.all(eca.Header), func(h *record) bool { return sameID(h.id, parts[0]) })
-	if !ok || version < 60 || i < 0 {
+	header := o.headerOf(parts[0])
+	if !ok || version < 60 || header == nil {
 		return nil, notFoundREST
 	}
-	app := o.all(eca.Header)[i].fullName
+	app := header.fullName
 	part := strings.ToLower(cmp.Or(r.URL.Query().Get("part"), "key"))
 	if failure := o.mayReadConsumers(len(parts) <= 2 && part == "key"); failure != nil {
 		return nil, failure
@@ -92,9 +101,13 @@ func (o *Org) consumers(r *http.Request, path string, body []byte, version apive
 // that answer without secrets.
 func (o *Org) mayReadConsumers(keys bool) *restError {
 	switch {
-	case o.config.NoSecretRight != 0:
-		return &restError{o.config.NoSecretRight, "INSUFFICIENT_ACCESS", "insufficient access rights on object id"}
-	case keys && o.config.KeysAlways || o.find(eca.OrgSettings, eca.OrgSettingsName).isTrue(secretsInREST):
+	case o.config.NoSecretRight:
+		status := http.StatusForbidden
+		if o.is("no-right-status", "400") {
+			status = http.StatusBadRequest
+		}
+		return &restError{status, "INSUFFICIENT_ACCESS", "insufficient access rights on object id"}
+	case keys && o.is("key-without-setting", "answered") || o.find(eca.OrgSettings, eca.OrgSettingsName).isTrue(secretsInREST):
 		return nil
 	}
 	return notEnabled
@@ -146,7 +159,7 @@ func (o *Org) show(p *pair, c consumer) any {
 			"createdBy":   o.user(0)["id"],
 			"createdDate": p.Created.UTC().Format(time.RFC3339), "expirationDate": p.Expires.UTC().Format(time.RFC3339),
 		}
-		if o.config.StagedAtTop {
+		if o.is("staged-shape", "top") {
 			return shown
 		}
 		pairs = append(pairs, shown)
@@ -158,11 +171,12 @@ func (o *Org) show(p *pair, c consumer) any {
 func (o *Org) stagedPairs(method string, c consumer) (any, *restError) {
 	staged := o.state.Staged[c.id]
 	switch {
-	case method == http.MethodGet && (staged != nil || !o.config.StagedNotFound):
+	case method == http.MethodGet && (staged != nil || o.is("nothing-staged", "empty-list")):
 		return o.show(staged, c), nil
 	case method != http.MethodPost:
 		return nil, notFoundREST
-	case staged != nil && !o.config.StagingReplaces:
+	case staged != nil && staged.State == "Active" && o.is("second-staging", "refused"),
+		staged != nil && staged.State == "Rotated" && o.is("staging-over-rotated", "refused"):
 		return nil, alreadyStaged
 	}
 	now := time.Now()
@@ -201,12 +215,15 @@ func (o *Org) rotate(c consumer, staged *pair) *pair {
 		ID: staged.ID, Key: c.global.text("consumerKey"), Secret: c.global.secret,
 		State: "Rotated", Created: staged.Created, Expires: time.Now().Add(stagedLife),
 	}
-	if o.config.NewStagedIDs {
+	if o.is("staged-id-after-swap", "new") {
 		old.ID = o.nextID("0Sk")
 	}
 	c.global.set("consumerKey", staged.Key)
 	c.global.secret = staged.Secret
 	o.state.Staged[c.id] = old
+	if o.is("consumer-dates-move", "yes") {
+		o.state.Made["rotation of "+strings.ToLower(c.global.app())] = time.Now()
+	}
 	return old
 }
 
@@ -215,9 +232,13 @@ type Pair struct{ Key, Secret, State string }
 
 // Pairs returns the pairs of an app's consumer: the main one, whose state is "", and the one
 // beside it where there is one.
-func (o *Org) Pairs(app string) (pairs []Pair) {
+func (o *Org) Pairs(app string) []Pair {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.pairs(app)
+}
+
+func (o *Org) pairs(app string) (pairs []Pair) {
 	if global := o.of(eca.GlobalOAuthSettings, app); global != nil {
 		pairs = append(pairs, Pair{global.text("consumerKey"), global.secret, ""})
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -56,11 +57,11 @@ func TestConsumers(t *testing.T) {
 		"setting off": {simorg.Config{}, []step{
 			{"GET", root, "", 403, "FUNCTIONALITY_NOT_ENABLED"}, {"POST", staged, "", 403, "FUNCTIONALITY_NOT_ENABLED"},
 		}},
-		"keys although off": {simorg.Config{KeysAlways: true}, []step{
+		"keys although off": {simorg.Config{Facts: platform.Answers{"key-without-setting": "answered"}}, []step{
 			{"GET", root, "", 200, `"key":"3MVG9!"secret"`}, {"GET", one, "", 200, `"key":"3MVG9!"secret"`},
 			{"GET", one + "?part=keyandsecret", "", 403, "NOT_ENABLED"}, {"GET", staged, "", 403, "NOT_ENABLED"},
 		}},
-		"no permission": {simorg.Config{SecretsInREST: true, NoSecretRight: 400}, []step{
+		"no permission": {simorg.Config{SecretsInREST: true, NoSecretRight: true, Facts: platform.Answers{"no-right-status": "400"}}, []step{
 			{"GET", root, "", 400, "INSUFFICIENT_ACCESS"},
 		}},
 		"parts": {simorg.Config{SecretsInREST: true}, []step{
@@ -77,7 +78,9 @@ func TestConsumers(t *testing.T) {
 			{"GET", pair + "/more", "", 404, ""}, {"DELETE", pair, "", 204, ""}, {"GET", pair, "", 404, ""}, {"PUT", staged, "", 404, ""},
 		}},
 		"staging, the other answers": {
-			simorg.Config{SecretsInREST: true, StagingReplaces: true, NewStagedIDs: true, StagedNotFound: true, StagedAtTop: true},
+			simorg.Config{SecretsInREST: true, Facts: platform.Answers{
+				"staging-over-rotated": "replaces", "staged-id-after-swap": "new", "nothing-staged": "not-found", "staged-shape": "top",
+			}},
 			[]step{
 				{"GET", staged, "", 404, ""}, {"POST", staged, "", 201, `"state":"Active"!stagedCredentials`},
 				{"PATCH", pair, rotate, 200, `"state":"Rotated"`}, {"GET", pair, "", 404, ""}, {"POST", staged, "", 201, `"Active"`},
@@ -114,7 +117,7 @@ func TestRotationSwapsPairs(t *testing.T) {
 // TestSecretDelay: the first readings after the setting was switched on come without the secret.
 func TestSecretDelay(t *testing.T) {
 	t.Parallel()
-	org := simorg.Start(simorg.Config{SecretDelay: 1})
+	org := simorg.Start(simorg.Config{SecretDelay: 1, Facts: platform.Answers{"secret-after-setting": "later"}})
 	defer org.Close()
 	ready(t, org, eca.PluginPolicies)
 	on := `<fullName>ExternalClientApp</fullName><enableClientSecretInRestApiAccess>true</enableClientSecretInRestApiAccess>`

@@ -69,7 +69,7 @@ func (o *Org) collect(fsys fs.FS, dir, ending string, version apiversion.Version
 			return nil
 		}
 		relative := strings.TrimPrefix(strings.TrimPrefix(p, dir), "/")
-		rec, err := readSource(fsys, p, typ, version)
+		rec, err := o.readSource(fsys, p, typ, version)
 		if err != nil {
 			failures = append(failures, DeployFailure{relative, typ.Name, fullName, problem(err)})
 			return nil
@@ -122,7 +122,7 @@ func (o *Org) deploy(rec *record, own map[string]bool, version apiversion.Versio
 	case eca.GlobalOAuthSettings:
 		header := o.find(eca.Header, app)
 		packaged := header != nil && header.text("distributionState") == "Packaged"
-		if o.config.Kind == Scratch && (packaged || o.config.RefuseLocalOnScratch) {
+		if o.config.Kind == Scratch && (packaged || o.is("local-on-scratch-deploy", "refused")) {
 			return refuse(invalid, ephemeralOrg)
 		}
 	case eca.OAuthSettings:
@@ -158,7 +158,7 @@ func typeOf(name, ending string) (*metadata.Type, string) {
 	return nil, ""
 }
 
-func readSource(fsys fs.FS, name string, typ *metadata.Type, version apiversion.Version) (*record, error) {
+func (o *Org) readSource(fsys fs.FS, name string, typ *metadata.Type, version apiversion.Version) (*record, error) {
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
 		return nil, err
@@ -170,7 +170,7 @@ func readSource(fsys fs.FS, name string, typ *metadata.Type, version apiversion.
 	if root.name.Local != typ.Name {
 		return nil, refuse(invalid, "Could not infer a metadata type from %s", root.name.Local)
 	}
-	return decodeRecord(inWSDLOrder(root), typ.Name, version)
+	return o.decodeRecord(inWSDLOrder(root), typ.Name, version)
 }
 
 // inWSDLOrder sorts a source file's elements: unlike in a SOAP request, they may have any
@@ -208,7 +208,7 @@ func (o *Org) Components(typ string) []Component {
 	for _, rec := range o.all(typ) {
 		c := Component{Type: typ, FullName: rec.fullName, Fields: make(map[string]string), Secret: rec.secret}
 		for _, v := range rec.fields {
-			c.Fields[v.name] = v.text
+			c.Fields[v.Name] = v.Text
 		}
 		all = append(all, c)
 	}

@@ -203,7 +203,7 @@ func (o *Org) signUp(fields map[string]any) (any, *restError) {
 	default:
 		config := Config{
 			Kind: Scratch, Username: fmt.Sprint(info["signupusername"]), Features: strings.FieldsFunc(text("features"), func(r rune) bool { return r == ';' || r == ',' || r == ' ' }),
-			Version: o.config.Version, Latency: o.config.Latency, SessionLifetime: o.config.SessionLifetime, JWTClients: o.config.JWTClients, Unrecorded: o.config.Unrecorded,
+			Facts: o.config.Facts, Version: o.config.Version, Latency: o.config.Latency, SessionLifetime: o.config.SessionLifetime, JWTClients: o.config.JWTClients, Unrecorded: o.config.Unrecorded,
 		}
 		if o.config.SignUp != nil {
 			o.config.SignUp(&config)

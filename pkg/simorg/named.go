@@ -27,7 +27,7 @@ type parameter struct{ typ, name, text, credential string }
 
 func parameters(rec *record, field string) (all []parameter) {
 	for _, v := range rec.fields {
-		if v.name == field {
+		if v.Name == field {
 			all = append(all, parameter{
 				typ: v.at("parameterType"), name: v.at("parameterName"), text: v.at("parameterValue"),
 				credential: v.at("externalCredential"),
@@ -63,7 +63,7 @@ func (o *Org) checkExternalCredential(rec *record) error {
 		return refuse(invalid, "The authentication protocol \"Oauth %s\" requires the following external credential parameter types: AuthProtocolVariant, AuthProviderUrl.", variant.text)
 	}
 	for _, p := range all {
-		if p.typ == "JwtBodyClaim" && p.name == "aud" && !json.Valid([]byte(p.text)) {
+		if p.typ == "JwtBodyClaim" && (p.name == "aud" || o.is("jwt-claims", "all")) && !json.Valid([]byte(p.text)) {
 			return refuse(invalid, "The JWT %s claim has invalid JSON syntax", p.name)
 		}
 	}
@@ -169,13 +169,13 @@ func (o *Org) principalOf(external, principal string) (*record, bool) {
 func (o *Org) credential(external, principal string) (any, *restError) {
 	rec, known := o.principalOf(external, principal)
 	stored := o.state.Stored[credentialKey(external, principal)]
-	if !known || stored == nil && o.config.NothingStored {
+	if !known || stored == nil && o.is("no-stored-credential", "not-found") {
 		return nil, notFoundREST
 	}
 	credentials := map[string]any{}
 	if stored != nil {
 		id := map[string]any{"encrypted": false}
-		if !o.config.HideClientID {
+		if o.is("client-id-shown", "shown") {
 			id["value"] = stored.ClientID
 		}
 		credentials["clientId"], credentials["clientSecret"] = id, map[string]any{"encrypted": true}
@@ -234,11 +234,7 @@ func (o *Org) permitObject(id string, body []byte) (any, *restError) {
 	if !o.hasPermissionSet(fields.ParentID) {
 		return nil, invalidReference
 	}
-	id = o.nextID("110")
-	o.state.ObjectPermissions = append(o.state.ObjectPermissions, row{
-		"id": id, "parentid": fields.ParentID, "sobjecttype": fields.SObjectType, "permissionsread": fields.PermissionsRead,
-	})
-	return created(id), nil
+	return o.insert(&o.state.ObjectPermissions, "110", row{"parentid": fields.ParentID, "sobjecttype": fields.SObjectType, "permissionsread": fields.PermissionsRead})
 }
 
 // Stored returns the client ID and secret that the org keeps for a principal, "" where there are

@@ -22,7 +22,8 @@ func (o *Org) scopeHeader(rec *record) error {
 		}
 		return nil
 	}
-	if org, app, ok := strings.Cut(scoped, ":"); !ok || len(org) != 15 || !strings.HasPrefix(org, "00D") || !strings.EqualFold(app, rec.fullName) {
+	if org, app, ok := strings.Cut(scoped, ":"); !ok || len(org) != 15 || !strings.HasPrefix(org, "00D") || !strings.EqualFold(app, rec.fullName) ||
+		!sameID(org, o.id) && o.is("foreign-org-scope", "refused") {
 		return refuse(invalid, badScope)
 	}
 	return nil
@@ -68,7 +69,7 @@ func (o *Org) Install(from *Org, fsys fs.FS, dir string) error {
 }
 
 // Refresh does to a sandbox what a refresh does to it: Local apps are gone, Packaged ones stay,
-// or, with Config.RefreshBreaksPackaged, lose their OAuth.
+// or lose their OAuth, depending on the answer to packaged-after-refresh.
 func (o *Org) Refresh() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -77,7 +78,7 @@ func (o *Org) Refresh() {
 			o.delete(eca.Header, header.fullName)
 			continue
 		}
-		if o.config.RefreshBreaksPackaged {
+		if o.is("packaged-after-refresh", "lost") {
 			if settings := o.of(eca.OAuthSettings, header.fullName); settings != nil {
 				settings.drop("oauthLink")
 				o.broken[strings.ToLower(header.fullName)] = true

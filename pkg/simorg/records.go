@@ -26,9 +26,9 @@ type record struct {
 
 // value is one field of a record.
 type value struct {
-	name   string
-	text   string
-	nested []value
+	Name   string  `json:"name"`
+	Text   string  `json:"text,omitempty"`
+	Nested []value `json:"nested,omitempty"`
 }
 
 // text returns the text of a field, "" if there is no such field or no record.
@@ -37,31 +37,31 @@ func (r *record) text(name string) string {
 		return ""
 	}
 	for _, v := range r.fields {
-		if v.name == name {
-			return v.text
+		if v.Name == name {
+			return v.Text
 		}
 	}
 	return ""
 }
 
 // at returns the text of a field of the structure, or "".
-func (v value) at(name string) string { return (&record{fields: v.nested}).text(name) }
+func (v value) at(name string) string { return (&record{fields: v.Nested}).text(name) }
 
 func (r *record) isTrue(name string) bool { return r.text(name) == "true" }
 
 func (r *record) set(name, text string) {
 	for i := range r.fields {
-		if r.fields[i].name == name {
-			r.fields[i].text = text
+		if r.fields[i].Name == name {
+			r.fields[i].Text = text
 			return
 		}
 	}
-	r.fields = append(r.fields, value{name: name, text: text})
+	r.fields = append(r.fields, value{Name: name, Text: text})
 }
 
 // drop removes a field.
 func (r *record) drop(name string) {
-	r.fields = slices.DeleteFunc(r.fields, func(v value) bool { return v.name == name })
+	r.fields = slices.DeleteFunc(r.fields, func(v value) bool { return v.Name == name })
 }
 
 func (r *record) app() string {
@@ -101,7 +101,7 @@ func (o *Org) store(rec *record) {
 
 // decodeRecord reads a component as strictly as the platform: elements in WSDL order, known to
 // the API version, with values of the right kind.
-func decodeRecord(n *node, typeName string, version apiversion.Version) (*record, error) {
+func (o *Org) decodeRecord(n *node, typeName string, version apiversion.Version) (*record, error) {
 	typ := typeAt(typeName, version)
 	if typ == nil {
 		return nil, unknownType(typeName)
@@ -123,47 +123,54 @@ func decodeRecord(n *node, typeName string, version apiversion.Version) (*record
 		return nil, badRequest("Unexpected character data in %s", typ.Name) // assumed wording
 	}
 	var err error
-	rec.fields, err = decodeFields(children, typ.Name, typ.Fields, version)
+	rec.fields, err = o.decodeFields(children, typ.Name, typ.Fields, version)
 	return rec, err
 }
 
 // decodeFields reads the elements in a structure, in WSDL order.
-func decodeFields(nodes []*node, in string, types []metadata.FieldType, version apiversion.Version) ([]value, error) {
+func (o *Org) decodeFields(nodes []*node, in string, types []metadata.FieldType, version apiversion.Version) ([]value, error) {
+	deprecated := apiversion.Latest // the first version without fields that are deprecated
+	if o.is("jwt-switch-in-policies", "unknown") {
+		deprecated = 64
+	}
 	var values []value
 	at := 0 // index of the first field that may come next
 	for _, n := range nodes {
 		i := slices.IndexFunc(types, func(ft metadata.FieldType) bool { return ft.Name == n.name.Local })
 		if i < at || n.name.Space != metadata.Namespace || fieldSince[in][types[i].Name] > version ||
-			types[i].Deprecated && version >= apiversion.Latest {
+			types[i].Deprecated && version >= deprecated {
 			return nil, unexpected(n, in)
 		}
 		at = i + 1
-		if types[i].Repeated {
+		if types[i].Repeated || o.is("repeated-element", "accepted") {
 			at = i
 		}
-		v, err := decodeField(n, types[i], version)
+		v, err := o.decodeField(n, types[i], version)
 		if err != nil {
 			return nil, err
+		}
+		if last := len(values) - 1; last >= 0 && values[last].Name == v.Name && !types[i].Repeated {
+			values = values[:last] // that the last one counts is assumed
 		}
 		values = append(values, v)
 	}
 	return values, nil
 }
 
-func decodeField(n *node, ft metadata.FieldType, version apiversion.Version) (v value, err error) {
-	v.name = ft.Name
+func (o *Org) decodeField(n *node, ft metadata.FieldType, version apiversion.Version) (v value, err error) {
+	v.Name = ft.Name
 	if ft.Kind != metadata.Struct {
 		if len(n.children) > 0 {
 			return v, unexpected(n.children[0], ft.Name)
 		}
-		v.text = n.text
+		v.Text = n.text
 		return v, normalize(&v, ft)
 	}
-	if v.nested, err = decodeFields(n.children, ft.Name, ft.Fields, version); err != nil {
+	if v.Nested, err = o.decodeFields(n.children, ft.Name, ft.Fields, version); err != nil {
 		return v, err
 	}
 	for _, nt := range ft.Fields {
-		if nt.Required && !slices.ContainsFunc(v.nested, func(v value) bool { return v.name == nt.Name }) {
+		if nt.Required && !slices.ContainsFunc(v.Nested, func(v value) bool { return v.Name == nt.Name }) {
 			return v, badRequest("Required field is missing: %s.%s", ft.Name, nt.Name) // assumed wording
 		}
 	}
@@ -172,14 +179,14 @@ func decodeField(n *node, ft metadata.FieldType, version apiversion.Version) (v 
 
 // normalize checks the text of a simple field and converts it to the org's form.
 func normalize(v *value, ft metadata.FieldType) error {
-	text := strings.TrimSpace(v.text)
+	text := strings.TrimSpace(v.Text)
 	switch ft.Kind {
 	case metadata.Boolean:
 		switch text {
 		case "true", "1":
-			v.text = "true"
+			v.Text = "true"
 		case "false", "0":
-			v.text = "false"
+			v.Text = "false"
 		default:
 			return badRequest("'%s' is not a valid value for the type xsd:boolean", text) // assumed wording
 		}
@@ -188,12 +195,12 @@ func normalize(v *value, ft metadata.FieldType) error {
 		if err != nil {
 			return badRequest("'%s' is not a valid value for the type xsd:int", text) // assumed wording
 		}
-		v.text = strconv.FormatInt(number, 10)
+		v.Text = strconv.FormatInt(number, 10)
 	case metadata.Enum:
 		if !slices.Contains(ft.Values, text) {
 			return badRequest("'%s' is not a valid value for the enum '%s'", text, ft.EnumName)
 		}
-		v.text = text
+		v.Text = text
 	}
 	return nil
 }
@@ -211,15 +218,15 @@ func (o *Org) encodeFields(rec *record, typ *metadata.Type, version apiversion.V
 		}
 	}
 	for _, ft := range typ.Fields {
-		if fieldSince[typ.Name][ft.Name] > version || ft.Secret || ft.Deprecated || ft.Withheld && o.config.WithholdCertificate {
+		if fieldSince[typ.Name][ft.Name] > version || ft.Secret || ft.Deprecated || ft.Withheld && o.is("certificate-shown", "withheld") {
 			continue
 		}
 		for _, v := range rec.fields {
-			if v.name != ft.Name {
+			if v.Name != ft.Name {
 				continue
 			}
 			if ft.PEM {
-				v.text = o.config.CertificateForm.write(v.text)
+				v.Text = certificateIn(o.config.Facts.Of("certificate-form"), v.Text)
 			}
 			b.WriteString(encodeValue(v))
 		}
@@ -227,37 +234,30 @@ func (o *Org) encodeFields(rec *record, typ *metadata.Type, version apiversion.V
 	return b.String()
 }
 
-// write converts a certificate to the form. Other text stays as it is.
-func (form CertificateForm) write(text string) string {
-	raw := []byte(text)
-	if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), "")); err == nil {
-		raw = decoded // base64 of the DER bytes or of the whole PEM
-	}
-	block, _ := pem.Decode(raw)
-	if block == nil {
-		block = &pem.Block{Type: "CERTIFICATE", Bytes: raw}
-	}
-	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+// certificateIn converts a certificate to an answer to certificate-form. Other text stays as it is.
+func certificateIn(form, text string) string {
+	der := metadata.CertificateDER(text)
+	if _, err := x509.ParseCertificate(der); err != nil {
 		return text
 	}
-	switch whole := pem.EncodeToMemory(block); form {
-	case CertificatePEM:
+	switch whole := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}); form {
+	case "pem":
 		return string(whole)
-	case CertificateBody:
-		return base64.StdEncoding.EncodeToString(block.Bytes)
-	case CertificateBase64:
+	case "body": // the base64 between the lines of PEM
+		return base64.StdEncoding.EncodeToString(der)
+	case "base64": // of the whole PEM
 		return base64.StdEncoding.EncodeToString(whole)
 	}
 	return text
 }
 
 func encodeValue(v value) string {
-	if v.nested == nil {
-		return element(v.name, v.text)
+	if v.Nested == nil {
+		return element(v.Name, v.Text)
 	}
 	var b strings.Builder
-	for _, nested := range v.nested {
+	for _, nested := range v.Nested {
 		b.WriteString(encodeValue(nested))
 	}
-	return "<" + v.name + ">" + b.String() + "</" + v.name + ">"
+	return "<" + v.Name + ">" + b.String() + "</" + v.Name + ">"
 }

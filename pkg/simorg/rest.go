@@ -88,6 +88,8 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 		return o.deployREST(r, key, body, version)
 	case resource == "named-credentials":
 		return o.namedCredentials(r, key, body, version)
+	case resource == "apps" && strings.HasPrefix(key+"/", "oauth/usage/"):
+		return o.usage(r.Method, path, key)
 	case resource == "apps":
 		return o.consumers(r, key, body, version)
 	}
@@ -125,7 +127,7 @@ func (o *Org) sobject(method, key string, body []byte) (any, *restError) {
 	update := method == http.MethodPatch && id != ""
 	switch {
 	case is("User") && method == http.MethodGet:
-		return o.readUser(id)
+		return o.retrieve("User", id)
 	case o.config.DevHub && (is(scratchOrgInfo) || is(activeScratchOrg)):
 		return o.devHubObject(method, object, id, body)
 	case is(accessObject) && create:
@@ -146,17 +148,6 @@ func decodeBody[T any](body []byte) (v T, failure *restError) {
 		failure = &restError{http.StatusBadRequest, "JSON_PARSER_ERROR", err.Error()}
 	}
 	return v, failure
-}
-
-func (o *Org) readUser(id string) (any, *restError) {
-	user := by(o.userRows(), id)
-	if user == nil {
-		return nil, notFoundREST
-	}
-	return map[string]any{
-		"attributes": map[string]string{"type": "User"}, "Id": id, "Username": user["username"],
-		"Name": user["name"], "Email": user["email"], "IsActive": user["isactive"],
-	}, nil
 }
 
 // putArtifact creates one of sfp's records, or updates that with the ID.

@@ -1,6 +1,7 @@
 package simorg
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -29,6 +30,7 @@ const (
 	ephemeralOrg        = "Ephemeral orgs such as scratch orgs can't be used to deploy packaged ECAs"
 	brokenOAuthLink     = `Cannot invoke "String.split(String)" because "oauthLink" is null`
 	duplicateEntity     = `duplicate key value violates unique constraint "ak3tl_setup_entity_data"`
+	keyTaken            = "The consumer key is already taken."
 	invalidPlugin       = "Invalid plugin settings"
 	foreignOAuthLink    = "There was a problem with the OAuth link. The app either isn't available on this instance or you don't have access to it."
 )
@@ -59,7 +61,7 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 		}
 	}
 	if existing != nil {
-		if err := rec.replace(existing, version); err != nil {
+		if err := o.replace(rec, existing, version); err != nil {
 			return err
 		}
 	}
@@ -71,11 +73,18 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 	switch rec.typ {
 	case eca.OrgSettings:
 		if rec.isTrue(secretsInREST) && !existing.isTrue(secretsInREST) {
-			o.unsecured = o.config.SecretDelay
+			o.unsecured = 0
+			if o.is("secret-after-setting", "later") {
+				o.unsecured = cmp.Or(o.config.SecretDelay, 2)
+			}
 		}
 	case eca.GlobalOAuthSettings:
 		if existing == nil {
 			o.addToConsumer(rec)
+		}
+	case eca.PluginPolicies:
+		if !o.isOn(rec.app()) && o.is("disabling-ends-access-tokens", "yes") {
+			o.endSessions(rec.app(), -1)
 		}
 	}
 	return nil
@@ -93,14 +102,13 @@ func checkName(rec *record) error {
 }
 
 // replace makes a record the successor of an existing one.
-func (r *record) replace(existing *record, version apiversion.Version) error {
+func (o *Org) replace(r, existing *record, version apiversion.Version) error {
 	r.id, r.fullName = existing.id, existing.fullName
 	if !strings.EqualFold(r.app(), existing.app()) {
 		return refuse(invalid, "The external client app of %s can't be changed", r.fullName) // assumed
 	}
-	// A client of an older API version neither sees nor resets newer fields. Assumed.
 	for _, v := range existing.fields {
-		if fieldSince[r.typ][v.name] > version {
+		if fieldSince[r.typ][v.Name] > version && o.is("older-version-resets", "kept") {
 			r.fields = append(r.fields, v)
 		}
 	}
@@ -135,10 +143,10 @@ func (o *Org) check(rec, existing *record) error {
 func (o *Org) addToConsumer(global *record) {
 	app := global.app()
 	o.state.Made[strings.ToLower(app)] = time.Now()
-	if o.config.AutoPolicies {
+	if o.is("policies-with-consumer", "created") {
 		o.makePolicies(app)
 	}
-	if o.config.SecuritySettings && o.of(eca.OAuthSecuritySettings, app) == nil {
+	if o.is("security-settings-with-consumer", "created") && o.of(eca.OAuthSecuritySettings, app) == nil {
 		security := &record{typ: eca.OAuthSecuritySettings, fullName: app + "_oauthSecurity"}
 		security.set("externalClientApplication", app)
 		security.set("label", global.text("label"))
@@ -195,7 +203,17 @@ func (o *Org) checkGlobalSettings(rec, existing *record) error {
 	}
 	key := "3MVG9" + random(40)
 	rec.secret = strings.ToUpper(random(32))
-	if existing != nil {
+	if existing == nil {
+		if sent := rec.text("consumerKey"); sent != "" && o.is("consumer-key-at-creation", "honoured") {
+			if o.hasKey(sent) {
+				return refuse(invalid, keyTaken)
+			}
+			key = sent
+		}
+		if sent := rec.text("consumerSecret"); sent != "" && o.is("consumer-secret-at-creation", "honoured") {
+			rec.secret = sent
+		}
+	} else {
 		if !rec.isTrue("shouldRotateConsumerKey") {
 			key = existing.text("consumerKey")
 		}
@@ -203,26 +221,27 @@ func (o *Org) checkGlobalSettings(rec, existing *record) error {
 			rec.secret = existing.secret
 		}
 	}
-	// A consumer key that is sent is accepted and ignored. How the platform treats a secret is
-	// not known; this org refuses it.
-	if rec.text("consumerSecret") != "" {
-		return refuse(invalid, "The consumer secret can't be set") // assumed
-	}
 	rec.set("consumerKey", key)
 	for _, name := range []string{"consumerSecret", "shouldRotateConsumerKey", "shouldRotateConsumerSecret"} {
 		rec.drop(name)
 	}
-	if o.config.ForcePKCE {
+	if o.is("pkce-forced", "forced") {
 		rec.set("isPkceRequired", "true")
 	}
 	return nil
+}
+
+// hasKey reports whether an app of the org has a consumer key.
+func (o *Org) hasKey(key string) bool {
+	return slices.ContainsFunc(o.all(eca.GlobalOAuthSettings), func(r *record) bool { return r.text("consumerKey") == key }) ||
+		slices.ContainsFunc(o.all(connectedApp), func(r *record) bool { return r.at("oauthConfig", "consumerKey") == key })
 }
 
 func (o *Org) checkOAuthPolicies(rec *record) error {
 	app := rec.app()
 	plugins := o.of(eca.PluginPolicies, app)
 	if o.of(eca.OAuthSettings, app) == nil || o.globalOf(app) == nil ||
-		plugins == nil || !plugins.isTrue("isEnabled") || !plugins.isTrue("isOauthPluginEnabled") {
+		!plugins.isTrue("isOauthPluginEnabled") || !plugins.isTrue("isEnabled") && o.is("disabled-app-policies", "refused") {
 		return refuse(invalid, oauthSettingsAbsent)
 	}
 	if global := o.globalOf(app); rec.text("namedUserJwtSessionTimeoutType") != "" && !global.isTrue("isNamedUserJwtEnabled") {
@@ -239,8 +258,11 @@ func (o *Org) checkOAuthPolicies(rec *record) error {
 		known       []string
 	}{
 		{"commaSeparatedPermissionSet", "permission sets", o.config.PermissionSets},
-		{"commaSeparatedProfile", "profiles", o.config.Profiles}, // assumed to be as for permission sets
+		{"commaSeparatedProfile", "profiles", o.config.Profiles},
 	} {
+		if check.what == "profiles" && o.is("unknown-profile", "accepted") {
+			continue
+		}
 		unknown := slices.DeleteFunc(items(rec.text(check.field)), func(name string) bool { return slices.Contains(check.known, name) })
 		if len(unknown) > 0 {
 			return refuse(invalid, "We couldn't find %s called %s", check.what, strings.Join(unknown, ", "))

@@ -11,8 +11,8 @@
 //	defer org.Close()
 //	// org.URL is the instance URL, org.AccessToken() a session.
 //
-// If Salesforce's documentation and experience leave an answer open, this package assumes one and
-// says so beside it.
+// Config.Facts answers the questions that Salesforce's documentation leaves open, see pkg/platform.
+// What is assumed beyond them is said beside it.
 //
 // The package shares no code with clients, so that a client's mistake cannot hide in the server: it
 // parses requests and writes answers itself. Of the tables in pkg/eca and pkg/connection it uses
@@ -34,6 +34,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/platform"
 )
 
 // Kind is the kind of the simulated org.
@@ -49,9 +50,11 @@ const (
 // Config describes the simulated org. The zero value is a sandbox that has every API version of
 // pkg/apiversion.
 //
-// Many fields are switches for questions that Salesforce's documentation leaves open, or that orgs
-// answer differently. The zero value of each is the answer that this package assumes to be usual.
+// Salesforce's documentation leaves questions open, and orgs answer some differently: Facts has the
+// answers that hold for this one.
 type Config struct {
+	Facts platform.Answers // by ID of pkg/platform; a fact without an entry has its expected answer
+
 	// The org and its users.
 	Kind           Kind               // "" is Sandbox
 	Version        apiversion.Version // the newest API version; 0 is apiversion.Latest
@@ -67,41 +70,21 @@ type Config struct {
 	MaxScratchOrgs int           // active scratch orgs at a time; 0 is 40
 	SignUp         func(*Config) // changes the Config of each scratch org; one call at a time; must not call the org
 
-	// What the org sets and refuses by itself.
-	AutoPolicies          bool // creates both policy records of an app with the consumer, as many orgs do
-	SecuritySettings      bool // creates ExtlClntAppOauthSecuritySettings with the consumer; its name is assumed
-	ForcePKCE             bool // keeps isPkceRequired at true, as some orgs do
-	RefuseLocalOnScratch  bool // scratch orgs refuse to deploy global OAuth settings of Local apps too; sources differ
-	RefreshBreaksPackaged bool // Refresh breaks the OAuth of Packaged apps, as seen occasionally
-
 	// What the Metadata API returns.
-	ListNothing         bool            // listMetadata returns none of an app's components, as some orgs do
-	WithholdCertificate bool            // readMetadata leaves out the certificate
-	CertificateForm     CertificateForm // how readMetadata writes a certificate; "" is as it was sent
-	UnreadableApps      []string        // Connected Apps of other vendors: listed, and readMetadata fails
+	UnreadableApps []string // Connected Apps of other vendors: listed, and readMetadata fails
 
 	// What queries return.
-	WithoutObjects []string // objects that the org lacks, as older orgs do
+	WithoutObjects []string // objects, and settings types of the org, that the org lacks, as older orgs do
 	WithoutFields  []string // fields that users cannot see, like "OauthToken.UseCount"
-	NoCreatedDate  bool     // ExtlClntAppOauthSettings has no CreatedDate, which its documentation does not name
 	PageSize       int      // records per page; 0 is 2,000
 
 	// The resources of consumers, /apps/oauth/credentials.
-	SecretsInREST   bool // the org setting enableClientSecretInRestApiAccess
-	SecretDelay     int  // answers without the secret after the setting was switched on
-	KeysAlways      bool // answers with keys although the setting is off
-	NoSecretRight   int  // HTTP status that refuses a user without the permission; 0 is a user with it
-	StagingReplaces bool // staging a pair replaces a staged one, instead of being refused
-	NewStagedIDs    bool // a rotation gives the staged pair another ID
-	StagedNotFound  bool // 404 without a staged pair, instead of an empty list
-	StagedAtTop     bool // the fields of a pair are at the top, instead of in a list
-
-	// The resource of principals' secrets, /named-credentials/credential.
-	NothingStored bool // 404 without a stored secret, instead of empty credentials
-	HideClientID  bool // leaves out the client ID of a stored secret
+	SecretsInREST bool // the org setting enableClientSecretInRestApiAccess
+	SecretDelay   int  // readings that lack the secret if the answer to secret-after-setting is later; 0 is 2
+	NoSecretRight bool // the users lack the permission to read consumers
 
 	// Logging in.
-	Propagation     time.Duration             // how long the token endpoint does not know a new consumer
+	Propagation     time.Duration             // how long the token endpoint does not know a new consumer, unless the answer to propagation is at-once
 	SessionLifetime time.Duration             // of access tokens; 0 is until ExpireSessions
 	IPRestricted    bool                      // the token endpoint refuses everybody
 	Locked          bool                      // the org is locked: the token endpoint refuses everybody
@@ -112,16 +95,6 @@ type Config struct {
 	Log        func(Request) // gets every request when it is answered; one call at a time; must not call the org
 	Unrecorded bool          // does not keep requests for Requests
 }
-
-// CertificateForm is a way to write a certificate.
-type CertificateForm string
-
-// The forms that were seen in source.
-const (
-	CertificatePEM    CertificateForm = "pem"
-	CertificateBody   CertificateForm = "body"   // the base64 between the lines of PEM
-	CertificateBase64 CertificateForm = "base64" // base64 of the whole PEM
-)
 
 // User is a user of the org.
 type User struct {
@@ -155,8 +128,12 @@ type Org struct {
 	installs    []row         // requests to install a package
 }
 
-// New returns an org without any app. Most callers want Start, which serves it.
+// New returns an org without any app. Most callers want Start, which serves it. It panics if
+// Config.Facts has an answer that pkg/platform lacks.
 func New(config Config) *Org {
+	if err := config.Facts.Check(); err != nil {
+		panic("simorg: " + err.Error())
+	}
 	config.Kind = cmp.Or(config.Kind, Sandbox)
 	config.Username = cmp.Or(config.Username, "admin@example.com")
 	config.Version = cmp.Or(config.Version, apiversion.Latest)
@@ -174,6 +151,9 @@ func New(config Config) *Org {
 	o.store(settings)
 	return o
 }
+
+// is reports whether an answer to a fact holds for the org.
+func (o *Org) is(fact, answer string) bool { return o.config.Facts.Is(fact, answer) }
 
 // random returns n random bytes as hex.
 func random(n int) string {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -154,7 +155,7 @@ func TestUpsertReplacesTheWholeRecord(t *testing.T) {
 
 func TestAutoPolicies(t *testing.T) {
 	t.Parallel()
-	org := simorg.Start(simorg.Config{AutoPolicies: true})
+	org := simorg.Start(simorg.Config{Facts: platform.Answers{"policies-with-consumer": "created"}})
 	defer org.Close()
 	ready(t, org, eca.GlobalOAuthSettings)
 	if got := org.Components(eca.OAuthPolicies); len(got) != 1 || got[0].FullName != "App_defaultPolicy" || got[0].Fields["refreshTokenValidityPeriod"] != "365" {
@@ -248,11 +249,11 @@ func TestDeploy(t *testing.T) {
 	// ones where the org is one that does.
 	var failure simorg.DeployFailure
 	for _, test := range []struct {
-		state       string
-		refuseLocal bool
-		refused     bool
-	}{{"Packaged", false, true}, {"Packaged", true, true}, {"Local", false, false}, {"Local", true, true}} {
-		org := simorg.Start(simorg.Config{Kind: simorg.Scratch, RefuseLocalOnScratch: test.refuseLocal})
+		state   string
+		local   string
+		refused bool
+	}{{"Packaged", "accepted", true}, {"Packaged", "refused", true}, {"Local", "accepted", false}, {"Local", "refused", true}} {
+		org := simorg.Start(simorg.Config{Kind: simorg.Scratch, Facts: platform.Answers{"local-on-scratch-deploy": test.local}})
 		defer org.Close()
 		ready(t, org, eca.OAuthSettings)
 		if err := org.Deploy(source(map[string]string{"App.eca-meta.xml": "<distributionState>" + test.state + "</distributionState>"}), "src"); err != nil {
@@ -260,7 +261,7 @@ func TestDeploy(t *testing.T) {
 		}
 		err := org.Deploy(source(globalFile), "src")
 		if said := errors.As(err, &failure) && failure.Problem == "Ephemeral orgs such as scratch orgs can't be used to deploy packaged ECAs" && failure.Type == eca.GlobalOAuthSettings; said != test.refused || !test.refused && err != nil {
-			t.Errorf("%s on a scratch org that refuses Local apps %v: got %v", test.state, test.refuseLocal, err)
+			t.Errorf("%s on a scratch org with Local apps %s: got %v", test.state, test.local, err)
 		}
 	}
 	// OAuth settings without an oauthLink break the app for good, where there are no global
@@ -294,7 +295,9 @@ func TestDeploy(t *testing.T) {
 // deploy; the platform makes link and consumer.
 func TestWholeAppInOneDeploy(t *testing.T) {
 	t.Parallel()
-	org := simorg.Start(simorg.Config{Kind: simorg.Scratch, SecuritySettings: true})
+	org := simorg.Start(simorg.Config{Kind: simorg.Scratch, Facts: platform.Answers{
+		"security-settings-with-consumer": "created", "consumer-key-at-creation": "ignored",
+	}})
 	defer org.Close()
 	whole := map[string]string{
 		"App.eca-meta.xml": "", "App_oauth.ecaOauth-meta.xml": "<commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes>" + link,
@@ -422,23 +425,6 @@ func Example() {
 	// Output:
 	// MyApp Local
 	// MyApp_oauthPlcy.ecaOauthPlcy-meta.xml: The OAuth settings are missing for this external client app.
-}
-
-// TestOldVersionKeepsNewFields: an upsert in an old API version does not reset fields that it lacks.
-func TestOldVersionKeepsNewFields(t *testing.T) {
-	t.Parallel()
-	org := simorg.Start(simorg.Config{})
-	defer org.Close()
-	ready(t, org, eca.OAuthSettings)
-	upsert(org, eca.GlobalOAuthSettings, global+`<isDPopEnabled>true</isDPopEnabled>`)
-	old := `<upsertMetadata xmlns="http://soap.sforce.com/2006/04/metadata"><metadata xsi:type="` + eca.GlobalOAuthSettings + `">` +
-		global + `</metadata></upsertMetadata>`
-	if _, answer := soap(org, "60.0", org.AccessToken(), old); !strings.Contains(answer, "<success>true</success>") {
-		t.Fatal(answer)
-	}
-	if got := org.Components(eca.GlobalOAuthSettings)[0].Fields["isDPopEnabled"]; got != "true" {
-		t.Errorf("isDPopEnabled is %q after an upsert in version 60", got)
-	}
 }
 
 // TestLoadRefuses whatever Save cannot have written, and leaves the org as it was.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -252,7 +253,7 @@ func (o *Org) write(c call, refusal string) (string, error) {
 		if n.name.Local != "metadata" {
 			return "", unexpected(n, c.operation.name.Local)
 		}
-		rec, err := decodeRecord(n, n.xsiType(), c.version)
+		rec, err := o.decodeRecord(n, n.xsiType(), c.version)
 		if err != nil {
 			return "", err
 		}
@@ -317,12 +318,22 @@ func (o *Org) read(c call) (string, error) {
 	var b strings.Builder
 	b.WriteString("<result>")
 	for _, name := range names {
-		if rec := o.find(typ.Name, name); rec != nil && typ == connectedAppType && slices.Contains(o.config.UnreadableApps, rec.fullName) {
-			return "", &soapError{"sf:UNKNOWN_EXCEPTION", "UNKNOWN_EXCEPTION: Load of metadata from db failed"} // that it fails the whole call, and the code, is assumed
-		} else if rec != nil {
-			b.WriteString(o.encode(rec, typ, c.version))
-		} else {
+		rec := o.find(typ.Name, name)
+		switch {
+		case rec == nil:
 			b.WriteString(`<records xsi:nil="true"/>`)
+		case typ == connectedAppType && slices.Contains(o.config.UnreadableApps, rec.fullName):
+			if len(names) == 1 || o.is("unreadable-app-spoils-batch", "yes") {
+				return "", &soapError{"sf:UNKNOWN_EXCEPTION", "UNKNOWN_EXCEPTION: Load of metadata from db failed"} // the code is assumed
+			}
+			b.WriteString(`<records xsi:nil="true"/>`) // assumed
+		case slices.Contains(o.config.WithoutObjects, typ.Name): // which only the settings of the org are
+			if o.is("settings-absent", "fault") {
+				return "", unknownType(typ.Name)
+			}
+			b.WriteString(`<records xsi:type="` + typ.Name + `">` + element("fullName", name) + "</records>")
+		default:
+			b.WriteString(o.encode(rec, typ, c.version))
 		}
 	}
 	return b.String() + "</result>", nil
@@ -370,7 +381,7 @@ func (o *Org) list(c call) (string, error) {
 			if typ == nil {
 				return "", unknownType(n.value("type"))
 			}
-			if !o.config.ListNothing {
+			if eca.Lookup(typ.Name) == nil || o.is("components-listed", "listed") {
 				b.WriteString(o.listType(typ))
 			}
 		case "asOfVersion":

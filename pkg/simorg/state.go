@@ -48,17 +48,11 @@ type savedState struct {
 }
 
 type savedRecord struct {
-	Type     string       `json:"type"`
-	FullName string       `json:"fullName"`
-	ID       string       `json:"id"`
-	Fields   []savedValue `json:"fields"`
-	Secret   string       `json:"secret,omitempty"`
-}
-
-type savedValue struct {
-	Name   string       `json:"name"`
-	Text   string       `json:"text,omitempty"`
-	Nested []savedValue `json:"nested,omitempty"`
+	Type     string  `json:"type"`
+	FullName string  `json:"fullName"`
+	ID       string  `json:"id"`
+	Fields   []value `json:"fields"`
+	Secret   string  `json:"secret,omitempty"`
 }
 
 // Save writes all that the org holds, its sessions and consumer secrets among it,
@@ -69,7 +63,7 @@ func (o *Org) Save(w io.Writer) error {
 	s := savedState{Org: o.id, Kind: o.config.Kind, Broken: slices.Collect(maps.Keys(o.broken)), state: o.state}
 	for _, typ := range append(types(), eca.Lookup(eca.OrgSettings)) {
 		for _, rec := range o.all(typ.Name) {
-			s.Records = append(s.Records, savedRecord{rec.typ, rec.fullName, rec.id, saveValues(rec.fields), rec.secret})
+			s.Records = append(s.Records, savedRecord{rec.typ, rec.fullName, rec.id, rec.fields, rec.secret})
 		}
 	}
 	e := json.NewEncoder(w)
@@ -115,26 +109,10 @@ func (o *Org) Load(r io.Reader) error {
 	o.store(settings) // states of older versions may lack these
 	clear(o.broken)
 	for _, saved := range s.Records {
-		o.store(&record{typ: saved.Type, fullName: saved.FullName, id: saved.ID, fields: loadValues(saved.Fields), secret: saved.Secret})
+		o.store(&record{typ: saved.Type, fullName: saved.FullName, id: saved.ID, fields: saved.Fields, secret: saved.Secret})
 	}
 	for _, app := range s.Broken {
 		o.broken[strings.ToLower(app)] = true
 	}
 	return nil
-}
-
-func saveValues(values []value) []savedValue {
-	var saved []savedValue
-	for _, v := range values {
-		saved = append(saved, savedValue{v.name, v.text, saveValues(v.nested)})
-	}
-	return saved
-}
-
-func loadValues(saved []savedValue) []value {
-	var values []value
-	for _, s := range saved {
-		values = append(values, value{s.Name, s.Text, loadValues(s.Nested)})
-	}
-	return values
 }

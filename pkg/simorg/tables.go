@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"net/http"
 	"path"
@@ -36,9 +37,10 @@ var objects = []object{
 	{"ExtlClntAppOauthPlcyCnfg", "Id ExternalClientApplicationId PermittedUsersPolicyType RefreshTokenPolicyType RefreshTokenValidityPeriod RefreshTokenValidityUnit IpRelaxationPolicyType SessionTimeoutInMinutes RequiredSessionLevel PolicyAction IsClientCredentialsFlowEnabled ClientCredentialsFlowUser IsTokenExchangeFlowEnabled IsGuestCodeCredFlowEnabled IsNamedUserJwtEnabled GuestJwtTimeout NamedUserJwtTimeout", "", (*Org).policyRows},
 	{"ExtlClntAppPlcyCnfg", "Id ExternalClientApplicationId IsEnabled OauthPluginStatus SamlPluginStatus StartPage StartUrl", "", (*Org).pluginRows},
 	{"ExtlClntAppOauthSettings", "Id ExternalClientApplicationId OauthLink CreatedDate " + strings.Join(slices.Sorted(maps.Values(scopeColumns)), " "), "", (*Org).settingsRows},
+	{"ExtlClntAppOauthConsumer", "Id DeveloperName ExternalClientApplicationId ExtlClntAppOauthSettingsId CreatedDate LastModifiedDate", "", (*Org).consumerRows},
 	{"ConnectedApplication", "Id Name CreatedDate LastModifiedDate OptionsAllowAdminApprovedUsersOnly OptionsRefreshTokenValidityMetric RefreshTokenValidityPeriod MobileSessionTimeout PinLength StartUrl OptionsHasSessionLevelPolicy OptionsIsInternal", "", (*Org).connectedRows},
 	{"OauthToken", "Id AppName AppMenuItemId UserId User.Username UseCount LastUsedDate CreatedDate DeleteToken", "", nil},
-	{"AppMenuItem", "Id ApplicationId IsUsingAdminAuthorization Label Name Type", "", nil},
+	{"AppMenuItem", "Id ApplicationId IsUsingAdminAuthorization Label Name Type", "", (*Org).menuRows},
 	{"LoginHistory", "Id UserId Application LoginTime LoginType LoginSubType Status SourceIp", "Application Status", nil},
 	{"User", "Id Username Name Email IsActive ProfileId Profile.Name", "", (*Org).userRows},
 	{"PermissionSet", "Id Name Label IsOwnedByProfile NamespacePrefix PermissionsModifyAllData", "", (*Org).permissionSetRows},
@@ -73,7 +75,8 @@ func (o *Org) table(name string) (soql.Table, bool) {
 		table := soql.Table{Name: known.name, Unfilterable: strings.Fields(known.unfilterable)}
 		if known.columns != "" {
 			table.Columns = slices.DeleteFunc(strings.Fields(known.columns), func(c string) bool {
-				return slices.Contains(o.config.WithoutFields, known.name+"."+c) || o.config.NoCreatedDate && known.name == "ExtlClntAppOauthSettings" && c == "CreatedDate"
+				return slices.Contains(o.config.WithoutFields, known.name+"."+c) ||
+					known.name == "ExtlClntAppOauthSettings" && c == "CreatedDate" && o.is("settings-created-date", "no")
 			})
 		}
 		if known.rows != nil {
@@ -116,12 +119,19 @@ func (o *Org) madeAt(app string) string {
 	return made.UTC().Format(soql.TimeLayout)
 }
 
-func (o *Org) policyRows() (rows []row) {
-	for _, rec := range o.all(eca.OAuthPolicies) {
-		header := o.find(eca.Header, rec.app())
-		if header == nil {
-			continue
+// ofApps returns the records of a type, each with the header of its app.
+func (o *Org) ofApps(typ string) iter.Seq2[*record, *record] {
+	return func(yield func(header, rec *record) bool) {
+		for _, rec := range o.all(typ) {
+			if header := o.find(eca.Header, rec.app()); header != nil && !yield(header, rec) {
+				return
+			}
 		}
+	}
+}
+
+func (o *Org) policyRows() (rows []row) {
+	for header, rec := range o.ofApps(eca.OAuthPolicies) {
 		r := row{
 			"id": rec.id, "externalclientapplicationid": header.id, "isclientcredentialsflowenabled": rec.isTrue("isClientCredentialsFlowEnabled"),
 			"clientcredentialsflowuser": orNil(rec.text("clientCredentialsFlowUser")), "istokenexchangeflowenabled": rec.isTrue("isTokenExchangeFlowEnabled"),
@@ -149,30 +159,58 @@ func pluginStatus(policies *record, field string) string {
 }
 
 func (o *Org) pluginRows() (rows []row) {
-	for _, rec := range o.all(eca.PluginPolicies) {
-		if header := o.find(eca.Header, rec.app()); header != nil {
-			rows = append(rows, row{
-				"id": rec.id, "externalclientapplicationid": header.id, "isenabled": rec.isTrue("isEnabled"),
-				"oauthpluginstatus": pluginStatus(rec, "isOauthPluginEnabled"),
-				"samlpluginstatus":  pluginStatus(rec, "isSamlPluginEnabled"),
-				"startpage":         orNil(rec.text("startPage")), "starturl": orNil(rec.text("startUrl")),
-			})
-		}
+	for header, rec := range o.ofApps(eca.PluginPolicies) {
+		rows = append(rows, row{
+			"id": rec.id, "externalclientapplicationid": header.id, "isenabled": rec.isTrue("isEnabled"),
+			"oauthpluginstatus": pluginStatus(rec, "isOauthPluginEnabled"),
+			"samlpluginstatus":  pluginStatus(rec, "isSamlPluginEnabled"),
+			"startpage":         orNil(rec.text("startPage")), "starturl": orNil(rec.text("startUrl")),
+		})
 	}
 	return rows
 }
 
 func (o *Org) settingsRows() (rows []row) {
-	for _, rec := range o.all(eca.OAuthSettings) {
-		header := o.find(eca.Header, rec.app())
-		if header == nil {
-			continue
-		}
+	for header, rec := range o.ofApps(eca.OAuthSettings) {
 		r := row{"id": rec.id, "externalclientapplicationid": header.id, "oauthlink": orNil(rec.text("oauthLink")), "createddate": o.madeAt(rec.app())}
 		for scope, column := range scopeColumns {
 			r[strings.ToLower(column)] = slices.Contains(items(rec.text("commaSeparatedOauthScopes")), scope)
 		}
 		rows = append(rows, r)
+	}
+	return rows
+}
+
+func (o *Org) consumerRows() (rows []row) {
+	for _, rec := range o.all(eca.GlobalOAuthSettings) {
+		app := rec.app()
+		if o.consumerID(app) == "" {
+			continue
+		}
+		modified := o.madeAt(app)
+		if rotated, ok := o.state.Made["rotation of "+strings.ToLower(app)]; ok {
+			modified = rotated.UTC().Format(soql.TimeLayout)
+		}
+		rows = append(rows, row{
+			"id": o.consumerID(app), "developername": rec.fullName, "externalclientapplicationid": o.find(eca.Header, app).id,
+			"extlclntappoauthsettingsid": o.of(eca.OAuthSettings, app).id, "createddate": o.madeAt(app), "lastmodifieddate": modified,
+		})
+	}
+	return rows
+}
+
+// menuItemID returns the ID of an app's AppMenuItem.
+func menuItemID(header *record) string { return "0DS" + header.id[3:] }
+
+func (o *Org) menuRows() (rows []row) {
+	if o.is("token-menu-item", "no") {
+		return nil
+	}
+	for _, header := range o.all(eca.Header) {
+		rows = append(rows, row{
+			"id": menuItemID(header), "applicationid": header.id, "isusingadminauthorization": o.of(eca.OAuthPolicies, header.fullName).text("permittedUsersPolicyType") == "AdminApprovedPreAuthorized",
+			"label": header.text("label"), "name": header.fullName, "type": "ConnectedApplication", // assumed
+		})
 	}
 	return rows
 }
@@ -241,11 +279,14 @@ func (o *Org) userIndex(username string) int {
 	return slices.IndexFunc(o.config.Users, func(u User) bool { return strings.EqualFold(u.Username, strings.TrimSpace(username)) })
 }
 
+// standardUser is the profile of users without another.
+const standardUser = "Standard User"
+
 func (o *Org) user(i int) row {
 	user := o.config.Users[i]
 	return row{
 		"id": fmt.Sprintf("005%012dAAA", i+1), "username": user.Username, "isactive": !user.Inactive,
-		"name": user.Username, "email": user.Username, "profile": row{"name": cmp.Or(user.Profile, "Standard User")},
+		"name": user.Username, "email": user.Username, "profile": row{"name": cmp.Or(user.Profile, standardUser)},
 	}
 }
 
@@ -260,19 +301,27 @@ func (o *Org) organization() row {
 	return org
 }
 
-// logIn notes in LoginHistory that an app let a user in, and with a refresh token in OauthToken.
+// logIn notes in LoginHistory that an app let a user in, and in OauthToken, with the token that
+// revokes the login unless it is "".
 func (o *Org) logIn(app string, user int, subtype any, refresh string) {
+	var id, item any
 	label, now := app, time.Now().UTC().Format(soql.TimeLayout)
 	if header := o.find(eca.Header, app); header != nil {
 		label = header.text("label")
+		if o.is("token-menu-item", "yes") {
+			item = menuItemID(header)
+		}
 	}
-	id := o.user(user)["id"]
+	if o.is("token-id", "value") {
+		id = o.nextID("0CQ") // an assumed prefix
+	}
+	userID := o.user(user)["id"]
 	o.state.Filled["LoginHistory"] = append(o.state.Filled["LoginHistory"], row{
-		"id": o.nextID("0Ya"), "userid": id, "application": label, "logintime": now, "logintype": "Remote Access 2.0", "loginsubtype": subtype, "status": "Success", "sourceip": "127.0.0.1",
+		"id": o.nextID("0Ya"), "userid": userID, "application": label, "logintime": now, "logintype": "Remote Access 2.0", "loginsubtype": subtype, "status": "Success", "sourceip": "127.0.0.1",
 	})
 	if refresh != "" {
 		o.state.Filled["OauthToken"] = append(o.state.Filled["OauthToken"], row{
-			"id": nil, "appname": label, "appmenuitemid": nil, "userid": id, "user": o.user(user), "usecount": 1, "lastuseddate": now, "createddate": now, "deletetoken": refresh,
+			"id": id, "appname": label, "appmenuitemid": item, "userid": userID, "user": o.user(user), "usecount": 1, "lastuseddate": now, "createddate": now, "deletetoken": refresh,
 		})
 	}
 }

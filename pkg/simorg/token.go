@@ -72,6 +72,11 @@ func (o *Org) serveOAuth(w http.ResponseWriter, r *http.Request, body []byte) {
 		token := form.Get("token")
 		_, known := o.refresh[token]
 		delete(o.refresh, token)
+		session, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !known && !o.accepts(session) && !o.accepts(token) && o.is("revoke-without-session", "no") {
+			writeOAuth(w, http.StatusUnauthorized, map[string]string{"error": "invalid_session"}) // assumed
+			return
+		}
 		if o.forget(func(r row) bool { return token != "" && r["deletetoken"] == token }) || known {
 			return
 		}
@@ -116,11 +121,12 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 	var failure *tokenError
 	var flow any // LoginHistory's LoginSubType; that of JWT bearer is not known
 	more := make(map[string]string)
+	elsewhere := o.url != "" && strings.TrimPrefix(o.url, "http://") != r.Host // at a login host
 	switch form.Get("grant_type") {
 	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
-		g, failure = o.byJWT(form.Get("assertion"))
+		g, failure = o.byJWT(form.Get("assertion"), elsewhere)
 	case "client_credentials":
-		if mine, err := url.Parse(o.url); err != nil || o.url != "" && mine.Host != r.Host {
+		if elsewhere {
 			return nil, wrongDomain
 		}
 		if form.Has("scope") {
@@ -148,7 +154,11 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 	token := o.newSession()
 	o.state.Grants[token] = g
 	if app, _, unknown := o.client(g.Client); unknown == nil {
-		o.logIn(app, g.User, flow, more["refresh_token"])
+		revoke := more["refresh_token"]
+		if flow == "OauthClientCredentials" && o.is("client-credentials-token-row", "yes") {
+			revoke = token
+		}
+		o.logIn(app, g.User, flow, revoke)
 	}
 	more["access_token"], more["token_type"], more["scope"], more["instance_url"] = token, "Bearer", g.Scope, o.url
 	more["id"] = "https://login.salesforce.com/id/" + o.id + "/" + fmt.Sprint(o.user(g.User)["id"])
@@ -184,19 +194,20 @@ func (o *Org) client(key string) (app, secret string, failure *tokenError) {
 		default:
 			continue
 		}
-		if time.Since(o.state.Made[strings.ToLower(app)]) < o.config.Propagation || !o.on(app) {
+		propagating := time.Since(o.state.Made[strings.ToLower(app)]) < o.config.Propagation && o.is("propagation", "later")
+		if propagating || !o.isOn(app) {
 			break // what the platform says of an app that is switched off is not known; this is assumed
 		}
 		return app, secret, nil
 	}
-	if app, secret := o.packagedClient(key); app != "" && o.on(app) {
+	if app, secret := o.packagedClient(key); app != "" && o.isOn(app) {
 		return app, secret, nil
 	}
 	return "", "", unknownClient
 }
 
-// on reports whether the app and its OAuth plugin are on.
-func (o *Org) on(app string) bool {
+// isOn reports whether the app and its OAuth plugin are on.
+func (o *Org) isOn(app string) bool {
 	plugins := o.of(eca.PluginPolicies, app)
 	return plugins == nil || plugins.isTrue("isEnabled") && plugins.isTrue("isOauthPluginEnabled")
 }
@@ -213,11 +224,16 @@ func (o *Org) admit(app string, user int) *tokenError {
 	return nil
 }
 
-// preAuthorised reports whether a permission set of the user's grants the app.
+// preAuthorised reports whether the user's profile or a permission set of the user's grants the app.
 func (o *Org) preAuthorised(header, policies *record, user int) bool {
+	profile := cmp.Or(o.config.Users[user].Profile, standardUser)
+	if o.is("profiles-authorise", "yes") && slices.Contains(items(policies.text("commaSeparatedProfile")), profile) {
+		return true
+	}
 	for i, name := range o.config.PermissionSets {
 		set := permissionSetID(i)
-		grants := o.hasAccess(set, header.id) || slices.Contains(items(policies.text("commaSeparatedPermissionSet")), name)
+		grants := o.hasAccess(set, header.id) ||
+			o.is("policies-grant", "yes") && slices.Contains(items(policies.text("commaSeparatedPermissionSet")), name)
 		if grants && o.isAssigned(user, set) {
 			return true
 		}
@@ -269,8 +285,8 @@ func (o *Org) byClientCredentials(key, secret string) (g grant, failure *tokenEr
 	return grant{user, key, o.scopes(app, "Full", "Web", "RefreshToken", "OfflineAccess")}, o.admit(app, user)
 }
 
-// byJWT checks the assertion of the JWT bearer flow.
-func (o *Org) byJWT(assertion string) (g grant, failure *tokenError) {
+// byJWT checks the assertion of the JWT bearer flow, sent to the org or elsewhere.
+func (o *Org) byJWT(assertion string, elsewhere bool) (g grant, failure *tokenError) {
 	invalid := &tokenError{"invalid_grant", "invalid assertion"}
 	parts := strings.Split(assertion, ".")
 	if len(parts) != 3 {
@@ -293,7 +309,10 @@ func (o *Org) byJWT(assertion string) (g grant, failure *tokenError) {
 		if app, _, failure = o.client(claims.Issuer); failure != nil {
 			return g, failure
 		}
-		if key = publicKey(o.globalOf(app).text("certificate")); key == nil {
+		if elsewhere && o.is("jwt-at-login-host", "no") {
+			return g, &tokenError{"app_not_found", "External client app is not installed in this org"}
+		}
+		if key = o.publicKey(o.globalOf(app).text("certificate")); key == nil {
 			return g, invalid
 		}
 	}
@@ -321,7 +340,7 @@ func (o *Org) byJWT(assertion string) (g grant, failure *tokenError) {
 	}
 	user := o.userIndex(claims.Subject)
 	if user < 0 {
-		return g, unapproved
+		return g, &tokenError{"invalid_grant", o.config.Facts.Of("jwt-unknown-user")}
 	}
 	policies := o.of(eca.OAuthPolicies, app)
 	if policies == nil || policies.text("permittedUsersPolicyType") != "AdminApprovedPreAuthorized" {
@@ -333,10 +352,10 @@ func (o *Org) byJWT(assertion string) (g grant, failure *tokenError) {
 	return grant{user, claims.Issuer, o.scopes(app, "RefreshToken", "OfflineAccess")}, o.admit(app, user)
 }
 
-// publicKey returns the RSA key of a certificate in any form, or nil.
-func publicKey(text string) *rsa.PublicKey {
+// publicKey returns the RSA key of a certificate in any form, or nil if the org does not accept it.
+func (o *Org) publicKey(text string) *rsa.PublicKey {
 	certificate, err := x509.ParseCertificate(metadata.CertificateDER(text))
-	if err != nil {
+	if err != nil || time.Now().After(certificate.NotAfter) && o.is("jwt-expired-certificate", "invalid assertion") {
 		return nil
 	}
 	key, _ := certificate.PublicKey.(*rsa.PublicKey)

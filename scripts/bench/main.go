@@ -35,6 +35,19 @@ var (
 
 const latency = 100 * time.Millisecond
 
+// must ends the program with an error.
+func must(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// write writes a file, with the directories above it.
+func write(name string, content []byte) {
+	must(os.MkdirAll(filepath.Dir(name), 0o700))
+	must(os.WriteFile(name, content, 0o600))
+}
+
 // cost is what one run of a process took.
 type cost struct {
 	wall, cpu time.Duration
@@ -80,58 +93,47 @@ func org(config simorg.Config, project string) *simorg.Server {
 	config.Username = username
 	config.Users = []simorg.User{{Username: "integration@example.com.uat"}}
 	o := simorg.Start(config)
-	if err := o.Deploy(os.DirFS(project), definition); err != nil {
-		log.Fatal(err)
-	}
+	must(o.Deploy(os.DirFS(project), definition))
 	o.ForgetRequests()
 	return o
 }
 
+// environment is an environment with nothing in it but a home, and more.
+func environment(home string, more ...string) []string {
+	return append([]string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true"}, more...)
+}
+
 // session is an environment with nothing in it but an org's session.
 func session(o *simorg.Server, home string) []string {
-	return []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "SF_ACCESS_TOKEN=" + o.AccessToken(), "SF_ORG_INSTANCE_URL=" + o.URL,
-		"SF_USE_GENERIC_UNIX_KEYCHAIN=true", "SF_DISABLE_TELEMETRY=true", "SF_DISABLE_LOG_FILE=true", "SF_DISABLE_AUTOUPDATE=true"}
+	return environment(home, "SF_ACCESS_TOKEN="+o.AccessToken(), "SF_ORG_INSTANCE_URL="+o.URL,
+		"SF_DISABLE_TELEMETRY=true", "SF_DISABLE_LOG_FILE=true", "SF_DISABLE_AUTOUPDATE=true")
 }
 
 // hook is a run of the hook on an org that sf's store in home is logged in to, as sfp
 // leaves it.
 func hook(o *simorg.Server, project, home string) *exec.Cmd {
-	logIn(home, o.Org, o.URL)
+	logIn(home, username, o.Org, o.URL)
 	cmd := exec.Command(*eca, "hook", "eca-definition", username, alias, ".", definition)
-	cmd.Dir, cmd.Env = project, []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true"}
+	cmd.Dir, cmd.Env = project, environment(home)
 	return cmd
 }
 
 // logIn writes a session of an org into sf's store in home.
-func logIn(home string, org *simorg.Org, url string) {
+func logIn(home, username string, org *simorg.Org, url string) {
 	login, err := json.Marshal(map[string]any{"username": username, "orgId": org.ID(), "instanceUrl": url, "accessToken": org.AccessToken(), "isSandbox": true, "isScratch": false, "instanceApiVersion": "65.0"})
-	if err != nil {
-		log.Fatal(err)
-	}
-	store := filepath.Join(home, ".sfdx")
-	if err := os.MkdirAll(store, 0o700); err != nil {
-		log.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(store, username+".json"), login, 0o600); err != nil {
-		log.Fatal(err)
-	}
+	must(err)
+	write(filepath.Join(home, ".sfdx", username+".json"), login)
 }
 
 func main() {
 	log.SetFlags(0)
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "eca-bench-")
-	if err != nil {
-		log.Fatal(err)
-	}
+	must(err)
 	defer os.RemoveAll(dir)
 	project, home := filepath.Join(dir, "project"), filepath.Join(dir, "home")
-	if err := os.CopyFS(project, ecakit.Sample); err != nil {
-		log.Fatal(err)
-	}
-	if err := os.Mkdir(home, 0o700); err != nil {
-		log.Fatal(err)
-	}
+	must(os.CopyFS(project, ecakit.Sample))
+	must(os.Mkdir(home, 0o700))
 	for _, table := range []struct {
 		name  string
 		print func()
@@ -192,23 +194,11 @@ const fourCallouts = "new Http().send(upsertOauthSettings());\nnew Http().send(u
 
 func apex(o *simorg.Server, home, code string) *exec.Cmd {
 	home = filepath.Join(home, "sf") // one with logins, which the hook's has not
-	if err := os.MkdirAll(home, 0o700); err != nil {
-		log.Fatal(err)
-	}
 	file := filepath.Join(home, "script.apex")
-	if err := os.WriteFile(file, []byte(code+"\n"), 0o600); err != nil {
-		log.Fatal(err)
-	}
-	login := filepath.Join(home, ".sfdx", username+".json")
-	if _, err := os.Stat(login); err != nil {
-		run(withEnv(exec.Command(*sf, "org", "login", "access-token", "--instance-url", o.URL, "--no-prompt", "--alias", alias), session(o, home)))
-	}
+	write(file, []byte(code+"\n"))
 	// The login is for whichever org was last logged in to.
-	data, err := os.ReadFile(login)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if !strings.Contains(string(data), o.URL) {
+	data, err := os.ReadFile(filepath.Join(home, ".sfdx", username+".json"))
+	if err != nil || !strings.Contains(string(data), o.URL) {
 		run(withEnv(exec.Command(*sf, "org", "login", "access-token", "--instance-url", o.URL, "--no-prompt", "--alias", alias), session(o, home)))
 	}
 	env := slices.DeleteFunc(session(o, home), func(v string) bool { return strings.HasPrefix(v, "SF_ACCESS") || strings.HasPrefix(v, "SF_ORG_I") })
@@ -266,17 +256,9 @@ func apps(dir, home string) {
 	for _, n := range []int{1, 10, 50, 200} {
 		project := filepath.Join(dir, fmt.Sprint("apps", n))
 		headers := filepath.Join(project, filepath.FromSlash(definition), "externalClientApps")
-		if err := os.MkdirAll(headers, 0o700); err != nil {
-			log.Fatal(err)
-		}
-		write := func(name, content string) {
-			if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-				log.Fatal(err)
-			}
-		}
-		write(filepath.Join(project, "sfdx-project.json"), `{"packageDirectories": [{"path": "`+definition+`", "package": "eca-definition", "type": "source"}], "sourceApiVersion": "65.0"}`)
+		write(filepath.Join(project, "sfdx-project.json"), []byte(`{"packageDirectories": [{"path": "`+definition+`", "package": "eca-definition", "type": "source"}], "sourceApiVersion": "65.0"}`))
 		for i := range n {
-			write(filepath.Join(headers, fmt.Sprintf("App%03d.eca-meta.xml", i)), `<ExternalClientApplication xmlns="http://soap.sforce.com/2006/04/metadata"><distributionState>Local</distributionState></ExternalClientApplication>`)
+			write(filepath.Join(headers, fmt.Sprintf("App%03d.eca-meta.xml", i)), []byte(`<ExternalClientApplication xmlns="http://soap.sforce.com/2006/04/metadata"><distributionState>Local</distributionState></ExternalClientApplication>`))
 		}
 		o := org(simorg.Config{Latency: latency}, project)
 		first := run(hook(o, project, home))
@@ -292,12 +274,14 @@ func apps(dir, home string) {
 // largest fleet again with a project of many files.
 func fleets(dir, project string) {
 	fmt.Printf("\n| files of the project | orgs, %d at a time, %s of latency | wall | orgs a second | over the ideal | CPU | peak memory | per org |\n|---|---|---|---|---|---|---|---|\n", fleetJobs, latency)
+	row := func(files, n int, c cost, share float64, perOrg string) {
+		fmt.Printf("| %d | %d | %.1f s | %.1f | %.2f | %.2f s | %s | %s |\n", files, n, c.wall.Seconds(), float64(n)/c.wall.Seconds(), share, c.cpu.Seconds(), mb(c.memory), perOrg)
+	}
 	var alone int64
 	n := 0
 	for _, size := range strings.Split(*sizes, ",") {
-		if _, err := fmt.Sscan(size, &n); err != nil {
-			log.Fatal(err)
-		}
+		_, err := fmt.Sscan(size, &n)
+		must(err)
 		c, share := fleet(filepath.Join(dir, "fleet"+size), project, n)
 		if alone == 0 {
 			alone = c.memory
@@ -306,37 +290,24 @@ func fleets(dir, project string) {
 		if n > 1 {
 			perOrg = fmt.Sprintf("%.0f kB", float64(c.memory-alone)/float64(n-1)/1e3)
 		}
-		fmt.Printf("| %d | %d | %.1f s | %.1f | %.2f | %.2f s | %s | %s |\n", count(project), n, c.wall.Seconds(), float64(n)/c.wall.Seconds(), share, c.cpu.Seconds(), mb(c.memory), perOrg)
+		row(count(project), n, c, share, perOrg)
 	}
 	large := filepath.Join(dir, "large")
-	if err := os.CopyFS(large, ecakit.Sample); err != nil {
-		log.Fatal(err)
-	}
+	must(os.CopyFS(large, ecakit.Sample))
 	for i := range 40_000 {
-		dir := filepath.Join(large, "testdata", fmt.Sprintf("eca-%s/main/default/classes/part%03d", [2]string{"definition", "policies"}[i%2], i/100))
-		if i%100 < 2 {
-			if err := os.MkdirAll(dir, 0o700); err != nil {
-				log.Fatal(err)
-			}
-		}
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("Class%05d.cls", i)), []byte("public class A {}\n"), 0o600); err != nil {
-			log.Fatal(err)
-		}
+		name := fmt.Sprintf("eca-%s/main/default/classes/part%03d/Class%05d.cls", [2]string{"definition", "policies"}[i%2], i/100, i)
+		write(filepath.Join(large, "testdata", name), []byte("public class A {}\n"))
 	}
 	c, share := fleet(filepath.Join(dir, "fleet-large"), large, n)
-	fmt.Printf("| %d | %d | %.1f s | %.1f | %.2f | %.2f s | %s | - |\n", count(large), n, c.wall.Seconds(), float64(n)/c.wall.Seconds(), share, c.cpu.Seconds(), mb(c.memory))
+	row(count(large), n, c, share, "-")
 }
 
 // credentials measures reading and proving the credentials of many orgs.
 func credentials(dir, project string) {
 	home := filepath.Join(dir, "credentials")
 	orgs, list := fleetOf(home, project, *secretOrgs, simorg.Config{Latency: latency, SecretsInREST: true})
-	env := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true"}
-	if c := exec.Command(*eca, "bootstrap", "--apply-policies", "--policies", filepath.Join(project, "testdata/eca-policies/uat"), "--orgs", list, project); true {
-		if out, err := withEnv(c, env).CombinedOutput(); err != nil {
-			log.Fatalf("%v: %s", err, out)
-		}
-	}
+	env := environment(home)
+	run(withEnv(exec.Command(*eca, "bootstrap", "--apply-policies", "--policies", filepath.Join(project, "testdata/eca-policies/uat"), "--orgs", list, project), env))
 	onAll(orgs, list, env, [][]string{
 		{"credentials", "--app", "ErpConnector", "--output", filepath.Join(home, "all.json")}, {"verify", "--app", "ErpConnector"}, {"rotate", "--app", "ErpConnector", "--", "true"},
 	})
@@ -354,19 +325,15 @@ func onAll(orgs []*simorg.Server, list string, env []string, commands [][]string
 		}
 		args = append([]string{args[0], "--orgs", list, "--jobs", fmt.Sprint(fleetJobs)}, args[1:]...)
 		c := run(withEnv(exec.Command(*eca, args...), env))
-		rounds := simorg.Sequential(orgs[0].Requests())
-		for _, o := range orgs {
-			rounds = min(rounds, simorg.Sequential(o.Requests()))
-		}
-		ideal := time.Duration((len(orgs)+fleetJobs-1)/fleetJobs*rounds) * latency
-		fmt.Printf("| `eca %s` | %d | %.1f s | %.1f | %.2f | %.2f s | %s |\n", args[0], rounds, c.wall.Seconds(), float64(len(orgs))/c.wall.Seconds(), float64(ideal)/float64(c.wall), c.cpu.Seconds(), mb(c.memory))
+		rounds, share := ideal(orgs, c)
+		fmt.Printf("| `eca %s` | %d | %.1f s | %.1f | %.2f | %.2f s | %s |\n", args[0], rounds, c.wall.Seconds(), float64(len(orgs))/c.wall.Seconds(), share, c.cpu.Seconds(), mb(c.memory))
 	}
 }
 
 // audits measures the audit of an org with 500 apps and 2,500 tokens, and of 200 orgs.
 func audits(dir, project string) {
 	home := filepath.Join(dir, "audit")
-	env := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true"}
+	env := environment(home)
 	orgs, list := fleetOf(home, project, 200, simorg.Config{Latency: latency})
 	onAll(orgs, list, env, [][]string{{"audit", "--fail-on", "never"}})
 	for _, o := range orgs[1:] {
@@ -381,12 +348,8 @@ func audits(dir, project string) {
 		}
 	}
 	files["records.json"] = &fstest.MapFile{Data: []byte(`{"OauthToken": [` + strings.Join(tokens, ",") + `]}`)}
-	if err := orgs[0].Fill(files, "."); err != nil {
-		log.Fatal(err)
-	}
-	if err := os.WriteFile(list+".one", []byte("user000@example.com"), 0o600); err != nil {
-		log.Fatal(err)
-	}
+	must(orgs[0].Fill(files, "."))
+	write(list+".one", []byte("user000@example.com"))
 	fmt.Printf("\nOf an org with 500 apps and %d tokens:\n", len(tokens))
 	onAll(orgs[:1], list+".one", env, [][]string{{"audit", "--fail-on", "never"}})
 	orgs[0].Close()
@@ -409,39 +372,36 @@ const fleetJobs = 16
 // fleetOf starts n orgs with the app's header, logs sf's store in home in to them, and returns the
 // file that lists them.
 func fleetOf(home, project string, n int, config simorg.Config) (orgs []*simorg.Server, list string) {
-	store := filepath.Join(home, ".sfdx")
-	if err := os.MkdirAll(store, 0o700); err != nil {
-		log.Fatal(err)
-	}
 	var names []string
 	for i := range n {
 		o := org(config, project)
 		name := fmt.Sprintf("user%03d@example.com", i)
-		login, err := json.Marshal(map[string]any{"username": name, "orgId": o.ID(), "instanceUrl": o.URL, "accessToken": o.AccessToken(), "isSandbox": true, "isScratch": false, "instanceApiVersion": "65.0"})
-		if err != nil {
-			log.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(store, name+".json"), login, 0o600); err != nil {
-			log.Fatal(err)
-		}
+		logIn(home, name, o.Org, o.URL)
 		orgs, names = append(orgs, o), append(names, name)
 	}
 	list = filepath.Join(home, "orgs")
-	if err := os.WriteFile(list, []byte(strings.Join(names, "\n")), 0o600); err != nil {
-		log.Fatal(err)
-	}
+	write(list, []byte(strings.Join(names, "\n")))
 	return orgs, list
 }
 
 // fleet bootstraps n new orgs. share is what the ideal would take of the time that it took.
 func fleet(home, project string, n int) (c cost, share float64) {
 	orgs, list := fleetOf(home, project, n, simorg.Config{Latency: latency})
-	c = run(withEnv(exec.Command(*eca, "bootstrap", "--orgs", list, "--jobs", fmt.Sprint(fleetJobs), project), []string{"HOME=" + home, "SF_USE_GENERIC_UNIX_KEYCHAIN=true"}))
-	rounds := simorg.Sequential(orgs[0].Requests())
+	c = run(withEnv(exec.Command(*eca, "bootstrap", "--orgs", list, "--jobs", fmt.Sprint(fleetJobs), project), environment(home)))
+	_, share = ideal(orgs, c)
 	for _, o := range orgs {
-		rounds = min(rounds, simorg.Sequential(o.Requests())) // what a slow moment of this machine pulled apart does not count
 		o.Close()
 	}
-	ideal := time.Duration((n+fleetJobs-1)/fleetJobs*rounds) * latency
-	return c, float64(ideal) / float64(c.wall)
+	return c, share
+}
+
+// ideal returns the rounds of requests that no org can do without, and what they would take of the
+// time that a run on all orgs took.
+func ideal(orgs []*simorg.Server, c cost) (rounds int, share float64) {
+	rounds = simorg.Sequential(orgs[0].Requests())
+	for _, o := range orgs {
+		rounds = min(rounds, simorg.Sequential(o.Requests())) // what a slow moment of this machine pulled apart does not count
+	}
+	least := time.Duration((len(orgs)+fleetJobs-1)/fleetJobs*rounds) * latency
+	return rounds, float64(least) / float64(c.wall)
 }

@@ -5,7 +5,6 @@ package main
 import (
 	"encoding/pem"
 	"fmt"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -60,16 +59,10 @@ func newDistant(dir, project string, http2 bool) *distant {
 	d.server.EnableHTTP2 = http2
 	d.server.StartTLS()
 	var err error
-	if d.proxy, err = newProxy(d.server.Listener.Addr().String(), latency); err != nil {
-		log.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Join(d.home, ".sfdx"), 0o700); err != nil {
-		log.Fatal(err)
-	}
+	d.proxy, err = newProxy(d.server.Listener.Addr().String(), latency)
+	must(err)
 	d.ca = filepath.Join(d.home, "ca.pem")
-	if err := os.WriteFile(d.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.server.Certificate().Raw}), 0o600); err != nil {
-		log.Fatal(err)
-	}
+	write(d.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.server.Certificate().Raw}))
 	d.reset(project)
 	return d
 }
@@ -78,16 +71,14 @@ func newDistant(dir, project string, http2 bool) *distant {
 // store in to it.
 func (d *distant) reset(project string) {
 	org := simorg.New(simorg.Config{Username: username, Users: []simorg.User{{Username: "integration@example.com.uat"}}})
-	if err := org.Deploy(os.DirFS(project), definition); err != nil {
-		log.Fatal(err)
-	}
+	must(org.Deploy(os.DirFS(project), definition))
 	d.org.Store(org)
-	logIn(d.home, org, "https://"+d.proxy.addr())
+	logIn(d.home, username, org, "https://"+d.proxy.addr())
 }
 
 func (d *distant) hook(project string) *exec.Cmd {
 	cmd := exec.Command(*eca, "hook", "eca-definition", username, alias, ".", definition)
-	cmd.Dir, cmd.Env = project, []string{"HOME=" + d.home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true", "SSL_CERT_FILE=" + d.ca}
+	cmd.Dir, cmd.Env = project, environment(d.home, "SSL_CERT_FILE="+d.ca)
 	return cmd
 }
 

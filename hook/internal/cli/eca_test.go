@@ -25,6 +25,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -156,7 +157,7 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 		case err == nil:
 			config.Latency = latency
 		case arg == "auto":
-			config.AutoPolicies = true
+			config.Facts = platform.Answers{"policies-with-consumer": "created"}
 		case arg == "devhub":
 			config.Kind, config.DevHub = simorg.Production, true
 		case arg == "secrets":

@@ -21,6 +21,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -40,7 +41,7 @@ type simulateCmd struct {
 	Deploy          []string          `placeholder:"DIR" help:"Directory with source that is deployed before the org is served, such as the package with an app's header."`
 	Fill            []string          `placeholder:"DIR" help:"Directory with what the org has from before: source of Connected Apps, and JSON files with records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}."`
 	DevHub          bool              `help:"Make the org a Dev Hub, of --kind production, which signs up scratch orgs on further ports."`
-	AutoPolicies    bool              `help:"Make both policy records of an app with its consumer, as many orgs do."`
+	Fact            map[string]string `placeholder:"ID=ANSWER" help:"Answer to a question about Salesforce that differs between orgs, such as policies-with-consumer=created. pkg/platform/FACTS.md lists them. Can be repeated."`
 }
 
 func (simulateCmd) Help() string {
@@ -160,12 +161,15 @@ func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
 // config returns what the flags say of the org.
 func (c *simulateCmd) config() (simorg.Config, error) {
 	config := simorg.Config{
-		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, AutoPolicies: c.AutoPolicies, DevHub: c.DevHub,
+		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, Facts: platform.Answers(c.Fact), DevHub: c.DevHub,
 		PermissionSets: c.PermissionSet, Profiles: c.Profile, SessionLifetime: c.SessionLifetime,
 		JWTClients: make(map[string]*rsa.PublicKey), Unrecorded: true,
 	}
 	if c.Port < 0 || c.Port > 65535 {
 		return config, usage.Errorf("--port must be between 0 and 65535, not %d", c.Port)
+	}
+	if err := config.Facts.Check(); err != nil {
+		return config, usage.Errorf("--fact: %w", err)
 	}
 	if c.DevHub && c.Kind != string(simorg.Production) {
 		return config, usage.Errorf("--dev-hub goes with --kind production")

@@ -1,6 +1,7 @@
 package soql
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,7 +14,7 @@ type Query struct {
 	Object  string // as the query writes it
 	items   []item
 	count   bool // COUNT() alone
-	where   condition
+	where   *condition
 	groupBy []string
 	orderBy []ordering
 	limit   int // -1 for none
@@ -58,113 +59,79 @@ func (q *Query) grouped() bool {
 }
 
 // condition is a part of WHERE.
-type condition interface {
-	holds(*evaluation, Row) bool
-	fields([]string) []string
+type condition struct {
+	fields []string
+	holds  func(*evaluation, Row) bool
 }
 
-type (
-	and        []condition
-	or         []condition
-	not        struct{ of condition }
-	comparison struct {
-		field, operator string
-		values          []literal
-	}
-)
-
-func (c and) holds(e *evaluation, r Row) bool {
-	return !slices.ContainsFunc(c, func(part condition) bool { return !part.holds(e, r) })
-}
-
-func (c or) holds(e *evaluation, r Row) bool {
-	return slices.ContainsFunc(c, func(part condition) bool { return part.holds(e, r) })
-}
-
-func (c not) holds(e *evaluation, r Row) bool { return !c.of.holds(e, r) }
-
-func fieldsOf(parts []condition, names []string) []string {
+// joined joins conditions by AND, of which all hold, or by OR, of which one does.
+func joined(parts []condition, all bool) condition {
+	var fields []string
 	for _, part := range parts {
-		names = part.fields(names)
+		fields = append(fields, part.fields...)
 	}
-	return names
+	return condition{fields, func(e *evaluation, r Row) bool {
+		return all != slices.ContainsFunc(parts, func(part condition) bool { return part.holds(e, r) != all })
+	}}
 }
 
-func (c and) fields(names []string) []string        { return fieldsOf(c, names) }
-func (c or) fields(names []string) []string         { return fieldsOf(c, names) }
-func (c not) fields(names []string) []string        { return c.of.fields(names) }
-func (c comparison) fields(names []string) []string { return append(names, c.field) }
+// comparison compares a field with literals: nil, a string, a bool, a number or lastDays.
+type comparison struct {
+	field, operator string
+	values          []any
+}
 
-// literal is a value that a query states.
-type literal struct {
-	value any
-	days  int // of LAST_N_DAYS, 0 for other literals
+// lastDays is LAST_N_DAYS:n.
+type lastDays int
+
+// from returns the first moment of the days.
+func (d lastDays) from(now time.Time) time.Time {
+	return now.AddDate(0, 0, -int(d)).Truncate(24 * time.Hour)
 }
 
 func (c comparison) holds(e *evaluation, r Row) bool {
 	v := value(r, c.field)
-	equals := func(l literal) bool {
-		if v == nil || l.value == nil && l.days == 0 {
-			return v == nil && l.value == nil && l.days == 0
-		}
-		if l.days > 0 {
-			t, ok := timeOf(text(v))
-			return ok && !t.Before(e.now.AddDate(0, 0, -l.days).Truncate(24*time.Hour)) && !t.After(e.now)
-		}
-		if a, b := text(v), text(l.value); isID(c.field) && len(a) >= 15 && len(b) >= 15 {
-			return a[:15] == b[:15] // with 15 or 18 characters
-		}
-		if _, is := v.(bool); is {
-			return v == l.value
-		}
-		return compare(v, l.value) == 0
-	}
+	equals := func(literal any) bool { return c.equals(v, literal, e.now) }
 	switch c.operator {
 	case "=", "IN":
 		return slices.ContainsFunc(c.values, equals)
 	case "!=", "NOT IN":
 		return !slices.ContainsFunc(c.values, equals)
 	case "LIKE":
-		return v != nil && like(text(c.values[0].value)).MatchString(text(v))
+		return v != nil && like(fmt.Sprint(c.values[0])).MatchString(fmt.Sprint(v))
 	}
-	if v == nil {
+	against := c.values[0]
+	if days, ok := against.(lastDays); ok {
+		against = days.from(e.now).UTC().Format(TimeLayout)
+	}
+	if v == nil || against == nil {
 		return false
 	}
-	l := c.values[0]
-	against := l.value
-	if l.days > 0 {
-		against = e.now.AddDate(0, 0, -l.days).Truncate(24 * time.Hour).UTC().Format(TimeLayout)
+	d := compare(v, against)
+	if d == 0 {
+		return strings.HasSuffix(c.operator, "=")
 	}
-	if against == nil {
-		return false
+	return (d < 0) == (c.operator[0] == '<')
+}
+
+func (c comparison) equals(v, literal any, now time.Time) bool {
+	if v == nil || literal == nil {
+		return v == literal
 	}
-	switch d := compare(v, against); c.operator {
-	case "<":
-		return d < 0
-	case "<=":
-		return d <= 0
-	case ">":
-		return d > 0
-	default:
-		return d >= 0
+	if days, ok := literal.(lastDays); ok {
+		t, ok := timeOf(fmt.Sprint(v))
+		return ok && !t.Before(days.from(now)) && !t.After(now)
 	}
+	if _, ok := v.(bool); ok {
+		return v == literal
+	}
+	if a, b := fmt.Sprint(v), fmt.Sprint(literal); isID(c.field) && len(a) >= 15 && len(b) >= 15 {
+		return a[:15] == b[:15] // with 15 or 18 characters
+	}
+	return compare(v, literal) == 0
 }
 
 func isID(field string) bool { return strings.HasSuffix(strings.ToLower(field), "id") }
-
-func text(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case bool:
-		return strconv.FormatBool(v)
-	case int:
-		return strconv.Itoa(v)
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	}
-	return ""
-}
 
 // like makes a pattern of LIKE an expression: % is any text, _ one character, and both stand for
 // themselves behind a backslash.
@@ -284,33 +251,34 @@ func (p *parser) number() int {
 	return n
 }
 
+// list parses things with commas between them.
+func list[T any](p *parser, one func() T) []T {
+	all := []T{one()}
+	for p.accept(",") {
+		all = append(all, one())
+	}
+	return all
+}
+
 func (p *parser) query() *Query {
 	q := &Query{limit: -1}
 	p.expect("SELECT")
 	if p.accept("COUNT", "(", ")") {
 		q.count = true
 	} else {
-		q.items = append(q.items, p.item())
-		for p.accept(",") {
-			q.items = append(q.items, p.item())
-		}
+		q.items = list(p, p.item)
 	}
 	p.expect("FROM")
 	q.Object = p.name()
 	if p.accept("WHERE") {
-		q.where = p.disjunction(0)
+		where := p.disjunction(0)
+		q.where = &where
 	}
 	if p.accept("GROUP", "BY") {
-		q.groupBy = append(q.groupBy, p.name())
-		for p.accept(",") {
-			q.groupBy = append(q.groupBy, p.name())
-		}
+		q.groupBy = list(p, p.name)
 	}
 	if p.accept("ORDER", "BY") {
-		q.orderBy = append(q.orderBy, p.ordering())
-		for p.accept(",") {
-			q.orderBy = append(q.orderBy, p.ordering())
-		}
+		q.orderBy = list(p, p.ordering)
 	}
 	if p.accept("LIMIT") {
 		q.limit = p.number()
@@ -342,14 +310,10 @@ func (p *parser) item() item {
 
 func (p *parser) ordering() (o ordering) {
 	o.item = p.value()
-	if p.accept("DESC") {
-		o.descending = true
-	} else {
+	if o.descending = p.accept("DESC"); !o.descending {
 		p.accept("ASC")
 	}
-	if p.accept("NULLS", "LAST") {
-		o.nullsLast = true
-	} else {
+	if o.nullsLast = p.accept("NULLS", "LAST"); !o.nullsLast {
 		p.accept("NULLS", "FIRST")
 	}
 	return o
@@ -360,64 +324,52 @@ func (p *parser) ordering() (o ordering) {
 func (p *parser) disjunction(depth int) condition {
 	if depth > maxDepth {
 		p.unexpected()
-		return and{}
+		return condition{}
 	}
 	parts := []condition{p.one(depth)}
-	switch {
-	case p.accept("AND"):
-		parts = append(parts, p.one(depth))
-		for p.accept("AND") {
-			parts = append(parts, p.one(depth))
-		}
-		return and(parts)
-	case p.accept("OR"):
-		parts = append(parts, p.one(depth))
-		for p.accept("OR") {
-			parts = append(parts, p.one(depth))
-		}
-		return or(parts)
+	word := strings.ToUpper(p.peek())
+	if word != "AND" && word != "OR" {
+		return parts[0]
 	}
-	return parts[0]
+	for p.accept(word) {
+		parts = append(parts, p.one(depth))
+	}
+	return joined(parts, word == "AND")
 }
 
 func (p *parser) one(depth int) condition {
 	if p.accept("NOT") {
-		return not{p.one(depth + 1)}
+		of := p.one(depth + 1)
+		return condition{of.fields, func(e *evaluation, r Row) bool { return !of.holds(e, r) }}
 	}
 	if p.accept("(") {
 		c := p.disjunction(depth + 1)
 		p.expect(")")
 		return c
 	}
-	c := comparison{field: p.name()}
-	switch operator := strings.ToUpper(p.next()); operator {
-	case "=", "!=", "<", ">", "<=", ">=", "LIKE":
-		c.operator = operator
+	c := comparison{field: p.name(), operator: strings.ToUpper(p.next())}
+	switch c.operator {
+	case "=", "!=", "<", ">", "<=", ">=", "LIKE", "IN":
 	case "<>":
 		c.operator = "!="
 	case "NOT":
 		p.expect("IN")
 		c.operator = "NOT IN"
-	case "IN":
-		c.operator = "IN"
 	default:
 		p.at--
 		p.unexpected()
 	}
-	if c.operator != "IN" && c.operator != "NOT IN" {
-		c.values = []literal{p.literal()}
-		if _, ok := c.values[0].value.(string); c.operator == "LIKE" && !ok && p.err == nil {
-			p.err = malformed("invalid operator on %s field", c.field)
-		}
-		return c
+	if strings.HasSuffix(c.operator, "IN") {
+		p.expect("(")
+		c.values = list(p, p.literal)
+		p.expect(")")
+	} else {
+		c.values = []any{p.literal()}
 	}
-	p.expect("(")
-	c.values = append(c.values, p.literal())
-	for p.accept(",") {
-		c.values = append(c.values, p.literal())
+	if _, ok := c.values[0].(string); c.operator == "LIKE" && !ok && p.err == nil {
+		p.err = malformed("invalid operator on %s field", c.field)
 	}
-	p.expect(")")
-	return c
+	return condition{[]string{c.field}, c.holds}
 }
 
 var (
@@ -425,30 +377,30 @@ var (
 	decimal = regexp.MustCompile(`^-?\d+(\.\d+)?$`)
 )
 
-func (p *parser) literal() literal {
+func (p *parser) literal() any {
 	t := p.next()
 	switch {
 	case len(t) >= 2 && t[0] == '\'':
-		return literal{value: escape.ReplaceAllStringFunc(t[1:len(t)-1], unescape)}
+		return escape.ReplaceAllStringFunc(t[1:len(t)-1], unescape)
 	case strings.EqualFold(t, "true"), strings.EqualFold(t, "false"):
-		return literal{value: strings.EqualFold(t, "true")}
+		return strings.EqualFold(t, "true")
 	case strings.EqualFold(t, "null"):
-		return literal{}
+		return nil
 	case decimal.MatchString(t):
 		n, _ := strconv.ParseFloat(t, 64)
-		return literal{value: n}
+		return n
 	}
 	if unit, n, ok := strings.Cut(t, ":"); ok && strings.EqualFold(unit, "LAST_N_DAYS") {
 		if days, err := strconv.Atoi(n); err == nil && days > 0 {
-			return literal{days: days}
+			return lastDays(days)
 		}
 	}
 	if _, ok := timeOf(t); ok {
-		return literal{value: t}
+		return t
 	}
 	p.at--
 	p.unexpected()
-	return literal{}
+	return nil
 }
 
 // unescape reads an escape of a string. What LIKE escapes stays so.

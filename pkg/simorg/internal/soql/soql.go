@@ -50,7 +50,7 @@ func (q *Query) Run(table Table, now time.Time) (*Result, error) {
 	e := &evaluation{table: table, now: now}
 	kept := []Row{}
 	if q.where != nil {
-		if err := e.check(q.where.fields(nil), true); err != nil {
+		if err := e.check(q.where.fields, true); err != nil {
 			return nil, err
 		}
 	}
