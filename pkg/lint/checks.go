@@ -184,7 +184,8 @@ func (l *linter) checkScript(h component) bool {
 	default:
 		return true
 	}
-	if _, whole := l.whole(h.FullName); isLocal(h) && !whole && !l.linked(h.FullName) {
+	// A package without a name is deployed by sf, which runs no scripts.
+	if _, whole := l.whole(h.FullName); h.pkg.Name != "" && isLocal(h) && !whole && !l.linked(h.FullName) {
 		l.addPackage("script-not-wired", level, h.pkg, fmt.Sprintf("the package %s with the Local app %s %s, so nothing enables its OAuth", h.pkg.Name, h.FullName, problem), fix)
 	}
 	return false

@@ -12,10 +12,10 @@ import (
 )
 
 // readCredential reads a file that by its name holds an external or a named credential.
-func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) {
+func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) (isCredential bool) {
 	typ, _ := connection.Types().OfFile(file)
 	if typ == nil {
-		return
+		return false
 	}
 	c, err := connection.Types().ReadFile(l.fsys, file)
 	found := component{Component: c, file: file, pkg: p}
@@ -32,6 +32,7 @@ func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) {
 	if err == nil && !ignored {
 		l.credentials = append(l.credentials, found)
 	}
+	return true
 }
 
 // addCredential adds a finding about a credential. It is only a warning if replacements may change

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/connectedapp"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/internal/words"
@@ -26,9 +27,18 @@ import (
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
+// NothingError reports that a directory has nothing that Run checks: no External Client App,
+// Connected App, external or named credential, and no settings.
+type NothingError struct{ Dir string }
+
+func (e *NothingError) Error() string {
+	return "nothing to check in " + e.Dir + ": it has no External Client App, Connected App, external or named credential, and no settings of plugins.eca"
+}
+
 // Run checks the project in fsys. It returns only findings within the directory under, or all
-// for ".", sorted by file and line, and at most 2000. It returns an error only if it cannot
-// read the project file.
+// for ".", sorted by file and line, and at most 2000. A directory outside the project's packages is
+// checked like a package without a name. It returns an error only if it cannot read the project file,
+// or a *NothingError.
 func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	l := &linter{fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool)}
 	proj, err := project.Read(fsys, sfp.ProjectFile)
@@ -46,6 +56,13 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 		return l.all("."), nil
 	}
 	l.project = proj
+	l.under = under
+	settings := proj.Settings
+	l.checked = under == "." && len(settings.Apps)+len(settings.Connections)+len(settings.Audit.Rules)+len(settings.Audit.Accept) > 0
+	outside := func(p sfp.Package) bool { return !isWithin(under, p.Path) && !isWithin(p.Path, under) }
+	if !slices.ContainsFunc(proj.Packages, func(p sfp.Package) bool { return !outside(p) }) && under != "." {
+		proj.Packages = append(proj.Packages, sfp.Package{Path: under})
+	}
 	var dirs []string
 	for _, p := range proj.Packages {
 		if p.Type != "data" {
@@ -83,7 +100,16 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	if !slices.ContainsFunc(l.findings, func(f found) bool { return f.Level == finding.Error }) {
 		l.checkSettings()
 	}
-	return l.all(under), nil
+	findings := l.all(under)
+	if len(findings) == 0 && !l.checked {
+		return nil, &NothingError{under}
+	}
+	return findings, nil
+}
+
+// isWithin reports whether a path is a directory or in it.
+func isWithin(name, dir string) bool {
+	return dir == "." || name == dir || strings.HasPrefix(name, dir+"/")
 }
 
 // all returns the findings within a directory, sorted.
@@ -108,6 +134,8 @@ type linter struct {
 	malformed   map[string]bool // apps whose header cannot be parsed or is not deployed, folded
 	lines       map[string]*lines
 	findings    []found
+	under       string // the directory to check
+	checked     bool   // there is something to check in it
 }
 
 // found is a finding with the package it concerns, if it is in the project file.
@@ -119,8 +147,7 @@ type found struct {
 // within reports whether a finding concerns a directory or its contents, or a package that
 // contains the directory.
 func (f found) within(dir string) bool {
-	inside := func(a, b string) bool { return b == "." || a == b || strings.HasPrefix(a, b+"/") }
-	return inside(f.File, dir) || f.pkg != nil && (inside(f.pkg.Path, dir) || inside(dir, f.pkg.Path))
+	return isWithin(f.File, dir) || f.pkg != nil && (isWithin(f.pkg.Path, dir) || isWithin(dir, f.pkg.Path))
 }
 
 // component is a component in the source.
@@ -216,7 +243,10 @@ func (l *linter) read(index int, p *sfp.Package) {
 		}
 		ignored := ignore.Ignores(file)
 		l.checkContent(file, data)
-		l.readCredential(file, p, ignored)
+		isCredential := l.readCredential(file, p, ignored)
+		if isComponent || isCredential || strings.HasSuffix(file, connectedapp.Suffix) {
+			l.checked = l.checked || isWithin(file, l.under)
+		}
 		if isComponent {
 			l.readComponent(f, component{Component: f.Component, file: file, pkg: p, index: index, environ: folders[file]}, ignored)
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -443,4 +444,36 @@ func withCertificate(t *testing.T, left time.Duration) files {
 	}
 	return sound().settings(`{"apps": {"App": {"globalOauthSettings": {"certificate": {"file": "app.crt"}}}}}`).
 		with(files{"src/def/app.crt": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))})
+}
+
+// TestNothingToCheck: a check without an object must not look like a success.
+func TestNothingToCheck(t *testing.T) {
+	t.Parallel()
+	const config = `{"packageDirectories": [{"path": "force-app", "default": true}]%s}`
+	header := `<ExternalClientApplication xmlns="http://soap.sforce.com/2006/04/metadata"><contactEmail>a@example.com</contactEmail><distributionState>Local</distributionState><label>A</label></ExternalClientApplication>`
+	for name, test := range map[string]struct {
+		file, content, settings, under string
+		nothing                        bool
+	}{
+		"no file of ours":            {"force-app/classes/A.cls", "class A {}", "", ".", true},
+		"an app":                     {"force-app/externalClientApps/A.eca-meta.xml", header, "", ".", false},
+		"an app elsewhere":           {"force-app/externalClientApps/A.eca-meta.xml", header, "", "force-app/other", true},
+		"an app in the directory":    {"force-app/externalClientApps/A.eca-meta.xml", header, "", "force-app/externalClientApps", false},
+		"an app outside packages":    {"other/externalClientApps/A.eca-meta.xml", header, "", "other", false},
+		"outside packages, not ours": {"other/A.cls", "class A {}", "", "other", true},
+		"a Connected App":            {"force-app/connectedApps/A.connectedApp-meta.xml", "<ConnectedApp/>", "", ".", false},
+		"a named credential":         {"force-app/namedCredentials/A.namedCredential-meta.xml", `<NamedCredential xmlns="http://soap.sforce.com/2006/04/metadata"><label>A</label><namedCredentialType>SecuredEndpoint</namedCredentialType></NamedCredential>`, "", ".", false},
+		"settings alone":             {"force-app/A.cls", "class A {}", `, "plugins": {"eca": {"apps": {"A": {}}}}`, ".", false},
+	} {
+		fsys := fstest.MapFS{"sfdx-project.json": {Data: fmt.Appendf(nil, config, test.settings)}, test.file: {Data: []byte(test.content)}, "force-app/other/x": {}}
+		findings, err := lint.Run(fsys, test.under)
+		if got := errors.As(err, new(*lint.NothingError)); got != test.nothing || err != nil && !got {
+			t.Errorf("%s: %v, %v; nothing to check: want %v", name, findings, err, test.nothing)
+		}
+		for _, f := range findings {
+			if f.Rule == "script-not-wired" {
+				t.Errorf("%s: %v, but sf runs no scripts", name, f)
+			}
+		}
+	}
 }

@@ -291,3 +291,16 @@ func TestUnknownNames(t *testing.T) {
 		}
 	}
 }
+
+// TestPackageWithoutName: sf permits packages without a name, and their directory is one to bootstrap.
+func TestPackageWithoutName(t *testing.T) {
+	t.Parallel()
+	files := project(t, nil)
+	config := strings.Replace(string(files["sfdx-project.json"].Data), `, "package": "def"`, "", 1)
+	files["sfdx-project.json"] = &fstest.MapFile{Data: []byte(config)}
+	files["src/other/externalClientApps/Other.eca-meta.xml"] = files[header]
+	resolved := resolve(t, wanted.Location{Project: files, PackageDirectory: "src/def", Sibling: files}, sandbox("uat"))
+	if len(resolved.Apps) != 1 || resolved.Apps[0].Name != "MyApp" || len(resolved.Policies) != 1 {
+		t.Errorf("apps %v, policies %v, want those of src/def", resolved.Apps, resolved.Policies)
+	}
+}

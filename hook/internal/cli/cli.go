@@ -25,10 +25,10 @@ import (
 
 // Exit codes.
 const (
-	exitDone    = 0
-	exitFailed  = 1
-	exitUsage   = 2
-	exitPending = 3 // eca plan --exit-code: something would change
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitFound  = 3 // eca plan --exit-code: something would change; eca lint: errors, or nothing to check
 )
 
 // cli is the command line.
@@ -165,5 +165,8 @@ func withVariable(value *kong.Value) string {
 	return value.Help
 }
 
-// errPending makes eca plan --exit-code exit with exitPending.
+// errPending makes eca plan --exit-code exit with exitFound.
 var errPending = errors.New("changes are pending")
+
+// foundError makes a check that has found something exit with exitFound.
+type foundError struct{ error }

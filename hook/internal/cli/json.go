@@ -40,11 +40,14 @@ func finish(u *console.Console, command string, r result, err error) int {
 	switch {
 	case err == nil:
 	case errors.Is(err, errPending):
-		code = exitPending
+		code = exitFound
 	default:
 		code = exitFailed
-		if errors.As(err, new(usage.Error)) {
+		switch {
+		case errors.As(err, new(usage.Error)):
 			code = exitUsage
+		case errors.As(err, new(foundError)):
+			code = exitFound
 		}
 		o.OK, o.Error = false, &failure{Message: console.OneLine(explain(err)), ExitCode: code}
 		u.Fail(o.Error.Message)

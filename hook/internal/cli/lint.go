@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -30,7 +31,7 @@ type lintCmd struct {
 }
 
 func (lintCmd) Help() string {
-	return `Needs no org. Exits with 1 if there is an error; warnings alone exit with 0. eca skips data packages.
+	return `Needs no org. Exits with 3 if there is an error, or nothing to check; warnings alone exit with 0. eca skips data packages.
 
 eca lint --explain all lists the rules, eca lint --explain RULE tells what one is about.`
 }
@@ -70,6 +71,12 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 	}
 	under := filepath.ToSlash(rel)
 	findings, err := lint.Run(proj, under)
+	if nothing, ok := errors.AsType[*lint.NothingError](err); ok {
+		if nothing.Dir = c.Path; c.Path == "." {
+			nothing.Dir = "this directory"
+		}
+		return nil, foundError{nothing}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +111,7 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 		summary += ", confined to " + under
 	}
 	if r.Errors > 0 {
-		return all, fmt.Errorf("%s; eca lint --explain RULE tells more", summary)
+		return all, foundError{fmt.Errorf("%s; eca lint --explain RULE tells more", summary)}
 	}
 	e.Line("eca: %s", summary)
 	return all, nil
