@@ -560,7 +560,7 @@ func TestPoliciesAndWhatTheOrgHas(t *testing.T) {
 		{name: "a user that only the org has", p: applied(uat(flowOn)), before: runsAs},
 		{name: "a user that nobody has", p: applied(uat(flowOn)), err: "no user is named", findings: 1},
 		{name: "white space", p: applied(uat(spaced)), findings: 1},
-		{name: "texts that sf replaces", p: uat(runAs("RUNAS")).replaced(`"plugins"`, `"replacements": [{}], "plugins"`), findings: 1},
+		{name: "texts that sf replaces", p: uat(runAs("RUNAS")).replaced(`"plugins"`, `"replacements": [{"glob": "src/**"}], "plugins"`), findings: 1},
 		{name: "several failures at once", p: settings(`"MyApp": {"permissionSets": ["NoA", "NoB"]}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("nobody@example.com"))),
 			err: "no permission set NoA", findings: 1},
 	} {
@@ -699,4 +699,43 @@ func TestGrantsComeLate(t *testing.T) {
 		t.Error("got success, want an error")
 	}
 	o.one(eca.PluginPolicies)
+}
+
+// TestSourceOfAnotherPackage: on a refreshed sandbox, the app gets what the project states, under the
+// names of the source, wherever in the project that is and whatever sf replaces in other files.
+func TestSourceOfAnotherPackage(t *testing.T) {
+	t.Parallel()
+	o := startOrg(t, simorg.Config{})
+	p := simple().with(project{
+		"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}, {"path": "src/oauth", "package": "oauth"}],
+			"replacements": [{"glob": "**/namedCredentials/*", "stringToReplace": "X", "replaceWithEnv": "X"}]}`,
+		"src/def/externalClientApps/MyApp.eca-meta.xml": strings.Replace(header("MyApp")["src/def/externalClientApps/MyApp.eca-meta.xml"],
+			"</label>", "</label><orgScopedExternalApp>00Dbm000004ELiDEAW:MyApp</orgScopedExternalApp>", 1),
+		"src/oauth/extlClntAppOauthSettings/OsSettings.ecaOauth-meta.xml": `<ExtlClntAppOauthSettings ` + ns + `><commaSeparatedOauthScopes>Api, OpenID, Web</commaSeparatedOauthScopes>
+			<externalClientApplication>MyApp</externalClientApplication><label>MyApp</label><oauthLink>00Dbm000004ELiD:888bm000002gH3J</oauthLink></ExtlClntAppOauthSettings>`,
+		"src/oauth/extlClntAppGlobalOauthSets/OsGlobal.ecaGlblOauth-meta.xml": `<ExtlClntAppGlobalOauthSettings ` + ns + `><callbackUrl>https://mine.example.com/cb</callbackUrl>
+			<externalClientApplication>MyApp</externalClientApplication><label>MyApp</label><isConsumerSecretOptional>true</isConsumerSecretOptional></ExtlClntAppGlobalOauthSettings>`,
+	})
+	options, err := o.options(p, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Headers = true
+	report, err := options.run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, global := o.one(eca.OAuthSettings), o.one(eca.GlobalOAuthSettings)
+	if settings.FullName != "OsSettings" || settings.Fields["commaSeparatedOauthScopes"] != "Api, OpenID, Web" {
+		t.Errorf("the settings are %s, %v", settings.FullName, settings.Fields)
+	}
+	if global.FullName != "OsGlobal" || global.Fields["callbackUrl"] != "https://mine.example.com/cb" || global.Fields["isConsumerSecretOptional"] != "true" {
+		t.Errorf("the global settings are %s, %v", global.FullName, global.Fields)
+	}
+	if len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], "orgScopedExternalApp is left out") {
+		t.Errorf("warnings %q, want that orgScopedExternalApp is left out", report.Warnings)
+	}
+	if report, err := options.run(t.Context()); err != nil || touched(report) > 0 {
+		t.Errorf("the second run did %s, %v", actions(report), err)
+	}
 }

@@ -370,7 +370,7 @@ func (l *linter) checkWhole(app string) {
 			l.add("resets-on-deploy", finding.Warning, c.file, c.Type, fmt.Sprintf("leaves out %s, so each deployment resets that to the default and overwrites changes made in Setup", strings.Join(missing, ", ")), "state it")
 		}
 		user := strings.TrimSpace(c.Text("clientCredentialsFlowUser"))
-		placeholder := user == eca.UsernamePlaceholder || l.project.Replaces && !strings.Contains(user, "@")
+		placeholder := user == eca.UsernamePlaceholder || l.project.Replaces(c.file) && !strings.Contains(user, "@")
 		if c.Type == eca.OAuthPolicies && eca.Bool(c.Component, "isClientCredentialsFlowEnabled") && user != "" && c.environ == "" && !placeholder {
 			l.add("user-of-one-org", finding.Warning, c.file, "clientCredentialsFlowUser", fmt.Sprintf("%s runs the app in every org that the package is deployed to, but usernames differ by org", user), `move the policies to an aliasfied package, or let "replacements" of sfdx-project.json fill in the user`)
 		}

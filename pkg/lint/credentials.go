@@ -38,7 +38,7 @@ func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) (isCr
 // addCredential adds a finding about a credential. It is only a warning if replacements may change
 // the value.
 func (l *linter) addCredential(c component, f finding.Finding) {
-	if l.project.Replaces && f.Rule != "secret-in-source" {
+	if l.project.Replaces(c.file) && f.Rule != "secret-in-source" {
 		f.Level = finding.Warning
 	}
 	l.addFinding(c, f)

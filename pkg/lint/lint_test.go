@@ -181,7 +181,7 @@ func TestRules(t *testing.T) {
 			"secret-in-source error " + ec + ":5 by its name"}},
 		{"a token URL without a host", sound().with(credentials("").with(files{ec: strings.Replace(credentials("")[ec], "https://", "", 1)})), []string{"token-url error " + ec + ":4 is not a URL"}},
 		{"a token URL that is replaced", sound().with(credentials("").with(files{ec: strings.Replace(credentials("")[ec], "https://", "", 1),
-			"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), "{", `{"replacements": [{"filename": "x"}],`, 1)})), []string{"token-url warning " + ec + ":4 is not a URL"}},
+			"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), "{", `{"replacements": [{"filename": "src/def/externalCredentials/Crm.externalCredential-meta.xml"}],`, 1)})), []string{"token-url warning " + ec + ":4 is not a URL"}},
 		{"two orgs", sound().with(credentials("").with(files{nc: strings.Replace(credentials("")[nc], "crm.my", "erp.my", 1)})), []string{"token-url warning " + nc + ":2 fetches tokens from crm.my.salesforce.com"}},
 		{"a claim that is no JSON", sound().with(credentials("").with(files{ec: external(parameter("AuthProtocolVariant", "Oauth", "JwtBearer") + parameter("AuthProviderUrl", "Url", tokenURL) +
 			parameter("JwtBodyClaim", "iss", `"3MVG9"`) + parameter("JwtBodyClaim", "aud", "https://login.salesforce.com"))})), []string{"claim-json error " + ec + ":6 quotation marks"}},

@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"path"
 	"reflect"
+	"slices"
 	"strings"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/internal/files"
 )
@@ -32,9 +34,23 @@ type Project struct {
 	// artifact.
 	Plugins map[string]json.RawMessage
 
-	// Replaces reports whether the file has "replacements": sf then replaces texts in source
-	// files on deployment.
-	Replaces bool
+	// Replacements are the files in which sf, but not sfp, replaces texts on deployment.
+	Replacements []Replacement
+}
+
+// Replacement names files of an entry of "replacements", relative to the project. Source:
+// https://developer.salesforce.com/docs/atlas.en-us.sfdx_dev.meta/sfdx_dev/sfdx_dev_ws_string_replace.htm
+type Replacement struct {
+	Filename string `json:"filename"` // of one file, "" if there is a glob
+	Glob     string `json:"glob"`
+}
+
+// Replaces reports whether sf replaces texts in a file of the project on deployment.
+func (p *Project) Replaces(file string) bool {
+	clean := func(name string) string { return path.Clean(strings.ReplaceAll(name, `\`, "/")) }
+	return slices.ContainsFunc(p.Replacements, func(r Replacement) bool {
+		return r.Filename != "" && clean(r.Filename) == file || r.Glob != "" && doublestar.MatchUnvalidated(clean(r.Glob), file)
+	})
 }
 
 // Package is one entry of packageDirectories.
@@ -96,13 +112,13 @@ func ParseProject(data []byte) (*Project, error) {
 		} `json:"packageDirectories"`
 		SourceAPIVersion string                     `json:"sourceApiVersion"`
 		Plugins          map[string]json.RawMessage `json:"plugins"`
-		Replacements     []json.RawMessage          `json:"replacements"`
+		Replacements     []Replacement              `json:"replacements"`
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, jsonError(data, err)
 	}
-	p := &Project{Plugins: file.Plugins, Replaces: len(file.Replacements) > 0}
+	p := &Project{Plugins: file.Plugins, Replacements: file.Replacements}
 	for i, d := range file.PackageDirectories {
 		dir := path.Clean(strings.ReplaceAll(d.Path, `\`, "/"))
 		if !fs.ValidPath(dir) {

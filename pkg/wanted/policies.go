@@ -41,7 +41,8 @@ type policiesFile struct {
 	Package string // package that deploys the file, "" for a given directory
 	Ignored bool   // by .forceignore, so no deployment contains the file
 
-	found *foundPolicies
+	replaced bool // sf replaces texts in it on deployment
+	found    *foundPolicies
 }
 
 // searched is a package of the project with the place to search for its policies.
@@ -242,7 +243,10 @@ func (p searched) read(folders []string, r *resolution) (*foundPolicies, error) 
 		if err := p.check(f, ignored, found.oauth); err != nil {
 			return nil, err
 		}
-		found.oauth = append(found.oauth, policiesFile{Component: f.Component, File: p.path(f.File), Package: p.Name, Ignored: ignored, found: found})
+		found.oauth = append(found.oauth, policiesFile{
+			Component: f.Component, File: p.path(f.File), Package: p.Name, Ignored: ignored, found: found,
+			replaced: r.replaces(f.File) || p.given && r.replaces(p.path(f.File)),
+		})
 	}
 	for _, f := range p.Deployed(folders, eca.PluginPolicies) {
 		// A broken one does not matter here.

@@ -43,9 +43,10 @@ func (t Target) name() string { return cmp.Or(t.Alias, t.Username) }
 // resolution is one call of Resolve.
 type resolution struct {
 	Target
-	headers  []header // of Local apps
-	applying bool     // ApplyPolicies, or the project's setting
-	applies  bool     // applying for at least one of the apps
+	headers  []header               // of Local apps
+	applying bool                   // ApplyPolicies, or the project's setting
+	applies  bool                   // applying for at least one of the apps
+	replaces func(file string) bool // see sfp.Project.Replaces
 	found    []*foundPolicies
 	warnings []string
 }
@@ -100,7 +101,7 @@ type Resolved struct {
 // settings, those of the environment, and what the environment's policies imply. Settings that
 // contradict one another, or that the API version does not know, are an error.
 func (s *Source) Resolve(target Target) (*Resolved, error) {
-	r := &resolution{Target: target, applying: target.ApplyPolicies || s.project.Settings.ApplyPolicies}
+	r := &resolution{Target: target, applying: target.ApplyPolicies || s.project.Settings.ApplyPolicies, replaces: s.project.Replaces}
 	for _, warning := range s.warnings {
 		r.warn(warning)
 	}
@@ -186,7 +187,6 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser, HandOver: settings.HandOver,
 	}
 	app.source = h.stated
-	app.replaced = s.project.Replaces
 	apply := target.ApplyPolicies || settings.ApplyPolicies
 	app.policies = filesOf(app.Name, r.found, apply)
 	org := project.Org{Alias: target.Alias, Name: target.name(), Sandbox: target.Kind.IsSandbox(), DomainURL: target.DomainURL, Version: target.Version}
@@ -210,8 +210,11 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 	}
 	if target.Headers {
 		app.header = h.Component
-		if s.project.Replaces {
-			r.warn(fmt.Sprintf("%s has replacements, but eca does not apply them to the headers that it deploys; only sf does", s.name(s.project.File)))
+		if h.Text(orgScoped) != "" {
+			r.warn(fmt.Sprintf("%s: %s is left out, because each org fills it in", h.File, orgScoped))
+		}
+		if h.replaced {
+			r.warn(fmt.Sprintf("%s has replacements for %s, but eca does not apply them; only sf does", s.name(s.project.File), h.File))
 		}
 	}
 	app.remote = settings.RemoteSiteSetting != nil && *settings.RemoteSiteSetting
@@ -253,8 +256,8 @@ func (s *Source) applied(app *App, apply bool, r *resolution) error {
 		return &PoliciesError{App: app.Name, Files: []string{app.policies[0].File, app.policies[1].File}}
 	}
 	file, target := app.policies[0], r.Target
-	if s.project.Replaces {
-		r.warn(fmt.Sprintf("%s has replacements, but eca does not apply them to the policies that it writes; only sf does", s.name(s.project.File)))
+	if file.replaced {
+		r.warn(fmt.Sprintf("%s has replacements for %s, but eca does not apply them; only sf does", s.name(s.project.File), file.File))
 	}
 	for _, problem := range eca.Problems(file.Component, target.Version) {
 		switch {

@@ -87,8 +87,18 @@ type header struct {
 	File    string // for messages
 	Package sfp.Package
 
-	stated map[string]*metadata.Component // components deployed together with it, by type
+	stated   map[string]sourceFile // components that the project states beside it, by type
+	replaced bool                  // sf replaces texts in it on deployment
 }
+
+// sourceFile is a component in the source beside a header.
+type sourceFile struct {
+	*metadata.Component
+	replaced bool // sf replaces texts in it on deployment
+}
+
+// orgScoped is the header's field with the org of a Packaged app.
+const orgScoped = "orgScopedExternalApp"
 
 // Local reports whether the app is Local, so that this org makes its consumer. A Packaged app
 // gets its OAuth from its package.
@@ -206,7 +216,6 @@ func (s *Source) headers(r *resolution) ([]header, error) {
 			continue
 		}
 		ignore := s.ignore(dirs[0], r.Target)
-		stated := s.stated(dirs, ignore)
 		for _, f := range s.own.Deployed(dirs, eca.Header) {
 			if ignore.Ignores(f.File) {
 				ignored = cmp.Or(ignored, s.name(f.File))
@@ -216,7 +225,7 @@ func (s *Source) headers(r *resolution) ([]header, error) {
 			if err != nil {
 				return nil, s.inDir(err)
 			}
-			headers = append(headers, header{Component: c, File: s.name(f.File), Package: p, stated: stated[strings.ToLower(c.FullName)]})
+			headers = append(headers, header{Component: c, File: s.name(f.File), Package: p, replaced: r.replaces(f.File)})
 		}
 	}
 	if len(headers) == 0 {
@@ -225,6 +234,10 @@ func (s *Source) headers(r *resolution) ([]header, error) {
 			none.Place = "below " + s.name(s.packages[0].Path)
 		}
 		return nil, none
+	}
+	stated := s.stated(headers, r)
+	for i := range headers {
+		headers[i].stated = stated[strings.ToLower(headers[i].FullName)]
 	}
 	slices.SortStableFunc(headers, func(a, b header) int { return strings.Compare(a.FullName, b.FullName) })
 	byName := make(map[string]header)
@@ -266,20 +279,33 @@ func (e *NoAppsError) Error() string {
 	return "no External Client App to bootstrap: no externalClientApps/*.eca-meta.xml " + e.Place
 }
 
-// stated returns the components in a deployment of folders beside the headers, by app
-// and type, for apps deployed as source as a whole. It skips files that cannot be parsed.
-func (s *Source) stated(dirs []string, ignore *sfp.Ignore) map[string]map[string]*metadata.Component {
-	stated := make(map[string]map[string]*metadata.Component)
-	for _, typ := range append(eca.Satellites(), eca.OAuthPolicies) {
-		for _, f := range s.own.Deployed(dirs, typ) {
-			app := strings.ToLower(f.App())
-			if f.Err != nil || ignore.Ignores(f.File) {
-				continue
+// stated returns the components that the packages state beside the headers, by app and type. Of several,
+// that of the last package remains on the org. It skips files that cannot be parsed, and packages
+// without a folder for the org. OAuth policies count only in a package with headers: others are deployed
+// after the run.
+func (s *Source) stated(headers []header, r *resolution) map[string]map[string]sourceFile {
+	stated := make(map[string]map[string]sourceFile)
+	for _, p := range s.packages {
+		dirs, err := s.own.DeployedFolders(p, r.Alias, r.Kind.IsSandbox())
+		if err != nil {
+			continue
+		}
+		ignore := s.ignore(dirs[0], r.Target)
+		types := eca.Satellites()
+		if slices.ContainsFunc(headers, func(h header) bool { return h.Package.Path == p.Path }) {
+			types = append(types, eca.OAuthPolicies)
+		}
+		for _, typ := range types {
+			for _, f := range s.own.Deployed(dirs, typ) {
+				app := strings.ToLower(f.App())
+				if f.Err != nil || ignore.Ignores(f.File) {
+					continue
+				}
+				if stated[app] == nil {
+					stated[app] = make(map[string]sourceFile)
+				}
+				stated[app][typ] = sourceFile{f.Component, r.replaces(f.File)}
 			}
-			if stated[app] == nil {
-				stated[app] = make(map[string]*metadata.Component)
-			}
-			stated[app][typ] = f.Component
 		}
 	}
 	return stated
