@@ -370,7 +370,7 @@ now=$(cd "$work/sample" && eca credentials -o uat --enable-access --format env -
 if grep -qF -e "$secret" -e "$now" "$work/secrets.log" "$work/creds.log"; then fail "a secret is printed"; fi
 ok "no secret is printed at any verbosity, or in an argument list"
 if wait "$sops_build" && [ -x "$cache/sops/sops" ]; then
-	(cd "$repo" && go run filippo.io/age/cmd/age-keygen) >"$work/age.key" 2>/dev/null
+	go run filippo.io/age/cmd/age-keygen@v1.3.2 >"$work/age.key" 2>/dev/null
 	recipient=$(sed -n 's/^# public key: //p' "$work/age.key")
 	(cd "$work/sample" && eca credentials -o uat --enable-access -- "$cache/sops/sops" encrypt --age "$recipient" --input-type json --output-type json --filename-override erp.json --output "$work/erp.json" /dev/stdin) >"$work/sops.log" 2>&1 || fail "sops encrypts: $(cat "$work/sops.log")"
 	if grep -qF "$now" "$work/erp.json"; then fail "the sops file holds the secret in the clear"; fi

@@ -973,11 +973,6 @@ func TestWithheldCertificate(t *testing.T) {
 	if o.one(eca.GlobalOAuthSettings).Fields["certificate"] == "" || len(report.Apps[0].Warnings) != 1 {
 		t.Errorf("the certificate is lost, or the warnings are %v", report.Apps[0].Warnings)
 	}
-	// Another change, by a project that says nothing of a certificate, would clear it.
-	report = o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp")))
-	if len(report.Apps[0].Warnings) != 1 || !strings.Contains(report.Apps[0].Warnings[0], "the update clears it") {
-		t.Errorf("the warnings are %v", report.Apps[0].Warnings)
-	}
 }
 
 func TestSwitchedOffStaysOff(t *testing.T) {
@@ -1001,7 +996,7 @@ func TestAWriteThatTheOrgDidNotKeepIsAMismatch(t *testing.T) {
 		Status: 200,
 		Body:   `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><upsertMetadataResponse><result><created>false</created><fullName>MyApp_glbloauth</fullName><success>true</success></result></upsertMetadataResponse></s:Body></s:Envelope>`,
 	})
-	options, err := o.options(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp")), "def")
+	options, err := o.options(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true, "certificate": "none"}}`).with(header("MyApp")), "def")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -1145,7 +1140,7 @@ func TestComponentIsGoneAfterAnUpdate(t *testing.T) {
 	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	o.mustRun(simple())
-	options, err := o.options(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp")), "def")
+	options, err := o.options(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true, "certificate": "none"}}`).with(header("MyApp")), "def")
 	if err != nil {
 		t.Fatal(err)
 	}

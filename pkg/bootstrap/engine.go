@@ -32,6 +32,8 @@ type engine struct {
 	grants map[*wanted.App][]*apps.Grant
 	absent map[*wanted.App]bool // apps without a header on the org
 	pool   bool                 // skips absent apps
+
+	clientID string // of the session, "" if unknown
 }
 
 func (e *engine) metadata() *mdapi.Client { return &mdapi.Client{Conn: e.conn} }
@@ -219,10 +221,6 @@ func (e *engine) warnings(app *wanted.App) (all []string, unsettled bool) {
 		unsettled = true
 	}
 	for _, o := range e.outcomes(app) {
-		existing := e.find(app, o.Want.Type.Name)
-		if o.Want.Type.Name == eca.GlobalOAuthSettings && o.Action == reconcile.Update && existing != nil && existing.Text("certificate") == "" && !o.Want.Fields.Has("certificate") {
-			warn("the org shows no certificate for %s; if it has one, the update clears it, unless globalOauthSettings.certificate states it", o.FullName)
-		}
 		for _, change := range o.Forced {
 			warn("the org keeps %s of %s at %s whatever is sent; state that value in plugins.eca", change.Field, o.FullName, change.From)
 			unsettled = true

@@ -26,6 +26,10 @@ type Options struct {
 	// OrgID is the org's ID, for the report.
 	OrgID string
 
+	// ClientID is the consumer key with which the session logged in, "" if unknown. The run does not
+	// take that app's own login away.
+	ClientID string
+
 	// Kind is the org's kind. If it is unknown, Run queries the org first.
 	Kind platform.Kind
 
@@ -133,8 +137,11 @@ func (r *Resolved) Plan(ctx context.Context) (*Plan, error) {
 	if len(r.resolved.Apps) == 0 {
 		return p, nil
 	}
-	e := &engine{conn: r.conn, apps: r.resolved.Apps, pool: r.options.Pool}
+	e := &engine{conn: r.conn, apps: r.resolved.Apps, pool: r.options.Pool, clientID: r.options.ClientID}
 	if err := e.gather(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.guard(ctx); err != nil {
 		return nil, err
 	}
 	e.start()

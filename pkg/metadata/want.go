@@ -34,6 +34,9 @@ type Want struct {
 	// ReadOnly means that the component is looked up but never written.
 	ReadOnly bool
 
+	// Guard, if not nil, returns an error if an update with these changes must not be sent.
+	Guard func([]Change) error
+
 	// Check, if not nil, returns an error if the component that the org shows after the write
 	// is wrong.
 	Check func(*Component) error

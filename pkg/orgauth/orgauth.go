@@ -23,6 +23,7 @@ type Login struct {
 	Alias    string // the Salesforce CLI's alias for the username, "" if none
 	OrgID    string // 00D…, "" if unknown
 	Kind     platform.Kind
+	ClientID string // the consumer key of the app that logged in, "" if unknown
 
 	// Version is the API version last seen on the org, 0 if unknown.
 	Version apiversion.Version

@@ -145,7 +145,7 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 // known returns what a login's file says about the org.
 func (l login) known(username, alias string) Login {
 	version, _ := apiversion.Parse(l.InstanceAPIVersion) // an invalid version counts as unknown
-	return Login{Username: username, Alias: alias, OrgID: l.OrgID, Kind: l.kind(), Version: version}
+	return Login{Username: username, Alias: alias, OrgID: l.OrgID, Kind: l.kind(), ClientID: l.ClientID, Version: version}
 }
 
 // Known returns the store's login of an org, by alias or username, without its token, and

@@ -21,7 +21,7 @@ import (
 // Fields and values that the type does not have cause warnings. Values of the wrong kind are
 // errors, and so are fields that are Platform, Action or Unsettable.
 //
-// A certificate may be {"file": PATH}. It becomes a field with the nested field "file", which
+// A certificate may be "none", which states that there is none. It may be {"file": PATH}. It becomes a field with the nested field "file", which
 // the caller resolves.
 func parseFields(t *metadata.Type, path string, raw jsontext.Value) (metadata.Fields, []Warning, error) {
 	if raw.Kind() != '{' {
@@ -33,6 +33,10 @@ func parseFields(t *metadata.Type, path string, raw jsontext.Value) (metadata.Fi
 		at, ft := path+"."+name, t.Field(name)
 		if reason := unsettable(name, ft); reason != "" {
 			return nil, nil, invalid(at, "cannot be set: %s", reason)
+		}
+		if ft != nil && ft.PEM && string(object[name]) == `"none"` {
+			stated[name] = []metadata.Field{} // clears it
+			continue
 		}
 		values, err := parseField(name, ft, at, object[name])
 		if err != nil {
@@ -102,7 +106,7 @@ func allowed(ft *metadata.FieldType) (want, kinds string) {
 	return "a string", `"`
 }
 
-const aCertificate = `a string or {"file": "a path in the package"}`
+const aCertificate = `a string, "none" or {"file": "a path in the package"}`
 
 func parseStruct(ft *metadata.FieldType, path string, raw jsontext.Value) (fields []metadata.Field, err error) {
 	if ft == nil {
@@ -196,7 +200,7 @@ func checkStated(t *metadata.Type, path string, stated metadata.Fields) (warning
 // checkText returns an error for a certificate that is none, and for a wrong item of a list.
 func checkText(ft *metadata.FieldType, text string) error {
 	if ft.PEM && text != "" && !isCertificate(text) {
-		return errors.New(`must be a certificate in PEM, or {"file": "a path in the package"}`)
+		return errors.New(`must be a certificate in PEM, "none" or {"file": "a path in the package"}`)
 	}
 	if ft.CheckItem == nil {
 		return nil

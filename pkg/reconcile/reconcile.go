@@ -95,6 +95,9 @@ func (s *State) compare(w *metadata.Want) draft {
 		d := draft{Step{Want: w, FullName: existing.FullName, Action: Unchanged, Changes: changes}, component}
 		if len(changes) > 0 {
 			d.Action = Update
+			if w.Guard != nil {
+				d.Err = w.Guard(changes)
+			}
 		}
 		return d
 	}

@@ -309,6 +309,7 @@ func (a *addition) settings() (settings appSettings, err error) {
 	}
 	maps.Copy(settings.OAuthSettings, project.FieldSettings(eca.Lookup(eca.OAuthSettings), a.Fields[eca.OAuthSettings]))
 	maps.Copy(settings.GlobalOAuthSettings, project.FieldSettings(eca.Lookup(eca.GlobalOAuthSettings), a.Fields[eca.GlobalOAuthSettings]))
+	settings.GlobalOAuthSettings["certificate"] = "none"
 	if a.Certificate != nil {
 		settings.GlobalOAuthSettings["certificate"] = map[string]string{"file": certificateFile(a.App)}
 	}

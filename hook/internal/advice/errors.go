@@ -63,6 +63,10 @@ func appHint(err error) string {
 	unfinished, _ := errors.AsType[*repair.UnfinishedError](err)
 	headless, _ := errors.AsType[*bootstrap.NoHeaderError](err)
 	switch {
+	case errors.As(err, new(*bootstrap.HiddenCertificateError)):
+		return `state "certificate" in globalOauthSettings of plugins.eca: the file of the certificate, or "none" if the app has none`
+	case errors.As(err, new(*bootstrap.OwnAppError)):
+		return "use another login to switch the app off"
 	case headless != nil:
 		return deployHeader(headless.App)
 	case broken != nil && broken.Problem.Kind == repair.NoConsumer, errors.As(err, new(*apps.NoOAuthError)):

@@ -389,7 +389,7 @@ func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn
 // plan returns what a bootstrap would change. The report may hold apps even if there is an error.
 func (p *auditProject) plan(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (report bootstrap.Report, err error) {
 	resolved, err := bootstrap.Resolve(ctx, conn, p.source, bootstrap.Options{
-		ApplyPolicies: true, Username: session.Username, Alias: session.Alias, OrgID: session.OrgID, Kind: session.Kind,
+		ApplyPolicies: true, Username: session.Username, Alias: session.Alias, OrgID: session.OrgID, Kind: session.Kind, ClientID: session.ClientID,
 	})
 	if err != nil {
 		return report, err

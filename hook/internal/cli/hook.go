@@ -161,7 +161,7 @@ func (j *bootstrapJob) on(ctx context.Context, work *orgs.Work, org string) (*bo
 func (j *bootstrapJob) report(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (*bootstrap.Report, error) {
 	options := j.options
 	options.Username, options.Alias = session.Username, cmp.Or(options.Alias, session.Alias)
-	options.OrgID, options.Kind = session.OrgID, session.Kind
+	options.OrgID, options.Kind, options.ClientID = session.OrgID, session.Kind, session.ClientID
 	resolved, err := bootstrap.Resolve(ctx, conn, j.source, options)
 	if err != nil {
 		return nil, err
