@@ -29,9 +29,9 @@ func (e *OwnAppError) Error() string {
 }
 
 // guard refuses updates that may lose a certificate or the session's own login. It reads the global
-// settings of all apps if only they can show that the org shows certificates.
+// settings of all apps if only those can prove that the org shows certificates.
 func (e *engine) guard(ctx context.Context) error {
-	shown := slices.ContainsFunc(e.apps, func(app *wanted.App) bool { return hasCertificate(e.find(app, eca.GlobalOAuthSettings)) })
+	shown := slices.ContainsFunc(e.state.Components(eca.GlobalOAuthSettings), hasCertificate)
 	read := shown
 	for _, app := range e.apps {
 		global := e.find(app, eca.GlobalOAuthSettings)

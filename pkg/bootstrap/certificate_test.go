@@ -2,7 +2,9 @@ package bootstrap_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
@@ -22,7 +24,7 @@ func TestHiddenCertificate(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		answer, before, after string // the fact, and what the project states for MyApp
-		other                 bool   // another app has a certificate
+		other, together       bool   // another app has a certificate, and is in the same project
 		own                   bool   // the session is a login with MyApp
 		refused               bool
 	}{
@@ -34,6 +36,8 @@ func TestHiddenCertificate(t *testing.T) {
 		"stated as none":                     {answer: "shown", after: `"certificate": "none", `},
 		"another app shows one":              {answer: "shown", other: true},
 		"another app shows one, own session": {answer: "shown", other: true, own: true, refused: true},
+		"the project's other app shows one":  {answer: "shown", other: true, together: true},
+		"the same, own session":              {answer: "shown", other: true, together: true, own: true, refused: true},
 		"another app's is hidden":            {answer: "withheld", other: true, refused: true},
 		"own session, stated as none":        {answer: "shown", own: true, after: `"certificate": "none", `},
 	} {
@@ -46,6 +50,9 @@ func TestHiddenCertificate(t *testing.T) {
 			o.mustRun(settings(`"MyApp": {"globalOauthSettings": {` + test.before + `}}`).with(header("MyApp")))
 			certificate := globalOf(o).Fields["certificate"]
 			changed := settings(`"MyApp": {"globalOauthSettings": {` + test.after + `"isDeviceFlowEnabled": true}}`).with(header("MyApp"))
+			if test.together {
+				changed = changed.with(header("Other"))
+			}
 			for _, planOnly := range []bool{true, false} {
 				options, err := o.options(changed, "")
 				if err != nil {
@@ -67,6 +74,33 @@ func TestHiddenCertificate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNoOtherAppIsRead: only an update is a reason to read all apps of the org.
+func TestNoOtherAppIsRead(t *testing.T) {
+	t.Parallel()
+	o := startOrg(t, simorg.Config{})
+	o.mustRun(simple().with(header("Other")))
+	o.ForgetRequests()
+	o.mustRun(simple())
+	for _, r := range o.Requests() {
+		if strings.Contains(r.Path, "FROM+ExternalClientApplication") {
+			t.Errorf("a run without changes reads all apps: %s", r.Path)
+		}
+	}
+}
+
+// TestCertificateAmongManyApps: one call reads ten apps, and the one with a certificate is another.
+func TestCertificateAmongManyApps(t *testing.T) {
+	t.Parallel()
+	o := startOrg(t, simorg.Config{})
+	others := settings(`"Zed": {"globalOauthSettings": {` + certificateStated + `}}`).with(header("Zed"))
+	for i := range 12 {
+		others = others.with(header(fmt.Sprintf("Other%02d", i)))
+	}
+	o.mustRun(others)
+	o.mustRun(simple())
+	o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp")))
 }
 
 // TestScopesWithoutJWT: without RefreshToken, no login with JWT bearer can end.

@@ -95,6 +95,10 @@ func (s *State) Find(w *metadata.Want) *metadata.Component {
 	return nil
 }
 
+// Components returns the org's components of a type as far as they were read, also those that no want
+// is about.
+func (s *State) Components(typ string) []*metadata.Component { return slices.Clone(s.found[typ]) }
+
 // free returns the first usual name that no known component has, or "".
 func (s *State) free(w *metadata.Want) string {
 	for _, name := range w.Names {
