@@ -40,10 +40,10 @@ func Temporary(name string) string {
 	return filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".eca-tmp")
 }
 
-// Target returns the path that Write replaces: name, or the target of the symlink if links are
+// targetOf returns the path that Write replaces: name, or the target of the symlink if links are
 // followed. The error is a *fs.PathError, with ErrIrregular for anything that exists and is
 // not a regular file.
-func Target(name string, o Options) (string, error) {
+func targetOf(name string, o Options) (string, error) {
 	info, err := os.Lstat(name)
 	if err == nil && o.FollowLinks && info.Mode()&fs.ModeSymlink != 0 {
 		if name, err = filepath.EvalSymlinks(name); err == nil {
@@ -67,7 +67,7 @@ func Target(name string, o Options) (string, error) {
 // Check returns the error that Write would return before it writes: a target that is not a regular
 // file, or a directory in which no file can be created. It changes nothing.
 func Check(name string, o Options) error {
-	target, err := Target(name, o)
+	target, err := targetOf(name, o)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ const attempts = 100
 
 // Write replaces the content of a file. After an error the old content is unchanged.
 func Write(name string, data []byte, o Options) error {
-	target, err := Target(name, o)
+	target, err := targetOf(name, o)
 	if err != nil {
 		return err
 	}

@@ -83,16 +83,22 @@ func (c *repairCmd) repair(ctx context.Context, e *env, work *orgs.Work, org str
 	if err != nil {
 		return nil, err
 	}
-	backups := backupDir{filepath.Join(e.Cache(), "repair"), facts.ID}
+	cache := e.Cache()
+	backups := backupDir{filepath.Join(cache, "repair"), facts.ID}
 	var options repair.Options
 	if c.Yes {
+		if cache == "" {
+			return nil, errors.New("a repair needs a directory for its backup, so that a killed run loses nothing: set HOME or XDG_CACHE_HOME")
+		}
 		if options.Saved, err = backups.of(c.App[0]).load(); err != nil {
 			return nil, err
 		}
 	}
-	unfinished, err := backups.unfinished(found, c.App)
-	if err != nil {
-		return nil, err
+	var unfinished []repair.Problem
+	if cache != "" {
+		if unfinished, err = backups.unfinished(found, c.App); err != nil {
+			return nil, err
+		}
 	}
 	r := &repairReport{Found: append(append([]repair.Problem{}, found...), unfinished...)}
 	for i := range r.Found {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -35,12 +34,16 @@ func OpenStore(home string, getenv func(string) string) *orgauth.Store {
 	}
 }
 
-// Cache returns the directory in which eca keeps what it may need in a later run.
+// Cache returns the directory in which eca keeps what it may need in a later run, "" if the user has
+// none. A directory for temporary files is no substitute: other users could put files there.
 func (e *Env) Cache() string {
 	if dir := e.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "eca")
 	}
-	return filepath.Join(cmp.Or(e.Home, os.TempDir()), ".cache", "eca")
+	if e.Home == "" {
+		return ""
+	}
+	return filepath.Join(e.Home, ".cache", "eca")
 }
 
 // session returns the session for an org: that of SF_ACCESS_TOKEN and
