@@ -198,11 +198,12 @@ var accessByPolicy = map[string]Access{"AllSelfAuthorized": Everybody, "AdminApp
 
 func (a *App) setSettings(row settingsRow) {
 	a.ConsumerCreated = restapi.ParseTime(row.text("CreatedDate"))
-	for _, scope := range scopes {
-		if row[scope.column] == true {
-			a.Scopes = append(a.Scopes, scope.name)
+	for scope, column := range eca.ScopeColumns() {
+		if row[column] == true {
+			a.Scopes = append(a.Scopes, scope)
 		}
 	}
+	slices.Sort(a.Scopes)
 }
 
 func (a *App) setExternalGlobals(e *apps.App) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -93,22 +94,6 @@ func (row settingsRow) text(column string) string {
 	return text
 }
 
-// scopes are the columns of ExtlClntAppOauthSettings with an app's scopes. Source: code that runs
-// against real orgs.
-var scopes = []struct{ column, name string }{
-	{"OauthScopesFULL", "Full"}, {"OauthScopesAPI", "Api"}, {"OauthScopesWEB", "Web"},
-	{"OauthScopesREFRESH_TOKEN", "RefreshToken"}, {"OauthScopesSSO", "Basic"}, {"OauthScopesVF", "CustomApplications"},
-	{"OauthScopesOPENID", "OpenID"}, {"OauthScopesOFFLINE_ACCESS", "OfflineAccess"},
-	{"OauthScopesCHATTER_REST_API", "Chatter"}, {"OauthScopesMCP_API", "MCP"},
-}
-
-func scopeColumns() (columns string) {
-	for _, scope := range scopes {
-		columns += ", " + scope.column
-	}
-	return columns
-}
-
 // source is a part of a snapshot that an org can refuse to show, as Report.Unseen names it.
 type source string
 
@@ -144,7 +129,7 @@ func Read(ctx context.Context, conn *salesforce.Conn) (*Snapshot, error) {
 				"IsClientCredentialsFlowEnabled, IsTokenExchangeFlowEnabled, IsGuestCodeCredFlowEnabled, "+
 				"ClientCredentialsFlowUser"),
 		query(s, &s.settings, fromSettings, "ExtlClntAppOauthSettings",
-			"ExternalClientApplicationId, CreatedDate"+scopeColumns()),
+			"ExternalClientApplicationId, CreatedDate, "+strings.Join(slices.Sorted(maps.Values(eca.ScopeColumns())), ", ")),
 		query(s, &s.connected, fromConnected, "ConnectedApplication",
 			"Id, Name, CreatedDate, OptionsAllowAdminApprovedUsersOnly"),
 		query(s, &s.logins, fromLogins, "LoginHistory GROUP BY Application, LoginSubType",

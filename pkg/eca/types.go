@@ -2,6 +2,7 @@ package eca
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -142,6 +143,31 @@ var scopes = []string{
 	"MCP", "OfflineAccess", "OpenID", "Pardot", "Phone", "Profile", "PwdlessLogin", "RefreshToken", "SCRT",
 	"SFApiPlatform", "SemanticLayer", "UserRegistration", "Wave", "Web",
 }
+
+// scopeColumns are the columns of ExtlClntAppOauthSettings, by the scope that they show. Source: the
+// fields that a real org describes. Scopes that are not there have no column.
+var scopeColumns = map[string]string{
+	"Address": "OauthScopesADDRESS", "Api": "OauthScopesAPI", "Basic": "OauthScopesSSO",
+	"CDP": "OauthScopesCDP_API", "CDPCalculatedInsight": "OauthScopesCDP_CALCULATED_INSIGHT_API",
+	"CDPIdentityResolution": "OauthScopesCDP_IDENTITYRESOLUTION_API", "CDPIngest": "OauthScopesCDP_INGEST_API",
+	"CDPProfile": "OauthScopesCDP_PROFILE_API", "CDPQuery": "OauthScopesCDP_QUERY_API",
+	"CDPSegment": "OauthScopesCDP_SEGMENT_API", "Chatbot": "OauthScopesCHATBOT_API",
+	"Chatter": "OauthScopesCHATTER_REST_API", "Content": "OauthScopesCONTENT",
+	"CustomApplications": "OauthScopesVF", "CustomPermissions": "OauthScopesCUSTOM_PERMISSIONS",
+	"DataCloudUserClaims": "OauthScopesDATA_CLOUD_USER_CLAIMS", "Eclair": "OauthScopesECLAIR_REST_API",
+	"EinsteinGPT": "OauthScopesEINSTEIN_GPT_API", "Email": "OauthScopesEMAIL",
+	"ForgotPassword": "OauthScopesFORGOT_PASSWORD", "Full": "OauthScopesFULL",
+	"Interaction": "OauthScopesINTERACTION_API", "Lightning": "OauthScopesLIGHTNING", "MCP": "OauthScopesMCP_API",
+	"OfflineAccess": "OauthScopesOFFLINE_ACCESS", "OpenID": "OauthScopesOPENID", "Pardot": "OauthScopesPARDOT_API",
+	"Phone": "OauthScopesPHONE", "Profile": "OauthScopesPROFILE", "PwdlessLogin": "OauthScopesPWDLESS_LOGIN_API",
+	"RefreshToken": "OauthScopesREFRESH_TOKEN", "SCRT": "OauthScopesSCRT_API",
+	"SFApiPlatform": "OauthScopesSFAP_API", "UserRegistration": "OauthScopesUSER_REGISTRATION_API",
+	"Wave": "OauthScopesWAVE_REST_API", "Web": "OauthScopesWEB",
+}
+
+// ScopeColumns returns the columns of the object ExtlClntAppOauthSettings that show an app's scopes, by
+// scope. Newer scopes have none.
+func ScopeColumns() map[string]string { return maps.Clone(scopeColumns) }
 
 // CheckScope returns an error for a scope that is not one of Scopes.
 func CheckScope(scope string) error {

@@ -36,7 +36,7 @@ var objects = []object{
 	{"ExternalClientApplication", "Id DeveloperName MasterLabel NamespacePrefix ContactEmail DistributionState ManagedType OrgScopedExternalApp Version CreatedDate LastModifiedDate CreatedById", "", (*Org).headerRows},
 	{"ExtlClntAppOauthPlcyCnfg", "Id ExternalClientApplicationId PermittedUsersPolicyType RefreshTokenPolicyType RefreshTokenValidityPeriod RefreshTokenValidityUnit IpRelaxationPolicyType SessionTimeoutInMinutes RequiredSessionLevel PolicyAction IsClientCredentialsFlowEnabled ClientCredentialsFlowUser IsTokenExchangeFlowEnabled IsGuestCodeCredFlowEnabled IsNamedUserJwtEnabled GuestJwtTimeout NamedUserJwtTimeout", "", (*Org).policyRows},
 	{"ExtlClntAppPlcyCnfg", "Id ExternalClientApplicationId IsEnabled OauthPluginStatus SamlPluginStatus StartPage StartUrl", "", (*Org).pluginRows},
-	{"ExtlClntAppOauthSettings", "Id ExternalClientApplicationId OauthLink CreatedDate " + strings.Join(slices.Sorted(maps.Values(scopeColumns)), " "), "", (*Org).settingsRows},
+	{"ExtlClntAppOauthSettings", "Id ExternalClientApplicationId OauthLink CreatedDate " + strings.Join(slices.Sorted(maps.Values(eca.ScopeColumns())), " "), "", (*Org).settingsRows},
 	{"ExtlClntAppOauthConsumer", "Id DeveloperName ExternalClientApplicationId ExtlClntAppOauthSettingsId CreatedDate LastModifiedDate", "", (*Org).consumerRows},
 	{"ConnectedApplication", "Id Name CreatedDate LastModifiedDate OptionsAllowAdminApprovedUsersOnly OptionsRefreshTokenValidityMetric RefreshTokenValidityPeriod MobileSessionTimeout PinLength StartUrl OptionsHasSessionLevelPolicy OptionsIsInternal", "", (*Org).connectedRows},
 	{"OauthToken", "Id AppName AppMenuItemId UserId User.Username UseCount LastUsedDate CreatedDate DeleteToken", "", nil},
@@ -55,12 +55,6 @@ var objects = []object{
 	{"PermissionSetGroup", "", "", nil}, // of which sfp asks whether any is still being recalculated
 	{"SourceMember", "", "", nil},       // in which scratch orgs track for sf what has changed; this org does not
 	{artifactObject, "", "", func(o *Org) []row { return o.state.Artifacts }},
-}
-
-// scopeColumns are the columns of ExtlClntAppOauthSettings that say whether an app has a scope.
-var scopeColumns = map[string]string{
-	"Full": "OauthScopesFULL", "Api": "OauthScopesAPI", "Web": "OauthScopesWEB", "RefreshToken": "OauthScopesREFRESH_TOKEN", "Basic": "OauthScopesSSO",
-	"CustomApplications": "OauthScopesVF", "OpenID": "OauthScopesOPENID", "OfflineAccess": "OauthScopesOFFLINE_ACCESS", "Chatter": "OauthScopesCHATTER_REST_API", "MCP": "OauthScopesMCP_API",
 }
 
 // table returns an object as a query sees it.
@@ -173,7 +167,7 @@ func (o *Org) pluginRows() (rows []row) {
 func (o *Org) settingsRows() (rows []row) {
 	for header, rec := range o.ofApps(eca.OAuthSettings) {
 		r := row{"id": rec.id, "externalclientapplicationid": header.id, "oauthlink": orNil(rec.text("oauthLink")), "createddate": o.madeAt(rec.app())}
-		for scope, column := range scopeColumns {
+		for scope, column := range eca.ScopeColumns() {
 			r[strings.ToLower(column)] = slices.Contains(items(rec.text("commaSeparatedOauthScopes")), scope)
 		}
 		rows = append(rows, r)
