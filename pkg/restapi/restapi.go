@@ -235,44 +235,28 @@ func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, e
 var noColumn = regexp.MustCompile(`No such column '([\w.]+)'`)
 
 // QueryColumns queries columns of an object. It omits columns that the org does not have, as older orgs
-// do not, and returns them as missing. That takes two more rounds of requests: a query of each column
-// alone, then one of the remaining ones. from is an object, and can have conditions. If the first
-// column is missing, or the query groups, the org's refusal is the error.
+// do not, and returns them as missing. Each of them takes one more query, because the org's refusal names
+// one. from is an object, and can have conditions. If the first column is missing, the query groups, or
+// the refusal names another column, the refusal is the error.
 func QueryColumns[Record any](ctx context.Context, c *Client, columns []string, from string) (records []Record, missing []string, err error) {
-	ask := func(columns ...string) string { return "SELECT " + strings.Join(columns, ", ") + " FROM " + from }
-	records, err = Query[Record](ctx, c, ask(columns...))
-	refused, ok := errors.AsType[*salesforce.Error](err)
-	if !ok || refused.Code != "INVALID_FIELD" || !noColumn.MatchString(refused.Message) || strings.Contains(from, "GROUP BY") {
-		return records, nil, err
-	}
-	object, _, _ := strings.Cut(from, " ")
-	lacks := make([]bool, len(columns))
-	group, groupCtx := errgroup.WithContext(ctx)
-	for i, column := range columns {
-		group.Go(func() error {
-			_, err := Query[struct{}](groupCtx, c, "SELECT "+column+" FROM "+object+" LIMIT 1")
-			if salesforce.Code(err) == "INVALID_FIELD" {
-				lacks[i], err = true, nil
-			}
-			return err
-		})
-	}
-	if failed := group.Wait(); failed != nil {
-		return nil, nil, failed
-	}
-	var shown []string
-	for i, column := range columns {
-		if lacks[i] {
-			missing = append(missing, column)
-		} else {
-			shown = append(shown, column)
+	shown := slices.Clone(columns)
+	for {
+		records, err = Query[Record](ctx, c, "SELECT "+strings.Join(shown, ", ")+" FROM "+from)
+		refused, ok := errors.AsType[*salesforce.Error](err)
+		if !ok || refused.Code != "INVALID_FIELD" || strings.Contains(from, "GROUP BY") {
+			return records, missing, err
 		}
+		named := noColumn.FindStringSubmatch(refused.Message)
+		i := -1
+		if named != nil {
+			i = slices.IndexFunc(shown, func(column string) bool { return strings.EqualFold(column, named[1]) })
+		}
+		if i <= 0 {
+			return nil, missing, err
+		}
+		missing = append(missing, shown[i])
+		shown = slices.Delete(shown, i, i+1)
 	}
-	if lacks[0] || len(missing) == 0 {
-		return nil, missing, err
-	}
-	records, err = Query[Record](ctx, c, ask(shown...))
-	return records, missing, err
 }
 
 // QueryIn runs a SOQL query with a list of values such as 'a', 'b' for its one %s, inside IN
