@@ -66,6 +66,23 @@ func TestMaskFindsWhatLooksSecret(t *testing.T) {
 }
 
 // TestShortSecretsMaskNothing: a secret of a few characters would mask ordinary words.
+// TestMaskFindsCutSecrets: the first half of a secret is enough for whoever guesses the rest.
+func TestMaskFindsCutSecrets(t *testing.T) {
+	t.Parallel()
+	const secret = "C7F2A19B64D0E8357F1C29A86B04D3E5C7F2A19B64D0E8357F1C29A86B04D3E5"
+	const session = "00D5g00000AbCdEEAV!AQ4AQLongSecretPartOfTheSession"
+	NewSecret(secret)
+	NewSecret(session)
+	for text, want := range map[string]string{
+		secret[:60]: "(secret)", secret[:32] + "-": "(secret)-", secret[:31]: secret[:31],
+		"the org " + session[:18]: "the org " + session[:18],
+	} {
+		if got := Mask(text); got != want {
+			t.Errorf("%s is masked as %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestShortSecretsMaskNothing(t *testing.T) {
 	t.Parallel()
 	NewSecret("production")

@@ -173,7 +173,7 @@ func (s *Source) checkNames(headers []header, warn func(string)) error {
 				return &sfp.ProjectError{File: s.name(s.project.File), Err: wrong}
 			}
 		}
-		if similar := words.DidYouMean(name, without); similar != "" || s.location.Package == "" {
+		if similar := words.DidYouMean(name, without); similar != "" || !s.isOnePackage() {
 			warn(fmt.Sprintf("%s: plugins.eca.apps.%s is for an app without a header here%s", s.name(s.project.File), name, similar))
 		}
 	}

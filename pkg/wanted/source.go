@@ -150,8 +150,11 @@ func (s *Source) ownPackages() ([]sfp.Package, error) {
 		return slices.DeleteFunc(slices.Clone(s.project.Packages), func(p sfp.Package) bool { return p.Type == "data" }), nil
 	}
 	p := sfp.Package{Name: location.Package}
-	if known := s.project.Package(location.Package); known != nil && location.Package != "" {
-		p = *known
+	is := func(known sfp.Package) bool {
+		return known.Name == location.Package && (known.Name != "" || known.Path == location.PackageDirectory)
+	}
+	if i := slices.IndexFunc(s.project.Packages, is); i >= 0 {
+		p = s.project.Packages[i]
 	} else if location.PackageDirectory == "" {
 		return nil, fmt.Errorf("%s has no package %q%s", s.name(sfp.ProjectFile), location.Package, words.DidYouMean(location.Package, packageNames(s.project.Project)))
 	}
@@ -177,6 +180,11 @@ func packageNames(p *sfp.Project) []string {
 
 // Settings returns what the project wants of its apps and connections.
 func (s *Source) Settings() project.Settings { return s.project.Settings }
+
+// isOnePackage reports whether one package is meant, and not the whole project.
+func (s *Source) isOnePackage() bool {
+	return s.location.Package != "" || s.location.PackageDirectory != ""
+}
 
 // Package returns the one package whose apps are meant, "" for all packages of the project.
 func (s *Source) Package() string { return s.location.Package }
@@ -230,7 +238,7 @@ func (s *Source) headers(r *resolution) ([]header, error) {
 	}
 	if len(headers) == 0 {
 		none := &NoAppsError{Place: "in the packages of " + s.name(sfp.ProjectFile), Ignored: ignored}
-		if s.location.Package != "" {
+		if s.isOnePackage() {
 			none.Place = "below " + s.name(s.packages[0].Path)
 		}
 		return nil, none

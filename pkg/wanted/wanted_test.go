@@ -298,9 +298,10 @@ func TestPackageWithoutName(t *testing.T) {
 	files := project(t, nil)
 	config := strings.Replace(string(files["sfdx-project.json"].Data), `, "package": "def"`, "", 1)
 	files["sfdx-project.json"] = &fstest.MapFile{Data: []byte(config)}
+	files["sfdx-project.json"].Data = []byte(strings.Replace(config, `"apps": {`, `"apps": { "Other": {},`, 1)) // which is in no directory that is meant
 	files["src/other/externalClientApps/Other.eca-meta.xml"] = files[header]
 	resolved := resolve(t, wanted.Location{Project: files, PackageDirectory: "src/def", Sibling: files}, sandbox("uat"))
-	if len(resolved.Apps) != 1 || resolved.Apps[0].Name != "MyApp" || len(resolved.Policies) != 1 {
-		t.Errorf("apps %v, policies %v, want those of src/def", resolved.Apps, resolved.Policies)
+	if len(resolved.Apps) != 1 || resolved.Apps[0].Name != "MyApp" || len(resolved.Policies) != 1 || len(resolved.Warnings) > 0 {
+		t.Errorf("apps %v, policies %v, warnings %q, want those of src/def", resolved.Apps, resolved.Policies, resolved.Warnings)
 	}
 }

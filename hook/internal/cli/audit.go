@@ -199,7 +199,10 @@ func (c *auditCmd) document(targets []string, reports map[string]*auditReport, f
 		}
 		err = audit.WriteHTML(&document, all, time.Now())
 	}
-	return document.Bytes(), err
+	if c.Format == "html" {
+		return []byte(salesforce.Mask(document.String())), err
+	}
+	return []byte(salesforce.MaskJSON(document.String())), err
 }
 
 // entries are the reports in the order of the orgs, as a baseline has them.

@@ -28,19 +28,26 @@ import (
 
 // openRegular opens a file that is no pipe, device or directory.
 func openRegular(name string) (*os.File, error) {
+	shown := name
+	if len(name) > maxName || strings.ContainsAny(name, "\r\n") { // rather the content of a file, such as a key
+		shown = fmt.Sprintf("a text of %d bytes", len(name))
+	}
 	info, err := os.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s does not exist", name)
+		return nil, fmt.Errorf("%s does not exist", shown)
 	case err != nil || !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a file that can be read", name)
+		return nil, fmt.Errorf("%s is not a file that can be read", shown)
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("%s cannot be read", name)
+		return nil, fmt.Errorf("%s cannot be read", shown)
 	}
 	return file, nil
 }
+
+// maxName is the maximum length in bytes of a file name that an error repeats.
+const maxName = 255
 
 // loopback returns the first of an app's callback URLs that leads to this machine over http.
 func loopback(global *metadata.Component) *url.URL {

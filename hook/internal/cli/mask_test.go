@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -17,9 +19,11 @@ func TestMistypedSecrets(t *testing.T) {
 	const authURL = "force://PlatformCLI::" + refresh + "@acme.my.salesforce.com"
 	const session = "00Dxx0000001gPF!AQEAQsecretsecretsecret"
 	const jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzZWNyZXQifQ.c2VjcmV0c2VjcmV0"
-	secrets := []string{pem, refresh, authURL, session, jwt}
+	inBase64 := base64.StdEncoding.EncodeToString([]byte("-----BEGIN RSA PRIVATE KEY-----\n" + strings.Repeat("MIIEowIBAAKCAQEAsecretsecret\n", 40)))
+	body := "MIIEowIB" + strings.Repeat("AAKCAQEAsecretsecret\n", 40)
+	secrets := []string{pem, refresh, authURL, session, jwt, inBase64, body, `a"` + authURL + `"b`}
 	leaks := func(text string) bool {
-		for _, part := range []string{"MIIEowIB", "KIwKdekr90", "AQEAQsecret", "eyJzdWIiOiJzZWNyZXQifQ"} {
+		for _, part := range []string{"MIIEowIB", "KIwKdekr90", "AQEAQsecret", "eyJzdWIiOiJzZWNyZXQifQ", inBase64[100:140], "AAKCAQEAsecret"} {
 			if strings.Contains(text, part) {
 				return true
 			}
@@ -40,7 +44,10 @@ func TestMistypedSecrets(t *testing.T) {
 				e := world(t.TempDir(), &out)
 				run(t.Context(), append(args, more...), e)
 				if leaks(out.String()) {
-					t.Errorf("%.60q prints the secret: %s", args, &out)
+					t.Errorf("%.60q prints the secret: %.300s", args, &out)
+				}
+				if lines := strings.SplitAfter(out.String(), "}\n"); more != nil && !json.Valid([]byte(strings.Join(lines[:len(lines)-1], ""))) && strings.HasPrefix(out.String(), "{") {
+					t.Errorf("%.60q prints an invalid document: %.300s", args, &out)
 				}
 			}
 		}

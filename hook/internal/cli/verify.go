@@ -50,7 +50,7 @@ eca verify --connection Crm --from crm-uat --app MyApp -o uat`
 type verifyReport struct {
 	App         string       `json:"app"`
 	BaseURL     string       `json:"baseUrl"`
-	ConsumerKey string       `json:"consumerKey"` // shortened
+	ConsumerKey string       `json:"consumerKey,omitempty"` // shortened
 	Login       *login.Proof `json:"login,omitempty"`
 	// RunAsUser is whom the org's policies let client credentials run as, "" where they name
 	// nobody.

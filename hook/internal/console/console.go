@@ -197,7 +197,7 @@ func (c *Console) Document(value any) error {
 // terminal acts on others as well.
 func (c *Console) RawJSON(document string) error {
 	var b strings.Builder
-	for _, r := range salesforce.Mask(document) {
+	for _, r := range salesforce.MaskJSON(document) {
 		if r >= 0x7f && r <= 0x9f {
 			fmt.Fprintf(&b, "\\u%04x", r)
 		} else {
@@ -281,33 +281,51 @@ func Plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// Masked returns a writer that masks what it passes on, line by line. Close passes on the rest.
+// Masked returns a writer that masks what it passes on. It passes on whole lines, and holds back an end
+// that may be a part of a secret. Close passes on the rest.
 func Masked(to io.Writer) io.WriteCloser { return &masked{to: to} }
 
 type masked struct {
 	to   io.Writer
-	line []byte
+	held string
 }
 
-// maxHeld bounds a line that is held back until its end.
+// maxHeld bounds in bytes what is held back.
 const maxHeld = 64 << 10
 
 func (m *masked) Write(p []byte) (int, error) {
-	m.line = append(m.line, p...)
-	end := bytes.LastIndexByte(m.line, '\n') + 1
-	if end == 0 && len(m.line) > maxHeld {
-		end = len(m.line)
+	m.held += string(p)
+	end := strings.LastIndexByte(m.held, '\n') + 1
+	if end == 0 && len(m.held) > maxHeld {
+		end = len(m.held)
 	}
-	return len(p), m.pass(end)
+	if end == 0 {
+		return len(p), nil
+	}
+	if at := salesforce.Unfinished(m.held[:end]); at < end {
+		end = strings.LastIndexByte(m.held[:at], '\n') + 1
+		if len(m.held)-end > maxHeld {
+			end = at
+		}
+		if len(m.held)-end > maxHeld {
+			end = len(m.held) // no secret is that long
+		}
+	}
+	text := salesforce.Mask(m.held[:end])
+	m.held = m.held[end:]
+	return len(p), m.write(text)
 }
 
-func (m *masked) Close() error { return m.pass(len(m.line)) }
+func (m *masked) Close() error {
+	rest := salesforce.Mask(m.held)
+	m.held = ""
+	return m.write(rest)
+}
 
-func (m *masked) pass(end int) error {
-	if end == 0 {
+func (m *masked) write(text string) error {
+	if text == "" {
 		return nil
 	}
-	_, err := io.WriteString(m.to, salesforce.Mask(string(m.line[:end])))
-	m.line = append(m.line[:0], m.line[end:]...)
+	_, err := io.WriteString(m.to, text)
 	return err
 }

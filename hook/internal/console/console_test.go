@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/fleet"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // plain returns a console that prints to a buffer, with colour if that is set.
@@ -127,5 +128,42 @@ func TestProgress(t *testing.T) {
 	want := "  uat: 1 of x y\n  \x1b[33mwarning:\x1b[0m uat: crm: careful\n  \x1b[31muat: failed: no\x1b[0m\n"
 	if out.String() != want {
 		t.Errorf("printed %q, want %q", out, want)
+	}
+}
+
+// TestMaskedParts: a secret is masked also if a command prints it in pieces.
+func TestMaskedParts(t *testing.T) {
+	t.Parallel()
+	const plain = "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF"
+	salesforce.NewSecret(plain)
+	const begin = "-----BEGIN PRIVATE KEY-----\n"
+	for name, test := range map[string]struct {
+		writes []string
+		want   string
+	}{
+		"whole":              {[]string{"a " + plain + " b\n"}, "a (secret) b\n"},
+		"in two writes":      {[]string{"a\nb " + plain[:20] + "\n", plain[20:] + " c\n"}, "a\nb (secret) c\n"},
+		"in lines":           {[]string{plain[:20] + "\n", plain[20:40] + "\n", plain[40:] + "\n"}, "(secret)\n"},
+		"not after all":      {[]string{"see " + plain[:20] + "\n", "and so on\n"}, "see " + plain[:20] + "\nand so on\n"},
+		"behind a long text": {[]string{strings.Repeat("x", 65530) + plain[:20], plain[20:] + "\n"}, strings.Repeat("x", 65530) + "(secret)\n"},
+		"a key in pieces":    {[]string{"a\n" + begin, "MIIEow\n", "-----END PRIVATE KEY-----\nb\n"}, "a\n(private key)\nb\n"},
+		"a key without end":  {[]string{begin, "MIIEow\n"}, "(private key)"},
+	} {
+		var out strings.Builder
+		w := Masked(&out)
+		for _, text := range test.writes {
+			if _, err := w.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil || out.String() != test.want {
+			t.Errorf("%s: %.80q, %v; want %.80q", name, out.String(), err, test.want)
+		}
+	}
+	// A line that holds no secret is not held back.
+	var out strings.Builder
+	w := Masked(&out)
+	if w.Write([]byte("progress\n")); out.String() != "progress\n" {
+		t.Errorf("%q is not passed on at once", out.String())
 	}
 }

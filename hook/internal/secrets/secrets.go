@@ -343,12 +343,16 @@ func (s *Sink) run(ctx context.Context, c *Credentials) error {
 	defer out.Close()
 	defer errors.Close()
 	cmd.Stdout, cmd.Stderr = out, errors
+	limited := &bounded{to: &printed, left: maxCommandOutput}
 	if s.several {
-		cmd.Stdout = &bounded{to: &printed, left: maxCommandOutput}
-		cmd.Stderr = cmd.Stdout
+		cmd.Stdout, cmd.Stderr = limited, limited
 	}
 	err = cmd.Run()
-	for line := range strings.Lines(printed.String()) {
+	text := printed.String()
+	if limited.left == 0 {
+		text = text[:salesforce.Unfinished(text)]
+	}
+	for line := range strings.Lines(salesforce.Mask(text)) {
 		s.out.Line("  %s: %s", c.Org, strings.TrimRight(line, "\r\n"))
 	}
 	if err != nil {
