@@ -1,6 +1,7 @@
 package wanted
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -99,7 +100,7 @@ func (s *Source) searchPackage(p sfp.Package, artifacts []string) searched {
 	found := searched{Package: p, folders: p.Aliasfy}
 	own := slices.ContainsFunc(s.packages, func(mine sfp.Package) bool { return mine.Name == p.Name && mine.Path == p.Path })
 	if own && p.Aliasfy {
-		found.place, found.origin, found.why = s.own, "package "+p.Name, "the package itself is aliasfied"
+		found.place, found.origin, found.why = s.own, "package "+cmp.Or(p.Name, p.Path), "the package itself is aliasfied"
 		return found
 	}
 	if own && s.location.Package != "" {
@@ -199,7 +200,7 @@ func (p searched) policies(r *resolution) (*foundPolicies, error) {
 		if _, ok := errors.AsType[*sfp.AliasError](err); ok && r.Undeployed {
 			// Nobody deploys the package, so no deployment fails.
 			if r.applying {
-				r.warn(fmt.Sprintf("the package %s has no folder for %s, so there are no policies for it", p.Name, r.name()))
+				r.warn(fmt.Sprintf("the package %s has no folder for %s, so the org gets no policies", cmp.Or(p.Name, p.Path), r.name()))
 			}
 			return nil, nil
 		}

@@ -158,7 +158,7 @@ func refusalHint(err error) string {
 	case code == "UNSUPPORTED_API_VERSION":
 		return "choose a version that this org has with --api-version"
 	case strings.Contains(message, "invalid at this location"):
-		return "the org does not have this field in the API version in use; choose another with --api-version, or remove the field from plugins.eca"
+		return "the org does not have this field in the API version in use; choose another with --api-version, or remove the field from the source or plugins.eca"
 	case salesforce.IsTransient(err):
 		return "this is usually temporary: run the command again later, or raise --retry-for"
 	case repair.IsBroken(err):

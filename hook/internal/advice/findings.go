@@ -26,7 +26,7 @@ var findings = map[string]string{
 	"has-to-move":              "eca migrate -o ORG --app APP shows the External Client App; with --status, who still uses the Connected App",
 	"old-consumer":             "eca rotate -o ORG --app APP",
 	"plugin-off":               "eca bootstrap -o ORG",
-	"drift":                    "eca plan -o ORG shows each field; eca bootstrap -o ORG deploys the project's settings",
+	"drift":                    "eca bootstrap -o ORG --apply-policies deploys what the project states",
 
 	// pkg/credential
 	"no-named-credential":    "eca connect creates it",

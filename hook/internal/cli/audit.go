@@ -377,6 +377,7 @@ func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn
 		for _, c := range app.Components {
 			if c.Action == reconcile.Create && c.User == "" {
 				drift[app.Name] = append(drift[app.Name], audit.Change{Field: c.Type, What: "it has no " + c.Type})
+				continue
 			}
 			for _, change := range c.Changes {
 				if change.Withheld {

@@ -80,6 +80,7 @@ type env struct {
 	terminal       bool      // somebody can be asked
 	stdoutTerminal bool      // standard output is shown to somebody
 	noCommand      bool      // the command line ends with --, and no command follows
+	dashes         bool      // the command line has --, behind which a command is named
 }
 
 // output returns where secrets may go.
@@ -129,9 +130,19 @@ func run(ctx context.Context, args []string, e *env) (code int) {
 	}
 	e.JSON = c.JSON
 	e.noCommand = args[len(args)-1] == "--" // which an unset variable of a pipeline leaves
+	e.dashes = slices.Contains(args, "--")
 	name, _, _ := strings.Cut(parsed.Command(), " ")
 	result, err := parsed.Selected().Target.Addr().Interface().(command).run(ctx, e)
 	return finish(e.Console, name, result, err)
+}
+
+// checkCommand returns an error for a command that gets a secret and does not follow --: it is rather the
+// name of an app or an org.
+func (e *env) checkCommand(command []string) error {
+	if len(command) > 0 && !e.dashes {
+		return usage.Errorf("unexpected argument %s; name an app with --app, and a command after --", command[0])
+	}
+	return nil
 }
 
 // newParser returns the parser of command lines of a cli, whose model describes its commands.

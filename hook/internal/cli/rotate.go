@@ -78,6 +78,9 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := c.callFlags.Check(); err != nil {
 		return nil, err
 	}
+	if err := e.checkCommand(c.Command); err != nil {
+		return nil, err
+	}
 	app, err := c.app()
 	if err != nil {
 		return nil, err
