@@ -155,8 +155,8 @@ func refusalHint(err error) string {
 		return "give the user of this session the permissions Customize Application and Manage External Client Apps"
 	case code == "REQUEST_LIMIT_EXCEEDED":
 		return "the org has used up its API calls for today; run the command again tomorrow"
-	case code == "UNSUPPORTED_API_VERSION":
-		return "choose a version that this org has with --api-version"
+	case code == "UNSUPPORTED_API_VERSION" || code == "NOT_FOUND":
+		return "choose a version that this org has with --api-version, or leave that out"
 	case strings.Contains(message, "invalid at this location"):
 		return "the org does not have this field in the API version in use; choose another with --api-version, or remove the field from the source or plugins.eca"
 	case salesforce.IsTransient(err):

@@ -49,7 +49,7 @@ type cli struct {
 	Repair      repairCmd        `cmd:"" help:"Find apps whose OAuth is broken, and recreate it."`
 	Lint        lintCmd          `cmd:"" help:"Check the External Client Apps in a project, without an org."`
 	Bundle      bundleCmd        `cmd:"" help:"Write the script that sfp runs, with eca inside."`
-	Demo        demoCmd          `cmd:"" help:"Run eca from header to login on a simulated org, without Salesforce."`
+	Demo        demoCmd          `cmd:"" help:"Deploy a header, its OAuth and its policies to a simulated org, without Salesforce."`
 	Simulate    simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
 	Describe    describeCmd      `cmd:"" hidden:"" help:"Describe eca's commands and flags, for programs that offer them."`
 	Help        helpCmd          `cmd:"" help:"Print a longer document, or the help of a command."`
