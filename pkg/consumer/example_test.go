@@ -58,7 +58,7 @@ func ExampleRotation() {
 	// staged
 	// proved
 	// stored ‹secret›
-	// handed over
+	// exported
 	// swapped
 	// true true <nil>
 }

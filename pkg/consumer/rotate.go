@@ -55,7 +55,7 @@ const (
 	NewStaged    Step = "staged"        // new credentials are staged
 	Waiting      Step = "waiting"       // the org does not know them yet
 	Proved       Step = "proved"        // they work; after FoundRotated, the main ones
-	HandedOver   Step = "handed over"   // their users have them
+	HandedOver   Step = "exported"      // their users have them
 	Swapped      Step = "swapped"       // they are the main ones, and work
 	OldRevoked   Step = "old revoked"   // the old ones no longer work
 )
@@ -80,20 +80,20 @@ func (e *OwnSessionError) Error() string {
 	return fmt.Sprintf("this session was issued to the consumer of %s, which must not rotate its own credentials", e.App)
 }
 
-// HandOverError reports that new credentials are staged, but handing them over failed.
+// HandOverError reports that new credentials are staged, but exporting them failed.
 type HandOverError struct {
 	App string
 	Err error // from Rotation.HandOver
 }
 
 func (e *HandOverError) Error() string {
-	return fmt.Sprintf("the new credentials of %s are staged, but handing them over failed: %v", e.App, e.Err)
+	return fmt.Sprintf("the new credentials of %s are staged, but exporting them failed: %v", e.App, e.Err)
 }
 
 // Unwrap returns e.Err.
 func (e *HandOverError) Unwrap() error { return e.Err }
 
-// SwapError reports that new credentials are staged and handed over, but did not become the main ones.
+// SwapError reports that new credentials are staged and exported, but did not become the main ones.
 // Another run completes the rotation.
 type SwapError struct {
 	App string
@@ -101,7 +101,7 @@ type SwapError struct {
 }
 
 func (e *SwapError) Error() string {
-	const text = "the new credentials of %s are staged and handed over, but did not become the main ones: %v"
+	const text = "the new credentials of %s are staged and exported, but did not become the main ones: %v"
 	return fmt.Sprintf(text, e.App, e.Err)
 }
 
@@ -185,7 +185,7 @@ func (r *Rotation) again(ctx context.Context, s *Status) (*RotationResult, error
 	r.report(Event{Step: Proved})
 	// The rotation may have been done elsewhere, as in Setup, without a hand-over.
 	if err := r.HandOver(ctx, s.Main); err != nil {
-		return result, fmt.Errorf("the main credentials were not handed over, so the old ones stay: %w", err)
+		return result, fmt.Errorf("the main credentials were not exported, so the old ones stay: %w", err)
 	}
 	r.report(Event{Step: HandedOver})
 	return result, r.revokeOld(ctx, s, result)

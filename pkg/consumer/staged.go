@@ -70,7 +70,7 @@ func (c *Client) Abort(ctx context.Context, app string, handOver HandOver) (bool
 	}
 	if handOver != nil {
 		if err := handOver(ctx, s.Main); err != nil {
-			return false, fmt.Errorf("the main credentials were not handed over, so the staged ones stay: %w", err)
+			return false, fmt.Errorf("the main credentials were not exported, so the staged ones stay: %w", err)
 		}
 	}
 	// Another run may have made them the main ones meanwhile, or staged others.

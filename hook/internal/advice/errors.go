@@ -102,7 +102,7 @@ func consumerHint(err error) string {
 	case errors.As(err, new(*consumer.OwnSessionError)):
 		return "log in to the org in another way, for example with sf org login web"
 	case errors.As(err, new(*consumer.HandOverError)):
-		return "run the command again, which hands over the staged credentials and goes on, or discard them with eca rotate --abort"
+		return "run the command again, which exports the staged credentials and continues, or discard them with eca rotate --abort"
 	case errors.As(err, new(*consumer.SwapError)):
 		return "run the command again, which completes the rotation"
 	}

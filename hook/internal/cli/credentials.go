@@ -171,7 +171,7 @@ func (c *credentialsCmd) handOver(ctx context.Context, work *orgs.Work, org, app
 	if err := sink.Take(ctx, &secrets.Credentials{Org: org, App: r.App, BaseURL: conn.InstanceURL, Pair: pair, KeyOnly: c.KeyOnly}); err != nil {
 		return r, err
 	}
-	work.Line("handed over the credentials of %s, consumer key %s", r.App, r.ConsumerKey)
+	work.Line("exported the credentials of %s, consumer key %s", r.App, r.ConsumerKey)
 	return r, nil
 }
 

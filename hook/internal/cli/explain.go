@@ -39,7 +39,7 @@ func explain(err error) string {
 		if hint := hint(reason); hint != "" {
 			message += "; " + hint
 		}
-		return message + "; then hand them over by hand: " + by.byHand()
+		return message + "; then run: " + by.byHand()
 	}
 	if more > 0 {
 		message += fmt.Sprintf(" (%s more, marked ! in the output)", console.Plural(more, "failure"))

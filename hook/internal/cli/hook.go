@@ -64,7 +64,7 @@ func (c *hookCmd) into(ctx context.Context, e *env, r *bootstrapResult) error {
 	}
 	project, err := openDir(dir)
 	if err != nil {
-		return fmt.Errorf("the source directory that sfp handed over: %w", err)
+		return fmt.Errorf("the source directory from sfp: %w", err)
 	}
 	artifacts, err := c.artifacts(".")
 	if err != nil {
@@ -255,7 +255,7 @@ func (e *env) handOverOne(ctx context.Context, work *orgs.Work, client *consumer
 	if err := sink.Take(ctx, &secrets.Credentials{Org: org, App: app.Name, BaseURL: client.Conn.InstanceURL, Pair: pair}); err != nil {
 		return err
 	}
-	work.Line("handed over the credentials of %s to %s", app.Name, app.HandOver[0])
+	work.Line("exported the credentials of %s to %s", app.Name, app.HandOver[0])
 	return nil
 }
 
@@ -267,7 +267,7 @@ type notHandedOverError struct {
 }
 
 func (e *notHandedOverError) Error() string {
-	return fmt.Sprintf("%s has its consumer, and its credentials were not handed over: %v", e.app, e.err)
+	return fmt.Sprintf("%s has its consumer, and its credentials were not exported: %v", e.app, e.err)
 }
 
 // Unwrap returns the cause.

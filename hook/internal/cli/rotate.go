@@ -65,9 +65,9 @@ func (c *rotateCmd) check(several, exports bool) error {
 	case c.NamedCredential != "" && len(c.Connect) == 0:
 		return usage.Errorf("--named-credential goes with --connect")
 	case several && !c.Status && len(c.Command) == 0:
-		return usage.Errorf("a rotation on several orgs hands over the credentials of each: name a command after --")
+		return usage.Errorf("a rotation on several orgs exports the credentials of each: name a command after --")
 	case c.Status && exports:
-		return usage.Errorf("--status hands nothing over: leave out the command, --output and --show")
+		return usage.Errorf("--status exports nothing: leave out the command, --output and --show")
 	case c.RevokeOld && len(c.Command) == 0 && c.Output == nil && len(c.Connect) == 0:
 		return usage.Errorf("--revoke-old revokes the old credentials at once, so their users need the new ones: name a command after --, --output or --connect")
 	}
@@ -201,7 +201,7 @@ func rotationLine(work *orgs.Work) func(consumer.Event) {
 		case consumer.Proved:
 			work.Line("the credentials work")
 		case consumer.HandedOver:
-			work.Line("handed over")
+			work.Line("exported")
 		case consumer.Swapped:
 			work.Line("the new credentials are the main ones, and work")
 		case consumer.OldRevoked:
@@ -254,7 +254,7 @@ func (r *rotation) abort(ctx context.Context) (*rotateReport, error) {
 	case handOver == nil:
 		r.work.Line("discarded the staged credentials; whoever has them needs the main ones: eca credentials")
 	default:
-		r.work.Line("handed over the main credentials, and discarded the staged ones")
+		r.work.Line("exported the main credentials and discarded the staged ones")
 	}
 	return &rotateReport{App: r.app, Aborted: staged}, err
 }
