@@ -278,7 +278,7 @@ sleep 6
 has "$work/ask.log" "the session had expired and was renewed by sf" "an expired session of another login is renewed by sf"
 sleep 6
 if (cd "$work/sample" && HOME=$work/home3 PATH=$work/eca eca bootstrap -o jwt) >"$work/nosf.log" 2>&1; then fail "eca without sf succeeds"; fi
-has "$work/nosf.log" "could not be renewed (sf is not on this machine); log in again, for example with: sf org login web --alias jwt" "without sf, the message says so and how to log in again"
+has "$work/nosf.log" "log in again, for example with: sf org login web --alias jwt" "without sf, the message says so and how to log in again"
 
 step "the project of hook/README.md, in a fresh folder"
 fresh=$work/fresh

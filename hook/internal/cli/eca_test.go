@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -374,13 +375,14 @@ func makeApps(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// oneline: what the last command printed on standard error is one line of eca's.
+// oneline: what the last command printed on standard error is one line of eca's, and at most one hint.
 func oneLineOnStderr(ts *testscript.TestScript, neg bool, args []string) {
-	text := ts.ReadFile("stderr")
-	if strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") || !strings.HasPrefix(text, "eca: ") {
-		ts.Fatalf("standard error is not one line: %q", text)
+	if text := ts.ReadFile("stderr"); !oneError.MatchString(text) {
+		ts.Fatalf("standard error is not one line with at most one hint: %q", text)
 	}
 }
+
+var oneError = regexp.MustCompile(`^eca: [^\n]+\n(hint: [^\n]+\n)?$`)
 
 // exits CODE COMMAND...: runs eca and checks its exit code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {

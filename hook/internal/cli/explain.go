@@ -13,9 +13,18 @@ import (
 	"github.com/ecakit/ecakit/pkg/consumer"
 )
 
-// explain turns an error into the words that a person gets: what failed, where,
-// and what to do about it. It is the one place that does so.
+// explain returns an error as one line: what failed, where, and what to do about it.
 func explain(err error) string {
+	message, hint := explainParts(err)
+	if hint == "" {
+		return message
+	}
+	return strings.TrimRight(message, ". ") + "; " + hint
+}
+
+// explainParts returns what failed and where, and what to do about it, "" if the message says it. It is
+// the one place that words the errors of commands.
+func explainParts(err error) (message, advice string) {
 	where := ""
 	if org := new(orgs.Error); errors.As(err, &org) {
 		where, err = org.Org+": ", org.Err
@@ -33,21 +42,17 @@ func explain(err error) string {
 			more += len(refused.Findings) - 1
 		}
 	}
-	message := where + err.Error()
+	message = where + err.Error()
 	if by, ok := errors.AsType[*notHandedOverError](err); ok {
-		reason := by.err
-		if hint := hint(reason); hint != "" {
-			message += "; " + hint
+		if advice = hint(by.err); advice != "" {
+			advice += "; then run: "
 		}
-		return message + "; then run: " + by.byHand()
+		return message, advice + by.byHand()
 	}
 	if more > 0 {
 		message += fmt.Sprintf(" (%s more, marked ! in the output)", console.Plural(more, "failure"))
 	}
-	if hint := hint(err); hint != "" {
-		message = strings.TrimRight(message, ". ") + "; " + hint
-	}
-	return message
+	return message, hint(err)
 }
 
 // hint returns a hint for an error of a command, "" if there is none.

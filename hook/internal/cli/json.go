@@ -29,7 +29,8 @@ func (o *outcome) ended(all outcome) { *o = all }
 
 // failure is why a command failed.
 type failure struct {
-	Message  string `json:"message"` // what standard error says
+	Message  string `json:"message"`        // the line of standard error that says what failed
+	Hint     string `json:"hint,omitempty"` // the line that says what to do
 	ExitCode int    `json:"exitCode"`
 }
 
@@ -49,8 +50,10 @@ func finish(u *console.Console, command string, r result, err error) int {
 		case errors.As(err, new(foundError)):
 			code = exitFound
 		}
-		o.OK, o.Error = false, &failure{Message: console.OneLine(explain(err)), ExitCode: code}
+		message, advice := explainParts(err)
+		o.OK, o.Error = false, &failure{Message: console.OneLine(message), Hint: console.OneLine(advice), ExitCode: code}
 		u.Fail(o.Error.Message)
+		u.Hint(o.Error.Hint)
 	}
 	// Whoever closes a pipe, like head, has seen enough.
 	if err := u.Lost(); err != nil && code == exitDone && !errors.Is(err, syscall.EPIPE) {

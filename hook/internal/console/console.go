@@ -208,10 +208,17 @@ func (c *Console) RawJSON(document string) error {
 	return err
 }
 
-// Fail prints the one line of standard error.
+// Fail prints what failed, the first line of standard error.
 func (c *Console) Fail(message string) {
 	name := Styled{"eca:", Red}
 	fmt.Fprintf(c.Stderr, "%s %s\n", name.render(c.colourErrors), salesforce.Mask(message))
+}
+
+// Hint prints what to do about a failure on standard error, behind Fail. "" prints nothing.
+func (c *Console) Hint(hint string) {
+	if hint != "" {
+		fmt.Fprintf(c.Stderr, "hint: %s\n", salesforce.Mask(hint))
+	}
 }
 
 // Took returns how long the command has run, and how many requests it sent.
