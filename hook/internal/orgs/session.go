@@ -87,34 +87,36 @@ func (e *Env) learn(ctx context.Context, session *orgauth.Session, conn *salesfo
 		asking := *conn
 		asking.Version = cmp.Or(stated, eca.MinVersion) // which all orgs have
 		client := &restapi.Client{Conn: &asking}
+		// The requests use the session, so its fields change only when all have ended.
 		var group sync.WaitGroup
 		var noUser, noKind, noVersion error
+		info := restapi.UserInfo{OrgID: session.OrgID, Username: session.Username}
+		kind := session.Kind
+		var newest apiversion.Version
 		if who {
 			group.Go(func() {
-				var info restapi.UserInfo
 				if info, noUser = client.UserInfo(ctx); noUser != nil {
 					noUser = fmt.Errorf("whose session SF_ACCESS_TOKEN is: %w", noUser)
 				}
-				session.OrgID, session.Username = info.OrgID, info.Username
 			})
 		}
-		if session.Kind == platform.Unknown {
+		if kind == platform.Unknown {
 			group.Go(func() {
 				var facts restapi.Organization
 				facts, noKind = client.Organization(ctx)
-				session.Kind = facts.Kind()
+				kind = facts.Kind()
 			})
 		}
 		if versions {
-			group.Go(func() {
-				var newest apiversion.Version
-				newest, noVersion = client.NewestVersion(ctx)
-				conn.Version = min(newest, apiversion.Latest)
-			})
+			group.Go(func() { newest, noVersion = client.NewestVersion(ctx) })
 		}
 		group.Wait()
 		if err := cmp.Or(noUser, noKind, noVersion); err != nil {
 			return err
+		}
+		session.OrgID, session.Username, session.Kind = info.OrgID, info.Username, kind
+		if versions {
+			conn.Version = min(newest, apiversion.Latest)
 		}
 	}
 	if conn.Version < eca.MinVersion {
