@@ -31,7 +31,7 @@ func accessOrg(t *testing.T) (*simorg.Server, *restapi.Client) {
 		PermissionSets: []string{"Reader", "Writer"},
 		Users:          []simorg.User{{Username: robot}, {Username: gone, Inactive: true}},
 	}
-	org, conn, err := start(config, map[string]string{"App.eca-meta.xml": header("App")})
+	org, conn, err := start(t, config, map[string]string{"App.eca-meta.xml": header("App")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func query(object string) func(simorg.Request) bool {
 }
 
 // TestRefusedQueries: only an answer of the org that refuses the query is a refusal. Anything else ends
-// the look-up, because it says nothing about what the org has.
+// the look-up, because it says nothing about the org's records.
 func TestRefusedQueries(t *testing.T) {
 	t.Parallel()
 	for _, object := range []string{
@@ -147,7 +147,7 @@ func TestGrants(t *testing.T) {
 			t.Errorf("%s: got %+v, want %q", test.name, last, test.want)
 		}
 	}
-	// An inactive user keeps what it has.
+	// An inactive user keeps its permission sets.
 	assignment := fmt.Sprintf(`{"PermissionSetAssignment": [{"Id": "0Pa000000000700AAA", "AssigneeId": %q, "PermissionSetId": %q}]}`,
 		id(t, client, "SELECT Id FROM User WHERE Username = '"+gone+"'"), id(t, client, "SELECT Id FROM PermissionSet WHERE Name = 'Reader'"))
 	if err := org.Fill(fstest.MapFS{"a.json": {Data: []byte(assignment)}}, "."); err != nil {
@@ -164,7 +164,7 @@ func TestGrants(t *testing.T) {
 	if g := lookUp(t, client).Grants("App", []string{"Reader"}, "")[0]; g.Err == nil || !strings.Contains(g.Err.Error(), "several apps called App") {
 		t.Errorf("two apps of one name: %+v", g)
 	}
-	// Nobody knows what the org has if it refuses the query.
+	// A refused query says nothing about the org's records.
 	org.Inject(simorg.Fault{Fits: query(preflight.AppObject), Status: 400, Body: `[{"errorCode":"INVALID_TYPE","message":"no"}]`})
 	if g := lookUp(t, client).Grants("App", []string{"Reader"}, "")[0]; g.Err == nil || !strings.Contains(g.Err.Error(), "refused the query of ExternalClientApplication") {
 		t.Errorf("a refused query: %+v", g)

@@ -16,10 +16,15 @@ import (
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
-func start(config simorg.Config, files map[string]string) (*simorg.Server, *salesforce.Conn, error) {
-	org := simorg.Start(config)
+func start(t testing.TB, config simorg.Config, files map[string]string) (*simorg.Server, *salesforce.Conn, error) {
+	t.Helper()
+	return deploy(simorgtest.Start(t, config), files)
+}
+
+func deploy(org *simorg.Server, files map[string]string) (*simorg.Server, *salesforce.Conn, error) {
 	source := make(fstest.MapFS)
 	for name, content := range files {
 		source[name] = &fstest.MapFile{Data: []byte(content)}
@@ -55,7 +60,7 @@ func TestRead(t *testing.T) {
 	}
 	for _, listed := range platform.Lookup("components-listed").Answers {
 		silent := listed == "empty"
-		org, conn, err := start(simorg.Config{Facts: platform.Answers{"components-listed": listed}}, files)
+		org, conn, err := start(t, simorg.Config{Facts: platform.Answers{"components-listed": listed}}, files)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +98,7 @@ func notFound(_ *apps.App, err error) error { return err }
 // TestManagedApps: apps of managed packages are among all apps, and not among the org's own.
 func TestManagedApps(t *testing.T) {
 	t.Parallel()
-	org, conn, err := start(simorg.Config{WithoutFields: []string{"ExternalClientApplication.OrgScopedExternalApp"}}, map[string]string{"Own.eca-meta.xml": header("Own")})
+	org, conn, err := start(t, simorg.Config{WithoutFields: []string{"ExternalClientApplication.OrgScopedExternalApp"}}, map[string]string{"Own.eca-meta.xml": header("Own")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +116,7 @@ func TestManagedApps(t *testing.T) {
 }
 
 func Example() {
-	org, conn, err := start(simorg.Config{}, map[string]string{"App.eca-meta.xml": header("App"), "App_oauth.ecaOauth-meta.xml": settings("App"), "App_glbl.ecaGlblOauth-meta.xml": global("App")})
+	org, conn, err := deploy(simorg.Start(simorg.Config{}), map[string]string{"App.eca-meta.xml": header("App"), "App_oauth.ecaOauth-meta.xml": settings("App"), "App_glbl.ecaGlblOauth-meta.xml": global("App")})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -33,6 +33,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 var update = flag.Bool("update", false, "update the screenshot in the documentation")
@@ -116,8 +117,7 @@ func records(format string, args ...any) fstest.MapFS {
 func start(t testing.TB, config simorg.Config, files fstest.MapFS) (*simorg.Server, *salesforce.Conn) {
 	t.Helper()
 	config.PermissionSets = append(config.PermissionSets, "Users")
-	org := simorg.Start(config)
-	t.Cleanup(org.Close)
+	org := simorgtest.Start(t, config)
 	if err := org.Fill(files, "."); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 func init() {
@@ -42,9 +43,8 @@ func start(t *testing.T, config simorg.Config) *stage {
 	t.Helper()
 	config.Users = append(config.Users, simorg.User{Username: robot}, simorg.User{Username: gone, Inactive: true})
 	config.PermissionSets = append(config.PermissionSets, "Integration", "Other")
-	s := &stage{Server: simorg.Start(config), t: t}
+	s := &stage{Server: simorgtest.Start(t, config), t: t}
 	s.Client = &Client{Conn: s.conn()}
-	t.Cleanup(s.Close)
 	if err := s.Deploy(os.DirFS("../login/testdata/app"), "."); err != nil {
 		t.Fatal(err)
 	}

@@ -20,13 +20,13 @@ import (
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 // filled starts an org with Connected Apps, by name and label, and records.
 func filled(t *testing.T, config simorg.Config, apps map[string]string, records string) (*simorg.Server, *Client) {
 	t.Helper()
-	org := simorg.Start(config)
-	t.Cleanup(org.Close)
+	org := simorgtest.Start(t, config)
 	source, err := os.ReadFile("testdata/Connected.connectedApp-meta.xml")
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 const (
@@ -50,8 +51,7 @@ func start(t *testing.T, config simorg.Config) *stage {
 	t.Helper()
 	config.Users = append(config.Users, simorg.User{Username: robot}, simorg.User{Username: gone, Inactive: true})
 	config.PermissionSets = append(config.PermissionSets, "Integration", "Other")
-	s := &stage{Server: simorg.Start(config), t: t}
-	t.Cleanup(s.Close)
+	s := &stage{Server: simorgtest.Start(t, config), t: t}
 	if err := s.Deploy(os.DirFS("testdata/app"), "."); err != nil {
 		t.Fatal(err)
 	}

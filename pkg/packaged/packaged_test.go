@@ -17,11 +17,17 @@ import (
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
-func start(config simorg.Config) (*simorg.Server, *salesforce.Conn) {
-	org := simorg.Start(config)
-	return org, &salesforce.Conn{InstanceURL: org.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
+func start(t testing.TB, config simorg.Config) (*simorg.Server, *salesforce.Conn) {
+	t.Helper()
+	org := simorgtest.Start(t, config)
+	return org, connection(org)
+}
+
+func connection(org *simorg.Server) *salesforce.Conn {
+	return &salesforce.Conn{InstanceURL: org.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
 }
 
 func header(more string) fstest.MapFS {
@@ -31,7 +37,7 @@ func header(more string) fstest.MapFS {
 // TestReadAndCreate makes an app, reads it for its package, and makes it again.
 func TestReadAndCreate(t *testing.T) {
 	t.Parallel()
-	hub, conn := start(simorg.Config{Kind: simorg.Production, DevHub: true})
+	hub, conn := start(t, simorg.Config{Kind: simorg.Production, DevHub: true})
 	defer hub.Close()
 	config := packaged.Config{Name: "App", ContactEmail: "a@example.com", OAuthSettings: metadata.Fields{"commaSeparatedOauthScopes": {{Name: "commaSeparatedOauthScopes", Text: "Api"}}}}
 	for i := range 2 {
@@ -55,7 +61,7 @@ func TestReadAndCreate(t *testing.T) {
 // TestLocal: an app that is Local on the Dev Hub has to become Packaged first.
 func TestLocal(t *testing.T) {
 	t.Parallel()
-	hub, conn := start(simorg.Config{Kind: simorg.Production, DevHub: true})
+	hub, conn := start(t, simorg.Config{Kind: simorg.Production, DevHub: true})
 	defer hub.Close()
 	whole := header("")
 	whole["App_oauth.ecaOauth-meta.xml"] = &fstest.MapFile{Data: []byte(`<ExtlClntAppOauthSettings xmlns="` + metadata.Namespace + `"><commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes><externalClientApplication>App</externalClientApplication><label>l</label></ExtlClntAppOauthSettings>`)}
@@ -87,7 +93,7 @@ func TestRefusals(t *testing.T) {
 		{simorg.Config{Kind: simorg.Scratch, DevHub: true}, "this org is a scratch org, "},
 		{simorg.Config{Kind: simorg.Production}, "this org is not a Dev Hub"},
 	} {
-		org, conn := start(test.config)
+		org, conn := start(t, test.config)
 		_, err := packaged.Read(t.Context(), conn, "App")
 		if !errors.As(err, new(*packaged.NoSourceError)) || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v: %v", test.config, err)
@@ -97,7 +103,7 @@ func TestRefusals(t *testing.T) {
 		}
 		org.Close()
 	}
-	hub, conn := start(simorg.Config{Kind: simorg.Production, DevHub: true, Facts: platform.Answers{"foreign-org-scope": "accepted"}})
+	hub, conn := start(t, simorg.Config{Kind: simorg.Production, DevHub: true, Facts: platform.Answers{"foreign-org-scope": "accepted"}})
 	defer hub.Close()
 	hub.Inject(simorg.Fault{Fits: func(r simorg.Request) bool { return strings.Contains(r.Path, "ScratchOrgInfo") }, Status: 503, Body: "busy"})
 	if _, err := packaged.Read(t.Context(), conn, "App"); !salesforce.IsTransient(err) {
@@ -120,7 +126,7 @@ func TestRefusals(t *testing.T) {
 	}
 
 	// An app whose consumer is another org's, which an installation brings.
-	other, otherConn := start(simorg.Config{Kind: simorg.Production, DevHub: true})
+	other, otherConn := start(t, simorg.Config{Kind: simorg.Production, DevHub: true})
 	defer other.Close()
 	if _, err := packaged.Create(t.Context(), otherConn, packaged.Config{Name: "Shared", ContactEmail: "a@example.com"}); err != nil {
 		t.Fatal(err)
@@ -146,8 +152,9 @@ func TestRefusals(t *testing.T) {
 }
 
 func Example() {
-	hub, conn := start(simorg.Config{Kind: simorg.Production, DevHub: true})
+	hub := simorg.Start(simorg.Config{Kind: simorg.Production, DevHub: true})
 	defer hub.Close()
+	conn := connection(hub)
 	if _, err := packaged.Create(context.Background(), conn, packaged.Config{Name: "Shared", ContactEmail: "you@example.com"}); err != nil {
 		fmt.Println(err)
 		return

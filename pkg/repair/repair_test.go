@@ -21,6 +21,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/repair"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 const namespace = ` xmlns="` + metadata.Namespace + `"`
@@ -39,8 +40,7 @@ func settings(app, more string) fstest.MapFS {
 
 func start(t *testing.T, config simorg.Config) (*simorg.Server, *salesforce.Conn) {
 	t.Helper()
-	org := simorg.Start(config)
-	t.Cleanup(org.Close)
+	org := simorgtest.Start(t, config)
 	return org, &salesforce.Conn{InstanceURL: org.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
 }
 

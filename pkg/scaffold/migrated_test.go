@@ -19,6 +19,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/scaffold"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
@@ -88,7 +89,7 @@ func TestMigratedAppIsTheSame(t *testing.T) {
 		}
 	}
 
-	org := simorg.Start(simorg.Config{Users: []simorg.User{{Username: "integration@example.com.uat"}}, PermissionSets: []string{"Everybody", "Integrations"}})
+	org := simorgtest.Start(t, simorg.Config{Users: []simorg.User{{Username: "integration@example.com.uat"}}, PermissionSets: []string{"Everybody", "Integrations"}})
 	defer org.Close()
 	conn := &salesforce.Conn{InstanceURL: org.URL, Version: 68, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
 	if err := org.Deploy(root.FS(), "eca-definition"); err != nil {
