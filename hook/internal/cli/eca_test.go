@@ -251,7 +251,7 @@ func deploy(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// fill DIR: gives the org what it has from before: Connected Apps, and records.
+// fill DIR: adds Connected Apps and records to the org.
 func fill(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Value(stageKey{}).(*stage).org(ts).Fill(os.DirFS(ts.MkAbs(args[0])), "."))
 }

@@ -273,7 +273,7 @@ func (e *notHandedOverError) Error() string {
 // Unwrap returns the cause.
 func (e *notHandedOverError) Unwrap() error { return e.err }
 
-// byHand is the command line that hands over by hand.
+// byHand returns the command line that exports the credentials.
 func (e *notHandedOverError) byHand() string {
 	line := fmt.Sprintf("eca credentials -o %s --app %s --", e.org, e.app)
 	for _, word := range e.command {

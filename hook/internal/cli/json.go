@@ -57,7 +57,7 @@ func finish(u *console.Console, command string, r result, err error) int {
 	}
 	// Whoever closes a pipe, like head, has seen enough.
 	if err := u.Lost(); err != nil && code == exitDone && !errors.Is(err, syscall.EPIPE) {
-		u.Fail(fmt.Sprintf("standard output cannot be written, so what it says is not complete: %v", err))
+		u.Fail(fmt.Sprintf("standard output cannot be written, so the output is incomplete: %v", err))
 		return exitFailed
 	}
 	if !u.JSON || r == printed {

@@ -190,7 +190,7 @@ func (c *simulateCmd) config() (simorg.Config, error) {
 	return config, nil
 }
 
-// prepare gives the org what it has before it is served: its state of an earlier run, records and
+// prepare fills the org before it is served: with its state of an earlier run, records and
 // source.
 func (c *simulateCmd) prepare(org *simorg.Org) error {
 	if c.State != "" {

@@ -90,7 +90,7 @@ func (c *verifyCmd) check(e *env) error {
 	case jwt && c.Browser:
 		return usage.Errorf("--browser and --jwt-key are two ways to log in; choose one")
 	case c.Connection != "" && (jwt || c.Browser || c.Wait != 0):
-		return usage.Errorf("--connection looks at what an org has: leave out --jwt-key, --browser and --wait")
+		return usage.Errorf("--connection checks a named credential: leave out --jwt-key, --browser and --wait")
 	case c.Connection != "":
 		return nil
 	case c.From != "" && (jwt || c.Browser):
