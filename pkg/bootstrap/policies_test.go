@@ -560,7 +560,8 @@ func TestPoliciesAndWhatTheOrgHas(t *testing.T) {
 		{name: "a user that only the org has", p: applied(uat(flowOn)), before: runsAs},
 		{name: "a user that nobody has", p: applied(uat(flowOn)), err: "no user is named", findings: 1},
 		{name: "white space", p: applied(uat(spaced)), findings: 1},
-		{name: "texts that sf replaces", p: uat(runAs("RUNAS")).replaced(`"plugins"`, `"replacements": [{"glob": "src/**"}], "plugins"`), findings: 1},
+		{name: "texts that sfp does not replace", p: uat(runAs("RUNAS")).replaced(`"plugins"`, `"replacements": [{"glob": "src/**"}], "plugins"`), err: "no user RUNAS", findings: 1},
+		{name: "texts that sf replaces", p: uat(runAs("RUNAS")).replaced(`"plugins"`, `"replacements": [{"glob": "src/**"}], "plugins"`).replaced(`"package": "pol", `, ""), findings: 1},
 		{name: "several failures at once", p: settings(`"MyApp": {"permissionSets": ["NoA", "NoB"]}`).with(header("MyApp")).with(policies("uat", "MyApp", runAs("nobody@example.com"))),
 			err: "no permission set NoA", findings: 1},
 	} {

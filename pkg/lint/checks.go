@@ -49,6 +49,21 @@ func (l *linter) checkContent(file string, data []byte) {
 	}
 }
 
+// checkReplaced checks that nobody counts on replacements in a file that sfp deploys as it stands.
+func (l *linter) checkReplaced(p *sfp.Package, file string, data []byte, ignored bool) {
+	if ignored || !p.AsItStands() {
+		return
+	}
+	if i := l.project.ReplacedBy(file, data); i >= 0 {
+		at := fmt.Sprintf("replacements[%d]", i)
+		l.note(finding.Finding{
+			Rule: "replacements", Level: finding.Error, File: sfp.ProjectFile, Line: l.line(sfp.ProjectFile, at, ""),
+			Problem: fmt.Sprintf("%s is for %s, but sfp makes no replacements: it deploys the file as it stands", at, file),
+			Fix:     "state the value in plugins.eca, or in a folder for each environment of an aliasfied package",
+		}, p)
+	}
+}
+
 // checkFiles checks each component by itself.
 func (l *linter) checkFiles() {
 	for _, c := range l.components {

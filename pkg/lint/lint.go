@@ -248,6 +248,7 @@ func (l *linter) read(index int, p *sfp.Package) {
 			l.checked = l.checked || isWithin(file, l.under)
 		}
 		if isComponent {
+			l.checkReplaced(p, file, data, ignored)
 			l.readComponent(f, component{Component: f.Component, file: file, pkg: p, index: index, environ: folders[file]}, ignored)
 		}
 	}

@@ -200,6 +200,13 @@ func TestRules(t *testing.T) {
 			"resets-on-deploy warning " + wholePolicies + ":1 leaves out ipRelaxationPolicyType, permittedUsersPolicyType, requiredSessionLevel"}},
 		{"a whole app with a user", whole().with(files{wholePolicies: policies("App", strict+"\n"+runAs+flow)}), []string{"user-of-one-org warning " + wholePolicies + ":3 a@example.com"}},
 		{"a whole app with a user that sf fills in", whole().with(files{wholePolicies: policies("App", strict+"<clientCredentialsFlowUser>${RUN_AS}</clientCredentialsFlowUser>"+flow),
+			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def"}], "sourceApiVersion": "66.0", "replacements": [{"glob": "src/**", "stringToReplace": "${RUN_AS}", "replaceWithEnv": "RUN_AS"}]}`}), nil},
+		{"a whole app with a user that sfp does not fill in", whole().with(files{wholePolicies: policies("App", strict+"<clientCredentialsFlowUser>${RUN_AS}</clientCredentialsFlowUser>"+flow),
+			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0",
+				"replacements": [{"glob": "src/**", "stringToReplace": "${OTHER}", "replaceWithEnv": "OTHER"},
+				{"glob": "src/**", "regexToReplace": "[$]\\{RUN.AS\\}", "replaceWithEnv": "RUN_AS"}]}`}), []string{"replacements error sfdx-project.json:3 replacements[1] is for " + wholePolicies}},
+		{"what sf replaces in files that are not deployed", whole().with(files{".forceignore": "**/extlClntAppOauthPolicies/",
+			wholePolicies:       policies("App", strict+"<clientCredentialsFlowUser>${RUN_AS}</clientCredentialsFlowUser>"+flow),
 			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0", "replacements": [{"glob": "src/**", "stringToReplace": "${RUN_AS}", "replaceWithEnv": "RUN_AS"}]}`}), nil},
 		{"a whole app as it was retrieved", whole().with(files{wholeOAuth: oauth("App", link), wholePolicies: policies("App", strict+"\n<isNamedUserJwtEnabled>false</isNamedUserJwtEnabled>")}), []string{
 			"unknown-element warning " + wholePolicies + ":3 is deprecated", "settings-without-link warning " + wholeOAuth + ":2 remove the element"}},

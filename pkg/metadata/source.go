@@ -50,17 +50,22 @@ func (t *Type) CheckValues(c *Component) (field string, err error) {
 // ReadFile reads one component from a source file. The file's name determines the type and
 // fullName. The values are not checked, see CheckValues. An error is a *SourceError.
 func (s Schema) ReadFile(fsys fs.FS, name string) (*Component, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, &SourceError{Path: name, Err: fmt.Errorf("cannot be read: %w", files.Plain(err))}
+	}
+	defer f.Close()
+	return s.ParseFile(name, f)
+}
+
+// ParseFile is ReadFile for the content of a source file.
+func (s Schema) ParseFile(name string, content io.Reader) (*Component, error) {
 	fail := func(err error) (*Component, error) { return nil, &SourceError{Path: name, Err: err} }
 	t, full := s.OfFile(name)
 	if t == nil {
 		return fail(errors.New("is not a source file of a known metadata type"))
 	}
-	f, err := fsys.Open(name)
-	if err != nil {
-		return fail(fmt.Errorf("cannot be read: %w", files.Plain(err)))
-	}
-	defer f.Close()
-	c, err := Parse(f)
+	c, err := Parse(content)
 	if err != nil {
 		return fail(err)
 	}

@@ -1,7 +1,9 @@
 package project
 
 import (
+	"bytes"
 	"io/fs"
+	"path"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -24,6 +26,12 @@ type SourceFile struct {
 	Name      string              // the fullName according to the file's name
 	Component *metadata.Component // its values are not checked; nil if it cannot be parsed
 	Err       error               // a *metadata.SourceError if Component is nil
+
+	// Unreplaced is why sf's replacements in the file cannot be made, see Replace. Component is the
+	// file as it stands then.
+	Unreplaced error
+	// Literal reports that sfp deploys the file as it stands, although the project has replacements in it.
+	Literal bool
 }
 
 // Strict returns the component, or an error if a value is not of its field's kind or is a secret.
@@ -61,6 +69,50 @@ func ReadSource(fsys fs.FS, dirs ...string) *Source {
 		}
 	}
 	return s
+}
+
+// Replace reads the files again in which sf replaces texts on deployment, with the replacements of a
+// project made.
+func (s *Source) Replace(proj *sfp.Project, in Replacing) {
+	for i := range s.files {
+		f := &s.files[i]
+		at := f.File
+		if in.Dir != "" {
+			at = path.Join(in.Dir, f.File)
+		}
+		if !proj.Replaces(at) {
+			continue
+		}
+		content, err := fs.ReadFile(in.Files, f.File)
+		if in.AsItStands != nil && in.AsItStands(f.File) {
+			f.Literal = err == nil && proj.ReplacedBy(at, content) >= 0
+			continue
+		}
+		if err == nil {
+			content, err = proj.Replace(in.Project, at, content, in.Getenv)
+		}
+		c := f.Component
+		if err == nil {
+			c, err = eca.Types().ParseFile(f.File, bytes.NewReader(content))
+		}
+		if err != nil {
+			f.Unreplaced = err
+			continue
+		}
+		f.Component, f.Err = c, nil
+	}
+}
+
+// Replacing says where Replace finds what it needs.
+type Replacing struct {
+	Files   fs.FS  // the files of the Source
+	Dir     string // their directory in messages, "" if that is the project
+	Project fs.FS  // the project, which has the files with new texts
+
+	// Getenv returns the value of an environment variable, "" if it is not set.
+	Getenv func(name string) string
+	// AsItStands reports whether sfp deploys a file, which makes no replacements. nil means no file.
+	AsItStands func(file string) bool
 }
 
 // Components returns the files of one type in a directory and below it, or of all types if typ is

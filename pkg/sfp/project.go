@@ -9,10 +9,8 @@ import (
 	"io/fs"
 	"path"
 	"reflect"
-	"slices"
 	"strings"
 
-	"github.com/bmatcuk/doublestar/v4"
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/internal/files"
 )
@@ -34,23 +32,8 @@ type Project struct {
 	// artifact.
 	Plugins map[string]json.RawMessage
 
-	// Replacements are the files in which sf, but not sfp, replaces texts on deployment.
+	// Replacements are the texts that sf, but not sfp, replaces on deployment.
 	Replacements []Replacement
-}
-
-// Replacement names files of an entry of "replacements", relative to the project. Source:
-// https://developer.salesforce.com/docs/atlas.en-us.sfdx_dev.meta/sfdx_dev/sfdx_dev_ws_string_replace.htm
-type Replacement struct {
-	Filename string `json:"filename"` // of one file, "" if there is a glob
-	Glob     string `json:"glob"`
-}
-
-// Replaces reports whether sf replaces texts in a file of the project on deployment.
-func (p *Project) Replaces(file string) bool {
-	clean := func(name string) string { return path.Clean(strings.ReplaceAll(name, `\`, "/")) }
-	return slices.ContainsFunc(p.Replacements, func(r Replacement) bool {
-		return r.Filename != "" && clean(r.Filename) == file || r.Glob != "" && doublestar.MatchUnvalidated(clean(r.Glob), file)
-	})
 }
 
 // Package is one entry of packageDirectories.
@@ -62,6 +45,13 @@ type Package struct {
 	MergeMode bool   // merge mode of aliasfy, in sfp pro
 	Default   bool   // sf puts new source here
 	Script    string // postDeploymentScript, verbatim
+	Versioned bool   // has an ID in packageAliases, so that sf creates versions of it
+}
+
+// AsItStands reports whether sfp deploys the package's files as they are. Of other packages, sf makes
+// the project's replacements: when it deploys a directory without a name, and when it creates a version.
+func (p Package) AsItStands() bool {
+	return p.Name != "" && !(p.Versioned && (p.Type == "" || p.Type == "unlocked"))
 }
 
 // ProjectError reports an invalid or unreadable project file.
@@ -74,6 +64,18 @@ func (e *ProjectError) Error() string { return e.File + ": " + e.Err.Error() }
 
 // Unwrap returns e.Err.
 func (e *ProjectError) Unwrap() error { return e.Err }
+
+// PackageOf returns the package that a file of the project is in, or nil.
+func (p *Project) PackageOf(file string) (found *Package) {
+	for i := range p.Packages {
+		pkg := &p.Packages[i]
+		within := pkg.Path == "." || strings.HasPrefix(file, pkg.Path+"/")
+		if within && (found == nil || found.Path == "." || len(pkg.Path) > len(found.Path)) {
+			found = pkg
+		}
+	}
+	return found
+}
 
 // Package returns the project's package of that name, or nil.
 func (p *Project) Package(name string) *Package {
@@ -113,6 +115,7 @@ func ParseProject(data []byte) (*Project, error) {
 		SourceAPIVersion string                     `json:"sourceApiVersion"`
 		Plugins          map[string]json.RawMessage `json:"plugins"`
 		Replacements     []Replacement              `json:"replacements"`
+		PackageAliases   map[string]string          `json:"packageAliases"`
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if err := json.Unmarshal(data, &file); err != nil {
@@ -127,6 +130,7 @@ func ParseProject(data []byte) (*Project, error) {
 		p.Packages = append(p.Packages, Package{
 			Name: d.Package, Path: dir, Type: d.Type,
 			Aliasfy: d.Aliasfy.on, MergeMode: d.Aliasfy.merge, Default: d.Default, Script: d.Script,
+			Versioned: strings.HasPrefix(file.PackageAliases[d.Package], "0Ho"),
 		})
 	}
 	if file.SourceAPIVersion != "" {

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -42,8 +44,8 @@ type policiesFile struct {
 	Package string // package that deploys the file, "" for a given directory
 	Ignored bool   // by .forceignore, so no deployment contains the file
 
-	replaced bool // sf replaces texts in it on deployment
-	found    *foundPolicies
+	unreplaced error // see project.SourceFile
+	found      *foundPolicies
 }
 
 // searched is a package of the project with the place to search for its policies.
@@ -54,24 +56,19 @@ type searched struct {
 	folders  bool // aliasfied: only the org's folder counts
 	origin   string
 	why      string
-	artifact error // why its artifact cannot be used
+	artifact error    // why its artifact cannot be used
+	stale    []string // files of components that its artifact has otherwise than the project
 }
 
-// search returns the places to search for policies. In order of precedence: a given directory,
-// the package itself if it is aliasfied, the sibling artifact, the project of the working
-// directory.
-func (s *Source) search() (all []searched, err error) {
-	if dir := s.location.Policies; dir != "" {
-		given, err := sfp.OpenDir(dir)
-		if err != nil {
-			return nil, fmt.Errorf("cannot open the policies directory %s", dir)
-		}
-		return []searched{{Package: sfp.Package{Path: "."}, place: place{project.ReadSource(given, "."), dir}, given: true, origin: "as given", why: "nothing else was searched"}}, nil
-	}
+// search finds the places of the project's packages, and those to search for policies. In order of
+// precedence: a given directory, the package itself if it is aliasfied, the sibling artifact, the project
+// of the working directory.
+func (s *Source) search() error {
 	var artifacts map[string][]string // files, by package
 	if dir := s.location.Artifacts; dir != "" {
+		var err error
 		if artifacts, err = sfp.FindArtifacts(dir, s.original.Packages); err != nil {
-			return nil, fmt.Errorf("cannot read the artifacts directory %s: %w", dir, err)
+			return fmt.Errorf("cannot read the artifacts directory %s: %w", dir, err)
 		}
 	}
 	var siblings []string
@@ -80,18 +77,26 @@ func (s *Source) search() (all []searched, err error) {
 		if found.Source == nil && found.origin != "" {
 			siblings = append(siblings, p.Path)
 		}
-		all = append(all, found)
+		s.packaged = append(s.packaged, found)
 	}
-	if len(siblings) == 0 {
-		return all, nil
-	}
-	sibling := place{project.ReadSource(s.location.Sibling, siblings...), "."}
-	for i := range all {
-		if all[i].Source == nil && all[i].origin != "" {
-			all[i].place = sibling
+	if len(siblings) > 0 {
+		sibling := s.place(s.location.Sibling, ".", "", siblings...)
+		for i := range s.packaged {
+			if p := &s.packaged[i]; p.Source == nil && p.origin != "" {
+				p.place = sibling
+			}
 		}
 	}
-	return all, nil
+	s.searched = s.packaged
+	if dir := s.location.Policies; dir != "" {
+		given, err := sfp.OpenDir(dir)
+		if err != nil {
+			return fmt.Errorf("cannot open the policies directory %s", dir)
+		}
+		in := s.place(given, dir, path.Clean(filepath.ToSlash(dir)), ".")
+		s.searched = []searched{{Package: sfp.Package{Path: "."}, place: in, given: true, origin: "as given", why: "nothing else was searched"}}
+	}
+	return nil
 }
 
 // searchPackage returns the place to search for a package's policies. It has an origin and no
@@ -110,8 +115,11 @@ func (s *Source) searchPackage(p sfp.Package, artifacts []string) searched {
 	found.artifact = err
 	switch {
 	case artifact != nil:
-		found.place = place{project.ReadSource(artifact, p.Path), artifact.File}
+		found.place = s.place(artifact, artifact.File, "", p.Path)
 		found.origin, found.why = "artifact "+artifact.Package+" "+artifact.Version, "the latest in "+s.location.Artifacts
+		if s.location.Sibling != nil {
+			found.stale = stale(found.Source, s.location.Sibling)
+		}
 		artifact.Close()
 	case own:
 		found.place, found.origin, found.why = s.own, "project", s.noArtifact(err)
@@ -119,6 +127,30 @@ func (s *Source) searchPackage(p sfp.Package, artifacts []string) searched {
 		found.origin, found.why = "project", s.noArtifact(err)
 	}
 	return found
+}
+
+// stale returns the files of components that an artifact has otherwise than the project, in the
+// directories where the artifact has any.
+func stale(artifact *project.Source, proj fs.FS) (files []string) {
+	inArtifact, dirs := make(map[string]bool), make(map[string]bool)
+	for _, f := range artifact.Components(".", "") {
+		inArtifact[f.File], dirs[path.Dir(f.File)] = true, true
+		c, err := eca.Types().ReadFile(proj, f.File)
+		if err != nil || f.Err != nil || !reflect.DeepEqual(metadata.InOrder(c.Fields), metadata.InOrder(f.Component.Fields)) {
+			files = append(files, f.File)
+		}
+	}
+	for dir := range dirs {
+		entries, _ := fs.ReadDir(proj, dir)
+		for _, entry := range entries {
+			file := path.Join(dir, entry.Name())
+			if typ, _ := eca.Types().OfFile(file); typ != nil && !inArtifact[file] {
+				files = append(files, file)
+			}
+		}
+	}
+	slices.Sort(files)
+	return files
 }
 
 // findPolicies finds the OAuth policies that sfp deploys next for the apps. Finding none is not
@@ -170,7 +202,7 @@ func openArtifact(pkg string, files []string) (found *sfp.Artifact, err error) {
 func (s *Source) noArtifact(err error) string {
 	switch {
 	case s.location.Artifacts == "":
-		return "there is no artifacts directory"
+		return cmp.Or(s.location.NoArtifacts, "there is no artifacts directory")
 	case err != nil:
 		return "its artifact in " + s.location.Artifacts + " cannot be opened"
 	}
@@ -245,9 +277,14 @@ func (p searched) read(folders []string, r *resolution) (*foundPolicies, error) 
 			return nil, err
 		}
 		found.oauth = append(found.oauth, policiesFile{
-			Component: f.Component, File: p.path(f.File), Package: p.Name, Ignored: ignored, found: found,
-			replaced: r.replaces(f.File) || p.given && r.replaces(p.path(f.File)),
+			Component: f.Component, File: p.path(f.File), Package: p.Name, Ignored: ignored, found: found, unreplaced: f.Unreplaced,
 		})
+		r.warnLiteral(f, p.path(f.File))
+	}
+	for _, file := range p.stale {
+		if slices.ContainsFunc(folders, func(folder string) bool { return strings.HasPrefix(file, folder+"/") }) {
+			r.warn(fmt.Sprintf("the %s differs from the source in %s, and the run uses the artifact", p.origin, file))
+		}
 	}
 	for _, f := range p.Deployed(folders, eca.PluginPolicies) {
 		// A broken one does not matter here.

@@ -43,10 +43,9 @@ func (t Target) name() string { return cmp.Or(t.Alias, t.Username) }
 // resolution is one call of Resolve.
 type resolution struct {
 	Target
-	headers  []header               // of Local apps
-	applying bool                   // ApplyPolicies, or the project's setting
-	applies  bool                   // applying for at least one of the apps
-	replaces func(file string) bool // see sfp.Project.Replaces
+	headers  []header // of Local apps
+	applying bool     // ApplyPolicies, or the project's setting
+	applies  bool     // applying for at least one of the apps
 	found    []*foundPolicies
 	warnings []string
 }
@@ -55,6 +54,13 @@ type resolution struct {
 func (r *resolution) warn(warning string) {
 	if !slices.Contains(r.warnings, warning) {
 		r.warnings = append(r.warnings, warning)
+	}
+}
+
+// warnLiteral warns about a file that sfp deploys without the project's replacements.
+func (r *resolution) warnLiteral(f project.SourceFile, file string) {
+	if f.Literal {
+		r.warn(file + ": sfp deploys the file as it stands, without the replacements of " + sfp.ProjectFile)
 	}
 }
 
@@ -101,7 +107,7 @@ type Resolved struct {
 // settings, those of the environment, and what the environment's policies imply. Settings that
 // contradict one another, or that the API version does not know, are an error.
 func (s *Source) Resolve(target Target) (*Resolved, error) {
-	r := &resolution{Target: target, applying: target.ApplyPolicies || s.project.Settings.ApplyPolicies, replaces: s.project.Replaces}
+	r := &resolution{Target: target, applying: target.ApplyPolicies || s.project.Settings.ApplyPolicies}
 	for _, warning := range s.warnings {
 		r.warn(warning)
 	}
@@ -187,6 +193,11 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser, HandOver: settings.HandOver,
 	}
 	app.source = h.stated
+	for _, typ := range eca.Satellites() {
+		if err := app.source[typ].unreplaced; err != nil {
+			return nil, s.inDir(err)
+		}
+	}
 	apply := target.ApplyPolicies || settings.ApplyPolicies
 	app.policies = filesOf(app.Name, r.found, apply)
 	org := project.Org{Alias: target.Alias, Name: target.name(), Sandbox: target.Kind.IsSandbox(), DomainURL: target.DomainURL, Version: target.Version}
@@ -213,8 +224,8 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 		if h.Text(orgScoped) != "" {
 			r.warn(fmt.Sprintf("%s: %s is left out, because each org fills it in", h.File, orgScoped))
 		}
-		if h.replaced {
-			r.warn(fmt.Sprintf("%s has replacements for %s, but eca does not apply them; only sf does", s.name(s.project.File), h.File))
+		if h.unreplaced != nil {
+			return nil, s.inDir(h.unreplaced)
 		}
 	}
 	app.remote = settings.RemoteSiteSetting != nil && *settings.RemoteSiteSetting
@@ -256,8 +267,8 @@ func (s *Source) applied(app *App, apply bool, r *resolution) error {
 		return &PoliciesError{App: app.Name, Files: []string{app.policies[0].File, app.policies[1].File}}
 	}
 	file, target := app.policies[0], r.Target
-	if file.replaced {
-		r.warn(fmt.Sprintf("%s has replacements for %s, but eca does not apply them; only sf does", s.name(s.project.File), file.File))
+	if file.unreplaced != nil {
+		return s.inDir(file.unreplaced)
 	}
 	for _, problem := range eca.Problems(file.Component, target.Version) {
 		switch {

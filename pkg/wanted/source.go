@@ -39,12 +39,16 @@ type Location struct {
 	Policies string
 
 	// Artifacts is a directory with artifacts of sfp build, to search for sibling packages. ""
-	// searches none.
-	Artifacts string
+	// searches none, and NoArtifacts says why.
+	Artifacts, NoArtifacts string
 
 	// Sibling is a project to search for sibling packages without an artifact, usually that of
 	// the working directory. It may be nil.
 	Sibling fs.FS
+
+	// Getenv returns the value of an environment variable, "" if it is not set. sf replaces texts with
+	// such values, see sfp.Replacement. nil has none.
+	Getenv func(name string) string
 }
 
 // Source is the content of a run's files. Load reads all of them.
@@ -58,7 +62,8 @@ type Source struct {
 	packages []sfp.Package
 
 	own            place
-	searched       []searched // for policies, in the project's order of packages
+	packaged       []searched // all packages of the project, in its order
+	searched       []searched // those of packaged, or a given directory, which are searched for policies
 	permissionSets map[string]string
 	certificates   map[string]func(file string) (string, error) // by package directory and app, see certificatesOf
 	warnings       []string
@@ -68,6 +73,24 @@ type Source struct {
 type place struct {
 	*project.Source
 	name string // prefix of file names in messages
+}
+
+// place reads directories of a file system, with sf's replacements. name is the file system's path for
+// messages, and dir its path in the project, "" if it is the project or an artifact.
+func (s *Source) place(fsys fs.FS, name, dir string, dirs ...string) place {
+	source := project.ReadSource(fsys, dirs...)
+	getenv := s.location.Getenv
+	if getenv == nil {
+		getenv = func(string) string { return "" }
+	}
+	source.Replace(s.original.Project, project.Replacing{
+		Files: fsys, Dir: dir, Project: s.location.Project, Getenv: getenv,
+		AsItStands: func(file string) bool {
+			p := s.original.PackageOf(file)
+			return dir == "" && p != nil && p.AsItStands() && !source.Ignore(p.Path).Ignores(file)
+		},
+	})
+	return place{source, name}
 }
 
 // path returns a file's path for messages.
@@ -87,14 +110,15 @@ type header struct {
 	File    string // for messages
 	Package sfp.Package
 
-	stated   map[string]sourceFile // components that the project states beside it, by type
-	replaced bool                  // sf replaces texts in it on deployment
+	stated     map[string]sourceFile // components that the project states beside it, by type
+	unreplaced error                 // see project.SourceFile
 }
 
 // sourceFile is a component in the source beside a header.
 type sourceFile struct {
 	*metadata.Component
-	replaced bool // sf replaces texts in it on deployment
+	File       string // for messages
+	unreplaced error  // see project.SourceFile
 }
 
 // orgScoped is the header's field with the org of a Packaged app.
@@ -129,9 +153,9 @@ func Load(location Location) (*Source, error) {
 	for _, p := range s.packages {
 		dirs = append(dirs, p.Path)
 	}
-	s.own = place{project.ReadSource(location.Project, dirs...), location.Dir}
+	s.own = s.place(location.Project, location.Dir, "", dirs...)
 	s.warnings = append(s.warnings, s.own.Problems()...)
-	if s.searched, err = s.search(); err != nil {
+	if err := s.search(); err != nil {
 		return nil, err
 	}
 	s.permissionSets = s.findPermissionSets()
@@ -205,6 +229,9 @@ func (s *Source) inDir(err error) error {
 	if sourceErr, ok := errors.AsType[*metadata.SourceError](err); ok {
 		return &metadata.SourceError{Path: s.name(sourceErr.Path), Field: sourceErr.Field, Err: sourceErr.Err}
 	}
+	if replacementErr, ok := errors.AsType[*sfp.ReplacementError](err); ok {
+		return &sfp.ReplacementError{File: s.name(replacementErr.File), Entry: replacementErr.Entry, Err: replacementErr.Err}
+	}
 	return err
 }
 
@@ -233,7 +260,8 @@ func (s *Source) headers(r *resolution) ([]header, error) {
 			if err != nil {
 				return nil, s.inDir(err)
 			}
-			headers = append(headers, header{Component: c, File: s.name(f.File), Package: p, replaced: r.replaces(f.File)})
+			headers = append(headers, header{Component: c, File: s.name(f.File), Package: p, unreplaced: f.Unreplaced})
+			r.warnLiteral(f, s.name(f.File))
 		}
 	}
 	if len(headers) == 0 {
@@ -243,7 +271,10 @@ func (s *Source) headers(r *resolution) ([]header, error) {
 		}
 		return nil, none
 	}
-	stated := s.stated(headers, r)
+	stated, err := s.stated(headers, r)
+	if err != nil {
+		return nil, err
+	}
 	for i := range headers {
 		headers[i].stated = stated[strings.ToLower(headers[i].FullName)]
 	}
@@ -287,36 +318,65 @@ func (e *NoAppsError) Error() string {
 	return "no External Client App to bootstrap: no externalClientApps/*.eca-meta.xml " + e.Place
 }
 
-// stated returns the components that the packages state beside the headers, by app and type. Of several,
-// that of the last package remains on the org. It skips files that cannot be parsed, and packages
-// without a folder for the org. OAuth policies count only in a package with headers: others are deployed
-// after the run.
-func (s *Source) stated(headers []header, r *resolution) map[string]map[string]sourceFile {
+// stated returns the components that the packages of the project state beside the headers, by app and type.
+// Of several, that of the last package remains on the org. It skips packages without a folder for the
+// org. OAuth policies count only in a package with headers: others are deployed after the run.
+//
+// A file that cannot be parsed is an error in a package of the run. In others, it may belong to any app.
+func (s *Source) stated(headers []header, r *resolution) (map[string]map[string]sourceFile, error) {
 	stated := make(map[string]map[string]sourceFile)
-	for _, p := range s.packages {
-		dirs, err := s.own.DeployedFolders(p, r.Alias, r.Kind.IsSandbox())
+	for _, p := range s.withOwn() {
+		own := p.Source == s.own.Source
+		in := p.place
+		if in.Source == nil || p.Type == "data" {
+			continue
+		}
+		dirs, err := in.DeployedFolders(p.Package, r.Alias, r.Kind.IsSandbox())
 		if err != nil {
 			continue
 		}
-		ignore := s.ignore(dirs[0], r.Target)
+		ignore := in.Ignore(dirs[0])
+		if r.Undeployed {
+			ignore = nil
+		}
 		types := eca.Satellites()
 		if slices.ContainsFunc(headers, func(h header) bool { return h.Package.Path == p.Path }) {
 			types = append(types, eca.OAuthPolicies)
 		}
 		for _, typ := range types {
-			for _, f := range s.own.Deployed(dirs, typ) {
+			for _, f := range in.Deployed(dirs, typ) {
 				app := strings.ToLower(f.App())
-				if f.Err != nil || ignore.Ignores(f.File) {
+				if ignore.Ignores(f.File) || !own && f.Err != nil {
 					continue
+				}
+				if f.Err != nil {
+					return nil, s.inDir(f.Err)
 				}
 				if stated[app] == nil {
 					stated[app] = make(map[string]sourceFile)
 				}
-				stated[app][typ] = sourceFile{f.Component, r.replaces(f.File)}
+				stated[app][typ] = sourceFile{f.Component, in.path(f.File), f.Unreplaced}
+				if slices.ContainsFunc(headers, func(h header) bool { return strings.EqualFold(h.FullName, app) }) {
+					r.warnLiteral(f, in.path(f.File))
+				}
 			}
 		}
 	}
-	return stated
+	return stated, nil
+}
+
+// withOwn returns the packages of the project with the places of their source. Those of the run are at
+// their own place, also if the project file does not have them.
+func (s *Source) withOwn() []searched {
+	all := slices.Clone(s.packaged)
+	for _, mine := range s.packages {
+		i := slices.IndexFunc(all, func(p searched) bool { return p.Path == mine.Path })
+		if i < 0 {
+			i, all = len(all), append(all, searched{})
+		}
+		all[i] = searched{Package: mine, place: s.own}
+	}
+	return all
 }
 
 // hasHeaders reports whether a package has headers that are not ignored.

@@ -116,6 +116,8 @@ func sourceHint(err error) string {
 	switch {
 	case errors.Is(err, scaffold.ErrJWTConnection):
 		return "eca connect"
+	case errors.As(err, new(*sfp.ReplacementError)):
+		return "set it as for sf project deploy start, or correct replacements of " + sfp.ProjectFile
 	case errors.As(err, new(*wanted.NoAppsError)):
 		return "name the package that has the app's header, *.eca-meta.xml in externalClientApps"
 	case policies != nil && policies.Problem == nil:

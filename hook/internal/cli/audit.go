@@ -81,7 +81,7 @@ func (c *auditCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	proj, err := c.load()
+	proj, err := c.load(e)
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +284,7 @@ type auditProject struct {
 }
 
 // load reads the project, where there is one.
-func (c *auditCmd) load() (*auditProject, error) {
+func (c *auditCmd) load(e *env) (*auditProject, error) {
 	root, _, err := findProject(c.Project)
 	if err != nil {
 		if c.Project == "." {
@@ -312,7 +312,7 @@ func (c *auditCmd) load() (*auditProject, error) {
 		return nil, fmt.Errorf("%s: %s", filepath.Join(root, sfp.ProjectFile), wrong[0].Message())
 	}
 	if len(p.declared) > 0 {
-		if p.source, err = wanted.Load(wanted.Location{Project: fsys, Dir: root, Sibling: fsys}); err != nil {
+		if p.source, err = wanted.Load(wanted.Location{Project: fsys, Dir: root, Sibling: fsys, Getenv: e.replacing}); err != nil {
 			return nil, err
 		}
 	}

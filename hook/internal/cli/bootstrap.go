@@ -68,7 +68,7 @@ func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (
 	if err := f.callFlags.Check(); err != nil {
 		return nil, 0, err
 	}
-	source, err := f.load()
+	source, err := f.load(e)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -115,7 +115,7 @@ func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (
 }
 
 // load reads the project, package or artifact that the flags name.
-func (f *bootstrapFlags) load() (*wanted.Source, error) {
+func (f *bootstrapFlags) load(e *env) (*wanted.Source, error) {
 	root, rel, err := findProject(f.Path)
 	if _, missing := os.Stat(f.Path); missing != nil && !strings.ContainsAny(f.Path, `/\`) {
 		return nil, usage.Errorf("%s is not a directory; if it is an org, write -o %s", f.Path, f.Path)
@@ -127,12 +127,15 @@ func (f *bootstrapFlags) load() (*wanted.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	artifacts, err := f.artifacts(root)
-	if err != nil {
-		return nil, err
+	artifacts := ""
+	if f.Artifacts != "" {
+		if artifacts, err = f.artifacts(root); err != nil {
+			return nil, err
+		}
 	}
 	location := wanted.Location{
-		Project: project, Dir: root, Policies: f.Policies, Artifacts: artifacts, Sibling: project,
+		Project: project, Dir: root, Policies: f.Policies, Artifacts: artifacts, NoArtifacts: "the source counts before artifacts",
+		Sibling: project, Getenv: e.replacing,
 	}
 	if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(sfp.OriginalProjectFile))); err == nil {
 		location.Sibling = siblingProject() // an artifact's source has no siblings of its own

@@ -73,7 +73,7 @@ func (c *hookCmd) into(ctx context.Context, e *env, r *bootstrapResult) error {
 	source, err := wanted.Load(wanted.Location{
 		Project: project, Dir: dir,
 		Package: invocation.Package, PackageDirectory: invocation.PackageDirectory,
-		Policies: c.Policies, Artifacts: artifacts, Sibling: siblingProject(),
+		Policies: c.Policies, Artifacts: artifacts, Sibling: siblingProject(), Getenv: e.replacing,
 	})
 	if err != nil {
 		return err

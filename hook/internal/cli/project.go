@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ecakit/ecakit/hook/internal/secrets"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -49,6 +50,15 @@ func openDir(dir string) (fs.FS, error) {
 		return nil, fmt.Errorf("the directory %s cannot be opened", dir)
 	}
 	return fsys, nil
+}
+
+// replacing returns the value of an environment variable that replacements of the project ask for. A
+// repository gets no session.
+func (e *env) replacing(name string) string {
+	if secrets.IsSession(name) {
+		return ""
+	}
+	return e.Getenv(name)
 }
 
 // siblingProject returns the working directory where it holds a project, or nil.

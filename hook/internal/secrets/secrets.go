@@ -314,6 +314,9 @@ func (e *CommandError) Unwrap() error { return e.err }
 // maxCommandOutput bounds what is shown of what a command prints, for one org of several.
 const maxCommandOutput = 64 << 10
 
+// IsSession reports whether an environment variable of that name holds a session or a login of sf.
+func IsSession(name string) bool { return name == "SF_ACCESS_TOKEN" || name == "SFDX_AUTH_URL" }
+
 // run runs the command for one org. It inherits the environment without this process's own session.
 // What it prints is masked; for several orgs, its lines get the org's name.
 func (s *Sink) run(ctx context.Context, c *Credentials) error {
@@ -326,7 +329,7 @@ func (s *Sink) run(ctx context.Context, c *Credentials) error {
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
 		another := strings.HasPrefix(name, "ECA_CLIENT_") || name == "ECA_BASE_URL" // of another app
-		return another || name == "SF_ACCESS_TOKEN" || name == "SFDX_AUTH_URL"
+		return another || IsSession(name)
 	})
 	cmd.Env = append(cmd.Env, "ECA_BASE_URL="+c.BaseURL, "ECA_CLIENT_ID="+c.Pair.Key, "ECA_ORG="+c.Org, "ECA_APP="+c.App)
 	if !c.KeyOnly {
