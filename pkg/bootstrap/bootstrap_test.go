@@ -315,7 +315,7 @@ func TestExistingComponents(t *testing.T) {
 		listNothing bool // so that the names have to be usual enough to be found
 		names       []string
 	}{
-		{false, []string{"odd one", "AppGlobal2", "x"}},
+		{false, []string{"odd_one", "AppGlobal2", "x"}},
 		{true, []string{"MyApp", "MyAppGlblOAuth", "MyApp_defaultPolicy"}},
 		{true, []string{"MyAppOAuthSettings", "MyApp_glbloauth", "MyApp_plcy"}},
 		{true, []string{"MyApp", "MyApp", "MyApp"}},
@@ -437,7 +437,7 @@ func TestOrderOfWrites(t *testing.T) {
 		if err := o.Deploy(p.fs(), "src/def"); err != nil {
 			t.Fatal(err)
 		}
-		o.upsert(satellite(eca.OAuthSettings, "an odd one", "MyApp"))
+		o.upsert(satellite(eca.OAuthSettings, "an_odd_one", "MyApp"))
 		o.mustRun(p)
 		var order []string
 		for _, r := range o.writes() {

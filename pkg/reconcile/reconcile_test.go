@@ -190,14 +190,14 @@ func TestExistsUnderAnotherName(t *testing.T) {
 	org := simorgtest.Start(t, simorg.Config{Facts: platform.Answers{"components-listed": "empty"}})
 	app := header("App")
 	other := settings("App", app)
-	other.Names = []string{"nobody would guess"}
+	other.Names = []string{"nobody_would_guess"}
 	if _, err := apply(t, client(org), app, other); err != nil {
 		t.Fatal(err)
 	}
 	wanted := settings("App", app)
 	wanted.Fields = stated("commaSeparatedOauthScopes", "Api, Web")
 	outcomes, err := apply(t, client(org), app, wanted)
-	if err != nil || said(outcomes) != "App unchanged true, nobody would guess update true" {
+	if err != nil || said(outcomes) != "App unchanged true, nobody_would_guess update true" {
 		t.Errorf("%v: %s", err, said(outcomes))
 	}
 	if all := org.Components(eca.OAuthSettings); len(all) != 1 || all[0].Fields["commaSeparatedOauthScopes"] != "Api, Web" {

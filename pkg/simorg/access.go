@@ -15,7 +15,8 @@ const (
 	assignmentObject = "PermissionSetAssignment"
 )
 
-func permissionSetID(i int) string { return fmt.Sprintf("0PS%012dAAA", i+1) }
+// principalType is the SetupEntityType of a principal of an external credential. The name is assumed.
+const principalType = "NamedCredentialPrincipal"
 
 // hasPermissionSet reports whether the org has a permission set with that ID.
 func (o *Org) hasPermissionSet(id string) bool { return by(o.permissionSetRows(), id) != nil }
@@ -55,7 +56,7 @@ func (o *Org) grant(body []byte) (any, *restError) {
 	case slices.ContainsFunc(o.all(eca.Header), func(rec *record) bool { return rec.id == entity }):
 		typ = eca.Header
 	case o.isPrincipal(entity):
-		typ = "NamedCredentialPrincipal" // assumed name
+		typ = principalType
 	}
 	if typ == "" {
 		return nil, invalidReference
@@ -110,9 +111,9 @@ func (o *Org) Assigned(username string) []string {
 
 // setsThat returns the names of permission sets by what holds for their IDs.
 func (o *Org) setsThat(hold func(id string) bool) (names []string) {
-	for i, name := range o.config.PermissionSets {
-		if hold(permissionSetID(i)) {
-			names = append(names, name)
+	for _, set := range o.permissionSets() {
+		if hold(set.id) {
+			names = append(names, set.fullName)
 		}
 	}
 	return names

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/ecakit/ecakit/pkg/apiversion"
 )
 
 // The Apex API, of which the org implements only executeAnonymous. Any code compiles and does
@@ -17,8 +19,8 @@ const (
 // maxCallouts is the platform's limit on callouts per transaction.
 const maxCallouts = 100
 
-func (o *Org) serveApex(w http.ResponseWriter, body []byte) {
-	request, _ := o.soapRequest(w, body, apexNamespace, "executeAnonymous")
+func (o *Org) serveApex(w http.ResponseWriter, path string, body []byte) {
+	request, _ := o.soapRequest(w, strings.TrimPrefix(path, apexPath), body, apexNamespace, "executeAnonymous")
 	if request == nil {
 		return
 	}
@@ -29,22 +31,21 @@ func (o *Org) serveApex(w http.ResponseWriter, body []byte) {
 		`<exceptionStackTrace xsi:nil="true"/><line>-1</line><success>true</success></result></executeAnonymousResponse>`)
 }
 
-// illegalSession is the refusal of a session by the SOAP APIs.
-const illegalSession = "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session"
-
 // soapRequest returns an operation's request and its session. If that is not one, or the session is
 // not good, it answers with a fault and returns nil.
-func (o *Org) soapRequest(w http.ResponseWriter, body []byte, namespace, operation string) (request *node, session string) {
+func (o *Org) soapRequest(w http.ResponseWriter, path string, body []byte, namespace, operation string) (request *node, session string) {
 	envelope, _ := parseXML(body) // nil with an error
 	session = strings.TrimSpace(envelope.child(soapNamespace, "Header").child(namespace, "SessionHeader").child(namespace, "sessionId").content())
 	request = envelope.child(soapNamespace, "Body").child(namespace, operation)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case request == nil:
+	if request == nil {
 		writeFault(w, "soapenv:Client", "No operation available for request")
-	case !o.accepts(session):
-		writeFault(w, "sf:INVALID_SESSION_ID", illegalSession)
+		return nil, ""
+	}
+	version, _ := apiversion.Parse(firstPart(path)) // 0 is older than all
+	if refused := o.refuseSession(session, version); refused != nil {
+		writeFault(w, refused.code, refused.message)
 		return nil, ""
 	}
 	return request, session
@@ -55,4 +56,10 @@ func (n *node) content() string {
 		return ""
 	}
 	return n.text
+}
+
+// firstPart returns the part of a path in front of the first slash.
+func firstPart(path string) string {
+	first, _, _ := strings.Cut(path, "/")
+	return first
 }

@@ -30,8 +30,8 @@ const (
 // passwordFeature is the feature of a scratch org that lets its user set the own password.
 const passwordFeature = "EnableSetPasswordInApi"
 
-func (o *Org) servePartner(w http.ResponseWriter, body []byte) {
-	request, session := o.soapRequest(w, body, partnerNamespace, "setPassword")
+func (o *Org) servePartner(w http.ResponseWriter, path string, body []byte) {
+	request, session := o.soapRequest(w, strings.TrimPrefix(path, partnerPath), body, partnerNamespace, "setPassword")
 	if request == nil {
 		return
 	}

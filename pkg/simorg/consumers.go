@@ -76,7 +76,7 @@ func (o *Org) consumers(r *http.Request, path string, body []byte, version apive
 	}
 	c := consumer{strings.TrimSuffix(r.URL.Path, "/"), o.consumerID(app), o.of(eca.GlobalOAuthSettings, app)}
 	if len(parts) == 1 && r.Method == http.MethodGet {
-		return c.list(), nil
+		return c.list(pageOf(r)), nil
 	}
 	if c.id == "" || len(parts) < 2 || !sameID(parts[1], c.id) {
 		return nil, notFoundREST
@@ -119,7 +119,8 @@ type consumer struct {
 	global   *record // its settings
 }
 
-func (c consumer) list() any {
+// list returns a page of the app's consumers, of which there is one.
+func (c consumer) list(page paging) any {
 	consumers := []any{}
 	if c.id != "" {
 		consumers = append(consumers, map[string]any{
@@ -127,7 +128,7 @@ func (c consumer) list() any {
 			"url": c.path + "/" + c.id, "stagedCredentialsUrl": c.path + "/" + c.id + "/staged",
 		})
 	}
-	return map[string]any{"consumers": consumers, "currentPageUrl": c.path, "nextPageUrl": c.path + "?page=1"}
+	return page.answer("consumers", c.path, consumers)
 }
 
 func (o *Org) readConsumer(c consumer, part string) any {
@@ -150,21 +151,31 @@ func (o *Org) expireStaged() {
 	maps.DeleteFunc(o.state.Staged, func(_ string, p *pair) bool { return time.Now().After(p.Expires) })
 }
 
-// show returns the answer with a pair, or with none.
+// stagedURL is the path of the staged pairs of a consumer, whichever of its resources is called.
+func (c consumer) stagedURL() string {
+	url, _, _ := strings.Cut(c.path, "/staged")
+	return url + "/staged"
+}
+
+// show returns the answer with one pair.
 func (o *Org) show(p *pair, c consumer) any {
+	return map[string]any{
+		"id": p.ID, "key": p.Key, "secret": p.Secret, "state": p.State, "url": c.stagedURL() + "/" + p.ID,
+		"createdBy":   o.user(0)["id"],
+		"createdDate": p.Created.UTC().Format(time.RFC3339), "expirationDate": p.Expires.UTC().Format(time.RFC3339),
+	}
+}
+
+// listStaged returns the answer with the staged pairs of a consumer: one, or none.
+func (o *Org) listStaged(p *pair, c consumer) any {
 	pairs := []any{}
 	if p != nil {
-		shown := map[string]any{
-			"id": p.ID, "key": p.Key, "secret": p.Secret, "state": p.State, "url": c.path + "/" + p.ID,
-			"createdBy":   o.user(0)["id"],
-			"createdDate": p.Created.UTC().Format(time.RFC3339), "expirationDate": p.Expires.UTC().Format(time.RFC3339),
-		}
 		if o.is("staged-shape", "top") {
-			return shown
+			return o.show(p, c)
 		}
-		pairs = append(pairs, shown)
+		pairs = append(pairs, o.show(p, c))
 	}
-	return map[string]any{"stagedCredentials": pairs, "url": c.path}
+	return map[string]any{"stagedCredentials": pairs, "url": c.stagedURL()}
 }
 
 // stagedPairs reads a consumer's staged pair, or stages one.
@@ -172,7 +183,7 @@ func (o *Org) stagedPairs(method string, c consumer) (any, *restError) {
 	staged := o.state.Staged[c.id]
 	switch {
 	case method == http.MethodGet && (staged != nil || o.is("nothing-staged", "empty-list")):
-		return o.show(staged, c), nil
+		return o.listStaged(staged, c), nil
 	case method != http.MethodPost:
 		return nil, notFoundREST
 	case staged != nil && staged.State == "Active" && o.is("second-staging", "refused"),
@@ -185,7 +196,7 @@ func (o *Org) stagedPairs(method string, c consumer) (any, *restError) {
 		State: "Active", Created: now, Expires: now.Add(stagedLife),
 	}
 	o.state.Staged[c.id] = staged
-	return o.show(staged, c), nil
+	return o.listStaged(staged, c), nil
 }
 
 // stagedPair reads, deletes or rotates the staged pair with an ID.

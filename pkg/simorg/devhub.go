@@ -116,7 +116,7 @@ func (o *Org) devHubObject(method, object, id string, body []byte) (any, *restEr
 
 // retrieve answers a record with all its fields.
 func (o *Org) retrieve(object, id string) (any, *restError) {
-	table, _ := o.table(object)
+	table, _ := o.table(object, objects...)
 	for _, r := range table.Rows {
 		if !sameID(fmt.Sprint(r["id"]), id) {
 			continue
@@ -138,7 +138,7 @@ func (o *Org) describeScratchOrgInfo() any {
 	for _, status := range allocationStatuses {
 		statuses = append(statuses, map[string]any{"active": true, "defaultValue": false, "label": status, "value": status})
 	}
-	table, _ := o.table(scratchOrgInfo)
+	table, _ := o.table(scratchOrgInfo, objects...)
 	for _, column := range table.Columns {
 		switch field := (map[string]any{"name": column, "label": column, "type": "string", "picklistValues": []any{}}); {
 		case strings.Contains(column, "."):
@@ -210,7 +210,7 @@ func (o *Org) signUp(fields map[string]any) (any, *restError) {
 		}
 		org := New(config)
 		authCode := "aPrx" + random(24)
-		org.codes[authCode] = code{grant{0, key, cliScopes}, text("connectedappcallbackurl"), ""}
+		org.codes[authCode] = code{grant{Client: key, Scope: cliScopes}, text("connectedappcallbackurl"), ""}
 		server, err := Serve("127.0.0.1:0", org)
 		if err != nil {
 			info["errorcode"] = "S-9999" // a fatal error
@@ -234,7 +234,7 @@ func (o *Org) signUp(fields map[string]any) (any, *restError) {
 // checkFields refuses fields that ScratchOrgInfo lacks, or that clients cannot write, and values
 // that no field has.
 func (o *Org) checkFields(fields map[string]any, writable string) *restError {
-	table, _ := o.table(scratchOrgInfo)
+	table, _ := o.table(scratchOrgInfo, objects...)
 	for name, v := range fields {
 		switch v.(type) {
 		case map[string]any, []any:

@@ -39,6 +39,9 @@ var typeSince = map[string]apiversion.Version{
 
 	connection.ExternalCredential: 56,
 	connection.NamedCredential:    33,
+	permissionSet:                 22,
+	appSettings:                   46,
+	oidcSettings:                  48, // assumed
 }
 
 // fieldSince is the first API version of a field, by type, for fields that are newer than their
@@ -72,14 +75,21 @@ var fieldSince = map[string]map[string]apiversion.Version{
 	},
 }
 
+// scopeSince is the first version of an org that has a scope, for the newer ones.
+var scopeSince = map[string]apiversion.Version{"A2A": 68, "CmdbDiscovery": 68, "SemanticLayer": 68}
+
 // types returns all types that can be deployed, in the order of a deploy.
 func types() metadata.Schema {
-	return append(slices.Concat(eca.Types(), eca.SourceTypes(), connection.Types()), connectedAppType)
+	return slices.Concat(connection.Types(), metadata.Schema{permissionSetType}, eca.Types(), eca.SourceTypes(), metadata.Schema{connectedAppType})
 }
 
+// own are the types that no other package describes.
+var own = append(metadata.Schema{connectedAppType, permissionSetType}, settingsTypes[1:]...)
+
+// lookup returns the type of that name, or nil.
 func lookup(name string) *metadata.Type {
-	if name == connectedApp {
-		return connectedAppType
+	if t := own.Lookup(name); t != nil {
+		return t
 	}
 	if t := connection.Lookup(name); t != nil {
 		return t

@@ -34,9 +34,8 @@ import (
 	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
-// withoutSwitch are the facts that make no difference to a simulated org: it has no MCP servers and
-// no JWT-based access tokens.
-var withoutSwitch = []string{"mcp-authorization-server", "mcp-environment-segment", "jwt-scope-claim"}
+// withoutSwitch are the facts that make no difference to a simulated org, which has no MCP servers.
+var withoutSwitch = []string{"mcp-authorization-server", "mcp-environment-segment"}
 
 // TestEveryFactHasASwitch looks for the facts in the source of the simulated org.
 func TestEveryFactHasASwitch(t *testing.T) {

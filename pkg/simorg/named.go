@@ -298,8 +298,8 @@ func (o *Org) prepareCallout(named, username string) (tokenURL string, form url.
 	all := parameters(external, "externalCredentialParameters")
 	principal := firstOf(all, "NamedPrincipal").name
 	var reads, has bool
-	for i := range o.config.PermissionSets {
-		set := permissionSetID(i)
+	for _, rec := range o.permissionSets() {
+		set := rec.id
 		if !o.isAssigned(user, set) {
 			continue
 		}

@@ -94,7 +94,7 @@ func (o *Org) store(rec *record) {
 		o.records[rec.typ] = make(map[string]*record)
 	}
 	if rec.id == "" {
-		rec.id = o.nextID("0xI")
+		rec.id = o.nextID(cmp.Or(idPrefix[rec.typ], "000"))
 	}
 	o.records[rec.typ][strings.ToLower(rec.fullName)] = rec
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
@@ -72,8 +73,10 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 	switch {
 	case resource == "" && r.Method == http.MethodGet:
 		return map[string]string{"query": path + "/query", "sobjects": path + "/sobjects", "metadata": path + "/metadata"}, nil
-	case (resource == "query" && key == "" || resource == "tooling" && key == "query") && r.Method == http.MethodGet:
-		return o.query(r.URL.Query().Get("q"), r.URL.Query().Get("columns") == "true", path)
+	case resource == "query" && key == "" && r.Method == http.MethodGet:
+		return o.query(r.URL.Query().Get("q"), r.URL.Query().Get("columns") == "true", path, objects)
+	case resource == "tooling" && key == "query" && r.Method == http.MethodGet:
+		return o.query(r.URL.Query().Get("q"), r.URL.Query().Get("columns") == "true", path, slices.Concat(toolingObjects, objects))
 	case resource == "query" && r.Method == http.MethodGet:
 		return o.more(key, strings.TrimSuffix(path, "/"+key))
 	case resource == "limits" && key == "" && r.Method == http.MethodGet:
@@ -89,7 +92,7 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 	case resource == "named-credentials":
 		return o.namedCredentials(r, key, body, version)
 	case resource == "apps" && strings.HasPrefix(key+"/", "oauth/usage/"):
-		return o.usage(r.Method, path, key)
+		return o.usage(r, path, key)
 	case resource == "apps":
 		return o.consumers(r, key, body, version)
 	}

@@ -3,7 +3,6 @@ package simorg
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -42,14 +41,10 @@ func notFound(typ, fullName string) error {
 	return refuse("INVALID_CROSS_REFERENCE_KEY", "no %s named %s found", typ, fullName) // assumed wording
 }
 
-// developerName matches valid app names. Names of satellite components with other characters
-// were seen.
-var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)
-
 // put creates or replaces a record like an upsert: omitted fields are reset to their defaults.
 func (o *Org) put(rec *record, version apiversion.Version) error {
 	existing := o.find(rec.typ, rec.fullName)
-	if err := checkName(rec); err != nil {
+	if err := o.checkName(rec); err != nil {
 		return err
 	}
 	if rec.typ == connectedApp {
@@ -82,21 +77,12 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 		if existing == nil {
 			o.addToConsumer(rec)
 		}
+	case permissionSet:
+		o.applyPermissionSet(rec)
 	case eca.PluginPolicies:
 		if !o.isOn(rec.app()) && o.is("disabling-ends-access-tokens", "yes") {
 			o.endSessions(rec.app(), -1)
 		}
-	}
-	return nil
-}
-
-func checkName(rec *record) error {
-	if rec.fullName == "" {
-		return refuse("REQUIRED_FIELD_MISSING", "Required field is missing: fullName")
-	}
-	if rec.typ == eca.Header && !developerName.MatchString(rec.fullName) {
-		return refuse(invalid, "The name %s can only contain alphanumeric characters and underscores, "+
-			"must begin with a letter, and must not end with an underscore", rec.fullName) // assumed wording
 	}
 	return nil
 }
@@ -135,6 +121,8 @@ func (o *Org) check(rec, existing *record) error {
 		return o.checkExternalCredential(rec)
 	case connection.NamedCredential:
 		return o.checkNamedCredential(rec)
+	case permissionSet:
+		return o.checkPermissionSet(rec)
 	}
 	return nil
 }
@@ -181,9 +169,10 @@ func (o *Org) checkSatellite(rec *record) error {
 }
 
 func (o *Org) checkOAuthSettings(rec, existing *record) error {
+	known := slices.DeleteFunc(eca.Scopes(), func(scope string) bool { return scopeSince[scope] > o.config.Version })
 	for _, scope := range items(rec.text("commaSeparatedOauthScopes")) {
-		if !slices.Contains(eca.Scopes(), scope) {
-			return refuse(invalid, "Invalid OAuth scope: %s. Valid scopes are: %s", scope, strings.Join(eca.Scopes(), ", "))
+		if !slices.Contains(known, scope) {
+			return refuse(invalid, "Invalid OAuth scope: %s. Valid scopes are: %s", scope, strings.Join(known, ", "))
 		}
 	}
 	link := o.id + ":" + o.nextID("888")
@@ -253,11 +242,15 @@ func (o *Org) checkOAuthPolicies(rec *record) error {
 			return refuse(invalid, noRunAsUser)
 		}
 	}
+	var sets []string
+	for _, set := range o.permissionSets() {
+		sets = append(sets, set.fullName)
+	}
 	for _, check := range []struct {
 		field, what string
 		known       []string
 	}{
-		{"commaSeparatedPermissionSet", "permission sets", o.config.PermissionSets},
+		{"commaSeparatedPermissionSet", "permission sets", sets},
 		{"commaSeparatedProfile", "profiles", o.config.Profiles},
 	} {
 		if check.what == "profiles" && o.is("unknown-profile", "accepted") {
@@ -319,6 +312,8 @@ func (o *Org) delete(typ, fullName string) error {
 		delete(o.broken, strings.ToLower(app))
 	case connection.ExternalCredential:
 		o.forgetSecrets(rec.fullName, nil)
+	case permissionSet:
+		o.removePermissionSet(rec)
 	}
 	return nil
 }

@@ -27,13 +27,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
-	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/platform"
 )
 
@@ -63,6 +61,7 @@ type Config struct {
 	PermissionSets []string           // names
 	Profiles       []string           // names
 	ModifyAllData  []string           // permission sets and profiles that grant Modify All Data
+	Namespace      string             // of the org, which the names of its components may have as a prefix
 	Features       []string           // of the definition of a scratch org
 
 	// The Dev Hub, which creates scratch orgs: see ScratchOrgs.
@@ -107,6 +106,7 @@ type User struct {
 // goroutines; changes happen one at a time, as a transaction each.
 type Org struct {
 	config Config
+	named  bool // whether Config names the administrator
 	id     string
 
 	mu        sync.Mutex
@@ -121,7 +121,6 @@ type Org struct {
 	cursors   map[string]cursor // answers that are read page by page
 	sources   map[string]*Org   // where the consumers of installed apps are, by app in lower case
 	unsecured int               // how many readings come without the secret yet
-	refresh   map[string]grant  // by refresh token
 	codes     map[string]code   // of the authorization code flow
 
 	scratchOrgs []*scratchOrg // of a Dev Hub, in the order of their signups
@@ -135,20 +134,21 @@ func New(config Config) *Org {
 		panic("simorg: " + err.Error())
 	}
 	config.Kind = cmp.Or(config.Kind, Sandbox)
+	named := config.Username != ""
 	config.Username = cmp.Or(config.Username, "admin@example.com")
 	config.Version = cmp.Or(config.Version, apiversion.Latest)
 	config.Users = append([]User{{Username: config.Username}}, config.Users...)
 	o := &Org{
-		config: config, id: "00D" + random(6) + "AAA", state: newState(),
+		config: config, named: named, id: "00D" + random(6) + "AAA", state: newState(),
 		records: make(map[string]map[string]*record), broken: make(map[string]bool), sources: make(map[string]*Org),
 		deploys: make(map[string]*deployJob), retrieves: make(map[string]string), cursors: make(map[string]cursor),
-		codes: make(map[string]code), refresh: make(map[string]grant),
+		codes: make(map[string]code),
 	}
 	o.state.Token = o.newSession()
-	settings := &record{typ: eca.OrgSettings, fullName: eca.OrgSettingsName}
-	settings.set(secretsInREST, strconv.FormatBool(config.SecretsInREST))
-	setDefaults(settings)
-	o.store(settings)
+	o.addSettings()
+	for _, name := range config.PermissionSets {
+		o.addPermissionSet(name)
+	}
 	return o
 }
 
@@ -223,11 +223,13 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case strings.HasPrefix(path, "/services/data") || path == userInfoPath:
 			o.serveREST(w, r, body)
 		case strings.HasPrefix(path, apexPath):
-			o.serveApex(w, body)
+			o.serveApex(w, path, body)
 		case strings.HasPrefix(path, partnerPath):
-			o.servePartner(w, body)
+			o.servePartner(w, path, body)
 		case strings.HasPrefix(path, oauthPath):
 			o.serveOAuth(w, r, body)
+		case path == openIDPath:
+			o.serveOpenID(w)
 		default:
 			http.NotFound(w, r)
 		}

@@ -109,7 +109,7 @@ func TestRules(t *testing.T) {
 		{"element in a text field", eca.Header, eca.OAuthSettings, strings.Replace(oauth, ">Api<", "><b/><", 1), 500, "", "b invalid at this location in type commaSeparatedOauthScopes"},
 		{"another app's component", eca.OAuthSettings, eca.OAuthSettings, strings.Replace(oauth, ">App<", ">Other<", 1), 200, "", "The external client app of App_oauth can&#39;t be changed"},
 		{"text among the fields", eca.Header, eca.OAuthSettings, oauth + "text", 500, "", "character data"},
-		{"bad name", "", eca.Header, `<fullName>A b</fullName>`, 200, "INVALID_FIELD", "A b"},
+		{"bad name", "", eca.Header, `<fullName>A b</fullName>`, 200, "INVALID_FULL_NAME", "A b"},
 		{"unknown type", "", "CustomObject", `<fullName>A</fullName>`, 500, "", "INVALID_TYPE"},
 		{"no type", "", "", `<fullName>A</fullName>`, 500, "", "INVALID_TYPE"},
 	} {

@@ -212,8 +212,8 @@ func (o *Org) soap(r *http.Request, body []byte, refuse string) (string, error) 
 	if c.version > o.config.Version {
 		return "", &soapError{"sf:UNSUPPORTED_API_VERSION", "UNSUPPORTED_API_VERSION: Invalid Api version specified on URL"}
 	}
-	if !o.accepts(c.session) {
-		return "", &soapError{"sf:INVALID_SESSION_ID", illegalSession}
+	if refused := o.refuseSession(c.session, c.version); refused != nil {
+		return "", refused
 	}
 	name := c.operation.name.Local
 	var content string

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/simorg/internal/soql"
 )
@@ -38,15 +39,16 @@ var objects = []object{
 	{"ExtlClntAppPlcyCnfg", "Id ExternalClientApplicationId IsEnabled OauthPluginStatus SamlPluginStatus StartPage StartUrl", "", (*Org).pluginRows},
 	{"ExtlClntAppOauthSettings", "Id ExternalClientApplicationId OauthLink CreatedDate " + strings.Join(slices.Sorted(maps.Values(eca.ScopeColumns())), " "), "", (*Org).settingsRows},
 	{"ExtlClntAppOauthConsumer", "Id DeveloperName ExternalClientApplicationId ExtlClntAppOauthSettingsId CreatedDate LastModifiedDate", "", (*Org).consumerRows},
+	{eca.OAuthSecuritySettings, "Id DeveloperName MasterLabel Language ExternalClientApplicationId", "", (*Org).securityRows},
 	{"ConnectedApplication", "Id Name CreatedDate LastModifiedDate OptionsAllowAdminApprovedUsersOnly OptionsRefreshTokenValidityMetric RefreshTokenValidityPeriod MobileSessionTimeout PinLength StartUrl OptionsHasSessionLevelPolicy OptionsIsInternal", "", (*Org).connectedRows},
 	{"OauthToken", "Id AppName AppMenuItemId UserId User.Username UseCount LastUsedDate CreatedDate DeleteToken", "", nil},
 	{"AppMenuItem", "Id ApplicationId IsUsingAdminAuthorization Label Name Type", "", (*Org).menuRows},
 	{"LoginHistory", "Id UserId Application LoginTime LoginType LoginSubType Status SourceIp", "Application Status", nil},
 	{"User", "Id Username Name Email IsActive ProfileId Profile.Name", "", (*Org).userRows},
-	{"PermissionSet", "Id Name Label IsOwnedByProfile NamespacePrefix PermissionsModifyAllData", "", (*Org).permissionSetRows},
+	{"PermissionSet", "Id Name Label IsOwnedByProfile NamespacePrefix Profile.Name " + permissionColumnsOf(""), "", (*Org).permissionSetRows},
 	{"Profile", "Id Name", "", (*Org).profileRows},
 	{accessObject, "Id ParentId SetupEntityId SetupEntityType Parent.Name Parent.IsOwnedByProfile Parent.Profile.Name", "", (*Org).accessRows},
-	{assignmentObject, "Id AssigneeId Assignee.Username Assignee.IsActive PermissionSetId PermissionSet.Name PermissionSet.PermissionsModifyAllData", "", (*Org).assignmentRows},
+	{assignmentObject, "Id AssigneeId Assignee.Username Assignee.IsActive PermissionSetId PermissionSet.Name PermissionSet.Label PermissionSet.IsOwnedByProfile PermissionSet.Profile.Name " + permissionColumnsOf("PermissionSet."), "", (*Org).assignmentRows},
 	{"ObjectPermissions", "Id ParentId SobjectType PermissionsRead", "", func(o *Org) []row { return o.state.ObjectPermissions }},
 	{scratchOrgInfo, scratchColumns, "", (*Org).scratchRows},
 	{activeScratchOrg, activeColumns, "", (*Org).activeRows},
@@ -57,8 +59,13 @@ var objects = []object{
 	{artifactObject, "", "", func(o *Org) []row { return o.state.Artifacts }},
 }
 
-// table returns an object as a query sees it.
-func (o *Org) table(name string) (soql.Table, bool) {
+// toolingObjects are the objects that only the Tooling API has, with the columns that are documented.
+var toolingObjects = []object{
+	{connection.ExternalCredential, "Id DeveloperName MasterLabel Language NamespacePrefix AuthenticationProtocol Description", "", (*Org).externalCredentialRows},
+}
+
+// table returns an object of some as a query sees it.
+func (o *Org) table(name string, objects ...object) (soql.Table, bool) {
 	for _, known := range objects {
 		if !strings.EqualFold(known.name, name) {
 			continue
@@ -193,6 +200,23 @@ func (o *Org) consumerRows() (rows []row) {
 	return rows
 }
 
+func (o *Org) securityRows() (rows []row) {
+	for header, rec := range o.ofApps(eca.OAuthSecuritySettings) {
+		rows = append(rows, row{"id": rec.id, "developername": rec.fullName, "masterlabel": orNil(rec.text("label")), "language": "en_US", "externalclientapplicationid": header.id})
+	}
+	return rows
+}
+
+func (o *Org) externalCredentialRows() (rows []row) {
+	for _, rec := range o.all(connection.ExternalCredential) {
+		rows = append(rows, row{
+			"id": rec.id, "developername": rec.fullName, "masterlabel": rec.text("label"), "language": "en_US", "namespaceprefix": nil,
+			"authenticationprotocol": rec.text("authenticationProtocol"), "description": orNil(rec.text("description")),
+		})
+	}
+	return rows
+}
+
 // menuItemID returns the ID of an app's AppMenuItem.
 func menuItemID(header *record) string { return "0DS" + header.id[3:] }
 
@@ -212,13 +236,6 @@ func (o *Org) menuRows() (rows []row) {
 func (o *Org) userRows() (rows []row) {
 	for i := range o.config.Users {
 		rows = append(rows, o.user(i))
-	}
-	return rows
-}
-
-func (o *Org) permissionSetRows() (rows []row) {
-	for i, name := range o.config.PermissionSets {
-		rows = append(rows, row{"id": permissionSetID(i), "name": name, "label": name, "isownedbyprofile": false, "namespaceprefix": nil, "permissionsmodifyalldata": slices.Contains(o.config.ModifyAllData, name)})
 	}
 	return rows
 }
@@ -261,9 +278,7 @@ func (o *Org) assignmentRows() (rows []row) {
 	for i, user := range users {
 		if profile := o.config.Users[i].Profile; profile != "" {
 			id := fmt.Sprintf("0PS9%011dAAA", i+1)
-			rows = append(rows, row{"id": fmt.Sprintf("0Pa9%011dAAA", i+1), "assigneeid": user["id"], "assignee": user, "permissionsetid": id, "permissionset": row{
-				"id": id, "name": "X" + id, "isownedbyprofile": true, "permissionsmodifyalldata": slices.Contains(o.config.ModifyAllData, profile),
-			}})
+			rows = append(rows, row{"id": fmt.Sprintf("0Pa9%011dAAA", i+1), "assigneeid": user["id"], "assignee": user, "permissionsetid": id, "permissionset": o.profileSet(id, profile)})
 		}
 	}
 	return rows
@@ -287,7 +302,7 @@ func (o *Org) user(i int) row {
 func (o *Org) organization() row {
 	org := row{
 		"id": o.id, "name": "Simulated", "issandbox": o.config.Kind != Production, "trialexpirationdate": nil,
-		"organizationtype": "Enterprise Edition", "instancename": "SIM1", "namespaceprefix": nil,
+		"organizationtype": "Enterprise Edition", "instancename": "SIM1", "namespaceprefix": orNil(o.config.Namespace),
 	}
 	if o.config.Kind == Scratch {
 		org["trialexpirationdate"] = "2099-12-31T00:00:00.000+0000"
@@ -342,7 +357,7 @@ const (
 )
 
 // query answers a SOQL query, or with columns only what columns its records have.
-func (o *Org) query(q string, columns bool, base string) (any, *restError) {
+func (o *Org) query(q string, columns bool, base string, objects []object) (any, *restError) {
 	refused := func(err error) (any, *restError) {
 		refusal, _ := errors.AsType[*soql.Error](err) // soql returns no other
 		return nil, &restError{http.StatusBadRequest, refusal.Code, refusal.Message}
@@ -351,7 +366,7 @@ func (o *Org) query(q string, columns bool, base string) (any, *restError) {
 	if err != nil {
 		return refused(err)
 	}
-	table, ok := o.table(parsed.Object)
+	table, ok := o.table(parsed.Object, objects...)
 	if !ok {
 		return nil, &restError{400, "INVALID_TYPE", fmt.Sprintf("sObject type '%s' is not supported.", parsed.Object)}
 	}

@@ -9,7 +9,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"html"
 	"net/http"
 	"net/url"
 	"slices"
@@ -44,12 +43,7 @@ type grant struct {
 	User   int    `json:"user"`   // of the org's users
 	Client string `json:"client"` // the consumer key
 	Scope  string `json:"scope"`
-}
-
-// code is an authorization code that was not used yet.
-type code struct {
-	grant
-	redirect, challenge string
+	Family string `json:"family,omitempty"` // the first refresh token of the same approval, "" if there is none
 }
 
 // serveOAuth answers the token endpoint and its neighbours.
@@ -69,23 +63,7 @@ func (o *Org) serveOAuth(w http.ResponseWriter, r *http.Request, body []byte) {
 		}
 		writeOAuth(w, http.StatusOK, answer)
 	case oauthPath + "revoke":
-		token := form.Get("token")
-		_, known := o.refresh[token]
-		delete(o.refresh, token)
-		session, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !known && !o.accepts(session) && !o.accepts(token) && o.is("revoke-without-session", "no") {
-			writeOAuth(w, http.StatusUnauthorized, map[string]string{"error": "invalid_session"}) // assumed
-			return
-		}
-		if o.forget(func(r row) bool { return token != "" && r["deletetoken"] == token }) || known {
-			return
-		}
-		if !o.accepts(token) {
-			writeTokenError(w, &tokenError{"unsupported_token_type", "invalid token: " + token})
-			return
-		}
-		delete(o.state.Sessions, token)
-		delete(o.state.Grants, token)
+		o.revoke(w, r, form)
 	case oauthPath + "introspect":
 		o.introspect(w, r, form)
 	case authorizePath:
@@ -138,27 +116,35 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 		more["issued_at"] = fmt.Sprint(time.Now().UnixMilli())
 	case "authorization_code":
 		flow = "OauthWebServer"
-		g, failure = o.byCode(id, secret, form)
-		if failure == nil && strings.Contains(g.Scope, "refresh_token") {
-			more["refresh_token"] = "5Aep" + random(40)
-			o.refresh[more["refresh_token"]] = g
+		if g, failure = o.byCode(id, secret, form); failure == nil && hasScope(g.Scope, "refresh_token") {
+			g.Family = newRefreshToken()
+			o.state.Refresh[g.Family] = &refreshToken{grant: g}
+			more["refresh_token"] = g.Family
 		}
 	case "refresh_token":
-		g, failure = o.byRefreshToken(id, secret, form.Get("refresh_token"))
+		flow = "OauthRefreshToken"
+		if g, failure = o.byRefreshToken(id, secret, form.Get("refresh_token")); failure == nil {
+			if next := o.rotateRefreshToken(form.Get("refresh_token")); next != "" {
+				more["refresh_token"] = next
+			}
+		}
 	default:
 		failure = notTheGrantType
 	}
 	if failure != nil {
 		return nil, failure
 	}
-	token := o.newSession()
+	token := o.newToken(g, more)
 	o.state.Grants[token] = g
 	if app, _, unknown := o.client(g.Client); unknown == nil {
-		revoke := more["refresh_token"]
-		if flow == "OauthClientCredentials" && o.is("client-credentials-token-row", "yes") {
-			revoke = token
+		row := ""
+		switch {
+		case flow == "OauthWebServer":
+			row = g.Family
+		case flow == "OauthClientCredentials" && o.is("client-credentials-token-row", "yes"):
+			row = token
 		}
-		o.logIn(app, g.User, flow, revoke)
+		o.logIn(app, g.User, flow, row)
 	}
 	more["access_token"], more["token_type"], more["scope"], more["instance_url"] = token, "Bearer", g.Scope, o.url
 	more["id"] = "https://login.salesforce.com/id/" + o.id + "/" + fmt.Sprint(o.user(g.User)["id"])
@@ -230,11 +216,10 @@ func (o *Org) preAuthorised(header, policies *record, user int) bool {
 	if o.is("profiles-authorise", "yes") && slices.Contains(items(policies.text("commaSeparatedProfile")), profile) {
 		return true
 	}
-	for i, name := range o.config.PermissionSets {
-		set := permissionSetID(i)
-		grants := o.hasAccess(set, header.id) ||
-			o.is("policies-grant", "yes") && slices.Contains(items(policies.text("commaSeparatedPermissionSet")), name)
-		if grants && o.isAssigned(user, set) {
+	for _, set := range o.permissionSets() {
+		grants := o.hasAccess(set.id, header.id) ||
+			o.is("policies-grant", "yes") && slices.Contains(items(policies.text("commaSeparatedPermissionSet")), set.fullName)
+		if grants && o.isAssigned(user, set.id) {
 			return true
 		}
 	}
@@ -246,6 +231,7 @@ func (o *Org) preAuthorised(header, policies *record, user int) bool {
 var scopeNames = map[string]string{
 	"RefreshToken": "refresh_token", "OpenID": "openid", "CustomApplications": "visualforce", "Basic": "id", "OfflineAccess": "offline_access",
 	"CustomPermissions": "custom_permissions", "Chatter": "chatter_api", "MCP": "mcp_api", "SFApiPlatform": "sfap_api",
+	"Chatbot": "chatbot_api", "EinsteinGPT": "einstein_gpt_api",
 }
 
 // scopes returns the scopes of an app as clients write them, without some.
@@ -282,7 +268,7 @@ func (o *Org) byClientCredentials(key, secret string) (g grant, failure *tokenEr
 	if user < 0 {
 		return g, &tokenError{"invalid_grant", "no client credentials user enabled"}
 	}
-	return grant{user, key, o.scopes(app, "Full", "Web", "RefreshToken", "OfflineAccess")}, o.admit(app, user)
+	return grant{User: user, Client: key, Scope: o.scopes(app, "Full", "Web", "RefreshToken", "OfflineAccess")}, o.admit(app, user)
 }
 
 // byJWT checks the assertion of the JWT bearer flow, sent to the org or elsewhere.
@@ -336,7 +322,7 @@ func (o *Org) byJWT(assertion string, elsewhere bool) (g grant, failure *tokenEr
 		if claims.Subject != o.config.Username {
 			return g, unapproved
 		}
-		return grant{0, claims.Issuer, "api"}, nil
+		return grant{Client: claims.Issuer, Scope: "api"}, nil
 	}
 	user := o.userIndex(claims.Subject)
 	if user < 0 {
@@ -349,7 +335,7 @@ func (o *Org) byJWT(assertion string, elsewhere bool) (g grant, failure *tokenEr
 	if !strings.Contains(o.scopes(app), "refresh_token") && !strings.Contains(o.scopes(app), "offline_access") {
 		return g, &tokenError{"invalid_request", "refresh_token scope is required and the connected app should be installed and preauthorized"}
 	}
-	return grant{user, claims.Issuer, o.scopes(app, "RefreshToken", "OfflineAccess")}, o.admit(app, user)
+	return grant{User: user, Client: claims.Issuer, Scope: o.scopes(app, "RefreshToken", "OfflineAccess")}, o.admit(app, user)
 }
 
 // publicKey returns the RSA key of a certificate in any form, or nil if the org does not accept it.
@@ -381,96 +367,4 @@ func (o *Org) introspect(w http.ResponseWriter, r *http.Request, form url.Values
 		return
 	}
 	writeOAuth(w, http.StatusOK, map[string]any{"active": true, "client_id": g.Client, "scope": g.Scope, "username": o.config.Users[g.User].Username, "token_type": "access_token"})
-}
-
-// authorize serves the page on which somebody logs in and lets an app in. This org has no
-// passwords: whoever posts the page is the user that it names.
-func (o *Org) authorize(w http.ResponseWriter, r *http.Request, form url.Values) {
-	q := r.URL.Query()
-	app, _, failure := o.client(q.Get("client_id"))
-	if failure != nil {
-		writeTokenError(w, failure)
-		return
-	}
-	global := o.globalOf(app)
-	redirect := q.Get("redirect_uri")
-	to, err := url.Parse(redirect)
-	if err != nil || !slices.Contains(strings.Split(global.text("callbackUrl"), "\n"), redirect) {
-		writeTokenError(w, wrongRedirect)
-		return
-	}
-	back := func(values url.Values) {
-		values.Set("state", q.Get("state"))
-		to.RawQuery = values.Encode()
-		http.Redirect(w, r, to.String(), http.StatusFound)
-	}
-	if q.Get("response_type") != "code" {
-		back(url.Values{"error": {"unsupported_response_type"}, "error_description": {"response type not supported"}})
-		return
-	}
-	if global.isTrue("isPkceRequired") && (q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256") {
-		back(url.Values{"error": {"invalid_request"}, "error_description": {"missing required code challenge"}})
-		return
-	}
-	if r.Method == http.MethodGet {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, `<!doctype html><title>Simulated org</title><form method="post"><p>%s asks for access.</p><label>User <input name="username" value="%s"></label> <button>Allow</button></form>`,
-			html.EscapeString(app), html.EscapeString(o.config.Username))
-		return
-	}
-	user := o.userIndex(form.Get("username"))
-	if user < 0 {
-		http.Error(w, "there is no such user", http.StatusForbidden)
-		return
-	}
-	if refused := o.admit(app, user); refused != nil {
-		back(url.Values{"error": {"OAUTH_APP_ACCESS_DENIED"}, "error_description": {refused.description}})
-		return
-	}
-	id := "aPrx" + random(24)
-	o.codes[id] = code{grant{user, q.Get("client_id"), o.scopes(app)}, redirect, q.Get("code_challenge")}
-	back(url.Values{"code": {id}})
-}
-
-// byRefreshToken checks what a refresh token is used with.
-func (o *Org) byRefreshToken(id, secret, token string) (g grant, failure *tokenError) {
-	app, failure := o.secretClient(id, secret)
-	if failure != nil {
-		return g, failure
-	}
-	g, known := o.refresh[token]
-	if !known || g.Client != id {
-		return g, &tokenError{"invalid_grant", "expired access/refresh token"}
-	}
-	return g, o.admit(app, g.User)
-}
-
-// secretClient finds the app that a consumer key belongs to, and checks the secret, which some
-// apps need not send.
-func (o *Org) secretClient(id, secret string) (app string, failure *tokenError) {
-	app, want, failure := o.client(id)
-	if failure == nil && secret != want && (secret != "" || !o.globalOf(app).isTrue("isConsumerSecretOptional")) {
-		failure = wrongSecret
-	}
-	return app, failure
-}
-
-// byCode checks what an authorization code is exchanged with.
-func (o *Org) byCode(id, secret string, form url.Values) (g grant, failure *tokenError) {
-	if _, failure := o.secretClient(id, secret); failure != nil {
-		return g, failure
-	}
-	c, known := o.codes[form.Get("code")]
-	delete(o.codes, form.Get("code"))
-	if !known || c.Client != id {
-		return g, &tokenError{"invalid_grant", "invalid authorization code"}
-	}
-	if c.redirect != form.Get("redirect_uri") {
-		return g, wrongRedirect
-	}
-	sum := sha256.Sum256([]byte(form.Get("code_verifier")))
-	if c.challenge != "" && base64.RawURLEncoding.EncodeToString(sum[:]) != c.challenge {
-		return g, &tokenError{"invalid_grant", "invalid code verifier"}
-	}
-	return c.grant, nil
 }
