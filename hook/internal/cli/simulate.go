@@ -29,16 +29,17 @@ type simulateCmd struct {
 	Kind            string            `enum:"sandbox,production,scratch" default:"sandbox" help:"Kind of org: sandbox, production or scratch."`
 	Port            int               `default:"0" help:"Port to listen on, of this machine's loopback. 0 takes a free one."`
 	Latency         time.Duration     `default:"0s" help:"How long every answer is held back."`
-	Username        string            `default:"admin@example.com" help:"Username of the session that is printed."`
+	Username        string            `help:"Username of the session that is printed. Default: the administrator in --state, or admin@example.com."`
 	User            []string          `placeholder:"USERNAME" help:"Further users of the org, whom policies can refer to."`
+	Admin           []string          `placeholder:"USERNAME" help:"Further users of the org with the profile System Administrator, who have Modify All Data."`
 	InactiveUser    []string          `placeholder:"USERNAME" help:"Further users of the org who are inactive."`
 	PermissionSet   []string          `placeholder:"NAME" help:"Permission sets of the org."`
 	Profile         []string          `placeholder:"NAME" help:"Profiles of the org."`
 	SessionLifetime time.Duration     `default:"0s" help:"How long an access token is good for. 0 is as long as the org is served."`
 	JWTClient       map[string]string `name:"jwt-client" placeholder:"KEY=FILE" help:"Connected app that can log in by JWT bearer: its consumer key, and a PEM file with its certificate or public key."`
-	State           string            `placeholder:"FILE" help:"File that keeps the org between runs, apart from the users, permission sets and profiles of these flags. It holds the org's sessions and secrets."`
+	State           string            `placeholder:"FILE" help:"File that keeps the org between runs, with its users, permission sets and profiles. Those of these flags are added. It holds the org's sessions and secrets."`
 	Requests        string            `placeholder:"FILE" help:"File to which a line is appended for each request, without headers and bodies. Those of a scratch org go to FILE.USERNAME."`
-	Deploy          []string          `placeholder:"DIR" help:"Directory with source that is deployed before the org is served, such as the package with an app's header."`
+	Deploy          []string          `placeholder:"DIR" help:"Directory with source that is deployed before the org is served, such as the package with an app's header and permission sets."`
 	Fill            []string          `placeholder:"DIR" help:"Directory with what the org has from before: source of Connected Apps, and JSON files with records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}."`
 	DevHub          bool              `help:"Make the org a Dev Hub, of --kind production, which signs up scratch orgs on further ports."`
 	Fact            map[string]string `placeholder:"ID=ANSWER" help:"Answer to a question about Salesforce that differs between orgs, such as policies-with-consumer=created. pkg/platform/FACTS.md lists them. Can be repeated."`
@@ -133,7 +134,7 @@ func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
 	}
 	defer server.Close()
 	if e.JSON { // before the command ends, so that somebody can call the org
-		r := &simulateResult{InstanceURL: server.URL, Username: c.Username, AccessToken: org.AccessToken(), OrgID: org.ID(), Kind: c.Kind}
+		r := &simulateResult{InstanceURL: server.URL, Username: org.Username(), AccessToken: org.AccessToken(), OrgID: org.ID(), Kind: c.Kind}
 		r.ended(outcome{Command: "simulate", OK: true})
 		encoder := json.NewEncoder(e.secrets)
 		encoder.SetIndent("", "  ")
@@ -176,6 +177,9 @@ func (c *simulateCmd) config() (simorg.Config, error) {
 	}
 	for _, username := range c.User {
 		config.Users = append(config.Users, simorg.User{Username: username})
+	}
+	for _, username := range c.Admin {
+		config.Users = append(config.Users, simorg.User{Username: username, Profile: "System Administrator"})
 	}
 	for _, username := range c.InactiveUser {
 		config.Users = append(config.Users, simorg.User{Username: username, Inactive: true})
