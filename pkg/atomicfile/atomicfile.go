@@ -30,6 +30,9 @@ type Options struct {
 	Mode fs.FileMode
 	// FollowLinks replaces the target of a symlink. Without it, a symlink is refused.
 	FollowLinks bool
+	// Parents is the permission of directories above the target, which Write creates. With 0, it
+	// creates none.
+	Parents fs.FileMode
 	// Guard, if not nil, is called while no other Write can replace the target. After an error of
 	// Guard, which Write returns, the target is unchanged.
 	Guard func() error
@@ -94,6 +97,12 @@ const attempts = 100
 
 // Write replaces the content of a file. After an error the old content is unchanged.
 func Write(name string, data []byte, o Options) error {
+	if o.Parents != 0 {
+		files.Changes("mkdir", filepath.Dir(name))
+		if err := os.MkdirAll(filepath.Dir(name), o.Parents); err != nil {
+			return cause(name, err)
+		}
+	}
 	target, err := targetOf(name, o)
 	if err != nil {
 		return err
@@ -117,6 +126,7 @@ func write(target string, data []byte, o Options) (written bool, err error) {
 	if info, err := os.Lstat(temporary); err == nil && !info.Mode().IsRegular() {
 		return false, &fs.PathError{Op: "write", Path: temporary, Err: files.ErrIrregular}
 	}
+	files.Changes("create", temporary)
 	file, err := lockedfile.OpenFile(temporary, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return false, err
@@ -140,9 +150,10 @@ func write(target string, data []byte, o Options) (written bool, err error) {
 		if runtime.GOOS == "windows" { // which deletes no open file
 			file.Close()
 		}
-		os.Remove(temporary)
+		remove(temporary)
 		return false, err
 	}
+	files.Changes("rename", target)
 	if runtime.GOOS == "windows" { // which renames no open file
 		if err := file.Close(); err != nil {
 			return false, err
@@ -156,21 +167,39 @@ func write(target string, data []byte, o Options) (written bool, err error) {
 		return true, nil
 	}
 	if err := os.Rename(temporary, target); err != nil {
-		os.Remove(temporary)
+		remove(temporary)
 		return false, err
 	}
 	syncDir(filepath.Dir(target))
 	return true, nil
 }
 
+func remove(name string) error {
+	files.Changes("remove", name)
+	return os.Remove(name)
+}
+
+// Remove removes a file and the temporary file that a killed Write of it has left. That there is none
+// is no error.
+func Remove(name string) error {
+	for _, file := range []string{Temporary(name), name} {
+		if err := remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return cause(name, err)
+		}
+	}
+	return nil
+}
+
 // fill writes the whole content.
 func fill(file *lockedfile.File, data []byte, mode fs.FileMode) error {
+	files.Changes("truncate", file.Name())
 	if err := file.Chmod(0o600); err != nil && runtime.GOOS != "windows" {
 		return err
 	}
 	if err := file.Truncate(0); err != nil {
 		return err
 	}
+	files.Changes("write", file.Name())
 	if _, err := file.WriteAt(data, 0); err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/project"
-	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // ConnectionConfig describes how orgs call another one, as source: an aliasfied package with the
@@ -63,7 +62,9 @@ func (c ConnectionConfig) check() error {
 	return cmp.Or(checkApp(c.App), checkDir(c.Dir))
 }
 
-// NewConnection returns the files that add a connection to the project in fsys, for Write.
+// NewConnection returns the files that add a connection to the project in fsys, for Write, except those that it
+// already has with the same content. If the project has settings of the connection, the error is an
+// *ExistsError.
 func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
 	if err := config.check(); err != nil {
 		return nil, err
@@ -73,8 +74,9 @@ func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
 		return nil, err
 	}
 	name := config.Connection.NamedCredential
+	var existing *ExistsError
 	if _, ok := target.Settings.Connections[name]; ok {
-		return nil, fmt.Errorf("%s already has the connection %s; only a new connection can be added", sfp.ProjectFile, name)
+		existing = &ExistsError{What: "the connection " + name}
 	}
 	wanted := project.NewPackage{
 		Path: cmp.Or(config.Dir, target.beside("eca-connections")), Type: "source", Aliasfy: true, Default: target.lacksDefault(),
@@ -104,16 +106,9 @@ func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
 			files = append(files, file)
 		}
 	}
-	if err := target.free(files); err != nil {
-		return nil, err
-	}
 	var packages []project.NewPackage
 	if at < 0 {
 		packages = append(packages, wanted)
 	}
-	edited, err := target.edit(packages, []string{"eca", "connections", name}, settings)
-	if err != nil {
-		return nil, err
-	}
-	return append(files, edited), nil
+	return target.add(files, packages, []string{"eca", "connections", name}, settings, existing)
 }

@@ -26,21 +26,23 @@ type folder struct {
 // configuration, and existing folders with policies of other apps, because an org gets only its
 // own folder. For the same reason, copies are default's policies of other apps for the new
 // folders.
-func policyFolders(fsys fs.FS, source *project.Source, config Config) (folders []folder, copies []File, err error) {
+//
+// own are the files of the app itself, which an interrupted run has written.
+func policyFolders(fsys fs.FS, source *project.Source, config Config) (folders []folder, copies []File, own []project.SourceFile, err error) {
 	info, err := fs.Stat(fsys, config.Policies)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
-		return nil, nil, fmt.Errorf("cannot read %s: it is not a directory of the project", config.Policies)
+		return nil, nil, nil, fmt.Errorf("cannot read %s: it is not a directory of the project", config.Policies)
 	}
-	existing, inDefault, err := existingFolders(source, config)
+	existing, inDefault, own, err := existingFolders(source, config)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	fallback := cmp.Or(existing[sfp.DefaultFolder], path.Join(config.Policies, sfp.DefaultFolder))
 	folders = []folder{{Environment{Alias: sfp.DefaultFolder}, fallback}}
 	delete(existing, sfp.DefaultFolder)
 	for _, e := range config.Environments {
 		if err := sameSpelling(existing, e); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		dir, exists := existing[e.Alias]
 		if !exists {
@@ -48,9 +50,9 @@ func policyFolders(fsys fs.FS, source *project.Source, config Config) (folders [
 			for _, file := range inDefault {
 				content, err := fs.ReadFile(fsys, file)
 				if err != nil {
-					return nil, nil, fmt.Errorf("cannot read %s", file)
+					return nil, nil, nil, fmt.Errorf("cannot read %s", file)
 				}
-				copies = append(copies, File{Path: path.Join(dir, strings.TrimPrefix(file, fallback)), Content: content, Mode: 0o644})
+				copies = append(copies, File{Path: path.Join(dir, strings.TrimPrefix(file, fallback)), Content: content, Mode: 0o644, folder: dir})
 			}
 		}
 		folders = append(folders, folder{e, dir})
@@ -59,12 +61,12 @@ func policyFolders(fsys fs.FS, source *project.Source, config Config) (folders [
 	for _, alias := range slices.Sorted(maps.Keys(existing)) {
 		folders = append(folders, folder{Environment{Alias: alias}, existing[alias]})
 	}
-	return folders, copies, reachable(source, config.Policies, folders)
+	return folders, copies, own, reachable(source, config.Policies, folders)
 }
 
-// existingFolders returns the folders with policies by alias, and the files with policies in
-// default.
-func existingFolders(source *project.Source, config Config) (dirs map[string]string, inDefault []string, err error) {
+// existingFolders returns the folders with policies by alias, the files with policies of other apps in
+// default, and the files with policies of the app itself.
+func existingFolders(source *project.Source, config Config) (dirs map[string]string, inDefault []string, own []project.SourceFile, err error) {
 	dirs = make(map[string]string)
 	byFile := source.EnvironmentFolders(sfp.Package{Path: config.Policies, Aliasfy: true}, project.Layout())
 	for _, f := range source.Components(config.Policies, eca.OAuthPolicies) {
@@ -73,19 +75,19 @@ func existingFolders(source *project.Source, config Config) (dirs map[string]str
 			continue
 		}
 		if strings.EqualFold(f.App(), config.App) {
-			return nil, nil, fmt.Errorf("%s already has policies of %s; only a new app can be added", f.File, f.App())
+			own = append(own, f)
 		}
 		alias := path.Base(dir)
 		if other := dirs[alias]; other != "" && other != dir {
-			return nil, nil, fmt.Errorf("%s and %s are both named %s, and sfp deploys only one of them; "+
+			return nil, nil, nil, fmt.Errorf("%s and %s are both named %s, and sfp deploys only one of them; "+
 				"name the folders after the orgs' aliases, with one folder per org", other, dir, alias)
 		}
 		dirs[alias] = dir
-		if alias == sfp.DefaultFolder {
+		if alias == sfp.DefaultFolder && !strings.EqualFold(f.App(), config.App) {
 			inDefault = append(inDefault, f.File)
 		}
 	}
-	return dirs, inDefault, nil
+	return dirs, inDefault, own, nil
 }
 
 // sameSpelling returns an error if the name of an existing folder differs from the environment's by

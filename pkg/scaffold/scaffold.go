@@ -29,7 +29,10 @@ const windowsScript = "scripts/bootstrap-eca-oauth.cmd"
 
 // New returns the files that add the app to the project in fsys, in the order to write them.
 // The project file comes last, so it never names files that do not exist. Existing files stay
-// unchanged, except that the project file gets additions. It is an error if a new file exists.
+// unchanged, except that the project file gets additions. New files that exist with the same content
+// are left out, because an interrupted Write created them; with another content, they are an error.
+// If the project already has everything, New returns none. If it has other settings of the app, the
+// error is an *ExistsError.
 func New(fsys fs.FS, config Config) ([]File, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
@@ -49,27 +52,29 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		return nil, err
 	}
 	packages, err := a.packages()
-	if err != nil {
-		return nil, err
-	}
-	a.source = target.source(a.Policies)
-	for _, add := range []func() error{a.addHeader, a.addPolicies, a.addCertificate, a.addPermissionSets, a.addScripts} {
-		if err := add(); err != nil {
-			return nil, err
+	if err == nil {
+		a.source = target.source(a.Policies)
+		for _, add := range []func() error{a.addHeader, a.addPolicies, a.addCertificate, a.addPermissionSets, a.addScripts} {
+			if err = add(); err != nil {
+				break
+			}
 		}
 	}
-	if err := target.free(a.files); err != nil {
+	switch {
+	case err != nil && a.existing != nil:
+		return nil, a.existing
+	case err != nil:
 		return nil, err
 	}
 	settings, err := a.settings()
 	if err != nil {
 		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}
-	edited, err := target.edit(packages, []string{"eca", "apps", a.App}, settings)
-	if err != nil {
-		return nil, err
+	files, err := target.add(a.files, packages, []string{"eca", "apps", a.App}, settings, a.existing)
+	if a.existing != nil && a.existing.Same {
+		return nil, nil
 	}
-	return append(a.files, edited), nil
+	return files, err
 }
 
 // addition is a new app in a project.
@@ -79,6 +84,8 @@ type addition struct {
 	target *target
 	source *project.Source
 	files  []File // the new ones
+
+	existing *ExistsError // of settings of the app, nil if there are none
 }
 
 func (a *addition) addFile(f File, err error) error {
@@ -91,7 +98,7 @@ func (a *addition) addFile(f File, err error) error {
 func (a *addition) checkVersion() (err error) {
 	for app := range a.target.Settings.Apps {
 		if strings.EqualFold(app, a.App) {
-			return fmt.Errorf("%s already has settings of %s, and only a new app can be added; for another environment, copy a folder of the policies", sfp.ProjectFile, app)
+			a.existing = &ExistsError{What: "settings of " + app}
 		}
 	}
 	v := a.target.SourceAPIVersion
@@ -179,17 +186,18 @@ func acceptAliasfied(p sfp.Package) error {
 }
 
 func (a *addition) addHeader() error {
-	if file := a.target.header(a.source, a.App, ""); file != "" {
-		return fmt.Errorf("%s is already a header of %s; only a new app can be added", file, a.App)
-	}
 	fields := metadata.Stated("contactEmail", a.ContactEmail, "distributionState", "Local", "isProtected", "false",
 		"label", a.Label).Over(a.Fields[eca.Header])
-	return a.addFile(newFile(a.Definition, eca.Header, a.App, fields))
+	header, err := newFile(a.Definition, eca.Header, a.App, fields)
+	if file := a.target.header(a.source, a.App, ""); file != "" && (file != header.Path || !a.target.has(header)) {
+		return fmt.Errorf("%s is already a header of %s; only a new app can be added", file, a.App)
+	}
+	return a.addFile(header, err)
 }
 
 // addPolicies adds the policies of each environment, with the components beside them.
 func (a *addition) addPolicies() error {
-	folders, copies, err := policyFolders(a.target.fsys, a.source, a.Config)
+	folders, copies, own, err := policyFolders(a.target.fsys, a.source, a.Config)
 	if err != nil {
 		return err
 	}
@@ -206,6 +214,12 @@ func (a *addition) addPolicies() error {
 			if err := a.addFile(newFile(f.dir, plugin.typ, a.App+plugin.ending, fields)); err != nil {
 				return err
 			}
+		}
+	}
+	for _, f := range own {
+		i := slices.IndexFunc(a.files, func(new File) bool { return new.Path == f.File })
+		if i < 0 || !a.target.has(a.files[i]) {
+			return fmt.Errorf("%s already has policies of %s; only a new app can be added", f.File, f.App())
 		}
 	}
 	return nil
@@ -256,7 +270,11 @@ func permissionSet(dir, name string) (File, error) {
 
 // addScripts adds the scripts, unless the project has one that calls eca.
 func (a *addition) addScripts() error {
-	if _, err := fs.Stat(a.target.fsys, script); !errors.Is(err, fs.ErrNotExist) {
+	first := File{Path: script}
+	first.Content, _ = fs.ReadFile(ecakit.Sample, script)
+	// Before the project has an app, an interrupted run may have written one of the two.
+	unfinished := len(a.target.Settings.Apps) == 0 && a.target.has(first)
+	if _, err := fs.Stat(a.target.fsys, script); !errors.Is(err, fs.ErrNotExist) && !unfinished {
 		switch calls, err := project.CallsHook(a.target.fsys, script); {
 		case err != nil:
 			return notCreated(script)

@@ -3,10 +3,12 @@ package scaffold
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -100,24 +102,57 @@ func (t *target) lacksDefault() bool {
 // inside reports whether a directory is below another one, or the same.
 func inside(a, b string) bool { return strings.HasPrefix(a+"/", b+"/") }
 
-// free returns an error if one of the new files exists or cannot be created.
-func (t *target) free(files []File) error {
-	var existing []string
+// missing returns those of the new files that do not exist yet. A file with the same content is one
+// that an earlier run wrote. It is an error if a file exists with another content or cannot be created.
+func (t *target) missing(files []File) (missing []File, err error) {
+	var other []string
 	for _, f := range files {
-		if _, err := fs.Lstat(t.fsys, f.Path); err == nil {
-			existing = append(existing, f.Path)
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return notCreated(f.Path)
+		info, err := fs.Lstat(t.fsys, f.Path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			missing = append(missing, f)
+		case err != nil:
+			return nil, notCreated(f.Path)
+		case !info.Mode().IsRegular() || !t.has(f):
+			other = append(other, f.Path)
 		}
 	}
-	if len(existing) > 0 {
-		return fmt.Errorf("%s already exists and is not overwritten", strings.Join(existing, ", "))
+	if len(other) > 0 {
+		return nil, fmt.Errorf("%s already exists and is not overwritten", strings.Join(other, ", "))
 	}
-	return nil
+	return missing, nil
 }
 
-func notCreated(file string) error {
-	return fmt.Errorf("cannot create %s: its path contains something other than a directory of the project", file)
+// has reports whether the project has a file with its content.
+func (t *target) has(f File) bool {
+	now, err := fs.ReadFile(t.fsys, f.Path)
+	return err == nil && bytes.Equal(now, f.Content)
+}
+
+// ExistsError reports that the project already has settings of the app or connection.
+type ExistsError struct {
+	What string // like "settings of MyApp"
+	// Same reports that the project already has everything that was to be added.
+	Same bool
+}
+
+func (e *ExistsError) Error() string {
+	return fmt.Sprintf("%s already has %s, and only a new one can be added", sfp.ProjectFile, e.What)
+}
+
+// add returns those of the new files that the project lacks, and the project file with packages and an
+// entry of plugins added. existing, if not nil, is the error for a project that already has the entry.
+func (t *target) add(files []File, packages []project.NewPackage, entry []string, settings any, existing *ExistsError) ([]File, error) {
+	missing, err := t.missing(files)
+	if existing != nil {
+		existing.Same = err == nil && len(missing)+len(packages) == 0 && t.states(entry, settings)
+		return nil, existing
+	}
+	if err != nil {
+		return nil, err
+	}
+	edited, err := t.edit(packages, entry, settings)
+	return append(missing, edited), err
 }
 
 // edit returns the project file with packages and an entry of plugins added.
@@ -127,6 +162,24 @@ func (t *target) edit(packages []project.NewPackage, entry []string, settings an
 		return File{}, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}
 	return File{Path: sfp.ProjectFile, Content: edited, Mode: t.mode, Replaces: true, before: t.data}, nil
+}
+
+// states reports whether the project file has an entry of plugins.eca with these settings.
+func (t *target) states(entry []string, settings any) bool {
+	var has, wanted any
+	data, err := json.Marshal(settings)
+	if err != nil || json.Unmarshal(data, &wanted) != nil || json.Unmarshal(t.Plugins["eca"], &has) != nil {
+		return false
+	}
+	for _, name := range entry[1:] {
+		object, _ := has.(map[string]any)
+		has = object[name]
+	}
+	return reflect.DeepEqual(has, wanted)
+}
+
+func notCreated(file string) error {
+	return fmt.Errorf("cannot create %s: its path contains something other than a directory of the project", file)
 }
 
 // componentFile returns a component's file below a package directory.

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/ecakit/ecakit/pkg/atomicfile"
+	"github.com/ecakit/ecakit/pkg/internal/files"
+	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // File is a file for Write.
@@ -23,46 +27,132 @@ type File struct {
 	Replaces bool
 
 	before []byte // its previous content
+	// folder is a new directory that appears with all its files at once, because its existence decides
+	// which files a later run adds; "" if the file is in none.
+	folder string
 }
 
 // Write writes the files below a project's directory, in their order. Each file is written
 // atomically. A file that is a link replaces the link's target, which must be inside the project.
 //
-// New files must not exist yet, and the others must be as they were for New. If a file cannot be
-// written, Write removes the files that it created.
-func Write(dir string, files []File) error {
+// New files must not exist yet, except with the same content, and the others must be as they were for
+// New. If a file cannot be written, Write removes the files that it created.
+func Write(dir string, all []File) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	for _, f := range files {
-		if err := f.check(root); err != nil {
+	w := &writer{root: root}
+	i := slices.IndexFunc(all, func(f File) bool { return f.Path == sfp.ProjectFile })
+	if i < 0 {
+		err = w.write(all)
+	} else {
+		// No other run writes to the project meanwhile, because each replaces the project file.
+		err = all[i].replace(root, func() error { return w.write(all) })
+	}
+	if err != nil {
+		w.undo()
+	}
+	return err
+}
+
+// writer writes files below a directory.
+type writer struct {
+	root    *os.Root
+	created []string // files and directories, outer ones first
+}
+
+// write writes files, the project file excepted, after it has checked all.
+func (w *writer) write(all []File) error {
+	for _, f := range all {
+		if err := f.check(w.root); err != nil {
 			return err
 		}
 	}
-	var created []string // files and directories, outer ones first
-	for _, f := range files {
-		if err := f.write(root, &created); err != nil {
-			for _, name := range slices.Backward(created) {
-				root.Remove(name)
-			}
+	for group := range folders(all) {
+		if group[0].Path == sfp.ProjectFile {
+			continue
+		}
+		if err := writeFolder(w.root, group, &w.created); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// check returns an error if the file is not as it was for New.
+// undo removes what was created.
+func (w *writer) undo() {
+	for _, name := range slices.Backward(w.created) {
+		files.Changes("remove", name)
+		w.root.Remove(name)
+	}
+}
+
+// folders returns files in groups: those of a new folder together, and each other file alone.
+func folders(all []File) iter.Seq[[]File] {
+	return func(yield func([]File) bool) {
+		for len(all) > 0 {
+			n := 1
+			for all[0].folder != "" && n < len(all) && all[n].folder == all[0].folder {
+				n++
+			}
+			if !yield(all[:n]) {
+				return
+			}
+			all = all[n:]
+		}
+	}
+}
+
+// writeFolder writes files. Those of a new folder are written to another one, which is then renamed.
+func writeFolder(root *os.Root, group []File, created *[]string) error {
+	folder := group[0].folder
+	_, err := root.Lstat(folder)
+	if folder == "" || !errors.Is(err, fs.ErrNotExist) {
+		for _, f := range group {
+			if err := f.write(root, created); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	staged := path.Join(path.Dir(folder), "."+path.Base(folder)+".eca-tmp")
+	files.Changes("remove", staged)
+	if err := root.RemoveAll(staged); err != nil { // of an interrupted run
+		return err
+	}
+	for _, f := range group {
+		f.Path = staged + strings.TrimPrefix(f.Path, folder)
+		if err := f.write(root, created); err != nil {
+			return err
+		}
+	}
+	files.Changes("rename", folder)
+	if err := root.Rename(filepath.FromSlash(staged), filepath.FromSlash(folder)); err != nil {
+		return err
+	}
+	for i, name := range *created {
+		if rest, ok := strings.CutPrefix(filepath.ToSlash(name), staged); ok {
+			(*created)[i] = filepath.FromSlash(folder + rest)
+		}
+	}
+	return nil
+}
+
+// errChanged reports that a file is no longer as it was for New.
+var errChanged = errors.New("the file has changed meanwhile; try again")
+
+// check returns an error if the file is not as it was for New and not as it is to be.
 func (f File) check(root *os.Root) error {
 	now, err := root.ReadFile(filepath.FromSlash(f.Path))
 	switch {
-	case !f.Replaces && errors.Is(err, fs.ErrNotExist):
+	case !f.Replaces && errors.Is(err, fs.ErrNotExist), err == nil && bytes.Equal(now, f.Content):
 		return nil
 	case !f.Replaces && err == nil:
 		err = fs.ErrExist
 	case err == nil && !bytes.Equal(now, f.before):
-		err = errors.New("the file has changed meanwhile; try again")
+		err = errChanged
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", f.Path, err)
@@ -74,6 +164,7 @@ func (f File) check(root *os.Root) error {
 func (f File) write(root *os.Root, created *[]string) error {
 	for _, dir := range ancestors(f.Path) {
 		dir = filepath.FromSlash(dir)
+		files.Changes("mkdir", dir)
 		switch err := root.Mkdir(dir, 0o755); {
 		case err == nil:
 			*created = append(*created, dir)
@@ -81,14 +172,21 @@ func (f File) write(root *os.Root, created *[]string) error {
 			return fmt.Errorf("cannot create %s: %w", dir, err)
 		}
 	}
-	name := filepath.FromSlash(f.Path)
-	// No link leads out of the project, because check uses root.
-	options := atomicfile.Options{Mode: f.Mode, FollowLinks: f.Replaces, Guard: func() error { return f.check(root) }}
-	err := atomicfile.Write(filepath.Join(root.Name(), name), f.Content, options)
+	if now, err := root.ReadFile(filepath.FromSlash(f.Path)); err == nil && !f.Replaces && bytes.Equal(now, f.Content) {
+		return nil
+	}
+	err := f.replace(root, func() error { return f.check(root) })
 	if err == nil && !f.Replaces {
-		*created = append(*created, name)
+		*created = append(*created, filepath.FromSlash(f.Path))
 	}
 	return err
+}
+
+// replace writes the file if guard returns no error.
+func (f File) replace(root *os.Root, guard func() error) error {
+	// No link leads out of the project, because check uses root.
+	options := atomicfile.Options{Mode: f.Mode, FollowLinks: f.Replaces, Guard: guard}
+	return atomicfile.Write(filepath.Join(root.Name(), filepath.FromSlash(f.Path)), f.Content, options)
 }
 
 // ancestors returns the directories above a file, outermost first.

@@ -48,6 +48,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"eca": func() {
 			time.AfterFunc(maxRun, func() { panic("eca has not ended") })
+			if name := os.Getenv(changesFile); name != "" {
+				endAt(name, os.Getenv(endAtChange))
+			}
 			e := newEnv()
 			if name := os.Getenv(transcript); name != "" {
 				f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -197,46 +200,64 @@ const (
 // writeLogin ALIAS [v2] [KIND]: writes the org's session into a store like sf's.
 func writeLogin(ts *testscript.TestScript, neg bool, args []string) {
 	org := ts.Value(stageKey{}).(*stage).org(ts)
-	dir := filepath.Join(ts.Getenv("HOME"), ".sfdx")
-	ts.Check(os.MkdirAll(dir, 0o700))
+	ts.Check(storeLogin(ts.Getenv("HOME"), org, args[0], args[1:]...))
+}
+
+// storeLogin writes an org's session into a store like sf's below a home directory.
+func storeLogin(home string, org *simorg.Server, alias string, flags ...string) error {
+	dir := filepath.Join(home, ".sfdx")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
 	key, keyBytes, iv, ivText := storeKeyV1, []byte(storeKeyV1), []byte("abcdefabcdef"), "abcdefabcdef"
-	if slices.Contains(args, "v2") {
+	if slices.Contains(flags, "v2") {
 		key, ivText = storeKeyV2, strings.Repeat("ab", 12)
 		keyBytes, _ = hex.DecodeString(key)
 		iv, _ = hex.DecodeString(ivText)
 	}
 	block, err := aes.NewCipher(keyBytes)
-	ts.Check(err)
+	if err != nil {
+		return err
+	}
 	gcm, err := cipher.NewGCM(block)
-	ts.Check(err)
+	if err != nil {
+		return err
+	}
 	sealed := gcm.Seal(nil, iv, []byte(org.AccessToken()), nil)
 	text, tag := sealed[:len(sealed)-16], sealed[len(sealed)-16:]
 	auth := map[string]any{
 		"username": org.Username(), "orgId": org.ID(), "instanceUrl": org.URL, "instanceApiVersion": apiversion.Latest.String(),
 		"accessToken": ivText + hex.EncodeToString(text) + ":" + hex.EncodeToString(tag),
-		"isSandbox":   !slices.Contains(args, "production") && !slices.Contains(args, "scratch"), "isScratch": slices.Contains(args, "scratch"),
-		"expirationDate": map[bool]string{true: "2020-01-01", false: "2099-12-31"}[slices.Contains(args, "expired")],
+		"isSandbox":   !slices.Contains(flags, "production") && !slices.Contains(flags, "scratch"), "isScratch": slices.Contains(flags, "scratch"),
+		"expirationDate": map[bool]string{true: "2020-01-01", false: "2099-12-31"}[slices.Contains(flags, "expired")],
 	}
-	write := func(name string, content any) {
-		data, err := json.Marshal(content)
-		ts.Check(err)
-		ts.Check(os.WriteFile(filepath.Join(dir, name), data, 0o600))
-	}
-	write(org.Username()+".json", auth)
 	aliases := struct {
 		Orgs map[string]string `json:"orgs"`
 	}{make(map[string]string)}
 	if data, err := os.ReadFile(filepath.Join(dir, "alias.json")); err == nil {
-		ts.Check(json.Unmarshal(data, &aliases))
-	}
-	for alias, username := range aliases.Orgs {
-		if username == org.Username() {
-			delete(aliases.Orgs, alias)
+		if err := json.Unmarshal(data, &aliases); err != nil {
+			return err
 		}
 	}
-	aliases.Orgs[args[0]] = org.Username()
-	write("alias.json", aliases)
-	write("key.json", map[string]string{"account": "local", "service": "sfdx", "key": key})
+	for other, username := range aliases.Orgs {
+		if username == org.Username() {
+			delete(aliases.Orgs, other)
+		}
+	}
+	aliases.Orgs[alias] = org.Username()
+	for name, content := range map[string]any{
+		org.Username() + ".json": auth, "alias.json": aliases,
+		"key.json": map[string]string{"account": "local", "service": "sfdx", "key": key},
+	} {
+		data, err := json.Marshal(content)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), data, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deploy DIR: deploys source to the org. With "!", the org has to refuse it.

@@ -41,7 +41,7 @@ type initCmd struct {
 func (initCmd) Help() string {
 	return `Adds the files of Pattern 2 to an sfp project: a package with the app's header and the script that enables OAuth after its deployment, an aliasfied package with the policies of each environment (and default, with client credentials off, for other sandboxes), and the packages and settings in sfdx-project.json. eca changes nothing else there.
 
-On a terminal, eca asks for what is not given. eca overwrites nothing.`
+On a terminal, eca asks for what is not given. eca overwrites nothing. The command can be run again: it completes what an interrupted run has written, and changes nothing if all files exist with the same content.`
 }
 
 // initResult is what --json says of what init wrote.
@@ -87,9 +87,9 @@ func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 	}
 	r.wrote(e, config.App, files)
 	if keyFile != "" {
-		e.Line("  + %s, the private key: keep it out of every repository", keyFile)
+		e.Line("  %s %s, the private key: keep it out of every repository", sign(key.IsZero()), keyFile)
 	}
-	if !c.DryRun {
+	if !c.DryRun && len(files) > 0 {
 		e.Line("eca: done. Look at the policies, commit, and run sfp build and sfp install; eca lint checks the project.")
 	}
 	return r, nil
@@ -133,36 +133,48 @@ func (c *initCmd) config(ctx context.Context, e *env) (*scaffold.Config, error) 
 // writeWithKey writes the files, and the private key that belongs to them. A key without its files
 // is removed.
 func writeWithKey(root string, files []scaffold.File, keyFile string, key salesforce.Secret) error {
-	if keyFile != "" {
+	if !key.IsZero() {
 		if err := writeKey(keyFile, key); err != nil {
 			return err
 		}
 	}
 	err := scaffold.Write(root, files)
-	if err != nil && keyFile != "" {
+	if err != nil && !key.IsZero() {
 		os.Remove(keyFile)
 	}
 	return err
 }
 
+// sign marks a file in a list: new, or as an earlier run wrote it.
+func sign(exists bool) string {
+	if exists {
+		return "="
+	}
+	return "+"
+}
+
 // wrote tells which files were written, or would be.
 func (r *initResult) wrote(e *env, what string, files []scaffold.File) {
-	verb := "wrote"
-	if r.DryRun {
-		verb = "would write"
+	switch {
+	case len(files) == 0:
+		e.Line("eca: nothing to change for %s: the project has all its files", what)
+	case r.DryRun:
+		e.Line("eca: would write for %s", what)
+	default:
+		e.Line("eca: wrote for %s", what)
 	}
-	e.Line("eca: %s for %s", verb, what)
 	r.Files = listFiles(e, files)
 }
 
 // listFiles prints files, new ones and changed ones, and returns their paths.
 func listFiles(e *env, files []scaffold.File) (paths []string) {
+	paths = []string{}
 	for _, f := range files {
-		sign := "+"
+		mark := sign(false)
 		if f.Replaces {
-			sign = "~"
+			mark = "~"
 		}
-		e.Line("  %s %s", sign, f.Path)
+		e.Line("  %s %s", mark, f.Path)
 		paths = append(paths, f.Path)
 	}
 	return paths
@@ -195,6 +207,9 @@ func (c *initCmd) connection(ctx context.Context, e *env, root string, project f
 		return nil, usage.Errorf("--connection needs --env ALIAS=PROVIDER: the org that calls, and the one that it calls")
 	}
 	files, err := scaffold.NewConnection(project, config)
+	if exists, ok := errors.AsType[*scaffold.ExistsError](err); ok && exists.Same {
+		files, err = nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +220,7 @@ func (c *initCmd) connection(ctx context.Context, e *env, root string, project f
 	}
 	r := &initResult{App: c.App, DryRun: c.DryRun}
 	r.wrote(e, "the connection "+c.Connection, files)
-	if !c.DryRun {
+	if !c.DryRun && len(files) > 0 {
 		e.Line("eca: done. Commit, run sfp build and sfp install on these orgs, and then eca connect, which stores the secret. On other orgs sfp finds no folder in the package, and fails: leave it out there.")
 	}
 	return r, nil

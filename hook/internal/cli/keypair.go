@@ -1,9 +1,10 @@
 package cli
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/hook/internal/secrets"
+	"github.com/ecakit/ecakit/pkg/atomicfile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/scaffold"
 )
@@ -25,7 +27,8 @@ import (
 const keyBits = 4096
 
 // keyPair sets the certificate of an app that needs one: the user's, or that of a key pair which
-// is made here and whose private key is to be written to the file.
+// is made here and whose private key is to be written to the file. The key is zero if an earlier run
+// has written it.
 func (c *initCmd) keyPair(e *env, root string, config *scaffold.Config) (file string, key salesforce.Secret, err error) {
 	if c.Certificate != "" {
 		from, err := openRegular(c.Certificate)
@@ -59,7 +62,10 @@ func (c *initCmd) keyPair(e *env, root string, config *scaffold.Config) (file st
 		return "", key, err
 	}
 	if _, err := os.Lstat(file); err == nil {
-		return "", key, fmt.Errorf("--key: %s is there already, and nothing is overwritten; give its certificate with --certificate", file)
+		if config.Certificate = ownCertificate(file, config.App); config.Certificate == nil {
+			return "", key, fmt.Errorf("--key: %s is there already, and nothing is overwritten; give its certificate with --certificate", file)
+		}
+		return file, key, nil
 	}
 	private, err := rsa.GenerateKey(rand.Reader, keyBits)
 	if err != nil {
@@ -84,7 +90,28 @@ func (c *initCmd) keyPair(e *env, root string, config *scaffold.Config) (file st
 	if err != nil {
 		return "", key, err
 	}
-	return file, salesforce.NewSecret(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))), nil
+	// The certificate follows the key, so that a later run can tell whose the key is.
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), config.Certificate...)
+	return file, salesforce.NewSecret(string(text)), nil
+}
+
+// ownCertificate returns the certificate in the file of a private key that an earlier run wrote for an
+// app, nil if the file is another one.
+func ownCertificate(file, app string) []byte {
+	from, err := openRegular(file)
+	if err != nil {
+		return nil
+	}
+	defer from.Close()
+	data, err := io.ReadAll(io.LimitReader(from, maxKey))
+	if err != nil {
+		return nil
+	}
+	pair, err := tls.X509KeyPair(data, data)
+	if err != nil || pair.Leaf.Subject.CommonName != app || time.Now().After(pair.Leaf.NotAfter) {
+		return nil
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Leaf.Raw})
 }
 
 // outside makes sure that a file is neither in the project nor in a git work tree, wherever links
@@ -123,13 +150,14 @@ func outside(file, root string) error {
 
 // writeKey writes a private key to a new file that its owner alone can read.
 func writeKey(name string, key salesforce.Secret) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+	isNew := func() error {
+		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+			return cmp.Or(err, fs.ErrExist)
+		}
+		return nil
+	}
+	if err := atomicfile.Write(name, []byte(key.Reveal()), atomicfile.Options{Parents: 0o700, Guard: isNew}); err != nil {
 		return fmt.Errorf("the private key cannot be written to %s: %w", name, err)
 	}
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("the private key cannot be written to %s: %w", name, err)
-	}
-	_, err = io.Copy(file, bytes.NewReader([]byte(key.Reveal())))
-	return errors.Join(err, file.Close())
+	return nil
 }

@@ -305,6 +305,9 @@ func (c *migrateCmd) migrate(e *env, root string, source connectedSource, other 
 		return fail("%s: %v", source.place, err)
 	}
 	e.Line("%s, from %s", app.Name, source.place)
+	if len(written) == 0 {
+		e.Line("  = nothing to change")
+	}
 	one.Files = listFiles(e, written)
 	if len(app.PermissionSets) > 0 {
 		e.Line("  the orgs need the permission sets before: %s", strings.Join(app.PermissionSets, ", "))

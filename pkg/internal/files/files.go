@@ -48,6 +48,17 @@ func readAll(name string, from io.Reader, max int64) ([]byte, error) {
 	return data, err
 }
 
+// Step, if not nil, is called before each operation that changes the file system, with its name. Tests
+// set it, to end a process there.
+var Step func(operation, name string)
+
+// Changes announces an operation that changes the file system.
+func Changes(operation, name string) {
+	if Step != nil {
+		Step(operation, name)
+	}
+}
+
 // Plain returns an error of the file system without the operation and the path.
 func Plain(err error) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {

@@ -4,6 +4,7 @@ package simorgtest
 import (
 	"testing"
 
+	"github.com/ecakit/ecakit/pkg/internal/files"
 	"github.com/ecakit/ecakit/pkg/internal/wsdltest"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -20,3 +21,7 @@ func Start(t testing.TB, config simorg.Config) *simorg.Server {
 	t.Cleanup(org.Close)
 	return org
 }
+
+// OnFileChange sets a function that this process calls before each operation with which the module
+// changes the file system, for example to end the process there. It must be set before the first.
+func OnFileChange(do func(operation, name string)) { files.Step = do }

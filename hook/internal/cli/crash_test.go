@@ -1,0 +1,325 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ecakit/ecakit"
+	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
+)
+
+// The eca that tests start writes a line for each change of the file system to the file that changesFile
+// names, and ends before the change with the number that endAtChange gives.
+const (
+	changesFile = "ECA_TEST_CHANGES"
+	endAtChange = "ECA_TEST_END_AT_CHANGE"
+)
+
+// endAt makes this process record its changes of the file system, and kill itself before one of them.
+func endAt(record, number string) {
+	last, err := strconv.Atoi(number)
+	if err != nil {
+		last = -1
+	}
+	file, err := os.OpenFile(record, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	var mu sync.Mutex
+	seen := 0
+	simorgtest.OnFileChange(func(operation, name string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if seen == last {
+			self, _ := os.FindProcess(os.Getpid())
+			self.Kill()
+			select {}
+		}
+		seen++
+		fmt.Fprintln(file, operation, name)
+	})
+}
+
+// scene is what one run of a command works on: a directory with a project, a home directory, and orgs.
+type scene struct {
+	t         *testing.T
+	eca       string
+	dir, home string
+	orgs      []*simorg.Server
+	aliases   []string
+}
+
+// crash is a command that is ended at each of its steps.
+type crash struct {
+	name string
+	args []string
+	// set prepares a scene.
+	set func(s *scene)
+	// result describes what the command is to achieve, without what differs from run to run.
+	result func(s *scene) string
+	// elsewhere reports that the next run is on another machine: with another home directory, and
+	// without what the first run has written to its working directory.
+	elsewhere bool
+	// left, if not nil, matches the sentence of the next run about what is left.
+	left *regexp.Regexp
+}
+
+// add starts an org with a login.
+func (s *scene) add(alias string, config simorg.Config, flags ...string) *simorg.Server {
+	s.t.Helper()
+	org := simorg.Start(config)
+	s.orgs, s.aliases = append(s.orgs, org), append(s.aliases, alias)
+	s.must(storeLogin(s.home, org, alias, flags...))
+	return org
+}
+
+func (s *scene) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// files writes files into the scene's directory.
+func (s *scene) files(files map[string]string) {
+	s.t.Helper()
+	for name, content := range files {
+		name = filepath.Join(s.dir, filepath.FromSlash(name))
+		s.must(os.MkdirAll(filepath.Dir(name), 0o755))
+		s.must(os.WriteFile(name, []byte(content), 0o644))
+	}
+}
+
+// sample copies the sample project into the scene's directory.
+func (s *scene) sample() { s.t.Helper(); s.must(os.CopyFS(s.dir, ecakit.Sample)) }
+
+func (c *crash) start(t *testing.T) *scene {
+	t.Helper()
+	binary, err := exec.LookPath("eca") // this test's own binary, by testscript's arrangement
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.MkdirTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{t: t, eca: binary, dir: filepath.Join(root, "project"), home: filepath.Join(root, "home")}
+	for _, dir := range []string{s.dir, s.home, s.coverage()} {
+		s.must(os.Mkdir(dir, 0o700))
+	}
+	c.set(s)
+	return s
+}
+
+// coverage is a directory for a binary built with -cover, which would complain on standard error.
+func (s *scene) coverage() string { return filepath.Join(filepath.Dir(s.dir), "coverage") }
+
+func (s *scene) close() {
+	for _, org := range s.orgs {
+		org.Close()
+	}
+	os.RemoveAll(filepath.Dir(s.dir))
+}
+
+func (s *scene) command(args []string, env ...string) *exec.Cmd {
+	cmd := exec.Command(s.eca, args...)
+	cmd.Dir = s.dir
+	cmd.Env = append([]string{
+		"HOME=" + s.home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true", "GOCOVERDIR=" + s.coverage(), "GORACE=" + noRaceSleep,
+	}, env...)
+	return cmd
+}
+
+// changes returns how often a run has changed the file system.
+func (s *scene) record() string { return filepath.Join(filepath.Dir(s.dir), "changes") }
+
+func (s *scene) requests() (n int) {
+	for _, org := range s.orgs {
+		n += len(org.Requests())
+	}
+	return n
+}
+
+// at injects a fault into the request with a number, counted over all orgs, from 0 on. The channel gets
+// a value when it is reached.
+func (s *scene) at(n int, fault simorg.Fault) (reached chan bool) {
+	var seen atomic.Int64
+	reached = make(chan bool, 1)
+	fault.Fits = func(simorg.Request) bool {
+		if seen.Add(1) != int64(n)+1 {
+			return false
+		}
+		reached <- true
+		return true
+	}
+	for _, org := range s.orgs {
+		org.Inject(fault)
+	}
+	return reached
+}
+
+// figures are the results of a crash.
+type figures struct{ points, converged, said atomic.Int64 }
+
+// next runs the command again, and judges what it achieves and says.
+func (f *figures) next(c *crash, s *scene, point, want string) {
+	s.t.Helper()
+	for _, org := range s.orgs {
+		org.ForgetRequests()
+	}
+	if c.elsewhere {
+		s.moves(c)
+	}
+	out, err := s.command(c.args).CombinedOutput()
+	f.points.Add(1)
+	switch got := c.result(s); {
+	case err == nil && got == want:
+		f.converged.Add(1)
+	case c.left != nil && c.left.Match(out):
+		f.said.Add(1)
+	default:
+		s.t.Errorf("%s: the next run: %v\n%s\nthe result is not that of an undisturbed run:\n%s", point, err, out, difference(got, want))
+	}
+}
+
+// difference returns the lines that one of two texts has and the other has not.
+func difference(got, want string) string {
+	var b strings.Builder
+	for _, side := range []struct{ sign, has, lacks string }{{"+", got, want}, {"-", want, got}} {
+		for line := range strings.Lines(side.has) {
+			if !strings.Contains(side.lacks, line) {
+				b.WriteString(side.sign + line)
+			}
+		}
+	}
+	return b.String()
+}
+
+// moves goes on on another machine.
+func (s *scene) moves(c *crash) {
+	s.t.Helper()
+	s.must(os.RemoveAll(s.home))
+	s.must(os.RemoveAll(s.dir))
+	s.must(os.MkdirAll(s.dir, 0o700))
+	for i, org := range s.orgs {
+		s.must(storeLogin(s.home, org, s.aliases[i]))
+	}
+	fresh := c.start(s.t)
+	s.must(os.CopyFS(s.dir, os.DirFS(fresh.dir)))
+	fresh.close()
+}
+
+// TestCrashes kills commands at each request, before and after the org acts, and before each change of
+// the file system, loses each answer, and runs each command twice at once. The next run achieves what a
+// run without that achieves, or says what is left. With -short, it tries a sample of the points.
+func TestCrashes(t *testing.T) {
+	t.Parallel()
+	every := 1
+	if testing.Short() {
+		every = 7
+	}
+	for _, c := range crashes() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			undisturbed := c.start(t)
+			if out, err := undisturbed.command(c.args, changesFile+"="+undisturbed.record()).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			want, requests := c.result(undisturbed), undisturbed.requests()
+			changed, _ := os.ReadFile(undisturbed.record())
+			changes := bytes.Count(changed, []byte("\n"))
+			undisturbed.close()
+			var killed, lost, twice figures
+			n := -1
+			try := func(point string, end func(s *scene), of *figures) {
+				if n++; n%every != 0 {
+					return
+				}
+				s := c.start(t)
+				defer s.close()
+				end(s)
+				of.next(c, s, point, want)
+			}
+			for i := range requests {
+				for _, after := range []bool{false, true} {
+					try(fmt.Sprintf("killed at request %d, after the org acted: %v", i+1, after), func(s *scene) { s.killAtRequest(c, i, after) }, &killed)
+					try(fmt.Sprintf("lost the answer to request %d, after the org acted: %v", i+1, after), func(s *scene) {
+						s.at(i, simorg.Fault{Drop: true, After: after})
+						s.command(c.args).Run() // it may fail, and the next run completes it
+					}, &lost)
+				}
+			}
+			for i := range changes {
+				try(fmt.Sprintf("killed before change %d of the file system", i+1), func(s *scene) {
+					s.command(c.args, changesFile+"="+s.record(), endAtChange+"="+strconv.Itoa(i)).Run()
+				}, &killed)
+			}
+			for range 4 {
+				try("two at once", func(s *scene) { s.twice(c) }, &twice)
+			}
+			for what, f := range map[string]*figures{"kills": &killed, "lost answers": &lost, "two at once": &twice} {
+				t.Logf("%s, %s: %d points, %d converged, %d said what is left", c.name, what, f.points.Load(), f.converged.Load(), f.said.Load())
+			}
+		})
+	}
+}
+
+func (s *scene) killAtRequest(c *crash, n int, after bool) {
+	s.t.Helper()
+	reached := s.at(n, simorg.Fault{Delay: time.Hour, After: after, Drop: !after})
+	cmd := s.command(c.args)
+	s.must(cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-reached:
+		time.Sleep(2 * time.Millisecond) // for the org to act
+		cmd.Process.Kill()
+		<-ended
+	case <-ended: // requests in parallel may be fewer than without the fault
+	}
+}
+
+func (s *scene) twice(c *crash) {
+	s.t.Helper()
+	first, second := s.command(c.args), s.command(c.args)
+	s.must(first.Start())
+	s.must(second.Start())
+	first.Wait() // either may fail
+	second.Wait()
+}
+
+// tree describes the files below a directory, without temporary files.
+func tree(dir string, without ...string) string {
+	var b strings.Builder
+	filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(dir, name)
+		switch {
+		case err != nil:
+			fmt.Fprintln(&b, err)
+		case strings.HasSuffix(name, ".eca-tmp") && entry.IsDir():
+			return fs.SkipDir
+		case entry.IsDir() || strings.HasSuffix(name, ".eca-tmp"):
+		case slices.Contains(without, filepath.Base(name)):
+			fmt.Fprintln(&b, rel)
+		default:
+			data, err := os.ReadFile(name)
+			fmt.Fprintf(&b, "%s %v\n%s\n", rel, err, data)
+		}
+		return nil
+	})
+	return b.String()
+}
