@@ -3,9 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +20,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/oauth2"
 
-	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/platform"
@@ -48,9 +44,6 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"eca": func() {
 			time.AfterFunc(maxRun, func() { panic("eca has not ended") })
-			if name := os.Getenv(changesFile); name != "" {
-				endAt(name, os.Getenv(endAtChange))
-			}
 			e := newEnv()
 			if name := os.Getenv(transcript); name != "" {
 				f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -136,7 +129,7 @@ func searchSecrets(s *stage, record string) {
 	if before, _, broken := strings.Cut(output, brokenLine); broken {
 		s.t.Errorf("a line was written in pieces, so sfp could show it as two entries:\n%s", before[max(0, len(before)-400):])
 	}
-	secrets := []string{storeKeyV1, storeKeyV2, "PRIVATE KEY"}
+	secrets := append(simorgtest.StoreKeys(), "PRIVATE KEY")
 	for _, org := range s.orgs {
 		_, token, _ := strings.Cut(org.AccessToken(), "!")
 		secrets = append(secrets, token)
@@ -191,73 +184,10 @@ func setSession(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("SF_ORG_INSTANCE_URL", org.URL)
 }
 
-// Keys of stores that login writes.
-const (
-	storeKeyV1 = "0123456789abcdef0123456789abcdef"
-	storeKeyV2 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-)
-
-// writeLogin ALIAS [v2] [KIND]: writes the org's session into a store like sf's.
+// login ALIAS [v2] [KIND]: writes the org's session into a store like sf's.
 func writeLogin(ts *testscript.TestScript, neg bool, args []string) {
 	org := ts.Value(stageKey{}).(*stage).org(ts)
-	ts.Check(storeLogin(ts.Getenv("HOME"), org, args[0], args[1:]...))
-}
-
-// storeLogin writes an org's session into a store like sf's below a home directory.
-func storeLogin(home string, org *simorg.Server, alias string, flags ...string) error {
-	dir := filepath.Join(home, ".sfdx")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	key, keyBytes, iv, ivText := storeKeyV1, []byte(storeKeyV1), []byte("abcdefabcdef"), "abcdefabcdef"
-	if slices.Contains(flags, "v2") {
-		key, ivText = storeKeyV2, strings.Repeat("ab", 12)
-		keyBytes, _ = hex.DecodeString(key)
-		iv, _ = hex.DecodeString(ivText)
-	}
-	block, err := aes.NewCipher(keyBytes)
-	if err != nil {
-		return err
-	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		return err
-	}
-	sealed := gcm.Seal(nil, iv, []byte(org.AccessToken()), nil)
-	text, tag := sealed[:len(sealed)-16], sealed[len(sealed)-16:]
-	auth := map[string]any{
-		"username": org.Username(), "orgId": org.ID(), "instanceUrl": org.URL, "instanceApiVersion": apiversion.Latest.String(),
-		"accessToken": ivText + hex.EncodeToString(text) + ":" + hex.EncodeToString(tag),
-		"isSandbox":   !slices.Contains(flags, "production") && !slices.Contains(flags, "scratch"), "isScratch": slices.Contains(flags, "scratch"),
-		"expirationDate": map[bool]string{true: "2020-01-01", false: "2099-12-31"}[slices.Contains(flags, "expired")],
-	}
-	aliases := struct {
-		Orgs map[string]string `json:"orgs"`
-	}{make(map[string]string)}
-	if data, err := os.ReadFile(filepath.Join(dir, "alias.json")); err == nil {
-		if err := json.Unmarshal(data, &aliases); err != nil {
-			return err
-		}
-	}
-	for other, username := range aliases.Orgs {
-		if username == org.Username() {
-			delete(aliases.Orgs, other)
-		}
-	}
-	aliases.Orgs[alias] = org.Username()
-	for name, content := range map[string]any{
-		org.Username() + ".json": auth, "alias.json": aliases,
-		"key.json": map[string]string{"account": "local", "service": "sfdx", "key": key},
-	} {
-		data, err := json.Marshal(content)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, name), data, 0o600)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	ts.Check(simorgtest.LogIn(ts.Getenv("HOME"), org, args[0], args[1:]...))
 }
 
 // deploy DIR: deploys source to the org. With "!", the org has to refuse it.

@@ -1,4 +1,5 @@
-package cli
+// Package crash_test kills the commands of eca at each step, and runs them again.
+package crash_test
 
 import (
 	"bytes"
@@ -16,7 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"github.com/ecakit/ecakit"
+	"github.com/ecakit/ecakit/hook/internal/cli"
 	"github.com/ecakit/ecakit/pkg/simorg"
 	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
@@ -27,6 +31,15 @@ const (
 	changesFile = "ECA_TEST_CHANGES"
 	endAtChange = "ECA_TEST_END_AT_CHANGE"
 )
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"eca": func() {
+		if name := os.Getenv(changesFile); name != "" {
+			endAt(name, os.Getenv(endAtChange))
+		}
+		os.Exit(cli.Main(os.Args[1:]))
+	}})
+}
 
 // endAt makes this process record its changes of the file system, and kill itself before one of them.
 func endAt(record, number string) {
@@ -60,6 +73,7 @@ type scene struct {
 	dir, home string
 	orgs      []*simorg.Server
 	aliases   []string
+	calm      atomic.Bool // no more faults
 }
 
 // crash is a command that is ended at each of its steps.
@@ -82,7 +96,7 @@ func (s *scene) add(alias string, config simorg.Config, flags ...string) *simorg
 	s.t.Helper()
 	org := simorg.Start(config)
 	s.orgs, s.aliases = append(s.orgs, org), append(s.aliases, alias)
-	s.must(storeLogin(s.home, org, alias, flags...))
+	s.must(simorgtest.LogIn(s.home, org, alias, flags...))
 	return org
 }
 
@@ -138,7 +152,7 @@ func (s *scene) command(args []string, env ...string) *exec.Cmd {
 	cmd := exec.Command(s.eca, args...)
 	cmd.Dir = s.dir
 	cmd.Env = append([]string{
-		"HOME=" + s.home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true", "GOCOVERDIR=" + s.coverage(), "GORACE=" + noRaceSleep,
+		"HOME=" + s.home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true", "GOCOVERDIR=" + s.coverage(), "GORACE=atexit_sleep_ms=0",
 	}, env...)
 	return cmd
 }
@@ -159,7 +173,7 @@ func (s *scene) at(n int, fault simorg.Fault) (reached chan bool) {
 	var seen atomic.Int64
 	reached = make(chan bool, 1)
 	fault.Fits = func(simorg.Request) bool {
-		if seen.Add(1) != int64(n)+1 {
+		if s.calm.Load() || seen.Add(1) != int64(n)+1 {
 			return false
 		}
 		reached <- true
@@ -177,9 +191,7 @@ type figures struct{ points, converged, said atomic.Int64 }
 // next runs the command again, and judges what it achieves and says.
 func (f *figures) next(c *crash, s *scene, point, want string) {
 	s.t.Helper()
-	for _, org := range s.orgs {
-		org.ForgetRequests()
-	}
+	s.calm.Store(true)
 	if c.elsewhere {
 		s.moves(c)
 	}
@@ -215,7 +227,7 @@ func (s *scene) moves(c *crash) {
 	s.must(os.RemoveAll(s.dir))
 	s.must(os.MkdirAll(s.dir, 0o700))
 	for i, org := range s.orgs {
-		s.must(storeLogin(s.home, org, s.aliases[i]))
+		s.must(simorgtest.LogIn(s.home, org, s.aliases[i]))
 	}
 	fresh := c.start(s.t)
 	s.must(os.CopyFS(s.dir, os.DirFS(fresh.dir)))

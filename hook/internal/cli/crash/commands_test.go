@@ -1,0 +1,187 @@
+package crash_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"golang.org/x/oauth2"
+
+	"github.com/ecakit/ecakit"
+	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/simorg"
+)
+
+const emptyProject = "{\n  \"packageDirectories\": [\n    {\"path\": \"src/core\", \"package\": \"core\", \"versionNumber\": \"1.0.0.NEXT\", \"default\": true}\n  ],\n  \"sourceApiVersion\": \"66.0\"\n}\n"
+
+// runs runs a command that the scene needs, and forgets its requests.
+func (s *scene) runs(line string) {
+	s.t.Helper()
+	if out, err := s.command(strings.Fields(line)).CombinedOutput(); err != nil {
+		s.t.Fatalf("%v\n%s", err, out)
+	}
+	for _, org := range s.orgs {
+		org.ForgetRequests()
+	}
+}
+
+// bootstrapped prepares the sample project with the org uat, which has its app's header, or all of it.
+func bootstrapped(all bool) func(s *scene) {
+	return func(s *scene) {
+		s.sample()
+		org := s.add("uat", simorg.Config{Username: "admin@example.com", SecretsInREST: true, Users: []simorg.User{{Username: "integration@example.com.uat"}}})
+		s.must(org.Deploy(ecakit.Sample, "testdata/eca-definition"))
+		if all {
+			s.runs("bootstrap -o uat --apply-policies")
+		}
+	}
+}
+
+// addCaller adds the org crm, which calls others.
+func (s *scene) addCaller() {
+	org := s.add("crm", simorg.Config{Username: "admin@crm.example.com", PermissionSets: []string{"Callers"}, Users: []simorg.User{{Username: "caller@example.com"}}})
+	s.must(assign(org, "caller@example.com", "Callers"))
+}
+
+func ofOrgs(s *scene) string {
+	text := ""
+	for _, org := range s.orgs {
+		text += picture(org)
+	}
+	return text
+}
+
+// ofCallout describes whether crm can call uat with its main credentials, and whether others are staged.
+func ofCallout(s *scene) string {
+	pairs := s.orgs[0].Pairs("ErpConnector")
+	id, secret := s.orgs[1].Stored("Erp", "Integration")
+	same := id == pairs[0].Key && secret == pairs[0].Secret
+	return fmt.Sprintln(picture(s.orgs[0]), len(pairs), same, s.orgs[1].Callout("Erp", "caller@example.com"))
+}
+
+// received describes what a file has of the credentials of the sample's app.
+func (s *scene) received(name string) string {
+	pairs := s.orgs[0].Pairs("ErpConnector")
+	data, err := os.ReadFile(filepath.Join(s.dir, name))
+	same := strings.Contains(string(data), pairs[0].Key) && strings.Contains(string(data), pairs[0].Secret)
+	return fmt.Sprintln(len(pairs), "credentials, received:", same, err)
+}
+
+// assign gives a user of an org a permission set.
+func assign(org *simorg.Server, user, set string) error {
+	tokens := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})
+	rest := &restapi.Client{Conn: &salesforce.Conn{InstanceURL: org.URL, Tokens: tokens}}
+	var ids []string
+	for _, soql := range []string{"SELECT Id FROM User WHERE Username = " + restapi.Quote(user), "SELECT Id FROM PermissionSet WHERE Name = " + restapi.Quote(set)} {
+		found, err := restapi.Query[struct {
+			ID string `json:"Id"`
+		}](context.Background(), rest, soql)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, found[0].ID)
+	}
+	_, err := rest.Create(context.Background(), "PermissionSetAssignment", map[string]any{"AssigneeId": ids[0], "PermissionSetId": ids[1]})
+	return err
+}
+
+// picture describes what an org has, without what it makes up by itself.
+func picture(org *simorg.Server) string {
+	var b strings.Builder
+	for _, typ := range eca.Types() {
+		for _, c := range org.Components(typ.Name) {
+			delete(c.Fields, "consumerKey")
+			delete(c.Fields, "oauthLink")
+			fmt.Fprintln(&b, c.Type, c.FullName, strings.ReplaceAll(fmt.Sprint(c.Fields), org.URL, "(the org)"))
+		}
+	}
+	return b.String()
+}
+
+// consumerID matches the ID of a consumer, which differs from run to run.
+var consumerID = regexp.MustCompile(`\b888\w+`)
+
+// crashes are the commands that TestCrashes ends.
+func crashes() []*crash {
+	inFiles := func(s *scene) string { return tree(s.dir) }
+	project := func(s *scene) { s.files(map[string]string{"sfdx-project.json": emptyProject}) }
+	anApp := func(s *scene) {
+		project(s)
+		s.runs("init --app First --contact-email a@example.com --env uat=i@example.com")
+	}
+	return []*crash{
+		{
+			name: "init", set: project, result: inFiles,
+			args: strings.Fields("init --app Erp --contact-email a@example.com --env uat=i@example.com --permission-set Erp_Users"),
+		},
+		{
+			// A new folder gets the policies that the app of default has.
+			name: "init of a second app", set: func(s *scene) {
+				anApp(s)
+				policies := filepath.Join(s.dir, "src/eca-policies/default/extlClntAppOauthPolicies")
+				data, err := os.ReadFile(filepath.Join(policies, "First_oauthPlcy.ecaOauthPlcy-meta.xml"))
+				s.must(err)
+				s.must(os.WriteFile(filepath.Join(policies, "Other_oauthPlcy.ecaOauthPlcy-meta.xml"),
+					[]byte(strings.ReplaceAll(string(data), ">First<", ">Other<")), 0o644))
+			}, result: inFiles,
+			args: strings.Fields("init --app Second --contact-email a@example.com --env sit"),
+		},
+		{
+			name: "init with a key", set: project, result: func(s *scene) string {
+				key, _ := os.ReadFile(filepath.Join(s.home, ".config/eca/Ci.key"))
+				stored, _ := os.ReadFile(filepath.Join(s.dir, "src/eca-definition/certs/Ci.crt"))
+				_, err := tls.X509KeyPair(stored, key)
+				return fmt.Sprintln("the key is that of the certificate:", err) + tree(s.dir, "Ci.crt")
+			},
+			args: strings.Fields("init --app Ci --contact-email a@example.com --preset ci --permission-set Ci_Users"),
+		},
+		{
+			name: "migrate", set: func(s *scene) {
+				project(s)
+				s.must(os.CopyFS(filepath.Join(s.dir, "old"), os.DirFS("../../../../testdata/audit/connectedApps")))
+			}, result: inFiles,
+			args: strings.Fields("migrate old --env prod --env uat=i@example.com --write"),
+		},
+		{
+			name: "package", set: func(s *scene) {
+				project(s)
+				s.add("hub", simorg.Config{Kind: simorg.Production, DevHub: true, SecretsInREST: true}, "production")
+			}, result: func(s *scene) string {
+				return strings.ReplaceAll(picture(s.orgs[0])+consumerID.ReplaceAllString(tree(s.dir), "888"), s.orgs[0].ID()[:15], "(the org)")
+			},
+			args: strings.Fields("package -o hub --app Shared --create --contact-email a@example.com --preset server"),
+		},
+		{
+			name: "bundle", set: func(s *scene) {}, result: inFiles,
+			args: strings.Fields("bundle --output hook.sh"),
+		},
+		{
+			name: "bootstrap", set: bootstrapped(false), result: ofOrgs,
+			args: strings.Fields("bootstrap -o uat --apply-policies"),
+		},
+		{
+			name: "rotate", set: bootstrapped(true), result: func(s *scene) string {
+				return picture(s.orgs[0]) + s.received("creds.json")
+			},
+			args: []string{"rotate", "-o", "uat", "--app", "ErpConnector", "--revoke-old", "--", "sh", "-c", "cat >creds.json.new && mv creds.json.new creds.json"},
+		},
+		{
+			name: "connect", set: func(s *scene) { bootstrapped(true)(s); s.addCaller() }, result: ofCallout,
+			args: strings.Fields("connect --from uat -o crm --app ErpConnector --named-credential Erp --permission-set Callers"),
+		},
+		{
+			name: "rotate --connect", set: func(s *scene) {
+				bootstrapped(true)(s)
+				s.addCaller()
+				s.runs("connect --from uat -o crm --app ErpConnector --named-credential Erp --permission-set Callers")
+			}, result: ofCallout,
+			args: strings.Fields("rotate -o uat --app ErpConnector --revoke-old --connect crm --named-credential Erp"),
+		},
+	}
+}
