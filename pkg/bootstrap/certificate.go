@@ -47,7 +47,7 @@ func (e *engine) guard(ctx context.Context) error {
 				return nil
 			}
 		}
-		if app.Wanted[eca.GlobalOAuthSettings].Has("certificate") || hasCertificate(global) || !own && e.cannotUseJWT(app) {
+		if want := app.Wants[eca.GlobalOAuthSettings]; want.Fields.Has("certificate") || want.Source.Has("certificate") || hasCertificate(global) || !own && e.cannotUseJWT(app) {
 			continue
 		}
 		if !read && !own && e.updates(app, global) {
@@ -67,7 +67,7 @@ func (e *engine) guard(ctx context.Context) error {
 // updates reports whether the run would update an app's global settings.
 func (e *engine) updates(app *wanted.App, global *metadata.Component) bool {
 	want := app.Wants[eca.GlobalOAuthSettings]
-	_, changes := want.Type.Overlay(global, want.Fields)
+	_, changes := want.Type.Overlay(global, want.Existing(global))
 	return len(changes) > 0
 }
 

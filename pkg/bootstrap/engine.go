@@ -267,7 +267,8 @@ type ComponentFailure struct {
 	App      string
 	Type     string
 	FullName string
-	Err      error // *mdapi.ComponentError if the org refused it, *reconcile.MismatchError if it kept other values
+	File     string // of the source that states the component, "" if none
+	Err      error  // *mdapi.ComponentError if the org refused it, *reconcile.MismatchError if it kept other values
 }
 
 func (e *ComponentFailure) Error() string {
@@ -275,7 +276,11 @@ func (e *ComponentFailure) Error() string {
 	if _, refused := errors.AsType[*mdapi.ComponentError](e.Err); refused {
 		message = "the org refused it: " + message
 	}
-	return fmt.Sprintf("%s: %s %s: %s", e.App, e.Type, e.FullName, message)
+	name := e.FullName
+	if e.File != "" {
+		name += " of " + e.File
+	}
+	return fmt.Sprintf("%s: %s %s: %s", e.App, e.Type, name, message)
 }
 
 // Unwrap returns e.Err.
@@ -291,7 +296,7 @@ func (e *engine) failures(err error, except func(*wanted.App, *apps.Grant) bool)
 	for _, app := range e.apps {
 		for _, o := range e.outcomes(app) {
 			if o.Err != nil {
-				all = append(all, &ComponentFailure{App: app.Name, Type: o.Want.Type.Name, FullName: o.FullName, Err: o.Err})
+				all = append(all, &ComponentFailure{App: app.Name, Type: o.Want.Type.Name, FullName: o.FullName, File: app.File(o.Want.Type.Name), Err: o.Err})
 			}
 		}
 		for _, g := range e.grants[app] {

@@ -733,8 +733,8 @@ func TestSourceOfAnotherPackage(t *testing.T) {
 	if global.FullName != "OsGlobal" || global.Fields["callbackUrl"] != "https://mine.example.com/cb" || global.Fields["isConsumerSecretOptional"] != "true" {
 		t.Errorf("the global settings are %s, %v", global.FullName, global.Fields)
 	}
-	if len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], "orgScopedExternalApp is left out") {
-		t.Errorf("warnings %q, want that orgScopedExternalApp is left out", report.Warnings)
+	if len(report.Warnings) != 2 || !strings.Contains(report.Warnings[0], "orgScopedExternalApp is left out") || !strings.Contains(report.Warnings[1], "oauthLink is left out") {
+		t.Errorf("warnings %q, want that orgScopedExternalApp and oauthLink are left out", report.Warnings)
 	}
 	if report, err := options.run(t.Context()); err != nil || touched(report) > 0 {
 		t.Errorf("the second run did %s, %v", actions(report), err)

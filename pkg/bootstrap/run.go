@@ -23,7 +23,8 @@ type Options struct {
 	// Alias is the org's alias, which selects the environment, as in sfp.
 	Alias string
 
-	// OrgID is the org's ID, for the report.
+	// OrgID is the org's ID, "" if unknown. It tells the platform's values of this org in source from
+	// those of others.
 	OrgID string
 
 	// ClientID is the consumer key with which the session logged in, "" if unknown. The run does not
@@ -83,7 +84,7 @@ func Resolve(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, 
 		r.options.Kind = facts.Kind()
 	}
 	r.target = wanted.Target{
-		Username: options.Username, Alias: options.Alias, Kind: r.options.Kind,
+		Username: options.Username, Alias: options.Alias, OrgID: options.OrgID, Kind: r.options.Kind,
 		DomainURL: r.conn.InstanceURL, Version: r.conn.Version,
 		ApplyPolicies: options.ApplyPolicies, Headers: options.Headers, Undeployed: options.Pool,
 	}
@@ -193,7 +194,7 @@ func (p *Plan) Apply(ctx context.Context) (*Report, error) {
 	}
 	strict := r.resolved.Preflight == project.PreflightFail
 	err := e.apply(ctx, func(app *wanted.App) bool { return strict && p.blocked[app.Name] })
-	err = e.failures(err, nil)
+	err = e.failures(e.located(err), nil)
 	report := r.Report()
 	report.Findings = append(report.Findings, e.inOrg(r.target, r.source)...)
 	report.add(e)

@@ -19,9 +19,10 @@ type Desired struct {
 	// ReadOnly are those of Types that are looked up but never written.
 	ReadOnly []string
 
-	// Fields are the wanted fields by type; all others of an existing component stay. Defaults are
-	// further fields of a new component, before those that every app gets.
-	Fields, Defaults map[string]metadata.Fields
+	// Fields are the wanted fields by type; all others of an existing component stay. Source are those
+	// that the components' source states. Defaults are further fields of a new component, before those
+	// that every app gets.
+	Fields, Source, Defaults map[string]metadata.Fields
 	// Names are names to look for before the usual ones, by type. A new component gets the first.
 	Names map[string][]string
 
@@ -84,7 +85,7 @@ func (d Desired) want(typ string) *metadata.Want {
 		defaults.Set("label", d.Label)
 	}
 	w := &metadata.Want{
-		Type: Lookup(typ), Names: slices.Concat(d.Names[typ], UsualNames(d.App, typ)), Fields: d.Fields[typ], Defaults: defaults,
+		Type: Lookup(typ), Names: slices.Concat(d.Names[typ], UsualNames(d.App, typ)), Fields: d.Fields[typ], Source: d.Source[typ], Defaults: defaults,
 		Is:       func(c *metadata.Component) bool { return strings.EqualFold(App(c), d.App) },
 		ReadOnly: slices.Contains(d.ReadOnly, typ),
 	}

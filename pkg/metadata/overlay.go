@@ -225,12 +225,28 @@ func (e *FieldError) Error() string { return words.Clip(e.Path) + ": " + e.Err.E
 // Unwrap returns e.Err.
 func (e *FieldError) Unwrap() error { return e.Err }
 
+// VersionError reports a field that an API version does not have.
+type VersionError struct {
+	Needs apiversion.Version // the first with the field
+	Has   apiversion.Version // that of the run, or of the source
+
+	ofSource bool
+}
+
+func (e *VersionError) Error() string {
+	which := "this run uses"
+	if e.ofSource {
+		which = "this is"
+	}
+	return fmt.Sprintf("needs API version %s or later, and %s %s", e.Needs, which, e.Has)
+}
+
 // CheckVersion returns an error for the first stated field that the API version does not have. The
 // platform answers such a field with a fault that fails the whole call. The error is a *FieldError.
 func (t *Type) CheckVersion(stated Fields, v apiversion.Version) error {
 	for _, name := range slices.Sorted(maps.Keys(stated)) {
 		if ft := t.Field(name); ft != nil && ft.Since > v {
-			return &FieldError{name, fmt.Errorf("needs API version %s or later, and this run uses %s", ft.Since, v)}
+			return &FieldError{name, &VersionError{Needs: ft.Since, Has: v}}
 		}
 	}
 	return nil

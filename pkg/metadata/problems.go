@@ -117,7 +117,7 @@ func (c *checker) fields(fields []Field, types []FieldType, in, prefix string) {
 // field checks one field whose type the table has.
 func (c *checker) field(ft *FieldType, f Field, at string) {
 	if c.version != 0 && ft.Since > c.version {
-		err := fmt.Errorf("needs API version %s or later, and this is %s", ft.Since, c.version)
+		err := &VersionError{Needs: ft.Since, Has: c.version, ofSource: true}
 		c.add(at, NewerField, err, "raise sourceApiVersion, or remove it")
 	}
 	if ft.Deprecated {

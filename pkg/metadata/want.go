@@ -18,6 +18,9 @@ type Want struct {
 	// of a new component; Fields take precedence.
 	Fields, Defaults Fields
 
+	// Source are fields that the component's source states, see Existing. Fields take precedence.
+	Source Fields
+
 	// After are the components that must exist first. The platform refuses a component without
 	// them, so without them it cannot exist.
 	After []*Want
@@ -40,4 +43,27 @@ type Want struct {
 	// Check, if not nil, returns an error if the component that the org shows after the write
 	// is wrong.
 	Check func(*Component) error
+}
+
+// Existing returns the fields that an existing component should have: those of Source and Fields. A value
+// of Source that the org hides, or keeps whatever is sent, is no reason for a write. A write for another
+// reason includes the hidden ones, because it may clear them.
+func (w *Want) Existing(c *Component) Fields {
+	source, withheld := w.Source.Over(nil), make(Fields)
+	_, changes := w.Type.Overlay(c, source)
+	for _, change := range changes {
+		if change.Withheld {
+			withheld[change.Field] = source[change.Field]
+		}
+		if change.Withheld || change.Forced {
+			delete(source, change.Field)
+		}
+	}
+	stated := w.Fields.Over(source)
+	if len(withheld) > 0 {
+		if _, changes := w.Type.Overlay(c, stated); len(changes) > 0 {
+			stated = stated.Over(withheld)
+		}
+	}
+	return stated
 }

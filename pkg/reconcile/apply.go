@@ -45,6 +45,7 @@ type Run struct {
 type work struct {
 	Outcome
 	component *metadata.Component // the component to write
+	stated    metadata.Fields     // the fields that it must have
 	level     int                 // number of components that must exist before it, one after another
 	fresh     bool                // compared with a read just before the write
 	due       bool                // the current Apply may write it
@@ -59,7 +60,7 @@ func (p *Plan) Start() *Run {
 	levels := make(levels)
 	for _, step := range p.Steps {
 		d := p.state.compare(step.Want)
-		w := &work{Outcome: Outcome{Step: d.Step}, component: d.component, level: levels.of(step.Want)}
+		w := &work{Outcome: Outcome{Step: d.Step}, component: d.component, stated: d.stated, level: levels.of(step.Want)}
 		r.work = append(r.work, w)
 		r.byWant[step.Want] = w
 		r.levels = max(r.levels, w.level+1)
@@ -358,7 +359,7 @@ func (r *Run) confirm(ctx context.Context, read names) error {
 
 func (w *work) replan(now draft, fresh bool) {
 	w.Outcome = Outcome{Step: now.Step}
-	w.component, w.fresh = now.component, fresh
+	w.component, w.stated, w.fresh = now.component, now.stated, fresh
 }
 
 // mismatch returns an error if the org shows a written component other than as sent.
@@ -367,13 +368,9 @@ func (r *Run) mismatch(w *work) error {
 	if existing == nil {
 		return &MismatchError{}
 	}
-	stated := w.Want.Fields
-	if w.Action == Create {
-		stated = stated.Over(w.Want.Defaults)
-	}
 	w.Forced, w.Withheld = nil, nil
 	var differing []metadata.Change
-	_, changes := w.Want.Type.Overlay(existing, stated)
+	_, changes := w.Want.Type.Overlay(existing, w.stated)
 	for _, change := range changes {
 		switch {
 		case change.Forced:

@@ -81,18 +81,20 @@ func (s *State) Plan(keep func(*metadata.Want) bool) *Plan {
 	return p
 }
 
-// draft is a step with the component to write.
+// draft is a step with the component to write and the fields that it must have.
 type draft struct {
 	Step
 	component *metadata.Component
+	stated    metadata.Fields
 }
 
 // compare plans one component. Defaults apply only to a new component; for an existing one only
-// the stated fields count.
+// the stated fields and those of its source count.
 func (s *State) compare(w *metadata.Want) draft {
 	if existing := s.Find(w); existing != nil {
-		component, changes := w.Type.Overlay(existing, w.Fields)
-		d := draft{Step{Want: w, FullName: existing.FullName, Action: Unchanged, Changes: changes}, component}
+		stated := w.Existing(existing)
+		component, changes := w.Type.Overlay(existing, stated)
+		d := draft{Step{Want: w, FullName: existing.FullName, Action: Unchanged, Changes: changes}, component, stated}
 		if len(changes) > 0 {
 			d.Action = Update
 			if w.Guard != nil {
@@ -107,7 +109,8 @@ func (s *State) compare(w *metadata.Want) draft {
 		d.Err = errors.New("all its possible names are taken by other components")
 		return d
 	}
-	d.component = metadata.New(w.Type.Name, d.FullName, w.Fields.Over(w.Defaults))
+	d.stated = w.Fields.Over(w.Source).Over(w.Defaults)
+	d.component = metadata.New(w.Type.Name, d.FullName, d.stated)
 	d.Changes = w.Type.Changes(d.component)
 	return d
 }

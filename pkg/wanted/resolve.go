@@ -22,6 +22,7 @@ import (
 type Target struct {
 	Username string
 	Alias    string // "" if the org has none
+	OrgID    string // "" if unknown
 	// Kind decides whether the folder default serves the org, and whether the placeholder for
 	// the run-as user is replaced. An unknown kind counts as production.
 	Kind platform.Kind
@@ -120,11 +121,6 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 	}
 	resolved := &Resolved{Preflight: s.project.Settings.Preflight}
 	for _, h := range headers {
-		for _, problem := range eca.Problems(h.Component, target.Version) {
-			if problem.Kind.IsUnknown() {
-				r.warn(unknown(h.File, problem))
-			}
-		}
 		if h.Local() {
 			r.headers = append(r.headers, h)
 			r.applies = r.applies || target.ApplyPolicies || s.settings(h, target).ApplyPolicies
@@ -192,11 +188,9 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Environment: settings.Environment,
 		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser, HandOver: settings.HandOver,
 	}
-	app.source = h.stated
-	for _, typ := range eca.Satellites() {
-		if err := app.source[typ].unreplaced; err != nil {
-			return nil, s.inDir(err)
-		}
+	app.source, app.file = h.stated, h.File
+	if err := s.checkSource(h, r); err != nil {
+		return nil, err
 	}
 	apply := target.ApplyPolicies || settings.ApplyPolicies
 	app.policies = filesOf(app.Name, r.found, apply)
@@ -220,10 +214,7 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 		}
 	}
 	if target.Headers {
-		app.header = h.Component
-		if h.Text(orgScoped) != "" {
-			r.warn(fmt.Sprintf("%s: %s is left out, because each org fills it in", h.File, orgScoped))
-		}
+		app.header = r.withoutForeign(h.Component)
 		if h.unreplaced != nil {
 			return nil, s.inDir(h.unreplaced)
 		}
@@ -270,20 +261,16 @@ func (s *Source) applied(app *App, apply bool, r *resolution) error {
 	if file.unreplaced != nil {
 		return s.inDir(file.unreplaced)
 	}
-	for _, problem := range eca.Problems(file.Component, target.Version) {
-		switch {
-		case problem.Kind == metadata.SecretValue:
-			continue
-		case problem.Kind.IsUnknown():
-			r.warn(unknown(file.File, problem))
-			continue
-		}
-		return &PoliciesError{App: app.Name, Files: []string{file.File}, Problem: &problem}
+	if problem := r.check(file.Component, file.File); problem != nil && problem.Kind != metadata.SecretValue {
+		return &PoliciesError{App: app.Name, Files: []string{file.File}, Problem: problem}
 	}
 	filled := *file.Component
 	filled.Fields = nil
 	stated := make(metadata.Fields)
 	for _, f := range file.Fields {
+		if ft := eca.Lookup(file.Type).Field(f.Name); ft != nil && ft.Deprecated {
+			continue
+		}
 		f.Text = strings.TrimSpace(f.Text)
 		if f.Name == "clientCredentialsFlowUser" && strings.TrimSpace(f.Text) == eca.UsernamePlaceholder {
 			wrong := func(format string, args ...any) error {

@@ -121,9 +121,6 @@ type sourceFile struct {
 	unreplaced error  // see project.SourceFile
 }
 
-// orgScoped is the header's field with the org of a Packaged app.
-const orgScoped = "orgScopedExternalApp"
-
 // Local reports whether the app is Local, so that this org makes its consumer. A Packaged app
 // gets its OAuth from its package.
 func (h header) Local() bool { return h.distributionState() == "Local" }

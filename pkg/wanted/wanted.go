@@ -51,6 +51,7 @@ type App struct {
 	Wrong error
 
 	header *metadata.Component   // to be deployed, nil if others do that
+	file   string                // of the header, for messages
 	remote bool                  // the org's own domain is to be a remote site
 	source map[string]sourceFile // components that the project states beside the header, by type
 
@@ -63,10 +64,10 @@ type App struct {
 func (a *App) plan(orgDomainURL string) {
 	d := eca.Desired{
 		App: a.Name, Label: a.Label, DomainURL: orgDomainURL, Types: eca.Satellites(),
-		Fields: maps.Clone(a.Wanted), Defaults: make(map[string]metadata.Fields), Names: make(map[string][]string),
+		Fields: maps.Clone(a.Wanted), Source: make(map[string]metadata.Fields), Names: make(map[string][]string),
 	}
 	for _, typ := range eca.Satellites() {
-		d.Defaults[typ] = a.sourced(typ)
+		d.Source[typ] = a.sourced(typ)
 		if file, ok := a.source[typ]; ok {
 			d.Names[typ] = []string{file.FullName} // or the next deployment of the source is a duplicate
 		}
@@ -74,7 +75,6 @@ func (a *App) plan(orgDomainURL string) {
 	if a.header != nil {
 		d.Types = append(d.Types, eca.Header)
 		d.Fields[eca.Header] = eca.Lookup(eca.Header).Sendable(a.header)
-		delete(d.Fields[eca.Header], orgScoped) // the platform fills it in, and refuses another org's
 	}
 	if a.remote {
 		d.Types = append(d.Types, eca.RemoteSiteSetting)
@@ -93,6 +93,17 @@ func (a *App) plan(orgDomainURL string) {
 
 // Source returns the types that the app's source states beside the header, sorted.
 func (a *App) Source() []string { return slices.Sorted(maps.Keys(a.source)) }
+
+// File returns the file of the source that states the app's component of a type, "" if none.
+func (a *App) File(typ string) string {
+	switch {
+	case typ == eca.Header:
+		return a.file
+	case typ == eca.OAuthPolicies && len(a.policies) > 0:
+		return a.policies[0].File
+	}
+	return a.source[typ].File
+}
 
 // Applied reports whether a run writes the OAuth policies.
 func (a *App) Applied() bool { return a.Wanted[eca.OAuthPolicies] != nil }

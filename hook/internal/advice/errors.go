@@ -116,6 +116,8 @@ func sourceHint(err error) string {
 	switch {
 	case errors.Is(err, scaffold.ErrJWTConnection):
 		return "eca connect"
+	case errors.As(err, new(*metadata.VersionError)) && policies == nil:
+		return "choose a later --api-version that the org has, or remove the element"
 	case errors.As(err, new(*sfp.ReplacementError)):
 		return "set it as for sf project deploy start, or correct replacements of " + sfp.ProjectFile
 	case errors.As(err, new(*wanted.NoAppsError)):
@@ -145,6 +147,7 @@ func refusalHint(err error) string {
 	case answer != nil:
 		code, message = answer.Code, answer.Message
 	}
+	element, _ := errors.AsType[*bootstrap.ElementError](err)
 	app, name := "the app", "NAME"
 	failure, _ := errors.AsType[*bootstrap.ComponentFailure](err)
 	if failure != nil {
@@ -159,8 +162,12 @@ func refusalHint(err error) string {
 		return "the org has used up its API calls for today; run the command again tomorrow"
 	case code == "UNSUPPORTED_API_VERSION" || code == "NOT_FOUND":
 		return "choose a version that this org has with --api-version, or leave that out"
-	case strings.Contains(message, "invalid at this location"):
-		return "the org does not have this field in the API version in use; choose another with --api-version, or remove the field from the source or plugins.eca"
+	case strings.Contains(message, "invalid at this location"), element != nil:
+		where := "the source"
+		if element == nil || element.File == "" {
+			where = "the source or plugins.eca"
+		}
+		return "the org does not have it in the API version in use; choose another with --api-version, or remove it from " + where + " and run the command again"
 	case salesforce.IsTransient(err):
 		return "this is usually temporary: run the command again later, or raise --retry-for"
 	case repair.IsBroken(err):
