@@ -335,13 +335,11 @@ cp "$work/init/src/core/remoteSiteSettings/"* "$work/ci/src/core/remoteSiteSetti
 printf '{ "packageDirectories": [{ "path": "src/core", "package": "core", "versionNumber": "1.0.0.NEXT", "type": "source", "default": true }], "sourceApiVersion": "65.0" }\n' >"$work/ci/sfdx-project.json"
 (cd "$work/ci" && eca init --app Pipeline --contact-email a@example.com --jwt --permission-set Pipeline_Users --key "$work/pipeline.key" && eca lint) >"$work/ci.log" 2>&1 || fail "eca init --jwt"
 project "$work/ci"
-serve ci --username admin@example.com.ci --user integration@example.com.uat --permission-set Pipeline_Users
+serve ci --username admin@example.com.ci --user integration@example.com.uat
 login ci ci
 build "$work/ci" ci
-(cd "$work/ci" && sf project deploy start --source-dir src/eca-definition/externalClientApps -o ci && eca bootstrap -o ci --apply-policies) >"$work/ci.log" 2>&1 || fail "the bootstrap of the JWT app"
-record() { sf data query -q "SELECT Id FROM $1 WHERE $2" -o ci --json | "$node" -p 'JSON.parse(require("fs").readFileSync(0)).result.records[0].Id'; }
-printf '{"AssigneeId": "%s", "PermissionSetId": "%s"}' "$(record User "Username = 'integration@example.com.uat'")" "$(record PermissionSet "Name = 'Pipeline_Users'")" |
-	curl -sf -H "Authorization: Bearer $(field ci accessToken)" -H 'Content-Type: application/json' --data-binary @- "$(field ci instanceUrl)/services/data/v67.0/sobjects/PermissionSetAssignment" >"$work/assign.log" || fail "the permission set is assigned"
+(cd "$work/ci" && sf project deploy start --source-dir src/eca-definition -o ci && eca bootstrap -o ci --apply-policies) >"$work/ci.log" 2>&1 || fail "the bootstrap of the JWT app"
+sf org assign permset --name Pipeline_Users --on-behalf-of integration@example.com.uat -o ci >"$work/assign.log" 2>&1 || fail "the real sf assigns the permission set that it deployed"
 (cd "$work/ci" && eca verify -o ci --jwt-key "$work/pipeline.key" --username integration@example.com.uat) >"$work/verify.log" 2>&1 || fail "eca verify --jwt-key"
 has "$work/verify.log" "logged in by JWT bearer as integration@example.com.uat" "eca proves the JWT login"
 key=$(cd "$work/ci" && eca credentials -o ci --key-only | "$node" -p 'JSON.parse(require("fs").readFileSync(0)).client_id')
