@@ -165,7 +165,8 @@ func (r *Run) turn(ctx context.Context) error {
 	written := make(names)
 	for level := range r.levels {
 		// The platform may have created components by itself, or changed them, after the writes so far.
-		affected := func(w *work) bool { return w.Want.AutoCreated && (w.Action == Create || len(written) > 0) }
+		// What was read since then needs no further read.
+		affected := func(w *work) bool { return w.Want.AutoCreated && (w.Action == Create && !w.fresh || len(written) > 0) }
 		if slices.ContainsFunc(r.ready(level), affected) {
 			if err := r.confirm(ctx, r.withAutoCreated(written)); err != nil {
 				return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io/fs"
 	"os"
@@ -180,8 +181,16 @@ func TestDocumentedLinks(t *testing.T) {
 // org is served for a moment.
 func execute(t *testing.T, home string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	return executeWith(t, home, nil, args...)
+}
+
+// executeWith is execute with more variables of the environment.
+func executeWith(t *testing.T, home string, variables map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	var out, failure bytes.Buffer
 	e := world(home, &out)
+	getenv := e.Getenv
+	e.Getenv = func(name string) string { return cmp.Or(variables[name], getenv(name)) }
 	e.Stderr = &failure
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

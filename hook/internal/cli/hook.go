@@ -123,16 +123,17 @@ func (j *bootstrapJob) on(ctx context.Context, work *orgs.Work, org string) (*bo
 	ctx, cancel := context.WithTimeoutCause(ctx, j.flags.Timeout, timeout)
 	defer cancel()
 	defer work.Close()
-	session, conn, err := j.e.Connect(ctx, work, j.flags, org)
+	connected, err := j.e.ConnectAhead(ctx, work, j.flags, org)
 	if ctx.Err() != nil {
 		return nil, &orgs.Error{Org: org, Err: orgs.Ended(ctx, timeout)}
 	}
 	if err != nil {
 		return nil, err
 	}
-	report, err := j.report(ctx, session, conn)
+	session := connected.Session
+	report, err := j.report(ctx, connected)
 	if err == nil {
-		err = j.afterwards(ctx, work, org, conn, report)
+		err = j.afterwards(ctx, work, org, connected.Conn, report)
 	}
 	if by := session.Renewed(); by != "" {
 		work.Line("the session had expired and was renewed %s", by)
@@ -157,12 +158,29 @@ func (j *bootstrapJob) on(ctx context.Context, work *orgs.Work, org string) (*bo
 	return report, err
 }
 
-// report plans the bootstrap on an org, and carries the plan out unless only that is wanted.
-func (j *bootstrapJob) report(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (*bootstrap.Report, error) {
+// report plans the bootstrap on an org, and carries the plan out unless only that is wanted. If the
+// org's API version is not known yet, the org is read in the newest version meanwhile.
+func (j *bootstrapJob) report(ctx context.Context, connected *orgs.Ahead) (*bootstrap.Report, error) {
+	session, conn := connected.Session, connected.Conn
 	options := j.options
 	options.Username, options.Alias = session.Username, cmp.Or(options.Alias, session.Alias)
 	options.OrgID, options.Kind, options.ClientID = session.OrgID, session.Kind, session.ClientID
 	resolved, err := bootstrap.Resolve(ctx, conn, j.source, options)
+	var reading *reading
+	if connected.Pending() && err == nil && j.obstacle(resolved) == nil {
+		reading = read(ctx, resolved)
+	}
+	changed, unsettled := connected.Settle()
+	if changed || unsettled != nil {
+		reading.stop()
+		reading = nil
+	}
+	if unsettled != nil {
+		return nil, unsettled
+	}
+	if changed {
+		resolved, err = bootstrap.Resolve(ctx, conn, j.source, options)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -170,11 +188,13 @@ func (j *bootstrapJob) report(ctx context.Context, session *orgauth.Session, con
 	if j.started != nil {
 		j.started(report, session)
 	}
-	// A plan shows the rest as well where only the policies would be refused.
-	if err := resolved.Err(); err != nil && !(j.planOnly && errors.As(err, new(*bootstrap.PreflightError))) {
+	if err := j.obstacle(resolved); err != nil {
 		return report, err
 	}
-	plan, err := resolved.Plan(ctx)
+	if reading == nil {
+		reading = read(ctx, resolved)
+	}
+	plan, err := reading.wait()
 	switch {
 	case err != nil:
 		return report, err
@@ -182,6 +202,50 @@ func (j *bootstrapJob) report(ctx context.Context, session *orgauth.Session, con
 		return plan.Report(), plan.Err()
 	}
 	return plan.Apply(ctx)
+}
+
+// obstacle returns why the org is not read. A plan shows the rest as well if only the policies would
+// be refused.
+func (j *bootstrapJob) obstacle(resolved *bootstrap.Resolved) error {
+	err := resolved.Err()
+	if j.planOnly && errors.As(err, new(*bootstrap.PreflightError)) {
+		return nil
+	}
+	return err
+}
+
+// reading is a plan for which the org is being read.
+type reading struct {
+	cancel context.CancelFunc
+	ended  chan struct{}
+	plan   *bootstrap.Plan
+	err    error
+}
+
+// read reads the org for a plan, without waiting for the end.
+func read(ctx context.Context, resolved *bootstrap.Resolved) *reading {
+	r := &reading{ended: make(chan struct{})}
+	ctx, r.cancel = context.WithCancel(ctx)
+	go func() {
+		defer close(r.ended)
+		r.plan, r.err = resolved.Plan(ctx)
+	}()
+	return r
+}
+
+// wait returns the plan when the org is read.
+func (r *reading) wait() (*bootstrap.Plan, error) {
+	defer r.cancel()
+	<-r.ended
+	return r.plan, r.err
+}
+
+// stop ends the reading, if there is one.
+func (r *reading) stop() {
+	if r != nil {
+		r.cancel()
+		<-r.ended
+	}
 }
 
 // afterwards does what comes after the bootstrap itself: it hands credentials over, and makes the

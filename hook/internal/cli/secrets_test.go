@@ -256,11 +256,16 @@ func (l *lines) String() string {
 // TestRoundsOfCredentials bounds how many requests follow one another, which is what a distant
 // org makes somebody wait for. It runs in a bubble of synctest, in which computing takes no time.
 func TestRoundsOfCredentials(t *testing.T) {
+	withoutSignals(t)
+	synctest.Test(t, checkRounds)
+}
+
+// withoutSignals prepares a test for commands in a bubble of synctest.
+func withoutSignals(t *testing.T) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt) // starts the goroutine of os/signal, which must be outside of the bubble
 	signal.Stop(signals)
-	defer signal.Reset(syscall.SIGPIPE) // a signal must not reach the channel of a command in the bubble
-	synctest.Test(t, checkRounds)
+	t.Cleanup(func() { signal.Reset(syscall.SIGPIPE) }) // a signal must not reach the channel of a command in the bubble
 }
 
 func checkRounds(t *testing.T) {

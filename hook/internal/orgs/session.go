@@ -71,10 +71,47 @@ func (e *Env) session(ctx context.Context, org string) (*orgauth.Session, error)
 	return session, err
 }
 
+// Ahead is a session for an org and a connection that uses it. While the org is still asked for its API
+// versions, Conn has the newest version that this program knows.
+type Ahead struct {
+	Session *orgauth.Session
+	Conn    *salesforce.Conn
+
+	asked chan versionAnswer // nil if nothing is asked
+}
+
+type versionAnswer struct {
+	newest apiversion.Version
+	err    error
+}
+
+// Pending reports whether the org is still asked for its API versions.
+func (a *Ahead) Pending() bool { return a.asked != nil }
+
+// Settle waits until the API version is known. If changed is true, the org lacks the version that Conn
+// had, and what was read with it does not count.
+func (a *Ahead) Settle() (changed bool, err error) {
+	if a.asked != nil {
+		answer := <-a.asked // which ends with the context of ConnectAhead
+		a.asked = nil
+		if answer.err != nil {
+			return false, answer.err
+		}
+		changed = answer.newest < a.Conn.Version
+		a.Conn.Version = min(a.Conn.Version, answer.newest)
+	}
+	if a.Conn.Version < eca.MinVersion {
+		return changed, fmt.Errorf("the org has API version %s, and External Client Apps need %s or later", a.Conn.Version, eca.MinVersion)
+	}
+	return changed, nil
+}
+
 // learn asks the org, in one round, for what is not known of a session: whose it is, the org's kind and
 // its API versions. A known version counts only if it is the newest that this program knows, because
-// orgs are upgraded. If nothing is missing, learn sends nothing.
-func (e *Env) learn(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn, org string, stated apiversion.Version) error {
+// orgs are upgraded. If only the versions are missing, learn does not wait for them. If nothing is
+// missing, it sends nothing.
+func (e *Env) learn(ctx context.Context, a *Ahead, org string, stated apiversion.Version) error {
+	session, conn := a.Session, a.Conn
 	var known orgauth.Login
 	if session.TokenGiven && e.Home != "" {
 		known, _ = e.Store().Known(org)
@@ -82,17 +119,23 @@ func (e *Env) learn(ctx context.Context, session *orgauth.Session, conn *salesfo
 	}
 	who := session.TokenGiven && (known.OrgID == "" || session.OrgID == "")
 	versions := stated == 0 && session.Version < apiversion.Latest
-	conn.Version = cmp.Or(stated, min(session.Version, apiversion.Latest))
-	if who || versions {
-		asking := *conn
-		asking.Version = cmp.Or(stated, eca.MinVersion) // which all orgs have
-		client := &restapi.Client{Conn: &asking}
+	conn.Version = cmp.Or(stated, apiversion.Latest)
+	asking := *conn
+	asking.Version = cmp.Or(stated, eca.MinVersion) // which all orgs have
+	client := &restapi.Client{Conn: &asking}
+	if versions {
+		a.asked = make(chan versionAnswer, 1)
+		go func() {
+			newest, err := client.NewestVersion(ctx)
+			a.asked <- versionAnswer{newest, err}
+		}()
+	}
+	if who || versions && session.Kind == platform.Unknown {
 		// The requests use the session, so its fields change only when all have ended.
 		var group sync.WaitGroup
-		var noUser, noKind, noVersion error
+		var noUser, noKind error
 		info := restapi.UserInfo{OrgID: session.OrgID, Username: session.Username}
 		kind := session.Kind
-		var newest apiversion.Version
 		if who {
 			group.Go(func() {
 				if info, noUser = client.UserInfo(ctx); noUser != nil {
@@ -107,20 +150,14 @@ func (e *Env) learn(ctx context.Context, session *orgauth.Session, conn *salesfo
 				kind = facts.Kind()
 			})
 		}
-		if versions {
-			group.Go(func() { newest, noVersion = client.NewestVersion(ctx) })
-		}
 		group.Wait()
-		if err := cmp.Or(noUser, noKind, noVersion); err != nil {
+		if err := cmp.Or(noUser, noKind); err != nil {
+			return err
+		}
+		if _, err := a.Settle(); err != nil { // in the same round
 			return err
 		}
 		session.OrgID, session.Username, session.Kind = info.OrgID, info.Username, kind
-		if versions {
-			conn.Version = min(newest, apiversion.Latest)
-		}
-	}
-	if conn.Version < eca.MinVersion {
-		return fmt.Errorf("the org has API version %s, and External Client Apps need %s or later", conn.Version, eca.MinVersion)
 	}
 	if session.TokenGiven {
 		return identify(session, known, org)
@@ -152,13 +189,26 @@ func identify(session *orgauth.Session, known orgauth.Login, org string) error {
 // that the flag or the environment states, or else the newest that both the org and this program
 // know.
 func (e *Env) Connect(ctx context.Context, work *Work, flags *CallFlags, org string) (*orgauth.Session, *salesforce.Conn, error) {
-	stated, err := e.StatedVersion(flags.APIVersion)
+	a, err := e.ConnectAhead(ctx, work, flags, org)
 	if err != nil {
 		return nil, nil, err
 	}
+	if _, err := a.Settle(); err != nil {
+		return nil, nil, err
+	}
+	return a.Session, a.Conn, nil
+}
+
+// ConnectAhead is Connect that does not wait for the org's API versions if everything else is known.
+// The caller calls Settle before anything is written.
+func (e *Env) ConnectAhead(ctx context.Context, work *Work, flags *CallFlags, org string) (*Ahead, error) {
+	stated, err := e.StatedVersion(flags.APIVersion)
+	if err != nil {
+		return nil, err
+	}
 	session, err := e.session(ctx, org)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	work.Open(session.InstanceURL)
 	session.HTTPClient = work.Client()
@@ -166,10 +216,8 @@ func (e *Env) Connect(ctx context.Context, work *Work, flags *CallFlags, org str
 	conn.HTTPClient = session.HTTPClient
 	conn.Timeout = flags.attemptTimeout()
 	conn.Retry = &salesforce.Retry{Budget: flags.RetryFor, Notify: work.retrying}
-	if err := e.learn(ctx, session, conn, org, stated); err != nil {
-		return nil, nil, err
-	}
-	return session, conn, nil
+	a := &Ahead{Session: session, Conn: conn}
+	return a, e.learn(ctx, a, org, stated)
 }
 
 // StatedVersion returns the API version that the flag or the environment states, 0
