@@ -345,6 +345,29 @@ func TestScratchUser(t *testing.T) {
 	}
 }
 
+// TestVersionOfTheRun checks policies against the version of the run, whatever that of the project is.
+func TestVersionOfTheRun(t *testing.T) {
+	t.Parallel()
+	newer := "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>"
+	for project, fails := range map[string]bool{"60.0": false, "68.0": false} {
+		for version, refused := range map[apiversion.Version]bool{64: true, 68: fails} {
+			o := startOrg(t, simorg.Config{Version: version})
+			p := settings(`"MyApp": {"globalOauthSettings": {"isNamedUserJwtEnabled": true}}`).with(header("MyApp")).with(policies("uat", "MyApp", newer))
+			p["sfdx-project.json"] = strings.Replace(p["sfdx-project.json"], `"67.0"`, `"`+project+`"`, 1)
+			o.deployHeaders(p)
+			attempt, err := o.options(p, "def")
+			if err != nil {
+				t.Fatal(err)
+			}
+			attempt.Conn.Version = version
+			_, err = attempt.run(t.Context())
+			if (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "needs API version 65.0 or later, and this is 64.0") {
+				t.Errorf("a project with %s and an org with %s: %v", project, version, err)
+			}
+		}
+	}
+}
+
 // TestPermissionSets grants the app and assigns the permission set, before the policies could
 // lock anybody out.
 func TestPermissionSets(t *testing.T) {

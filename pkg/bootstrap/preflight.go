@@ -27,11 +27,12 @@ func certain(findings []finding.Finding) error {
 	return &PreflightError{findings}
 }
 
-// inSource returns the findings that need no org.
-func inSource(apps []*wanted.App, target wanted.Target, source *wanted.Source) (all []finding.Finding) {
+// inSource returns the findings that need no org. The version of the run counts: that of the project is
+// for lint.
+func inSource(apps []*wanted.App, target wanted.Target) (all []finding.Finding) {
 	for _, app := range apps {
 		for _, p := range app.Preflights(target.Undeployed) {
-			all = append(all, p.Source(source.Version, target.Version)...)
+			all = append(all, p.Source(target.Version, target.Version)...)
 		}
 	}
 	return all

@@ -76,6 +76,14 @@ func (l *linter) checkFiles() {
 	}
 }
 
+// checkType checks the version of a type that only a deploy brings.
+func (l *linter) checkType(file string) {
+	typ, _ := eca.SourceTypes().OfFile(file)
+	if version := l.project.SourceAPIVersion; typ != nil && version >= eca.MinVersion && typ.Since > version {
+		l.add("newer-than-project", finding.Warning, file, "", fmt.Sprintf("%s needs API version %s or later, and this is %s", typ.Name, typ.Since, version), "raise sourceApiVersion, or remove the file")
+	}
+}
+
 // checkFolder checks that a component is not in the folder of another one of types.
 func (l *linter) checkFolder(c component, types metadata.Schema) {
 	typ, folder := types.Lookup(c.Type), path.Base(path.Dir(c.file))
@@ -102,7 +110,7 @@ func (l *linter) checkIgnored() {
 
 // checkFields checks the elements of a component and their values.
 func (l *linter) checkFields(c component) {
-	for _, f := range preflight.Fields(c.Component, l.project.SourceAPIVersion) {
+	for _, f := range preflight.Fields(c.Component, c.deployedIn(l.project)) {
 		if f.Rule == "missing-element" && f.Field == "externalClientApplication" || f.Rule == "secret-in-source" {
 			continue // see checkApp, checkSecrets
 		}
@@ -119,7 +127,7 @@ func (l *linter) checkFields(c component) {
 
 // checkSecrets checks a component for secrets, which must not be in a repository.
 func (l *linter) checkSecrets(c component) {
-	for _, p := range eca.Problems(c.Component, l.project.SourceAPIVersion) {
+	for _, p := range eca.Problems(c.Component, 0) {
 		if p.Kind == metadata.SecretValue {
 			l.addFinding(c, finding.Finding{Rule: "secret-in-source", Level: finding.Error, Field: p.Field, Problem: p.Err.Error(), Fix: p.Fix})
 		}

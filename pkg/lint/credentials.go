@@ -18,12 +18,12 @@ func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) (isCr
 		return false
 	}
 	c, err := connection.Types().ReadFile(l.fsys, file)
-	found := component{Component: c, file: file, pkg: p}
+	found := component{Component: c, file: file, pkg: p, ignored: ignored}
 	switch {
 	case err != nil && !ignored:
 		l.addMalformed(file, err)
 	case err == nil:
-		for _, f := range preflight.FieldsOf(typ, c, l.project.SourceAPIVersion) {
+		for _, f := range preflight.FieldsOf(typ, c, found.deployedIn(l.project)) {
 			if !ignored || f.Rule == "secret-in-source" {
 				l.addCredential(found, f)
 			}

@@ -157,6 +157,16 @@ type component struct {
 	pkg     *sfp.Package
 	index   int    // position of the package in the project
 	environ string // the environment's folder, "" if the package is not aliasfied or the file is in none
+	ignored bool   // sf and sfp do not deploy the file
+}
+
+// deployedIn returns the API version in which sf or sfp deploys the component, 0 if neither does: then it
+// goes to an org in the newest version that the org has.
+func (c component) deployedIn(proj *project.Project) apiversion.Version {
+	if c.ignored {
+		return 0
+	}
+	return proj.SourceAPIVersion
 }
 
 // environment returns the alias of the component's environment folder, or "".
@@ -243,13 +253,16 @@ func (l *linter) read(index int, p *sfp.Package) {
 		}
 		ignored := ignore.Ignores(file)
 		l.checkContent(file, data)
+		if !ignored {
+			l.checkType(file)
+		}
 		isCredential := l.readCredential(file, p, ignored)
 		if isComponent || isCredential || strings.HasSuffix(file, connectedapp.Suffix) {
 			l.checked = l.checked || isWithin(file, l.under)
 		}
 		if isComponent {
 			l.checkReplaced(p, file, data, ignored)
-			l.readComponent(f, component{Component: f.Component, file: file, pkg: p, index: index, environ: folders[file]}, ignored)
+			l.readComponent(f, component{Component: f.Component, file: file, pkg: p, index: index, environ: folders[file], ignored: ignored})
 		}
 	}
 }
@@ -266,7 +279,8 @@ func (l *linter) content(file string) (data []byte, regular bool, err error) {
 }
 
 // readComponent adds a component to those that are checked.
-func (l *linter) readComponent(f project.SourceFile, c component, ignored bool) {
+func (l *linter) readComponent(f project.SourceFile, c component) {
+	ignored := c.ignored
 	if ignored || f.Err != nil {
 		l.unknown(f)
 	}
@@ -378,7 +392,7 @@ func (l *linter) checkSettings() {
 		for _, alias := range aliases {
 			org := project.Org{
 				Alias: alias, Name: alias, Sandbox: true, DomainURL: "https://example.my.salesforce.com",
-				Version: cmp.Or(l.project.SourceAPIVersion, apiversion.Latest),
+				Version: apiversion.Latest, // the org decides at last
 			}
 			wanted, err := l.project.Settings.Wanted(h.FullName, org, l.policiesOf(h.FullName, alias), certificates)
 			if err == nil {
