@@ -184,6 +184,7 @@ func (o *Org) signUp(fields map[string]any) (any, *restError) {
 			info[column] = nil
 		}
 	}
+	info["hassampledata"] = false
 	for name, v := range fields {
 		info[strings.ToLower(name)] = v
 	}

@@ -45,25 +45,73 @@ func query(path string) string {
 	return soql
 }
 
-// unknownColumns returns the columns of a query, like Object.Column, that objects lacks.
-func unknownColumns(soql string, objects map[string]map[string]string) (unknown []string) {
+// wrongIn returns what is wrong in a query: columns, like Object.Column, that objects lacks, and comparisons
+// of a column with a value of another type.
+func wrongIn(soql string, objects map[string]map[string]string) (wrong []string) {
 	soql = quoted.ReplaceAllString(soql, "''")
 	from := fromObject.FindStringSubmatch(soql)
 	if from == nil {
 		return []string{"no object in " + soql}
 	}
-	for _, path := range column.FindAllString(strings.Replace(soql, from[0], " FROM", 1), -1) {
+	soql = strings.Replace(soql, from[0], " FROM", 1)
+	for _, path := range column.FindAllString(soql, -1) {
 		if keyword.MatchString(path) {
 			continue
 		}
-		object := from[1]
-		for _, name := range strings.Split(path, ".") {
-			typ, known := objects[object][name]
-			if !known {
-				unknown = append(unknown, object+"."+name)
-			}
-			object = typ
+		if _, unknown := typeOf(from[1], path, objects); unknown != "" {
+			wrong = append(wrong, unknown)
 		}
 	}
-	return unknown
+	for _, compared := range comparison.FindAllStringSubmatch(soql, -1) {
+		path, value := compared[1], compared[2]
+		if typ, unknown := typeOf(from[1], path, objects); unknown == "" && !literals[typ].MatchString(value) {
+			wrong = append(wrong, fmt.Sprintf("%s, of type %s, compared with %s", path, typ, value))
+		}
+	}
+	return wrong
 }
+
+// typeOf follows a path of columns from an object, and returns the type of the last one, or what objects
+// lacks.
+func typeOf(object, path string, objects map[string]map[string]string) (typ, unknown string) {
+	typ = object
+	for _, name := range strings.Split(path, ".") {
+		next, known := objects[typ][name]
+		if !known {
+			return "", typ + "." + name
+		}
+		typ = next
+	}
+	return typ, ""
+}
+
+// comparison is a column that is compared with a value, or with a list of which it is the first. A
+// placeholder of fmt stands for text.
+var comparison = regexp.MustCompile(`\b([A-Z]\w*(?:\.[A-Z]\w*)*)\s*(?:=|!=|<>|<=?|>=?|\s(?:NOT )?IN\s*\(|\sLIKE\s)\s*([^\s,)]+)`)
+
+// literals are the forms of values, by the type of the column.
+var literals = map[string]*regexp.Regexp{
+	"String": regexp.MustCompile(`^(?:''|null|%s)$`), "Id": regexp.MustCompile(`^(?:''|null|%s)$`), "Boolean": regexp.MustCompile(`^(?:true|false)$`),
+	"Integer": regexp.MustCompile(`^(?:-?\d+|null|%d)$`), "Double": regexp.MustCompile(`^(?:-?[\d.]+|null)$`),
+	"Datetime": regexp.MustCompile(`^(?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-][\d:]+)|[A-Z_]+(?::\d+)?|null|%s)$`), "Date": regexp.MustCompile(`^(?:\d{4}-\d\d-\d\d|[A-Z_]+(?::\d+)?|null|%s)$`),
+}
+
+// isOfType reports whether a value of an answer, as JSON has it, can be one of a column of a type.
+func isOfType(typ string, v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return typ != "Boolean" // which is never empty
+	case bool:
+		return typ == "Boolean"
+	case float64:
+		return typ == "Integer" || typ == "Double"
+	case string:
+		if typ == "Datetime" {
+			return datetime.MatchString(v)
+		}
+		return typ == "String" || typ == "Id" || typ == "Date"
+	}
+	return typ != "Boolean" && literals[typ] == nil // a parent
+}
+
+var datetime = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000$`)

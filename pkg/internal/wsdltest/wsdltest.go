@@ -73,11 +73,22 @@ func validateQueries(t testing.TB, requests []simorg.Request) {
 	}
 	for _, r := range requests {
 		if soql := query(r.Path); soql != "" && r.Status < 400 {
-			for _, name := range unknownColumns(soql, objects) {
-				t.Errorf("%s is not a column of a real org, in: %s", name, soql)
+			for _, wrong := range wrongIn(soql, objects) {
+				t.Errorf("a real org does not have %s, in: %s", wrong, soql)
 			}
 		}
 	}
+}
+
+// Objects returns the columns of a real org's objects and a check of values by the type of
+// their column. Without sobjects.json it skips the test.
+func Objects(t testing.TB) (objects map[string]map[string]string, isValue func(typ string, v any) bool) {
+	t.Helper()
+	objects, err := sobjects()
+	if err != nil {
+		t.Skipf("objects are not compared: %v", err)
+	}
+	return objects, isOfType
 }
 
 func validate(t testing.TB, requests []simorg.Request) {
