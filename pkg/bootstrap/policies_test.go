@@ -112,7 +112,7 @@ func TestFindings(t *testing.T) {
 	}
 }
 
-// TestFindingsOfVersions has a field that the API version is too old for.
+// TestFindingsOfVersions has a field that the API version is too old for. That of the run counts.
 func TestFindingsOfVersions(t *testing.T) {
 	t.Parallel()
 	p := settings(`"MyApp": {"globalOauthSettings": {"isNamedUserJwtEnabled": true}}`).with(header("MyApp")).with(policies("uat", "MyApp", "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>")) // from 65.0
@@ -120,7 +120,7 @@ func TestFindingsOfVersions(t *testing.T) {
 		project, run apiversion.Version
 		findings     int
 		certain      bool
-	}{{67, 65, 0, false}, {64, 64, 1, true}, {64, 66, 1, false}, {66, 64, 0, false}} {
+	}{{67, 65, 0, false}, {64, 64, 1, true}, {64, 66, 0, false}, {66, 64, 1, false}} {
 		o := startOrg(t, simorg.Config{})
 		q := p.with(project{"sfdx-project.json": strings.Replace(p["sfdx-project.json"], "67.0", test.project.String(), 1)})
 		options, err := o.options(q, "def")
@@ -342,29 +342,6 @@ func TestScratchUser(t *testing.T) {
 	options.Username = o.Username()
 	if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "{username} is replaced on scratch orgs only") {
 		t.Errorf("on a sandbox: %v", err)
-	}
-}
-
-// TestVersionOfTheRun checks policies against the version of the run, whatever that of the project is.
-func TestVersionOfTheRun(t *testing.T) {
-	t.Parallel()
-	newer := "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>"
-	for project, fails := range map[string]bool{"60.0": false, "68.0": false} {
-		for version, refused := range map[apiversion.Version]bool{64: true, 68: fails} {
-			o := startOrg(t, simorg.Config{Version: version})
-			p := settings(`"MyApp": {"globalOauthSettings": {"isNamedUserJwtEnabled": true}}`).with(header("MyApp")).with(policies("uat", "MyApp", newer))
-			p["sfdx-project.json"] = strings.Replace(p["sfdx-project.json"], `"67.0"`, `"`+project+`"`, 1)
-			o.deployHeaders(p)
-			attempt, err := o.options(p, "def")
-			if err != nil {
-				t.Fatal(err)
-			}
-			attempt.Conn.Version = version
-			_, err = attempt.run(t.Context())
-			if (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "needs API version 65.0 or later, and this is 64.0") {
-				t.Errorf("a project with %s and an org with %s: %v", project, version, err)
-			}
-		}
 	}
 }
 

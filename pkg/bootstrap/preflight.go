@@ -27,12 +27,16 @@ func certain(findings []finding.Finding) error {
 	return &PreflightError{findings}
 }
 
-// inSource returns the findings that need no org. The version of the run counts: that of the project is
-// for lint.
-func inSource(apps []*wanted.App, target wanted.Target) (all []finding.Finding) {
+// inSource returns the findings that need no org. Fields are compared with the version of the run. If the
+// project's is newer, sfp may still deploy what the run could not send, so nothing is certain.
+func inSource(apps []*wanted.App, target wanted.Target, source *wanted.Source) (all []finding.Finding) {
+	deployed := target.Version
+	if source.Version > target.Version {
+		deployed = 0
+	}
 	for _, app := range apps {
 		for _, p := range app.Preflights(target.Undeployed) {
-			all = append(all, p.Source(target.Version, target.Version)...)
+			all = append(all, p.Source(deployed, target.Version)...)
 		}
 	}
 	return all

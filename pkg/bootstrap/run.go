@@ -99,7 +99,7 @@ func Resolve(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, 
 
 // check finds out what the source alone shows about the policies of apps.
 func (r *Resolved) check(apps []*wanted.App) {
-	r.findings = inSource(apps, r.target)
+	r.findings = inSource(apps, r.target, r.source)
 	for _, app := range apps {
 		if app.Wrong != nil {
 			r.invalid = app.Wrong
