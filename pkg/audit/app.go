@@ -152,7 +152,7 @@ func (s *Snapshot) externalApps() (all []*App) {
 			s.setPolicies(a, p)
 		}
 		if p, ok := plugins[id]; ok {
-			enabled := p.IsEnabled && !strings.EqualFold(p.OauthPluginStatus, "Disabled")
+			enabled := p.IsEnabled && !strings.EqualFold(p.OauthPluginStatus, "Disabled") && !strings.EqualFold(p.OauthPluginStatus, "Notinstalled")
 			a.Enabled = &enabled
 		}
 		if row, ok := settings[id]; ok {

@@ -74,6 +74,13 @@ func (e *PackagedError) Error() string {
 		e.App, e.Source)
 }
 
+// NotLocalError reports that an app is Packaged: the platform stages credentials of Local apps only.
+type NotLocalError struct{ App string }
+
+func (e *NotLocalError) Error() string {
+	return fmt.Sprintf("the app %s is Packaged, and Salesforce stages new credentials of Local apps only", e.App)
+}
+
 // SeveralError reports that an app has several consumers, so none can be chosen.
 type SeveralError struct {
 	App string

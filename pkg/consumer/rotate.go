@@ -136,6 +136,9 @@ func (r *Rotation) Run(ctx context.Context, app string) (*RotationResult, error)
 	if err != nil {
 		return nil, err
 	}
+	if s.Consumer.Packaged {
+		return nil, &NotLocalError{s.Consumer.App}
+	}
 	if err := r.notOwn(ctx, s); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -61,6 +62,22 @@ func (s *stage) tokenOf(c login.Credentials) *oauth2.Token {
 
 func (s *stage) pair() login.Credentials {
 	return login.Credentials{Key: s.main().Key, Secret: salesforce.NewSecret(s.main().Secret)}
+}
+
+// TestPackagedAppsAreNotRotated: the platform stages credentials of Local apps only. What an app has is
+// still read.
+func TestPackagedAppsAreNotRotated(t *testing.T) {
+	t.Parallel()
+	s := start(t, simorg.Config{SecretsInREST: true})
+	s.put(eca.Header, "App", "distributionState", "Packaged")
+	status, err := s.Client.Status(t.Context(), "App")
+	if err != nil || status.Beside != nil || status.Main.Key != s.main().Key {
+		t.Errorf("the status is %+v, %v", status, err)
+	}
+	_, err = (&Rotation{Client: s.Client, HandOver: new(user).receive}).Run(t.Context(), "App")
+	if _, ok := errors.AsType[*NotLocalError](err); !ok || len(s.Pairs("App")) != 1 {
+		t.Errorf("the rotation ends with %v and %v", err, s.Pairs("App"))
+	}
 }
 
 func TestRotationEndsWithTheNewPairEverywhere(t *testing.T) {

@@ -41,7 +41,8 @@ type Status struct {
 	Beside   *Staged // nil if there are none
 }
 
-// Status looks up the credentials of an app's consumer. It takes two rounds of requests.
+// Status looks up the credentials of an app's consumer. It takes two rounds of requests. A Packaged app has
+// none beside the main ones.
 func (c *Client) Status(ctx context.Context, app string) (*Status, error) {
 	found, err := c.Find(ctx, app)
 	if err != nil {
@@ -51,11 +52,13 @@ func (c *Client) Status(ctx context.Context, app string) (*Status, error) {
 	asked := *found
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { s.Main, err = c.Credentials(groupCtx, found); return err })
-	group.Go(func() (err error) { s.Beside, err = c.staged(groupCtx, &asked); return err })
+	if !found.Packaged {
+		group.Go(func() (err error) { s.Beside, err = c.staged(groupCtx, &asked); return err })
+	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	if asked.ID != found.ID { // the link led to another consumer
+	if asked.ID != found.ID && !found.Packaged { // the link led to another consumer
 		s.Beside, err = c.staged(ctx, found)
 	}
 	return s, err

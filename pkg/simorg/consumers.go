@@ -35,6 +35,7 @@ var noContent any = struct{ nothing bool }{}
 var (
 	notEnabled    = &restError{http.StatusForbidden, "FUNCTIONALITY_NOT_ENABLED", "This feature is not currently enabled for this user."}
 	alreadyStaged = &restError{http.StatusBadRequest, "INVALID_INPUT", "There are staged credentials for this consumer already."}
+	localOnly     = &restError{http.StatusBadRequest, "INVALID_INPUT", "Credentials can be staged for local external client apps only."}
 	notStaged     = &restError{http.StatusBadRequest, "INVALID_INPUT", "The staged credentials can't be rotated."}
 )
 
@@ -86,6 +87,9 @@ func (o *Org) consumers(r *http.Request, path string, body []byte, version apive
 		return o.readConsumer(c, part), nil
 	case len(parts) < 3 || parts[2] != "staged" || version < 65:
 		return nil, notFoundREST
+	}
+	if header.text("distributionState") == "Packaged" {
+		return nil, localOnly
 	}
 	o.expireStaged()
 	switch len(parts) {

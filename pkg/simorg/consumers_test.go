@@ -97,6 +97,20 @@ func TestConsumers(t *testing.T) {
 	}
 }
 
+// TestStagingIsForLocalApps: a Packaged app has its consumer, and no staged credentials.
+func TestStagingIsForLocalApps(t *testing.T) {
+	t.Parallel()
+	org := simorg.Start(simorg.Config{SecretsInREST: true})
+	defer org.Close()
+	upsert(org, eca.Header, `<fullName>App</fullName><distributionState>Packaged</distributionState><label>App</label>`)
+	upsert(org, eca.OAuthSettings, oauth)
+	upsert(org, eca.GlobalOAuthSettings, global)
+	const one, refused = "apps/oauth/credentials/{app}/{consumer}", "local external client apps only"
+	walk(t, org, []step{
+		{"GET", one + "?part=keyandsecret", "", 200, `"secret"`}, {"GET", one + "/staged", "", 400, refused}, {"POST", one + "/staged", "{}", 400, refused},
+	})
+}
+
 // TestRotationSwapsPairs: a rotation makes the staged pair the main one, and the old pair stays beside it.
 func TestRotationSwapsPairs(t *testing.T) {
 	t.Parallel()

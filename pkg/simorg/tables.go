@@ -151,9 +151,13 @@ func (o *Org) policyRows() (rows []row) {
 	return rows
 }
 
-// pluginStatus returns a plugin's status. The values are assumed.
-func pluginStatus(policies *record, field string) string {
-	if policies.isTrue(field) {
+// pluginStatus returns a plugin's status. An app that lacks the plugin's component does not have it
+// installed.
+func (o *Org) pluginStatus(policies *record, field, component string) string {
+	switch {
+	case o.of(component, policies.app()) == nil:
+		return "Notinstalled"
+	case policies.isTrue(field):
 		return "Enabled"
 	}
 	return "Disabled"
@@ -163,8 +167,8 @@ func (o *Org) pluginRows() (rows []row) {
 	for header, rec := range o.ofApps(eca.PluginPolicies) {
 		rows = append(rows, row{
 			"id": rec.id, "externalclientapplicationid": header.id, "isenabled": rec.isTrue("isEnabled"),
-			"oauthpluginstatus": pluginStatus(rec, "isOauthPluginEnabled"),
-			"samlpluginstatus":  pluginStatus(rec, "isSamlPluginEnabled"),
+			"oauthpluginstatus": o.pluginStatus(rec, "isOauthPluginEnabled", eca.OAuthSettings),
+			"samlpluginstatus":  o.pluginStatus(rec, "isSamlPluginEnabled", eca.SAMLPolicies),
 			"startpage":         orNil(rec.text("startPage")), "starturl": orNil(rec.text("startUrl")),
 		})
 	}

@@ -97,6 +97,8 @@ func consumerHint(err error) string {
 		return "choose another name, or replace it with --replace"
 	case errors.As(err, new(*consumer.PackagedError)):
 		return "ask that org for them with -o, or verify with --from"
+	case errors.As(err, new(*consumer.NotLocalError)):
+		return "change its consumer key and secret in Setup of the org where the package was made"
 	case errors.As(err, new(*consumer.NoSecretError)):
 		return "the reading of secrets was switched on only just now: try again in a minute"
 	case errors.As(err, new(*consumer.OwnSessionError)):
