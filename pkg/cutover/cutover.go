@@ -238,16 +238,19 @@ func (r *records) readTokens(ctx context.Context, replacements []Replacement) (e
 			labels = append(labels, p.NewLabel, p.Name)
 		}
 	}
-	const query = "SELECT AppName, AppMenuItemId, %sCOUNT(UserId) n, MAX(LastUsedDate) last FROM OauthToken " +
-		"WHERE AppName IN (%%s) GROUP BY AppName, AppMenuItemId%s"
-	for _, columns := range [][]any{{"UserId, ", ", UserId"}, {"", ""}} {
-		soql := fmt.Sprintf(query, columns...)
-		r.tokens, err = restapi.QueryIn[tokenRow](ctx, r.client.rest(), soql, labels)
-		if salesforce.Code(err) != "EXCEEDED_ID_LIMIT" {
-			break
+	const query = "SELECT AppName, AppMenuItemId, COUNT(UserId) n%s%s FROM OauthToken WHERE AppName IN (%%s) GROUP BY AppName, AppMenuItemId%[1]s"
+	user, last := ", UserId", ", MAX(LastUsedDate) last"
+	for {
+		r.tokens, err = restapi.QueryIn[tokenRow](ctx, r.client.rest(), fmt.Sprintf(query, user, last), labels)
+		switch {
+		case user != "" && salesforce.Code(err) == "EXCEEDED_ID_LIMIT":
+			user = ""
+		case last != "" && restapi.Refused(err): // see token-dates-aggregate of pkg/platform
+			last = ""
+		default:
+			return r.require("tokens", err)
 		}
 	}
-	return r.require("tokens", err)
 }
 
 // readMenu reads the menu items of tokens, and those of the apps.

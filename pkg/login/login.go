@@ -12,6 +12,7 @@ package login
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -217,6 +218,20 @@ func (s *Session) UserInfo(ctx context.Context) (restapi.UserInfo, error) {
 		*text = salesforce.MaskSecrets(*text, s.secrets...)
 	}
 	return info, err
+}
+
+// Claims returns the claims of a JWT-based access token, by name. ok is false if the token is opaque. They are
+// not verified.
+func (s *Session) Claims() (claims map[string]json.RawMessage, ok bool) {
+	parts := strings.Split(s.token.Reveal(), ".")
+	if len(parts) != 3 {
+		return nil, false
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	if err != nil || json.Unmarshal(payload, &claims) != nil {
+		return nil, false
+	}
+	return claims, true
 }
 
 // revokeTime bounds a revocation after ctx has ended.

@@ -1,4 +1,7 @@
 // Package platform holds what this module believes about Salesforce as data.
+//
+// FACTS.md is the table of facts itself: it is embedded and parsed at run time, so there is one source, and
+// instead of generating the page a test compares it with what is read from it.
 package platform
 
 import (
@@ -8,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
 //go:embed FACTS.md
@@ -30,11 +35,15 @@ func parseFact(paragraphs []string) Fact {
 	_, expected, _ := strings.Cut(answers, "**")
 	expected, _, _ = strings.Cut(expected, "**")
 	_, sources, _ := strings.Cut(paragraphs[3], "\n- ")
+	asked = strings.TrimSuffix(asked, ".")
+	if asked == "a selftest asks it" {
+		asked = ""
+	}
 	return Fact{
 		ID: paragraphs[0], Question: paragraphs[1], Expected: expected,
 		Answers: strings.Split(strings.ReplaceAll(answers, "**", ""), ", "),
 		Sources: strings.Split(sources, "\n- "),
-		Askable: asked == "a selftest asks it.",
+		Askable: asked == "", Limit: asked,
 	}
 }
 
@@ -51,6 +60,8 @@ type Fact struct {
 	// Askable reports that a selftest can find the answer out on a scratch org, sandbox or Developer
 	// Edition, without waiting and without anything that it cannot undo.
 	Askable bool
+	// Limit is a clause about why a selftest cannot ask it, or when it can. It is "" if Askable.
+	Limit string
 }
 
 // Answers are the answers that hold for an org, by the fact's ID. Facts without an entry have the
@@ -63,6 +74,17 @@ func Lookup(id string) *Fact {
 		return &facts()[i]
 	}
 	return nil
+}
+
+// UnknownFactError reports an ID that the table lacks.
+type UnknownFactError struct{ ID string }
+
+func (e *UnknownFactError) Error() string {
+	var ids []string
+	for _, fact := range facts() {
+		ids = append(ids, fact.ID)
+	}
+	return fmt.Sprintf("there is no fact %q%s", e.ID, words.DidYouMean(e.ID, ids))
 }
 
 // Facts returns the table, in order of topic. It must not be changed.
@@ -94,10 +116,10 @@ func (a Answers) Check() error {
 	for _, id := range slices.Sorted(maps.Keys(a)) {
 		fact := Lookup(id)
 		if fact == nil {
-			return fmt.Errorf("there is no fact %q", id)
+			return &UnknownFactError{id}
 		}
 		if !slices.Contains(fact.Answers, a[id]) {
-			return fmt.Errorf("%s: %q is not one of its answers: %s", id, a[id], strings.Join(fact.Answers, ", "))
+			return fmt.Errorf("%s: %q is not one of its answers: %s%s", id, a[id], strings.Join(fact.Answers, ", "), words.DidYouMean(a[id], fact.Answers))
 		}
 	}
 	return nil

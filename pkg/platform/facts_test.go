@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -17,6 +18,8 @@ func TestTable(t *testing.T) {
 			t.Errorf("%q is not an ID, or is there twice", fact.ID)
 		case len(fact.Answers) < 2 || !slices.Contains(fact.Answers, fact.Expected):
 			t.Errorf("%s has the answers %q, and %q is expected", fact.ID, fact.Answers, fact.Expected)
+		case fact.Askable == strings.HasPrefix(fact.Limit, "a selftest "):
+			t.Errorf("%s is askable: %t, with the limit %q", fact.ID, fact.Askable, fact.Limit)
 		case fact.Question == "" || fact.Question[len(fact.Question)-1] != '?' || len(fact.Sources) == 0:
 			t.Errorf("%s has the question %q and %d sources", fact.ID, fact.Question, len(fact.Sources))
 		}
@@ -58,10 +61,7 @@ func TestDocument(t *testing.T) {
 			}
 			answers = append(answers, answer)
 		}
-		asked := "a selftest cannot ask it"
-		if fact.Askable {
-			asked = "a selftest asks it"
-		}
+		asked := cmp.Or(fact.Limit, "a selftest asks it")
 		fmt.Fprintf(&want, "\n## %s\n\n%s\n\nAnswers (expected in bold): %s; %s.\n\nSources:\n",
 			fact.ID, fact.Question, strings.Join(answers, ", "), asked)
 		for _, source := range fact.Sources {

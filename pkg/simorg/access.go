@@ -77,6 +77,16 @@ func (o *Org) assign(body []byte) (any, *restError) {
 	return o.insert(&o.state.Assignments, "0Pa", row{"assigneeid": assignee, "permissionsetid": set})
 }
 
+// remove deletes a record.
+func remove(rows *[]row, id string) (any, *restError) {
+	before := len(*rows)
+	*rows = slices.DeleteFunc(*rows, func(r row) bool { return sameID(fmt.Sprint(r["id"]), id) })
+	if len(*rows) == before {
+		return nil, notFoundREST
+	}
+	return noContent, nil
+}
+
 // insert adds a record and gives it an ID, unless there is one with the same fields.
 func (o *Org) insert(rows *[]row, prefix string, r row) (any, *restError) {
 	for _, other := range *rows {

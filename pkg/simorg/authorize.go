@@ -42,7 +42,7 @@ func (o *Org) authorize(w http.ResponseWriter, r *http.Request, form url.Values)
 		back(url.Values{"error": {"unsupported_response_type"}, "error_description": {"response type not supported"}})
 		return
 	}
-	pkce := global.isTrue("isPkceRequired") || o.find(oidcSettings, settingsName(oidcSettings)).isTrue("isPkceRequired")
+	pkce := global.isTrue("isPkceRequired") || o.find(oidcSettings, o.settingsName(oidcSettings)).isTrue("isPkceRequired")
 	if pkce && (q.Get("code_challenge") == "" || q.Get("code_challenge_method") != "S256") {
 		back(url.Values{"error": {"invalid_request"}, "error_description": {"missing required code challenge"}})
 		return
@@ -63,7 +63,7 @@ func (o *Org) authorize(w http.ResponseWriter, r *http.Request, form url.Values)
 		http.Error(w, "there is no such user", http.StatusForbidden)
 		return
 	}
-	if refused := o.admit(app, user); refused != nil {
+	if refused := o.admit(app, user, ""); refused != nil {
 		back(url.Values{"error": {"OAUTH_APP_ACCESS_DENIED"}, "error_description": {refused.description}})
 		return
 	}

@@ -91,7 +91,7 @@ func (o *Org) connectedRows() (rows []row) {
 		r := row{
 			"id": rec.id, "name": rec.text("label"), "createddate": made, "lastmodifieddate": made, "starturl": orNil(rec.text("startUrl")),
 			"optionsallowadminapprovedusersonly": rec.at("oauthConfig", "isAdminApproved") == "true", "optionsrefreshtokenvaliditymetric": false,
-			"refreshtokenvalidityperiod": nil, "mobilesessiontimeout": nil, "pinlength": nil, "optionshassessionlevelpolicy": rec.at("sessionPolicy", "policyAction") != "", "optionsisinternal": false,
+			"refreshtokenvalidityperiod": nil, "mobilesessiontimeout": nil, "pinlength": nil, "optionshassessionlevelpolicy": rec.at("sessionPolicy", "policyAction") != "", "optionsisinternal": rec.text("label") == cliApp && o.is("cli-app-internal", "yes"),
 		}
 		if parts := strings.Split(rec.at("oauthPolicy", "refreshTokenPolicy"), ":"); len(parts) == 3 {
 			if n, err := strconv.Atoi(parts[1]); err == nil {

@@ -34,8 +34,12 @@ import (
 	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
-// withoutSwitch are the facts that make no difference to a simulated org, which has no MCP servers.
-var withoutSwitch = []string{"mcp-authorization-server", "mcp-environment-segment"}
+// withoutSwitch are the facts that make no difference to a simulated org: it is of no Government Cloud, has no
+// past, no permission set groups and no parent sessions, and is never refreshed.
+var withoutSwitch = []string{
+	"mcp-government-host", "audit-trail-days", "api-usage-log", "permission-set-groups", "parent-session-ends-children",
+	"revocation-ends-exemption", "old-sandbox-keys", "run-as-user-deactivation", "packaged-access-deletable", "salesforce-app-names",
+}
 
 // TestEveryFactHasASwitch looks for the facts in the source of the simulated org.
 func TestEveryFactHasASwitch(t *testing.T) {

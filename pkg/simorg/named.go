@@ -206,7 +206,11 @@ func (o *Org) storeCredential(method string, body []byte) (any, *restError) {
 	}
 	key := credentialKey(b.ExternalCredential, b.PrincipalName)
 	if method == http.MethodPost && o.state.Stored[key] != nil {
-		return nil, &restError{http.StatusConflict, "CONFLICT", fmt.Sprintf("Authentication credentials for %s already exist. Use the PUT method to overwrite them.", rec.fullName)}
+		status := http.StatusConflict
+		if o.is("stored-credential-conflict", "400") {
+			status = http.StatusBadRequest
+		}
+		return nil, &restError{status, "CONFLICT", fmt.Sprintf("Authentication credentials for %s already exist. Use the PUT method to overwrite them.", rec.fullName)}
 	}
 	id, secret := b.Credentials["clientId"].Value, b.Credentials["clientSecret"].Value
 	o.state.Stored[key] = &storedCredential{id, secret, b.AuthenticationProtocolVariant}

@@ -61,7 +61,7 @@ func (o *Org) Install(from *Org, fsys fs.FS, dir string) error {
 		setDefaults(f.rec)
 		o.store(f.rec)
 		if f.rec.typ == eca.OAuthSettings {
-			o.makePolicies(f.rec.app())
+			o.makePolicies(f.rec.app(), f.rec.app()+"_defaultPolicy")
 			o.sources[strings.ToLower(f.rec.app())] = from
 		}
 	}

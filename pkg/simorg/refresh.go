@@ -110,5 +110,5 @@ func (o *Org) byRefreshToken(id, secret, token string) (g grant, failure *tokenE
 		return g, &tokenError{"invalid_grant", "expired access/refresh token"}
 	}
 	o.countUse(refresh.Family)
-	return refresh.grant, o.admit(app, refresh.User)
+	return refresh.grant, o.admit(app, refresh.User, "freezing-stops-refresh")
 }

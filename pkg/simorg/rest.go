@@ -86,7 +86,7 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 	case resource == "composite" && key == "sobjects" && o.config.DevHub:
 		return o.collection(r, body)
 	case resource == "sobjects":
-		return o.sobject(r.Method, key, body)
+		return o.sobject(r.Method, key, body, o.state.Grants[token].User)
 	case resource == "metadata":
 		return o.deployREST(r, key, body, version)
 	case resource == "named-credentials":
@@ -123,12 +123,18 @@ func (o *Org) userInfo(token string) any {
 const artifactObject = "SfpowerscriptsArtifact2__c"
 
 // sobject answers the calls for one record of an object. Names of objects are case-insensitive.
-func (o *Org) sobject(method, key string, body []byte) (any, *restError) {
+func (o *Org) sobject(method, key string, body []byte, caller int) (any, *restError) {
 	object, id, _ := strings.Cut(key, "/")
 	is := func(name string) bool { return strings.EqualFold(object, name) }
 	create := method == http.MethodPost && id == ""
 	update := method == http.MethodPatch && id != ""
 	switch {
+	case is(userLoginObject) && update:
+		return o.freeze(id, caller, body)
+	case is(accessObject) && method == http.MethodDelete:
+		return remove(&o.state.Access, id)
+	case is(assignmentObject) && method == http.MethodDelete:
+		return remove(&o.state.Assignments, id)
 	case is("User") && method == http.MethodGet:
 		return o.retrieve("User", id)
 	case o.config.DevHub && (is(scratchOrgInfo) || is(activeScratchOrg)):

@@ -80,9 +80,7 @@ func (o *Org) put(rec *record, version apiversion.Version) error {
 	case permissionSet:
 		o.applyPermissionSet(rec)
 	case eca.PluginPolicies:
-		if !o.isOn(rec.app()) && o.is("disabling-ends-access-tokens", "yes") {
-			o.endSessions(rec.app(), -1)
-		}
+		o.disabled(rec)
 	}
 	return nil
 }
@@ -131,8 +129,11 @@ func (o *Org) check(rec, existing *record) error {
 func (o *Org) addToConsumer(global *record) {
 	app := global.app()
 	o.state.Made[strings.ToLower(app)] = time.Now()
-	if o.is("policies-with-consumer", "created") {
-		o.makePolicies(app)
+	switch {
+	case o.is("policies-with-consumer", "created"):
+		o.makePolicies(app, app+"_defaultPolicy")
+	case o.is("policies-with-consumer", "created-under-other-names"):
+		o.makePolicies(app, app+"_made") // a made-up name
 	}
 	if o.is("security-settings-with-consumer", "created") && o.of(eca.OAuthSecuritySettings, app) == nil {
 		security := &record{typ: eca.OAuthSecuritySettings, fullName: app + "_oauthSecurity"}
@@ -251,7 +252,7 @@ func (o *Org) checkOAuthPolicies(rec *record) error {
 		known       []string
 	}{
 		{"commaSeparatedPermissionSet", "permission sets", sets},
-		{"commaSeparatedProfile", "profiles", o.config.Profiles},
+		{"commaSeparatedProfile", "profiles", o.profiles()},
 	} {
 		if check.what == "profiles" && o.is("unknown-profile", "accepted") {
 			continue
@@ -265,8 +266,7 @@ func (o *Org) checkOAuthPolicies(rec *record) error {
 }
 
 // makePolicies creates the policy records that many orgs create by themselves.
-func (o *Org) makePolicies(app string) {
-	name := app + "_defaultPolicy"
+func (o *Org) makePolicies(app, name string) {
 	if o.of(eca.PluginPolicies, app) == nil {
 		rec := &record{typ: eca.PluginPolicies, fullName: name}
 		rec.set("externalClientApplication", app)

@@ -31,15 +31,18 @@ var settingsTypes = metadata.Schema{
 }
 
 // settingsName returns the name of the component of a settings type. That of OauthOidcSettings is
-// assumed.
-func settingsName(typ string) string {
+// not known.
+func (o *Org) settingsName(typ string) string {
+	if typ == oidcSettings && o.is("settings-full-names", "no") {
+		return typ
+	}
 	return typ[:len(typ)-len("Settings")]
 }
 
 // addSettings adds the settings of a new org.
 func (o *Org) addSettings() {
 	for i, typ := range settingsTypes {
-		settings := &record{typ: typ.Name, fullName: settingsName(typ.Name)}
+		settings := &record{typ: typ.Name, fullName: o.settingsName(typ.Name)}
 		if i > 0 { // further ones leave the IDs of everything else as they are
 			settings.id = fmt.Sprintf("000%012dAAA", i+1)
 		}

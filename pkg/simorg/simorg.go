@@ -55,6 +55,7 @@ type Config struct {
 
 	// The org and its users.
 	Kind           Kind               // "" is Sandbox
+	Edition        string             // OrganizationType; "" is Enterprise Edition
 	Version        apiversion.Version // the newest API version; 0 is apiversion.Latest
 	Username       string             // the administrator, whose session AccessToken is; "" is admin@example.com
 	Users          []User             // users besides the administrator
@@ -82,6 +83,9 @@ type Config struct {
 	SecretDelay   int  // readings that lack the secret if the answer to secret-after-setting is later; 0 is 2
 	NoSecretRight bool // the users lack the permission to read consumers
 
+	// Hosted MCP servers, which the org plays under its own address.
+	MCPServers []string // the activated ones, like platform/sobject-all
+
 	// Logging in.
 	Propagation     time.Duration             // how long the token endpoint does not know a new consumer, unless the answer to propagation is at-once
 	SessionLifetime time.Duration             // of access tokens; 0 is until ExpireSessions
@@ -99,6 +103,7 @@ type Config struct {
 type User struct {
 	Username string
 	Inactive bool
+	Frozen   bool
 	Profile  string // its name; "" is Standard User
 }
 
@@ -228,6 +233,10 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			o.servePartner(w, path, body)
 		case strings.HasPrefix(path, oauthPath):
 			o.serveOAuth(w, r, body)
+		case strings.HasPrefix(path, mcpPath), strings.HasPrefix(path, mcpResourcePath):
+			o.mcp(w, r, body)
+		case path == "/ide/auth":
+			o.ideAuth(w, r)
 		case path == openIDPath:
 			o.serveOpenID(w)
 		default:

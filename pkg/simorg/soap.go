@@ -310,7 +310,26 @@ func result(fullName string, err error) string {
 	return failure + element("fullName", fullName) + element("success", fmt.Sprint(err == nil))
 }
 
+// absentSettings are settings types that real orgs have and that this one lacks.
+var absentSettings = []string{"EventSettings", "MyDomainSettings", "SecuritySettings"}
+
+// readAbsent answers readMetadata of a settings type that the org lacks.
+func (o *Org) readAbsent(typ string, names []string) (string, error) {
+	if o.is("settings-absent", "fault") {
+		return "", unknownType(typ)
+	}
+	var b strings.Builder
+	for _, name := range names {
+		b.WriteString(`<records xsi:type="` + typ + `">` + element("fullName", name) + "</records>")
+	}
+	return b.String(), nil
+}
+
 func (o *Org) read(c call) (string, error) {
+	if name := c.operation.value("type"); slices.Contains(absentSettings, name) {
+		records, err := o.readAbsent(name, []string{c.operation.value("fullNames")})
+		return "<result>" + records + "</result>", err
+	}
 	typ, names, err := namesOf(c)
 	if err != nil {
 		return "", err
@@ -328,10 +347,11 @@ func (o *Org) read(c call) (string, error) {
 			}
 			b.WriteString(`<records xsi:nil="true"/>`) // assumed
 		case slices.Contains(o.config.WithoutObjects, typ.Name): // which only the settings of the org are
-			if o.is("settings-absent", "fault") {
-				return "", unknownType(typ.Name)
+			record, err := o.readAbsent(typ.Name, []string{name})
+			if err != nil {
+				return "", err
 			}
-			b.WriteString(`<records xsi:type="` + typ.Name + `">` + element("fullName", name) + "</records>")
+			b.WriteString(record)
 		default:
 			b.WriteString(o.encode(rec, typ, c.version))
 		}

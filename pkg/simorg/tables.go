@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +47,7 @@ var objects = []object{
 	{"LoginHistory", "Id UserId Application LoginTime LoginType LoginSubType Status SourceIp", "Application Status", nil},
 	{"User", "Id Username Name Email IsActive ProfileId Profile.Name", "", (*Org).userRows},
 	{"PermissionSet", "Id Name Label IsOwnedByProfile NamespacePrefix Profile.Name " + permissionColumnsOf(""), "", (*Org).permissionSetRows},
+	{userLoginObject, "Id UserId IsFrozen", "", (*Org).userLoginRows},
 	{"Profile", "Id Name", "", (*Org).profileRows},
 	{accessObject, "Id ParentId SetupEntityId SetupEntityType Parent.Name Parent.IsOwnedByProfile Parent.Profile.Name", "", (*Org).accessRows},
 	{assignmentObject, "Id AssigneeId Assignee.Username Assignee.IsActive PermissionSetId PermissionSet.Name PermissionSet.Label PermissionSet.IsOwnedByProfile PermissionSet.Profile.Name " + permissionColumnsOf("PermissionSet."), "", (*Org).assignmentRows},
@@ -64,6 +66,20 @@ var toolingObjects = []object{
 	{connection.ExternalCredential, "Id DeveloperName MasterLabel Language NamespacePrefix AuthenticationProtocol Description", "", (*Org).externalCredentialRows},
 }
 
+// lacks reports whether the org lacks a column that other orgs have.
+func (o *Org) lacks(object, column string) bool {
+	switch column[strings.LastIndexByte(column, '.')+1:] {
+	case "CreatedDate":
+		return object == "ExtlClntAppOauthSettings" && o.is("settings-created-date", "no")
+	case "PermissionsCanApproveUninstalledApps":
+		return o.is("uninstalled-apps-column", "no")
+	case "PermissionsUseAnyApiClient":
+		control := o.find(appSettings, o.settingsName(appSettings)).isTrue("enableAdminApprovedAppsOnly")
+		return !control && o.is("any-api-client-column", "no")
+	}
+	return false
+}
+
 // table returns an object of some as a query sees it.
 func (o *Org) table(name string, objects ...object) (soql.Table, bool) {
 	for _, known := range objects {
@@ -76,8 +92,7 @@ func (o *Org) table(name string, objects ...object) (soql.Table, bool) {
 		table := soql.Table{Name: known.name, Unfilterable: strings.Fields(known.unfilterable)}
 		if known.columns != "" {
 			table.Columns = slices.DeleteFunc(strings.Fields(known.columns), func(c string) bool {
-				return slices.Contains(o.config.WithoutFields, known.name+"."+c) ||
-					known.name == "ExtlClntAppOauthSettings" && c == "CreatedDate" && o.is("settings-created-date", "no")
+				return slices.Contains(o.config.WithoutFields, known.name+"."+c) || o.lacks(known.name, c)
 			})
 		}
 		if known.rows != nil {
@@ -244,8 +259,19 @@ func (o *Org) userRows() (rows []row) {
 	return rows
 }
 
+// profiles returns the names of the org's profiles: those of Config, and those of its users.
+func (o *Org) profiles() []string {
+	names := slices.Clone(o.config.Profiles)
+	for _, user := range o.config.Users {
+		if name := cmp.Or(user.Profile, standardUser); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 func (o *Org) profileRows() (rows []row) {
-	for i, name := range o.config.Profiles {
+	for i, name := range o.profiles() {
 		rows = append(rows, row{"id": fmt.Sprintf("00e%012dAAA", i+1), "name": name})
 	}
 	return rows
@@ -306,7 +332,7 @@ func (o *Org) user(i int) row {
 func (o *Org) organization() row {
 	org := row{
 		"id": o.id, "name": "Simulated", "issandbox": o.config.Kind != Production, "trialexpirationdate": nil,
-		"organizationtype": "Enterprise Edition", "instancename": "SIM1", "namespaceprefix": orNil(o.config.Namespace),
+		"organizationtype": cmp.Or(o.config.Edition, "Enterprise Edition"), "instancename": "SIM1", "namespaceprefix": orNil(o.config.Namespace),
 	}
 	if o.config.Kind == Scratch {
 		org["trialexpirationdate"] = "2099-12-31T00:00:00.000+0000"
@@ -328,9 +354,15 @@ func (o *Org) logIn(app string, user int, subtype any, refresh string) {
 	if o.is("token-id", "value") {
 		id = o.nextID("0CQ") // an assumed prefix
 	}
-	userID := o.user(user)["id"]
+	userID, logintype := o.user(user)["id"], "Remote Access 2.0"
+	if o.is("login-type-form", "api-value") {
+		logintype = "Oauth2"
+	}
+	if subtype == nil && o.is("jwt-login-subtype", "value") {
+		subtype = "OauthJwtBearer" // a made-up value
+	}
 	o.state.Filled["LoginHistory"] = append(o.state.Filled["LoginHistory"], row{
-		"id": o.nextID("0Ya"), "userid": userID, "application": label, "logintime": now, "logintype": "Remote Access 2.0", "loginsubtype": subtype, "status": "Success", "sourceip": "127.0.0.1",
+		"id": o.nextID("0Ya"), "userid": userID, "application": label, "logintime": now, "logintype": logintype, "loginsubtype": subtype, "status": "Success", "sourceip": "127.0.0.1",
 	})
 	if refresh != "" {
 		o.state.Filled["OauthToken"] = append(o.state.Filled["OauthToken"], row{
@@ -360,6 +392,9 @@ const (
 	maxTokens = 2500
 )
 
+// aggregatedDate matches queries of the latest or earliest date of tokens.
+var aggregatedDate = regexp.MustCompile(`(?i)\b(MAX|MIN)\s*\(\s*(LastUsedDate|CreatedDate)`)
+
 // query answers a SOQL query, or with columns only what columns its records have.
 func (o *Org) query(q string, columns bool, base string, objects []object) (any, *restError) {
 	refused := func(err error) (any, *restError) {
@@ -373,6 +408,9 @@ func (o *Org) query(q string, columns bool, base string, objects []object) (any,
 	table, ok := o.table(parsed.Object, objects...)
 	if !ok {
 		return nil, &restError{400, "INVALID_TYPE", fmt.Sprintf("sObject type '%s' is not supported.", parsed.Object)}
+	}
+	if parsed.Object == "OauthToken" && aggregatedDate.MatchString(q) && o.is("token-dates-aggregate", "no") {
+		return nil, &restError{http.StatusBadRequest, "MALFORMED_QUERY", "field LastUsedDate does not support aggregate operator MAX"} // assumed wording
 	}
 	result, err := parsed.Run(table, time.Now())
 	if err != nil {

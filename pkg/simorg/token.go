@@ -44,6 +44,8 @@ type grant struct {
 	Client string `json:"client"` // the consumer key
 	Scope  string `json:"scope"`
 	Family string `json:"family,omitempty"` // the first refresh token of the same approval, "" if there is none
+
+	Unnamed bool `json:"unnamed,omitempty"` // by client credentials
 }
 
 // serveOAuth answers the token endpoint and its neighbours.
@@ -97,12 +99,12 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 	id, secret := clientCredentials(r, form)
 	var g grant
 	var failure *tokenError
-	var flow any // LoginHistory's LoginSubType; that of JWT bearer is not known
+	var flow any // LoginHistory's LoginSubType; nil for JWT bearer
 	more := make(map[string]string)
 	elsewhere := o.url != "" && strings.TrimPrefix(o.url, "http://") != r.Host // at a login host
 	switch form.Get("grant_type") {
 	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
-		g, failure = o.byJWT(form.Get("assertion"), elsewhere)
+		g, failure = o.byJWT(form.Get("assertion"), r.Host, elsewhere)
 	case "client_credentials":
 		if elsewhere {
 			return nil, wrongDomain
@@ -141,7 +143,7 @@ func (o *Org) issue(r *http.Request, form url.Values) (map[string]string, *token
 		switch {
 		case flow == "OauthWebServer":
 			row = g.Family
-		case flow == "OauthClientCredentials" && o.is("client-credentials-token-row", "yes"):
+		case flow == "OauthClientCredentials" && o.is("client-credentials-token-row", "yes"), flow == nil && o.is("jwt-token-row", "yes"):
 			row = token
 		}
 		o.logIn(app, g.User, flow, row)
@@ -198,11 +200,12 @@ func (o *Org) isOn(app string) bool {
 	return plugins == nil || plugins.isTrue("isEnabled") && plugins.isTrue("isOauthPluginEnabled")
 }
 
-// admit checks whether an app lets a user in.
-func (o *Org) admit(app string, user int) *tokenError {
+// admit checks whether an app lets a user in. frozen is the fact that decides about frozen users, "" if
+// they are refused.
+func (o *Org) admit(app string, user int, frozen string) *tokenError {
 	policies, header := o.of(eca.OAuthPolicies, app), o.find(eca.Header, app)
-	if o.config.Users[user].Inactive {
-		return inactiveUser
+	if o.config.Users[user].Inactive || o.refusesFrozen(user, frozen) {
+		return inactiveUser // what the platform says of a frozen user is not known
 	}
 	if policies != nil && policies.text("permittedUsersPolicyType") == "AdminApprovedPreAuthorized" && !o.preAuthorised(header, policies, user) {
 		return notApproved
@@ -268,11 +271,12 @@ func (o *Org) byClientCredentials(key, secret string) (g grant, failure *tokenEr
 	if user < 0 {
 		return g, &tokenError{"invalid_grant", "no client credentials user enabled"}
 	}
-	return grant{User: user, Client: key, Scope: o.scopes(app, "Full", "Web", "RefreshToken", "OfflineAccess")}, o.admit(app, user)
+	return grant{Unnamed: true, User: user, Client: key, Scope: o.scopes(app, "Full", "Web", "RefreshToken", "OfflineAccess")}, o.admit(app, user, "freezing-stops-client-credentials")
 }
 
-// byJWT checks the assertion of the JWT bearer flow, sent to the org or elsewhere.
-func (o *Org) byJWT(assertion string, elsewhere bool) (g grant, failure *tokenError) {
+// byJWT checks the assertion of the JWT bearer flow, sent to the org under a host, or elsewhere. The org
+// plays its login host under any other name of its address, like localhost.
+func (o *Org) byJWT(assertion, host string, elsewhere bool) (g grant, failure *tokenError) {
 	invalid := &tokenError{"invalid_grant", "invalid assertion"}
 	parts := strings.Split(assertion, ".")
 	if len(parts) != 3 {
@@ -310,7 +314,7 @@ func (o *Org) byJWT(assertion string, elsewhere bool) (g grant, failure *tokenEr
 	if o.config.Kind != Production {
 		login = "https://test.salesforce.com"
 	}
-	if !slices.Contains([]string{o.url, login}, strings.TrimSuffix(claims.Audience, "/")) {
+	if !slices.Contains([]string{o.url, login, "http://" + host}, strings.TrimSuffix(claims.Audience, "/")) {
 		return g, &tokenError{"invalid_grant", "audience is invalid"}
 	}
 	if time.Now().After(time.Unix(claims.Expires, 0)) {
@@ -335,7 +339,7 @@ func (o *Org) byJWT(assertion string, elsewhere bool) (g grant, failure *tokenEr
 	if !strings.Contains(o.scopes(app), "refresh_token") && !strings.Contains(o.scopes(app), "offline_access") {
 		return g, &tokenError{"invalid_request", "refresh_token scope is required and the connected app should be installed and preauthorized"}
 	}
-	return grant{User: user, Client: claims.Issuer, Scope: o.scopes(app, "RefreshToken", "OfflineAccess")}, o.admit(app, user)
+	return grant{User: user, Client: claims.Issuer, Scope: o.scopes(app, "RefreshToken", "OfflineAccess")}, o.admit(app, user, "")
 }
 
 // publicKey returns the RSA key of a certificate in any form, or nil if the org does not accept it.

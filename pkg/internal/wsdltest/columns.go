@@ -20,7 +20,14 @@ var sobjects = sync.OnceValues(func() (all map[string]map[string]string, err err
 	if err != nil {
 		return nil, err
 	}
-	return all, json.Unmarshal(data, &all)
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, err
+	}
+	// The org of sobjects.json lacks permissions that other orgs have.
+	for _, name := range []string{"CanApproveUninstalledApps", "UseAnyApiClient", "ManageRemoteAccess"} {
+		all["PermissionSet"]["Permissions"+name] = "Boolean"
+	}
+	return all, nil
 })
 
 var (
