@@ -20,13 +20,14 @@ import (
 	"github.com/ecakit/ecakit/pkg/repair"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/scaffold"
+	"github.com/ecakit/ecakit/pkg/selftest"
 	"github.com/ecakit/ecakit/pkg/sfp"
 	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
 // Error returns a hint for an error, "" if there is none or the error says it itself.
 func Error(err error) string {
-	for _, hint := range []func(error) string{sessionHint, appHint, consumerHint, sourceHint, refusalHint} {
+	for _, hint := range []func(error) string{sessionHint, appHint, consumerHint, sourceHint, selftestHint, refusalHint} {
 		if text := hint(err); text != "" {
 			return text
 		}
@@ -131,6 +132,19 @@ func sourceHint(err error) string {
 	case alias != nil:
 		return fmt.Sprintf("sfp would fail with the same words: add a directory %s to the package, or default, which serves sandboxes and scratch orgs, "+
 			"or use an alias that the package has", alias.Alias)
+	}
+	return ""
+}
+
+// selftestHint returns a hint for a selftest that was refused, left something, or found a difference.
+func selftestHint(err error) string {
+	switch {
+	case errors.As(err, new(*selftest.KindError)):
+		return "name a scratch org, a sandbox or a Developer Edition with -o"
+	case errors.As(err, new(*selftest.LeftoverError)):
+		return "run eca selftest again, which deletes and restores what is left"
+	case errors.As(err, new(*selftest.DifferentError)):
+		return "send the report, which --markdown FILE writes, as an issue; eca simulate --facts FILE serves an org with the answers that --output FILE has"
 	}
 	return ""
 }

@@ -28,7 +28,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
-	exitFound  = 3 // eca plan --exit-code: something would change; eca lint: errors, or nothing to check
+	exitFound  = 3 // eca plan --exit-code: something would change; eca lint: errors, or nothing to check; eca selftest: a difference
 )
 
 // cli is the command line.
@@ -51,6 +51,7 @@ type cli struct {
 	Bundle      bundleCmd        `cmd:"" help:"Write the script that sfp runs, with eca inside."`
 	Demo        demoCmd          `cmd:"" help:"Deploy a header, its OAuth and its policies to a simulated org, without Salesforce."`
 	Simulate    simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
+	Selftest    selftestCmd      `cmd:"" help:"Ask an org what eca believes about Salesforce, and report what differs."`
 	Describe    describeCmd      `cmd:"" hidden:"" help:"Describe eca's commands and flags, for programs that offer them."`
 	Help        helpCmd          `cmd:"" help:"Print a longer document, or the help of a command."`
 	Completion  completionCmd    `cmd:"" help:"Print the script that completes eca's command line in a shell."`
@@ -181,3 +182,6 @@ var errPending = errors.New("changes are pending")
 
 // foundError makes a check that has found something exit with exitFound.
 type foundError struct{ error }
+
+// Unwrap returns what was found.
+func (e foundError) Unwrap() error { return e.error }

@@ -144,11 +144,12 @@ func searchSecrets(s *stage, record string) {
 	}
 }
 
-// org [kind] [latency] [auto] [secrets] [propagation=TIME] [user=ADMIN] [set=NAME] [inactive=USERNAME]: starts a simulated org; the one last started is
-// the one that the other commands are about.
+// org [kind] [latency] [auto] [secrets] [unchecked] [propagation=TIME] [user=ADMIN] [set=NAME] [inactive=USERNAME] [fact=ID=ANSWER]: starts a simulated
+// org; the one last started is the one that the other commands are about. Requests to an unchecked one need not follow the WSDL.
 func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(stageKey{}).(*stage)
 	config := simorg.Config{Username: "admin@example.com.uat", Users: []simorg.User{{Username: "integration@example.com.uat"}}}
+	unchecked := false
 	for _, arg := range args {
 		switch latency, err := time.ParseDuration(arg); {
 		case err == nil:
@@ -159,6 +160,11 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 			config.Kind, config.DevHub = simorg.Production, true
 		case arg == "secrets":
 			config.SecretsInREST = true
+		case arg == "unchecked":
+			unchecked = true
+		case strings.HasPrefix(arg, "fact="):
+			id, answer, _ := strings.Cut(strings.TrimPrefix(arg, "fact="), "=")
+			config.Facts = platform.Answers{id: answer}
 		case strings.HasPrefix(arg, "propagation="):
 			config.Propagation, err = time.ParseDuration(strings.TrimPrefix(arg, "propagation="))
 			ts.Check(err)
@@ -172,7 +178,13 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 			config.Kind = simorg.Kind(arg)
 		}
 	}
-	org := simorgtest.Start(s.t, config)
+	var org *simorg.Server
+	if unchecked {
+		org = simorg.Start(config)
+		s.t.Cleanup(org.Close)
+	} else {
+		org = simorgtest.Start(s.t, config)
+	}
 	s.orgs = append(s.orgs, org)
 	ts.Setenv("ORG_URL", org.URL)
 }

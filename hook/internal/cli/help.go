@@ -31,6 +31,8 @@ var topics = []topic{
 	{"settings", "what a project states under plugins.eca", "pkg/project/SETTINGS.md", ""},
 	{"rules", "the rules of eca lint, and of the check of policies", "pkg/lint/RULES.md", ""},
 	{"audit-rules", "the rules of eca audit", "pkg/audit/RULES.md", ""},
+	{"facts", "what eca believes about Salesforce, by ID", "pkg/platform/FACTS.md", ""},
+	{"selftest-report", "what eca selftest does on an org, and how to send a report", "hook/docs/selftest.md", ""},
 	{"troubleshooting", "errors by their text, with cause and remedy", "hook/README.md", "Troubleshooting"},
 	{"json", "what --json prints", "hook/README.md", "The JSON contract"},
 	{"security", "what is read, sent and written, and the bounds", "hook/README.md", "Security"},

@@ -40,6 +40,7 @@ var varying = []struct {
 	{regexp.MustCompile(`"(store|binary|keyStore)": "[^"]*"`), `"$1": "PATH"`},
 	{regexp.MustCompile(`"(sf|sfp)": \{[^}]*\}`), `"$1": {}`},
 	{regexp.MustCompile(`"platform": "[^"]*"`), `"platform": "X"`},
+	{regexp.MustCompile(`"date": "[^"]*"`), `"date": "DATE"`},
 	{regexp.MustCompile(`"sha256": "[0-9a-f]{64}"`), `"sha256": "DIGEST"`},
 	{regexp.MustCompile(`"bytes": [1-9]\d*`), `"bytes": 1`},
 	{regexp.MustCompile(`"(go|os|arch)": "[^"]*"`), `"$1": "X"`},
@@ -128,6 +129,7 @@ func TestJSONOfEachCommand(t *testing.T) {
 		{golden: "repair", args: "repair -o uat", consumer: true},
 		{golden: "verify", args: "verify -o uat --app ErpConnector", consumer: true},
 		{golden: "rotate", args: "rotate -o uat --app ErpConnector --output creds.json", consumer: true},
+		{golden: "selftest", args: "selftest -o uat --only pkce-forced --only foreign-org-scope --only packaged-after-refresh"},
 		{golden: "simulate", args: "simulate --username admin@example.com", noOrg: true},
 	} {
 		t.Run(test.golden, func(t *testing.T) {

@@ -9,7 +9,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"strconv"
@@ -22,6 +24,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
 	"github.com/ecakit/ecakit/pkg/platform"
+	"github.com/ecakit/ecakit/pkg/selftest"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -43,6 +46,7 @@ type simulateCmd struct {
 	Fill            []string          `placeholder:"DIR" help:"Directory with what the org has from before: source of Connected Apps, and JSON files with records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}."`
 	DevHub          bool              `help:"Make the org a Dev Hub, of --kind production, which signs up scratch orgs on further ports."`
 	Fact            map[string]string `placeholder:"ID=ANSWER" help:"Answer to a question about Salesforce that differs between orgs, such as policies-with-consumer=created. pkg/platform/FACTS.md lists them. Can be repeated."`
+	Facts           string            `placeholder:"FILE" help:"Answers that eca selftest --output FILE saw on a real org, or JSON of answers by ID. --fact overrides them."`
 }
 
 func (simulateCmd) Help() string {
@@ -172,6 +176,14 @@ func (c *simulateCmd) config() (simorg.Config, error) {
 	if err := config.Facts.Check(); err != nil {
 		return config, usage.Errorf("--fact: %w", err)
 	}
+	if c.Facts != "" {
+		answers, err := readFacts(c.Facts)
+		if err != nil {
+			return config, usage.Errorf("--facts: %s: %w", c.Facts, err)
+		}
+		maps.Copy(answers, config.Facts)
+		config.Facts = answers
+	}
 	if c.DevHub && c.Kind != string(simorg.Production) {
 		return config, usage.Errorf("--dev-hub goes with --kind production")
 	}
@@ -192,6 +204,22 @@ func (c *simulateCmd) config() (simorg.Config, error) {
 		config.JWTClients[id] = key
 	}
 	return config, nil
+}
+
+// maxFacts bounds a file with facts in bytes.
+const maxFacts = 1 << 20
+
+func readFacts(name string) (platform.Answers, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, errors.New("cannot be read")
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFacts+1))
+	if err != nil || len(data) > maxFacts {
+		return nil, errors.New("cannot be read, or is too large")
+	}
+	return selftest.ReadAnswers(data)
 }
 
 // prepare fills the org before it is served: with its state of an earlier run, records and
