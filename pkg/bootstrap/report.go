@@ -60,8 +60,13 @@ type AppReport struct {
 	Components  []ComponentReport `json:"components,omitempty"`
 	Warnings    []string          `json:"warnings,omitempty"`
 	// HandOver is the command that should receive the app's credentials after this run, because
-	// the settings say always or the run created the consumer. It is nil if there is none.
+	// the settings say always or the run created the consumer. It is nil if there is none. A check of
+	// the settings, which this package does not run, decides instead.
 	HandOver []string `json:"handOver,omitempty"`
+	// HandOverSettings are the settings of that command, nil if there are none. ClientID is the whole
+	// consumer key. Neither is for people.
+	HandOverSettings *project.HandOver `json:"-"`
+	ClientID         string            `json:"-"`
 	// Unsettled reports that the next run will write again, even if nothing changes.
 	Unsettled bool `json:"unsettled,omitempty"`
 }
@@ -116,11 +121,13 @@ func (r *Report) add(e *engine) {
 		into := r.app(app.Name)
 		into.Warnings, into.Unsettled = e.warnings(app)
 		if global := e.find(app, eca.GlobalOAuthSettings); global != nil && global.Text("consumerKey") != "" {
-			into.ConsumerKey = words.ShortKey(global.Text("consumerKey"))
+			into.ClientID = global.Text("consumerKey")
+			into.ConsumerKey = words.ShortKey(into.ClientID)
 		}
 		for _, o := range e.outcomes(app) {
 			r.count(into, ComponentReport{Type: o.Want.Type.Name, FullName: o.FullName, Action: o.Action, Changes: o.Changes, Done: o.OK(), Uncertain: o.Uncertain}, o.Err)
 		}
+		into.HandOverSettings = app.HandOver
 		if h := app.HandOver; h != nil {
 			global := e.run.Of(app.Wants[eca.GlobalOAuthSettings])
 			if h.Always || global.Action == reconcile.Create && (r.PlanOnly || global.OK()) {

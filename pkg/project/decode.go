@@ -89,15 +89,20 @@ func decodeHandOver(d *jsontext.Decoder, h *HandOver) error {
 	path := dotted(d.StackPointer())
 	wire := struct {
 		Command []string `json:"command"`
+		Check   []string `json:"check"`
 		When    string   `json:"when"`
 	}{When: "created"}
 	if err := json.UnmarshalDecode(d, &wire); err != nil {
 		return err
 	}
-	*h = HandOver{Command: wire.Command, Always: wire.When == "always"}
+	*h = HandOver{Command: wire.Command, Check: wire.Check, Always: wire.When == "always"}
 	switch {
 	case len(h.Command) == 0 || h.Command[0] == "":
 		return invalid(path+".command", "must be the command and its arguments")
+	case h.Check != nil && (len(h.Check) == 0 || h.Check[0] == ""):
+		return invalid(path+".check", "must be the command and its arguments")
+	case h.Check != nil && h.Always:
+		return invalid(path+".when", "contradicts check, which decides when the command runs; leave out one of them")
 	case wire.When != "created" && wire.When != "always":
 		return invalid(path+".when", `must be "created" or "always"`)
 	}

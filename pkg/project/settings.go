@@ -127,8 +127,11 @@ type AcceptedFinding struct {
 // environment.
 type HandOver struct {
 	Command []string // its name and arguments, at least one
-	// Always runs the command after each run. Default: only after a run that created the
-	// consumer.
+	// Check is a command that prints the client ID that the receiver has, or nothing if it has none.
+	// With it, Command runs after each run that finds another client ID on the org. nil: there is none.
+	Check []string
+	// Always runs the command after each run. Default without Check: only after a run that created
+	// the consumer, until it has succeeded.
 	Always bool
 }
 

@@ -70,6 +70,8 @@ func TestParseProjectErrors(t *testing.T) {
 		{eca(`{"apps": {"A": {"handOver": {"comand": []}}}}`), "plugins.eca.apps.A.handOver.comand: there is no such setting; did you mean command?"},
 		{eca(`{"apps": {"A": {"handOver": {"command": []}}}}`), "plugins.eca.apps.A.handOver.command: must be the command and its arguments"},
 		{eca(`{"apps": {"A": {"handOver": {"command": ["a", 1]}}}}`), "plugins.eca.apps.A.handOver.command[1]: must be a string"},
+		{eca(`{"apps": {"A": {"handOver": {"command": ["a"], "check": []}}}}`), "plugins.eca.apps.A.handOver.check: must be the command and its arguments"},
+		{eca(`{"apps": {"A": {"handOver": {"command": ["a"], "check": ["b"], "when": "always"}}}}`), "plugins.eca.apps.A.handOver.when: contradicts check"},
 		{eca(`{"apps": {"A": {"handOver": {"command": ["a"], "when": "never"}}}}`), `plugins.eca.apps.A.handOver.when: must be "created" or "always"`},
 		{eca(`{"preflight": ""}`), `plugins.eca.preflight: must be "fail", "warn" or "off"`},
 		{eca(`{"preflight": 1}`), "plugins.eca.preflight: must be a string"},
@@ -138,6 +140,10 @@ func TestHandOver(t *testing.T) {
 		if h := p.Settings.Apps["A"].HandOver; h == nil || h.Always != always || strings.Join(h.Command, " ") != "a b" {
 			t.Errorf("%s gives %+v", text, h)
 		}
+	}
+	p, err := Parse([]byte(file(`{"apps": {"A": {"handOver": {"command": ["a"], "check": ["b", "c"]}}}}`)))
+	if err != nil || strings.Join(p.Settings.Apps["A"].HandOver.Check, " ") != "b c" {
+		t.Errorf("the check is %+v, %v", p, err)
 	}
 }
 

@@ -8,10 +8,8 @@ import (
 
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
-	"github.com/ecakit/ecakit/hook/internal/secrets"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/bootstrap"
-	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -195,11 +193,15 @@ func (j *bootstrapJob) report(ctx context.Context, connected *orgs.Ahead) (*boot
 		reading = read(ctx, resolved)
 	}
 	plan, err := reading.wait()
-	switch {
-	case err != nil:
+	if err != nil {
 		return report, err
-	case j.planOnly:
-		return plan.Report(), plan.Err()
+	}
+	planned := plan.Report()
+	if err := j.e.prepareHandOver(planned, j.planOnly); err != nil {
+		return report, err
+	}
+	if j.planOnly {
+		return planned, plan.Err()
 	}
 	return plan.Apply(ctx)
 }
@@ -278,73 +280,6 @@ type notConnectedError struct {
 func (e *notConnectedError) Error() string { return e.err.Error() }
 
 func (e *notConnectedError) Unwrap() error { return e.err }
-
-// handOver gives the credentials of apps to the commands of their settings, after everything else
-// is done. Of a plan, it warns where they could not be read.
-func (e *env) handOver(ctx context.Context, work *orgs.Work, org string, conn *salesforce.Conn, report *bootstrap.Report) error {
-	client := &consumer.Client{Conn: conn}
-	for i := range report.Apps {
-		app := &report.Apps[i]
-		if len(app.HandOver) == 0 {
-			continue
-		}
-		if report.PlanOnly {
-			if on, err := client.Access(ctx); err == nil && !on {
-				app.Warnings = append(app.Warnings, "handOver of plugins.eca needs the org setting enableClientSecretInRestApiAccess of ExternalClientAppSettings, which is off")
-			}
-			continue
-		}
-		if err := e.handOverOne(ctx, work, client, org, app); err != nil {
-			return &notHandedOverError{app.Name, org, app.HandOver, err}
-		}
-	}
-	return nil
-}
-
-func (e *env) handOverOne(ctx context.Context, work *orgs.Work, client *consumer.Client, org string, app *bootstrap.AppReport) error {
-	out := e.output()
-	out.Workflow = false // sfp shows standard error of a failed hook only
-	sink, err := (&secretFlags{Command: app.HandOver}).Sink(out, []string{org}, true, false)
-	if err != nil {
-		return err
-	}
-	found, err := client.Find(ctx, app.Name)
-	if err != nil {
-		return err
-	}
-	pair, err := client.Credentials(ctx, found)
-	if err != nil {
-		return err
-	}
-	if err := sink.Take(ctx, &secrets.Credentials{Org: org, App: app.Name, BaseURL: client.Conn.InstanceURL, Pair: pair}); err != nil {
-		return err
-	}
-	work.Line("exported the credentials of %s to %s", app.Name, app.HandOver[0])
-	return nil
-}
-
-// notHandedOverError says that everything is done but the hand-over.
-type notHandedOverError struct {
-	app, org string
-	command  []string
-	err      error
-}
-
-func (e *notHandedOverError) Error() string {
-	return fmt.Sprintf("%s has its consumer, and its credentials were not exported: %v", e.app, e.err)
-}
-
-// Unwrap returns the cause.
-func (e *notHandedOverError) Unwrap() error { return e.err }
-
-// byHand returns the command line that exports the credentials.
-func (e *notHandedOverError) byHand() string {
-	line := fmt.Sprintf("eca credentials -o %s --app %s --", e.org, e.app)
-	for _, word := range e.command {
-		line += " " + secrets.QuoteEnv(word)
-	}
-	return line
-}
 
 // fromOrg reports whether an error came up on the way to an org or from there.
 func fromOrg(err error) bool {

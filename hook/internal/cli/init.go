@@ -41,7 +41,9 @@ type initCmd struct {
 func (initCmd) Help() string {
 	return `Adds the files of Pattern 2 to an sfp project: a package with the app's header and the script that enables OAuth after its deployment, an aliasfied package with the policies of each environment (and default, with client credentials off, for other sandboxes), and the packages and settings in sfdx-project.json. eca changes nothing else there.
 
-On a terminal, eca asks for what is not given. eca overwrites nothing. The command can be run again: it completes what an interrupted run has written, and changes nothing if all files exist with the same content.`
+On a terminal, eca asks for what is not given. eca overwrites nothing. The command can be run again: it completes what an interrupted run has written, and changes nothing if all files exist with the same content.
+
+To export the app's key and secret to their receiver, add handOver with a command and a check to plugins.eca, see eca help settings: "handOver": {"command": ["COMMAND", …], "check": ["COMMAND", …]}.`
 }
 
 // initResult is what --json says of what init wrote.

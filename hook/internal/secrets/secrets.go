@@ -324,20 +324,12 @@ func (s *Sink) run(ctx context.Context, c *Credentials) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...)
+	cmd := c.command(ctx, s.Command)
 	cmd.Stdin = bytes.NewReader(document)
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
-		name, _, _ := strings.Cut(variable, "=")
-		another := strings.HasPrefix(name, "ECA_CLIENT_") || name == "ECA_BASE_URL" // of another app
-		return another || IsSession(name)
-	})
-	cmd.Env = append(cmd.Env, "ECA_BASE_URL="+c.BaseURL, "ECA_CLIENT_ID="+c.Pair.Key, "ECA_ORG="+c.Org, "ECA_APP="+c.App)
+	cmd.Env = append(cmd.Env, "ECA_CLIENT_ID="+c.Pair.Key)
 	if !c.KeyOnly {
 		cmd.Env = append(cmd.Env, "ECA_CLIENT_SECRET="+c.Pair.Secret.Reveal())
 	}
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 10 * time.Second
-	var printed bytes.Buffer
 	stdout := s.out.Stdout
 	if s.out.JSON {
 		stdout = s.out.Stderr // standard output carries the report
@@ -346,33 +338,71 @@ func (s *Sink) run(ctx context.Context, c *Credentials) error {
 	defer out.Close()
 	defer errors.Close()
 	cmd.Stdout, cmd.Stderr = out, errors
-	limited := &bounded{to: &printed, left: maxCommandOutput}
+	limited := &bounded{left: maxCommandOutput}
 	if s.several {
 		cmd.Stdout, cmd.Stderr = limited, limited
 	}
 	err = cmd.Run()
-	text := printed.String()
-	if limited.left == 0 {
-		text = text[:salesforce.Unfinished(text)]
-	}
-	for line := range strings.Lines(salesforce.Mask(text)) {
-		s.out.Line("  %s: %s", c.Org, strings.TrimRight(line, "\r\n"))
-	}
+	limited.print(s.out.Console, c.Org)
 	if err != nil {
 		return &CommandError{s.Command[0], err}
 	}
 	return nil
 }
 
-// bounded passes on a number of bytes and swallows the rest.
+// command returns a command about credentials, without them. It inherits the environment without this
+// process's own session.
+func (c *Credentials) command(ctx context.Context, words []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		another := strings.HasPrefix(name, "ECA_CLIENT_") || name == "ECA_BASE_URL" // of another app
+		return another || IsSession(name)
+	})
+	cmd.Env = append(cmd.Env, "ECA_BASE_URL="+c.BaseURL, "ECA_ORG="+c.Org, "ECA_APP="+c.App)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
+// Received runs a command that prints the client ID that the receiver of credentials has, and returns it,
+// "" if it has none.
+func (c *Credentials) Received(ctx context.Context, out Output, check []string) (string, error) {
+	cmd := c.command(ctx, check)
+	printed, complaints := &bounded{left: maxCommandOutput}, &bounded{left: maxCommandOutput}
+	cmd.Stdout, cmd.Stderr = printed, complaints
+	err := cmd.Run()
+	complaints.print(out.Console, c.Org)
+	if err != nil {
+		return "", &CommandError{check[0], err}
+	}
+	words := strings.Fields(printed.text.String())
+	if len(words) > 1 {
+		return "", &CommandError{check[0], errors.New("it printed more than a client ID")}
+	}
+	return strings.Join(words, ""), nil
+}
+
+// bounded keeps a number of bytes and swallows the rest.
 type bounded struct {
-	to   io.Writer
+	text bytes.Buffer
 	left int
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
 	n := min(len(p), b.left)
 	b.left -= n
-	b.to.Write(p[:n])
+	b.text.Write(p[:n])
 	return len(p), nil
+}
+
+// print prints what was kept, masked, in lines with the name of an org.
+func (b *bounded) print(u *console.Console, org string) {
+	text := b.text.String()
+	if b.left == 0 {
+		text = text[:salesforce.Unfinished(text)]
+	}
+	for line := range strings.Lines(salesforce.Mask(text)) {
+		u.Line("  %s: %s", org, strings.TrimRight(line, "\r\n"))
+	}
 }
