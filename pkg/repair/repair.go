@@ -42,6 +42,10 @@ const (
 	// PackagedWithoutOAuth: an app from a package has no OAuth settings with a link. A sandbox
 	// refresh sometimes causes this. Source: a known issue of Salesforce.
 	PackagedWithoutOAuth Kind = "packaged-without-oauth"
+	// NoOAuth: the app has no OAuth settings, as after a Recreate that was interrupted, but has
+	// components that only an app with OAuth has, or was named. Its fields are in what Options.Save
+	// received, or in source.
+	NoOAuth Kind = "no-oauth"
 	// Unfinished: a Recreate was interrupted after it deleted components. Find does not detect it;
 	// whoever has what Options.Save received does.
 	Unfinished Kind = "unfinished-repair"
@@ -71,7 +75,8 @@ func Find(ctx context.Context, conn *salesforce.Conn, names ...string) ([]Proble
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(all, func(app *apps.App) bool { return diagnose(app, "") != nil }) {
+	named := len(names) > 0
+	if !slices.ContainsFunc(all, func(app *apps.App) bool { return diagnose(app, "", named) != nil }) {
 		return nil, nil
 	}
 	org, err := (&restapi.Client{Conn: conn}).Organization(ctx) // rarely needed
@@ -80,7 +85,7 @@ func Find(ctx context.Context, conn *salesforce.Conn, names ...string) ([]Proble
 	}
 	var found []Problem
 	for _, app := range all {
-		if p := diagnose(app, org.ID); p != nil {
+		if p := diagnose(app, org.ID, named); p != nil {
 			found = append(found, *p)
 		}
 	}
@@ -90,8 +95,8 @@ func Find(ctx context.Context, conn *salesforce.Conn, names ...string) ([]Proble
 const reinstall = "install the package version again; if that does not help, delete the app and install the package"
 
 // diagnose returns the problem of an app, or nil. org is the org's ID. With "", some sound apps have a
-// problem.
-func diagnose(app *apps.App, org string) *Problem {
+// problem. Of an app that was named, the lack of OAuth is a problem, whatever the reason.
+func diagnose(app *apps.App, org string, named bool) *Problem {
 	if p := duplicates(app, org); p != nil {
 		return p
 	}
@@ -108,7 +113,12 @@ func diagnose(app *apps.App, org string) *Problem {
 		p.Why = "it comes from a package and has no link to its consumer, which sandbox refreshes sometimes cause"
 		p.Fix = reinstall
 	case settings == nil:
-		return nil // OAuth not enabled yet
+		if !named && !hadOAuth(app) {
+			return nil // OAuth not enabled yet
+		}
+		p.Kind = NoOAuth
+		p.Why = "it has no OAuth settings: an interrupted repair deleted them, or OAuth was never enabled"
+		p.Fix = "restore what the repair printed before it deleted anything, or create the OAuth of the app from its project"
 	case !linked:
 		p.Kind, p.Repairable = NullLink, true
 		p.Why = "its OAuth settings have no link to a consumer, as after a deployment of them without an oauthLink " +
@@ -123,6 +133,13 @@ func diagnose(app *apps.App, org string) *Problem {
 		return nil // sound, or linked to another org's consumer, which is a way to share one
 	}
 	return p
+}
+
+// hadOAuth reports whether an app without OAuth settings has components that it got with them.
+func hadOAuth(app *apps.App) bool {
+	plugin := app.Component(eca.PluginPolicies)
+	return len(app.Components[eca.GlobalOAuthSettings])+len(app.Components[eca.OAuthPolicies]) > 0 ||
+		plugin != nil && eca.Bool(plugin, "isOauthPluginEnabled")
 }
 
 // duplicates returns the problem of an app with several components of a type, or nil.
@@ -171,8 +188,8 @@ func (e *NotRepairableError) Error() string {
 	return fmt.Sprintf("%s: %s; %s", e.Problem.App, e.Problem.Why, e.Problem.Fix)
 }
 
-// UnfinishedError reports that components of an app were deleted and not all were recreated. The next
-// Recreate completes that.
+// UnfinishedError reports that components of an app were deleted and not all were recreated. A Recreate
+// with what Options.Save received completes that.
 type UnfinishedError struct {
 	App     string
 	Deleted []string // as in Result
@@ -208,8 +225,12 @@ type Options struct {
 	// Save, if not nil, receives the components before they are deleted, without what the platform
 	// creates. Its error ends the run before anything is written.
 	Save func([]*metadata.Component) error
-	// Saved are the components that Save received in an interrupted run.
+	// Saved are the components that Save received in an interrupted run. They have precedence over those
+	// of the org.
 	Saved []*metadata.Component
+	// Source are components as the app's source states them, for those that are neither saved nor on
+	// the org.
+	Source []*metadata.Component
 }
 
 // recreateTime bounds a run after ctx has ended.
@@ -233,16 +254,16 @@ func Recreate(ctx context.Context, conn *salesforce.Conn, name string, o Options
 		return nil, err
 	}
 	r := &Result{App: app.Name}
-	for _, c := range o.Saved {
+	for _, c := range slices.Concat(o.Saved, o.Source) {
 		if c == nil || !slices.Contains(types, c.Type) || !strings.EqualFold(eca.App(c), app.Name) {
 			return r, fmt.Errorf("the saved components are not those of %s", app.Name)
 		}
 	}
-	todo, err := decide(ctx, client, app, org.ID, len(o.Saved) > 0)
+	todo, err := decide(ctx, client, app, org.ID, o)
 	if err != nil || todo == nothing {
 		return r, err
 	}
-	w := &work{r, client, app, keep(app, o.Saved), o.CallbackURL}
+	w := &work{r, client, app, keep(app, o), o.CallbackURL}
 	if todo == replace && o.Save != nil {
 		if err := o.Save(w.kept); err != nil {
 			return r, fmt.Errorf("nothing was changed, because the components of %s cannot be saved: %w", app.Name, err)
@@ -294,22 +315,26 @@ const (
 	replace       // delete and recreate
 )
 
-// decide returns what to do to an app. saved reports that an interrupted run deleted components.
-func decide(ctx context.Context, client *mdapi.Client, app *apps.App, org string, saved bool) (todo, error) {
-	p := diagnose(app, org)
+// decide returns what to do to an app.
+func decide(ctx context.Context, client *mdapi.Client, app *apps.App, org string, o Options) (todo, error) {
+	p := diagnose(app, org, true)
+	saved := len(o.Saved) > 0
 	switch {
 	case foreign(app, org):
 		return nothing, &NotRepairableError{Problem{
 			App: app.Name, Kind: PackagedWithoutOAuth, Why: "it comes from a package, which contains its OAuth", Fix: reinstall,
 		}}
+	case p != nil && p.Kind == NoOAuth:
+		if saved || len(o.Source) > 0 {
+			return complete, nil
+		}
+		return nothing, nil
 	case p != nil && !p.Repairable:
 		return nothing, &NotRepairableError{*p}
 	case p != nil && p.Kind == NoConsumer, p == nil && saved:
 		return complete, nil
 	case p != nil:
 		return replace, nil
-	case app.Component(eca.OAuthSettings) == nil:
-		return nothing, nil
 	}
 	broken, err := probe(ctx, client, app)
 	if broken {
@@ -318,22 +343,23 @@ func decide(ctx context.Context, client *mdapi.Client, app *apps.App, org string
 	return nothing, err
 }
 
-// keep returns one component of each type as it can be sent: the saved one, or the app's. One with a
-// link or a key comes before others.
-func keep(app *apps.App, saved []*metadata.Component) (all []*metadata.Component) {
+// keep returns one component of each type as it can be sent: the saved one, or the app's, or that of its
+// source. One with a link or a key comes before others.
+func keep(app *apps.App, o Options) (all []*metadata.Component) {
+	of := func(components []*metadata.Component, typ string) *metadata.Component {
+		if i := slices.IndexFunc(components, func(c *metadata.Component) bool { return c.Type == typ }); i >= 0 {
+			return components[i]
+		}
+		return nil
+	}
 	for _, typ := range types {
-		var best *metadata.Component
-		for _, c := range saved {
-			if c.Type == typ {
-				best = c
-			}
-		}
+		best := of(o.Saved, typ)
 		for _, c := range app.Components[typ] {
-			if best == nil || len(saved) == 0 && best.Text("oauthLink")+best.Text("consumerKey") == "" {
+			if best == nil || len(o.Saved) == 0 && best.Text("oauthLink")+best.Text("consumerKey") == "" {
 				best = c
 			}
 		}
-		if best != nil {
+		if best = cmp.Or(best, of(o.Source, typ)); best != nil {
 			all = append(all, metadata.New(typ, best.FullName, eca.Lookup(typ).Sendable(best)))
 		}
 	}

@@ -75,7 +75,7 @@ func appHint(err error) string {
 	case missing != nil && missing.Suggestion() == "": // else the error itself suggests an app
 		return "correct --app, or deploy the app's header to this org first"
 	case unfinished != nil:
-		return fmt.Sprintf("run the command again, which completes the repair; eca bootstrap recreates %s too, with its defaults", unfinished.App)
+		return fmt.Sprintf("run the command again in the project of %s, or save the printed JSON document and run eca repair --restore FILE, which completes the repair", unfinished.App)
 	case errors.As(err, new(*packaged.NoSourceError)):
 		return "name the Dev Hub with -o"
 	case errors.As(err, new(*cutover.NotFoundError)):

@@ -43,7 +43,8 @@ var findings = map[string]string{
 
 	// pkg/repair
 	string(repair.NullLink):   "eca repair -o ORG --app APP --yes",
-	string(repair.NoConsumer): "eca bootstrap -o ORG",
+	string(repair.NoConsumer): "eca bootstrap -o ORG, or after an interrupted repair eca repair -o ORG --app APP --restore FILE",
+	string(repair.NoOAuth):    "eca repair -o ORG --app APP --restore FILE, or eca bootstrap -o ORG --apply-policies",
 	string(repair.Duplicates): "eca repair -o ORG --app APP --yes recreates duplicates other than policies",
 }
 

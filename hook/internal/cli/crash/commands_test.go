@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"testing/fstest"
 
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -41,6 +43,32 @@ func bootstrapped(all bool) func(s *scene) {
 			s.runs("bootstrap -o uat --apply-policies")
 		}
 	}
+}
+
+// handsOver makes the project export credentials to a file beside it, with further settings.
+func (s *scene) handsOver(more string) {
+	name := filepath.Join(s.dir, "sfdx-project.json")
+	data, err := os.ReadFile(name)
+	s.must(err)
+	handOver := `"ErpConnector": {"handOver": {"command": ["sh", "-c", "cat >../creds.json.new && mv ../creds.json.new ../creds.json"]` + more + "},"
+	s.must(os.WriteFile(name, []byte(strings.Replace(string(data), `"ErpConnector": {`, handOver, 1)), 0o644))
+}
+
+func ofHandOver(s *scene) string { return ofOrgs(s) + s.received("../creds.json") }
+
+// broken breaks the app of the sample, as a deployment of its OAuth settings without a link does.
+func (s *scene) broken() {
+	tokens := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: s.orgs[0].AccessToken()})
+	client := &mdapi.Client{Conn: &salesforce.Conn{InstanceURL: s.orgs[0].URL, Tokens: tokens}}
+	for _, typ := range []string{eca.GlobalOAuthSettings, eca.OAuthSettings} {
+		for _, c := range s.orgs[0].Components(typ) {
+			_, err := client.Delete(context.Background(), typ, c.FullName)
+			s.must(err)
+		}
+	}
+	s.orgs[0].ForgetRequests()
+	s.must(s.orgs[0].Deploy(fstest.MapFS{"extlClntAppOauthSettings/ErpConnector_oauth.ecaOauth-meta.xml": {Data: []byte(`<ExtlClntAppOauthSettings xmlns="http://soap.sforce.com/2006/04/metadata">` +
+		"<commaSeparatedOauthScopes>Api, RefreshToken</commaSeparatedOauthScopes><externalClientApplication>ErpConnector</externalClientApplication><label>ERP Connector</label></ExtlClntAppOauthSettings>")}}, "."))
 }
 
 // addCaller adds the org crm, which calls others.
@@ -164,6 +192,40 @@ func crashes() []*crash {
 		{
 			name: "bootstrap", set: bootstrapped(false), result: ofOrgs,
 			args: strings.Fields("bootstrap -o uat --apply-policies"),
+		},
+		{
+			name: "bootstrap with a hand-over", set: func(s *scene) { bootstrapped(false)(s); s.handsOver("") }, result: ofHandOver,
+			args: strings.Fields("bootstrap -o uat --apply-policies"),
+		},
+		{
+			name: "bootstrap with a hand-over, then on another machine", set: func(s *scene) { bootstrapped(false)(s); s.handsOver("") }, result: ofHandOver,
+			args: strings.Fields("bootstrap -o uat --apply-policies"), elsewhere: true, left: regexp.MustCompile("the hand-over is unverified"),
+		},
+		{
+			name: "bootstrap with a hand-over and a check, then on another machine", set: func(s *scene) {
+				bootstrapped(false)(s)
+				s.handsOver(`, "check": ["sh", "-c", "if test -f ../creds.json; then sed 's/.*client_id.:.\\([^,]*\\).,.*/\\1/' ../creds.json; fi"]`)
+			}, result: ofHandOver,
+			args: strings.Fields("bootstrap -o uat --apply-policies"), elsewhere: true,
+		},
+		{
+			name: "repair in a project", set: func(s *scene) { bootstrapped(true)(s); s.broken() }, result: ofOrgs,
+			args: strings.Fields("repair -o uat --app ErpConnector --yes"),
+		},
+		{
+			name: "repair in a project, then on another machine", set: func(s *scene) { bootstrapped(true)(s); s.broken() }, result: ofOrgs,
+			args: strings.Fields("repair -o uat --app ErpConnector --yes"), elsewhere: true, left: regexp.MustCompile("--restore FILE"),
+			rest: strings.Fields("repair -o uat --restore ../printed"),
+		},
+		{
+			name: "repair without a project", set: func(s *scene) {
+				bootstrapped(true)(s)
+				s.broken()
+				s.must(os.RemoveAll(s.dir))
+				s.must(os.Mkdir(s.dir, 0o700))
+			},
+			result: ofOrgs, args: strings.Fields("repair -o uat --app ErpConnector --yes"), left: regexp.MustCompile("--restore FILE"),
+			rest: strings.Fields("repair -o uat --restore ../printed"),
 		},
 		{
 			name: "rotate", set: bootstrapped(true), result: func(s *scene) string {

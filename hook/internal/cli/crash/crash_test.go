@@ -87,8 +87,10 @@ type crash struct {
 	// elsewhere reports that the next run is on another machine: with another home directory, and
 	// without what the first run has written to its working directory.
 	elsewhere bool
-	// left, if not nil, matches the sentence of the next run about what is left.
+	// left, if not nil, matches the sentence of the next run about what is left. rest is the command that
+	// the sentence names, with the file into which the first run printed.
 	left *regexp.Regexp
+	rest []string
 }
 
 // add starts an org with a login.
@@ -157,7 +159,21 @@ func (s *scene) command(args []string, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// changes returns how often a run has changed the file system.
+// printed is the file with the output of the first run, on no machine.
+func (s *scene) printed() string { return filepath.Join(filepath.Dir(s.dir), "printed") }
+
+// first runs the command for the first time.
+func (s *scene) first(c *crash, env ...string) *exec.Cmd {
+	s.t.Helper()
+	cmd := s.command(c.args, env...)
+	out, err := os.Create(s.printed())
+	s.must(err)
+	cmd.Stdout = out
+	s.t.Cleanup(func() { out.Close() })
+	return cmd
+}
+
+// record is the file in which a run notes its changes of the file system.
 func (s *scene) record() string { return filepath.Join(filepath.Dir(s.dir), "changes") }
 
 func (s *scene) requests() (n int) {
@@ -202,6 +218,12 @@ func (f *figures) next(c *crash, s *scene, point, want string) {
 		f.converged.Add(1)
 	case c.left != nil && c.left.Match(out):
 		f.said.Add(1)
+		if _, err := os.Stat(s.printed()); err != nil || c.rest == nil {
+			return
+		}
+		if out, err := s.command(c.rest).CombinedOutput(); err != nil || c.result(s) != want {
+			s.t.Errorf("%s: %v\n%s\nthe result of %q is not that of an undisturbed run:\n%s", point, err, out, c.rest, difference(c.result(s), want))
+		}
 	default:
 		s.t.Errorf("%s: the next run: %v\n%s\nthe result is not that of an undisturbed run:\n%s", point, err, out, difference(got, want))
 	}
@@ -270,13 +292,13 @@ func TestCrashes(t *testing.T) {
 					try(fmt.Sprintf("killed at request %d, after the org acted: %v", i+1, after), func(s *scene) { s.killAtRequest(c, i, after) }, &killed)
 					try(fmt.Sprintf("lost the answer to request %d, after the org acted: %v", i+1, after), func(s *scene) {
 						s.at(i, simorg.Fault{Drop: true, After: after})
-						s.command(c.args).Run() // it may fail, and the next run completes it
+						s.first(c).Run() // it may fail, and the next run completes it
 					}, &lost)
 				}
 			}
 			for i := range changes {
 				try(fmt.Sprintf("killed before change %d of the file system", i+1), func(s *scene) {
-					s.command(c.args, changesFile+"="+s.record(), endAtChange+"="+strconv.Itoa(i)).Run()
+					s.first(c, changesFile+"="+s.record(), endAtChange+"="+strconv.Itoa(i)).Run()
 				}, &killed)
 			}
 			for range 4 {
@@ -292,7 +314,7 @@ func TestCrashes(t *testing.T) {
 func (s *scene) killAtRequest(c *crash, n int, after bool) {
 	s.t.Helper()
 	reached := s.at(n, simorg.Fault{Delay: time.Hour, After: after, Drop: !after})
-	cmd := s.command(c.args)
+	cmd := s.first(c)
 	s.must(cmd.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
