@@ -111,7 +111,7 @@ const waitDelay = time.Second
 func runForKey(ctx context.Context, tool string, args ...string) (salesforce.Secret, error) {
 	none := salesforce.Secret{}
 	cmd := exec.CommandContext(ctx, tool, args...)
-	cmd.WaitDelay = waitDelay
+	cmd.Env, cmd.WaitDelay = ChildEnvironment(), waitDelay
 	var out, failure bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &failure
 	if err := cmd.Run(); err != nil {

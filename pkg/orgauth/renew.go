@@ -272,7 +272,7 @@ func (s *Store) askSF(ctx context.Context, username string) (salesforce.Secret, 
 		{"org", "display", "--target-org", username, "--json"}, // older versions of sf lack the command above
 	} {
 		cmd := exec.CommandContext(ctx, s.SF, args...)
-		cmd.WaitDelay = waitDelay
+		cmd.Env, cmd.WaitDelay = ChildEnvironment(), waitDelay
 		var out bytes.Buffer
 		cmd.Stdout = &out
 		runErr := cmd.Run()

@@ -23,6 +23,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -168,11 +169,14 @@ func listen(callback *url.URL) (all []net.Listener, err error) {
 
 // openBrowser opens a page in the user's browser.
 func openBrowser(page string) error {
+	command := []string{"xdg-open", page}
 	switch runtime.GOOS {
 	case "windows":
-		return exec.Command("rundll32", "url.dll,FileProtocolHandler", page).Start()
+		command = []string{"rundll32", "url.dll,FileProtocolHandler", page}
 	case "darwin":
-		return exec.Command("open", page).Start()
+		command[0] = "open"
 	}
-	return exec.Command("xdg-open", page).Start()
+	browser := exec.Command(command[0], command[1:]...)
+	browser.Env = orgauth.ChildEnvironment()
+	return browser.Start()
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -103,7 +104,26 @@ func newEnv() *env {
 }
 
 // Main runs a command line in this process and returns its exit code. An interrupt ends the command.
-func Main(args []string) int { return run(interruptible(), args, newEnv()) }
+func Main(args []string) int {
+	for _, variable := range os.Environ() {
+		learn(strings.Cut(variable, "="))
+	}
+	return run(interruptible(), args, newEnv())
+}
+
+// learn makes a variable of the environment known as a secret, if its name says so. Its value can stand in the
+// wrong place of the command line.
+func learn(name, value string, _ bool) {
+	salesforce.LearnSecrets(value)
+	if secretName.MatchString(name) && !aboutSecret.MatchString(name) && !strings.ContainsAny(value[:min(len(value), 1)], "/.~") && !strings.Contains(value, "://") {
+		salesforce.NewSecret(value)
+	}
+}
+
+var (
+	secretName  = regexp.MustCompile(`(?i)(?:SECRET|TOKEN|PASSWORD|PASSWD|PRIVATE_?KEY|API_?KEY)(?:_\w+)?$`)
+	aboutSecret = regexp.MustCompile(`(?i)_(?:FILE|NAME|PATH|URL|URI|ID|DIR|TYPE|VERSION|PERMISSIONS|ISSUER|STORE)$`)
+)
 
 // exitRequest carries an exit code out of kong, which ends the process after it has printed help.
 type exitRequest int
@@ -119,6 +139,9 @@ func run(ctx context.Context, args []string, e *env) (code int) {
 			code = int(exit)
 		}
 	}()
+	for _, arg := range args {
+		salesforce.LearnSecrets(arg)
+	}
 	c := new(cli)
 	e.JSON = slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
 	parsed, err := newParser(c, e).Parse(args)
@@ -163,6 +186,7 @@ func newParser(c *cli, e *env) *kong.Kong {
 func fromEnvironment(getenv func(string) string) kong.Resolver {
 	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		if name := flag.Tag.Get("from"); name != "" && getenv(name) != "" {
+			salesforce.LearnSecrets(getenv(name))
 			return getenv(name), nil
 		}
 		return nil, nil

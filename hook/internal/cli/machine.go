@@ -123,6 +123,7 @@ func findTool(ctx context.Context, name, npm string) tool {
 	ctx, cancel := context.WithTimeout(ctx, maxAsk)
 	defer cancel()
 	ask := exec.CommandContext(ctx, found, "--version")
+	ask.Env = orgauth.ChildEnvironment()
 	ask.WaitDelay = time.Second // a child of it may keep the output open
 	output, _ := ask.Output()
 	t.Version = versionNumber.FindString(string(output[:min(len(output), console.MaxLine)]))

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/ecakit/ecakit/hook/internal/orgs"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 // TestMistypedSecrets: a secret in the place of something else on the command line, or in a variable,
@@ -67,6 +69,60 @@ func TestMistypedSecrets(t *testing.T) {
 			for _, args := range [][]string{{"bootstrap", "."}, {"audit"}, {"verify", "--app", "A"}} {
 				if run(t.Context(), args, e); leaks(out.String()) {
 					t.Errorf("%s with %s prints the secret: %s", args, variable, &out)
+				}
+			}
+		}
+	}
+}
+
+// TestSecretsInEveryFlag: a secret that is given to any flag or argument of any command, or in any variable of
+// one, is printed neither as it is nor in another form.
+func TestSecretsInEveryFlag(t *testing.T) {
+	t.Parallel()
+	kinds := []string{"session", "refresh token", "JWT", "auth URL", "PEM"} // which can be told by their form
+	next := func() (kind, secret string) {
+		kind = kinds[0]
+		kinds = append(kinds[1:], kind)
+		return kind, simorgtest.Secrets[kind]
+	}
+	model := newParser(new(cli), world(t.TempDir(), io.Discard)).Model
+	for _, command := range model.Leaves(false) {
+		switch command.Name {
+		case "simulate", "demo": // which run until they are interrupted
+			continue
+		}
+		var lines [][]string
+		for _, arg := range command.Positional {
+			lines = append(lines, []string{command.Name, "SECRET"}, []string{command.Name, "--json", "SECRET", arg.Name, "--", "SECRET"})
+		}
+		for _, group := range command.AllFlags(false) {
+			for _, flag := range group {
+				lines = append(lines, []string{command.Name, "--" + flag.Name + "=SECRET"}, []string{command.Name, "--json", "--" + flag.Name + "=x/SECRET", "-o", "uat", "--app=A"})
+			}
+		}
+		for _, line := range lines {
+			var out bytes.Buffer
+			var args []string
+			kind, secret := next()
+			for _, arg := range line {
+				args = append(args, strings.ReplaceAll(arg, "SECRET", secret))
+			}
+			if run(t.Context(), args, world(t.TempDir(), &out)); simorgtest.Leaks(out.String(), secret) {
+				t.Errorf("%q with a %s prints %.400q", line, kind, &out)
+			}
+		}
+		for _, group := range command.AllFlags(false) {
+			for _, flag := range group {
+				variable := flag.Tag.Get("from")
+				if variable == "" {
+					continue
+				}
+				var out bytes.Buffer
+				kind, secret := next()
+				e := world(t.TempDir(), &out)
+				e.Getenv = func(name string) string { return map[string]string{variable: secret}[name] }
+				if run(t.Context(), []string{command.Name, "--app=A"}, e); simorgtest.Leaks(out.String(), secret) {
+					t.Errorf("%s with a %s in %s prints %.400q", command.Name, kind, variable, &out)
 				}
 			}
 		}

@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/ecakit/ecakit/hook/internal/secrets"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -55,7 +55,7 @@ func openDir(dir string) (fs.FS, error) {
 // replacing returns the value of an environment variable that replacements of the project ask for. A
 // repository gets no session.
 func (e *env) replacing(name string) string {
-	if secrets.IsSession(name) {
+	if orgauth.IsSession(name) {
 		return ""
 	}
 	return e.Getenv(name)

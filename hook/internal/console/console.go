@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"text/tabwriter"
@@ -76,7 +77,7 @@ func (c *Console) Lost() error {
 // Line prints a line of progress. The format is the program's own; each argument is cleaned, except
 // for a Styled one. With JSON there is none.
 func (c *Console) Line(format string, args ...any) {
-	c.Print(c.format(format, args) + "\n")
+	c.Print(neutral(c.format(format, args)) + "\n")
 }
 
 // format formats a line of which only the format and Styled arguments are trusted.
@@ -101,7 +102,7 @@ func (c *Console) format(format string, args []any) string {
 
 // Page prints a text of several lines, one of the program's own.
 func (c *Console) Page(text string) {
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(salesforce.Mask(text)) {
 		c.Line("%s", strings.TrimSuffix(line, "\n"))
 	}
 }
@@ -226,39 +227,58 @@ func (c *Console) Took(requests int) string {
 	return fmt.Sprintf("%s, %s", Duration(time.Since(c.Started)), Plural(requests, "request"))
 }
 
-// orders are texts that CI systems execute wherever they stand in a line: Azure Pipelines, GitHub
-// Actions and TeamCity.
-var orders = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "##vso[", "## vso[", "##teamcity[", "## teamcity[", "##[", "## [")
+// orders are texts that CI systems act on wherever they stand in a line: commands of Azure Pipelines, GitHub
+// Actions and TeamCity, and the sections of GitLab and Travis CI.
+var orders = regexp.MustCompile(`(?i)##(\w*\[)|\b((?:section_(?:start|end)|travis_(?:fold|time)):)`)
+
+// escapeSequence is what a terminal or the log of a CI system acts on, like a colour or a link.
+var escapeSequence = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]|(?:\x1b[\\]PX^_]|\u009d)[^\x07\x1b]*(?:\x07|\x1b\\\\)")
 
 // Clean makes one line of an untrusted text: names of apps and files, and answers of an org. It
 // leaves no line breaks, nothing that a terminal acts on, and no commands to a CI system.
 func Clean(text string) string {
-	text = strings.Map(func(r rune) rune {
+	text = lineBreaks.Replace(escapeSequence.ReplaceAllString(text, string(unicode.ReplacementChar)))
+	return neutral(strings.Map(func(r rune) rune {
 		if r != '\t' && !unicode.IsPrint(r) {
 			return unicode.ReplacementChar
 		}
 		return r
-	}, orders.Replace(text))
-	if rest, order := strings.CutPrefix(strings.TrimLeft(text, " \t"), "::"); order {
-		return ": :" + rest // GitHub Actions executes a line that begins so
-	}
-	return text
+	}, text))
 }
 
-// OneLine cleans a text, collapses its white space and shortens it to what a line can hold.
+var lineBreaks = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "\u2028", " ", "\u2029", " ", "\u0085", " ")
+
+// neutral changes a line so that no CI system acts on it.
+func neutral(line string) string {
+	line = orders.ReplaceAllStringFunc(line, func(order string) string {
+		if name, is := strings.CutPrefix(order, "##"); is {
+			return "## " + name
+		}
+		return strings.TrimSuffix(order, ":") + " :"
+	})
+	if rest, order := strings.CutPrefix(strings.TrimLeft(line, " \t"), "::"); order {
+		return ": :" + rest // GitHub Actions executes a line that begins so
+	}
+	return line
+}
+
+// OneLine cleans a text, collapses its white space and shortens it to what a line can hold. Secrets are
+// masked before they are cut.
 func OneLine(text string) string {
+	text = strings.Join(strings.Fields(Clean(salesforce.Mask(text))), " ")
 	if len(text) > MaxLine {
 		text = strings.ToValidUTF8(text[:MaxLine], "") + "…"
 	}
-	return strings.Join(strings.Fields(Clean(text)), " ")
+	return text
 }
 
 // MaxLine is the most of a text that OneLine shows, in bytes. It is less than what a pipe takes
 // whole.
 const MaxLine = 3800
 
-// Shorten cuts a text to a number of columns. Characters beyond ASCII may take two.
+// Shorten masks a text and cuts it to a number of columns. Characters beyond ASCII may take two.
 func Shorten(text string, columns int) string {
+	text = salesforce.Mask(text)
 	used := 0
 	for i, r := range text {
 		used++

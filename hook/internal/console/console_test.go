@@ -2,14 +2,17 @@ package console
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/fleet"
 	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 // plain returns a console that prints to a buffer, with colour if that is set.
@@ -22,7 +25,7 @@ func TestLineCleansArguments(t *testing.T) {
 	t.Parallel()
 	c, out := plain(true)
 	c.Line("  %s %s: %s %d %s", Warning, "a\nb\x1b[31mc", errors.New("##vso[task.x]y"), 3, Styled{"own", Red})
-	want := "  \x1b[33mwarning:\x1b[0m a b\uFFFD[31mc: ## vso[task.x]y 3 \x1b[31mown\x1b[0m\n"
+	want := "  \x1b[33mwarning:\x1b[0m a b\uFFFDc: ## vso[task.x]y 3 \x1b[31mown\x1b[0m\n"
 	if out.String() != want {
 		t.Errorf("printed %q, want %q", out, want)
 	}
@@ -48,6 +51,19 @@ func TestClean(t *testing.T) {
 		"a ::not a command":   "a ::not a command",
 		"##teamcity[x]":       "## teamcity[x]",
 		"##[error]x":          "## [error]x",
+		"a ##VSO[task.x]y":    "a ## VSO[task.x]y",
+		"##vso[a]##vso[b]":    "## vso[a]## vso[b]",
+		"section_start:1:a":   "section_start :1:a",
+		"x section_end:1:a":   "x section_end :1:a",
+		"travis_fold:start:a": "travis_fold :start:a",
+		"a\u2028::error::x":   "a ::error::x",
+		"\x1b[31mred\x1b[0m":  "\uFFFDred\uFFFD",
+		"\u009b2Jx":           "\uFFFDx",
+		"\x1b]8;;u\alink":     "\uFFFDlink",
+		"\x1b]0;title\x1b\\x": "\uFFFDx",
+		"\x1bPq\x1b\\x":       "\uFFFDx",
+		"\x1bc":               "\uFFFDc",
+		"a # heading":         "a # heading",
 		"bell\a zero\u200bw":  "bell\uFFFD zero\uFFFDw",
 		"tab\tstays":          "tab\tstays",
 		"right-to-left\u202e": "right-to-left\uFFFD",
@@ -55,6 +71,12 @@ func TestClean(t *testing.T) {
 		if got := Clean(text); got != want {
 			t.Errorf("Clean(%q) = %q, want %q", text, got, want)
 		}
+	}
+	// Of several texts in one line.
+	var out bytes.Buffer
+	new(Console).To(&out, &out).Line("%s%s %s%s", "", "::x", "#", "#vso[y]")
+	if got := out.String(); got != ": :x ## vso[y]\n" {
+		t.Errorf("printed %q", got)
 	}
 	if got := OneLine(strings.Repeat("é", MaxLine)); len(got) > MaxLine+len("…") || !strings.HasSuffix(got, "…") {
 		t.Errorf("OneLine keeps %d bytes", len(got))
@@ -128,6 +150,52 @@ func TestProgress(t *testing.T) {
 	want := "  uat: 1 of x y\n  \x1b[33mwarning:\x1b[0m uat: crm: careful\n  \x1b[31muat: failed: no\x1b[0m\n"
 	if out.String() != want {
 		t.Errorf("printed %q, want %q", out, want)
+	}
+}
+
+// TestPrintingMatrix: each kind of secret, in each form, on each way out.
+func TestPrintingMatrix(t *testing.T) {
+	t.Parallel()
+	for kind, secret := range simorgtest.Secrets {
+		salesforce.NewSecret(secret)
+		for name, form := range simorgtest.SecretForms {
+			text := form(secret)
+			for way, print := range map[string]func(c *Console){
+				"a line":   func(c *Console) { c.Line("  %s: %s", "uat", text) },
+				"an error": func(c *Console) { c.Line("%s", errors.New(text)) },
+				"styled":   func(c *Console) { c.Line("%s x", Styled{text, Red}) },
+				"a page":   func(c *Console) { c.Page("a\n" + text + "\nb\n") },
+				"a table": func(c *Console) {
+					c.Table([]Row{{Cells: []string{text, "b"}}, {Cells: []string{"a", text}, Below: []string{text}}})
+				},
+				"together":       func(c *Console) { c.Together(func(c *Console) { c.Line("%s", text) }) },
+				"a document":     func(c *Console) { c.Document(map[string]any{text: []string{text}, "a": map[string]string{"b": text}}) },
+				"a raw document": func(c *Console) { document, _ := json.Marshal([]string{text}); c.RawJSON(string(document)) },
+				"a failure":      func(c *Console) { c.Fail(text) },
+				"a hint":         func(c *Console) { c.Hint(text) },
+				"one line, cut":  func(c *Console) { c.Fail(OneLine(strings.Repeat("x", MaxLine-20) + " " + text)) },
+				"shortened":      func(c *Console) { c.Print(Shorten("orgs: "+text, 30)) },
+				"the log":        func(c *Console) { c.Log().For("uat").Warn("%s", text) },
+				"progress": func(c *Console) {
+					p := c.Progress(1)
+					p.Log("uat").Line("%s", text)
+					p.Changed("uat", fleet.Finished, text)
+					p.End()
+				},
+				"a program": func(c *Console) {
+					w := Masked(c.Stdout)
+					for part := range slices.Chunk([]byte("+ curl "+text+"\nnext\n"), 11) {
+						w.Write(part)
+					}
+					w.Close()
+				},
+			} {
+				c, out := plain(true)
+				if print(c); simorgtest.Leaks(out.String(), secret) {
+					t.Errorf("%s, %s, %s prints %.300q", kind, name, way, out)
+				}
+			}
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
 	"github.com/ecakit/ecakit/pkg/login"
+	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -232,14 +233,17 @@ func gitSays(root string, args ...string) (bool, error) {
 	}
 	git := exec.Command("git", append(own, args...)...)
 	git.Dir = root
-	git.Env = []string{"GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C"}
+	// An index can make git fetch what is missing, over a transport that the repository chooses.
+	git.Env = []string{"GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0", "GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none", "LC_ALL=C"}
 	for _, name := range []string{"PATH", "HOME", "USERPROFILE", "XDG_CONFIG_HOME", "SYSTEMROOT", "TEMP", "TMP"} {
 		if value, ok := os.LookupEnv(name); ok {
 			git.Env = append(git.Env, name+"="+value)
 		}
 	}
+	var said bytes.Buffer
+	git.Stderr = &said
 	err := git.Run()
-	if exit, ended := errors.AsType[*exec.ExitError](err); ended && exit.ExitCode() == 1 {
+	if exit, ended := errors.AsType[*exec.ExitError](err); ended && exit.ExitCode() == 1 && !strings.Contains(said.String(), "Could not read") {
 		return false, nil
 	}
 	return err == nil, err
@@ -270,7 +274,7 @@ func (s *Sink) register(secret salesforce.Secret) {
 	}
 	for line := range strings.Lines(secret.Reveal()) {
 		if line = strings.TrimRight(line, "\r\n"); line != "" {
-			fmt.Fprintf(s.out.Stderr, "::add-mask::%s\n", line)
+			fmt.Fprintf(s.out.Stderr, "::add-mask::%s\n", strings.ReplaceAll(line, "%", "%25"))
 		}
 	}
 }
@@ -314,9 +318,6 @@ func (e *CommandError) Unwrap() error { return e.err }
 // maxCommandOutput bounds what is shown of what a command prints, for one org of several.
 const maxCommandOutput = 64 << 10
 
-// IsSession reports whether an environment variable of that name holds a session or a login of sf.
-func IsSession(name string) bool { return name == "SF_ACCESS_TOKEN" || name == "SFDX_AUTH_URL" }
-
 // run runs the command for one org. It inherits the environment without this process's own session.
 // What it prints is masked; for several orgs, its lines get the org's name.
 func (s *Sink) run(ctx context.Context, c *Credentials) error {
@@ -354,10 +355,9 @@ func (s *Sink) run(ctx context.Context, c *Credentials) error {
 // process's own session.
 func (c *Credentials) command(ctx context.Context, words []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
+	cmd.Env = slices.DeleteFunc(orgauth.ChildEnvironment(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
-		another := strings.HasPrefix(name, "ECA_CLIENT_") || name == "ECA_BASE_URL" // of another app
-		return another || IsSession(name)
+		return strings.HasPrefix(name, "ECA_CLIENT_") || name == "ECA_BASE_URL" // of another app
 	})
 	cmd.Env = append(cmd.Env, "ECA_BASE_URL="+c.BaseURL, "ECA_ORG="+c.Org, "ECA_APP="+c.App)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

@@ -101,34 +101,119 @@ func TestFileThatGitWouldAdd(t *testing.T) {
 	}
 }
 
-// TestRepositoryRunsNothing: the configuration of a repository, or of one inside it, is not executed.
+// TestRepositoryRunsNothing: no configuration of a repository, or of one inside it, is executed.
 func TestRepositoryRunsNothing(t *testing.T) {
 	t.Setenv("SF_ACCESS_TOKEN", "00Dxx!TOKEN")
+	got := filepath.Join(t.TempDir(), "got")
+	run := "echo $SF_ACCESS_TOKEN >>" + filepath.ToSlash(got)
+	monitor := "[core]\n\tfsmonitor = \"" + run + "\"\n"
+	for name, prepare := range map[string]func(dir string){
+		"own configuration": func(dir string) { addTo(t, filepath.Join(dir, ".git", "config"), monitor) },
+		"an embedded bare repository": func(dir string) {
+			bare := filepath.Join(dir, "artifacts")
+			addTo(t, filepath.Join(bare, "HEAD"), "ref: refs/heads/main\n")
+			addTo(t, filepath.Join(bare, "config"), "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"+monitor)
+			addTo(t, filepath.Join(bare, "refs", "x"), "")
+			addTo(t, filepath.Join(bare, "objects", "x"), "")
+		},
+		"an included file": func(dir string) {
+			addTo(t, filepath.Join(dir, ".git", "config"), "[include]\n\tpath = ../included\n")
+			addTo(t, filepath.Join(dir, "included"), monitor)
+		},
+		"a work tree's configuration": func(dir string) {
+			addTo(t, filepath.Join(dir, ".git", "config"), "[extensions]\n\tworktreeConfig = true\n")
+			addTo(t, filepath.Join(dir, ".git", "config.worktree"), monitor)
+		},
+		"a file instead of .git": func(dir string) {
+			addTo(t, filepath.Join(dir, ".git", "config"), monitor)
+			if err := os.Rename(filepath.Join(dir, ".git"), filepath.Join(dir, "elsewhere")); err != nil {
+				t.Fatal(err)
+			}
+			addTo(t, filepath.Join(dir, ".git"), "gitdir: elsewhere\n")
+		},
+		"hooks": func(dir string) {
+			addTo(t, filepath.Join(dir, ".git", "config"), "[core]\n\thooksPath = "+filepath.ToSlash(dir)+"/hooks\n")
+			for _, hook := range []string{"post-index-change", "fsmonitor-watchman", "post-checkout"} {
+				addTo(t, filepath.Join(dir, "hooks", hook), "#!/bin/sh\n"+run+"\n")
+				if err := os.Chmod(filepath.Join(dir, "hooks", hook), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		// A directory of the index that is missing is fetched.
+		"a transport": func(dir string) {
+			addTo(t, filepath.Join(dir, "a", "x"), "1")
+			addTo(t, filepath.Join(dir, "artifacts", "y", "z"), "2")
+			git(t, dir, "add", "--force", ".")
+			git(t, dir, "commit", "-q", "-m", "x")
+			git(t, dir, "sparse-checkout", "init", "--cone", "--sparse-index")
+			git(t, dir, "sparse-checkout", "set", "a")
+			if err := os.RemoveAll(filepath.Join(dir, ".git", "objects")); err != nil {
+				t.Fatal(err)
+			}
+			addTo(t, filepath.Join(dir, ".git", "objects", "x"), "")
+			addTo(t, filepath.Join(dir, "artifacts", "x"), "")
+			addTo(t, filepath.Join(dir, ".git", "config"), "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tpartialClone = origin\n"+
+				"[remote \"origin\"]\n\turl = ext::sh -c touch% "+filepath.ToSlash(got)+"\n\tpromisor = true\n[protocol \"ext\"]\n\tallow = always\n")
+		},
+	} {
+		dir := t.TempDir()
+		git(t, dir, "init", "-q")
+		addTo(t, filepath.Join(dir, ".gitignore"), "*\n")
+		addTo(t, filepath.Join(dir, "artifacts", "x"), "")
+		prepare(dir)
+		for _, file := range []string{filepath.Join(dir, "creds.json"), filepath.Join(dir, "artifacts", "creds.json")} {
+			if _, _, err := sink(t, Flags{Output: &file}, "uat"); err != nil && name != "a transport" {
+				t.Errorf("%s: %s: %v", name, file, err)
+			}
+		}
+		if data, err := os.ReadFile(got); err == nil {
+			t.Errorf("%s was executed: %q", name, data)
+			os.Remove(got)
+		}
+	}
+}
+
+// TestEnvironmentDoesNotDecide: git is asked about the repository of the file, whatever the environment says.
+func TestEnvironmentDoesNotDecide(t *testing.T) {
 	dir := t.TempDir()
 	git(t, dir, "init", "-q")
-	got := filepath.Join(t.TempDir(), "got")
-	hostile := "[core]\n\trepositoryformatversion = 0\n\tbare = true\n\tfsmonitor = \"echo $SF_ACCESS_TOKEN >>" + filepath.ToSlash(got) + "\"\n"
-	bare := filepath.Join(dir, "artifacts")
-	for name, content := range map[string]string{
-		filepath.Join(bare, "HEAD"): "ref: refs/heads/main\n", filepath.Join(bare, "config"): hostile,
-		filepath.Join(bare, "refs", "x"): "", filepath.Join(bare, "objects", "x"): "",
-		filepath.Join(dir, ".git", "config"): strings.Replace(hostile, "bare = true", "bare = false", 1),
-		filepath.Join(dir, ".gitignore"):     "*\n",
+	name := filepath.Join(dir, "creds.json")
+	addTo(t, name, "")
+	git(t, dir, "add", "creds.json")
+	addTo(t, filepath.Join(dir, ".gitignore"), "*\n")
+	other, got := t.TempDir(), filepath.Join(t.TempDir(), "got")
+	git(t, other, "init", "-q")
+	for variable, value := range map[string]string{
+		"GIT_INDEX_FILE": filepath.Join(other, "none"), "GIT_DIR": filepath.Join(other, ".git"), "GIT_WORK_TREE": other,
+		"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.fsmonitor", "GIT_CONFIG_VALUE_0": "touch " + filepath.ToSlash(got),
+		"GIT_LITERAL_PATHSPECS": "1", "GIT_CEILING_DIRECTORIES": dir,
 	} {
-		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		t.Setenv(variable, value)
 	}
-	for _, file := range []string{filepath.Join(dir, "creds.json"), filepath.Join(bare, "creds.json")} {
-		if _, _, err := sink(t, Flags{Output: &file}, "uat"); err != nil {
-			t.Errorf("%s: %v", file, err)
-		}
+	if _, _, err := sink(t, Flags{Output: &name}, "uat"); !errors.As(err, new(usage.Error)) || !strings.Contains(err.Error(), "git tracks") {
+		t.Errorf("the error is %v", err)
 	}
-	if data, err := os.ReadFile(got); err == nil {
-		t.Errorf("the configuration was executed: %q", data)
+	if _, err := os.Stat(got); err == nil {
+		t.Error("the environment's configuration was executed")
+	}
+}
+
+// addTo appends to a file.
+func addTo(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
