@@ -20,6 +20,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/hook/internal/console"
+	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -63,18 +64,21 @@ func loopback(global *metadata.Component) *url.URL {
 
 // browse lets a user log in to the app in a browser, and returns the login with the code that
 // the browser brings to the callback URL.
-func (c *verifyCmd) browse(ctx context.Context, e *env, client *consumer.Client, app string, global *metadata.Component, conn *salesforce.Conn) (*login.Login, error) {
+func (c *verifyCmd) browse(ctx context.Context, e *env, work *orgs.Work, client *consumer.Client, app string, global *metadata.Component, conn *salesforce.Conn) (*login.Login, error) {
 	callback := loopback(global)
 	if callback == nil {
 		return nil, fmt.Errorf("%s has no callback URL on this machine, like http://localhost:8787/callback; add one to globalOauthSettings.callbackUrl and run eca bootstrap", app)
 	}
 	pair := login.Credentials{Key: global.Text("consumerKey")}
 	if global.Text("isConsumerSecretOptional") != "true" {
-		found, err := client.Find(ctx, app)
+		_, err := c.during(ctx, e, client, work, app, func(*access) error {
+			found, err := client.Find(ctx, app)
+			if err == nil {
+				pair, err = client.Credentials(ctx, found)
+			}
+			return err
+		})
 		if err != nil {
-			return nil, err
-		}
-		if pair, err = client.Credentials(ctx, found); err != nil {
 			return nil, err
 		}
 	}

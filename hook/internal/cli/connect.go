@@ -211,7 +211,7 @@ func (p *providers) get(ctx context.Context, work *orgs.Work, l link, keyOnly bo
 						given.pair.Key, err = client.Key(ctx, l.app)
 						return given, err
 					}
-					_, err = p.access.during(ctx, client, work, func() error {
+					_, err = p.access.during(ctx, p.e, client, work, l.app, func(*access) error {
 						found, err := client.Find(ctx, l.app)
 						if err == nil {
 							given.pair, err = client.Credentials(ctx, found)

@@ -2,9 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"time"
 
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
@@ -23,41 +20,6 @@ type credentialsCmd struct {
 	accessFlags `embed:""`
 	KeyOnly     bool `name:"key-only" help:"Export the key without the secret, as public clients need it. Works even if the org does not let secrets be read."`
 	secretFlags `embed:""`
-}
-
-// accessFlags let a command read secrets where the org does not let them be read.
-type accessFlags struct {
-	EnableAccess bool `name:"enable-access" help:"Switch on, for the reading only, the org setting that lets secrets be read over REST."`
-}
-
-// during does something while the org's secrets can be read, and reports whether the setting was
-// switched on for it. It is switched off again also where the run is interrupted.
-func (f *accessFlags) during(ctx context.Context, client *consumer.Client, work *orgs.Work, do func() error) (switched bool, err error) {
-	if !f.EnableAccess {
-		return false, do()
-	}
-	restore, err := enableAccess(ctx, client, work)
-	if err != nil {
-		return false, err
-	}
-	err = do()
-	if locked, ok := errors.AsType[*consumer.AccessError](err); ok && locked.Setting && ctx.Err() == nil {
-		// Another run has switched it off again meanwhile.
-		if restore, err = enableAccess(ctx, client, work); err == nil {
-			err = do()
-		}
-	}
-	if restore == nil {
-		return false, err
-	}
-	switch failed := restore(); {
-	case failed == nil:
-	case err == nil:
-		err = failed
-	default:
-		err = fmt.Errorf("%w; and %w", err, failed)
-	}
-	return true, err
 }
 
 func (credentialsCmd) Help() string {
@@ -132,7 +94,7 @@ func (c *credentialsCmd) run(ctx context.Context, e *env) (result, error) {
 		Ended: func(*credentialsReport) string { return "" },
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*credentialsReport, error) {
 			return orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*credentialsReport, error) {
-				return c.handOver(ctx, work, org, app, conn, sink)
+				return c.handOver(ctx, e, work, org, app, conn, sink)
 			})
 		},
 	})
@@ -146,7 +108,7 @@ func (c *credentialsCmd) run(ctx context.Context, e *env) (result, error) {
 }
 
 // handOver reads the credentials of one org and hands them over.
-func (c *credentialsCmd) handOver(ctx context.Context, work *orgs.Work, org, app string, conn *salesforce.Conn, sink *secrets.Sink) (*credentialsReport, error) {
+func (c *credentialsCmd) handOver(ctx context.Context, e *env, work *orgs.Work, org, app string, conn *salesforce.Conn, sink *secrets.Sink) (*credentialsReport, error) {
 	client := &consumer.Client{Conn: conn}
 	r := &credentialsReport{App: app, BaseURL: conn.InstanceURL}
 	var err error
@@ -154,7 +116,7 @@ func (c *credentialsCmd) handOver(ctx context.Context, work *orgs.Work, org, app
 	if c.KeyOnly {
 		pair.Key, err = client.Key(ctx, app)
 	} else {
-		r.AccessSwitched, err = c.during(ctx, client, work, func() error {
+		r.AccessSwitched, err = c.during(ctx, e, client, work, app, func(*access) error {
 			found, err := client.Find(ctx, app)
 			if err != nil {
 				return err
@@ -173,32 +135,4 @@ func (c *credentialsCmd) handOver(ctx context.Context, work *orgs.Work, org, app
 	}
 	work.Line("exported the credentials of %s, consumer key %s", r.App, r.ConsumerKey)
 	return r, nil
-}
-
-// enableAccess switches the org's setting on where it is off, and returns how to switch it off
-// again, nil where it was on. That is done also where the run is interrupted.
-func enableAccess(ctx context.Context, client *consumer.Client, work *orgs.Work) (restore func() error, err error) {
-	on, err := client.Access(ctx)
-	if err != nil || on {
-		return nil, err
-	}
-	restore = func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer cancel()
-		if err := client.SetAccess(ctx, false); err != nil {
-			return fmt.Errorf("the setting enableClientSecretInRestApiAccess was switched on for the reading and could not be switched off again: %w", err)
-		}
-		work.Line("switched the REST access to consumer secrets off again")
-		return nil
-	}
-	if err := client.SetAccess(ctx, true); err != nil {
-		if salesforce.IsUncertain(err) || ctx.Err() != nil {
-			if failed := restore(); failed != nil { // it may be on
-				err = fmt.Errorf("%w; and %w", err, failed)
-			}
-		}
-		return nil, err
-	}
-	work.Line("switched the REST access to consumer secrets on")
-	return restore, nil
 }

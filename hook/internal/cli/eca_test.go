@@ -412,11 +412,20 @@ func handed(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// setting on|off: whether the org lets its REST API read secrets.
+// setting on|off: whether the org lets its REST API read secrets. setting is on|off: checks it.
 func setting(ts *testscript.TestScript, neg bool, args []string) {
 	org := ts.Value(stageKey{}).(*stage).org(ts)
 	conn := &salesforce.Conn{InstanceURL: org.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
-	ts.Check((&consumer.Client{Conn: conn}).SetAccess(context.Background(), args[0] == "on"))
+	client := &consumer.Client{Conn: conn}
+	if args[0] == "is" {
+		on, err := client.Access(context.Background())
+		ts.Check(err)
+		if on != (args[1] == "on") {
+			ts.Fatalf("the setting is on: %t", on)
+		}
+		return
+	}
+	ts.Check(client.SetAccess(context.Background(), args[0] == "on"))
 }
 
 // mode FILE OCTAL: a file has these permissions.

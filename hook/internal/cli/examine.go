@@ -124,7 +124,7 @@ func (c *verifyCmd) provider(ctx context.Context, e *env, work *orgs.Work, r *co
 				return struct{}{}, err
 			}
 			var status *consumer.Status
-			_, err := c.during(ctx, client, work, func() (err error) {
+			_, err := c.during(ctx, e, client, work, app, func(*access) (err error) {
 				status, err = client.Status(ctx, app)
 				return err
 			})

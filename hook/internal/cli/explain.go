@@ -57,6 +57,9 @@ func explainParts(err error) (message, advice string) {
 
 // hint returns a hint for an error of a command, "" if there is none.
 func hint(err error) string {
+	if errors.As(err, new(*leftOnError)) {
+		return "eca repair --close-access switches it off"
+	}
 	if unconnected, ok := errors.AsType[*notConnectedError](err); ok {
 		locked, _ := errors.AsType[*consumer.AccessError](err)
 		switch {

@@ -20,6 +20,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
+	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -32,11 +33,12 @@ import (
 )
 
 type repairCmd struct {
-	App       []string `sep:"none" placeholder:"NAME" help:"API name of an app. Can be repeated. Default: all apps of the org."`
-	Yes       bool     `help:"Delete and recreate the broken components of --app. The app gets another key and secret."`
-	Restore   string   `placeholder:"FILE" help:"File with the JSON document that an interrupted repair printed, or - for standard input. Recreates the components of the document's app."`
-	orgFlags  `embed:""`
-	callFlags `embed:""`
+	App         []string `sep:"none" placeholder:"NAME" help:"API name of an app. Can be repeated. Default: all apps of the org."`
+	Yes         bool     `help:"Delete and recreate the broken components of --app. The app gets another key and secret."`
+	Restore     string   `placeholder:"FILE" help:"File with the JSON document that an interrupted repair printed, or - for standard input. Recreates the components of the document's app."`
+	CloseAccess bool     `name:"close-access" help:"Switch off the org setting that lets secrets be read over REST, which an interrupted run with --enable-access leaves on. Does nothing else."`
+	orgFlags    `embed:""`
+	callFlags   `embed:""`
 }
 
 func (repairCmd) Help() string {
@@ -51,6 +53,8 @@ Before eca deletes anything, it prints the components as one line of JSON, witho
 type repairReport struct {
 	Found    []repair.Problem `json:"found"`
 	Repaired *repairedApp     `json:"repaired,omitempty"`
+	// AccessClosed says that --close-access has switched the setting off, which was on.
+	AccessClosed bool `json:"accessClosed,omitempty"`
 }
 
 // repairedApp is what was done to an app.
@@ -62,6 +66,9 @@ type repairedApp struct {
 func (c *repairCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := c.callFlags.Check(); err != nil {
 		return nil, err
+	}
+	if c.CloseAccess && (c.Yes || c.Restore != "" || len(c.App) > 0) {
+		return nil, usage.Errorf("--close-access switches a setting of the org off: leave out --app, --restore and --yes")
 	}
 	if c.Yes && c.Restore == "" && len(c.App) != 1 {
 		return nil, usage.Errorf("--yes is for one app: name it with --app")
@@ -79,6 +86,10 @@ func (c *repairCmd) run(ctx context.Context, e *env) (result, error) {
 		Ended: func(*repairReport) string { return "" },
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*repairReport, error) {
 			return orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (*repairReport, error) {
+				if c.CloseAccess {
+					closed, err := closeAccess(ctx, e, work, &consumer.Client{Conn: conn})
+					return &repairReport{Found: []repair.Problem{}, AccessClosed: closed}, err
+				}
 				return c.repair(ctx, e, work, org, session, conn, saved)
 			})
 		},

@@ -129,6 +129,7 @@ type rotation struct {
 	client   *consumer.Client
 	org, app string
 	sink     *secrets.Sink     // receives the credentials, nil for none
+	access   *access           // lets the credentials be read
 	callers  map[string][]link // the connections of each org of --connect
 }
 
@@ -136,7 +137,8 @@ func (r *rotation) run(ctx context.Context) (report *rotateReport, err error) {
 	if r.callers, err = r.connections(); err != nil {
 		return nil, err
 	}
-	_, err = r.during(ctx, r.client, r.work, func() (err error) {
+	_, err = r.during(ctx, r.env, r.client, r.work, r.app, func(access *access) (err error) {
+		r.access = access
 		if err := r.completeConnections(ctx); err != nil { // before anything is staged
 			return err
 		}
@@ -160,13 +162,15 @@ func (r *rotation) handOver() func(context.Context, login.Credentials) error {
 		return nil
 	}
 	return func(ctx context.Context, pair login.Credentials) error {
-		if err := r.updateCallers(ctx, pair); err != nil || r.sink == nil {
-			return err
-		}
-		if err := r.sink.Take(ctx, &secrets.Credentials{Org: r.org, App: r.app, BaseURL: r.conn.InstanceURL, Pair: pair}); err != nil {
-			return err
-		}
-		return r.sink.Close()
+		return r.access.outside(ctx, func() error {
+			if err := r.updateCallers(ctx, pair); err != nil || r.sink == nil {
+				return err
+			}
+			if err := r.sink.Take(ctx, &secrets.Credentials{Org: r.org, App: r.app, BaseURL: r.conn.InstanceURL, Pair: pair}); err != nil {
+				return err
+			}
+			return r.sink.Close()
+		})
 	}
 }
 

@@ -147,10 +147,8 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 				}
 				if c.From != "" {
 					v.source = source
-					return v.report, v.run(ctx)
 				}
-				_, err := c.during(ctx, v.client, work, func() error { return v.run(ctx) })
-				return v.report, err
+				return v.report, v.run(ctx)
 			})
 		},
 	})
@@ -248,7 +246,10 @@ func (v *verification) read(ctx context.Context) error {
 			given, err = v.source.get(ctx, v.work, link{Connection: connection.Connection{NamedCredential: found.App}, app: found.App, from: v.From}, false)
 			v.credentials = given.pair
 		case v.byCredentials():
-			v.credentials, err = v.client.Credentials(ctx, found)
+			_, err = v.during(ctx, v.env, v.client, v.work, found.App, func(*access) (err error) {
+				v.credentials, err = v.client.Credentials(ctx, found)
+				return err
+			})
 		}
 		return err
 	})
@@ -281,7 +282,7 @@ func (v *verification) login(ctx context.Context) (*login.Login, error) {
 	}
 	v.credentials.Key = v.global.Text("consumerKey")
 	if v.Browser {
-		return v.browse(ctx, v.env, v.client, v.report.App, v.global, v.conn)
+		return v.browse(ctx, v.env, v.work, v.client, v.report.App, v.global, v.conn)
 	}
 	if certificate, err := x509.ParseCertificate(metadata.CertificateDER(v.global.Text("certificate"))); err == nil {
 		v.report.CertificateExpires = certificate.NotAfter.UTC().Format(time.RFC3339)

@@ -14,13 +14,14 @@ import (
 // Log prints the lines of the work on one org. It is safe for concurrent use if its console's
 // output is.
 type Log struct {
-	print  func(mark Styled, text string)
-	prefix string
+	print   func(mark Styled, text string)
+	prefix  string
+	console *Console
 }
 
 // Log returns a log that prints indented lines.
 func (c *Console) Log() *Log {
-	return &Log{print: func(mark Styled, text string) {
+	return &Log{console: c, print: func(mark Styled, text string) {
 		if mark.Text != "" {
 			c.Line("  %s %s", mark, text)
 		} else {
@@ -30,7 +31,7 @@ func (c *Console) Log() *Log {
 }
 
 // For returns a log that prefixes each line with the name of another org.
-func (l *Log) For(org string) *Log { return &Log{l.print, l.prefix + org + ": "} }
+func (l *Log) For(org string) *Log { return &Log{l.print, l.prefix + org + ": ", l.console} }
 
 // Line prints a line.
 func (l *Log) Line(format string, args ...any) {
@@ -40,6 +41,15 @@ func (l *Log) Line(format string, args ...any) {
 // Warn prints a warning.
 func (l *Log) Warn(format string, args ...any) {
 	l.print(Warning, l.prefix+fmt.Sprintf(format, args...))
+}
+
+// Note prints a line that nobody must miss: on standard error if standard output carries data.
+func (l *Log) Note(format string, args ...any) {
+	if l.console.JSON || l.console.Silent {
+		fmt.Fprintf(l.console.Stderr, "  %s\n", OneLine(l.prefix+fmt.Sprintf(format, args...)))
+		return
+	}
+	l.Line(format, args...)
 }
 
 // Progress shows how far the work on several orgs is: a line for each org that ended, and on a
@@ -104,7 +114,7 @@ func (p *Progress) print() {
 
 // Log returns the log of one org.
 func (p *Progress) Log(org string) *Log {
-	log := &Log{print: func(mark Styled, text string) { p.lines <- message{mark: mark, text: text} }}
+	log := &Log{console: p.console, print: func(mark Styled, text string) { p.lines <- message{mark: mark, text: text} }}
 	return log.For(org)
 }
 
