@@ -299,7 +299,7 @@ func Introspect(ctx context.Context, conn *salesforce.Conn, c Credentials, token
 		}
 		if json.Unmarshal(got.Body, &answer) != nil {
 			const what = "not an answer of the introspection endpoint"
-			return &salesforce.StatusError{Host: got.Host, Status: got.Status, What: what}
+			return got.Unexpected(what)
 		}
 		return nil
 	})

@@ -212,7 +212,7 @@ func (c *Client) call(ctx context.Context, operation string, idempotent bool, bo
 		if err == nil {
 			what = "a SOAP answer with an error status"
 		}
-		return fmt.Errorf("%s: %w", operation, &salesforce.StatusError{Host: answer.Host, Status: answer.Status, What: what})
+		return fmt.Errorf("%s: %w", operation, answer.Unexpected(what))
 	})
 	return found, err
 }

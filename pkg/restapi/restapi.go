@@ -58,7 +58,7 @@ func decode(answer *salesforce.Response, out any) error {
 			return nil
 		}
 		if err := json.Unmarshal(answer.Body, out); err != nil {
-			return &salesforce.StatusError{Host: answer.Host, Status: answer.Status, What: "not the JSON that the REST API defines"}
+			return answer.Unexpected("not the JSON that the REST API defines")
 		}
 		return nil
 	}
@@ -67,7 +67,7 @@ func decode(answer *salesforce.Response, out any) error {
 		Message   string `json:"message"`
 	}
 	if err := json.Unmarshal(answer.Body, &failures); err != nil || len(failures) == 0 {
-		return &salesforce.StatusError{Host: answer.Host, Status: answer.Status, What: "not an answer of the REST API"}
+		return answer.Unexpected("not an answer of the REST API")
 	}
 	return &salesforce.Error{
 		Status: answer.Status, Code: answer.Mask(failures[0].ErrorCode), Message: answer.Mask(failures[0].Message),
@@ -153,7 +153,7 @@ func (c *Client) revoke(ctx context.Context, token salesforce.Secret, authorize 
 	}
 	return c.Conn.Do(ctx, request, func(answer *salesforce.Response) error {
 		if answer.Status != http.StatusOK {
-			return &salesforce.StatusError{Host: answer.Host, Status: answer.Status, What: "not a confirmation that the token is revoked"}
+			return answer.Unexpected("not a confirmation that the token is revoked")
 		}
 		return nil
 	})

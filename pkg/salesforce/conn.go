@@ -118,6 +118,7 @@ type Response struct {
 	Header http.Header
 	Body   []byte // at most MaxAnswer bytes, with the session's token masked
 
+	path string // of the resource
 	mask masker
 }
 
@@ -201,20 +202,28 @@ func (c *Conn) exchange(ctx context.Context, r Request, token *oauth2.Token, dec
 		return r.named(c.failed(ctx, own, req, secret, err, "did not answer"))
 	}
 	defer resp.Body.Close()
-	answer := &Response{Host: req.URL.Host, Status: resp.StatusCode, Header: resp.Header, mask: masker{secret}}
+	answer := &Response{Host: req.URL.Host, Status: resp.StatusCode, Header: resp.Header, path: req.URL.Path, mask: masker{secret}}
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
-		return r.named(&StatusError{answer.Host, resp.StatusCode, "a redirect, which would send the token elsewhere; use the org's own My Domain URL"})
+		refused := answer.Unexpected("a redirect, which would send the token elsewhere")
+		if to, err := resp.Location(); err == nil && to.Host != "" {
+			refused.Redirect, refused.What = to.Host, "a redirect to "+to.Host+", which would get the token"
+		}
+		return r.named(refused)
 	}
 	answer.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
 	if err != nil {
 		return r.named(c.failed(ctx, own, req, secret, err, "ended its answer early"))
 	}
 	if len(answer.Body) > MaxAnswer {
-		return r.named(&StatusError{answer.Host, resp.StatusCode, fmt.Sprintf("more than %d MiB", MaxAnswer>>20)})
+		return r.named(answer.Unexpected(fmt.Sprintf("more than %d MiB", MaxAnswer>>20)))
 	}
 	// Mask the token in every answer: no caller needs it, and it could reach an output.
 	answer.Body = bytes.ReplaceAll(answer.Body, []byte(token.AccessToken), []byte("(token)"))
-	return asked(decode(answer), answer)
+	err = decode(answer)
+	if failed, ok := errors.AsType[*Error](err); ok && failed.Version == "" {
+		failed.Version = answer.version()
+	}
+	return asked(err, answer)
 }
 
 // request builds the HTTP request.

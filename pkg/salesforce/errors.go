@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -51,6 +53,7 @@ type Error struct {
 	Code      string // the platform's code, like INVALID_SESSION_ID
 	Message   string // the platform's message
 	Status    int    // the HTTP status; 500 for a SOAP fault
+	Version   string // the API version that was called, like 68.0, "" for other resources
 
 	// Acted reports that the org may have acted before it failed, whatever the code.
 	Acted bool
@@ -67,9 +70,10 @@ func (e *Error) Error() string {
 }
 
 // SessionExpired reports whether the org refused the access token. SOAP reports
-// INVALID_SESSION_ID, REST also HTTP 401.
+// INVALID_SESSION_ID, REST also HTTP 401, which other refusals have as well.
 func (e *Error) SessionExpired() bool {
-	return e.Code == "INVALID_SESSION_ID" || e.Status == http.StatusUnauthorized
+	other := e.Code == "URL_NOT_RESET" || strings.HasPrefix(e.Code, "API_")
+	return e.Code == "INVALID_SESSION_ID" || e.Status == http.StatusUnauthorized && !other
 }
 
 // Uncertain reports whether the org may have acted before it failed.
@@ -81,7 +85,7 @@ func (e *Error) Uncertain() bool {
 // (REQUEST_LIMIT_EXCEEDED) is not transient, whatever its status.
 func (e *Error) Transient() bool {
 	switch e.Code {
-	case "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG":
+	case "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG", "API_CURRENTLY_DISABLED":
 		return true
 	case "REQUEST_LIMIT_EXCEEDED":
 		return false
@@ -98,12 +102,60 @@ func isBusy(status int) bool {
 	return false
 }
 
-// StatusError is an answer that the API does not define: a status without its body, a proxy's
-// page, a redirect.
+// StatusError is an answer that the API does not define: a status without its body, a page of a proxy
+// or of a network that wants a login, a redirect.
 type StatusError struct {
 	Host   string
 	Status int    // the HTTP status
 	What   string // what is wrong with the answer
+
+	Page     bool          // it is an HTML page, and the status does not say why
+	Redirect string        // the host to which it redirects, "" if it does not
+	Version  string        // the API version that was called, like 68.0, "" for other resources
+	Wait     time.Duration // how long to wait before the next request, 0 if it does not say so
+}
+
+// Unexpected returns the error for an answer that is not what the API defines.
+func (r *Response) Unexpected(what string) *StatusError {
+	e := &StatusError{Host: r.Host, Status: r.Status, What: what, Page: !isBusy(r.Status) && r.isPage(), Version: r.version(), Wait: r.wait()}
+	switch {
+	case e.Status == http.StatusGone && e.Version != "":
+		e.What = "API version " + e.Version + " is retired or not supported"
+	case e.Page:
+		e.What = what + " but an HTML page"
+	}
+	return e
+}
+
+// isPage reports whether the answer is an HTML page.
+func (r *Response) isPage() bool {
+	begin := strings.ToLower(string(bytes.TrimSpace(r.Body[:min(len(r.Body), 200)])))
+	begin = strings.TrimPrefix(begin, "\ufeff")
+	return strings.HasPrefix(begin, "<!doctype html") || strings.HasPrefix(begin, "<html") || strings.HasPrefix(begin, "<head") ||
+		len(r.Body) == 0 && strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "text/html")
+}
+
+var versionInPath = regexp.MustCompile(`^/services/(?:data/v|Soap/\w/)(\d+\.\d)(?:/|$)`)
+
+// version returns the API version of the resource that was called, "" if it has none.
+func (r *Response) version() string {
+	if match := versionInPath.FindStringSubmatch(r.path); match != nil {
+		return match[1]
+	}
+	return ""
+}
+
+// wait returns how long the answer asks to wait, see RFC 9110, section 10.2.3.
+func (r *Response) wait() time.Duration {
+	value := strings.TrimSpace(r.Header.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return max(0, time.Until(date))
 }
 
 func (e *StatusError) Error() string {
@@ -202,21 +254,15 @@ func asked(err error, answer *Response) error {
 	if !IsTransient(err) || answer.Status != http.StatusTooManyRequests && answer.Status != http.StatusServiceUnavailable {
 		return err
 	}
-	value := strings.TrimSpace(answer.Header.Get("Retry-After"))
-	wait := time.Duration(0)
-	if seconds, parseErr := strconv.ParseUint(value, 10, 31); parseErr == nil {
-		wait = time.Duration(seconds) * time.Second
-	} else if date, parseErr := http.ParseTime(value); parseErr == nil {
-		wait = time.Until(date)
-	}
+	wait := answer.wait()
 	if wait <= 0 {
 		return err
 	}
 	return &askedError{err, wait}
 }
 
-// retryAfter returns the wait that the sender of an error requested, 0 if none.
-func retryAfter(err error) time.Duration {
+// RetryAfter returns the wait that the sender of an error requested, 0 if none.
+func RetryAfter(err error) time.Duration {
 	if with, ok := errors.AsType[*askedError](err); ok {
 		return with.wait
 	}

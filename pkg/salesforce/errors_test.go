@@ -198,7 +198,7 @@ func TestRetryAfter(t *testing.T) {
 		{"another status", 502, "7", 0},
 	} {
 		err := asked(&StatusError{Status: test.status}, &Response{Status: test.status, Header: http.Header{"Retry-After": {test.header}}})
-		if got := retryAfter(wrapped(err)); got > test.want || got < test.want-2*time.Second {
+		if got := RetryAfter(wrapped(err)); got > test.want || got < test.want-2*time.Second {
 			t.Errorf("%s: waits %s, want %s", test.name, got, test.want)
 		}
 		if !IsTransient(err) {
@@ -206,7 +206,7 @@ func TestRetryAfter(t *testing.T) {
 		}
 	}
 	final := asked(&Error{Code: "INVALID_FIELD"}, &Response{Status: 503, Header: http.Header{"Retry-After": {"7"}}})
-	if got := retryAfter(final); got != 0 {
+	if got := RetryAfter(final); got != 0 {
 		t.Errorf("an error that does not pass waits %s", got)
 	}
 }

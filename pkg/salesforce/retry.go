@@ -50,7 +50,7 @@ func (r *Retry) Do(ctx context.Context, call func() error) error {
 		if !IsTransient(err) {
 			return err
 		}
-		wait := r.next(ctx, min(growing.NextBackOff(), maxWait), retryAfter(err))
+		wait := r.next(ctx, min(growing.NextBackOff(), maxWait), RetryAfter(err))
 		if wait == backoff.Stop || ctx.Err() != nil {
 			return err
 		}

@@ -35,7 +35,8 @@ func TokenError(login string, err error) error {
 			Code        string `json:"error"`
 			Description string `json:"error_description"`
 		}
-		status := &StatusError{Host: host, Status: answer.Response.StatusCode, What: "not an answer of the token endpoint"}
+		got := &Response{Host: host, Status: answer.Response.StatusCode, Header: answer.Response.Header, Body: answer.Body}
+		status := got.Unexpected("not an answer of the token endpoint")
 		if !IsTransient(status) && json.Unmarshal(answer.Body, &why) == nil && why.Code != "" {
 			return &TokenRefusal{Host: host, Code: words.Foreign(why.Code), Description: words.Foreign(why.Description)}
 		}
@@ -44,5 +45,5 @@ func TokenError(login string, err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return NewNetworkError(host, failed.Err)
 	}
-	return fmt.Errorf("cannot get a token from %s", host)
+	return fmt.Errorf("%s answered the request of a token with something else", host)
 }

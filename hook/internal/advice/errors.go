@@ -27,7 +27,7 @@ import (
 
 // Error returns a hint for an error, "" if there is none or the error says it itself.
 func Error(err error) string {
-	for _, hint := range []func(error) string{sessionHint, appHint, consumerHint, sourceHint, selftestHint, refusalHint} {
+	for _, hint := range []func(error) string{sessionHint, appHint, consumerHint, sourceHint, selftestHint, answerHint, refusalHint} {
 		if text := hint(err); text != "" {
 			return text
 		}
@@ -156,8 +156,6 @@ func refusalHint(err error) string {
 	refused, _ := errors.AsType[*mdapi.ComponentError](err)
 	answer, _ := errors.AsType[*salesforce.Error](err)
 	switch {
-	case errors.As(err, new(*salesforce.NetworkError)):
-		return "check the network, the proxy settings and the instance URL"
 	case refused != nil:
 		code, message = refused.Code, refused.Message
 	case answer != nil:
@@ -174,10 +172,12 @@ func refusalHint(err error) string {
 		return deployHeader(app)
 	case code == "INSUFFICIENT_ACCESS_OR_READONLY" || code == "INSUFFICIENT_ACCESS":
 		return "give the user of this session the permissions Customize Application and Manage External Client Apps"
+	case code == "URL_NOT_RESET":
+		return "the org has another instance URL than this login: log in again, or correct SF_ORG_INSTANCE_URL"
+	case strings.HasPrefix(code, "API_DISABLED"):
+		return "give the user of this session the permission API Enabled, in an edition of Salesforce that has the API"
 	case code == "REQUEST_LIMIT_EXCEEDED":
 		return "the org has used up its API calls for today; run the command again tomorrow"
-	case code == "UNSUPPORTED_API_VERSION" || code == "NOT_FOUND":
-		return "choose a version that this org has with --api-version, or leave that out"
 	case strings.Contains(message, "invalid at this location"), element != nil:
 		where := "the source"
 		if element == nil || element.File == "" {

@@ -131,6 +131,7 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, work *orgs.Work, client 
 		e.Line("  open this page in a browser on this machine, and log in:")
 	}
 	e.Line("  %s", page)
+	work.Await("the login in the browser")
 	select {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)

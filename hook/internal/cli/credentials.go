@@ -130,6 +130,9 @@ func (c *credentialsCmd) handOver(ctx context.Context, e *env, work *orgs.Work, 
 		return nil, err
 	}
 	r.ConsumerKey = pair.ShortKey()
+	if len(c.Command) > 0 {
+		work.Await("the command " + c.Command[0])
+	}
 	if err := sink.Take(ctx, &secrets.Credentials{Org: org, App: r.App, BaseURL: conn.InstanceURL, Pair: pair, KeyOnly: c.KeyOnly}); err != nil {
 		return r, err
 	}

@@ -130,6 +130,7 @@ func (e *env) handOverOne(ctx context.Context, work *orgs.Work, client *consumer
 	if credentials.Pair, err = client.Credentials(ctx, found); err != nil {
 		return err
 	}
+	work.Await("the command " + h.Command[0])
 	if err := sink.Take(ctx, credentials); err != nil {
 		return err
 	}

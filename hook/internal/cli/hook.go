@@ -123,7 +123,7 @@ func (j *bootstrapJob) on(ctx context.Context, work *orgs.Work, org string) (*bo
 	defer work.Close()
 	connected, err := j.e.ConnectAhead(ctx, work, j.flags, org)
 	if ctx.Err() != nil {
-		return nil, &orgs.Error{Org: org, Err: orgs.Ended(ctx, timeout)}
+		return nil, &orgs.Error{Org: org, Err: orgs.Ended(ctx, timeout, work)}
 	}
 	if err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func (j *bootstrapJob) on(ctx context.Context, work *orgs.Work, org string) (*bo
 	case err == nil:
 		return report, nil
 	case ctx.Err() != nil:
-		cause := orgs.Ended(ctx, timeout)
+		cause := orgs.Ended(ctx, timeout, work)
 		if !j.planOnly {
 			cause = fmt.Errorf("%w; what is done so far stays, and the next run does the rest", cause)
 		}

@@ -166,6 +166,9 @@ func (r *rotation) handOver() func(context.Context, login.Credentials) error {
 			if err := r.updateCallers(ctx, pair); err != nil || r.sink == nil {
 				return err
 			}
+			if len(r.Command) > 0 {
+				r.work.Await("the command " + r.Command[0])
+			}
 			if err := r.sink.Take(ctx, &secrets.Credentials{Org: r.org, App: r.app, BaseURL: r.conn.InstanceURL, Pair: pair}); err != nil {
 				return err
 			}
@@ -218,6 +221,7 @@ func rotationLine(work *orgs.Work) func(consumer.Event) {
 func waitingLine(work *orgs.Work) func(time.Duration) {
 	return func(wait time.Duration) {
 		work.Line("the org does not know the consumer yet; asking again in %s", wait)
+		work.Await("the org to know the consumer")
 	}
 }
 

@@ -5,6 +5,7 @@ package orgs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -59,9 +60,12 @@ func (e *Error) Error() string { return e.Org + ": " + e.Err.Error() }
 // Unwrap returns e.Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Ended returns why a run ended early: its timeout, or an interrupt.
-func Ended(ctx context.Context, timeout error) error {
+// Ended returns why the work on an org ended early: its timeout, with what it waited for, or an interrupt.
+func Ended(ctx context.Context, timeout error, work *Work) error {
 	if cause := context.Cause(ctx); cause == timeout {
+		if what := work.Awaited(); what != "" {
+			return fmt.Errorf("%w while waiting for %s", cause, what)
+		}
 		return cause
 	}
 	return errors.New("interrupted")

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/ecakit/ecakit/hook/internal/transport"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -185,6 +186,9 @@ func identify(session *orgauth.Session, known orgauth.Login, org string) error {
 	return nil
 }
 
+// warnOnce warns of the settings of connections once, not for each org.
+var warnOnce sync.Once
+
 // Connect returns the session for an org and a connection that uses it. Its API version is the one
 // that the flag or the environment states, or else the newest that both the org and this program
 // know.
@@ -209,6 +213,13 @@ func (e *Env) ConnectAhead(ctx context.Context, work *Work, flags *CallFlags, or
 	session, err := e.session(ctx, org)
 	if err != nil {
 		return nil, err
+	}
+	settings, err := transport.Environment()
+	if err != nil {
+		return nil, usage.Error{Err: err}
+	}
+	if settings.Warning != "" {
+		warnOnce.Do(func() { work.Note("%s", "warning: "+settings.Warning) })
 	}
 	work.Open(session.InstanceURL)
 	session.HTTPClient = work.Client()
@@ -260,7 +271,7 @@ func On[T any](ctx context.Context, e *Env, work *Work, flags *CallFlags, org st
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		err = &Error{org, Ended(ctx, timeout)}
+		err = &Error{org, Ended(ctx, timeout, work)}
 	case errors.As(err, new(*orgauth.Error)):
 		// It names the org itself.
 	default:

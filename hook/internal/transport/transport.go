@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // Transport sends the requests to one org. It is safe for concurrent use.
@@ -25,11 +23,13 @@ type Transport struct {
 	requests atomic.Int64
 	retries  atomic.Int64
 	base     *http.Transport
+	awaited  atomic.Pointer[string]       // what the work waits for besides an answer
+	cut      atomic.Pointer[http.Request] // the first request that was cut off
 }
 
 // New returns a transport with connections of its own.
 func New(trace func(line string)) *Transport {
-	return &Transport{Trace: trace, base: salesforce.NewTransport()}
+	return &Transport{Trace: trace, base: base()}
 }
 
 // Client returns an HTTP client that uses the transport.
@@ -43,6 +43,42 @@ func (t *Transport) Retries() int { return int(t.retries.Load()) }
 
 // Retried counts an attempt that is repeated.
 func (t *Transport) Retried() { t.retries.Add(1) }
+
+// Await notes what the work waits for, besides the answers of requests, until its next request.
+func (t *Transport) Await(what string) { t.awaited.Store(&what) }
+
+// Awaited returns what work waited for that was cut off, "" if it is not known.
+func (t *Transport) Awaited() string {
+	if what := t.awaited.Load(); what != nil {
+		return *what
+	}
+	if r := t.cut.Load(); r != nil {
+		return fmt.Sprintf("the answer of %s to %s %s%s", r.URL.Host, r.Method, r.URL.Path, operation(r))
+	}
+	return ""
+}
+
+// cutOff notes a request that has ended with its context.
+func (t *Transport) cutOff(r *http.Request) {
+	if r.Context().Err() != nil {
+		t.cut.CompareAndSwap(nil, r)
+	}
+}
+
+// body is the body of an answer.
+type body struct {
+	io.ReadCloser
+	failed func()
+}
+
+// Read implements io.Reader.
+func (b body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.failed()
+	}
+	return n, err
+}
 
 // Close ends the connections that are kept open.
 func (t *Transport) Close() { t.base.CloseIdleConnections() }
@@ -85,7 +121,13 @@ func (t *Transport) Open(instanceURL string) {
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.requests.Add(1)
 	started := time.Now()
+	t.awaited.Store(nil)
 	resp, err := t.base.RoundTrip(r)
+	if err != nil {
+		t.cutOff(r)
+	} else {
+		resp.Body = body{resp.Body, func() { t.cutOff(r) }}
+	}
 	if t.Trace != nil {
 		outcome := "no answer"
 		if err == nil {
