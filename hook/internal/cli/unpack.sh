@@ -49,10 +49,23 @@ else
 	:) cannot "eca cannot be unpacked: the directory $dir cannot be made; set ECA_CACHE to a directory that can be written" ;;
 	*) cannot "eca is not unpacked into $dir, which is not a directory of this user's alone ($dir_mode, owner $dir_owner, want drwx------, owner $uid); remove it, or set ECA_CACHE to another directory" ;;
 	esac
-	# itself FILE: the digest that an eca prints of itself, which a shell's tools are slow at.
+	# digest_of FILE: its SHA-256, by a tool of the machine: what is checked is not run for it. Without such
+	# a tool, an eca prints its own.
+	digest_of() {
+		if command -v sha256sum >/dev/null 2>&1; then
+			sha256sum <"$1" 2>/dev/null
+		elif command -v shasum >/dev/null 2>&1; then
+			shasum -a 256 <"$1" 2>/dev/null
+		elif command -v openssl >/dev/null 2>&1; then
+			openssl dgst -sha256 -r <"$1" 2>/dev/null
+		else
+			itself "$1"
+		fi | cut -c 1-64
+	}
+	# itself FILE: the digest that an eca prints of itself.
 	itself() { "$1" version --digest </dev/null 2>/dev/null || :; }
 	case $mode:$owner:$bytes in
-	-rwx------*:"$uid:$size") [ "$(itself "$eca")" = "$digest" ] || bytes='' ;;
+	-rwx------*:"$uid:$size") [ "$(digest_of "$eca")" = "$digest" ] || bytes='' ;;
 	*) bytes='' ;;
 	esac
 	if [ -z "$bytes" ]; then
@@ -66,10 +79,10 @@ else
 		}
 		sed -n "s/^#$part //p" "$0" 2>/dev/null | tr -d '\n' | decode 2>/dev/null | gzip -dc >"$new/eca" 2>/dev/null || :
 		chmod 700 "$new/eca" 2>/dev/null || :
-		if command -v sha256sum >/dev/null 2>&1; then
-			found=$(sha256sum <"$new/eca" | cut -c 1-64)
-			[ "$found" = "$digest" ] || cannot "the eca in this script cannot be unpacked into $dir: its digest is not the one that was bundled; bundle it again, and see whether the disk is full"
-		fi
+		case $(digest_of "$new/eca") in
+		"$digest" | '') ;;
+		*) cannot "the eca in this script cannot be unpacked into $dir: its digest is not the one that was bundled; bundle it again, and see whether the disk is full" ;;
+		esac
 		[ "$(itself "$new/eca")" = "$digest" ] || cannot "the eca in this script was unpacked into $dir and does not run there, as where a disk is full or mounted noexec; set ECA_CACHE to another directory"
 		mkdir -p "$dir/$digest" && mv -f "$new/eca" "$eca" || cannot "eca cannot be unpacked into $dir/$digest; remove that, or set ECA_CACHE to another directory"
 		rm -rf "$new"
