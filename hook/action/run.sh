@@ -11,10 +11,22 @@ output() { echo "$1=$2" >>"$GITHUB_OUTPUT"; }
 command=$INPUT_COMMAND
 case $command in lint | plan | bootstrap | audit) ;; *) fail "command is '$command'; it can be lint, plan, bootstrap or audit" ;; esac
 
+case $INPUT_VERSION in '' | [!0-9A-Za-z]* | *[!0-9A-Za-z.+-]*) fail "version is '$INPUT_VERSION'; give one like 1.2.3" ;; esac
+
+# The checkout decides neither which eca runs nor what its installation executes: it is what the job checks, and
+# the job has sessions.
 own=$RUNNER_TEMP/eca-$INPUT_VERSION # from npm, for all steps of the job
-PATH=$PWD/node_modules/.bin:$own/node_modules/.bin:$PATH
-if ! command -v eca >/dev/null; then
-	npm install --no-audit --no-fund --loglevel=error --prefix "$own" "@ecakit/eca@$INPUT_VERSION"
+if [ "${INPUT_USE_PROJECT_ECA:-false}" = true ]; then
+	PATH=$PWD/node_modules/.bin:$PATH
+	found=$(command -v eca || :)
+else
+	found=$(command -v eca || :)
+	case ${found:+$(cd "$(dirname "$found")" && pwd -P)}/ in "$(cd "$GITHUB_WORKSPACE" && pwd -P)"/*) found='' ;; esac
+fi
+if [ -z "$found" ]; then
+	[ -e "$own/node_modules/.bin/eca" ] ||
+		(cd "$RUNNER_TEMP" && npm install --ignore-scripts --no-audit --no-fund --loglevel=error --prefix "$own" "@ecakit/eca@$INPUT_VERSION")
+	PATH=$own/node_modules/.bin:$PATH
 fi
 eca version
 
