@@ -70,6 +70,11 @@ func TestRotationWithoutHandOver(t *testing.T) {
 	if _, err := (&Rotation{Client: s.Client}).Run(t.Context(), "App"); err == nil || len(s.Requests()) > 0 {
 		t.Errorf("got %v after %d requests, want an error before the first", err, len(s.Requests()))
 	}
+	for _, zero := range []*Rotation{nil, {}, {HandOver: refuse}, {HandOver: refuse, Client: new(Client)}} {
+		if _, err := zero.Run(t.Context(), "App"); err == nil || errors.Is(err, errHandOver) {
+			t.Errorf("%+v: %v, want an error", zero, err)
+		}
+	}
 }
 
 // TestOwnSession: the session may also come from the credentials beside the main ones.

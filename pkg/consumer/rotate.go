@@ -129,8 +129,11 @@ func (r *Rotation) report(event Event) {
 // an earlier rotation still work, Run proves and hands over the main ones, and revokes the old ones if
 // RevokeOld is set. The result is not nil once the new credentials are the main ones.
 func (r *Rotation) Run(ctx context.Context, app string) (*RotationResult, error) {
-	if r.HandOver == nil {
+	switch {
+	case r == nil || r.HandOver == nil:
 		return nil, errors.New("a rotation without HandOver would leave nobody with the new credentials")
+	case r.Client == nil || r.Client.Conn == nil:
+		return nil, errors.New("a rotation needs a Client with a connection to an org")
 	}
 	s, err := r.Client.Status(ctx, app)
 	if err != nil {

@@ -153,9 +153,24 @@ func stale(artifact *project.Source, proj fs.FS) (files []string) {
 	return files
 }
 
+// ArtifactError reports that a package's artifact cannot be read, and that the policies of the project are not
+// applied in its place: the artifact may have others.
+type ArtifactError struct {
+	Package string
+	Err     error // names the artifact
+}
+
+func (e *ArtifactError) Error() string {
+	return fmt.Sprintf("%v, so the policies of the package %s are not known", e.Err, e.Package)
+}
+
+// Unwrap returns e.Err.
+func (e *ArtifactError) Unwrap() error { return e.Err }
+
 // findPolicies finds the OAuth policies that sfp deploys next for the apps. Finding none is not
-// an error. An artifact that cannot be opened is a warning. An aliasfied package with policies
-// for one of the apps but no folder for this org is an error.
+// an error. An artifact that cannot be opened is a warning, or an error if the policies of the project would be
+// applied in its place. An aliasfied package with policies for one of the apps but no folder for this org is an
+// error.
 func (s *Source) findPolicies(r *resolution) error {
 	for _, p := range s.searched {
 		if p.artifact != nil {
@@ -163,8 +178,11 @@ func (s *Source) findPolicies(r *resolution) error {
 			r.warn(fmt.Sprintf("%v; it was not searched for policies", p.artifact))
 		}
 		found, err := p.policies(r)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case found != nil && p.artifact != nil && r.applies && p.origin == "project":
+			return &ArtifactError{cmp.Or(p.Name, p.Path), p.artifact}
 		}
 		if found != nil && (len(found.oauth) > 0 || found.skipped || p.given) {
 			r.found = append(r.found, found)

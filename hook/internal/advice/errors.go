@@ -117,6 +117,8 @@ func sourceHint(err error) string {
 	policies, _ := errors.AsType[*wanted.PoliciesError](err)
 	alias, _ := errors.AsType[*sfp.AliasError](err)
 	switch {
+	case errors.As(err, new(*wanted.ArtifactError)):
+		return "replace the artifact or remove it, or give the directory with the policies with --policies"
 	case errors.Is(err, scaffold.ErrJWTConnection):
 		return "eca connect"
 	case errors.As(err, new(*metadata.VersionError)) && policies == nil:

@@ -320,8 +320,19 @@ func (r *rotation) completeConnections(ctx context.Context) error {
 			}
 			r.callers[caller] = withHolders(r.callers[caller], declared[i], holders)
 		}
-		return nil
+		return r.checkCaller(ctx, conn, r.callers[caller], status.Main)
 	})
+}
+
+// checkCaller makes sure that an org can get new credentials, as far as that can be known before they exist.
+func (r *rotation) checkCaller(ctx context.Context, conn *salesforce.Conn, links []link, now login.Credentials) error {
+	for _, l := range links {
+		l.ProviderURL = r.conn.InstanceURL
+		if _, err := credential.Connect(ctx, conn, l.Connection, now, credential.Options{PlanOnly: true}); err != nil {
+			return fmt.Errorf("connection %s: %w", l.NamedCredential, err)
+		}
+	}
+	return nil
 }
 
 // named returns the external credential and the principal of --named-credential.
