@@ -36,7 +36,7 @@ eca bundle --output scripts/bootstrap-eca-oauth.sh
 
 The script contains this eca. Add those of other platforms, of the same version, with --binary: eca bundle --binary eca-linux-arm64.
 
-The script unpacks eca once, to a directory that only the user can write (eca-UID in ECA_CACHE, XDG_CACHE_HOME or ~/.cache, or in TMPDIR if that fails), and checks it before each run. The script needs sh, base64 and gzip. ECA_BIN has precedence over the eca in the script.`
+The script unpacks eca once, to a directory that only the user can write (eca-UID in ECA_CACHE, XDG_CACHE_HOME or ~/.cache, or in TMPDIR if that fails), and checks it before each run with sha256sum, shasum or openssl. The script needs sh, base64 and gzip. ECA_BIN has precedence over the eca in the script.`
 }
 
 // carried are the platforms that the script runs on, by what uname -sm calls them.
