@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 
 	"golang.org/x/oauth2"
@@ -45,5 +46,6 @@ func TokenError(login string, err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return NewNetworkError(host, failed.Err)
 	}
-	return fmt.Errorf("%s answered the request of a token with something else", host)
+	// The status was that of a success, and the body no token.
+	return &StatusError{Host: host, Status: http.StatusOK, What: "not an answer of the token endpoint"}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -94,6 +95,9 @@ func (e *env) output() secrets.Output {
 
 func newEnv() *env {
 	home, _ := os.UserHomeDir()
+	if !filepath.IsAbs(home) {
+		home = "" // the working directory can be anybody's
+	}
 	return &env{
 		Env: &orgs.Env{
 			Console: console.New(os.Stdout, os.Stderr, os.Getenv), Stdin: os.Stdin, Getenv: os.Getenv, Home: home, Explain: explain,

@@ -1,10 +1,15 @@
 package orgs
 
 import (
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/windows"
 )
+
+// isOwn reports whether no other user can put anything into a directory, which Windows says of the directories in a
+// user's profile.
+func isOwn(info fs.FileInfo, _ bool) bool { return info.IsDir() }
 
 // lockedAt is the place of the locked byte, far behind the text of a record: Windows lets nobody write what
 // is locked.

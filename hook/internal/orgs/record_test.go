@@ -3,6 +3,7 @@ package orgs
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -59,5 +60,57 @@ func TestRecord(t *testing.T) {
 	// Nobody has a directory for it.
 	if r, err := (&Env{Getenv: e.Getenv}).OpenRecord("x", true); r != nil || err != nil || !r.Last() || r.Set() != nil {
 		t.Errorf("without a home: %v, %v", r, err)
+	}
+}
+
+// TestCacheOfOthers: a directory that another user can write to is not used.
+func TestCacheOfOthers(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("permissions of Unix")
+	}
+	for name, test := range map[string]struct {
+		cache, eca os.FileMode // 0 for none
+		relative   bool
+		want       bool
+	}{
+		"nothing yet":            {0, 0, false, true},
+		"its own":                {0o700, 0o700, false, true},
+		"readable":               {0o755, 0o755, false, true},
+		"writable to all":        {0o777, 0o700, false, false},
+		"sticky":                 {0o777 | os.ModeSticky, 0o700, false, true},
+		"writable to a group":    {0o770, 0, false, false},
+		"eca's writable to all":  {0o755, 0o777, false, false},
+		"a home in the checkout": {0, 0, true, false},
+	} {
+		home := t.TempDir()
+		for dir, mode := range map[string]os.FileMode{"": test.cache, "eca": test.eca} {
+			dir = filepath.Join(home, ".cache", dir)
+			if mode == 0 {
+				continue
+			}
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(dir, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if test.relative {
+			home = "home"
+		}
+		e := &Env{Home: home, Getenv: func(string) string { return "" }}
+		if got := e.Cache(); (got != "") != test.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	// Of somebody else.
+	dir := t.TempDir()
+	e := &Env{Getenv: func(string) string { return dir }}
+	if err := os.Mkdir(filepath.Join(dir, "eca"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if os.Chown(filepath.Join(dir, "eca"), 12345, 12345) == nil && e.Cache() != "" {
+		t.Error("the directory of another user is used")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -36,15 +37,23 @@ func OpenStore(home string, getenv func(string) string) *orgauth.Store {
 }
 
 // Cache returns the directory in which eca keeps what it may need in a later run, "" if the user has
-// none. A directory for temporary files is no substitute: other users could put files there.
+// none. A directory for temporary files is no substitute: other users could put files there. Neither is one that
+// another user owns or can write to, as where HOME is such a directory.
 func (e *Env) Cache() string {
-	if dir := e.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "eca")
+	above := e.Getenv("XDG_CACHE_HOME")
+	if !filepath.IsAbs(above) {
+		if !filepath.IsAbs(e.Home) {
+			return ""
+		}
+		above = filepath.Join(e.Home, ".cache")
 	}
-	if e.Home == "" {
-		return ""
+	dir := filepath.Join(above, "eca")
+	for _, one := range []string{dir, above} {
+		if info, err := os.Stat(one); err == nil && !isOwn(info, one == above) {
+			return ""
+		}
 	}
-	return filepath.Join(e.Home, ".cache", "eca")
+	return dir
 }
 
 // session returns the session for an org: that of SF_ACCESS_TOKEN and
@@ -210,6 +219,7 @@ func (e *Env) ConnectAhead(ctx context.Context, work *Work, flags *CallFlags, or
 	if err != nil {
 		return nil, err
 	}
+	work.Await("sf's login of " + org)
 	session, err := e.session(ctx, org)
 	if err != nil {
 		return nil, err
