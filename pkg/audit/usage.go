@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/cutover"
 	"github.com/ecakit/ecakit/pkg/restapi"
 )
 
@@ -91,15 +92,11 @@ func (s *Snapshot) addUsage(all []*App) []*App {
 	return o.others
 }
 
-// passwordLogin is the LoginSubType of the username-password flow, which only Connected Apps have.
-// Source: the documentation of LoginSubType.
-const passwordLogin = "OauthUsernamePassword"
-
 // addLogin adds logins to the apps of their label. Logins of anything else, like a browser, are
 // ignored, except those with the username-password flow.
 func (o *owners) addLogin(l loginRow) {
 	apps := o.named(l.Application)
-	if l.LoginSubType != passwordLogin {
+	if l.LoginSubType != cutover.PasswordFlow {
 		for _, a := range apps {
 			a.LastUsed = restapi.Later(a.LastUsed, l.Last)
 		}

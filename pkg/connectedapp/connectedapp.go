@@ -4,7 +4,8 @@
 //	files, err := scaffold.New(project, scaffold.Migrated(app))
 //
 // Nothing is dropped silently: an element without an equivalent is a finding, with its line and what
-// to do instead. Fields correspond by name and by Salesforce's documentation.
+// to do instead. An error needs a person; with a warning, the new app works without one. Fields
+// correspond by name and by Salesforce's documentation.
 //
 // Key and secret stay behind, because each org generates a consumer. To keep them, first use
 // "Migrate to External Client App" in Setup.
@@ -30,8 +31,22 @@ import (
 // TypeName is the metadata type of Connected Apps.
 const TypeName = "ConnectedApp"
 
-// Suffix is the end of the names of source files.
-const Suffix = ".connectedApp-meta.xml"
+// Suffix is the end of the names of source files. Metadata format has no "-meta.xml".
+const (
+	Suffix         = ".connectedApp-meta.xml"
+	metadataSuffix = ".connectedApp"
+)
+
+// NameOf returns the name of the Connected App in a file of source or metadata format, "" for any
+// other file.
+func NameOf(file string) string {
+	for _, suffix := range []string{Suffix, metadataSuffix} {
+		if name, ok := strings.CutSuffix(path.Base(file), suffix); ok {
+			return name
+		}
+	}
+	return ""
+}
 
 // App is a converted Connected App.
 type App struct {
@@ -43,8 +58,10 @@ type App struct {
 	// RunAsUser is the user that client credentials run as, "" if none.
 	RunAsUser string
 
-	// PermissionSets grant the app.
+	// PermissionSets are the API names of those that grant the app, see NamePermissionSets.
 	PermissionSets []string
+	// Profiles grant the app as well.
+	Profiles []string
 
 	// Findings are about what could not be converted as it is, sorted by line.
 	Findings []finding.Finding
@@ -52,10 +69,14 @@ type App struct {
 	file   string        // "" for an app of an org
 	root   *xmltree.Node // of the file, or nil
 	stated []metadata.Field
+	sets   []statedSet
 }
 
 // keyPath is the path of a Connected App's key.
 const keyPath = "oauthConfig.consumerKey"
+
+// wrongValue is the rule of findings about values without an equivalent.
+const wrongValue = "wrong-value"
 
 // maxFile is the maximum size of a source file in bytes.
 const maxFile = 4 << 20
@@ -63,9 +84,9 @@ const maxFile = 4 << 20
 // Read reads a Connected App's source file. An error is a *metadata.SourceError.
 func Read(fsys fs.FS, name string) (*App, error) {
 	fail := func(err error) (*App, error) { return nil, &metadata.SourceError{Path: name, Err: err} }
-	full, ok := strings.CutSuffix(path.Base(name), Suffix)
-	if !ok || full == "" {
-		return fail(fmt.Errorf("is not a source file of a Connected App, whose name ends in %s", Suffix))
+	full := NameOf(name)
+	if full == "" {
+		return fail(fmt.Errorf("is not a source file of a Connected App, whose name ends in %s or %s", Suffix, metadataSuffix))
 	}
 	info, err := fs.Stat(fsys, name)
 	if err != nil || !info.Mode().IsRegular() {
@@ -102,7 +123,7 @@ func convert(fullName, file string, c *metadata.Component, root *xmltree.Node) *
 		a.Fields[typ] = make(metadata.Fields)
 	}
 	a.convert()
-	a.Findings = finding.Sort(a.Findings)
+	a.NamePermissionSets(nil)
 	return a
 }
 
@@ -119,9 +140,7 @@ func (a *App) convert() {
 	if !a.has("samlConfig", "") {
 		a.Fields[saml] = make(metadata.Fields) // only custom attributes
 	}
-	if !a.has("oauthConfig", "") {
-		a.find("no-oauth", finding.Error, "", "has no oauthConfig, so it is not an OAuth app",
-			"keep it, or create an External Client App in Setup")
+	if a.NotOAuth() != "" {
 		return
 	}
 	global, policies := a.Fields[eca.GlobalOAuthSettings], a.Fields[eca.OAuthPolicies]
@@ -135,6 +154,9 @@ func (a *App) convert() {
 	if !policies.Has("permittedUsersPolicyType") {
 		policies.Set("permittedUsersPolicyType", "AllSelfAuthorized")
 	}
+	a.checkCallback()
+	a.checkScopes()
+	a.checkProfiles()
 	// A policy that is stated and wrong has its own finding.
 	if !a.has("oauthPolicy", "refreshTokenPolicy") {
 		a.find("refresh-token-policy", finding.Warning, "oauthConfig",
@@ -174,7 +196,7 @@ func (a *App) each(at string, fields []metadata.Field) {
 
 // element converts one element according to its rule.
 func (a *App) element(place string, rule rule, f metadata.Field) {
-	text := strings.TrimSpace(f.Text)
+	text, reported := strings.TrimSpace(f.Text), len(a.Findings)
 	value, allowed := rule.values[cmp.Or(booleans[strings.ToLower(text)], strings.ToLower(text))]
 	switch {
 	case text == "" && len(f.Fields) == 0:
@@ -190,6 +212,9 @@ func (a *App) element(place string, rule rule, f metadata.Field) {
 		for _, to := range rule.to {
 			a.set(place, to, cmp.Or(value, text))
 		}
+	}
+	if reported == len(a.Findings) {
+		a.checkPlaceholder(place, text)
 	}
 }
 
@@ -256,6 +281,7 @@ func (a *App) structure(place string, rule rule, f metadata.Field) {
 				continue
 			}
 			converted.Fields = append(converted.Fields, metadata.Field{Name: name, Text: text})
+			a.checkPlaceholder(place+"."+part.Name, text)
 		}
 	}
 	converted.Fields = metadata.InOrder(converted.Fields)
@@ -269,7 +295,11 @@ func (a *App) unknown(place string) {
 }
 
 func (a *App) wrong(place, text string) {
-	a.find("wrong-value", finding.Error, place, fmt.Sprintf("%q has no equivalent", words.Clip(text)), "correct it, or remove it")
+	problem := fmt.Sprintf("%q has no equivalent", words.Clip(text))
+	if name := placeholder(text); name != "" {
+		problem = "is the placeholder " + name + ", and its value decides how the app works"
+	}
+	a.find(wrongValue, finding.Error, place, problem, "correct it, or remove it")
 }
 
 // find records a finding about the element at a path, or the app as a whole.
@@ -283,15 +313,38 @@ func (a *App) find(rule string, level finding.Level, place, problem, fix string)
 	})
 }
 
-// Wrong returns the first finding that makes the result differ from the source, or nil: a value
-// without an equivalent, or no OAuth at all.
+// Wrong returns the first finding about a value without an equivalent, or nil. Such a value makes the
+// result differ from the source, perhaps in who may use the app, so the result must not be written.
 func (a *App) Wrong() *finding.Finding {
-	for i := range a.Findings {
-		if f := &a.Findings[i]; f.Level == finding.Error && (f.Rule == "wrong-value" || f.Rule == "no-oauth") {
-			return f
+	i := slices.IndexFunc(a.Findings, func(f finding.Finding) bool { return f.Rule == wrongValue })
+	if i < 0 {
+		return nil
+	}
+	return &a.Findings[i]
+}
+
+// NotOAuth returns what an app without oauthConfig is instead, "" for an app with it.
+func (a *App) NotOAuth() string {
+	if a.has("oauthConfig", "") {
+		return ""
+	}
+	for _, kind := range []struct{ element, what string }{
+		{"samlConfig", "SAML"}, {"canvasConfig", "canvas"}, {"canvas", "canvas"}, {"mobileAppConfig", "a mobile app"}, {"startUrl", "a link"},
+	} {
+		if a.has(kind.element, "") {
+			return kind.what
 		}
 	}
-	return nil
+	return "no OAuth, SAML or canvas"
+}
+
+// Namespace returns the namespace of the package that the app belongs to, or "".
+func (a *App) Namespace() string {
+	namespace, _, ok := strings.Cut(a.Name, "__")
+	if !ok {
+		return ""
+	}
+	return namespace
 }
 
 // Label is the app's name for people.

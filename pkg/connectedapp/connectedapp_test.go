@@ -147,7 +147,7 @@ func TestFieldsAreCarried(t *testing.T) {
 				t.Errorf("%s: %s is %v, want %q", test.body, name, values, text)
 			}
 		}
-		if finding.Count(a.Findings, finding.Error) > 0 && (a.Wrong() == nil || a.Wrong().Rule != "no-oauth") {
+		if finding.Count(a.Findings, finding.Error) > 0 {
 			t.Errorf("%s: %v", test.body, a.Findings)
 		}
 	}
@@ -168,10 +168,23 @@ func TestWhatIsLostIsSaid(t *testing.T) {
 		{"<samlConfig><samlSubjectType>Nobody</samlSubjectType></samlConfig>", `error: samlConfig.samlSubjectType: "Nobody" has no equivalent`},
 		{"<canvasConfig><locations>Aura</locations>\n<locations>OpenCTI</locations></canvasConfig>", "3: error: canvasConfig.locations[1]: canvas apps of External Client Apps do not have OpenCTI"},
 		{"<canvas><canvasUrl>https://a</canvasUrl></canvas>", "2: error: canvas: is an old form of canvasConfig"},
-		{"\n<mobileStartUrl>https://a</mobileStartUrl>", "3: error: mobileStartUrl: "},
+		{"\n<mobileStartUrl>https://a</mobileStartUrl>", "3: warning: mobileStartUrl: "},
 		{"<mobileAppConfig><version>1</version></mobileAppConfig>", "mobileAppConfig: "},
 		{"<nonsense>1</nonsense>", "2: warning: nonsense: is not an element of a Connected App"},
-		{"<profileName>Admin</profileName>", "profileName: the platform has been seen to ignore profiles"},
+		{"<oauthConfig><isAdminApproved>true</isAdminApproved></oauthConfig><profileName>Admin</profileName>", "warning: profileName: only the profiles Admin grant the app; whether profiles authorise users of an External Client App is not certain, so perhaps they are refused; assign the permission set Erp_Users"},
+		{"<oauthConfig><isAdminApproved>true</isAdminApproved></oauthConfig><permissionSetName>P</permissionSetName><profileName>Admin</profileName>", "warning: profileName: the profiles Admin grant the app besides permission sets"},
+		{"<permissionSetName>Billing Connect</permissionSetName>", `warning: permissionSetName: is the label of a permission set, and none with the label "Billing Connect" is known; the API name Billing_Connect is derived from it`},
+		{"<oauthConfig><certificate>${CERT}</certificate></oauthConfig>", "error: oauthConfig.certificate: is the placeholder ${CERT}, not a certificate"},
+		{"<oauthConfig><callbackUrl>https://{{ host }}/cb</callbackUrl></oauthConfig>", "error: oauthConfig.callbackUrl: has the placeholder {{ host }}"},
+		{"<startUrl>__START_URL__</startUrl>", "error: startUrl: has the placeholder __START_URL__"},
+		{"<ipRanges><start>${IP}</start><end>1.1.1.1</end></ipRanges>", "error: ipRanges.start: has the placeholder ${IP}"},
+		{"<oauthConfig><isAdminApproved>${APPROVED}</isAdminApproved></oauthConfig>", "error: oauthConfig.isAdminApproved: is the placeholder ${APPROVED}, and its value decides"},
+		{"<oauthConfig><scopes>{{SCOPE}}</scopes></oauthConfig>", "error: oauthConfig.scopes: is the placeholder {{SCOPE}}"},
+		{"<oauthConfig><consumerSecret>${SECRET}</consumerSecret></oauthConfig>", "warning: oauthConfig.consumerSecret: the secret stays with the Connected App"},
+		{"<contactEmail>${EMAIL}</contactEmail>", "error: contactEmail: has the placeholder ${EMAIL}"},
+		{"<oauthConfig><callbackUrl>\n</callbackUrl></oauthConfig>", "warning: oauthConfig.callbackUrl: the source states no callback URL"},
+		{"<oauthConfig><callbackUrl>https://login.salesforce.com/services/oauth2/success</callbackUrl></oauthConfig>", "warning: oauthConfig.callbackUrl: the callback URL is the one that Setup adds for the device flow"},
+		{"<oauthConfig><scopes>Full</scopes></oauthConfig>", "warning: oauthConfig.scopes: the scope Full is broader than any use"},
 		{"<plugin>Handler</plugin>", "plugin: the class Handler extends Auth.ConnectedAppPlugin"},
 		{"<oauthConfig><consumerSecret>topsecret</consumerSecret></oauthConfig>", "error: oauthConfig.consumerSecret: a secret is in the source"},
 		{"<oauthConfig><consumerKey>topsecret</consumerKey></oauthConfig>", "warning: oauthConfig.consumerKey: the key stays with the Connected App"},
@@ -192,7 +205,6 @@ func TestWhatIsLostIsSaid(t *testing.T) {
 		{"<oauthPolicy><refreshTokenPolicy>zero:5:DAYS</refreshTokenPolicy></oauthPolicy>", "error: oauthPolicy.refreshTokenPolicy: "},
 		{"<oauthPolicy><ipRelaxation>SOMETIMES</ipRelaxation></oauthPolicy>", "error: oauthPolicy.ipRelaxation: "},
 		{"<sessionPolicy><sessionLevel>MIDDLE</sessionLevel></sessionPolicy>", "error: sessionPolicy.sessionLevel: "},
-		{"<label>a</label>", "error: has no oauthConfig"},
 	} {
 		a := read(t, test.body)
 		text := ""
@@ -291,5 +303,134 @@ func Example() {
 	}
 	// Output:
 	// Erp AdminApprovedPreAuthorized
-	// 3 mobileStartUrl error
+	// 2 oauthConfig.callbackUrl warning
+	// 3 mobileStartUrl warning
+}
+
+// TestNamePermissionSets: a Connected App has labels, and an External Client App API names.
+func TestNamePermissionSets(t *testing.T) {
+	t.Parallel()
+	known := []PermissionSet{
+		{"Billing_Users", "Billing"}, {"Billing", "Billing Admins"}, {"acme__Sync", "Sync"}, {"A1", "Twice"}, {"A2", "Twice"}, {"Plain", "Something else"},
+	}
+	for _, test := range []struct{ stated, want, finding string }{
+		{"Billing", "Billing_Users", ""},
+		{"billing admins", "Billing", ""},
+		{"Sync", "acme__Sync", ""},
+		{"Twice", "Twice", `several permission sets have the label "Twice": A1, A2; Twice is used`},
+		{"Plain", "Plain", `no permission set has the label "Plain"; the one with this API name is used`},
+		{"Unknown", "Unknown", "Unknown is taken as its API name"},
+		{"acme__Unknown", "acme__Unknown", "acme__Unknown is taken as its API name"},
+		{"API – Access (2)", "API_Access_2", "the API name API_Access_2 is derived"},
+		{"3rd Party", "X3rd_Party", "the API name X3rd_Party is derived"},
+		{"日本", "X", "the API name X is derived"},
+		{strings.Repeat("long ", 30), "", "is derived"},
+	} {
+		a := read(t, "<permissionSetName>"+test.stated+"</permissionSetName><permissionSetName>"+test.stated+"</permissionSetName>")
+		a.NamePermissionSets(known)
+		got := a.Fields[policies].Text("commaSeparatedPermissionSet")
+		if len(a.PermissionSets) != 1 || got != a.PermissionSets[0] || test.want != "" && got != test.want || len(got) > 80 {
+			t.Errorf("%s becomes %q, %v", test.stated, got, a.PermissionSets)
+		}
+		switch text := fmt.Sprint(a.Findings); {
+		case test.finding == "" && len(a.Findings) > 0:
+			t.Errorf("%s: %v", test.stated, a.Findings)
+		case !strings.Contains(text, test.finding):
+			t.Errorf("%s: found %s, want %q", test.stated, text, test.finding)
+		}
+	}
+}
+
+func TestReadPermissionSets(t *testing.T) {
+	t.Parallel()
+	file := func(label string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte(`<PermissionSet xmlns="` + metadata.Namespace + `">` + label + `</PermissionSet>`)}
+	}
+	got := ReadPermissionSets(fstest.MapFS{
+		"a/permissionsets/A.permissionset-meta.xml": file("<label> The A </label>"), "a/B.permissionset": file(""),
+		"a/node_modules/C.permissionset": file(""), "a/.sf/D.permissionset": file(""), "a/E.permissionset": {Data: []byte("<")}, "b/F.permissionset": file(""),
+	}, "a")
+	if want := "[{B B} {A The A}]"; fmt.Sprint(got) != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+// TestForVersion: what a version lacks is left out; a feature that is lost by that needs a person.
+func TestForVersion(t *testing.T) {
+	t.Parallel()
+	a := read(t, "<canvasConfig><canvasUrl>https://a</canvasUrl></canvasConfig>\n<startUrl>https://a</startUrl>"+
+		"<oauthConfig><isDPopEnabled>true</isDPopEnabled><isDeviceFlowEnabled>true</isDeviceFlowEnabled><isEnforceRefreshTokenTTL>false</isEnforceRefreshTokenTTL></oauthConfig>")
+	a.ForVersion(0)
+	if before := len(a.Fields[canvas]) + len(a.Fields[global]); before != 5 {
+		t.Errorf("no version leaves %v", a.Fields)
+	}
+	a.ForVersion(62)
+	if len(a.Fields[canvas]) > 0 || !a.Fields[plugin].Has("startUrl") || a.Fields[global].Has("isDPopEnabled") ||
+		a.Fields[global].Has("isEnforceRefreshTokenTTL") || !a.Fields[global].Has("isDeviceFlowEnabled") {
+		t.Errorf("62.0 leaves %v", a.Fields)
+	}
+	text := ""
+	for _, f := range a.Findings {
+		if f.Level == finding.Error {
+			text += fmt.Sprintln(f.Line, f.Field, f.Problem)
+		}
+	}
+	if want := "2 canvasConfig is left out, because ExtlClntAppCanvasSettings needs API version 66.0, and the project has 62.0\n" +
+		"3 oauthConfig.isDPopEnabled is left out, because isDPopEnabled needs API version 67.0, and the project has 62.0\n"; text != want {
+		t.Errorf("found\n%swant\n%s", text, want)
+	}
+}
+
+func TestNotOAuth(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		"<oauthConfig><scopes>Api</scopes></oauthConfig><samlConfig><issuer>a</issuer></samlConfig>": "",
+		"<samlConfig><issuer>a</issuer></samlConfig><startUrl>https://a</startUrl>":                  "SAML",
+		"<canvasConfig><canvasUrl>https://a</canvasUrl></canvasConfig>":                              "canvas",
+		"<startUrl>https://a</startUrl>":                                                             "a link",
+		"<label>a</label>":                                                                           "no OAuth, SAML or canvas",
+	} {
+		if a := read(t, body); a.NotOAuth() != want || a.Wrong() != nil {
+			t.Errorf("%s is %q, %v", body, a.NotOAuth(), a.Findings)
+		}
+	}
+}
+
+func TestMovable(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		"": "", "<plugin>A</plugin>": "it has a custom handler", "<canvasConfig><canvasUrl>https://a</canvasUrl></canvasConfig>": "it is a canvas app",
+		"<samlConfig><encryptionType>TRIPLE_DES</encryptionType></samlConfig>": "it encrypts with Triple DES", "<samlConfig><issuer>a</issuer></samlConfig>": "",
+	} {
+		if got := read(t, body+"<oauthConfig/>").Movable(); got != want {
+			t.Errorf("%s: %q, want %q", body, got, want)
+		}
+	}
+}
+
+// TestPlaceholders: a name with two pairs of underscores is no placeholder.
+func TestPlaceholders(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"a${X}b": "${X}", "https://__HOST__/a": "__HOST__", "__A_B__": "__A_B__", "{{ X }}": "{{ X }}", "ns__Page__c": "", "/apex/ns__Page": "", "%2F__": "", "$X {X}": "", "____": "",
+	} {
+		if got := placeholder(text); got != want {
+			t.Errorf("%s has %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestMetadataFormat: a file of a package.xml's folder has no -meta.xml.
+func TestMetadataFormat(t *testing.T) {
+	t.Parallel()
+	fsys := source("<label>a</label>")
+	fsys["connectedApps/Erp.connectedApp"] = fsys[file]
+	if a, err := Read(fsys, "connectedApps/Erp.connectedApp"); err != nil || a.Name != "Erp" || a.Label() != "a" {
+		t.Errorf("%v, %v", a, err)
+	}
+	for name, want := range map[string]string{"a/Erp.connectedApp": "Erp", "Erp.connectedApp-meta.xml": "Erp", ".connectedApp": "", "Erp.eca": "", "Erp.connectedApp.bak": ""} {
+		if got := NameOf(name); got != want {
+			t.Errorf("%s has the name %q, want %q", name, got, want)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
@@ -54,7 +55,7 @@ const (
 // rules is the table of all elements, by path.
 var rules = map[string]rule{
 	"label":        to(header, "label"),
-	"contactEmail": to(header, "contactEmail"),
+	"contactEmail": {own: contact},
 	"contactPhone": to(header, "contactPhone"),
 	"description":  to(header, "description"),
 	"logoUrl":      to(header, "logoUrl"),
@@ -73,8 +74,11 @@ var rules = map[string]rule{
 	"profileName":         {own: profile},
 	"plugin":              {own: apexHandler},
 	"pluginExecutionUser": to(policies, "executeHandlerAs"),
-	"mobileStartUrl": lost("External Client Apps have no separate start page for mobile devices",
-		"use startUrl for both, or redirect mobile users from that page"),
+	"mobileStartUrl": {
+		lost: "External Client Apps have no separate start page for mobile devices",
+		fix:  "use startUrl for both, or redirect mobile users from that page",
+		id:   "not-carried", level: finding.Warning,
+	},
 
 	"oauthConfig":             {each: true},
 	"oauthConfig.callbackUrl": to(global, "callbackUrl"),
@@ -84,14 +88,13 @@ var rules = map[string]rule{
 		fix:  "give the new one to its users; if the key must stay, migrate the app in Setup first",
 		id:   "consumer-key", level: finding.Warning,
 	},
-	"oauthConfig.consumerSecret": lost("a secret is in the source",
-		"remove it, and replace it, because the repository's history contains it"),
+	"oauthConfig.consumerSecret": {own: secret},
 	"oauthConfig.isAdminApproved": {
 		to:     []target{{policies, "permittedUsersPolicyType"}},
 		values: map[string]string{"true": "AdminApprovedPreAuthorized", "false": "AllSelfAuthorized"},
 	},
 	"oauthConfig.isClientCredentialEnabled":        to(global, "isClientCredentialsFlowEnabled"),
-	"oauthConfig.oauthClientCredentialUser":        {own: func(a *App, _, text string) { a.RunAsUser = text }},
+	"oauthConfig.oauthClientCredentialUser":        {own: runAs},
 	"oauthConfig.isCodeCredentialEnabled":          to(global, "isCodeCredFlowEnabled"),
 	"oauthConfig.isCodeCredentialPostOnly":         to(global, "isCodeCredPostOnly"),
 	"oauthConfig.isConsumerSecretOptional":         to(global, "isConsumerSecretOptional"),
@@ -172,15 +175,34 @@ func startURL(a *App, place, text string) {
 	a.set(place, target{plugin, "startPage"}, "Custom")
 }
 
-func permissionSet(a *App, place, text string) {
-	a.PermissionSets = append(a.PermissionSets, text)
-	a.set(place, target{policies, "commaSeparatedPermissionSet"}, text)
-}
+func permissionSet(a *App, place, text string) { a.sets = append(a.sets, statedSet{place, text}) }
 
 func profile(a *App, place, text string) {
+	a.Profiles = append(a.Profiles, text)
 	a.set(place, target{policies, "commaSeparatedProfile"}, text)
-	a.find("profile", finding.Warning, place,
-		"the platform has been seen to ignore profiles here", "use a permission set: permissionSets in plugins.eca")
+}
+
+// contact is not carried if it is a placeholder: a header needs a real one.
+func contact(a *App, place, text string) {
+	if placeholder(text) == "" {
+		a.set(place, target{header, "contactEmail"}, text)
+	}
+}
+
+func runAs(a *App, _, text string) {
+	if placeholder(text) == "" {
+		a.RunAsUser = text
+	}
+}
+
+func secret(a *App, place, text string) {
+	if placeholder(text) != "" {
+		a.find("consumer-key", finding.Warning, place, "the secret stays with the Connected App: each org generates a new one",
+			"give the new one to its users")
+		return
+	}
+	a.find("secret-in-source", finding.Error, place, "a secret is in the source",
+		"remove it, and replace it, because the repository's history contains it")
 }
 
 func apexHandler(a *App, place, text string) {
@@ -196,10 +218,18 @@ func certificate(a *App, place, text string) {
 	case metadata.CheckSecret(text) != nil:
 		a.privateKey(place)
 	case err != nil:
-		a.find("not-carried", finding.Error, place, "is not a certificate, but perhaps the name of one",
-			"state the certificate in globalOauthSettings.certificate of plugins.eca")
+		problem := "is not a certificate, but perhaps the name of one"
+		if name := placeholder(text); name != "" {
+			problem = "is the placeholder " + name + ", not a certificate"
+		}
+		a.find("not-carried", finding.Error, place, problem+"; the new app has no certificate, so JWT bearer fails",
+			"save the certificate in a file, and name it in globalOauthSettings.certificate of plugins.eca")
 	default:
 		a.set(place, target{global, "certificate"}, pem)
+		if expired := expiry(text); !expired.IsZero() && expired.Before(time.Now()) {
+			a.find("certificate-expired", finding.Warning, place, "the certificate expired on "+expired.Format(time.DateOnly),
+				"create a new key and certificate; its users sign with the new key")
+		}
 	}
 }
 
@@ -234,7 +264,7 @@ func scope(a *App, place, text string) {
 
 func encryptionType(a *App, place, text string) {
 	if strings.EqualFold(text, "Triple_Des") {
-		a.find("wrong-value", finding.Error, place, "External Client Apps do not encrypt with Triple DES",
+		a.find(wrongValue, finding.Error, place, "External Client Apps do not encrypt with Triple DES",
 			"agree on AES with the service provider, and state AES_128 or AES_256")
 		return
 	}
@@ -259,7 +289,7 @@ func canvasOption(field string, documented ...string) func(a *App, place, text s
 	return func(a *App, place, text string) {
 		i := slices.IndexFunc(documented, func(d string) bool { return strings.EqualFold(d, text) })
 		if i < 0 {
-			a.find("wrong-value", finding.Error, place, "canvas apps of External Client Apps do not have "+words.Clip(text),
+			a.find(wrongValue, finding.Error, place, "canvas apps of External Client Apps do not have "+words.Clip(text),
 				"leave it out, or use "+strings.Join(documented, ", "))
 			return
 		}

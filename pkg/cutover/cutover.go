@@ -128,12 +128,23 @@ func (c *Client) Status(ctx context.Context, names ...string) (*Status, error) {
 	for _, u := range unread {
 		r.status.Unseen = append(r.status.Unseen, u.Error())
 	}
+	return r.read(ctx, found, len(names) == 0)
+}
+
+// Usage is Status for Connected Apps that were read.
+func (c *Client) Usage(ctx context.Context, found []*connectedapp.App) (*Status, error) {
+	r := &records{client: c, status: new(Status)}
+	return r.read(ctx, found, false)
+}
+
+// read reads the usage of Connected Apps, or of those that have an External Client App of the same name.
+func (r *records) read(ctx context.Context, found []*connectedapp.App, replaced bool) (*Status, error) {
 	if err := r.readApps(ctx); err != nil {
 		return nil, err
 	}
 	var replacements []Replacement
 	for _, app := range found {
-		if p := r.replacement(app); p.HasNew || len(names) > 0 {
+		if p := r.replacement(app); p.HasNew || !replaced {
 			replacements = append(replacements, p)
 		}
 	}

@@ -24,6 +24,11 @@ const (
 	SaysNoOAuth     = "The OAuth settings are missing for this external client app."
 )
 
+// ProfilesDoubt is what is not known about an app that profiles grant: the documentation describes
+// commaSeparatedProfile, and one report says that it is ignored. See the fact profiles-authorise of
+// pkg/platform.
+const ProfilesDoubt = "whether profiles authorise users of an External Client App is not certain, so perhaps they are refused"
+
 // UsernamePlaceholder stands for a scratch org's own user in the OAuth policies.
 const UsernamePlaceholder = "{username}"
 
@@ -68,6 +73,14 @@ func CheckName(name string) error {
 		return errors.New("a name has up to 80 letters, digits and single underscores, begins with a letter and does not end with an underscore")
 	}
 	return nil
+}
+
+// CheckFullName is CheckName for a name that may begin with the namespace of a package.
+func CheckFullName(name string) error {
+	if namespace, rest, ok := strings.Cut(name, "__"); ok && CheckName(namespace) == nil {
+		name = rest
+	}
+	return CheckName(name)
 }
 
 var developerName = regexp.MustCompile(`^[A-Za-z](_?[A-Za-z0-9])*$`)

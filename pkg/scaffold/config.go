@@ -112,7 +112,7 @@ func (c Config) checkUse(preset Preset) error {
 		return fmt.Errorf("the preset %s needs a callback URL; give one", preset.Name)
 	}
 	for _, name := range c.PermissionSets {
-		if eca.CheckName(name) != nil {
+		if eca.CheckFullName(name) != nil {
 			return fmt.Errorf("%q is not a valid permission set name", name)
 		}
 	}

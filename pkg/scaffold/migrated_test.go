@@ -60,6 +60,7 @@ func TestMigratedAppIsTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	app.NamePermissionSets([]connectedapp.PermissionSet{{Name: "Everybody", Label: "Everybody"}, {Name: "Integrations", Label: "Integrations"}})
 	if app.Wrong() != nil {
 		t.Fatal(app.Wrong())
 	}

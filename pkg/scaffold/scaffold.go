@@ -236,10 +236,11 @@ func (a *addition) addCertificate() error {
 	return a.addFile(File{Path: path.Join(a.Definition, certificateFile(a.App)), Content: []byte(text + "\n"), Mode: 0o644}, err)
 }
 
-// addPermissionSets adds the permission sets that the project lacks, empty.
+// addPermissionSets adds the permission sets that the project lacks, empty. Those with a namespace belong
+// to a package.
 func (a *addition) addPermissionSets() error {
 	for _, name := range a.PermissionSets {
-		if !a.SetsElsewhere && !hasPermissionSet(a.source, a.target.Project, name) {
+		if !a.SetsElsewhere && !strings.Contains(name, "__") && !hasPermissionSet(a.source, a.target.Project, name) {
 			if err := a.addFile(permissionSet(a.Definition, name)); err != nil {
 				return err
 			}

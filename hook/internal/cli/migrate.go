@@ -8,8 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/console"
@@ -20,8 +20,11 @@ import (
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/project"
+	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/scaffold"
+	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 type migrateCmd struct {
@@ -48,7 +51,9 @@ func (migrateCmd) Help() string {
 
 Each org creates a new consumer, so all clients need a new key and secret. To keep the old ones, use "Migrate to External Client App" in Setup first, which works on one org.
 
-By default, eca writes nothing. --write writes the files. --status -o ORG shows the progress of the cut-over.`
+Source and metadata format are read. Permission sets, which a Connected App has by their labels, are looked up in the project or the org. If only profiles grant an app, eca adds an empty permission set that can take their place. Apps without OAuth and apps of packages stay as they are.
+
+By default, eca writes nothing. --write writes the files. eca exits with 3 if an app needs a person: it cannot be converted, or it loses something that it needs. --status -o ORG shows the progress of the cut-over.`
 }
 
 // migrateResult is what --json says of a migration.
@@ -58,16 +63,37 @@ type migrateResult struct {
 	Written bool          `json:"written"`
 	Org     string        `json:"org,omitempty"`    // that the apps were read from
 	Unread  []string      `json:"unread,omitempty"` // what the org lists and does not show
+	Unseen  []string      `json:"unseen,omitempty"` // what else it does not show, like tokens
 }
 
 // migratedApp is what became of one Connected App.
 type migratedApp struct {
 	App      string            `json:"app"`
+	State    migrationState    `json:"state"`
+	Note     string            `json:"note,omitempty"`  // why it is left alone
 	File     string            `json:"file,omitempty"`  // of the Connected App
 	Files    []string          `json:"files,omitempty"` // that are written, or would be
 	Findings []finding.Finding `json:"findings,omitempty"`
 	Error    string            `json:"error,omitempty"` // why it is not written
+
+	Uses           []cutover.Usage         `json:"uses,omitempty"` // of the Connected App in the org, or of another app with its label
+	PasswordLogins []cutover.PasswordLogin `json:"passwordLogins,omitempty"`
+
+	place string // for people
+	bound string // why the button in Setup does not migrate the app, or ""
 }
+
+// migrationState is how far a Connected App is.
+type migrationState string
+
+// The states, in the order of the summary.
+const (
+	converted   migrationState = "converted"
+	alreadyHas  migrationState = "already there"
+	notOAuth    migrationState = "not OAuth"
+	ofPackage   migrationState = "of a package"
+	needsPerson migrationState = "needs a person"
+)
 
 // check refuses flags that do not go together.
 func (c *migrateCmd) check() error {
@@ -111,34 +137,39 @@ func (c *migrateCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Line("eca: each org creates a new key and secret; to keep the old ones, use Migrate to External Client App in Setup first")
-	failed, first := 0, ""
-	seen := make(map[string]string) // places by the app's name, folded
-	for _, source := range sources {
-		one := c.migrate(e, root, source, seen[strings.ToLower(source.name)])
-		seen[strings.ToLower(source.name)] = source.place
-		r.Apps = append(r.Apps, one)
-		if one.Error != "" {
-			if failed++; first == "" {
-				first = one.Error
-			}
-		}
+	m := &migration{migrateCmd: c, Console: e.Console, env: e, root: root, sources: len(sources), seen: make(map[string]string)}
+	if m.project, err = openDir(root); err != nil {
+		return nil, err
 	}
+	for _, source := range sources {
+		r.Apps = append(r.Apps, m.migrate(source))
+	}
+	m.sayRepeated(r.Apps)
+	m.sayKeys(r.Apps)
 	for _, unread := range r.Unread {
 		e.Line("  %s %s", console.Failure, console.OneLine(unread))
 	}
-	switch {
-	case failed == 1:
-		return r, errors.New(first)
-	case failed > 1:
-		return r, fmt.Errorf("%d of %s cannot be written; the first: %s", failed, console.Plural(len(sources), "app"), first)
-	case c.Write:
-		e.Line("eca: done. Look at the findings and at the policies, then install; eca lint checks the project.")
-	default:
-		e.Line("eca: nothing was written; --write writes")
+	for _, unseen := range r.Unseen {
+		e.Line("  %s not looked at: %s", console.Failure, console.OneLine(unseen))
 	}
-	return r, nil
+	return r, m.summary(r.Apps)
 }
+
+// migration is a run over several Connected Apps.
+type migration struct {
+	*migrateCmd
+	*console.Console
+	env     *env
+	root    string
+	project fs.FS
+	sources int
+	seen    map[string]string // places of apps by name, folded
+	sets    []connectedapp.PermissionSet
+	looked  map[string]bool // directories whose permission sets are in sets
+}
+
+// manyApps is the number of apps from which on each gets one line.
+const manyApps = 4
 
 // connectedSource is a Connected App that is to be migrated.
 type connectedSource struct {
@@ -146,6 +177,9 @@ type connectedSource struct {
 	place string // for people: its file, or its name and org
 	file  string // "" for an app of an org
 	read  func() (*connectedapp.App, error)
+
+	uses   *cutover.Replacement // nil if not known
+	logins []cutover.PasswordLogin
 }
 
 // sources finds what to migrate: in files, or on the org.
@@ -158,11 +192,11 @@ func (c *migrateCmd) sources(ctx context.Context, e *env, r *migrateResult) (all
 		return nil, err
 	}
 	if len(files) == 0 {
-		return nil, usage.Errorf("no Connected App is at %s: their files end in %s", strings.Join(c.Paths, ", "), connectedapp.Suffix)
+		return nil, usage.Errorf("no Connected App is at %s: their files end in %s, or in .connectedApp", strings.Join(c.Paths, ", "), connectedapp.Suffix)
 	}
 	for _, file := range files {
 		place := filepath.ToSlash(file)
-		all = append(all, connectedSource{strings.TrimSuffix(filepath.Base(file), connectedapp.Suffix), place, place, func() (*connectedapp.App, error) {
+		all = append(all, connectedSource{name: connectedapp.NameOf(place), place: place, file: place, read: func() (*connectedapp.App, error) {
 			dir, err := os.OpenRoot(filepath.Dir(file))
 			if err != nil {
 				return nil, errors.New("cannot be read")
@@ -205,27 +239,80 @@ func onConnected[T any](ctx context.Context, e *env, c *migrateCmd, do func(ctx 
 
 // ofOrg reads the Connected Apps of the org.
 func (c *migrateCmd) ofOrg(ctx context.Context, e *env, r *migrateResult) (all []connectedSource, err error) {
-	org, _, apps, err := onConnected(ctx, e, c, func(ctx context.Context, client *cutover.Client) ([]*connectedapp.App, error) {
-		apps, unread, err := client.Read(ctx, c.App...)
-		for _, u := range unread {
-			r.Unread = append(r.Unread, u.Error())
-		}
-		return apps, err
+	org, _, found, err := onConnected(ctx, e, c, func(ctx context.Context, client *cutover.Client) (*orgApps, error) {
+		return readOrgApps(ctx, client, c.App)
 	})
 	if err != nil {
 		return nil, err
 	}
+	for _, u := range found.unread {
+		r.Unread = append(r.Unread, u.Error())
+	}
+	r.Unseen = found.unseen
 	r.Org = org
-	if len(apps) == 0 {
+	if len(found.apps) == 0 {
 		if len(r.Unread) > 0 {
 			return nil, fmt.Errorf("%s: %s", org, r.Unread[0])
 		}
 		return nil, fmt.Errorf("%s has no Connected App of its own", org)
 	}
-	for _, app := range apps {
-		all = append(all, connectedSource{name: app.Name, place: app.Name + " of " + org, read: func() (*connectedapp.App, error) { return app, nil }})
+	for i, app := range found.apps {
+		source := connectedSource{name: app.Name, place: app.Name + " of " + org, read: func() (*connectedapp.App, error) { return app, nil }}
+		if len(found.uses) > 0 {
+			source.uses = &found.uses[i]
+		}
+		for _, login := range found.logins {
+			if strings.EqualFold(login.App, app.Label()) {
+				source.logins = append(source.logins, login)
+			}
+		}
+		all = append(all, source)
 	}
 	return all, nil
+}
+
+// orgApps are the Connected Apps of an org, with what the org knows about them.
+type orgApps struct {
+	apps   []*connectedapp.App
+	unread []*cutover.UnreadableError
+	uses   []cutover.Replacement // of each of apps, or none
+	logins []cutover.PasswordLogin
+	unseen []string // what the org refused to show
+}
+
+func readOrgApps(ctx context.Context, client *cutover.Client, names []string) (found *orgApps, err error) {
+	found = new(orgApps)
+	if found.apps, found.unread, err = client.Read(ctx, names...); err != nil || len(found.apps) == 0 {
+		return found, err
+	}
+	var labels []string
+	for _, app := range found.apps {
+		labels = append(labels, app.PermissionSetLabels()...)
+	}
+	refused := func(what string, err error) error {
+		if restapi.Refused(err) {
+			found.unseen = append(found.unseen, what)
+			return nil
+		}
+		return err
+	}
+	sets, err := client.PermissionSets(ctx, labels)
+	if err := refused("permission sets", err); err != nil {
+		return nil, err
+	}
+	for _, app := range found.apps {
+		app.NamePermissionSets(sets)
+	}
+	found.logins, err = client.PasswordLogins(ctx)
+	if err := refused("logins with username and password", err); err != nil {
+		return nil, err
+	}
+	usage, err := client.Usage(ctx, found.apps)
+	if err != nil {
+		return nil, err
+	}
+	found.uses, found.unseen = usage.Replacements, append(found.unseen, usage.Unseen...)
+	return found, nil
 }
 
 // connectedApps returns the source files at some paths.
@@ -239,8 +326,10 @@ func connectedApps(paths []string) (files []string, err error) {
 				return nil
 			case entry.IsDir() && file != name && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "node_modules"):
 				return fs.SkipDir
-			case !entry.IsDir() && (strings.HasSuffix(file, connectedapp.Suffix) || file == name):
-				files = append(files, file)
+			case !entry.IsDir() && (connectedapp.NameOf(filepath.ToSlash(file)) != "" || file == name):
+				if file = filepath.Clean(file); !slices.Contains(files, file) {
+					files = append(files, file)
+				}
 			}
 			return nil
 		})
@@ -251,225 +340,278 @@ func connectedApps(paths []string) (files []string, err error) {
 	return files, nil
 }
 
-// migrate shows what becomes of one Connected App, and writes it where that is wanted.
-// other is where an app of the same name is, "" if there is none.
-func (c *migrateCmd) migrate(e *env, root string, source connectedSource, other string) (one migratedApp) {
-	one.File = source.file
-	fail := func(format string, args ...any) migratedApp {
-		one.Error = console.OneLine(fmt.Sprintf(format, args...))
-		e.Line("  %s %s", console.Failure, one.Error)
+// migrate converts one Connected App, shows the result, and writes it with --write.
+func (m *migration) migrate(source connectedSource) (one migratedApp) {
+	one = migratedApp{App: source.name, State: needsPerson, File: source.file, place: source.place}
+	fail := func(err error) migratedApp {
+		one.Error = console.OneLine(err.Error())
+		m.Line("  %s %s", console.Failure, one.Error)
 		return one
 	}
-	if other != "" {
-		return fail("%s: %s is of the same name, and names differ by more than case; leave one of them out", source.place, other)
+	folded := strings.ToLower(source.name)
+	if other := m.seen[folded]; other != "" {
+		return fail(fmt.Errorf("%s: %s is of the same name, and names differ by more than case; leave one of them out", source.place, other))
 	}
+	m.seen[folded] = source.place
 	app, err := source.read()
 	if err != nil {
-		return fail("%s: %v", source.place, err)
+		return fail(fmt.Errorf("%s: %w", source.place, err))
 	}
-	one.App, one.Findings = app.Name, app.Findings
-	config := scaffold.Migrated(app)
-	config.Definition, config.Policies = c.Definition, c.Policies
-	if config.ContactEmail = cmp.Or(config.ContactEmail, c.Email); config.ContactEmail == "" {
-		return fail("%s: the source names no contact, which an External Client App needs; give one with --contact-email", source.place)
+	one.App = app.Name
+	if one.State, one.Note = leftAlone(app); one.Note != "" {
+		m.Line("%s, from %s: %s", app.Name, source.place, one.Note)
+		return one
 	}
-	for _, env := range c.Env {
-		alias, user, _ := strings.Cut(env, "=")
-		if user == "" {
-			user = app.RunAsUser
-		}
-		config.Environments = append(config.Environments, scaffold.Environment{Alias: alias, RunAsUser: user})
-	}
-	if app.RunAsUser != "" && len(c.Env) == 0 {
-		one.Findings = append(one.Findings, finding.Finding{
-			Rule: "run-as-user", Level: finding.Warning, App: app.Name, Field: "oauthConfig.oauthClientCredentialUser",
-			Problem: "client credentials run as " + app.RunAsUser + ", which no policies say, so the flow stays off", Fix: "name the org with --env ALIAS, or --env ALIAS=USER for another one's user",
-		})
-	}
-	for i := range one.Findings {
-		f := &one.Findings[i]
-		f.File, f.Fix = one.File, advice.Fix(f.Fix, f.Rule, "", app.Name)
+	one.State = needsPerson
+	config, err := m.config(app, source)
+	one.look(app, source)
+	one.setFindings(app)
+	if err != nil {
+		return fail(err)
 	}
 	if wrong := app.Wrong(); wrong != nil {
-		return fail("%s: %s", cmp.Or(wrong.Place(), source.place), wrong.Message())
+		return fail(fmt.Errorf("%s: %s", cmp.Or(wrong.Place(), source.place), wrong.Message()))
 	}
-	project, err := openDir(root)
-	if err != nil {
-		return fail("%s: %v", source.place, err)
-	}
-	written, err := scaffold.New(project, config)
-	if err == nil && c.Write {
-		err = scaffold.Write(root, written)
+	written, err := scaffold.New(m.project, config)
+	if err == nil && m.Write {
+		err = scaffold.Write(m.root, written)
 	}
 	if err != nil {
-		return fail("%s: %v", source.place, err)
+		return fail(fmt.Errorf("%s: %w", source.place, err))
 	}
-	e.Line("%s, from %s", app.Name, source.place)
-	if len(written) == 0 {
-		e.Line("  = nothing to change")
+	if finding.Count(one.Findings, finding.Error) == 0 {
+		one.State = converted
 	}
-	one.Files = listFiles(e, written)
-	if len(app.PermissionSets) > 0 {
-		e.Line("  the orgs need the permission sets before: %s", strings.Join(app.PermissionSets, ", "))
-	}
-	e.Together(func(u *console.Console) {
-		for _, f := range one.Findings {
-			printFinding(u, "  ", f)
-		}
-	})
+	m.say(&one, app, written)
 	return one
 }
 
-// cutOverResult is what --json says of --status and --revoke-old-tokens.
-type cutOverResult struct {
-	outcome
-	orgs.Calls
-	Org     string       `json:"org"`
-	Apps    []cutOverApp `json:"apps"`
-	Unseen  []string     `json:"unseen,omitempty"`  // what the session may not see, or the org does not have
-	Blind   bool         `json:"blind,omitempty"`   // tokens or apps are among it, so that nothing tells for sure who uses the old apps
-	Revoked *int         `json:"revoked,omitempty"` // how many tokens of the old app were revoked
-	Left    int          `json:"left,omitempty"`    // how many are of the old or the new app, which the org does not tell
-}
-
-// cutOverApp is how far one app is.
-type cutOverApp struct {
-	App      string          `json:"app"`
-	New      bool            `json:"new"`      // whether the org has the External Client App
-	Consumer bool            `json:"consumer"` // and its consumer
-	OldUses  []cutover.Usage `json:"oldUses,omitempty"`
-	NewUses  []cutover.Usage `json:"newUses,omitempty"`
-	Either   []cutover.Usage `json:"eitherUses,omitempty"` // of which the org does not tell which app they are of
-}
-
-// cutOver shows who uses which app, or revokes the tokens of an old one.
-func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
-	if c.RevokeOld {
-		return c.revoke(ctx, e)
+// leftAlone returns why an app is not converted, and nothing is wrong with that.
+func leftAlone(app *connectedapp.App) (migrationState, string) {
+	if namespace := app.Namespace(); namespace != "" {
+		return ofPackage, "it belongs to the package " + namespace + ", whose publisher migrates it"
 	}
-	org, work, found, err := onConnected(ctx, e, c, func(ctx context.Context, client *cutover.Client) (*cutover.Status, error) {
-		return client.Status(ctx, c.App...)
-	})
+	if what := app.NotOAuth(); what != "" {
+		return notOAuth, "not an OAuth app (" + what + "); the Connected App can stay"
+	}
+	return "", ""
+}
+
+// config returns what is written of an app.
+func (m *migration) config(app *connectedapp.App, source connectedSource) (scaffold.Config, error) {
+	proj, err := project.Read(m.project, sfp.ProjectFile)
 	if err != nil {
-		return nil, err
+		return scaffold.Config{}, err
 	}
-	r := &cutOverResult{Calls: work.Calls(), Org: org, Apps: []cutOverApp{}, Unseen: found.Unseen, Blind: found.Blind}
-	waiting := 0
-	rows := []console.Row{{Cells: []string{"APP", "CONNECTED APP", "EXTERNAL CLIENT APP"}}}
-	for _, p := range found.Replacements {
-		r.Apps = append(r.Apps, cutOverApp{p.Name, p.HasNew, p.HasConsumer, p.Old, p.New, p.Either})
-		fresh := used(p.New)
-		switch {
-		case found.Blind && (!p.HasNew || !p.HasConsumer || len(p.New) == 0):
-			fresh = "not known"
-		case !p.HasNew:
-			fresh = "is not there"
-		case !p.HasConsumer:
-			fresh = "has no consumer: eca bootstrap"
-		case len(p.New) == 0:
-			fresh = "nobody has used it yet: eca verify proves a login"
+	app.ForVersion(proj.SourceAPIVersion)
+	if len(app.PermissionSetLabels()) > 0 && source.file != "" {
+		m.lookForSets(proj, source.file)
+		app.NamePermissionSets(m.sets)
+	}
+	config := scaffold.Migrated(app)
+	config.Definition, config.Policies = m.Definition, m.Policies
+	if config.ContactEmail = cmp.Or(config.ContactEmail, m.Email); config.ContactEmail == "" {
+		return config, fmt.Errorf("%s: the source names no contact, which an External Client App needs; give one with --contact-email", source.place)
+	}
+	for _, env := range m.Env {
+		alias, user, _ := strings.Cut(env, "=")
+		config.Environments = append(config.Environments, scaffold.Environment{Alias: alias, RunAsUser: cmp.Or(user, app.RunAsUser)})
+	}
+	if app.RunAsUser != "" && len(m.Env) == 0 {
+		app.Findings = append(app.Findings, finding.Finding{
+			Rule: "run-as-user", Level: finding.Warning, App: app.Name, Field: "oauthConfig.oauthClientCredentialUser", File: source.file,
+			Problem: "client credentials run as " + app.RunAsUser + ", which no policies state, so the flow stays off", Fix: "name the org with --env ALIAS, or --env ALIAS=USER for another one's user",
+		})
+	}
+	if m.Email != "" {
+		app.Findings = slices.DeleteFunc(app.Findings, func(f finding.Finding) bool { return f.Field == "contactEmail" })
+	}
+	return config, nil
+}
+
+// lookForSets adds the permission sets of the project, and those beside the file of a Connected App.
+func (m *migration) lookForSets(proj *project.Project, file string) {
+	look := func(fsys fs.FS, dir, place string) {
+		if m.looked[place] {
+			return
 		}
-		var below []string
-		for _, u := range p.Old[:min(5, len(p.Old))] {
-			verb := "uses"
-			if u.Many() {
-				verb = "use"
+		if m.looked == nil {
+			m.looked = make(map[string]bool)
+		}
+		m.looked[place] = true
+		m.sets = append(m.sets, connectedapp.ReadPermissionSets(fsys, dir)...)
+	}
+	for _, p := range proj.Packages {
+		look(m.project, p.Path, filepath.Join(m.root, p.Path))
+	}
+	beside := filepath.Join(filepath.Dir(file), "..", "permissionsets")
+	if fsys, err := openDir(beside); err == nil {
+		look(fsys, ".", beside)
+	}
+}
+
+// look adds what the org knows about an app.
+func (one *migratedApp) look(app *connectedapp.App, source connectedSource) {
+	one.PasswordLogins, one.bound = source.logins, app.Movable()
+	if source.uses != nil {
+		one.Uses = append(slices.Clone(source.uses.Old), source.uses.Either...)
+	}
+	for _, login := range source.logins {
+		one.bound = cmp.Or(one.bound, "its logins with username and password would end")
+		who := login.Username
+		if login.SourceIP != "" {
+			who += " from " + login.SourceIP
+		}
+		app.Findings = append(app.Findings, finding.Finding{
+			Rule: "password-login", Level: finding.Warning, App: app.Name,
+			Problem: fmt.Sprintf("%s logs in with username and password, last on %s, and External Client Apps do not have that flow", who, day(login.Last)),
+			Fix:     fmt.Sprintf("switch the client to client credentials, which run as %s with --env ALIAS=%s, or to JWT bearer", login.Username, login.Username),
+		})
+	}
+}
+
+// setFindings sets the findings about an app, with commands that help.
+func (one *migratedApp) setFindings(app *connectedapp.App) {
+	for i := range app.Findings {
+		f := &app.Findings[i]
+		f.File, f.Fix = one.File, advice.Fix(f.Fix, f.Rule, "", app.Name)
+	}
+	one.Findings = app.Findings
+}
+
+// say shows what is written of an app, and the findings about it that do not repeat.
+func (m *migration) say(one *migratedApp, app *connectedapp.App, written []scaffold.File) {
+	if m.sources < manyApps || m.Verbose {
+		m.Line("%s, from %s", app.Name, one.place)
+		one.Files = listFiles(m.env, written)
+	} else {
+		for _, f := range written {
+			one.Files = append(one.Files, f.Path)
+		}
+		m.Line("%s, from %s: %s", app.Name, one.place, console.Plural(len(written), "file"))
+	}
+	if len(one.Uses) > 0 {
+		m.Line("  in use by %s; they log in again with the new app", used(one.Uses))
+	}
+	if len(app.PermissionSets) > 0 {
+		m.Line("  the orgs need the permission sets before: %s", strings.Join(app.PermissionSets, ", "))
+	}
+	m.Together(func(u *console.Console) {
+		for _, f := range one.Findings {
+			if m.sources == 1 || !repeats(f) {
+				printFinding(u, "  ", f)
 			}
-			below = append(below, fmt.Sprintf("%s still %s the Connected App: %s", u.Username, verb, useOf(u)))
 		}
-		if more := len(p.Old) - 5; more > 0 {
-			below = append(below, fmt.Sprintf("and %s more", console.Plural(more, "user")))
+	})
+}
+
+// repeating are the rules of findings that say the same of each app.
+var repeating = []string{
+	"consumer-key", "pkce-off", "refresh-token-policy", "full-scope", "no-callback", "device-flow", "no-run-as-user", "newer-than-project",
+}
+
+func repeats(f finding.Finding) bool { return slices.Contains(repeating, f.Rule) }
+
+// sayRepeated shows the findings that say the same of several apps once.
+func (m *migration) sayRepeated(all []migratedApp) {
+	if m.sources == 1 {
+		return
+	}
+	type group struct {
+		finding.Finding
+		apps []string
+	}
+	var groups []*group
+	for _, one := range all {
+		for _, f := range one.Findings {
+			if !repeats(f) || one.Error != "" {
+				continue
+			}
+			i := slices.IndexFunc(groups, func(g *group) bool { return g.Rule == f.Rule && g.Problem == f.Problem })
+			if i < 0 {
+				i = len(groups)
+				groups = append(groups, &group{Finding: f})
+			}
+			if g := groups[i]; !slices.Contains(g.apps, one.App) {
+				g.apps = append(g.apps, one.App)
+			}
 		}
-		if len(p.Either) > 0 {
-			below = append(below, fmt.Sprintf("%s: the org does not tell which of the two, because another app has the same label", used(p.Either)))
+	}
+	m.Together(func(u *console.Console) {
+		for _, g := range groups {
+			if len(g.apps) == 1 {
+				printFinding(u, "", g.Finding)
+				continue
+			}
+			who := strings.Join(g.apps[:min(len(g.apps), 3)], ", ")
+			if more := len(g.apps) - 3; more > 0 {
+				who += fmt.Sprintf(" and %d more", more)
+			}
+			u.Line("%s: %s: %s [%s]", console.Level(string(g.Level)), console.Plural(len(g.apps), "app"), console.OneLine(g.Message()), g.Rule)
+			u.Line("  %s", console.OneLine(who))
 		}
-		if len(p.Old)+len(p.Either) > 0 {
-			waiting++
-		}
-		old := used(p.Old)
+	})
+}
+
+// sayKeys says which apps can keep their keys and secrets, and how.
+func (m *migration) sayKeys(all []migratedApp) {
+	var bound []string
+	movable := 0
+	for _, one := range all {
 		switch {
-		case len(p.Old) == 0 && len(p.Either) > 0:
-			old = "perhaps in use"
-		case found.Blind && len(p.Old) == 0:
-			old = "not known"
+		case one.Error != "" || one.State != converted && one.State != needsPerson:
+		case one.bound != "":
+			bound = append(bound, one.App+" ("+one.bound+")")
+		default:
+			movable++
 		}
-		rows = append(rows, console.Row{Cells: []string{p.Name, old, fresh}, Below: below})
+	}
+	const button = "Migrate to External Client App in Setup"
+	if movable > 0 {
+		m.Line("eca: each org creates a new key and secret; to keep the old ones, use %s first", button)
+	}
+	if len(bound) > 0 {
+		m.Line("eca: %s is not for %s: each org creates a new key and secret", button, strings.Join(bound, ", "))
+	}
+}
+
+// summary returns the end of a run: how many apps are in which state. If one needs a person, it is an
+// error.
+func (m *migration) summary(all []migratedApp) error {
+	count := make(map[migrationState]int)
+	first := ""
+	for _, one := range all {
+		count[one.State]++
+		if one.State == needsPerson && first == "" {
+			if first = one.Error; first == "" {
+				i := slices.IndexFunc(one.Findings, func(f finding.Finding) bool { return f.Level == finding.Error })
+				first = cmp.Or(one.Findings[i].Place(), one.place) + ": " + one.Findings[i].Message()
+			}
+		}
+	}
+	var parts []string
+	for _, state := range []migrationState{converted, alreadyHas, notOAuth, ofPackage, needsPerson} {
+		if n := count[state]; n > 0 {
+			what := string(state)
+			if state == needsPerson && n > 1 {
+				what = "need a person"
+			}
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	summary := console.Plural(len(all), "app") + ": " + strings.Join(parts, ", ")
+	switch {
+	case !m.Write:
+		summary += "; nothing was written; --write writes"
+	case count[converted] > 0:
+		summary += "; look at the findings and at the policies, then install; eca lint checks the project"
 	}
 	switch {
-	case found.Blind && len(found.Replacements) == 0:
-		e.Line("eca: %s: which Connected Apps have an External Client App of the same name cannot be told", org)
-	case len(found.Replacements) == 0:
-		e.Line("eca: %s has no Connected App with an External Client App of the same name", org)
-	case found.Blind:
-		e.Line("eca: %s: who uses the old ones of %s cannot be told", org, console.Plural(len(found.Replacements), "app"))
-	case waiting == 0 && len(found.Unseen) > 0:
-		e.Line("eca: %s: nobody is known to use the old ones of %s, and not all could be looked at", org, console.Plural(len(found.Replacements), "app"))
-	case waiting == 0:
-		e.Line("eca: %s: nobody uses the old ones of %s any more", org, console.Plural(len(found.Replacements), "app"))
-	default:
-		e.Line("eca: %s: the Connected Apps of %d of %s are still in use, or may be", org, waiting, console.Plural(len(found.Replacements), "app"))
+	case count[needsPerson] == 0:
+		m.Line("eca: %s", summary)
+		return nil
+	case len(all) == 1:
+		return foundError{errors.New(first)}
 	}
-	if len(rows) > 1 {
-		e.Table(rows)
-	}
-	for _, why := range found.Unseen {
-		e.Line("  %s not looked at: %s", console.Failure, console.OneLine(why))
-	}
-	return r, nil
-}
-
-// used sums uses up.
-func used(uses []cutover.Usage) string {
-	if len(uses) == 0 {
-		return "not in use"
-	}
-	last := "of which the org knows no day"
-	if t := uses[0].Last(); !t.IsZero() {
-		last = "last " + day(t)
-	}
-	if uses[0].Many() {
-		return fmt.Sprintf("%s, %s", uses[0].Username, last)
-	}
-	return fmt.Sprintf("%s, %s", console.Plural(len(uses), "user"), last)
-}
-
-func useOf(u cutover.Usage) string {
-	var parts []string
-	if u.Tokens > 0 {
-		parts = append(parts, fmt.Sprintf("%s, last used %s", console.Plural(u.Tokens, "token"), day(u.LastUsed)))
-	}
-	if !u.LastLogin.IsZero() {
-		parts = append(parts, "last login "+day(u.LastLogin))
-	}
-	return strings.Join(parts, ", ")
-}
-
-func day(t time.Time) string {
-	if t.IsZero() {
-		return "never"
-	}
-	return t.Format(time.DateOnly)
-}
-
-// revoke ends the tokens of a Connected App, or counts them.
-func (c *migrateCmd) revoke(ctx context.Context, e *env) (result, error) {
-	org, work, done, err := onConnected(ctx, e, c, func(ctx context.Context, client *cutover.Client) (*cutover.Revocation, error) {
-		return client.RevokeOld(ctx, c.App[0], c.Yes)
-	})
-	if done == nil {
-		return nil, err
-	}
-	r := &cutOverResult{Calls: work.Calls(), Org: org, Apps: []cutOverApp{}, Revoked: &done.Revoked, Left: done.Unclear}
-	if err != nil {
-		return r, err
-	}
-	if c.Yes {
-		e.Line("eca: %s: revoked %d of %s of the Connected App %s", org, done.Revoked, console.Plural(done.Tokens, "token"), done.App)
-	} else {
-		e.Line("eca: %s: the Connected App %s has %s; nothing was revoked, --yes revokes", org, done.App, console.Plural(done.Tokens, "token"))
-	}
-	if done.Unclear > 0 {
-		e.Line("  %s %s may be of the Connected App, and the org does not tell: revoke them in Setup (Connected Apps OAuth Usage)", console.Failure, console.Plural(done.Unclear, "more token"))
-	}
-	return r, nil
+	return foundError{errors.New(summary)}
 }
