@@ -317,7 +317,7 @@ func (a *App) setRecord(row connectedRow) {
 // that it would become.
 func (s *Snapshot) setSource(a *App, source *connectedapp.App) {
 	a.Name = source.Name
-	if wrong := source.Wrong(); wrong != nil && wrong.Rule == "no-oauth" {
+	if source.NotOAuth() != "" {
 		a.noOAuth = true
 		return
 	}
@@ -340,7 +340,7 @@ func (s *Snapshot) setSource(a *App, source *connectedapp.App) {
 		a.Granted = append(a.Granted, profilePrefix+profile)
 	}
 	for _, f := range source.Findings {
-		if f.Level == finding.Error {
+		if f.Level == finding.Error || f.Rule == "not-carried" {
 			a.Lost = append(a.Lost, cmp.Or(f.Field, f.Rule))
 		}
 	}
