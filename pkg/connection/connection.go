@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -249,6 +250,42 @@ func (c Connection) Wants(external, named *metadata.Component, key string) []*me
 	}}
 }
 
+// Replacing is Wants for credentials of which those that serve another purpose are replaced: of them,
+// nothing stays.
+func (c Connection) Replacing(external, named *metadata.Component, key string) []*metadata.Want {
+	replaced := []bool{len(c.Conflicts(external, nil)) > 0, len(c.Conflicts(nil, named)) > 0}
+	existing := []*metadata.Component{external, named}
+	for i, isReplaced := range replaced {
+		if isReplaced {
+			existing[i] = nil
+		}
+	}
+	wants := c.Wants(existing[0], existing[1], key)
+	for i, old := range []*metadata.Component{external, named} {
+		if replaced[i] {
+			wants[i].Type = unkeyed(wants[i].Type)
+			fields := wants[i].Fields.Over(wants[i].Defaults)
+			for _, f := range old.Fields {
+				if !fields.Has(f.Name) {
+					fields[f.Name] = nil
+				}
+			}
+			wants[i].Fields = fields
+		}
+	}
+	return wants
+}
+
+// unkeyed returns a type of which stated values replace all values of a field.
+func unkeyed(typ *metadata.Type) *metadata.Type {
+	same := *typ
+	same.Fields = slices.Clone(typ.Fields)
+	for i := range same.Fields {
+		same.Fields[i].Keys = nil
+	}
+	return &same
+}
+
 // Difference is something in which an org's credential is for something else.
 type Difference struct {
 	Component string `json:"component"` // its type and name
@@ -262,11 +299,27 @@ type ConflictError struct{ Differences []Difference }
 
 func (e *ConflictError) Error() string {
 	d := e.Differences[0]
-	text := fmt.Sprintf("%s is for something else: its %s is %s, and %s is wanted", d.Component, d.What, d.Is, d.Wanted)
+	text := fmt.Sprintf("%s is for something else: its %s is %s, and %s is wanted", d.Component, d.What, d.Is, cmp.Or(d.Wanted, "none"))
 	if more := len(e.Differences) - 1; more > 0 {
 		text += fmt.Sprintf(" (and %d more)", more)
 	}
 	return text
+}
+
+// legacy is the type of named credentials that hold address and login themselves. Retrieved ones have no
+// namedCredentialType. Source: platform-named.md, the last section.
+const legacy = "Legacy"
+
+// legacyFields are the fields that only legacy named credentials have.
+var legacyFields = []string{
+	"endpoint", "protocol", "principalType", "username", "authProvider", "authTokenEndpointUrl", "oauthScope",
+	"awsAccessKey", "awsRegion", "awsService", "certificate", "jwtIssuer", "jwtAudience", "jwtFormulaSubject", "jwtTextSubject", "jwtSigningCertificate",
+}
+
+// IsLegacy reports whether a named credential holds address and login itself.
+func IsLegacy(named *metadata.Component) bool {
+	typ := named.Text("namedCredentialType")
+	return typ == "" || typ == legacy || slices.ContainsFunc(legacyFields[:3], func(field string) bool { return named.Text(field) != "" })
 }
 
 // Conflicts returns the differences between an org's credentials and those of the connection that
@@ -286,12 +339,19 @@ func (c Connection) Conflicts(external, named *metadata.Component) (all []Differ
 		differ(external, "protocol", external.Text("authenticationProtocol"), "Oauth")
 		each(external, externalParameters, "AuthProtocolVariant", "parameterValue", "variant", c.Variant())
 		each(external, externalParameters, "AuthProviderUrl", "parameterValue", "token URL", c.tokenURL())
+		each(external, externalParameters, "AuthProvider", "authProvider", "Auth. Provider", "")
+		each(external, externalParameters, "ExternalAuthIdentityProvider", "externalAuthIdentityProvider", "identity provider", "")
 		if len(parameters(external, externalParameters, "PerUserPrincipal")) > 0 {
 			differ(external, "principal", "per user", "one for all")
 		}
 	}
 	if named != nil {
-		differ(named, "type", named.Text("namedCredentialType"), "SecuredEndpoint")
+		differ(named, "type", cmp.Or(named.Text("namedCredentialType"), legacy), "SecuredEndpoint")
+		if IsLegacy(named) {
+			for _, field := range legacyFields {
+				differ(named, field, named.Text(field), "")
+			}
+		}
 		each(named, namedParameters, "Url", "parameterValue", "endpoint", c.ProviderURL)
 		each(named, namedParameters, "Authentication", "externalCredential", "external credential", c.ExternalCredential)
 	}

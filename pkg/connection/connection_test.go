@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -161,6 +162,7 @@ func TestClaims(t *testing.T) {
 		{nil, "3MVG9KEY", `iss=3MVG9KEY sub=run@example.com aud="https://login.salesforce.com"`},
 		// The same claims keep their spelling.
 		{read(t, jwtCredential), "3MVG9KEY", `iss="3MVG9KEY" sub="run@example.com" aud="https://login.salesforce.com"`},
+		{read(t, jwtCredential, `"3MVG9KEY"`, "3MVG9KEY", `"run@example.com"`, "run@example.com"), "3MVG9KEY", `iss=3MVG9KEY sub=run@example.com aud="https://login.salesforce.com"`},
 		{read(t, jwtCredential), "3MVG9NEW", `iss=3MVG9NEW sub="run@example.com" aud="https://login.salesforce.com"`},
 		{read(t, jwtCredential, `"https://login.salesforce.com"`, "https://login.salesforce.com"), "3MVG9KEY",
 			`iss="3MVG9KEY" sub="run@example.com" aud=https://login.salesforce.com`},
@@ -228,6 +230,12 @@ func TestConflicts(t *testing.T) {
 		{[]string{"crm.my", "CRM.my"}, []string{"salesforce.com<", "salesforce.com/<"}, ""},
 		{[]string{">NamedPrincipal<", ">PerUserPrincipal<"}, nil, "principal: per user, one for all"},
 		{nil, []string{"SecuredEndpoint", "Legacy"}, "type: Legacy, SecuredEndpoint"},
+		// Retrieved legacy ones have no type, and fields of their own.
+		{nil, []string{"<namedCredentialType>SecuredEndpoint</namedCredentialType>", ""}, "type: Legacy, SecuredEndpoint"},
+		{nil, []string{"<namedCredentialType>SecuredEndpoint</namedCredentialType>", "<endpoint>https://erp</endpoint><principalType>NamedUser</principalType><protocol>Password</protocol><username>u</username>"},
+			"type: Legacy, SecuredEndpoint endpoint: https://erp,  protocol: Password,  principalType: NamedUser,  username: u, "},
+		{nil, []string{"</namedCredentialType>", "</namedCredentialType><principalType>Anonymous</principalType>"}, "principalType: Anonymous, "},
+		{[]string{"<parameterType>AuthProtocolVariant<", "<authProvider>Google</authProvider><parameterType>AuthProvider<"}, nil, "Auth. Provider: Google, "},
 		{nil, []string{"crm.my", "erp.my", ">Crm</external", ">Erp</external"},
 			"endpoint: https://erp.my.salesforce.com, https://crm.my.salesforce.com external credential: Erp, Crm"},
 	} {
@@ -239,7 +247,7 @@ func TestConflicts(t *testing.T) {
 		if got := strings.Join(all, " "); got != test.want {
 			t.Errorf("%q, %q: got %s, want %s", test.external, test.named, got, test.want)
 		}
-		if len(conflicts) > 1 {
+		if len(conflicts) > 1 && conflicts[0].What == "endpoint" {
 			err := error(&ConflictError{conflicts})
 			if _, ok := errors.AsType[*ConflictError](err); !ok || !strings.Contains(err.Error(), "its endpoint is https://erp") || !strings.HasSuffix(err.Error(), "(and 1 more)") {
 				t.Errorf("the error is %v", err)
@@ -248,6 +256,43 @@ func TestConflicts(t *testing.T) {
 	}
 	if conflicts := crm.Conflicts(nil, nil); len(conflicts) > 0 {
 		t.Errorf("conflicts with nothing: %v", conflicts)
+	}
+}
+
+// TestReplacing: of a credential that serves another purpose, nothing stays. The other one keeps what it has.
+func TestReplacing(t *testing.T) {
+	t.Parallel()
+	external := read(t, secretCredential)
+	old := read(t, namedCredential, "<namedCredentialType>SecuredEndpoint</namedCredentialType>", "<endpoint>https://erp</endpoint><principalType>NamedUser</principalType><protocol>Password</protocol>")
+	for _, conflict := range []bool{true, false} {
+		named := old
+		if !conflict {
+			named = read(t, namedCredential)
+		}
+		wants := crm.Replacing(external, named, "")
+		if _, changes := wants[0].Type.Overlay(external, wants[0].Fields); len(changes) > 0 {
+			t.Errorf("the external credential changes: %v", changes)
+		}
+		after, changes := wants[1].Type.Overlay(named, wants[1].Fields)
+		if !conflict {
+			if len(changes) > 0 {
+				t.Errorf("without a conflict, the named credential changes: %v", changes)
+			}
+			continue
+		}
+		if remaining := crm.Conflicts(nil, after); len(remaining) > 0 || after.Text("endpoint") != "" || after.Text("namedCredentialType") != "SecuredEndpoint" {
+			t.Errorf("after a replacement: %v, %v", remaining, after)
+		}
+		if !slices.ContainsFunc(changes, func(c metadata.Change) bool { return c.Field == "endpoint" && c.From == "https://erp" && c.To == "" }) {
+			t.Errorf("the changes are %v", changes)
+		}
+	}
+	// Principals and other parameters of the old one go, too.
+	other := read(t, secretCredential, "crm.my", "erp.my", "</parameterType>", "</parameterType><description>old</description>", ">Integration<", ">Old<")
+	wants := crm.Replacing(other, nil, "")
+	after, _ := wants[0].Type.Overlay(other, wants[0].Fields)
+	if got := NamedPrincipals(after); len(got) != 1 || got[0] != DefaultPrincipal {
+		t.Errorf("the principals are %v", got)
 	}
 }
 

@@ -49,13 +49,15 @@ const (
 
 // Report is the result of Connect. It contains no secret.
 type Report struct {
-	NamedCredential    string            `json:"namedCredential"`
-	ExternalCredential string            `json:"externalCredential"`
-	Principal          string            `json:"principal"`
-	ProviderURL        string            `json:"providerUrl"`
-	Components         []ComponentReport `json:"components,omitempty"`
-	Secret             SecretAction      `json:"secret,omitempty"`
-	Access             []AccessReport    `json:"access,omitempty"`
+	NamedCredential    string `json:"namedCredential"`
+	ExternalCredential string `json:"externalCredential"`
+	Principal          string `json:"principal"`
+	ProviderURL        string `json:"providerUrl"`
+	// Replaced is what the credentials were that served another purpose.
+	Replaced   []connection.Difference `json:"replaced,omitempty"`
+	Components []ComponentReport       `json:"components,omitempty"`
+	Secret     SecretAction            `json:"secret,omitempty"`
+	Access     []AccessReport          `json:"access,omitempty"`
 	// Status is the org's status of the principal at the end: Configured, NotConfigured or Unknown.
 	Status  string `json:"status,omitempty"`
 	Changed int    `json:"changed"` // number of writes
@@ -119,9 +121,11 @@ func Connect(ctx context.Context, conn *salesforce.Conn, c connection.Connection
 	r := &Report{
 		NamedCredential: w.NamedCredential, ExternalCredential: w.ExternalCredential, Principal: w.Principal, ProviderURL: w.ProviderURL,
 	}
-	if conflicts := w.Conflicts(has.external, has.named); len(conflicts) > 0 && !o.Replace {
+	conflicts := w.Conflicts(has.external, has.named)
+	if len(conflicts) > 0 && !o.Replace {
 		return r, &connection.ConflictError{Differences: conflicts}
 	}
+	r.Replaced = conflicts
 	if err := w.components(ctx, r, has, o); err != nil {
 		return r, err
 	}
@@ -214,7 +218,7 @@ func (w *worker) components(ctx context.Context, r *Report, has *seen, o Options
 
 // apply writes the components, unless the run is a plan.
 func (w *worker) apply(ctx context.Context, has *seen, o Options) ([]reconcile.Outcome, error) {
-	wants := w.Wants(has.external, has.named, w.credentials.Key)
+	wants := w.Replacing(has.external, has.named, w.credentials.Key)
 	state, err := reconcile.Read(ctx, &mdapi.Client{Conn: w.conn}, wants)
 	if err != nil {
 		return nil, err

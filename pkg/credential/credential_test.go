@@ -206,6 +206,7 @@ func TestCredentialsForSomethingElseAreRefused(t *testing.T) {
 	}{
 		{"another endpoint", "another-endpoint", "endpoint"},
 		{"a legacy one", "legacy", "type"},
+		{"a legacy one as orgs return it", "legacy-without-type", "type"},
 		{"another protocol", "another-protocol", "protocol"},
 		{"another variant", "another-variant", "variant"},
 		{"principals of users", "principals-of-users", "principal"},
@@ -224,12 +225,22 @@ func TestCredentialsForSomethingElseAreRefused(t *testing.T) {
 			if after := fmt.Sprint(from.Components(connection.ExternalCredential), from.Components(connection.NamedCredential)); after != before {
 				t.Errorf("a refusal changed %s to %s", before, after)
 			}
-			if test.what == "type" {
-				return // which nothing makes of a legacy one but a person
+			replaced, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{Replace: true})
+			if err != nil {
+				t.Fatalf("with Replace got %v", err)
 			}
-			if _, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{Replace: true}); err != nil {
-				t.Errorf("with Replace got %v", err)
-			} else if err := from.Callout("Crm", caller); err != nil {
+			if len(replaced.Replaced) == 0 || replaced.Replaced[0].What != test.what {
+				t.Errorf("the report names %v as replaced, want the %s", replaced.Replaced, test.what)
+			}
+			for _, c := range append(from.Components(connection.ExternalCredential), from.Components(connection.NamedCredential)...) {
+				if strings.Contains(fmt.Sprint(c.Fields), "else.example.com") || strings.Contains(fmt.Sprint(c.Fields), "PerUserPrincipal") {
+					t.Errorf("of the old one stays %v", c)
+				}
+			}
+			if again, err := Connect(t.Context(), connTo(from), crm(to), pair(), Options{}); err != nil || again.Changed != 0 || len(again.Replaced) > 0 {
+				t.Errorf("the next run gives %+v, %v", again, err)
+			}
+			if err := from.Callout("Crm", caller); err != nil {
 				t.Errorf("replaced, a callout says %v", err)
 			}
 		})

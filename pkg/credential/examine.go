@@ -79,9 +79,8 @@ func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examinat
 	}
 	namedCredential := found[0]
 	x.NamedCredential = namedCredential.FullName
-	// Legacy named credentials have no type.
-	if kind := cmp.Or(namedCredential.Text("namedCredentialType"), "Legacy"); kind != "SecuredEndpoint" {
-		x.find("legacy-credential", at, "its type is %s, which has no external credential", kind)
+	if kind := namedCredential.Text("namedCredentialType"); connection.IsLegacy(namedCredential) || kind != "SecuredEndpoint" {
+		x.find("legacy-credential", at, "its type is %s, which has no external credential", cmp.Or(kind, "Legacy"))
 		return x, nil
 	}
 	if namedCredential.Text("calloutStatus") == "Disabled" {

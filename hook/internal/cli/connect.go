@@ -36,7 +36,7 @@ type connectCmd struct {
 	Protocol           string   `enum:"secret,jwt" default:"secret" help:"secret: client credentials; jwt: JWT bearer."`
 	Certificate        string   `placeholder:"NAME" help:"Certificate of the calling org that signs JWTs."`
 	Username           string   `placeholder:"USER" help:"User of the called org that JWTs log in as."`
-	Replace            bool     `help:"Take credentials over that are for something else."`
+	Replace            bool     `help:"Replace credentials that are for something else. Nothing of them stays; eca lists what they were."`
 	DryRun             bool     `name:"dry-run" help:"Show what would change, and write nothing."`
 }
 
@@ -261,6 +261,13 @@ func connectionLines(r *credential.Report, planned bool) (lines []string) {
 	say := func(action reconcile.Action, done bool, what string) {
 		sign, verb := describe(bootstrap.ComponentReport{Action: action, Done: done}, planned)
 		lines = append(lines, fmt.Sprintf("%s %s %s", sign, what, verb))
+	}
+	for _, d := range r.Replaced {
+		verb := "replaced"
+		if planned {
+			verb = "to be replaced"
+		}
+		lines = append(lines, fmt.Sprintf("! %s is for something else: %s %s %s", d.Component, d.What, d.Is, verb))
 	}
 	for _, c := range r.Components {
 		say(c.Action, c.Applied, c.Type+" "+c.FullName)
