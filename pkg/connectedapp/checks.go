@@ -3,7 +3,6 @@ package connectedapp
 import (
 	"crypto/x509"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -11,26 +10,13 @@ import (
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
-	"github.com/ecakit/ecakit/pkg/internal/words"
+	"github.com/ecakit/ecakit/pkg/internal/literal"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// placeholders are texts that a script or "replacements" of sfdx-project.json fills in: ${X}, {{X}} and
-// __X__, which is not part of a name.
-var placeholders = regexp.MustCompile(`\$\{[^{}]+\}|\{\{[^{}]+\}\}|(?:^|[^A-Za-z0-9_])__[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*__(?:$|[^A-Za-z0-9_])`)
-
-// placeholder returns the first placeholder in a text, or "".
-func placeholder(text string) string {
-	found := placeholders.FindString(text)
-	if i := strings.Index(found, "__"); i >= 0 && !strings.Contains(found, "{") {
-		found = found[i : strings.LastIndex(found, "__")+2]
-	}
-	return words.Clip(found)
-}
-
 // checkPlaceholder reports a text that is carried with a placeholder.
 func (a *App) checkPlaceholder(place, text string) {
-	if name := placeholder(text); name != "" {
+	if name := literal.Placeholder(text); name != "" {
 		a.find("placeholder", finding.Error, place, "has the placeholder "+name+", which nothing replaces in the new app",
 			"write the value in the new app's source or in plugins.eca, for each environment if it differs")
 	}

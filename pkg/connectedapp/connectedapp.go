@@ -23,6 +23,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/literal"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/internal/xmltree"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -296,7 +297,7 @@ func (a *App) unknown(place string) {
 
 func (a *App) wrong(place, text string) {
 	problem := fmt.Sprintf("%q has no equivalent", words.Clip(text))
-	if name := placeholder(text); name != "" {
+	if name := literal.Placeholder(text); name != "" {
 		problem = "is the placeholder " + name + ", and its value decides how the app works"
 	}
 	a.find(wrongValue, finding.Error, place, problem, "correct it, or remove it")

@@ -408,18 +408,6 @@ func TestMovable(t *testing.T) {
 	}
 }
 
-// TestPlaceholders: a name with two pairs of underscores is no placeholder.
-func TestPlaceholders(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"a${X}b": "${X}", "https://__HOST__/a": "__HOST__", "__A_B__": "__A_B__", "{{ X }}": "{{ X }}", "ns__Page__c": "", "/apex/ns__Page": "", "%2F__": "", "$X {X}": "", "____": "",
-	} {
-		if got := placeholder(text); got != want {
-			t.Errorf("%s has %q, want %q", text, got, want)
-		}
-	}
-}
-
 // TestMetadataFormat: a file of a package.xml's folder has no -meta.xml.
 func TestMetadataFormat(t *testing.T) {
 	t.Parallel()

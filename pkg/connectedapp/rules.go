@@ -8,6 +8,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/literal"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
@@ -184,25 +185,26 @@ func profile(a *App, place, text string) {
 
 // contact is not carried if it is a placeholder: a header needs a real one.
 func contact(a *App, place, text string) {
-	if placeholder(text) == "" {
+	if literal.Placeholder(text) == "" {
 		a.set(place, target{header, "contactEmail"}, text)
 	}
 }
 
 func runAs(a *App, _, text string) {
-	if placeholder(text) == "" {
+	if literal.Placeholder(text) == "" {
 		a.RunAsUser = text
 	}
 }
 
 func secret(a *App, place, text string) {
-	if placeholder(text) != "" {
+	switch literal.Secret(text) {
+	case literal.No:
 		a.find("consumer-key", finding.Warning, place, "the secret stays with the Connected App: each org generates a new one",
 			"give the new one to its users")
-		return
+	default:
+		a.find("secret-in-source", finding.Error, place, "a secret is in the source",
+			"remove it, and replace it, because the repository's history contains it")
 	}
-	a.find("secret-in-source", finding.Error, place, "a secret is in the source",
-		"remove it, and replace it, because the repository's history contains it")
 }
 
 func apexHandler(a *App, place, text string) {
@@ -219,7 +221,7 @@ func certificate(a *App, place, text string) {
 		a.privateKey(place)
 	case err != nil:
 		problem := "is not a certificate, but perhaps the name of one"
-		if name := placeholder(text); name != "" {
+		if name := literal.Placeholder(text); name != "" {
 			problem = "is the placeholder " + name + ", not a certificate"
 		}
 		a.find("not-carried", finding.Error, place, problem+"; the new app has no certificate, so JWT bearer fails",

@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/literal"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/platform"
 )
@@ -25,18 +25,46 @@ const (
 // Check returns the findings about an external or a named credential by itself. Fields of findings
 // are dotted paths, with the number of the parameter from 0; their file is not set.
 func Check(c *metadata.Component) []finding.Finding {
+	ch := &check{token: new(url.URL)}
+	ch.secrets(c)
 	switch c.Type {
 	case ExternalCredential:
-		return checkExternal(c)
+		ch.external(c)
 	case NamedCredential:
 		if c.Text("namedCredentialType") == "SecuredEndpoint" && External(c) == "" {
-			return []finding.Finding{{
-				Rule: "no-external-credential", Level: finding.Error, Problem: "names no external credential",
-				Says: SaysNoAccess, Fix: "name one in its Authentication parameter",
-			}}
+			ch.find("no-external-credential", "", "names no external credential", SaysNoAccess, "name one in its Authentication parameter")
 		}
 	}
-	return nil
+	return ch.findings
+}
+
+// secrets reports the secrets in headers, parameters and addresses, whatever the protocol. Elements that
+// hold nothing but a secret are metadata.SecretValue problems of the type.
+func (ch *check) secrets(c *metadata.Component) {
+	report := func(at, why string) {
+		if why != "" {
+			ch.find("secret-in-source", at, "holds a secret, "+why, "",
+				"remove it, and replace the secret, because whoever reads the metadata has it; store it with a principal of the org")
+		}
+	}
+	count := make(map[string]int)
+	for _, f := range c.Fields {
+		at := f.Name
+		switch f.Name {
+		case "endpoint", "authTokenEndpointUrl":
+			report(at, literal.InURL(f.Text))
+		case externalParameters, namedParameters:
+			at = fmt.Sprintf("%s[%d].parameterValue", f.Name, count[f.Name])
+			count[f.Name]++
+			name, text := part(f, "parameterName"), part(f, "parameterValue")
+			switch part(f, "parameterType") {
+			case "AuthHeader", "AuthParameter", "AuthProviderUrlQueryParameter", "HttpHeader", "CustomParameter":
+				report(at, literal.Named(name, text))
+			case "AuthProviderUrl", "Url":
+				report(at, literal.InURL(text))
+			}
+		}
+	}
 }
 
 // CheckPair returns the findings about a named credential together with the external one that it
@@ -109,14 +137,14 @@ func elsewhere(c *metadata.Component) bool {
 type check struct {
 	findings []finding.Finding
 	token    *url.URL // from which it gets tokens; without a host if it is not a URL
+	flow     string   // its authentication protocol variant
 }
 
 func (ch *check) find(rule, field, problem, says, fix string) {
 	ch.findings = append(ch.findings, finding.Finding{Rule: rule, Level: finding.Error, Field: field, Problem: problem, Says: says, Fix: fix})
 }
 
-func checkExternal(c *metadata.Component) []finding.Finding {
-	ch := &check{token: new(url.URL)}
+func (ch *check) external(c *metadata.Component) {
 	protocol := c.Text("authenticationProtocol")
 	if protocol == "JwtExchange" {
 		ch.find("credential-protocol", "authenticationProtocol", "external credentials do not support JwtExchange",
@@ -124,7 +152,7 @@ func checkExternal(c *metadata.Component) []finding.Finding {
 			"write Oauth, with a parameter AuthProtocolVariant of the value JwtBearer")
 	}
 	if protocol != "Oauth" || elsewhere(c) {
-		return ch.findings
+		return
 	}
 	ch.variant(c)
 	if token, err := url.Parse(TokenURL(c)); err == nil {
@@ -137,12 +165,12 @@ func checkExternal(c *metadata.Component) []finding.Finding {
 			number++
 		}
 	}
-	return ch.findings
 }
 
 // variant checks for the parameters that the protocol Oauth requires.
 func (ch *check) variant(c *metadata.Component) {
-	switch variant := Variant(c); {
+	ch.flow = Variant(c)
+	switch variant := ch.flow; {
 	case variant == "":
 		ch.find("credential-protocol", externalParameters, "has neither a parameter AuthProtocolVariant nor an Auth. Provider", "",
 			"add AuthProtocolVariant with the value ClientCredentialsClientSecret or JwtBearer")
@@ -168,29 +196,27 @@ func (ch *check) parameter(f metadata.Field, at string) {
 			ch.find("scope-against-salesforce", at, "sends a scope, which Salesforce's token endpoint refuses",
 				saysScope, "remove the parameter "+name)
 		}
-		if secretName.MatchString(name) && text != "" && !isFormula {
-			ch.find("secret-in-source", at, "holds a secret, by its name", "",
-				"remove it, and replace the secret, because whoever reads the metadata has it")
-		}
 	case "JwtBodyClaim":
-		if name == "aud" && !json.Valid([]byte(text)) && !isFormula {
+		if name == "aud" && !json.Valid([]byte(text)) && !isFormula && literal.Placeholder(text) == "" {
 			ch.find("claim-json", at, "the value of aud is not JSON",
 				"The JWT aud claim has invalid JSON syntax", "put it in quotation marks")
 		}
 	}
 }
 
-// secretName matches the names of parameters with secrets.
-var secretName = regexp.MustCompile(`(?i)secret|password`)
-
 func (ch *check) tokenURL(text, at string) {
 	switch {
+	case literal.Placeholder(text) != "":
 	case ch.token.Host == "":
 		ch.find("token-url", at, "is not a URL", saysTokenURL, "write the token URL of the org that is called, like "+exampleTokenURL)
 	case ch.token.Scheme == "http" && !platform.IsLoopbackHost(ch.token.Hostname()):
 		ch.find("token-url", at, "sends the secret without encryption, by http", "", "use https")
-	case isLoginHost(ch.token):
+	case isLoginHost(ch.token) && strings.HasPrefix(ch.flow, "ClientCredentials"):
 		ch.find("token-url", at, text+" is the login host, which does not serve the flow",
 			saysTokenURL, "use the own domain of the org that is called")
+	case isLoginHost(ch.token) && ch.flow == jwtVariant:
+		ch.find("token-url", at, text+" is the login host, which serves JWT bearer of Connected Apps, and perhaps not of External Client Apps",
+			"", "use the own domain of the org that is called, which serves both")
+		ch.findings[len(ch.findings)-1].Level = finding.Warning
 	}
 }

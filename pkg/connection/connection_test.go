@@ -82,6 +82,20 @@ func TestCheck(t *testing.T) {
 		{jwtCredential, []string{`"https://login.salesforce.com"`, "https://login.salesforce.com"}, "claim-json error externalCredentialParameters[5].parameterValue the value of aud is not JSON"},
 		{jwtCredential, []string{`"https://login.salesforce.com"`, "{!$Org.Url}"}, ""},
 		{jwtCredential, []string{`"3MVG9KEY"`, "3MVG9KEY", `"run@example.com"`, "run@example.com"}, ""},
+		{jwtCredential, []string{`"https://login.salesforce.com"`, "${AUDIENCE}"}, ""},
+		// JWT bearer of a Connected App works at the login host.
+		{jwtCredential, []string{token, "https://login.salesforce.com/services/oauth2/token"}, "token-url warning externalCredentialParameters[1].parameterValue https://login.salesforce.com/services/oauth2/token is the login host, which serves JWT bearer of Connected Apps"},
+		{secretCredential, []string{token, "https://idp.example.com/oauth/token"}, ""},
+		{secretCredential, []string{token, "${TARGET}/services/oauth2/token"}, ""},
+		// Secrets, whatever the protocol.
+		{secretCredential, append(parameter("AuthHeader", "X-Api-Key", "abc-123"), ">Oauth<", ">Custom<"), "secret-in-source error externalCredentialParameters[3].parameterValue holds a secret, by its name X-Api-Key"},
+		{secretCredential, append(parameter("AuthHeader", "Authorization", "{!'Bearer ' &amp; $Credential.Crm.Token}"), ">Oauth<", ">Custom<"), ""},
+		{secretCredential, append(parameter("AuthHeader", "Accept", "application/json"), ">Oauth<", ">Basic<"), ""},
+		{secretCredential, parameter("AuthProviderUrlQueryParameter", "sig", "1a2b3c"), "secret-in-source error externalCredentialParameters[3].parameterValue holds a secret, by its name sig"},
+		{jwtCredential, parameter("JwtHeaderClaim", "kid", "9f86d081884c7d659a2feaa0c55ad015"), ""},
+		{secretCredential, []string{token, token + "?client_secret=abc-123"}, "secret-in-source error externalCredentialParameters[1].parameterValue holds a secret, by its name client_secret in the address"},
+		{namedCredential, []string{"</label>", "</label><namedCredentialParameters><parameterName>Cookie</parameterName><parameterType>HttpHeader</parameterType><parameterValue>sid=1a2b</parameterValue></namedCredentialParameters>"}, "secret-in-source error namedCredentialParameters[2].parameterValue holds a secret, by its name Cookie"},
+		{namedCredential, []string{"SecuredEndpoint", "Legacy", "</label>", "</label><endpoint>https://a:hunter2@b.example.com</endpoint>"}, "secret-in-source error endpoint holds a secret, the password in the address"},
 		{namedCredential, []string{">Crm</externalCredential>", "></externalCredential>"}, "no-external-credential error  names no external credential"},
 		{namedCredential, []string{">Crm</externalCredential>", "></externalCredential>", "SecuredEndpoint", "Legacy"}, ""},
 	} {

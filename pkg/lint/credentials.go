@@ -5,8 +5,11 @@ import (
 	"path"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/connectedapp"
 	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/literal"
+	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -23,8 +26,13 @@ func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) (isCr
 	case err != nil && !ignored:
 		l.addMalformed(file, err)
 	case err == nil:
-		for _, f := range preflight.FieldsOf(typ, c, found.deployedIn(l.project)) {
-			if !ignored || f.Rule == "secret-in-source" {
+		for _, f := range append(preflight.FieldsOf(typ, c, found.deployedIn(l.project)), connection.Check(c)...) {
+			if f.Rule == "secret-in-source" {
+				f.Level = secretLevel(typ.Field(f.Field), f, c)
+			} else if ignored {
+				f.Level = ""
+			}
+			if f.Level != "" {
 				l.addCredential(found, f)
 			}
 		}
@@ -33,6 +41,34 @@ func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) (isCr
 		l.credentials = append(l.credentials, found)
 	}
 	return true
+}
+
+// secretLevel returns the level of a finding about a secret, "" if its text stands for one: files of
+// legacy credentials hold a dummy where a deployment needs a password.
+func secretLevel(ft *metadata.FieldType, f finding.Finding, c *metadata.Component) finding.Level {
+	if ft == nil || !ft.Secret {
+		return f.Level
+	}
+	switch literal.Secret(c.Text(f.Field)) {
+	case literal.No:
+		return ""
+	case literal.Maybe:
+		return finding.Warning
+	}
+	return finding.Error
+}
+
+// readConnectedApp reads a Connected App, of which only a secret matters here.
+func (l *linter) readConnectedApp(file string) {
+	app, err := connectedapp.Read(l.fsys, file)
+	if err != nil {
+		return // a migration reports it
+	}
+	for _, f := range app.Findings {
+		if f.Rule == "secret-in-source" && f.Field == "oauthConfig.consumerSecret" {
+			l.note(f, nil)
+		}
+	}
 }
 
 // addCredential adds a finding about a credential. It is only a warning if replacements may change
@@ -48,9 +84,6 @@ func (l *linter) addCredential(c component, f finding.Finding) {
 func (l *linter) checkCredentials() {
 	for _, c := range l.credentials {
 		l.checkFolder(c, connection.Types())
-		for _, f := range connection.Check(c.Component) {
-			l.addCredential(c, f)
-		}
 		if name := connection.External(c.Component); c.Type == connection.NamedCredential && name != "" {
 			l.checkPair(c, name)
 		}

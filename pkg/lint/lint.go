@@ -94,7 +94,7 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	for _, w := range proj.Settings.Warnings {
 		l.add("settings", finding.Warning, sfp.ProjectFile, w.Path, w.Path+": "+w.Problem, w.Fix)
 	}
-	if v := proj.SourceAPIVersion; v != 0 && v < eca.MinVersion {
+	if v := proj.SourceAPIVersion; v != 0 && v < eca.MinVersion && (len(settings.Apps) > 0 || len(l.components) > 0) {
 		l.add("settings", finding.Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, but External Client Apps with policies need %s", v, eca.MinVersion), "raise it")
 	}
 	if !slices.ContainsFunc(l.findings, func(f found) bool { return f.Level == finding.Error }) {
@@ -257,7 +257,11 @@ func (l *linter) read(index int, p *sfp.Package) {
 			l.checkType(file)
 		}
 		isCredential := l.readCredential(file, p, ignored)
-		if isComponent || isCredential || strings.HasSuffix(file, connectedapp.Suffix) {
+		isConnected := connectedapp.NameOf(file) != ""
+		if isConnected {
+			l.readConnectedApp(file)
+		}
+		if isComponent || isCredential || isConnected {
 			l.checked = l.checked || isWithin(file, l.under)
 		}
 		if isComponent {
