@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apps"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/platform"
 )
@@ -86,7 +87,7 @@ func lockedOut(s subject) []finding.Finding {
 			"grant it with permissionSets in plugins.eca, or delete the app"))
 	case profiles && !sets && s.Kind == External:
 		return []finding.Finding{{Level: finding.Warning,
-			Problem: "only profiles grant it, which the platform has been seen to ignore for External Client Apps",
+			Problem: "only profiles grant the app; " + eca.ProfilesDoubt,
 			Fix:     "grant it with a permission set: permissionSets in plugins.eca"}}
 	case !profiles && s.Grantees == 0 && s.recorded:
 		return found("only pre-authorised users can use the app, and no active user has "+strings.Join(s.Granted, ", "),

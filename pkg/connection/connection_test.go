@@ -94,7 +94,7 @@ func TestCheck(t *testing.T) {
 		{secretCredential, parameter("AuthProviderUrlQueryParameter", "sig", "1a2b3c"), "secret-in-source error externalCredentialParameters[3].parameterValue holds a secret, by its name sig"},
 		{jwtCredential, parameter("JwtHeaderClaim", "kid", "9f86d081884c7d659a2feaa0c55ad015"), ""},
 		{secretCredential, []string{token, token + "?client_secret=abc-123"}, "secret-in-source error externalCredentialParameters[1].parameterValue holds a secret, by its name client_secret in the address"},
-		{namedCredential, []string{"</label>", "</label><namedCredentialParameters><parameterName>Cookie</parameterName><parameterType>HttpHeader</parameterType><parameterValue>sid=1a2b</parameterValue></namedCredentialParameters>"}, "secret-in-source error namedCredentialParameters[2].parameterValue holds a secret, by its name Cookie"},
+		{namedCredential, []string{"</label>", "</label><namedCredentialParameters><parameterName>Cookie</parameterName><parameterType>HttpHeader</parameterType><parameterValue>sid=1a2b</parameterValue></namedCredentialParameters>"}, "secret-in-source error namedCredentialParameters[0].parameterValue holds a secret, by its name Cookie"},
 		{namedCredential, []string{"SecuredEndpoint", "Legacy", "</label>", "</label><endpoint>https://a:hunter2@b.example.com</endpoint>"}, "secret-in-source error endpoint holds a secret, the password in the address"},
 		{namedCredential, []string{">Crm</externalCredential>", "></externalCredential>"}, "no-external-credential error  names no external credential"},
 		{namedCredential, []string{">Crm</externalCredential>", "></externalCredential>", "SecuredEndpoint", "Legacy"}, ""},

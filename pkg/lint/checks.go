@@ -119,8 +119,13 @@ func (l *linter) checkFields(c component) {
 	if c.Type != eca.OAuthPolicies {
 		return
 	}
-	policies := &preflight.Policies{App: eca.App(c.Component), Component: c.Component, Applied: l.applied(eca.App(c.Component), c.environment())}
-	for _, f := range policies.Alone() {
+	app := eca.App(c.Component)
+	policies := &preflight.Policies{App: app, Component: c.Component, Applied: l.applied(app, c.environment())}
+	findings := policies.Alone()
+	if len(l.project.Settings.For(app, c.environment(), true).PermissionSets) == 0 {
+		findings = append(findings, policies.ProfilesOnly()...)
+	}
+	for _, f := range findings {
 		l.addFinding(c, f)
 	}
 }

@@ -205,6 +205,10 @@ func TestRules(t *testing.T) {
 		{"a token that is not deployed", sound().with(credentials("").with(files{nc: xml("NamedCredential", "<label>Old</label><oauthToken>topsecret</oauthToken><nonsense/>"), ".forceignore": "**/namedCredentials"})), []string{"secret-in-source error " + nc + ":2 secret"}},
 		{"a credential that is no XML", sound().with(credentials("").with(files{ec: "<"})), []string{"malformed error " + ec + ":1 ", "no-external-credential warning " + nc + ":2 "}},
 		{"a credential in another folder", sound().with(credentials("").with(files{ec: "", "src/def/namedCredentials/Crm.externalCredential-meta.xml": credentials("")[ec]})), []string{"wrong-folder warning src/def/namedCredentials/Crm.externalCredential-meta.xml:0 externalCredentials"}},
+		{"an app that only profiles grant", whole().with(files{wholePolicies: policies("App", strings.Replace(strict, "AllSelfAuthorized", "AdminApprovedPreAuthorized", 1)+"\n<commaSeparatedProfile>Admin</commaSeparatedProfile>")}), []string{
+			"profiles-only warning " + wholePolicies + ":3 perhaps they are refused"}},
+		{"an app that profiles and settings grant", whole().with(files{wholePolicies: policies("App", strings.Replace(strict, "AllSelfAuthorized", "AdminApprovedPreAuthorized", 1)+"<commaSeparatedProfile>Admin</commaSeparatedProfile>"),
+			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0", "plugins": {"eca": {"apps": {"App": {"permissionSets": ["App_Users"]}}}}}`}), nil},
 		{"a whole app that resets policies", whole().with(files{wholePolicies: policies("App", "<refreshTokenPolicyType>Zero</refreshTokenPolicyType>")}), []string{
 			"resets-on-deploy warning " + wholePolicies + ":1 leaves out ipRelaxationPolicyType, permittedUsersPolicyType, requiredSessionLevel"}},
 		{"a whole app with a user", whole().with(files{wholePolicies: policies("App", strict+"\n"+runAs+flow)}), []string{"user-of-one-org warning " + wholePolicies + ":3 a@example.com"}},

@@ -140,9 +140,9 @@ func (p *Policies) fields(deployed, org apiversion.Version) (all []finding.Findi
 
 // Alone returns the findings that need only the file, apart from those of Fields.
 func (p *Policies) Alone() (all []finding.Finding) {
-	for _, name := range metadata.Items(p.Component.Text("commaSeparatedPermissionSet")) {
+	for _, name := range metadata.Items(p.Component.Text(permissionSetField)) {
 		if eca.IsPermissionSetID(name) {
-			f := p.find("permission-set", "commaSeparatedPermissionSet")
+			f := p.find("permission-set", permissionSetField)
 			f.Problem, f.Says, f.Fix = name+" is an ID, but the platform requires names", saysNoPermissionSet(name), "write the API name"
 			all = append(all, f)
 		}
@@ -298,7 +298,7 @@ func (c *check) names(rule, field, object string, isID func(string) bool) []stri
 
 // permissionSets checks that the org has the permission sets. Alone reports IDs.
 func (c *check) permissionSets() {
-	const rule, field = "permission-set", "commaSeparatedPermissionSet"
+	const rule, field = "permission-set", permissionSetField
 	for _, name := range c.names(rule, field, PermissionSetObject, eca.IsPermissionSetID) {
 		if c.org.Facts.HasPermissionSet(name) {
 			continue
@@ -326,7 +326,7 @@ const fixMissing = "deploy it before the policies, or correct the name"
 // platform refuses it in the same words is not known, and some standard profiles have other names in
 // metadata than in queries.
 func (c *check) profiles() {
-	const rule, field = "profile", "commaSeparatedProfile"
+	const rule, field = "profile", profileField
 	for _, name := range metadata.Items(c.Component.Text(field)) {
 		if profileID.MatchString(name) {
 			f := c.find(rule, field)
@@ -410,20 +410,40 @@ func (c *check) jwtSession() {
 // nobody checks that someone is authorised if the policies require it.
 func (c *check) nobody() {
 	const rule, field = "nobody-granted", "permittedUsersPolicyType"
-	listed := func(field string) bool { return len(metadata.Items(c.Component.Text(field))) > 0 }
-	if !PreAuthorisedOnly(c.Component) || listed("commaSeparatedPermissionSet") || listed("commaSeparatedProfile") || c.org.Granted {
+	if !PreAuthorisedOnly(c.Component) || len(metadata.Items(c.Component.Text(permissionSetField))) > 0 || c.org.Granted {
 		return
 	}
-	for _, object := range []string{AppObject, SetupEntityAccess} {
-		if c.refused(rule, field, object) {
-			return
+	facts := c.org.Facts
+	if doubtful := c.ProfilesOnly(); len(doubtful) > 0 {
+		if facts.Refused(AppObject) != nil || facts.Refused(SetupEntityAccess) != nil || !facts.IsGranted(c.App) {
+			c.findings = append(c.findings, doubtful...)
 		}
+		return
 	}
-	if c.org.Facts.IsGranted(c.App) {
+	if c.refused(rule, field, AppObject) || c.refused(rule, field, SetupEntityAccess) || facts.IsGranted(c.App) {
 		return
 	}
 	f := c.find(rule, field)
 	f.Problem = "admits only pre-authorised users, but nobody is: no permission set grants the app, and the policies name neither permission sets nor profiles"
 	f.Fix = `name permission sets in "permissionSets" of the app in plugins.eca, or in commaSeparatedPermissionSet`
 	c.report(f, true)
+}
+
+const (
+	permissionSetField = "commaSeparatedPermissionSet"
+	profileField       = "commaSeparatedProfile"
+)
+
+// ProfilesOnly returns the finding about policies of which only profiles name who may use the app, or
+// none. It is for an app that no permission set grants otherwise.
+func (p *Policies) ProfilesOnly() []finding.Finding {
+	profiles := metadata.Items(p.Component.Text(profileField))
+	if !PreAuthorisedOnly(p.Component) || len(metadata.Items(p.Component.Text(permissionSetField))) > 0 || len(profiles) == 0 {
+		return nil
+	}
+	f := p.find("profiles-only", profileField)
+	f.Level = finding.Warning
+	f.Problem = "only profiles grant the app; " + eca.ProfilesDoubt
+	f.Fix = `name a permission set in "permissionSets" of the app in plugins.eca, and assign it to the users of the profiles`
+	return []finding.Finding{f}
 }

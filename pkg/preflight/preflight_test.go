@@ -283,7 +283,11 @@ func TestOrg(t *testing.T) {
 		{"granted on the org", admin(nil), func(_ *preflight.Policies, o *preflight.Org) { o.Facts = facts{granted: true} }, nil},
 		{"granted by the run", admin(nil), func(_ *preflight.Policies, o *preflight.Org) { o.Granted = true }, nil},
 		{"granted by the policies", admin(fields{"commaSeparatedPermissionSet": "Known"}), nil, nil},
-		{"granted by a profile", admin(fields{"commaSeparatedProfile": "Known"}), nil, nil},
+		// Whether profiles grant an app is not certain.
+		{"granted by a profile", admin(fields{"commaSeparatedProfile": "Known"}), nil, []string{"profiles-only warning commaSeparatedProfile perhaps they are refused"}},
+		{"granted by a profile and the org", admin(fields{"commaSeparatedProfile": "Known"}), func(_ *preflight.Policies, o *preflight.Org) { o.Facts = facts{granted: true} }, nil},
+		{"granted by a profile and the run", admin(fields{"commaSeparatedProfile": "Known"}), func(_ *preflight.Policies, o *preflight.Org) { o.Granted = true }, nil},
+		{"granted by a profile and a permission set", admin(fields{"commaSeparatedProfile": "Known", "commaSeparatedPermissionSet": "Known"}), nil, nil},
 		{"apps refused", admin(nil), refused(preflight.AppObject), []string{"nobody-granted warning permittedUsersPolicyType refused the query of ExternalClientApplication"}},
 		{"grants refused", admin(nil), refused(preflight.SetupEntityAccess), []string{"nobody-granted warning permittedUsersPolicyType refused the query of SetupEntityAccess"}},
 	} {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"golang.org/x/net/html/charset"
+	"golang.org/x/text/encoding/unicode"
 )
 
 // Node is an element.
@@ -27,9 +28,18 @@ type Node struct {
 
 // Parse returns the root element of a document. A document without exactly one root element is
 // an error, and so is a prefix without a namespace.
+//
+// A document in UTF-16, as some editors on Windows save it, is read like one in UTF-8.
 func Parse(data []byte) (*Node, error) {
-	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
+	text, isUTF16, err := fromUTF16(data)
+	if err != nil {
+		return nil, err
+	}
+	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))))
 	d.CharsetReader = charset.NewReaderLabel
+	if isUTF16 { // the declaration names an encoding that the text does not have any more
+		d.CharsetReader = func(_ string, input io.Reader) (io.Reader, error) { return input, nil }
+	}
 	declared := map[string]bool{"": true, "http://www.w3.org/XML/1998/namespace": true}
 	open := []*Node{{}} // the document, and the elements that are not closed yet
 	for {
@@ -71,6 +81,25 @@ func Parse(data []byte) (*Node, error) {
 	default:
 		return document.children[0], nil
 	}
+}
+
+// fromUTF16 returns a document in UTF-8, and whether it was in UTF-16: by its byte order mark, or by the
+// zero byte beside its first sign.
+func fromUTF16(data []byte) (text []byte, isUTF16 bool, err error) {
+	order := unicode.BigEndian
+	switch {
+	case len(data) < 2:
+		return data, false, nil
+	case data[0] == 0xff && data[1] == 0xfe, data[0] == '<' && data[1] == 0:
+		order = unicode.LittleEndian
+	case data[0] == 0xfe && data[1] == 0xff, data[0] == 0 && data[1] == '<':
+	default:
+		return data, false, nil
+	}
+	if text, err = unicode.UTF16(order, unicode.UseBOM).NewDecoder().Bytes(data); err != nil {
+		return nil, true, fmt.Errorf("is not valid UTF-16: %w", err)
+	}
+	return text, true, nil
 }
 
 // Name returns the element's name without a prefix.

@@ -1,9 +1,11 @@
 package xmltree
 
 import (
+	"encoding/binary"
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf16"
 )
 
 func parse(t *testing.T) *Node {
@@ -94,5 +96,26 @@ func TestParseErrors(t *testing.T) {
 		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
 			t.Errorf("%s gives %v, want %q", document, err, want)
 		}
+	}
+}
+
+// TestUTF16 reads documents with and without a byte order mark, in both orders.
+func TestUTF16(t *testing.T) {
+	t.Parallel()
+	const document = `<?xml version="1.0" encoding="UTF-16"?>` + "\n<a>Größe €</a>"
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		for _, mark := range []string{"\ufeff", ""} {
+			var data []byte
+			for _, unit := range utf16.Encode([]rune(mark + document)) {
+				data = order.AppendUint16(data, unit)
+			}
+			root, err := Parse(data)
+			if err != nil || root.Text() != "Größe €" || root.Line() != 2 {
+				t.Errorf("%v with the mark %q: %v, %v", order, mark, root, err)
+			}
+		}
+	}
+	if _, err := Parse([]byte("\xff\xfe")); err == nil {
+		t.Error("an empty document is read")
 	}
 }
