@@ -203,6 +203,8 @@ func (a *App) element(place string, rule rule, f metadata.Field) {
 	case text == "" && len(f.Fields) == 0:
 	case rule.structure != nil:
 		a.structure(place, rule, f)
+	case len(f.Fields) > 0 && rule.lost == "":
+		a.find(wrongValue, finding.Error, place, "has elements in it, such as "+words.Clip(f.Fields[0].Name)+", and can only have a text", "correct it, or remove it")
 	case rule.lost != "":
 		a.find(rule.id, rule.level, place, rule.lost, rule.fix)
 	case rule.own != nil:

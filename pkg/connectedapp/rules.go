@@ -1,6 +1,7 @@
 package connectedapp
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,7 +87,7 @@ var rules = map[string]rule{
 	"oauthConfig.certificate": {own: certificate},
 	keyPath: {
 		lost: "the key stays with the Connected App: each org generates a new one",
-		fix:  "give the new one to its users; if the key must stay, migrate the app in Setup first",
+		fix:  "give the new one to its users",
 		id:   "consumer-key", level: finding.Warning,
 	},
 	"oauthConfig.consumerSecret": {own: secret},
@@ -183,11 +184,13 @@ func profile(a *App, place, text string) {
 	a.set(place, target{policies, "commaSeparatedProfile"}, text)
 }
 
-// contact is not carried if it is a placeholder: a header needs a real one.
+// contact carries an address, which every header needs.
 func contact(a *App, place, text string) {
-	if literal.Placeholder(text) == "" {
-		a.set(place, target{header, "contactEmail"}, text)
+	if !strings.Contains(text, "@") || literal.Placeholder(text) != "" {
+		a.find("no-contact", finding.Error, place, fmt.Sprintf("%q is not an e-mail address", words.Clip(text)), "name the app's contact")
+		return
 	}
+	a.set(place, target{header, "contactEmail"}, text)
 }
 
 func runAs(a *App, _, text string) {

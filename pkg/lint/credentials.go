@@ -9,7 +9,6 @@ import (
 	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/internal/literal"
-	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -27,12 +26,11 @@ func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) (isCr
 		l.addMalformed(file, err)
 	case err == nil:
 		for _, f := range append(preflight.FieldsOf(typ, c, found.deployedIn(l.project)), connection.Check(c)...) {
-			if f.Rule == "secret-in-source" {
-				f.Level = secretLevel(typ.Field(f.Field), f, c)
-			} else if ignored {
-				f.Level = ""
+			isSecret := f.Rule == "secret-in-source"
+			if ft := typ.Field(f.Field); isSecret && ft != nil && ft.Secret {
+				f = judge(f, c.Text(f.Field))
 			}
-			if f.Level != "" {
+			if f.Level != "" && (isSecret || !ignored) {
 				l.addCredential(found, f)
 			}
 		}
@@ -43,19 +41,17 @@ func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) (isCr
 	return true
 }
 
-// secretLevel returns the level of a finding about a secret, "" if its text stands for one: files of
-// legacy credentials hold a dummy where a deployment needs a password.
-func secretLevel(ft *metadata.FieldType, f finding.Finding, c *metadata.Component) finding.Level {
-	if ft == nil || !ft.Secret {
-		return f.Level
-	}
-	switch literal.Secret(c.Text(f.Field)) {
+// judge returns a finding about the text of an element that holds nothing but a secret, without a level if
+// the text stands for one: files of legacy credentials hold a dummy if a deployment needs a password.
+func judge(f finding.Finding, text string) finding.Finding {
+	f.Problem, f.Fix = "holds a secret", "remove it, and replace the secret, because the repository's history contains it"
+	switch literal.Secret(text) {
 	case literal.No:
-		return ""
+		f.Level = ""
 	case literal.Maybe:
-		return finding.Warning
+		f.Level, f.Problem = finding.Warning, "holds a word that may be a secret"
 	}
-	return finding.Error
+	return f
 }
 
 // readConnectedApp reads a Connected App, of which only a secret matters here.

@@ -12,9 +12,9 @@ import (
 	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
-// placeholders are texts that a script or "replacements" of sfdx-project.json fills in: ${X}, {{X}} and
-// __X__, which is not part of a name.
-var placeholders = regexp.MustCompile(`\$\{[^{}]+\}|\{\{[^{}]+\}\}|(?:^|[^A-Za-z0-9_])__[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*__(?:$|[^A-Za-z0-9_])`)
+// placeholders are texts that a script or "replacements" of sfdx-project.json fills in: ${X}, {{X}}, {X}
+// alone, and __X__, which is not part of a name.
+var placeholders = regexp.MustCompile(`^\{[A-Z][A-Z0-9_]+\}$|\$\{[^{}]+\}|\{\{[^{}]+\}\}|(?:^|[^A-Za-z0-9_])__[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*__(?:$|[^A-Za-z0-9_])`)
 
 // Placeholder returns the first placeholder in a text, or "".
 func Placeholder(text string) string {

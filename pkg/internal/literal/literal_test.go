@@ -8,7 +8,7 @@ import (
 func TestPlaceholder(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"a${X}b": "${X}", "https://__HOST__/a": "__HOST__", "__A_B__": "__A_B__", "{{ X }}": "{{ X }}",
+		"a${X}b": "${X}", "https://__HOST__/a": "__HOST__", "__A_B__": "__A_B__", "{{ X }}": "{{ X }}", "{HOST_1}": "{HOST_1}", "{username}": "", "a{X}": "",
 		// Names with a namespace, and parts of URLs, are no placeholders.
 		"ns__Page__c": "", "/apex/ns__Page": "", "%2F__": "", "$X {X}": "", "____": "", "": "",
 	} {
