@@ -1,6 +1,10 @@
 package connection
 
-import "github.com/ecakit/ecakit/pkg/metadata"
+import (
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/metadata"
+)
 
 // The types, by their names in the Metadata API.
 const (
@@ -11,6 +15,12 @@ const (
 // Types returns the table of the types, in the order in which they depend on one another. It
 // follows the Metadata API WSDL of apiversion.Latest; a test holds it against the WSDL's schema.
 func Types() metadata.Schema { return types }
+
+// SourceName returns the name of a file as it is in source format. Metadata format, as in the folder of a
+// package.xml, has no "-meta.xml".
+func SourceName(file string) string { return strings.TrimSuffix(file, metaXML) + metaXML }
+
+const metaXML = "-meta.xml"
 
 // Lookup returns the description of a type by its name, or nil.
 func Lookup(name string) *metadata.Type { return types.Lookup(name) }

@@ -9,17 +9,25 @@ import (
 	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/internal/literal"
+	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-// readCredential reads a file that by its name holds an external or a named credential.
+// readCredential reads a file that by its name holds an external or a named credential, in source or
+// metadata format.
 func (l *linter) readCredential(file string, p *sfp.Package, ignored bool) (isCredential bool) {
-	typ, _ := connection.Types().OfFile(file)
+	name := connection.SourceName(file)
+	typ, _ := connection.Types().OfFile(name)
 	if typ == nil {
 		return false
 	}
-	c, err := connection.Types().ReadFile(l.fsys, file)
+	var c *metadata.Component
+	content, err := l.fsys.Open(file)
+	if err == nil {
+		c, err = connection.Types().ParseFile(name, content)
+		content.Close()
+	}
 	found := component{Component: c, file: file, pkg: p, ignored: ignored}
 	switch {
 	case err != nil && !ignored:
