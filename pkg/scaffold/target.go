@@ -158,6 +158,9 @@ func (t *target) add(files []File, packages []project.NewPackage, entry []string
 // edit returns the project file with packages and an entry of plugins added.
 func (t *target) edit(packages []project.NewPackage, entry []string, settings any) (File, error) {
 	edited, err := project.AddToProject(t.data, packages, entry, settings)
+	if err == nil {
+		_, err = project.Parse(edited) // a project file with wrong settings serves no app
+	}
 	if err != nil {
 		return File{}, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}

@@ -369,21 +369,32 @@ func (m *migration) migrate(source connectedSource) (one migratedApp) {
 	if err != nil {
 		return fail(err)
 	}
+	because := func(f *finding.Finding) error {
+		return fmt.Errorf("%s: %s", cmp.Or(f.Place(), source.place), f.Message())
+	}
 	if wrong := app.Wrong(); wrong != nil {
-		return fail(fmt.Errorf("%s: %s", cmp.Or(wrong.Place(), source.place), wrong.Message()))
+		return fail(because(wrong))
 	}
 	written, err := scaffold.New(m.project, config)
+	if i := firstError(one.Findings); err != nil && i >= 0 {
+		return fail(because(&one.Findings[i])) // which makes the settings wrong
+	}
 	if err == nil && m.Write {
 		err = scaffold.Write(m.root, written)
 	}
 	if err != nil {
 		return fail(fmt.Errorf("%s: %w", source.place, err))
 	}
-	if finding.Count(one.Findings, finding.Error) == 0 {
+	if firstError(one.Findings) < 0 {
 		one.State = converted
 	}
 	m.say(&one, app, written)
 	return one
+}
+
+// firstError returns the index of the first error, -1 if there is none.
+func firstError(findings []finding.Finding) int {
+	return slices.IndexFunc(findings, func(f finding.Finding) bool { return f.Level == finding.Error })
 }
 
 // leftAlone returns why an app is not converted, and nothing is wrong with that.
@@ -579,12 +590,15 @@ func (m *migration) sayKeys(all []migratedApp) {
 // error.
 func (m *migration) summary(all []migratedApp) error {
 	count := make(map[migrationState]int)
-	first := ""
+	first, incomplete := "", 0 // incomplete apps are converted and need a person
 	for _, one := range all {
 		count[one.State]++
+		if one.State == needsPerson && one.Error == "" {
+			incomplete++
+		}
 		if one.State == needsPerson && first == "" {
 			if first = one.Error; first == "" {
-				i := slices.IndexFunc(one.Findings, func(f finding.Finding) bool { return f.Level == finding.Error })
+				i := firstError(one.Findings)
 				first = cmp.Or(one.Findings[i].Place(), one.place) + ": " + one.Findings[i].Message()
 			}
 		}
@@ -596,6 +610,9 @@ func (m *migration) summary(all []migratedApp) error {
 			if state == needsPerson && n > 1 {
 				what = "need a person"
 			}
+			if state == needsPerson && incomplete > 0 && len(all) > 1 {
+				what += fmt.Sprintf(" (%d of them converted)", incomplete)
+			}
 			parts = append(parts, fmt.Sprintf("%d %s", n, what))
 		}
 	}
@@ -603,7 +620,7 @@ func (m *migration) summary(all []migratedApp) error {
 	switch {
 	case !m.Write:
 		summary += "; nothing was written; --write writes"
-	case count[converted] > 0:
+	case count[converted]+incomplete > 0:
 		summary += "; look at the findings and at the policies, then install; eca lint checks the project"
 	}
 	switch {
