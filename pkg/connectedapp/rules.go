@@ -232,7 +232,7 @@ func certificate(a *App, place, text string) {
 	default:
 		a.set(place, target{global, "certificate"}, pem)
 		if expired := expiry(text); !expired.IsZero() && expired.Before(time.Now()) {
-			a.find("certificate-expired", finding.Warning, place, "the certificate expired on "+expired.Format(time.DateOnly),
+			a.find("certificate-expired", finding.Warning, place, "the certificate has expired, so JWT bearer fails",
 				"create a new key and certificate; its users sign with the new key")
 		}
 	}

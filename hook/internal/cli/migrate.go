@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -350,6 +351,11 @@ func (m *migration) migrate(source connectedSource) (one migratedApp) {
 	}
 	folded := strings.ToLower(source.name)
 	if other := m.seen[folded]; other != "" {
+		if source.file != "" && sameContent(source.file, other) {
+			one.State, one.Note = alreadyHas, "a copy of "+other
+			m.Line("%s, from %s: %s", one.App, source.place, one.Note)
+			return one
+		}
 		return fail(fmt.Errorf("%s: %s is of the same name, and names differ by more than case; leave one of them out", source.place, other))
 	}
 	m.seen[folded] = source.place
@@ -390,6 +396,13 @@ func (m *migration) migrate(source connectedSource) (one migratedApp) {
 	}
 	m.say(&one, app, written)
 	return one
+}
+
+// sameContent reports whether two files can be read and have the same content.
+func sameContent(a, b string) bool {
+	first, err := os.ReadFile(a)
+	second, otherErr := os.ReadFile(b)
+	return err == nil && otherErr == nil && bytes.Equal(first, second)
 }
 
 // firstError returns the index of the first error, -1 if there is none.
@@ -518,7 +531,7 @@ func (m *migration) say(one *migratedApp, app *connectedapp.App, written []scaff
 
 // repeating are the rules of findings that say the same of each app.
 var repeating = []string{
-	"consumer-key", "pkce-off", "refresh-token-policy", "full-scope", "no-callback", "device-flow", "no-run-as-user", "newer-than-project",
+	"consumer-key", "pkce-off", "refresh-token-policy", "full-scope", "no-callback", "device-flow", "no-run-as-user", "newer-than-project", "certificate-expired",
 }
 
 func repeats(f finding.Finding) bool { return slices.Contains(repeating, f.Rule) }
