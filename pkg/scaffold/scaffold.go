@@ -189,6 +189,9 @@ func (a *addition) addHeader() error {
 	fields := metadata.Stated("contactEmail", a.ContactEmail, "distributionState", "Local", "isProtected", "false",
 		"label", a.Label).Over(a.Fields[eca.Header])
 	header, err := newFile(a.Definition, eca.Header, a.App, fields)
+	if a.existing != nil {
+		return a.addFile(header, err) // compared below
+	}
 	if file := a.target.header(a.source, a.App, ""); file != "" && (file != header.Path || !a.target.has(header)) {
 		return fmt.Errorf("%s is already a header of %s; only a new app can be added", file, a.App)
 	}

@@ -105,22 +105,28 @@ func inside(a, b string) bool { return strings.HasPrefix(a+"/", b+"/") }
 // missing returns those of the new files that do not exist yet. A file with the same content is one
 // that an earlier run wrote. It is an error if a file exists with another content or cannot be created.
 func (t *target) missing(files []File) (missing []File, err error) {
-	var other []string
+	missing, other, err := t.compare(files)
+	if len(other) > 0 && err == nil {
+		return nil, fmt.Errorf("%s already exists and is not overwritten", strings.Join(other, ", "))
+	}
+	return missing, err
+}
+
+// compare returns those of the new files that do not exist yet, and the paths of those that exist with
+// another content.
+func (t *target) compare(files []File) (missing []File, other []string, err error) {
 	for _, f := range files {
 		info, err := fs.Lstat(t.fsys, f.Path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			missing = append(missing, f)
 		case err != nil:
-			return nil, notCreated(f.Path)
+			return nil, nil, notCreated(f.Path)
 		case !info.Mode().IsRegular() || !t.has(f):
 			other = append(other, f.Path)
 		}
 	}
-	if len(other) > 0 {
-		return nil, fmt.Errorf("%s already exists and is not overwritten", strings.Join(other, ", "))
-	}
-	return missing, nil
+	return missing, other, nil
 }
 
 // has reports whether the project has a file with its content.
@@ -134,25 +140,47 @@ type ExistsError struct {
 	What string // like "settings of MyApp"
 	// Same reports that the project already has everything that was to be added.
 	Same bool
+	// Differs are the files and settings that are not as they would be added, as far as they are known.
+	Differs []string
 }
 
 func (e *ExistsError) Error() string {
-	return fmt.Sprintf("%s already has %s, and only a new one can be added", sfp.ProjectFile, e.What)
+	text := fmt.Sprintf("%s already has %s, and only a new one can be added", sfp.ProjectFile, e.What)
+	if len(e.Differs) > 0 {
+		text += "; different from what would be added: " + strings.Join(e.Differs, ", ")
+	}
+	return text
 }
 
 // add returns those of the new files that the project lacks, and the project file with packages and an
 // entry of plugins added. existing, if not nil, is the error for a project that already has the entry.
 func (t *target) add(files []File, packages []project.NewPackage, entry []string, settings any, existing *ExistsError) ([]File, error) {
-	missing, err := t.missing(files)
 	if existing != nil {
-		existing.Same = err == nil && len(missing)+len(packages) == 0 && t.states(entry, settings)
-		return nil, existing
+		return nil, t.differ(files, packages, entry, settings, existing)
 	}
+	missing, err := t.missing(files)
 	if err != nil {
 		return nil, err
 	}
 	edited, err := t.edit(packages, entry, settings)
 	return append(missing, edited), err
+}
+
+// differ adds the differences between what is to be added and what the project has.
+func (t *target) differ(files []File, packages []project.NewPackage, entry []string, settings any, existing *ExistsError) error {
+	missing, other, err := t.compare(files)
+	existing.Differs = other
+	for _, f := range missing {
+		existing.Differs = append(existing.Differs, f.Path)
+	}
+	for _, p := range packages {
+		existing.Differs = append(existing.Differs, "the package "+p.Path)
+	}
+	if !t.states(entry, settings) {
+		existing.Differs = append(existing.Differs, "plugins."+strings.Join(entry, "."))
+	}
+	existing.Same = err == nil && len(existing.Differs) == 0
+	return existing
 }
 
 // edit returns the project file with packages and an entry of plugins added.

@@ -382,6 +382,14 @@ func (m *migration) migrate(source connectedSource) (one migratedApp) {
 		return fail(because(wrong))
 	}
 	written, err := scaffold.New(m.project, config)
+	if exists, ok := errors.AsType[*scaffold.ExistsError](err); ok {
+		return fail(fmt.Errorf("%s: it is already migrated: %w", source.place, exists))
+	}
+	if err == nil && len(written) == 0 {
+		one.State, one.Note = alreadyHas, "already migrated; = nothing to change"
+		m.Line("%s, from %s: %s", app.Name, source.place, one.Note)
+		return one
+	}
 	if i := firstError(one.Findings); err != nil && i >= 0 {
 		return fail(because(&one.Findings[i])) // which makes the settings wrong
 	}
