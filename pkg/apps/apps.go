@@ -74,14 +74,17 @@ func (a *App) FullName() string {
 }
 
 // Apps returns the org's apps without their components, those of packages among them, by name.
-// missing are columns that the org does not show; to leave them out takes two more rounds.
+// missing are columns that the org does not show, or shows with an unexpected type; to leave out the
+// former takes two more rounds. Records without an ID or a name are left out.
 func Apps(ctx context.Context, conn *salesforce.Conn) (apps []*App, missing []string, err error) {
 	columns := []string{
 		"Id", "DeveloperName", "MasterLabel", "NamespacePrefix", "DistributionState", "OrgScopedExternalApp", "CreatedDate",
 	}
-	apps, missing, err = restapi.QueryColumns[*App](ctx, &restapi.Client{Conn: conn}, columns, preflight.AppObject)
+	found, missing, err := restapi.QueryColumns[restapi.Loose[*App]](ctx, &restapi.Client{Conn: conn}, columns, preflight.AppObject)
+	apps, odd := restapi.Records(found)
+	apps = slices.DeleteFunc(apps, func(a *App) bool { return a == nil || a.ID == "" || a.Name == "" })
 	slices.SortFunc(apps, byName)
-	return apps, missing, err
+	return apps, append(missing, odd...), err
 }
 
 func byName(a, b *App) int { return cmp.Compare(a.FullName(), b.FullName()) }

@@ -3,7 +3,9 @@ package audit
 import (
 	"cmp"
 	"crypto/x509"
+	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +28,7 @@ const (
 	External     Kind = "External Client App"
 	NotInstalled Kind = "not installed" // an app of another org that users of this org log in with
 	NotShown     Kind = "not shown"     // an app of the org that the session cannot see
+	OrgItself    Kind = "org"           // no app: a finding about the org
 )
 
 // Access is who can use an app; "" if the org does not show it.
@@ -45,6 +48,10 @@ type App struct {
 	ID        string `json:"id,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
 	Packaged  bool   `json:"packaged,omitempty"` // its consumer is on another org
+	// Salesforce reports that the app is one of Salesforce's own, by its namespace or because the org
+	// marks it as internal. A name proves nothing.
+	Salesforce bool `json:"salesforce,omitempty"`
+	NoOAuth    bool `json:"noOAuth,omitempty"` // an app for SAML, Canvas or a link alone
 
 	Access   Access   `json:"access"`
 	Granted  []string `json:"granted,omitempty"`  // permission sets and profiles that grant it
@@ -53,8 +60,15 @@ type App struct {
 	Scopes   []string `json:"scopes,omitempty"`   // by their metadata names
 	RunAs    *User    `json:"runAs,omitempty"`    // the user of the client credentials flow
 
-	RefreshToken   string   `json:"refreshToken,omitempty"` // lifetime of refresh tokens, like "90 days"
-	IP             string   `json:"ip,omitempty"`           // the relaxation of IP ranges
+	RefreshToken  string `json:"refreshToken,omitempty"`  // lifetime of refresh tokens, like "90 days"
+	Rotation      *bool  `json:"rotation,omitempty"`      // of refresh tokens; nil if the org does not show it
+	IdleLimit     *bool  `json:"idleLimit,omitempty"`     // the app's own limit of 30 idle days; nil if the org does not show it
+	JWTTokens     *bool  `json:"jwtTokens,omitempty"`     // whether access tokens are JWTs; nil if the org does not show it
+	DPoP          *bool  `json:"dpop,omitempty"`          // nil if the org does not show it
+	IP            string `json:"ip,omitempty"`            // the relaxation of IP ranges
+	TrustedRanges int    `json:"trustedRanges,omitempty"` // number of the app's own IP ranges
+	// TokenAddresses is the number of IP addresses from which refresh tokens can be used; 0 is any.
+	TokenAddresses int      `json:"tokenAddresses,omitempty"`
 	Callbacks      []string `json:"callbacks,omitempty"`
 	PKCE           *bool    `json:"pkce,omitempty"`           // nil if the org does not show it
 	SecretOptional *bool    `json:"secretOptional,omitempty"` // nil if the org does not show it
@@ -65,7 +79,14 @@ type App struct {
 
 	Users    int       `json:"users"` // number of users with tokens
 	Tokens   int       `json:"tokens"`
-	LastUsed time.Time `json:"lastUsed,omitzero"` // of a token, or a login in the last six months
+	LastUsed time.Time `json:"lastUsed,omitzero"` // of a token, or a successful login in the last six months
+	// Holders are the users with tokens, those who may modify all data first, then by last use; at most
+	// MaxHolders. Admins is how many of all holders may modify all data.
+	Holders []Holder `json:"holders,omitempty"`
+	Admins  int      `json:"admins,omitempty"`
+	// LastRefused is the last login that the org refused, and Refusal the org's words.
+	LastRefused time.Time `json:"lastRefused,omitzero"`
+	Refusal     string    `json:"refusal,omitempty"`
 	// LastPasswordLogin is the last login with the username-password flow.
 	LastPasswordLogin time.Time `json:"lastPasswordLogin,omitzero"`
 
@@ -74,8 +95,11 @@ type App struct {
 
 	refreshDays int      // 0 if unknown, -1 if refresh tokens never expire
 	opaque      bool     // its settings cannot be read
-	noOAuth     bool     // a Connected App for SAML or Canvas alone
+	wrong       bool     // a Connected App whose settings have no equivalent
+	codeLogins  bool     // logins by a flow with a code are on record
+	idle        bool     // refreshDays counts days without use
 	recorded    bool     // SetupEntityAccess has what grants it
+	allHolders  []Holder // Holders without a limit
 	policySets  []string // permission sets that the OAuth policies name
 	created     time.Time
 }
@@ -89,6 +113,16 @@ const (
 	codeCredentials   = "code and credentials"
 	jwtBearer         = "JWT bearer"
 )
+
+// Holder is a user with tokens of an app.
+type Holder struct {
+	Username string    `json:"username"`
+	Admin    bool      `json:"admin,omitempty"` // may modify all data
+	LastUsed time.Time `json:"lastUsed,omitzero"`
+}
+
+// MaxHolders bounds App.Holders.
+const MaxHolders = 20
 
 // User is the user that client credentials run as.
 type User struct {
@@ -105,8 +139,14 @@ func (a *App) Who() string {
 	switch {
 	case a.Access == Everybody:
 		return "everybody"
+	case a.Kind == NotInstalled && a.Users > 0:
+		return plural(a.Users, "user") + " with tokens"
+	case a.NoOAuth:
+		return "no OAuth"
 	case a.Access == PreAuthorised && len(a.Granted) == 0:
 		return "nobody"
+	case a.Access == PreAuthorised && a.Kind == External && !slices.ContainsFunc(a.Granted, isPermissionSet):
+		return "perhaps " + strings.Join(a.Granted, ", ") // profiles, which some orgs ignore
 	case a.Access == PreAuthorised:
 		return strings.Join(a.Granted, ", ")
 	}
@@ -125,10 +165,38 @@ func (a *App) How() string {
 // apps returns the apps of the org, and those that its tokens and logins name.
 func (s *Snapshot) apps() []*App {
 	all := append(s.connectedApps(), s.externalApps()...)
+	namespaces := make(map[string]string) // by app ID
+	for _, m := range s.menu {
+		namespaces[restapi.ShortID(m.ApplicationID)] = m.NamespacePrefix
+	}
 	for _, app := range all {
 		s.grant(app)
+		if namespace, name, found := strings.Cut(app.Name, "__"); found && name != "" && app.Kind == Connected {
+			app.Namespace = namespace
+		}
+		if app.ID != "" {
+			app.Namespace = cmp.Or(app.Namespace, namespaces[restapi.ShortID(app.ID)])
+		}
+		app.Salesforce = app.Salesforce || slices.Contains(salesforceNamespaces, strings.ToLower(app.Namespace))
 	}
 	return append(all, s.addUsage(all)...)
+}
+
+// salesforceNamespaces are the namespaces of Salesforce's own packages. Source: public projects with
+// installed packages and profiles that name their apps.
+var salesforceNamespaces = []string{
+	"oiq", "pi", "pi3", "relateiq", "sf_chttr_apps", "sf_com_apps", "slackv2", "ssot",
+}
+
+// addresses returns the number of IPv4 addresses of a range, 1 if it cannot be counted.
+func addresses(start, end string) int {
+	from, err := netip.ParseAddr(strings.TrimSpace(start))
+	to, err2 := netip.ParseAddr(strings.TrimSpace(end))
+	if err != nil || err2 != nil || !from.Is4() || !to.Is4() || to.Less(from) {
+		return 1
+	}
+	a, b := from.As4(), to.As4()
+	return int(binary.BigEndian.Uint32(b[:])-binary.BigEndian.Uint32(a[:])) + 1
 }
 
 // byApp returns rows by the app that they belong to.
@@ -144,6 +212,13 @@ func (s *Snapshot) externalApps() (all []*App) {
 	policies := byApp(s.policies, func(p policyRow) string { return p.App })
 	plugins := byApp(s.plugins, func(p pluginRow) string { return p.App })
 	settings := byApp(s.settings, func(row settingsRow) string { return row.text("ExternalClientApplicationId") })
+	trusted, allowed := make(map[string]int), make(map[string]int)
+	for _, row := range s.trusted {
+		trusted[restapi.ShortID(row.ExtlClntAppOauthSettings.ExternalClientApplicationID)]++
+	}
+	for _, row := range s.allowed {
+		allowed[restapi.ShortID(row.ExtlClntAppOauthSecurity.ExternalClientApplicationID)] += addresses(row.StartIPAddress, row.EndIPAddress)
+	}
 	for _, e := range s.external {
 		id := restapi.ShortID(e.ID)
 		a := &App{Kind: External, Name: e.FullName(), Label: e.Label, ID: e.ID, Namespace: e.Namespace,
@@ -151,14 +226,22 @@ func (s *Snapshot) externalApps() (all []*App) {
 		if p, ok := policies[id]; ok {
 			s.setPolicies(a, p)
 		}
-		if p, ok := plugins[id]; ok {
-			enabled := p.IsEnabled && !strings.EqualFold(p.OauthPluginStatus, "Disabled") && !strings.EqualFold(p.OauthPluginStatus, "Notinstalled")
+		plugin := plugins[id]
+		if plugin.IsEnabled != nil {
+			enabled := *plugin.IsEnabled && !strings.EqualFold(plugin.OauthPluginStatus, "Disabled")
 			a.Enabled = &enabled
 		}
-		if row, ok := settings[id]; ok {
+		row, hasSettings := settings[id]
+		if hasSettings {
 			a.setSettings(row)
 		}
 		a.setExternalGlobals(e)
+		a.TrustedRanges, a.TokenAddresses = trusted[id], allowed[id]
+		a.NoOAuth = !hasSettings && a.opaque && !s.hidden[fromSettings] && !s.hidden[fromGlobals] && !a.Packaged && a.Namespace == "" ||
+			strings.EqualFold(plugin.OauthPluginStatus, "Notinstalled")
+		if a.NoOAuth {
+			a.Access, a.Flows, a.RunAs, a.Enabled = "", nil, nil, nil
+		}
 		slices.Sort(a.Flows)
 		for _, component := range e.Components[eca.OAuthPolicies] {
 			a.policySets = append(a.policySets, metadata.Items(component.Text("commaSeparatedPermissionSet"))...)
@@ -222,14 +305,20 @@ func (a *App) setExternalGlobals(e *apps.App) {
 // setGlobals sets what the global OAuth settings contain.
 func (a *App) setGlobals(text func(string) string, is func(string) bool) {
 	pkce, optional := is("isPkceRequired"), is("isConsumerSecretOptional")
-	a.PKCE, a.SecretOptional = &pkce, &optional
+	rotation, limit := is("isRefreshTokenRotationEnabled"), is("isEnforceRefreshTokenTTL")
+	jwt, dpop := is("isNamedUserJwtEnabled"), is("isDPopEnabled")
+	a.PKCE, a.SecretOptional, a.Rotation, a.IdleLimit, a.JWTTokens, a.DPoP = &pkce, &optional, &rotation, &limit, &jwt, &dpop
 	a.Callbacks = strings.Fields(text("callbackUrl"))
 	a.addFlows(flag{deviceFlow, is("isDeviceFlowEnabled")}, flag{codeCredentials, is("isCodeCredFlowEnabled")})
-	if certificate, err := x509.ParseCertificate(metadata.CertificateDER(text("certificate"))); err == nil {
+	stated := strings.TrimSpace(text("certificate"))
+	a.addFlows(flag{jwtBearer, stated != ""})
+	if certificate, err := x509.ParseCertificate(metadata.CertificateDER(stated)); err == nil {
 		a.CertificateExpires = certificate.NotAfter.UTC()
-		a.addFlows(flag{jwtBearer, true})
 	}
 }
+
+// never is the lifetime of refresh tokens of an app that gives none.
+const never = "not at all"
 
 // setRefresh sets the lifetime of refresh tokens.
 func (a *App) setRefresh(policy, period, unit string) {
@@ -237,7 +326,7 @@ func (a *App) setRefresh(policy, period, unit string) {
 	case "Infinite":
 		a.RefreshToken, a.refreshDays = "forever", -1
 	case "Zero":
-		a.RefreshToken = "not at all"
+		a.RefreshToken = never
 	case "SpecificLifetime", "SpecificInactivity":
 		n, err := strconv.ParseFloat(period, 64)
 		if err != nil {
@@ -246,6 +335,7 @@ func (a *App) setRefresh(policy, period, unit string) {
 		a.RefreshToken = fmt.Sprintf("%g %s", n, strings.ToLower(unit))
 		if policy == "SpecificInactivity" {
 			a.RefreshToken += " without use"
+			a.idle = true
 		}
 		if days := map[string]float64{"Hours": 1.0 / 24, "Days": 1, "Months": 30}[unit]; days > 0 {
 			a.refreshDays = max(1, int(n*days))
@@ -259,7 +349,7 @@ func (s *Snapshot) runAs(name string) *User {
 	if !ok {
 		return &User{Username: name, Missing: !s.hidden[fromUsers]}
 	}
-	return &User{Username: u.Username, Profile: u.Profile.Name, Inactive: !u.IsActive,
+	return &User{Username: u.Username, Profile: u.Profile.Name, Inactive: u.IsActive != nil && !*u.IsActive,
 		Admin: s.admins[userKey(u.ID)] || u.Profile.Name == "System Administrator"}
 }
 
@@ -304,6 +394,7 @@ func (s *Snapshot) connectedApps() (all []*App) {
 // setRecord sets what the record of a Connected App contains.
 func (a *App) setRecord(row connectedRow) {
 	a.ID, a.created, a.ConsumerCreated = row.ID, restapi.ParseTime(row.CreatedDate), restapi.ParseTime(row.CreatedDate)
+	a.Salesforce = row.OptionsIsInternal
 	switch approved := row.OptionsAllowAdminApprovedUsersOnly; {
 	case approved == nil:
 	case *approved:
@@ -318,9 +409,11 @@ func (a *App) setRecord(row connectedRow) {
 func (s *Snapshot) setSource(a *App, source *connectedapp.App) {
 	a.Name = source.Name
 	if source.NotOAuth() != "" {
-		a.noOAuth = true
+		a.NoOAuth, a.Access = true, ""
 		return
 	}
+	a.wrong = source.Wrong() != nil
+	a.TrustedRanges = len(source.Fields[eca.OAuthSettings]["trustedIpRanges"])
 	global, policy := source.Fields[eca.GlobalOAuthSettings].Text, source.Fields[eca.OAuthPolicies].Text
 	a.Access = accessByPolicy[policy("permittedUsersPolicyType")]
 	a.setGlobals(global, func(name string) bool { return global(name) == "true" })
@@ -340,6 +433,10 @@ func (s *Snapshot) setSource(a *App, source *connectedapp.App) {
 		a.Granted = append(a.Granted, profilePrefix+profile)
 	}
 	for _, f := range source.Findings {
+		if f.Field == "oauthConfig.certificate" && !slices.Contains(a.Flows, jwtBearer) { // the name of a certificate
+			a.addFlows(flag{jwtBearer, true})
+			slices.Sort(a.Flows)
+		}
 		if f.Level == finding.Error || f.Rule == "not-carried" {
 			a.Lost = append(a.Lost, cmp.Or(f.Field, f.Rule))
 		}
@@ -348,6 +445,9 @@ func (s *Snapshot) setSource(a *App, source *connectedapp.App) {
 
 // profilePrefix distinguishes a profile from a permission set in App.Granted.
 const profilePrefix = "profile "
+
+// isPermissionSet reports whether an entry of App.Granted is a permission set.
+func isPermissionSet(granted string) bool { return !isProfile(granted) }
 
 // isProfile reports whether an entry of App.Granted is a profile.
 func isProfile(granted string) bool { return strings.HasPrefix(granted, profilePrefix) }

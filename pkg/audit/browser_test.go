@@ -104,7 +104,7 @@ func TestPageInABrowser(t *testing.T) {
 	}
 	var title, status, first, last, names, shown string
 	var shot []byte
-	visible := `[...document.querySelectorAll('#matrix tbody tr')].filter(r => !r.hidden).map(r => r.cells[0].textContent + ' ' + r.cells[1].innerText.split('\n')[0]).join('; ')`
+	visible := `[...document.querySelectorAll('#matrix tbody tr')].filter(r => !r.hidden).map(r => r.dataset.org + ' ' + r.cells[0].innerText.split('\n')[0]).join('; ')`
 	sortBy := func(column int) chromedp.Action {
 		return chromedp.Click(fmt.Sprintf("#matrix thead th:nth-child(%d) button", column), chromedp.ByQuery)
 	}
@@ -112,9 +112,9 @@ func TestPageInABrowser(t *testing.T) {
 		chromedp.CaptureScreenshot(&shot),
 		chromedp.Text("#shown", &status, chromedp.ByQuery),
 		chromedp.Evaluate(visible, &names),
-		sortBy(8), sortBy(8),
-		chromedp.Evaluate(`document.querySelector('#matrix tbody tr').cells[7].textContent`, &first),
-		chromedp.Evaluate(`[...document.querySelectorAll('#matrix tbody tr')].at(-1).cells[7].textContent`, &last),
+		sortBy(6), sortBy(6),
+		chromedp.Evaluate(`document.querySelector('#matrix tbody tr').cells[5].textContent`, &first),
+		chromedp.Evaluate(`[...document.querySelectorAll('#matrix tbody tr')].at(-1).cells[5].textContent`, &last),
 		chromedp.SetValue("#org", "uat", chromedp.ByQuery),
 		chromedp.SetValue("#rule", "open-to-all", chromedp.ByQuery),
 		chromedp.Evaluate(`document.getElementById('rule').dispatchEvent(new Event('input'))`, nil),

@@ -16,17 +16,25 @@ import (
 // The ages from which rules find something.
 const (
 	longRefresh = 90  // days
+	idleLimit   = 30  // days
 	unusedFor   = 90  // days
 	consumerAge = 365 // days
+	recentUse   = 30  // days in which a login proves that an app works
+	setupTime   = 7   // days in which a new app may wait for its users
 
 	certificateNotice = 30 * 24 * time.Hour
 )
 
-// subject is the app that a rule checks, with what the check depends on.
+// maxTokenAddresses is the most addresses of an allowlist of refresh tokens of partner apps. Source:
+// Salesforce's requirements of May 2026 for partner apps.
+const maxTokenAddresses = 256
+
+// subject is the app that a rule checks, with what the check depends on. For rules about the org
+// itself, the app is nil.
 type subject struct {
 	*App
 	options  Options
-	kind     platform.Kind // of the org
+	kind     platform.Kind // of the org, "" if it is not known
 	snapshot *Snapshot
 }
 
@@ -46,11 +54,42 @@ func (s subject) sees(what ...source) bool {
 // isOwn reports whether the app is an External Client App of the org itself.
 func (s subject) isOwn() bool { return s.Kind == External && s.Namespace == "" && !s.Packaged }
 
-// fix returns what to do in Setup, or for the org's own External Client Apps in the project.
+// isDeclared reports whether the project declares the app.
+func (s subject) isDeclared() bool {
+	return s.isOwn() && slices.ContainsFunc(s.options.Declared, func(d string) bool { return strings.EqualFold(d, s.Name) })
+}
+
+// usesCode reports whether users log in to the app in a browser: by its flows, or because such logins
+// are on record. An app of a server or a pipeline has a callback URL only because every app needs one.
+func (s subject) usesCode() bool {
+	machine := func(flow string) bool { return flow == clientCredentials || flow == jwtBearer || flow == tokenExchange }
+	pipeline := len(s.Callbacks) == 1 && s.Callbacks[0] == cliCallback
+	return s.codeLogins || !pipeline && !slices.ContainsFunc(s.Flows, machine) ||
+		slices.ContainsFunc(s.Flows, func(flow string) bool { return !machine(flow) })
+}
+
+// cliCallback is the callback URL that Salesforce's instructions for sf org login jwt give to the app of a
+// pipeline. Such an app logs in with JWT bearer, also if the org hides its certificate.
+const cliCallback = "http://localhost:1717/OauthRedirect"
+
+// getsRefreshTokens reports whether clients of the app get refresh tokens. The scope full does not
+// include them.
+func (s subject) getsRefreshTokens() bool {
+	return s.usesCode() && s.RefreshToken != never && slices.ContainsFunc(s.Scopes, func(scope string) bool {
+		return scope == "RefreshToken" || scope == "OfflineAccess"
+	})
+}
+
+// recentlyUsed reports whether a login or a token proves that somebody can use the app.
+func (s subject) recentlyUsed() bool { return !s.LastUsed.IsZero() && s.age(s.LastUsed) <= recentUse }
+
+// fix returns what to do in Setup, or for an External Client App of the project in its source.
 func (s subject) fix(inSetup, inProject string) string {
 	switch {
-	case s.isOwn():
+	case s.isDeclared():
 		return inProject
+	case s.isOwn():
+		return inSetup + " in Setup (External Client App Manager)"
 	case s.Kind == External:
 		return inSetup + " in Setup (External Client App Manager), or ask the vendor of its package"
 	}
@@ -58,11 +97,16 @@ func (s subject) fix(inSetup, inProject string) string {
 }
 
 // found returns one finding.
-func found(problem, fix string) []finding.Finding {
-	return []finding.Finding{{Problem: problem, Fix: fix}}
+func found(problem, fix string) []Finding {
+	return []Finding{{Finding: finding.Finding{Problem: problem, Fix: fix}}}
 }
 
-func openToAll(s subject) []finding.Finding {
+// foundIn returns one finding of a level about a field.
+func foundIn(level finding.Level, field, problem, fix string) []Finding {
+	return []Finding{{Finding: finding.Finding{Level: level, Field: field, Problem: problem, Fix: fix}}}
+}
+
+func openToAll(s subject) []Finding {
 	if s.Access != Everybody {
 		return nil
 	}
@@ -72,31 +116,39 @@ func openToAll(s subject) []finding.Finding {
 			"and grant the app with permissionSets in plugins.eca"))
 }
 
-func lockedOut(s subject) []finding.Finding {
+func lockedOut(s subject) []Finding {
 	// Only the record of a Connected App shows what grants it.
-	if s.Access != PreAuthorised || s.ID == "" || s.Namespace != "" ||
-		!s.sees(fromAccess, fromAssigned, fromPolicies, fromGlobals) {
+	if s.Access != PreAuthorised || s.ID == "" || s.Namespace != "" || s.recentlyUsed() ||
+		slices.ContainsFunc(s.Granted, isProfile) || !s.sees(fromAccess, fromAssigned, fromPolicies, fromGlobals) {
 		return nil
 	}
-	profiles := slices.ContainsFunc(s.Granted, isProfile)
-	sets := slices.ContainsFunc(s.Granted, func(g string) bool { return !isProfile(g) })
+	refused := ""
+	if !s.LastRefused.IsZero() {
+		refused = fmt.Sprintf("; the org refused a login on %s (%s)", s.LastRefused.Format(time.DateOnly), s.Refusal)
+	}
 	switch {
 	case len(s.Granted) == 0:
-		return found("only pre-authorised users can use the app, and no permission set grants it", s.fix(
+		return found("only pre-authorised users can use the app, and no permission set grants it"+refused, s.fix(
 			"grant it with a permission set, or delete the app,",
 			"grant it with permissionSets in plugins.eca, or delete the app"))
-	case profiles && !sets && s.Kind == External:
-		return []finding.Finding{{Level: finding.Warning,
-			Problem: "only profiles grant the app; " + eca.ProfilesDoubt,
-			Fix:     "grant it with a permission set: permissionSets in plugins.eca"}}
-	case !profiles && s.Grantees == 0 && s.recorded:
-		return found("only pre-authorised users can use the app, and no active user has "+strings.Join(s.Granted, ", "),
+	case s.Grantees == 0 && s.recorded && (s.created.IsZero() || s.age(s.created) >= setupTime):
+		return found("only pre-authorised users can use the app, and no active user has "+strings.Join(s.Granted, ", ")+refused,
 			"assign the permission set to the users of the app, or delete the app")
 	}
 	return nil
 }
 
-func scopeFull(s subject) []finding.Finding {
+func profileGrant(s subject) []Finding {
+	if s.Kind != External || s.Access != PreAuthorised || s.Namespace != "" || s.recentlyUsed() || len(s.Granted) == 0 ||
+		slices.ContainsFunc(s.Granted, isPermissionSet) {
+		return nil
+	}
+	return found("only profiles grant the app: "+strings.Join(s.Granted, ", ")+"; "+eca.ProfilesDoubt, s.fix(
+		"if its users cannot log in, grant it with a permission set",
+		"if its users cannot log in, grant it with permissionSets in plugins.eca"))
+}
+
+func scopeFull(s subject) []Finding {
 	if !slices.Contains(s.Scopes, "Full") {
 		return nil
 	}
@@ -104,8 +156,8 @@ func scopeFull(s subject) []finding.Finding {
 		s.fix("select narrower scopes", "set commaSeparatedOauthScopes in oauthSettings of plugins.eca"))
 }
 
-func scopeBroad(s subject) []finding.Finding {
-	if len(s.Flows) != 1 || s.Flows[0] != clientCredentials {
+func scopeBroad(s subject) []Finding {
+	if len(s.Flows) != 1 || s.Flows[0] != clientCredentials || s.codeLogins {
 		return nil
 	}
 	var useless []string
@@ -122,37 +174,104 @@ func scopeBroad(s subject) []finding.Finding {
 		"remove them from commaSeparatedOauthScopes, or disable client credentials if users log in, too"))
 }
 
-func ipRelaxed(s subject) []finding.Finding {
-	if s.IP == "" || s.IP == "Enforce" {
+func ipRelaxed(s subject) []Finding {
+	if s.IP == "" || s.IP == "Enforce" || s.TrustedRanges > 0 || !s.sees(fromTrusted) && s.Kind == External {
 		return nil
 	}
 	return found("it relaxes IP ranges ("+s.IP+")",
 		s.fix("enforce IP restrictions", "set ipRelaxationPolicyType to Enforce in the OAuth policies"))
 }
 
-func longRefreshToken(s subject) []finding.Finding {
-	gets := slices.ContainsFunc(s.Scopes, func(scope string) bool {
-		return scope == "RefreshToken" || scope == "OfflineAccess" || scope == "Full"
-	})
-	if s.refreshDays != -1 && s.refreshDays <= longRefresh || !gets {
+// endsWhenIdle reports whether the app's own limit of 30 idle days is on, which applies whatever its
+// policies state.
+func (s subject) endsWhenIdle() bool { return s.IdleLimit != nil && *s.IdleLimit }
+
+func longRefreshToken(s subject) []Finding {
+	if s.refreshDays != -1 && s.refreshDays <= longRefresh || s.endsWhenIdle() || !s.getsRefreshTokens() {
 		return nil
 	}
-	return found("refresh tokens live "+s.RefreshToken, s.fix("let refresh tokens expire",
-		"set refreshTokenPolicyType to SpecificLifetime with at most 90 Days in the OAuth policies"))
+	return found("refresh tokens live "+s.RefreshToken, s.fix("let refresh tokens expire after 30 days without use",
+		"set refreshTokenPolicyType to SpecificInactivity with 30 Days in the OAuth policies"))
 }
 
-func pkceOff(s subject) []finding.Finding {
-	withCode := len(s.Flows) == 0 || slices.ContainsFunc(s.Flows, func(flow string) bool {
-		return flow != clientCredentials && flow != jwtBearer && flow != tokenExchange
-	})
-	if s.PKCE == nil || *s.PKCE || !withCode {
+func noIdleLimit(s subject) []Finding {
+	if s.options.ISV {
+		if s.IdleLimit == nil || *s.IdleLimit || !s.getsRefreshTokens() {
+			return nil
+		}
+		return foundIn(finding.Error, "isEnforceRefreshTokenTTL", "the app does not end refresh tokens after 30 idle days", s.fix(
+			"enforce the 30-day idle limit of refresh tokens", "set isEnforceRefreshTokenTTL to true in globalOauthSettings of plugins.eca"))
+	}
+	if s.refreshDays <= idleLimit || s.refreshDays > longRefresh || s.endsWhenIdle() || !s.getsRefreshTokens() {
+		return nil // longer ones are those of longRefreshToken
+	}
+	return found("refresh tokens live "+s.RefreshToken+", and no limit of at most 30 idle days ends them", s.fix(
+		"let refresh tokens expire after 30 days without use",
+		"set refreshTokenPolicyType to SpecificInactivity with 30 Days in the OAuth policies"))
+}
+
+func rotationOff(s subject) []Finding {
+	if s.Rotation == nil || *s.Rotation || !s.getsRefreshTokens() {
 		return nil
 	}
-	return found("it does not require PKCE", s.fix("require Proof Key for Code Exchange",
+	return foundIn(s.isvLevel(), "", "refresh tokens are not replaced when they are used", s.fix("enable refresh token rotation",
+		"set isRefreshTokenRotationEnabled to true in globalOauthSettings of plugins.eca"))
+}
+
+func mcpWithoutJWT(s subject) []Finding {
+	if s.JWTTokens == nil || *s.JWTTokens || !slices.Contains(s.Scopes, "MCP") {
+		return nil
+	}
+	return found("it has the scope MCP, but issues no JWT-based tokens", s.fix("turn JWT-based access tokens on",
+		"set isNamedUserJwtEnabled to true in globalOauthSettings of plugins.eca"))
+}
+
+// isvLevel returns the level of a control that partner apps must have; "" is that of the rule.
+func (s subject) isvLevel() finding.Level {
+	if s.options.ISV {
+		return finding.Error
+	}
+	return ""
+}
+
+func tokenAllowlist(s subject) []Finding {
+	fix := "list the addresses of your servers, at most 256, as token IP ranges in the app's OAuth security settings in Setup"
+	switch {
+	case !s.options.ISV || !s.getsRefreshTokens() || s.Kind == External && !s.sees(fromAllowed):
+		return nil
+	case s.TokenAddresses == 0:
+		return found("refresh tokens can be used from every IP address", fix)
+	case s.TokenAddresses > maxTokenAddresses:
+		return found(fmt.Sprintf("refresh tokens can be used from %d IP addresses", s.TokenAddresses), fix)
+	}
+	return nil
+}
+
+func dpopOff(s subject) []Finding {
+	if !s.options.ISV || s.DPoP == nil || *s.DPoP {
+		return nil
+	}
+	return found("it does not require DPoP", s.fix("require DPoP once all clients send a proof",
+		"set isDPopEnabled to true in globalOauthSettings of plugins.eca once all clients send a proof"))
+}
+
+func jwtForPipeline(s subject) []Finding {
+	if s.JWTTokens == nil || !*s.JWTTokens || !slices.Contains(s.Flows, jwtBearer) || slices.Contains(s.Scopes, "MCP") {
+		return nil
+	}
+	return found("it logs in with JWT bearer and gets JWT-based access tokens, which SOAP calls refuse below API version 68.0", s.fix(
+		"turn JWT-based access tokens off", "set isNamedUserJwtEnabled to false in globalOauthSettings of plugins.eca"))
+}
+
+func pkceOff(s subject) []Finding {
+	if s.PKCE == nil || *s.PKCE || !s.usesCode() || s.snapshot.orgWide["isPkceRequired"] == "true" {
+		return nil
+	}
+	return foundIn(s.isvLevel(), "", "it does not require PKCE", s.fix("require Proof Key for Code Exchange",
 		"set isPkceRequired to true in globalOauthSettings of plugins.eca"))
 }
 
-func secretOptional(s subject) []finding.Finding {
+func secretOptional(s subject) []Finding {
 	if s.SecretOptional == nil || !*s.SecretOptional || !slices.Contains(s.Flows, clientCredentials) {
 		return nil
 	}
@@ -162,8 +281,12 @@ func secretOptional(s subject) []finding.Finding {
 			"and create another app for a public client"))
 }
 
-func insecureCallback(s subject) (all []finding.Finding) {
+func insecureCallback(s subject) (all []Finding) {
+	if !s.usesCode() {
+		return nil
+	}
 	fix := s.fix("remove it", "remove it from callbackUrl in globalOauthSettings of plugins.eca")
+	withPKCE := s.PKCE != nil && *s.PKCE || s.snapshot.orgWide["isPkceRequired"] == "true"
 	for _, callback := range s.Callbacks {
 		u, err := url.Parse(callback)
 		if err != nil {
@@ -172,19 +295,19 @@ func insecureCallback(s subject) (all []finding.Finding) {
 		local := slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, strings.ToLower(u.Hostname()))
 		problem := ""
 		switch {
-		case local && s.kind == platform.Production:
-			problem = "the callback URL leads to a developer's machine, on a production org"
+		case local && s.kind == platform.Production && !withPKCE:
+			problem = "the callback URL leads to the user's own machine without PKCE, on a production org"
 		case !local && strings.EqualFold(u.Scheme, "http"):
 			problem = "the callback URL is plain http"
 		default:
 			continue
 		}
-		all = append(all, finding.Finding{Field: callback, Problem: problem, Fix: fix})
+		all = append(all, foundIn("", callback, problem, fix)...)
 	}
 	return all
 }
 
-func usernamePasswordFlow(s subject) []finding.Finding {
+func usernamePasswordFlow(s subject) []Finding {
 	if s.LastPasswordLogin.IsZero() {
 		return nil
 	}
@@ -192,28 +315,28 @@ func usernamePasswordFlow(s subject) []finding.Finding {
 		"use client credentials or JWT bearer")
 }
 
-func certificateExpires(s subject) []finding.Finding {
+func certificateExpires(s subject) []Finding {
 	if s.CertificateExpires.IsZero() || s.CertificateExpires.Sub(s.options.Now) > certificateNotice {
 		return nil
 	}
-	verb := "expires"
+	verb, level := "expires", finding.Warning
 	if s.options.Now.After(s.CertificateExpires) {
-		verb = "expired"
+		verb, level = "expired", finding.Error
 	}
-	return found(fmt.Sprintf("its certificate %s on %s", verb, s.CertificateExpires.Format(time.DateOnly)),
+	return foundIn(level, "", fmt.Sprintf("its certificate %s on %s", verb, s.CertificateExpires.Format(time.DateOnly)),
 		s.fix("upload a new one", "set a new one in globalOauthSettings.certificate of plugins.eca"))
 }
 
-func runAsAdmin(s subject) []finding.Finding {
+func runAsAdmin(s subject) []Finding {
 	if s.RunAs == nil || !s.RunAs.Admin {
 		return nil
 	}
 	problem := fmt.Sprintf("client credentials run as %s (%s), who may modify all data", s.RunAs.Username, s.RunAs.Profile)
-	return []finding.Finding{{Field: s.RunAs.Username, Problem: problem, Fix: s.fix("name an integration user",
-		"name an integration user in clientCredentialsFlowUser of the OAuth policies")}}
+	return foundIn("", s.RunAs.Username, problem, s.fix("name an integration user",
+		"name an integration user in clientCredentialsFlowUser of the OAuth policies"))
 }
 
-func runAsInactive(s subject) []finding.Finding {
+func runAsInactive(s subject) []Finding {
 	if s.RunAs == nil || !s.RunAs.Inactive && !s.RunAs.Missing {
 		return nil
 	}
@@ -221,22 +344,50 @@ func runAsInactive(s subject) []finding.Finding {
 	if s.RunAs.Missing {
 		problem = fmt.Sprintf("client credentials run as %s, which is not a user of this org", s.RunAs.Username)
 	}
-	return []finding.Finding{{Field: s.RunAs.Username, Problem: problem,
-		Fix: s.fix("name another user", "name another user in clientCredentialsFlowUser of the OAuth policies")}}
+	return foundIn("", s.RunAs.Username, problem,
+		s.fix("name another user", "name another user in clientCredentialsFlowUser of the OAuth policies"))
 }
 
-func notInstalled(s subject) []finding.Finding {
+func notInstalled(s subject) []Finding {
 	if s.Kind != NotInstalled || s.Tokens == 0 || !s.sees(fromConnected, fromSources, fromApps) {
 		return nil
 	}
-	tokens := plural(s.Users, "user") + ", " + plural(s.Tokens, "token")
-	return found("it is not installed, and users have tokens of it: "+tokens,
-		"install it in Setup (Connected Apps OAuth Usage) and set its policies, or block it there")
+	problem := fmt.Sprintf("it is not installed, and %s %s %s of it", plural(s.Users, "user"),
+		map[bool]string{true: "has", false: "have"}[s.Users == 1], plural(s.Tokens, "token"))
+	if holders := s.holders(); holders != "" {
+		problem += ": " + holders
+	}
+	if !s.LastUsed.IsZero() {
+		problem += "; last used on " + s.LastUsed.Format(time.DateOnly)
+	}
+	fix := "revoke the tokens and block the app in Setup (Connected Apps OAuth Usage), or install it there and set its policies"
+	if s.snapshot.orgWide["enableAdminApprovedAppsOnly"] == "true" && s.sees(fromPermitted) && len(s.snapshot.permitted[useAnyClient]) == 0 {
+		return foundIn(finding.Warning, "", problem+"; API Access Control blocks it", fix)
+	}
+	return found(problem, fix)
 }
 
-func unused(s subject) []finding.Finding {
+// holders names the first users with tokens of the app.
+func (s subject) holders() string {
+	const most = 3
+	var names []string
+	for _, h := range s.Holders[:min(most, len(s.Holders))] {
+		name := h.Username
+		if h.Admin {
+			name += " (administrator)"
+		}
+		names = append(names, name)
+	}
+	if more := s.Users - len(names); len(names) > 0 && more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
+func unused(s subject) []Finding {
 	// The age of an app that the org does not show is not known.
-	if !s.sees(fromTokens, fromLogins, fromMenu) || s.age(s.created) < unusedFor {
+	if !s.sees(fromTokens, fromLogins, fromMenu) || s.options.seesOwnTokens(s.snapshot) || s.NoOAuth ||
+		s.age(s.created) < unusedFor {
 		return nil
 	}
 	switch {
@@ -248,25 +399,38 @@ func unused(s subject) []finding.Finding {
 	return nil
 }
 
-func hasToMove(s subject) []finding.Finding {
+// Cases of has-to-move.
+const (
+	CaseConvert   = "convert"   // eca can convert the app
+	CaseSuccessor = "successor" // an External Client App of the name exists
+	CaseNoOAuth   = "no-oauth"
+	CaseVendor    = "vendor"
+	CaseByHand    = "by-hand" // a setting has no equivalent
+)
+
+func hasToMove(s subject) []Finding {
 	if s.Kind != Connected {
 		return nil
 	}
-	problem := "it is a Connected App, whose support Salesforce intends to end"
+	problem, fix, which := "it is a Connected App, whose support Salesforce intends to end", "", CaseConvert
 	if len(s.Lost) > 0 {
 		problem += "; an External Client App has no equivalent for " + strings.Join(s.Lost, ", ")
 	}
 	switch {
 	case s.hasSuccessor():
-		return found(problem+"; an External Client App of the same name exists",
-			"move the remaining users to the External Client App")
-	case s.noOAuth:
-		return found(problem+"; it has no OAuth", "create an External Client App for SAML or Canvas in Setup")
-	case s.opaque && s.sees(fromSources):
-		return found(problem+"; its settings cannot be read, so it belongs to another vendor",
-			"ask its vendor for the External Client App")
+		which, fix = CaseSuccessor, "move the remaining users to the External Client App of the same name"
+	case s.NoOAuth:
+		which, fix = CaseNoOAuth, "create an External Client App for SAML or Canvas in Setup"
+	case s.Namespace != "" || s.opaque && s.sees(fromSources):
+		which, fix = CaseVendor, "ask its vendor for the External Client App: the app belongs to a package, or its settings cannot be read"
+	case s.opaque || s.wrong:
+		which, fix = CaseByHand, "use Migrate to External Client App in Setup"
+	default:
+		fix = "migrate it to an External Client App"
 	}
-	return found(problem, "migrate it to an External Client App")
+	all := found(problem, fix)
+	all[0].Case = which
+	return all
 }
 
 // hasSuccessor reports whether the org has an External Client App of a Connected App's name.
@@ -276,8 +440,8 @@ func (s subject) hasSuccessor() bool {
 	})
 }
 
-func oldConsumer(s subject) []finding.Finding {
-	if s.Packaged || s.opaque || s.noOAuth || s.age(s.ConsumerCreated) <= consumerAge {
+func oldConsumer(s subject) []Finding {
+	if s.Packaged || s.opaque || s.NoOAuth || s.age(s.ConsumerCreated) <= consumerAge {
 		return nil
 	}
 	fix := "rotate key and secret"
@@ -287,23 +451,22 @@ func oldConsumer(s subject) []finding.Finding {
 	return found("its consumer was created on "+s.ConsumerCreated.Format(time.DateOnly), fix)
 }
 
-func pluginOff(s subject) []finding.Finding {
+func pluginOff(s subject) []Finding {
 	if s.Enabled == nil || *s.Enabled {
 		return nil
 	}
-	return found("the app or its OAuth plugin is disabled",
-		"set isEnabled and isOauthPluginEnabled in pluginPolicies of plugins.eca, or delete the app")
+	return found("the app or its OAuth plugin is disabled", s.fix("enable or delete the app",
+		"set isEnabled and isOauthPluginEnabled in pluginPolicies of plugins.eca, or delete the app"))
 }
 
-func undeclared(s subject) []finding.Finding {
-	if !s.isOwn() || s.options.Declared == nil ||
-		slices.ContainsFunc(s.options.Declared, func(d string) bool { return strings.EqualFold(d, s.Name) }) {
+func undeclared(s subject) []Finding {
+	if !s.isOwn() || s.options.Declared == nil || s.isDeclared() {
 		return nil
 	}
 	return found("no package of the project declares it", "retrieve its header into the project, or delete the app")
 }
 
-func drift(s subject) (all []finding.Finding) {
+func drift(s subject) (all []Finding) {
 	if s.Kind != External {
 		return nil
 	}
@@ -312,8 +475,8 @@ func drift(s subject) (all []finding.Finding) {
 			continue
 		}
 		for _, change := range changes {
-			all = append(all, finding.Finding{Field: change.Field, Problem: "it differs from the project: " + change.What,
-				Fix: "deploy the project's settings, or change the project"})
+			all = append(all, foundIn("", change.Field, "it differs from the project: "+change.What,
+				"deploy the project's settings, or change the project")...)
 		}
 	}
 	return all

@@ -1,4 +1,7 @@
 package audit
 
-// Checks is for the test of RULES.md.
-var Checks = checks
+// Exists and Checks are for the test of RULES.md.
+var (
+	Exists = exists
+	Checks = len(checks) + len(orgChecks)
+)

@@ -16,6 +16,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/cutover"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -29,6 +30,7 @@ type Snapshot struct {
 	hidden map[source]bool // what the org refused to show
 
 	org       restapi.Organization
+	orgKnown  bool
 	external  []*apps.App
 	policies  []policyRow
 	plugins   []pluginRow
@@ -36,13 +38,18 @@ type Snapshot struct {
 	connected []connectedRow
 	sources   []*connectedapp.App // the Connected Apps that can be read
 	tokens    []tokenRow
+	holders   []holderRow
 	menu      []menuRow
 	access    []accessRow
 	logins    []loginRow
+	trusted   []rangeRow                // trusted IP ranges of External Client Apps
+	allowed   []allowedRow              // IP ranges in which their refresh tokens can be used
+	permitted map[string][]permittedRow // by Permission.Name
 
 	assigned map[string]int     // number of users by permission set, by the ID's first 15 characters
 	users    map[string]userRow // by userKey of ID and of username
 	admins   map[string]bool    // users who may modify all data, by userKey of the ID
+	orgWide  map[string]string  // settings of the org, by field
 }
 
 type (
@@ -55,9 +62,16 @@ type (
 		IsGuestCodeCredFlowEnabled                                 bool
 		ClientCredentialsFlowUser                                  string // a username, see userKey
 	}
+	rangeRow struct {
+		ExtlClntAppOauthSettings struct{ ExternalClientApplicationID string }
+	}
+	allowedRow struct {
+		ExtlClntAppOauthSecurity     struct{ ExternalClientApplicationID string }
+		StartIPAddress, EndIPAddress string
+	}
 	pluginRow struct {
 		App               string `json:"ExternalClientApplicationId"`
-		IsEnabled         bool
+		IsEnabled         *bool
 		OauthPluginStatus string
 	}
 	settingsRow  map[string]any
@@ -66,13 +80,15 @@ type (
 		Name                               string
 		CreatedDate                        string
 		OptionsAllowAdminApprovedUsersOnly *bool
+		OptionsIsInternal                  bool
 	}
 	tokenRow struct {
 		AppName, AppMenuItemID string
 		N, Users               int
 		Last                   string
 	}
-	menuRow   struct{ ID, ApplicationID string }
+	holderRow struct{ AppName, AppMenuItemID, UserID, Username, Last string }
+	menuRow   struct{ ID, ApplicationID, NamespacePrefix string }
 	accessRow struct {
 		SetupEntityID, ParentID string
 		Parent                  struct {
@@ -81,10 +97,19 @@ type (
 			Profile          struct{ Name string }
 		}
 	}
-	loginRow struct{ Application, LoginSubType, Last string }
-	userRow  struct {
+	loginRow     struct{ Application, LoginSubType, Status, Last string }
+	permittedRow struct {
+		AssigneeID    string
+		Assignee      struct{ Username string }
+		PermissionSet struct {
+			Label            string
+			IsOwnedByProfile bool
+			Profile          struct{ Name string }
+		}
+	}
+	userRow struct {
 		ID, Username string
-		IsActive     bool
+		IsActive     *bool
 		Profile      struct{ Name string }
 	}
 )
@@ -110,17 +135,24 @@ const (
 	fromAccess    source = "who may use the apps"
 	fromLogins    source = "logins"
 	fromUsers     source = "users that client credentials run as"
+	fromHolders   source = "who holds the tokens"
+	fromTrusted   source = "their trusted IP ranges"
+	fromAllowed   source = "IP allowlists of their refresh tokens"
+	fromOrg       source = "the kind of the org"
+	fromOrgWide   source = "settings of the org"
+	fromPermitted source = "permissions"
 	fromAdmins    source = "who may modify all data"
 	fromAssigned  source = "who has the permission sets"
 )
 
-// Read reads the apps of an org, in at most four rounds of requests. What the org refuses to show is
-// noted for Report.Unseen. Any other failure is an error.
+// Read reads the apps of an org and the settings around them, in at most four rounds of requests. What
+// the org refuses to show is noted for Report.Unseen. Any other failure is an error.
 func Read(ctx context.Context, conn *salesforce.Conn) (*Snapshot, error) {
-	s := &Snapshot{conn: conn, hidden: make(map[source]bool)}
+	s := &Snapshot{conn: conn, hidden: make(map[source]bool), admins: make(map[string]bool),
+		orgWide: make(map[string]string), permitted: make(map[string][]permittedRow)}
 	group, groupCtx := errgroup.WithContext(ctx)
-	for _, read := range []func(context.Context) error{
-		s.readOrg, s.readApps, s.readTokens, s.readAccess,
+	reads := []func(context.Context) error{
+		s.readOrg, s.readApps, s.readAccess, s.readOrgWide,
 		query(s, &s.plugins, fromPlugins, "ExtlClntAppPlcyCnfg",
 			"ExternalClientApplicationId, IsEnabled, OauthPluginStatus"),
 		query(s, &s.policies, fromPolicies, "ExtlClntAppOauthPlcyCnfg",
@@ -130,30 +162,50 @@ func Read(ctx context.Context, conn *salesforce.Conn) (*Snapshot, error) {
 				"ClientCredentialsFlowUser"),
 		query(s, &s.settings, fromSettings, "ExtlClntAppOauthSettings",
 			"ExternalClientApplicationId, CreatedDate, "+strings.Join(slices.Sorted(maps.Values(eca.ScopeColumns())), ", ")),
+		query(s, &s.trusted, fromTrusted, "ExtlClntAppOauthIpRange", "ExtlClntAppOauthSettings.ExternalClientApplicationId"),
+		query(s, &s.allowed, fromAllowed, "ExtlClntAppOauthSecurityTokenIpRange",
+			"ExtlClntAppOauthSecurity.ExternalClientApplicationId, StartIpAddress, EndIpAddress"),
 		query(s, &s.connected, fromConnected, "ConnectedApplication",
-			"Id, Name, CreatedDate, OptionsAllowAdminApprovedUsersOnly"),
-		query(s, &s.logins, fromLogins, "LoginHistory GROUP BY Application, LoginSubType",
-			"Application, LoginSubType, MAX(LoginTime) last"),
-	} {
+			"Id, Name, CreatedDate, OptionsAllowAdminApprovedUsersOnly, OptionsIsInternal"),
+		query(s, &s.menu, fromMenu, "AppMenuItem", "Id, ApplicationId, NamespacePrefix"),
+		query(s, &s.tokens, fromTokens, "OauthToken GROUP BY AppName, AppMenuItemId",
+			"AppName, AppMenuItemId, COUNT(UserId) n, COUNT_DISTINCT(UserId) users, MAX(LastUsedDate) last"),
+		// A query with groups has one page. Tokens of apps that are not installed come first.
+		query(s, &s.holders, fromHolders,
+			"OauthToken GROUP BY AppName, AppMenuItemId, UserId, User.Username ORDER BY AppMenuItemId NULLS FIRST LIMIT 2000",
+			"AppName, AppMenuItemId, UserId, User.Username, MAX(LastUsedDate) last"),
+		query(s, &s.logins, fromLogins,
+			"LoginHistory GROUP BY Application, LoginSubType, Status ORDER BY MAX(LoginTime) DESC LIMIT 2000",
+			"Application, LoginSubType, Status, MAX(LoginTime) last"),
+	}
+	for _, p := range permissions {
+		reads = append(reads, s.readPermitted(p))
+	}
+	for _, read := range reads {
 		group.Go(func() error { return read(groupCtx) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	slices.Sort(s.unseen)
 	return s, s.readUsers(ctx)
 }
 
 // tolerate notes that the org refuses to show a source, and returns any other error. An error of the
 // network or a busy org says nothing about the source, so it must not pass for a refusal.
 func (s *Snapshot) tolerate(what source, err error) error {
-	if !restapi.Refused(err) {
+	var reason error
+	if answer, ok := errors.AsType[*salesforce.Error](err); ok && restapi.Refused(err) {
+		reason = answer // without the call around it
+	} else if shape, ok := errors.AsType[*restapi.ShapeError](err); ok {
+		reason = shape
+	} else {
 		return err
 	}
-	answer, _ := errors.AsType[*salesforce.Error](err) // without the call around it
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hidden[what] = true
-	s.unseen = append(s.unseen, fmt.Sprintf("%s: %v", what, answer))
+	s.unseen = append(s.unseen, fmt.Sprintf("%s: %v", what, reason))
 	return nil
 }
 
@@ -170,10 +222,11 @@ func (s *Snapshot) lacks(what source, missing []string) {
 
 // query returns a function that reads columns of an object. It notes columns that the org lacks.
 func query[T any](s *Snapshot, into *[]T, what source, from, columns string) func(context.Context) error {
-	return func(ctx context.Context) (err error) {
-		var missing []string
-		*into, missing, err = restapi.QueryColumns[T](ctx, s.rest(), strings.Split(columns, ", "), from)
-		s.lacks(what, missing)
+	return func(ctx context.Context) error {
+		rows, missing, err := restapi.QueryColumns[restapi.Loose[T]](ctx, s.rest(), strings.Split(columns, ", "), from)
+		all, odd := restapi.Records(rows)
+		*into = all
+		s.lacks(what, append(missing, odd...))
 		return s.tolerate(what, err)
 	}
 }
@@ -188,7 +241,67 @@ func distinct(values []string) []string {
 
 func (s *Snapshot) readOrg(ctx context.Context) (err error) {
 	s.org, err = s.rest().Organization(ctx)
-	return err
+	s.orgKnown = err == nil
+	if errors.Is(err, restapi.ErrNoOrganization) {
+		s.lacks(fromOrg, []string{"Id", "IsSandbox"})
+		return nil
+	}
+	return s.tolerate(fromOrg, err)
+}
+
+// kind returns the kind of the org, "" if it is not known.
+func (s *Snapshot) kind() platform.Kind {
+	if !s.orgKnown {
+		return ""
+	}
+	return s.org.Kind()
+}
+
+// orgWideTypes are the types of settings of the org, by their full names. Source: that those of
+// ConnectedAppSettings and ExternalClientAppSettings are so is known, the third is assumed.
+var orgWideTypes = map[string]string{
+	"ConnectedApp": "ConnectedAppSettings", "OauthOidc": "OauthOidcSettings", eca.OrgSettingsName: eca.OrgSettings,
+}
+
+// readOrgWide reads settings of the org. A type that the org lacks is an empty record or a refusal.
+func (s *Snapshot) readOrgWide(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for name, typ := range orgWideTypes {
+		group.Go(func() error {
+			found, err := (&mdapi.Client{Conn: s.conn}).Read(ctx, typ, name)
+			s.mu.Lock()
+			for _, c := range found {
+				for _, f := range c.Fields {
+					s.orgWide[f.Name] = strings.TrimSpace(f.Text)
+				}
+			}
+			s.mu.Unlock()
+			return s.tolerate(fromOrgWide, err)
+		})
+	}
+	return group.Wait()
+}
+
+// readPermitted returns a function that reads who holds a permission. Orgs lack the columns of some.
+func (s *Snapshot) readPermitted(p Permission) func(context.Context) error {
+	return func(ctx context.Context) error {
+		what := fromPermitted
+		if p.Name == modifyAllData {
+			what = fromAdmins
+		}
+		var rows []permittedRow
+		err := query(s, &rows, what, "PermissionSetAssignment WHERE PermissionSet.Permissions"+p.Name+" = true AND Assignee.IsActive = true",
+			"AssigneeId, Assignee.Username, PermissionSet.Label, PermissionSet.IsOwnedByProfile, PermissionSet.Profile.Name")(ctx)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.permitted[p.Name] = rows
+		if p.Name == modifyAllData {
+			for _, row := range rows {
+				s.admins[userKey(row.AssigneeID)] = true
+			}
+		}
+		return err
+	}
 }
 
 // readApps reads the External Client Apps, those of managed packages among them, the global settings
@@ -241,22 +354,6 @@ func (s *Snapshot) readSources(ctx context.Context, listed []mdapi.FilePropertie
 	return s.tolerate(fromSources, err)
 }
 
-// readTokens counts tokens, and reads the menu items that they name.
-func (s *Snapshot) readTokens(ctx context.Context) error {
-	const columns = "AppName, AppMenuItemId, COUNT(UserId) n, COUNT_DISTINCT(UserId) users, MAX(LastUsedDate) last"
-	err := query(s, &s.tokens, fromTokens, "OauthToken GROUP BY AppName, AppMenuItemId", columns)(ctx)
-	if err != nil {
-		return err
-	}
-	var ids []string
-	for _, t := range s.tokens {
-		ids = append(ids, t.AppMenuItemID)
-	}
-	s.menu, err = restapi.QueryIn[menuRow](ctx, s.rest(),
-		"SELECT Id, ApplicationId FROM AppMenuItem WHERE Id IN (%s)", ids)
-	return s.tolerate(fromMenu, err)
-}
-
 // readAccess reads what grants apps, and counts the users with these permission sets.
 func (s *Snapshot) readAccess(ctx context.Context) error {
 	const columns = "SetupEntityId, ParentId, Parent.Name, Parent.IsOwnedByProfile, Parent.Profile.Name"
@@ -270,14 +367,14 @@ func (s *Snapshot) readAccess(ctx context.Context) error {
 			ids = append(ids, a.ParentID)
 		}
 	}
-	counts, err := restapi.QueryIn[struct {
+	counts, err := restapi.QueryIn[restapi.Loose[struct {
 		PermissionSetID string
 		N               int
-	}](ctx, s.rest(), "SELECT PermissionSetId, COUNT(AssigneeId) n FROM PermissionSetAssignment "+
+	}]](ctx, s.rest(), "SELECT PermissionSetId, COUNT(AssigneeId) n FROM PermissionSetAssignment "+
 		"WHERE PermissionSetId IN (%s) AND Assignee.IsActive = true GROUP BY PermissionSetId", ids)
 	s.assigned = make(map[string]int)
 	for _, c := range counts {
-		s.assigned[restapi.ShortID(c.PermissionSetID)] = c.N
+		s.assigned[restapi.ShortID(c.Record.PermissionSetID)] = c.Record.N
 	}
 	return s.tolerate(fromAssigned, err)
 }
@@ -308,32 +405,18 @@ func (s *Snapshot) readUsers(ctx context.Context) error {
 	}
 	names := slices.DeleteFunc(slices.Clone(users), isUserID)
 	ids := slices.DeleteFunc(users, func(user string) bool { return !isUserID(user) })
-	s.users, s.admins = make(map[string]userRow), make(map[string]bool)
+	s.users = make(map[string]userRow)
 	group, ctx := errgroup.WithContext(ctx)
-	for _, by := range []struct {
-		field, assignee string
-		values          []string
-	}{{"Id", "AssigneeId", ids}, {"Username", "Assignee.Username", names}} {
+	for field, values := range map[string][]string{"Id": ids, "Username": names} {
 		group.Go(func() error {
-			found, err := restapi.QueryIn[userRow](ctx, s.rest(),
-				"SELECT Id, Username, IsActive, Profile.Name FROM User WHERE "+by.field+" IN (%s)", by.values)
+			found, err := restapi.QueryIn[restapi.Loose[userRow]](ctx, s.rest(),
+				"SELECT Id, Username, IsActive, Profile.Name FROM User WHERE "+field+" IN (%s)", values)
 			s.mu.Lock()
 			for _, u := range found {
-				s.users[userKey(u.ID)], s.users[userKey(u.Username)] = u, u
+				s.users[userKey(u.Record.ID)], s.users[userKey(u.Record.Username)] = u.Record, u.Record
 			}
 			s.mu.Unlock()
 			return s.tolerate(fromUsers, err)
-		})
-		group.Go(func() error {
-			found, err := restapi.QueryIn[struct{ AssigneeID string }](ctx, s.rest(),
-				"SELECT AssigneeId FROM PermissionSetAssignment WHERE PermissionSet.PermissionsModifyAllData = true "+
-					"AND "+by.assignee+" IN (%s)", by.values)
-			s.mu.Lock()
-			for _, a := range found {
-				s.admins[userKey(a.AssigneeID)] = true
-			}
-			s.mu.Unlock()
-			return s.tolerate(fromAdmins, err)
 		})
 	}
 	return group.Wait()

@@ -99,6 +99,32 @@ func TestDocumentsHoldRulesAlone(t *testing.T) {
 	}
 }
 
+// TestRulesOfOneNameAgree: a rule that both checks have is the same rule at the same level.
+func TestRulesOfOneNameAgree(t *testing.T) {
+	t.Parallel()
+	byID := make(map[string]finding.Rule)
+	shared := 0
+	for _, name := range []string{"../audit/RULES.md", "../lint/RULES.md"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range finding.ParseRules(string(data)) {
+			other, both := byID[r.ID]
+			if both {
+				shared++
+			}
+			if both && (r.Level != other.Level || r.But != other.But || r.Summary != other.Summary) {
+				t.Errorf("%s is %q, %s (%s) in one document and %q, %s (%s) in the other", r.ID, r.Summary, r.Level, r.But, other.Summary, other.Level, other.But)
+			}
+			byID[r.ID] = r
+		}
+	}
+	if shared < 3 {
+		t.Errorf("only %d rules are in both documents", shared)
+	}
+}
+
 func TestSARIFPointsToPlaceAndRule(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer

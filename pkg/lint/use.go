@@ -68,7 +68,7 @@ func (l *linter) checkUse(app string, wanted map[string]metadata.Fields) {
 			"set globalOauthSettings.isNamedUserJwtEnabled to true")
 	}
 	if has("Full") {
-		u.report("full-scope", finding.Warning, scopes, "has the scope Full, which is broader than any use",
+		u.report("scope-full", finding.Error, scopes, "has the scope Full, which is broader than any use",
 			"name the scopes that the app needs, such as Api")
 	}
 	if public := "isConsumerSecretOptional"; u.isOn(public, false) {

@@ -58,7 +58,11 @@ func decode(answer *salesforce.Response, out any) error {
 			return nil
 		}
 		if err := json.Unmarshal(answer.Body, out); err != nil {
-			return answer.Unexpected("not the JSON that the REST API defines")
+			unusable := answer.Unexpected("not the JSON that the REST API defines")
+			if errors.As(err, new(*json.UnmarshalTypeError)) {
+				return &ShapeError{unusable}
+			}
+			return unusable
 		}
 		return nil
 	}
@@ -73,6 +77,45 @@ func decode(answer *salesforce.Response, out any) error {
 		Status: answer.Status, Code: answer.Mask(failures[0].ErrorCode), Message: answer.Mask(failures[0].Message),
 		Acted: answer.Status >= 500,
 	}
+}
+
+// ShapeError reports an answer in JSON whose members are not those that the REST API defines.
+type ShapeError struct{ Err error }
+
+func (e *ShapeError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the *salesforce.StatusError.
+func (e *ShapeError) Unwrap() error { return e.Err }
+
+// Loose is a record of which members with an unexpected type are left out, so that they do not cost
+// the whole answer. It suits reports. What decides about a write must not ignore them.
+type Loose[Record any] struct {
+	Record Record
+	Odd    string // the first of these members, "" if there is none
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *Loose[Record]) UnmarshalJSON(data []byte) error {
+	err := json.Unmarshal(data, &l.Record)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		if l.Odd = wrong.Field; l.Odd == "" {
+			l.Odd = "record"
+		}
+		return nil
+	}
+	return err
+}
+
+// Records returns the records, and the names of the members that were left out, sorted.
+func Records[Record any](loose []Loose[Record]) (records []Record, odd []string) {
+	for _, l := range loose {
+		records = append(records, l.Record)
+		if l.Odd != "" {
+			odd = append(odd, l.Odd)
+		}
+	}
+	slices.Sort(odd)
+	return records, slices.Compact(odd)
 }
 
 // Refused reports whether err is an org's answer that refuses a call for good: the object, a field
@@ -177,6 +220,9 @@ func (o Organization) Kind() platform.Kind {
 	return platform.Production
 }
 
+// ErrNoOrganization reports that an org did not return its record of itself.
+var ErrNoOrganization = errors.New("the query of Organization did not return exactly one complete record")
+
 // Organization returns the org's record of itself. It takes one request. An answer without
 // IsSandbox is an error, because the environment depends on it.
 func (c *Client) Organization(ctx context.Context) (Organization, error) {
@@ -188,7 +234,7 @@ func (c *Client) Organization(ctx context.Context) (Organization, error) {
 		return Organization{}, err
 	}
 	if len(records) != 1 || records[0].ID == "" || records[0].IsSandbox == nil {
-		return Organization{}, errors.New("the query of Organization did not return exactly one complete record")
+		return Organization{}, ErrNoOrganization
 	}
 	org := records[0].Organization
 	org.IsSandbox = *records[0].IsSandbox
@@ -236,27 +282,50 @@ var noColumn = regexp.MustCompile(`No such column '([\w.]+)'`)
 
 // QueryColumns queries columns of an object. It omits columns that the org does not have, as older orgs
 // do not, and returns them as missing. Each of them takes one more query, because the org's refusal names
-// one. from is an object, and can have conditions. If the first column is missing, the query groups, or
-// the refusal names another column, the refusal is the error.
+// one. from is an object, and can have conditions, and a GROUP BY with columns separated by ", ". If the
+// first column is missing, or the refusal names another column, the refusal is the error.
 func QueryColumns[Record any](ctx context.Context, c *Client, columns []string, from string) (records []Record, missing []string, err error) {
 	shown := slices.Clone(columns)
 	for {
 		records, err = Query[Record](ctx, c, "SELECT "+strings.Join(shown, ", ")+" FROM "+from)
 		refused, ok := errors.AsType[*salesforce.Error](err)
-		if !ok || refused.Code != "INVALID_FIELD" || strings.Contains(from, "GROUP BY") {
+		if !ok || refused.Code != "INVALID_FIELD" {
 			return records, missing, err
 		}
 		named := noColumn.FindStringSubmatch(refused.Message)
 		i := -1
 		if named != nil {
-			i = slices.IndexFunc(shown, func(column string) bool { return strings.EqualFold(column, named[1]) })
+			i = slices.IndexFunc(shown, func(column string) bool { return strings.EqualFold(fieldOf(column), named[1]) })
 		}
 		if i <= 0 {
 			return nil, missing, err
 		}
-		missing = append(missing, shown[i])
+		missing = append(missing, fieldOf(shown[i]))
+		from = withoutGroup(from, shown[i])
 		shown = slices.Delete(shown, i, i+1)
 	}
+}
+
+// fieldOf returns the field of a column, which can be an aggregate like MAX(LoginTime) last.
+func fieldOf(column string) string {
+	if _, inside, found := strings.Cut(column, "("); found {
+		column, _, _ = strings.Cut(inside, ")")
+	}
+	return column
+}
+
+// withoutGroup removes a column from GROUP BY.
+func withoutGroup(from, column string) string {
+	head, rest, found := strings.Cut(from, " GROUP BY ")
+	if !found {
+		return from
+	}
+	keys, tail, ordered := strings.Cut(rest, " ORDER BY ")
+	kept := slices.DeleteFunc(strings.Split(keys, ", "), func(key string) bool { return key == column })
+	if ordered {
+		tail = " ORDER BY " + tail
+	}
+	return head + " GROUP BY " + strings.Join(kept, ", ") + tail
 }
 
 // QueryIn runs a SOQL query with a list of values such as 'a', 'b' for its one %s, inside IN

@@ -106,10 +106,10 @@ func checkDir(dir string) error {
 // checkUse checks what the preset needs, apart from the certificate.
 func (c Config) checkUse(preset Preset) error {
 	switch {
-	case preset.PreAuthorised && len(c.PermissionSets) == 0:
-		return fmt.Errorf("the preset %s admits only pre-authorised users; name a permission set that grants the app", preset.Name)
 	case preset.Callbacks && len(c.CallbackURLs) == 0:
 		return fmt.Errorf("the preset %s needs a callback URL; give one", preset.Name)
+	case preset.PreAuthorised && len(c.PermissionSets) == 0:
+		return fmt.Errorf("the preset %s admits only pre-authorised users; name a permission set that grants the app", preset.Name)
 	}
 	for _, name := range c.PermissionSets {
 		if eca.CheckFullName(name) != nil {

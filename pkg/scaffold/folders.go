@@ -133,8 +133,15 @@ var plugins = []struct{ typ, ending string }{{eca.SAMLPolicies, "_samlPlcy"}, {e
 // policies returns the file with the app's OAuth policies for an environment.
 func policies(config Config, preset Preset, e folder) (File, error) {
 	permitted := "AllSelfAuthorized"
-	if preset.PreAuthorised {
+	if preset.PreAuthorised || len(config.PermissionSets) > 0 {
 		permitted = "AdminApprovedPreAuthorized"
+	}
+	policy, days := "SpecificInactivity", 30
+	switch stated := config.Fields[eca.OAuthPolicies]; {
+	case preset.RefreshTokenDays > 0:
+		policy, days = "SpecificLifetime", preset.RefreshTokenDays
+	case stated != nil:
+		policy, days = "SpecificLifetime", 365 // as the platform does if nothing is stated
 	}
 	fields := metadata.Stated(
 		"externalClientApplication", config.App,
@@ -142,8 +149,8 @@ func policies(config Config, preset Preset, e folder) (File, error) {
 		"isClientCredentialsFlowEnabled", fmt.Sprint(e.RunAsUser != ""),
 		"label", config.Label+" policies",
 		"permittedUsersPolicyType", permitted,
-		"refreshTokenPolicyType", "SpecificLifetime",
-		"refreshTokenValidityPeriod", fmt.Sprint(cmp.Or(preset.RefreshTokenDays, 365)),
+		"refreshTokenPolicyType", policy,
+		"refreshTokenValidityPeriod", fmt.Sprint(days),
 		"refreshTokenValidityUnit", "Days",
 		"requiredSessionLevel", "STANDARD",
 	)

@@ -20,7 +20,7 @@ type Preset struct {
 	// Certificate reports that the client signs with a private key, so the app needs its
 	// certificate.
 	Certificate bool
-	// RefreshTokenDays is the lifetime of a refresh token in days; 0 means a year.
+	// RefreshTokenDays is the lifetime of a refresh token in days; 0 means until 30 days without use.
 	RefreshTokenDays int
 }
 
@@ -34,16 +34,16 @@ var presets = []Preset{
 	{Name: "ci", Summary: "a pipeline that logs in by JWT bearer, as sf org login jwt does",
 		Scopes: []string{"Api", "Web", "RefreshToken"}, Global: map[string]bool{}, PreAuthorised: true, Certificate: true},
 	{Name: "web", Summary: "a web application with a server side, by authorization code",
-		Scopes:    []string{"Api", "RefreshToken"},
-		Global:    map[string]bool{"isPkceRequired": true, "isConsumerSecretOptional": false, "isSecretRequiredForRefreshToken": true, "isRefreshTokenRotationEnabled": true},
-		Callbacks: true},
+		Scopes:        []string{"Api", "RefreshToken"},
+		Global:        map[string]bool{"isPkceRequired": true, "isConsumerSecretOptional": false, "isSecretRequiredForRefreshToken": true, "isRefreshTokenRotationEnabled": true},
+		PreAuthorised: true, Callbacks: true},
 	{Name: "spa", Summary: "a public client, in a browser, on a phone or a desktop, by authorization code without a secret",
-		Scopes:    []string{"Api", "RefreshToken"},
-		Global:    map[string]bool{"isPkceRequired": true, "isConsumerSecretOptional": true, "isSecretRequiredForRefreshToken": false, "isRefreshTokenRotationEnabled": true},
-		Callbacks: true, RefreshTokenDays: 7},
+		Scopes:        []string{"Api", "RefreshToken"},
+		Global:        map[string]bool{"isPkceRequired": true, "isConsumerSecretOptional": true, "isSecretRequiredForRefreshToken": false, "isRefreshTokenRotationEnabled": true},
+		PreAuthorised: true, Callbacks: true, RefreshTokenDays: 7},
 	{Name: "mcp", Summary: "AI clients that call Salesforce's hosted MCP servers, which Connected Apps cannot do",
 		Scopes:        []string{"MCP", "RefreshToken"},
-		Global:        map[string]bool{"isNamedUserJwtEnabled": true, "isPkceRequired": true, "isConsumerSecretOptional": true, "isSecretRequiredForRefreshToken": false},
+		Global:        map[string]bool{"isNamedUserJwtEnabled": true, "isPkceRequired": true, "isConsumerSecretOptional": true, "isSecretRequiredForRefreshToken": false, "isRefreshTokenRotationEnabled": true},
 		PreAuthorised: true, Callbacks: true},
 }
 

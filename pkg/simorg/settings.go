@@ -2,7 +2,11 @@ package simorg
 
 import (
 	"fmt"
+	"io/fs"
+	"path"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -15,7 +19,7 @@ const (
 )
 
 // settingsTypes are the types of the org's settings, each of which has one component. All fields are
-// false by default.
+// false by default, except that an org lacks API Access Control until Salesforce Support enables it.
 var settingsTypes = metadata.Schema{
 	eca.Lookup(eca.OrgSettings),
 	{Name: appSettings, Folder: "settings", Suffix: "settings", Fields: parseFields(`
@@ -50,6 +54,37 @@ func (o *Org) addSettings() {
 			settings.set(secretsInREST, strconv.FormatBool(o.config.SecretsInREST))
 		}
 		setDefaults(settings)
+		if typ.Name == appSettings {
+			settings.drop("enableAdminApprovedAppsOnly")
+			settings.drop("enableAdminApprovedAppsOnlyForExternalUser")
+		}
 		o.store(settings)
 	}
+}
+
+// settingsSuffix is the end of the names of files with settings of the org.
+const settingsSuffix = ".settings-meta.xml"
+
+// fillSettings sets the settings of a file.
+func (o *Org) fillSettings(fsys fs.FS, name string) error {
+	data, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return err
+	}
+	root, err := parseXML(data)
+	if err != nil {
+		return err
+	}
+	typ := settingsTypes.Lookup(root.name.Local)
+	if full := strings.TrimSuffix(path.Base(name), settingsSuffix); typ == nil || full != o.settingsName(typ.Name) {
+		return fmt.Errorf("holds %s of the name %s, which a simulated org does not have", root.name.Local, full)
+	}
+	rec := o.find(typ.Name, o.settingsName(typ.Name))
+	for _, v := range plainValues(root) {
+		if !slices.ContainsFunc(typ.Fields, func(f metadata.FieldType) bool { return f.Name == v.Name }) {
+			return fmt.Errorf("%s has no field %s", typ.Name, v.Name)
+		}
+		rec.set(v.Name, v.Text)
+	}
+	return nil
 }

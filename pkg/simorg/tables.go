@@ -43,7 +43,9 @@ var objects = []object{
 	{eca.OAuthSecuritySettings, "Id DeveloperName MasterLabel Language ExternalClientApplicationId", "", (*Org).securityRows},
 	{"ConnectedApplication", "Id Name CreatedDate LastModifiedDate OptionsAllowAdminApprovedUsersOnly OptionsRefreshTokenValidityMetric RefreshTokenValidityPeriod MobileSessionTimeout PinLength StartUrl OptionsHasSessionLevelPolicy OptionsIsInternal", "", (*Org).connectedRows},
 	{"OauthToken", "Id AppName AppMenuItemId UserId User.Username UseCount LastUsedDate CreatedDate DeleteToken", "", nil},
-	{"AppMenuItem", "Id ApplicationId IsUsingAdminAuthorization Label Name Type", "", (*Org).menuRows},
+	{"AppMenuItem", "Id ApplicationId IsUsingAdminAuthorization Label Name NamespacePrefix Type", "", (*Org).menuRows},
+	{"ExtlClntAppOauthIpRange", "Id StartIpAddress EndIpAddress ExtlClntAppOauthSettingsId ExtlClntAppOauthSettings.ExternalClientApplicationId", "", (*Org).trustedRangeRows},
+	{"ExtlClntAppOauthSecurityTokenIpRange", "Id StartIpAddress EndIpAddress ExtlClntAppOauthSecurityId ExtlClntAppOauthSecurity.ExternalClientApplicationId", "", (*Org).tokenRangeRows},
 	{"LoginHistory", "Id UserId Application LoginTime LoginType LoginSubType Status SourceIp", "Application Status", nil},
 	{"User", "Id Username Name Email IsActive ProfileId Profile.Name", "", (*Org).userRows},
 	{"PermissionSet", "Id Name Label IsOwnedByProfile NamespacePrefix Profile.Name " + permissionColumnsOf(""), "", (*Org).permissionSetRows},
@@ -201,6 +203,29 @@ func (o *Org) settingsRows() (rows []row) {
 	return rows
 }
 
+func (o *Org) trustedRangeRows() []row {
+	return o.rangeRows(eca.OAuthSettings, "trustedIpRanges", "extlclntappoauthsettings")
+}
+
+func (o *Org) tokenRangeRows() []row {
+	return o.rangeRows(eca.OAuthSecuritySettings, "tokenIpRanges", "extlclntappoauthsecurity")
+}
+
+// rangeRows returns the IP ranges of a field of a type, each with its parent.
+func (o *Org) rangeRows(typ, field, parent string) (rows []row) {
+	for header, rec := range o.ofApps(typ) {
+		for i, v := range rec.fields {
+			if v.Name == field {
+				rows = append(rows, row{
+					"id": fmt.Sprintf("%s-%d", rec.id, i), "startipaddress": v.at("startIpAddress"), "endipaddress": v.at("endIpAddress"),
+					parent + "id": rec.id, parent: row{"id": rec.id, "externalclientapplicationid": header.id},
+				})
+			}
+		}
+	}
+	return rows
+}
+
 func (o *Org) consumerRows() (rows []row) {
 	for _, rec := range o.all(eca.GlobalOAuthSettings) {
 		app := rec.app()
@@ -246,7 +271,7 @@ func (o *Org) menuRows() (rows []row) {
 	for _, header := range o.all(eca.Header) {
 		rows = append(rows, row{
 			"id": menuItemID(header), "applicationid": header.id, "isusingadminauthorization": o.of(eca.OAuthPolicies, header.fullName).text("permittedUsersPolicyType") == "AdminApprovedPreAuthorized",
-			"label": header.text("label"), "name": header.fullName, "type": "ConnectedApplication", // assumed
+			"label": header.text("label"), "name": header.fullName, "namespaceprefix": nil, "type": "ConnectedApplication", // assumed
 		})
 	}
 	return rows
@@ -490,6 +515,8 @@ func (o *Org) Fill(fsys fs.FS, dir string) error {
 		switch full, connected := strings.CutSuffix(path.Base(name), connectedAppSuffix+"-meta.xml"); {
 		case connected:
 			err = o.fillConnectedApp(fsys, name, full)
+		case strings.HasSuffix(name, settingsSuffix):
+			err = o.fillSettings(fsys, name)
 		case strings.HasSuffix(name, ".json"):
 			err = o.fillRecords(fsys, name)
 		}

@@ -19,8 +19,6 @@ import (
 func TestFix(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ rule, org, app, want string }{
-		{"old-consumer", "uat", "Erp", "do it; eca rotate -o uat --app Erp"},
-		{"old-consumer", "", "", "do it; eca rotate"},
 		{"certificate-expires", "", "Erp", "do it; eca bootstrap"},
 		{string(repair.NullLink), "uat", "Erp", "do it; eca repair -o uat --app Erp --yes"},
 		{"unknown-element", "uat", "Erp", "do it"},

@@ -1,32 +1,18 @@
 package advice
 
 import (
+	"regexp"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/audit"
 	"github.com/ecakit/ecakit/pkg/repair"
 )
 
 // findings are the hints for findings, by rule, and for problems of package repair, by kind. ORG
 // and APP stand for the org and the app.
 var findings = map[string]string{
-	// pkg/audit
-	"open-to-all":              "eca bootstrap -o ORG --apply-policies",
-	"locked-out":               "eca bootstrap -o ORG",
-	"scope-full":               "eca bootstrap -o ORG",
-	"scope-broad":              "eca bootstrap -o ORG",
-	"ip-relaxed":               "eca bootstrap -o ORG --apply-policies",
-	"refresh-token-lives-long": "eca bootstrap -o ORG --apply-policies",
-	"pkce-off":                 "eca bootstrap -o ORG",
-	"secret-optional":          "eca bootstrap -o ORG",
-	"insecure-callback":        "eca bootstrap -o ORG",
-	"username-password-flow":   "eca init --preset server, or --preset ci, creates an app that replaces it",
-	"certificate-expires":      "eca bootstrap -o ORG", // also of pkg/lint
-	"run-as-admin":             "eca bootstrap -o ORG --apply-policies",
-	"run-as-inactive":          "eca bootstrap -o ORG --apply-policies",
-	"has-to-move":              "eca migrate -o ORG --app APP shows the External Client App; with --status, who still uses the Connected App",
-	"old-consumer":             "eca rotate -o ORG --app APP",
-	"plugin-off":               "eca bootstrap -o ORG",
-	"drift":                    "eca bootstrap -o ORG --apply-policies deploys what the project states",
+	// pkg/lint
+	"certificate-expires": "eca bootstrap",
 
 	// pkg/credential
 	"no-named-credential":    "eca connect creates it",
@@ -61,4 +47,81 @@ func Fix(fix, rule, org, app string) string {
 		hint = strings.ReplaceAll(hint, " --app APP", "")
 	}
 	return fix + "; " + strings.NewReplacer("ORG", org, "APP", app).Replace(hint)
+}
+
+// fix is a command line for a finding of an audit. ORG and APP stand for the org and the app; APPS
+// for all apps of the org with the finding.
+type fix struct {
+	rule string
+	// which is the case of the rule, and owner who decides about the app; "" stands for all.
+	which   string
+	owner   audit.Owner
+	project bool // it needs a project in the working directory
+	command string
+}
+
+const (
+	deploy   = "eca bootstrap -o ORG"
+	policies = "eca bootstrap -o ORG --apply-policies"
+)
+
+// auditFixes is the one table of commands for findings of pkg/audit. What has no command is fixed in
+// Setup.
+var auditFixes = []fix{
+	{rule: "run-as-admin", owner: audit.OwnerProject, command: policies},
+	{rule: "open-to-all", owner: audit.OwnerProject, command: policies},
+	{rule: "ip-relaxed", owner: audit.OwnerProject, command: policies},
+	{rule: "refresh-token-lives-long", owner: audit.OwnerProject, command: policies},
+	{rule: "no-idle-limit", owner: audit.OwnerProject, command: policies},
+	{rule: "run-as-inactive", owner: audit.OwnerProject, command: policies},
+	{rule: "scope-full", owner: audit.OwnerProject, command: deploy},
+	{rule: "scope-broad", owner: audit.OwnerProject, command: deploy},
+	{rule: "rotation-off", owner: audit.OwnerProject, command: deploy},
+	{rule: "pkce-off", owner: audit.OwnerProject, command: deploy},
+	{rule: "secret-optional", owner: audit.OwnerProject, command: deploy},
+	{rule: "insecure-callback", owner: audit.OwnerProject, command: deploy},
+	{rule: "jwt-for-pipeline", owner: audit.OwnerProject, command: deploy},
+	{rule: "mcp-without-jwt", owner: audit.OwnerProject, command: deploy},
+	{rule: "dpop-off", owner: audit.OwnerProject, command: deploy},
+	{rule: "locked-out", owner: audit.OwnerProject, command: deploy},
+	{rule: "profile-grant", owner: audit.OwnerProject, command: deploy},
+	{rule: "certificate-expires", owner: audit.OwnerProject, command: deploy},
+	{rule: "plugin-off", owner: audit.OwnerProject, command: deploy},
+	{rule: "drift", owner: audit.OwnerProject, command: policies},
+	{rule: "old-consumer", owner: audit.OwnerProject, command: "eca rotate -o ORG --app APP --enable-access --output ../APP.json"},
+	{rule: "old-consumer", owner: audit.OwnerOrg, command: "eca rotate -o ORG --app APP --enable-access --output ../APP.json"},
+	{rule: "has-to-move", which: audit.CaseConvert, project: true, command: "eca migrate -o ORG APPS"},
+	{rule: "has-to-move", which: audit.CaseSuccessor, command: "eca migrate -o ORG --status APPS"},
+	{rule: "undeclared", project: true, command: "sf project retrieve start --target-org ORG --metadata ExternalClientApplication:APP"},
+}
+
+// Audit returns a function that chooses the command for a finding of an audit. project reports that the
+// working directory has a project.
+func Audit(project bool) audit.Command {
+	return func(f audit.Finding, org string, apps []string) (line string, many bool) {
+		for _, fix := range auditFixes {
+			if fix.rule != f.Rule || fix.which != "" && fix.which != f.Case || fix.owner != "" && fix.owner != f.Owner() ||
+				fix.project && !project {
+				continue
+			}
+			many = strings.Contains(fix.command, "APPS") || !strings.Contains(fix.command, "APP")
+			var named []string
+			for _, app := range apps {
+				named = append(named, "--app "+shellWord(app))
+			}
+			return strings.NewReplacer("ORG", shellWord(org), "APPS", strings.Join(named, " "),
+				"APP", shellWord(strings.Join(apps, " "))).Replace(fix.command), many
+		}
+		return "", false
+	}
+}
+
+var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+
+// shellWord quotes a word for a shell if that is needed.
+func shellWord(word string) string {
+	if plainWord.MatchString(word) && !strings.HasPrefix(word, "-") {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -1,15 +1,14 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,19 +31,24 @@ import (
 )
 
 type auditCmd struct {
-	Format   string `enum:"text,json,sarif,html" default:"text" help:"text, json, sarif (2.1.0, for code scanning), or html: one file for the person who decides."`
-	Output   string `placeholder:"FILE" help:"Write json, sarif or html to this file, whole or not at all, and the text to standard output."`
-	FailOn   string `name:"fail-on" enum:"error,warning,never" default:"error" help:"Level of findings with which eca exits with 1."`
-	Baseline string `placeholder:"FILE" help:"What an earlier run with --format json wrote: only findings count that are new since."`
-	Project  string `placeholder:"DIR" default:"." help:"Project with the apps to compare and the audit settings. Default: the project of the working directory, if there is one."`
-	Explain  string `placeholder:"RULE" help:"Print what a rule is about, or with all the list of rules, and look at no org."`
+	Format   string   `enum:"text,json,sarif,csv,html" default:"text" help:"text, json, sarif (2.1.0, for code scanning), csv, or html: one file for the person who decides."`
+	By       string   `enum:"rule,app" default:"rule" help:"Group the text by rule or by app."`
+	Output   string   `placeholder:"FILE" help:"Write json, sarif, csv or html to this file, whole or not at all, and the text to standard output. With --profile isv and html: a directory, which gets a page per app."`
+	FixPlan  string   `name:"fix-plan" placeholder:"FILE" help:"Write the fixes to this file, as a checklist in Markdown."`
+	Notify   []string `sep:"none" placeholder:"slack|teams|github" help:"Post a summary. slack and teams read the webhook's URL from ECA_SLACK_WEBHOOK and ECA_TEAMS_WEBHOOK; github adds to the step summary of GitHub Actions. Can be repeated."`
+	FailOn   string   `name:"fail-on" enum:"error,warning,never" default:"error" help:"Level of findings with which eca exits with 3."`
+	Baseline string   `placeholder:"FILE" help:"Output of an earlier run with --format json: only findings that are new since then count."`
+	Profile  string   `enum:",isv" default:"" placeholder:"isv" help:"isv: apply the controls that Salesforce requires of partner apps since 2026."`
+	App      []string `sep:"none" placeholder:"NAME" help:"Report this app only. Can be repeated."`
+	Project  string   `placeholder:"DIR" default:"." help:"Project with the apps to compare and the audit settings. Default: the project of the working directory, if there is one."`
+	Explain  string   `placeholder:"RULE" help:"Explain a rule, or with all list the rules, without an org."`
 
 	orgFlags  `embed:""`
 	callFlags `embed:""`
 }
 
 func (auditCmd) Help() string {
-	return `Lists all Connected Apps and External Client Apps of an org, with their users, flows, run-as users and last use. Reports findings by rule, each with a fix. eca reads no token and no secret, and writes nothing to the org.
+	return `Lists all Connected Apps and External Client Apps of an org, with their users, flows, run-as users and last use, and the settings and permissions around them. Reports findings by rule, the most dangerous first, each with a fix. eca reads no token and no secret, and writes nothing to the org.
 
 In a project, eca also reports apps that no package declares and settings that differ from the project. audit.rules and audit.accept in plugins.eca configure the rules.
 
@@ -54,6 +58,7 @@ eca audit -o prod -o uat --format html --output audit.html`
 // auditReport is what --json says of one org.
 type auditReport struct {
 	Org      string `json:"org"`
+	Username string `json:"username,omitempty"`
 	Sentence string `json:"sentence"` // the one that counts first
 	Errors   int    `json:"errors"`
 	Warnings int    `json:"warnings"`
@@ -62,20 +67,42 @@ type auditReport struct {
 	*audit.Report
 }
 
+// check checks the flags before an org is asked.
+func (c *auditCmd) check(e *env) error {
+	if err := c.callFlags.Check(); err != nil {
+		return err
+	}
+	if c.Output != "" && c.Format == "text" {
+		return usage.Errorf("--output goes with --format json, sarif, csv or html")
+	}
+	if c.pages() && c.Output == "" {
+		return usage.Errorf("--profile isv --format html writes a page per app: name a directory with --output")
+	}
+	files := map[string]string{"--fix-plan": c.FixPlan, "--output": c.Output}
+	if c.pages() {
+		delete(files, "--output")
+	}
+	for flag, file := range files {
+		if file == "" {
+			continue
+		}
+		if err := atomicfile.Check(file, atomicfile.Options{}); err != nil {
+			return usage.Errorf("%s: %w", flag, outputError(file, err))
+		}
+	}
+	_, err := c.notifiers(e)
+	return err
+}
+
+// pages reports whether a page per app is written.
+func (c *auditCmd) pages() bool { return c.Profile == "isv" && c.Format == "html" }
+
 func (c *auditCmd) run(ctx context.Context, e *env) (result, error) {
 	if c.Explain != "" {
 		return explainRules(e, "audit", c.Explain, audit.Rules())
 	}
-	if err := c.callFlags.Check(); err != nil {
+	if err := c.check(e); err != nil {
 		return nil, err
-	}
-	if c.Output != "" && c.Format == "text" {
-		return nil, usage.Errorf("--output goes with --format json, sarif or html")
-	}
-	if c.Output != "" { // before an org is asked
-		if err := atomicfile.Check(c.Output, atomicfile.Options{}); err != nil {
-			return nil, usage.Errorf("--output: %w", outputError(c.Output, err))
-		}
 	}
 	known, err := readBaseline(c.Baseline)
 	if err != nil {
@@ -94,12 +121,13 @@ func (c *auditCmd) run(ctx context.Context, e *env) (result, error) {
 	reports := make(map[string]*auditReport)
 	r, err := onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*auditReport]{
 		Column: "FOUND", Cell: func(r *auditReport) string {
-			return fmt.Sprintf("%s, %s", console.Plural(r.Errors, "error"), console.Plural(r.Warnings, "warning"))
+			return counts(r.Errors, r.Warnings)
 		},
 		Ended: func(r *auditReport) string { return ": " + r.Sentence },
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*auditReport, error) {
 			return orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (*auditReport, error) {
-				return proj.audit(ctx, org, known, session, conn)
+				defer stillReading(work, org)()
+				return c.audit(ctx, proj, org, known, session, conn)
 			})
 		},
 	})
@@ -124,156 +152,39 @@ func (c *auditCmd) run(ctx context.Context, e *env) (result, error) {
 	if len(reports) == 0 && len(targets) > 0 { // a shard without an org has a document, too
 		return r, err
 	}
-	written, writeErr := c.write(e, targets, reports, failures, r)
+	a := &auditOutput{auditCmd: c, targets: targets, reports: reports, failures: failures, command: advice.Audit(proj.declared != nil)}
+	written, writeErr := a.write(e, r)
+	if writeErr == nil {
+		writeErr = a.send(ctx, e)
+	}
 	if writeErr != nil {
 		return r, writeErr
 	}
 	if err == nil {
-		err = c.verdict(targets, reports)
+		err = a.verdict()
 	}
 	return written, err
 }
 
-// write shows the reports in the format that is asked for.
-func (c *auditCmd) write(e *env, targets []string, reports map[string]*auditReport, failures map[string]string, r result) (result, error) {
-	if c.Format == "text" || c.Output != "" {
-		for _, org := range targets {
-			if reports[org] != nil {
-				e.Together(func(u *console.Console) { c.show(u, reports[org]) })
+// stillReading prints that an org is being read, and again every ten seconds until the function that it
+// returns is called.
+func stillReading(work *orgs.Work, org string) (stop func()) {
+	done := make(chan struct{})
+	work.Line("reading the apps, tokens, logins and settings of %s", org)
+	var group sync.WaitGroup
+	group.Go(func() {
+		ticker := time.NewTicker(10 * time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				work.Line("still reading %s, %s so far", org, console.Plural(work.Requests(), "request"))
+			case <-done:
+				return
 			}
 		}
-	}
-	if c.Format == "text" || c.Format == "json" && c.Output == "" { // as --json
-		return r, nil
-	}
-	document, err := c.document(targets, reports, failures)
-	switch {
-	case err != nil:
-		return nil, err
-	case c.Output != "":
-		if err := atomicfile.Write(c.Output, document, atomicfile.Options{Mode: 0o644}); err != nil {
-			return nil, outputError(c.Output, err)
-		}
-		e.Line("eca: wrote %s", c.Output)
-		return r, nil
-	case c.Format == "html":
-		_, err := e.Stdout.Write(document)
-		return printed, err
-	}
-	return printed, e.RawJSON(string(document))
-}
-
-// document returns the reports as one document: json, sarif or html.
-func (c *auditCmd) document(targets []string, reports map[string]*auditReport, failures map[string]string) ([]byte, error) {
-	var document bytes.Buffer
-	var err error
-	switch c.Format {
-	case "json":
-		encoder := json.NewEncoder(&document)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(map[string]any{"orgs": entries(targets, reports, failures)})
-	case "sarif":
-		var all []finding.Finding
-		for _, org := range targets {
-			if reports[org] == nil {
-				continue
-			}
-			for _, f := range reports[org].Findings {
-				one := f.Finding
-				one.File, one.Problem = sfp.ProjectFile, fmt.Sprintf("%s: %s %s: %s", org, f.Kind, f.App, f.Problem)
-				all = append(all, one)
-			}
-		}
-		tool := finding.Tool{Name: "eca audit", Version: salesforce.Version(), Home: home, Rules: home + "/blob/main/pkg/audit/RULES.md"}
-		err = finding.WriteSARIF(&document, tool, audit.Rules(), all)
-	case "html":
-		var all []audit.OrgReport
-		for _, org := range targets {
-			one := audit.OrgReport{Org: org}
-			if reports[org] != nil {
-				one.Report = reports[org].Report
-			} else if failures[org] != "" {
-				one.Err = errors.New(failures[org])
-			}
-			all = append(all, one)
-		}
-		err = audit.WriteHTML(&document, all, time.Now())
-	}
-	if c.Format == "html" {
-		return []byte(salesforce.Mask(document.String())), err
-	}
-	return []byte(salesforce.MaskJSON(document.String())), err
-}
-
-// entries are the reports in the order of the orgs, as a baseline has them.
-func entries(targets []string, reports map[string]*auditReport, failures map[string]string) (all []map[string]any) {
-	for _, org := range targets {
-		entry := map[string]any{"org": org, "error": failures[org]}
-		if reports[org] != nil {
-			entry = map[string]any{"org": org, "report": reports[org]}
-		}
-		all = append(all, entry)
-	}
-	return all
-}
-
-// show prints one report.
-func (c *auditCmd) show(u *console.Console, r *auditReport) {
-	u.Line("eca: %s: %s", r.Org, r.Sentence)
-	rows := []console.Row{{Cells: []string{"APP", "KIND", "WHO", "HOW", "LAST USED", "TOKENS", "FOUND"}}}
-	for _, app := range r.Apps {
-		n := 0
-		for _, f := range r.Findings {
-			if f.IsAbout(app) {
-				n++
-			}
-		}
-		rows = append(rows, console.Row{Cells: []string{clip(app.Name, 40), string(app.Kind), clip(app.Who(), 40), clip(app.How(), 50), day(app.LastUsed), fmt.Sprint(app.Tokens), fmt.Sprint(n)}})
-	}
-	if len(rows) > 1 {
-		u.Table(rows)
-	}
-	for _, f := range r.Findings {
-		u.Line("  %s: %s", console.Level(string(f.Level)), console.OneLine(fmt.Sprintf("%s %s: %s [%s]", f.Kind, f.App, f.Message(), f.Rule)))
-	}
-	for _, f := range r.Accepted {
-		u.Line("  accepted until %s: %s: %s (%s) [%s]", f.Until, f.App, console.OneLine(f.Problem), console.OneLine(f.Why), f.Rule)
-	}
-	for _, e := range r.Expired {
-		u.Line("  %s %s", console.Failure, console.OneLine(e))
-	}
-	for _, unseen := range r.Unseen {
-		u.Line("  %s not looked at: %s", console.Failure, console.OneLine(unseen))
-	}
-	summary := fmt.Sprintf("%s, %s", console.Plural(r.Errors, "error"), console.Plural(r.Warnings, "warning"))
-	if len(r.Known) > 0 {
-		summary += fmt.Sprintf(", and %d that the baseline has", len(r.Known))
-	}
-	u.Line("eca: %s: %s", r.Org, summary)
-}
-
-// clip shortens a cell of a table.
-func clip(text string, most int) string {
-	if r := []rune(text); len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return text
-}
-
-// verdict is the error that --fail-on asks for.
-func (c *auditCmd) verdict(targets []string, reports map[string]*auditReport) error {
-	errs, warnings := 0, 0
-	for _, r := range reports {
-		errs, warnings = errs+r.Errors, warnings+r.Warnings
-	}
-	if c.FailOn == "never" || errs == 0 && (c.FailOn == "error" || warnings == 0) {
-		return nil
-	}
-	where := targets[0]
-	if len(targets) > 1 {
-		where = console.Plural(len(reports), "org")
-	}
-	return fmt.Errorf("%s: %s, %s; eca audit --explain RULE tells more", where, console.Plural(errs, "error"), console.Plural(warnings, "warning"))
+	})
+	return func() { close(done); group.Wait() }
 }
 
 // auditProject is the project that an audit compares with; its zero value is none.
@@ -320,8 +231,8 @@ func (c *auditCmd) load(e *env) (*auditProject, error) {
 }
 
 // audit looks at one org.
-func (p *auditProject) audit(ctx context.Context, org string, known map[string]finding.Level, session *orgauth.Session, conn *salesforce.Conn) (*auditReport, error) {
-	options := audit.Options{Rules: p.settings.Rules, Declared: p.declared}
+func (c *auditCmd) audit(ctx context.Context, p *auditProject, org string, known *audit.Baseline, session *orgauth.Session, conn *salesforce.Conn) (*auditReport, error) {
+	options := audit.Options{Rules: p.settings.Rules, Declared: p.declared, Username: session.Username, ISV: c.Profile == "isv"}
 	for _, a := range p.settings.Accept {
 		options.Accept = append(options.Accept, audit.Acceptance{App: a.App, Rule: a.Rule, Until: a.Until, Why: a.Why})
 	}
@@ -340,19 +251,22 @@ func (p *auditProject) audit(ctx context.Context, org string, known map[string]f
 	if err != nil {
 		return nil, err
 	}
+	command := advice.Audit(p.declared != nil)
 	for i := range report.Findings {
 		f := &report.Findings[i]
-		if f.Kind == audit.External || f.Rule == "has-to-move" || f.Rule == "username-password-flow" {
-			f.Fix = advice.Fix(f.Fix, f.Rule, org, f.App)
-		}
+		f.Command, _ = command(*f, org, []string{f.App})
 	}
 	if unseen != "" {
 		report.Unseen = append(report.Unseen, unseen)
 	}
-	r := &auditReport{Org: org, Sentence: report.Sentence(), Report: report}
+	if len(c.App) > 0 {
+		if err := report.Only(c.App...); err != nil {
+			return nil, err
+		}
+	}
+	r := &auditReport{Org: org, Username: session.Username, Sentence: report.Sentence(), Report: report}
 	report.Findings = slices.DeleteFunc(report.Findings, func(f audit.Finding) bool {
-		was := known[org+"\x00"+f.Key()]
-		old := was == finding.Error || was == f.Level // it has not become worse
+		old := known.Has(org, report.OrgID, f)
 		if old {
 			r.Known = append(r.Known, f)
 		}
@@ -415,12 +329,12 @@ func quoted(text string) string {
 // maxBaseline bounds a baseline in bytes.
 const maxBaseline = 64 << 20
 
-// readBaseline reads the findings of an earlier run, by org and key.
-func readBaseline(name string) (map[string]finding.Level, error) {
+// readBaseline reads the findings of an earlier run; nil without a file.
+func readBaseline(name string) (*audit.Baseline, error) {
 	if name == "" {
 		return nil, nil
 	}
-	fail := func(why string) (map[string]finding.Level, error) {
+	fail := func(why string) (*audit.Baseline, error) {
 		return nil, usage.Errorf("--baseline: %s %s", name, why)
 	}
 	info, err := os.Stat(name)
@@ -436,30 +350,8 @@ func readBaseline(name string) (map[string]finding.Level, error) {
 	if err != nil {
 		return fail("cannot be read")
 	}
-	var document struct {
-		Report *auditReport `json:"report"`
-		Orgs   []struct {
-			Report *auditReport `json:"report"`
-		} `json:"orgs"`
-	}
-	if err := json.Unmarshal(data, &document); err != nil {
-		return fail("is not what eca audit --format json writes")
-	}
-	reports := []*auditReport{document.Report}
-	for _, one := range document.Orgs {
-		reports = append(reports, one.Report)
-	}
-	known, seen := make(map[string]finding.Level), false
-	for _, r := range reports {
-		if r == nil || r.Report == nil {
-			continue
-		}
-		seen = true
-		for _, f := range slices.Concat(r.Findings, r.Known) {
-			known[r.Org+"\x00"+f.Key()] = f.Level
-		}
-	}
-	if !seen {
+	known, err := audit.ReadBaseline(data)
+	if err != nil {
 		return fail("is not what eca audit --format json writes")
 	}
 	return known, nil

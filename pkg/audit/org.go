@@ -1,0 +1,144 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/finding"
+)
+
+// Permission is a user permission that decides about OAuth apps.
+type Permission struct{ Name, Label string }
+
+const (
+	modifyAllData = "ModifyAllData"
+	useAnyClient  = "UseAnyApiClient"
+)
+
+// permissions are those whose holders are read. Source: Salesforce's object documentation, and field
+// reports for the second and third, whose columns some orgs lack.
+var permissions = []Permission{
+	{modifyAllData, "Modify All Data"},
+	{"CanApproveUninstalledApps", "Approve Uninstalled Connected Apps"},
+	{useAnyClient, "Use Any API Client"},
+	{"ManageRemoteAccess", "Manage Connected Apps"},
+	{"ViewClientSecret", "View Client Secret"},
+	{"ExternalClientAppDeveloper", "External Client App Developer"},
+	{"ExternalClientAppAdmin", "External Client App Admin"},
+}
+
+// orgSetting returns a check of a setting of the org that should have a value. An org without the
+// setting has no finding; Unseen names the setting.
+func orgSetting(field, want, problem, fix string) func(subject) []Finding {
+	return func(s subject) []Finding {
+		value, exists := s.snapshot.orgWide[field]
+		if !exists || value == want {
+			return nil
+		}
+		return foundIn("", field, problem, fix)
+	}
+}
+
+// absentSettings describes settings that the org does not have, and that rules need.
+func (s *Snapshot) absentSettings() (all []string) {
+	if s.hidden[fromOrgWide] {
+		return nil
+	}
+	if _, exists := s.orgWide["enableAdminApprovedAppsOnly"]; !exists {
+		all = append(all, "API Access Control: the org does not have it; Salesforce Support enables it")
+	}
+	for _, field := range []string{"blockOAuthUnPwFlow", "blockOAuthUsrAgtFlow", "enableClientSecretInRestApiAccess"} {
+		if _, exists := s.orgWide[field]; !exists {
+			all = append(all, "settings of the org: the org does not have "+field)
+		}
+	}
+	return all
+}
+
+// holders returns a check of who holds one of some permissions, besides the users who may modify all
+// data: they can give themselves every permission.
+func holders(fix string, names ...string) func(subject) []Finding {
+	return func(s subject) []Finding {
+		if !s.sees(fromAdmins) {
+			return nil
+		}
+		var labels []string
+		users, through := make(map[string]bool), make(map[string]map[string]bool)
+		for _, p := range permissions {
+			if !slices.Contains(names, p.Name) {
+				continue
+			}
+			held := false
+			for _, row := range s.snapshot.permitted[p.Name] {
+				user := row.Assignee.Username
+				if user == "" {
+					user = row.AssigneeID
+				}
+				if user == "" || s.snapshot.admins[userKey(row.AssigneeID)] {
+					continue
+				}
+				users[user], held = true, true
+				by := "permission set " + row.PermissionSet.Label
+				if row.PermissionSet.IsOwnedByProfile {
+					by = profilePrefix + row.PermissionSet.Profile.Name
+				}
+				if through[by] == nil {
+					through[by] = make(map[string]bool)
+				}
+				through[by][user] = true
+			}
+			if held {
+				labels = append(labels, p.Label)
+			}
+		}
+		if len(users) == 0 {
+			return nil
+		}
+		return found(fmt.Sprintf("%s %s %s, besides administrators: %s", plural(len(users), "user"),
+			map[bool]string{true: "has", false: "have"}[len(users) == 1], strings.Join(labels, " or "), members(through)), fix)
+	}
+}
+
+// members lists who has a permission through what, with at most three users each.
+func members(through map[string]map[string]bool) string {
+	const most = 3
+	var all []string
+	for by, users := range through {
+		names := distinct(keys(users))
+		if more := len(names) - most; more > 0 {
+			names = append(names[:most:most], fmt.Sprintf("%d more", more))
+		}
+		all = append(all, by+" ("+strings.Join(names, ", ")+")")
+	}
+	slices.Sort(all)
+	return strings.Join(all, "; ")
+}
+
+func keys(set map[string]bool) (all []string) {
+	for key := range set {
+		all = append(all, key)
+	}
+	return all
+}
+
+// anyClient checks who gets around API Access Control.
+func anyClient(s subject) []Finding {
+	if s.snapshot.orgWide["enableAdminApprovedAppsOnly"] != "true" {
+		return nil // without it the permission means nothing
+	}
+	all := holders("take the permission from users who do not need it", useAnyClient)(s)
+	for i := range all {
+		all[i].Level = finding.Warning
+		all[i].Problem += "; API Access Control does not apply to them"
+	}
+	return all
+}
+
+// seesOwnTokens reports whether the org shows tokens of the session's user alone, as it does to users
+// without the permission Customize Application. An org with one user looks the same.
+func (o Options) seesOwnTokens(s *Snapshot) bool {
+	return o.Username != "" && len(s.holders) > 0 && !slices.ContainsFunc(s.holders, func(h holderRow) bool {
+		return !strings.EqualFold(h.Username, o.Username)
+	})
+}
