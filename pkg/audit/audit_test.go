@@ -115,6 +115,9 @@ func records(format string, args ...any) fstest.MapFS {
 func start(t testing.TB, config simorg.Config, files fstest.MapFS) (*simorg.Server, *salesforce.Conn) {
 	t.Helper()
 	config.PermissionSets = append(config.PermissionSets, "Users")
+	if files["ConnectedApp.settings-meta.xml"] == nil && files != nil { // else API Access Control is off
+		config.WithoutObjects = append(slices.Clone(config.WithoutObjects), "ConnectedAppSettings")
+	}
 	org := simorgtest.Start(t, config)
 	if err := org.Fill(os.DirFS("testdata/settings"), "."); err != nil { // which block what the org rules find
 		t.Fatal(err)
@@ -708,6 +711,7 @@ func Example() {
 	// error Loader scope-full
 	// warning Loader open-to-all
 	// warning Loader has-to-move
+	// warning org api-access-control-off
 	// warning org password-flow-allowed
 	// warning org user-agent-flow-allowed
 }

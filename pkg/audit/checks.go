@@ -361,7 +361,8 @@ func notInstalled(s subject) []Finding {
 		problem += "; last used on " + s.LastUsed.Format(time.DateOnly)
 	}
 	fix := "revoke the tokens and block the app in Setup (Connected Apps OAuth Usage), or install it there and set its policies"
-	if s.snapshot.orgWide["enableAdminApprovedAppsOnly"] == "true" && s.sees(fromPermitted) && len(s.snapshot.permitted[useAnyClient]) == 0 {
+	if s.snapshot.orgWide["enableAdminApprovedAppsOnly"] == "true" && s.sees(fromPermitted) && len(s.snapshot.permitted[useAnyClient]) == 0 &&
+		!slices.Contains(s.snapshot.noColumns, useAnyClientLabel) {
 		return foundIn(finding.Warning, "", problem+"; API Access Control blocks it", fix)
 	}
 	return found(problem, fix)

@@ -14,6 +14,8 @@ type Permission struct{ Name, Label string }
 const (
 	modifyAllData = "ModifyAllData"
 	useAnyClient  = "UseAnyApiClient"
+
+	useAnyClientLabel = "Use Any API Client"
 )
 
 // permissions are those whose holders are read. Source: Salesforce's object documentation, and field
@@ -21,7 +23,7 @@ const (
 var permissions = []Permission{
 	{modifyAllData, "Modify All Data"},
 	{"CanApproveUninstalledApps", "Approve Uninstalled Connected Apps"},
-	{useAnyClient, "Use Any API Client"},
+	{useAnyClient, useAnyClientLabel},
 	{"ManageRemoteAccess", "Manage Connected Apps"},
 	{"ViewClientSecret", "View Client Secret"},
 	{"ExternalClientAppDeveloper", "External Client App Developer"},
@@ -42,8 +44,11 @@ func orgSetting(field, want, problem, fix string) func(subject) []Finding {
 
 // absentSettings describes settings that the org does not have, and that rules need.
 func (s *Snapshot) absentSettings() (all []string) {
+	for _, label := range distinct(s.noColumns) {
+		all = append(all, "permissions: the org does not show who has "+label)
+	}
 	if s.hidden[fromOrgWide] {
-		return nil
+		return all
 	}
 	if _, exists := s.orgWide["enableAdminApprovedAppsOnly"]; !exists {
 		all = append(all, "API Access Control: the org does not have it; Salesforce Support enables it")

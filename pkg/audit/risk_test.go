@@ -157,7 +157,7 @@ func TestOrgRules(t *testing.T) {
 			t.Errorf("%s: %v, %v", absent, found(r), err)
 		}
 		all := strings.Join(append(r.Unseen, r.Lacks...), "; ")
-		if !strings.Contains(all, "PermissionsCanApproveUninstalledApps") || !strings.Contains(all, "API Access Control") && !strings.Contains(all, "settings of the org") {
+		if !strings.Contains(all, "who has Approve Uninstalled Connected Apps") || !strings.Contains(all, "API Access Control") && !strings.Contains(all, "settings of the org") {
 			t.Errorf("%s: the report says %s", absent, all)
 		}
 	}

@@ -46,10 +46,11 @@ type Snapshot struct {
 	allowed   []allowedRow              // IP ranges in which their refresh tokens can be used
 	permitted map[string][]permittedRow // by Permission.Name
 
-	assigned map[string]int     // number of users by permission set, by the ID's first 15 characters
-	users    map[string]userRow // by userKey of ID and of username
-	admins   map[string]bool    // users who may modify all data, by userKey of the ID
-	orgWide  map[string]string  // settings of the org, by field
+	assigned  map[string]int     // number of users by permission set, by the ID's first 15 characters
+	users     map[string]userRow // by userKey of ID and of username
+	admins    map[string]bool    // users who may modify all data, by userKey of the ID
+	noColumns []string           // labels of permissions that the org has no column for
+	orgWide   map[string]string  // settings of the org, by field
 }
 
 type (
@@ -289,9 +290,16 @@ func (s *Snapshot) readPermitted(p Permission) func(context.Context) error {
 		if p.Name == modifyAllData {
 			what = fromAdmins
 		}
-		var rows []permittedRow
-		err := query(s, &rows, what, "PermissionSetAssignment WHERE PermissionSet.Permissions"+p.Name+" = true AND Assignee.IsActive = true",
-			"AssigneeId, Assignee.Username, PermissionSet.Label, PermissionSet.IsOwnedByProfile, PermissionSet.Profile.Name")(ctx)
+		found, missing, err := restapi.QueryColumns[restapi.Loose[permittedRow]](ctx, s.rest(), []string{
+			"AssigneeId", "Assignee.Username", "PermissionSet.Label", "PermissionSet.IsOwnedByProfile", "PermissionSet.Profile.Name",
+		}, "PermissionSetAssignment WHERE PermissionSet.Permissions"+p.Name+" = true AND Assignee.IsActive = true")
+		rows, odd := restapi.Records(found)
+		s.lacks(what, append(missing, odd...))
+		refused, _ := errors.AsType[*salesforce.Error](err)
+		noColumn := refused != nil && refused.Code == "INVALID_FIELD" && p.Name != modifyAllData
+		if !noColumn {
+			err = s.tolerate(what, err)
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.permitted[p.Name] = rows
@@ -299,6 +307,10 @@ func (s *Snapshot) readPermitted(p Permission) func(context.Context) error {
 			for _, row := range rows {
 				s.admins[userKey(row.AssigneeID)] = true
 			}
+		}
+		if noColumn {
+			s.noColumns = append(s.noColumns, p.Label)
+			return nil
 		}
 		return err
 	}

@@ -69,7 +69,7 @@ func parseFields(lines string) (fields []metadata.FieldType) {
 
 // permissions are those that PermissionSet has a column for.
 var permissions = strings.Fields("ApiUserOnly AuthorApex CanApproveUninstalledApps ClientSecretRotation CustomizeApplication ExternalClientAppAdmin ExternalClientAppDeveloper " +
-	"ExternalClientAppViewer ManageNamedCredentials ManageUsers ModifyAllData UseAnyApiClient ViewAllData ViewClientSecret")
+	"ExternalClientAppViewer ManageNamedCredentials ManageRemoteAccess ManageUsers ModifyAllData UseAnyApiClient ViewAllData ViewClientSecret")
 
 // permissionColumnsOf returns the names of these columns, of an object or behind a relationship.
 func permissionColumnsOf(relationship string) string {

@@ -19,7 +19,7 @@ const (
 )
 
 // settingsTypes are the types of the org's settings, each of which has one component. All fields are
-// false by default, except that an org lacks API Access Control until Salesforce Support enables it.
+// false by default.
 var settingsTypes = metadata.Schema{
 	eca.Lookup(eca.OrgSettings),
 	{Name: appSettings, Folder: "settings", Suffix: "settings", Fields: parseFields(`
@@ -54,10 +54,6 @@ func (o *Org) addSettings() {
 			settings.set(secretsInREST, strconv.FormatBool(o.config.SecretsInREST))
 		}
 		setDefaults(settings)
-		if typ.Name == appSettings {
-			settings.drop("enableAdminApprovedAppsOnly")
-			settings.drop("enableAdminApprovedAppsOnlyForExternalUser")
-		}
 		o.store(settings)
 	}
 }
