@@ -1,7 +1,9 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +16,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -22,22 +25,155 @@ import (
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
+// findBrowser returns the path of Chromium, and skips the test without it.
+func findBrowser(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Skip("Chromium is not installed (Debian has it in chromium)")
+	return ""
+}
+
+// chromium starts a browser, which ends with the test.
+func chromium(t *testing.T, browser string) context.Context {
+	t.Helper()
+	// The browser may still write there when its process is told to end.
+	profile, err := os.MkdirTemp("", "eca-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(profile) })
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.WindowSize(1400, 1000), chromedp.UserDataDir(profile))
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// serve serves a page of reports.
+func serve(t *testing.T, reports []audit.OrgReport) (*httptest.Server, int) {
+	t.Helper()
+	var page bytes.Buffer
+	if err := audit.WriteHTML(&page, reports, now); err != nil {
+		t.Fatal(err)
+	}
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Write(page.Bytes())
+	}))
+	t.Cleanup(site.Close)
+	return site, page.Len()
+}
+
+// TestPageInEveryWindow: no window scrolls sideways, in light and dark, with long and hostile names.
+// With ECA_SCREENSHOTS, the test writes screenshots to that directory.
+func TestPageInEveryWindow(t *testing.T) {
+	browser := findBrowser(t)
+	r := org60(t, audit.Options{})
+	r.Apps[0].Name, r.Apps[1].Label = strings.Repeat("Very_long_name_", 12), strings.Repeat("w", 300)
+	for i := range r.Findings {
+		if r.Findings[i].IsAbout(r.Apps[0]) {
+			r.Findings[i].App = r.Apps[0].Name
+		}
+	}
+	reports := []audit.OrgReport{{Org: "prod", Report: r, Username: "admin@acme.example.com"}, {Org: strings.Repeat("o", 80), Report: r}, {Org: "broken", Err: errors.New(hostile)}}
+	site, _ := serve(t, reports)
+	ctx := chromium(t, browser)
+	if err := chromedp.Run(ctx, chromedp.Navigate(site.URL)); err != nil {
+		t.Skip("Chromium cannot be driven here: ", err)
+	}
+	for _, scheme := range []string{"light", "dark"} {
+		media := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}
+		for _, width := range []int64{1400, 800, 400} {
+			var wide, cards, top int
+			var background string
+			var shot []byte
+			err := chromedp.Run(ctx, chromedp.EmulateViewport(width, 1000), emulation.SetEmulatedMedia().WithFeatures(media), chromedp.Navigate(site.URL),
+				chromedp.Evaluate(`document.documentElement.scrollWidth`, &wide),
+				chromedp.Evaluate(`getComputedStyle(document.querySelector("#matrix tr:last-child")).display === "block" ? 1 : 0`, &cards),
+				chromedp.Evaluate(`Math.round(document.querySelector(".actions").getBoundingClientRect().top)`, &top),
+				chromedp.Evaluate(`getComputedStyle(document.body).backgroundColor`, &background),
+				chromedp.CaptureScreenshot(&shot))
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case int64(wide) > width:
+				t.Errorf("%d pixels, %s: the page is %d wide", width, scheme, wide)
+			case (cards == 1) != (width < 900):
+				t.Errorf("%d pixels: apps are cards: %d", width, cards)
+			case top > 1000:
+				t.Errorf("%d pixels: the actions to take first begin at %d", width, top)
+			case (background == "rgb(255, 255, 255)") != (scheme == "light"):
+				t.Errorf("%s: the background is %s", scheme, background)
+			}
+			if dir := os.Getenv("ECA_SCREENSHOTS"); dir != "" {
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d.png", scheme, width)), shot, 0o644); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	// A mark leads to its rule, and the filters are in the URL.
+	var open, hash, shown string
+	err := chromedp.Run(ctx, chromedp.EmulateViewport(1400, 1000), chromedp.Navigate(site.URL),
+		chromedp.Click(`#matrix td.m a[href="#rule-open-to-all"]`, chromedp.ByQuery),
+		chromedp.Evaluate(`String(document.getElementById("rule-open-to-all").open)`, &open),
+		chromedp.SetValue("#level", "error", chromedp.ByQuery),
+		chromedp.Evaluate(`document.getElementById("level").dispatchEvent(new Event("input"))`, nil),
+		chromedp.Evaluate(`location.hash`, &hash),
+		chromedp.Navigate(site.URL+"/?again#level=error&org=prod"),
+		chromedp.Evaluate(`document.getElementById("org").value + " " + [...document.querySelectorAll(".group")].filter(g => !g.hidden).map(g => g.dataset.level).join(" ")`, &shown))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if open != "true" || hash != "#level=error" || strings.Contains(shown, "warning") || !strings.HasPrefix(shown, "prod error") {
+		t.Errorf("the rule is open: %s; the URL has %s; shown are %q", open, hash, shown)
+	}
+	if err := chromedp.Cancel(ctx); err != nil { // and wait until it has ended
+		t.Log(err)
+	}
+}
+
+// TestPageOfManyApps: 500 apps in three orgs are a page of less than 3 MB. It logs how fast it opens.
+func TestPageOfManyApps(t *testing.T) {
+	if testing.Short() {
+		t.Skip("with -short")
+	}
+	browser := findBrowser(t)
+	_, conn := start(t, simorg.Config{}, many(t))
+	r, err := run(t.Context(), conn, audit.Options{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, size := serve(t, []audit.OrgReport{{Org: "prod", Report: r}, {Org: "uat", Report: r}, {Org: "sit", Report: r}})
+	if size > 3<<20 {
+		t.Errorf("the page has %d bytes", size)
+	}
+	ctx := chromium(t, browser)
+	var ms int
+	const took = `Math.round(performance.timing.loadEventEnd - performance.timing.navigationStart)`
+	if err := chromedp.Run(ctx, chromedp.Navigate(site.URL), chromedp.Evaluate(took, &ms)); err != nil {
+		t.Skip("Chromium cannot be driven here: ", err)
+	}
+	t.Logf("%d bytes for %d apps open in %d ms", size, 3*len(r.Apps), ms)
+	if err := chromedp.Cancel(ctx); err != nil {
+		t.Log(err)
+	}
+}
+
 // hostile is what an app can be called.
 const hostile = `<img src=x onerror="document.title='owned'"> & 'x'`
 
 // TestPageInABrowser opens the page in Chromium: no error on its console, filter and sort work,
 // names are text. With -update, the test updates the screenshot in the documentation.
 func TestPageInABrowser(t *testing.T) {
-	browser := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			browser = path
-			break
-		}
-	}
-	if browser == "" {
-		t.Skip("Chromium is not installed (Debian has it in chromium)")
-	}
+	browser := findBrowser(t)
 	reports := make([]audit.OrgReport, 0, 2)
 	for _, org := range []string{"prod", "uat"} {
 		files := load(t, app{Name: "ErpConnector", Open: true}, "external")
@@ -72,19 +208,7 @@ func TestPageInABrowser(t *testing.T) {
 	}))
 	defer site.Close()
 
-	// The browser may still write there when its process is told to end.
-	profile, err := os.MkdirTemp("", "eca-chromium-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(profile) })
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.WindowSize(1360, 1000), chromedp.UserDataDir(profile))
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	defer cancel()
-	ctx, cancel = chromedp.NewContext(ctx)
-	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
+	ctx := chromium(t, browser)
 	var mu sync.Mutex
 	var console []string
 	chromedp.ListenTarget(ctx, func(event any) {
@@ -108,7 +232,7 @@ func TestPageInABrowser(t *testing.T) {
 	sortBy := func(column int) chromedp.Action {
 		return chromedp.Click(fmt.Sprintf("#matrix thead th:nth-child(%d) button", column), chromedp.ByQuery)
 	}
-	err = chromedp.Run(ctx,
+	err := chromedp.Run(ctx,
 		chromedp.CaptureScreenshot(&shot),
 		chromedp.Text("#shown", &status, chromedp.ByQuery),
 		chromedp.Evaluate(visible, &names),
