@@ -210,12 +210,12 @@ func (v *view) actions(groups []Group) {
 		}
 		var names []string
 		for _, item := range g.Items {
-			name := item.Name()
+			name := clip(item.Name())
 			switch {
 			case item.Kind == OrgItself:
-				name = item.Org
+				name = clip(item.Org)
 			case v.Several:
-				name += " (" + item.Org + ")"
+				name += " (" + clip(item.Org) + ")"
 			}
 			if !slices.Contains(names, name) {
 				names = append(names, name)
@@ -228,6 +228,15 @@ func (v *view) actions(groups []Group) {
 		a.Apps = strings.Join(names, ", ")
 		v.Actions = append(v.Actions, a)
 	}
+}
+
+// clip shortens a name for a list of several.
+func clip(name string) string {
+	const most = 48
+	if r := []rune(name); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return name
 }
 
 // plainText returns Markdown of RULES.md without its marks.
