@@ -31,6 +31,14 @@ type Rotation struct {
 	// RevokeOld revokes the old credentials at the end. If false, they expire by themselves.
 	RevokeOld bool
 
+	// Now is for credentials that have leaked: whatever the state of the last rotation is, the run rotates,
+	// and revokes all other credentials. Those of an earlier rotation, which have to go before others
+	// can be staged, are revoked first. Those that an interrupted run has staged become the main ones.
+	Now bool
+
+	// EvenIfHandOverFails goes on without a hand-over that fails. Its error is returned at the end.
+	EvenIfHandOverFails bool
+
 	// Progress, if not nil, is called for each event.
 	Progress func(Event)
 }
@@ -58,6 +66,7 @@ const (
 	HandedOver   Step = "exported"      // their users have them
 	Swapped      Step = "swapped"       // they are the main ones, and work
 	OldRevoked   Step = "old revoked"   // the old ones no longer work
+	EarlierEnded Step = "earlier ended" // those of an earlier rotation no longer work; of a run with Now
 )
 
 // RotationResult is the result of a rotation.
@@ -146,12 +155,18 @@ func (r *Rotation) Run(ctx context.Context, app string) (*RotationResult, error)
 		return nil, err
 	}
 	if s.Beside != nil {
-		switch s.Beside.State {
-		case Active, Expired:
-		case Rotated:
+		switch state := s.Beside.State; {
+		case state == Active || state == Expired:
+		case r.Now:
+			if err := r.Client.discard(ctx, s.Consumer, s.Beside); err != nil {
+				return nil, err
+			}
+			s.Beside = nil
+			r.report(Event{Step: EarlierEnded})
+		case state == Rotated:
 			return r.again(ctx, s)
 		default:
-			return nil, &StateError{s.Consumer.App, s.Beside.State}
+			return nil, &StateError{s.Consumer.App, state}
 		}
 	}
 	staged, err := r.stage(ctx, s)
@@ -163,11 +178,16 @@ func (r *Rotation) Run(ctx context.Context, app string) (*RotationResult, error)
 		return nil, fmt.Errorf("the new credentials are staged, but do not work: %w", err)
 	}
 	r.report(Event{Step: Proved})
+	var lost error // the new credentials are not exported
 	if err := r.HandOver(ctx, staged.Credentials); err != nil {
-		session.Revoke(ctx)
-		return nil, &HandOverError{s.Consumer.App, err}
+		lost = &HandOverError{s.Consumer.App, err}
+		if !r.EvenIfHandOverFails || ctx.Err() != nil {
+			session.Revoke(ctx)
+			return nil, lost
+		}
+	} else {
+		r.report(Event{Step: HandedOver})
 	}
-	r.report(Event{Step: HandedOver})
 	if err := r.swap(ctx, s, staged, session); err != nil {
 		return nil, err
 	}
@@ -178,7 +198,7 @@ func (r *Rotation) Run(ctx context.Context, app string) (*RotationResult, error)
 	}
 	result.Rotated = true
 	r.report(Event{Step: Swapped})
-	return result, r.revokeOld(ctx, s, result)
+	return result, cmp.Or(r.revokeOld(ctx, s, result), lost)
 }
 
 // again completes a rotation whose old credentials have not expired yet.
@@ -343,7 +363,7 @@ func (r *Rotation) confirm(ctx context.Context, s *Status, result *RotationResul
 // revokeOld revokes the old credentials if RevokeOld is set. It looks them up again, because the swap may
 // have changed their ID.
 func (r *Rotation) revokeOld(ctx context.Context, s *Status, result *RotationResult) error {
-	if !r.RevokeOld {
+	if !r.RevokeOld && !r.Now {
 		return nil
 	}
 	old, err := r.Client.staged(ctx, s.Consumer)
