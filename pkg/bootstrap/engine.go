@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -31,6 +32,7 @@ type engine struct {
 	facts  *apps.Facts
 	grants map[*wanted.App][]*apps.Grant
 	absent map[*wanted.App]bool // apps without a header on the org
+	off    map[*wanted.App]bool // apps that are switched off on the org
 	pool   bool                 // skips absent apps
 
 	clientID string // of the session, "" if unknown
@@ -82,6 +84,7 @@ func (e *engine) start() {
 	if e.pool {
 		e.apps = slices.DeleteFunc(slices.Clone(e.apps), func(app *wanted.App) bool { return e.absent[app] })
 	}
+	e.leaveOff()
 	due := make(map[*metadata.Want]bool)
 	e.grants = make(map[*wanted.App][]*apps.Grant)
 	for _, app := range e.apps {
@@ -91,6 +94,29 @@ func (e *engine) start() {
 		e.grants[app] = e.facts.Grants(app.Name, app.PermissionSets, app.Assignee())
 	}
 	e.run = e.state.Plan(func(w *metadata.Want) bool { return due[w] }).Start()
+}
+
+// leaveOff makes sure that the run does not switch on an app that is off on the org, because somebody
+// may have had to cut it off. It does not write the app's OAuth policies, which the platform refuses then.
+func (e *engine) leaveOff() {
+	e.off = make(map[*wanted.App]bool)
+	for _, app := range e.apps {
+		plugins := e.find(app, eca.PluginPolicies)
+		if plugins == nil || eca.Bool(plugins, "isEnabled") {
+			continue
+		}
+		e.off[app] = true
+		want := app.Wants[eca.PluginPolicies]
+		want.Fields = maps.Clone(want.Fields)
+		for _, name := range eca.Switches() {
+			if !want.Fields.IsFalse(name) {
+				delete(want.Fields, name)
+			}
+		}
+		if policies := app.Wants[eca.OAuthPolicies]; policies != nil {
+			policies.ReadOnly = true
+		}
+	}
 }
 
 // apply writes the differences: first consumers and plugin policies, then the grants of apps
@@ -230,8 +256,15 @@ func (e *engine) warnings(app *wanted.App) (all []string, unsettled bool) {
 			unsettled = true
 		}
 	}
-	if policies := e.find(app, eca.PluginPolicies); policies != nil {
-		for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
+	if e.off[app] {
+		if !app.Wanted[eca.PluginPolicies].IsFalse("isEnabled") {
+			warn("the app is switched off on this org, and stays off")
+		}
+		if app.Applied() {
+			warn("its OAuth policies are not written while it is off")
+		}
+	} else if policies := e.find(app, eca.PluginPolicies); policies != nil {
+		for _, name := range eca.Switches() {
 			if eca.Bool(policies, name) || app.Wanted[eca.PluginPolicies].Has(name) {
 				continue
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/respond"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -176,6 +177,56 @@ func TestPluginOff(t *testing.T) {
 		t.Errorf("the deployment ends with %v", err)
 	}
 	o.mustRun(settings(`"MyApp": {"policies": {"isOauthPluginEnabled": true}}`).with(p).with(settings(`"MyApp": {"policies": {"isOauthPluginEnabled": true}}`)))
+}
+
+// TestDisabledStaysOff has an app that somebody switched off in an incident: no setting switches it on,
+// and the run succeeds, also where policies are to be written, which the platform would refuse.
+func TestDisabledStaysOff(t *testing.T) {
+	t.Parallel()
+	o := startOrg(t, people)
+	p := applied(settings(`"MyApp": {"pluginPolicies": {"isEnabled": true, "isOauthPluginEnabled": true}}`).with(header("MyApp")).with(policies("uat", "MyApp", "")))
+	o.mustRun(p)
+	conn := connection(o.Server)
+	if _, err := respond.Switch(t.Context(), conn, "MyApp", false, false); err != nil {
+		t.Fatal(err)
+	}
+	changed := p.with(policies("uat", "MyApp", "<refreshTokenPolicyType>Zero</refreshTokenPolicyType>"))
+	report := o.mustRun(changed)
+	plugins := o.one(eca.PluginPolicies)
+	if plugins.Fields["isEnabled"] != "false" || plugins.Fields["isOauthPluginEnabled"] != "false" {
+		t.Errorf("the app is on: %v", plugins)
+	}
+	if got := report.Apps[0]; !got.Off || touched(report) > 0 || !strings.Contains(strings.Join(got.Warnings, "\n"), "stays off") || len(got.Warnings) != 2 {
+		t.Errorf("the report is %+v", got)
+	}
+	if _, err := respond.Switch(t.Context(), conn, "MyApp", true, false); err != nil {
+		t.Fatal(err)
+	}
+	report = o.mustRun(changed)
+	if report.Apps[0].Off || o.one(eca.OAuthPolicies).Fields["refreshTokenPolicyType"] != "Zero" {
+		t.Errorf("after switching it on, the report is %+v", report.Apps[0])
+	}
+}
+
+// TestStatedDisabled has settings that state that an app is off.
+func TestStatedDisabled(t *testing.T) {
+	t.Parallel()
+	o := startOrg(t, people)
+	stated := func(disabled string) project {
+		return applied(settings(`"MyApp": {"environments": {"uat": {"disabled": ` + disabled + `}}}`).with(header("MyApp")).with(policies("uat", "MyApp", "")))
+	}
+	for range 2 {
+		report := o.mustRun(stated("true"))
+		if plugins := o.one(eca.PluginPolicies); plugins.Fields["isEnabled"] != "false" || plugins.Fields["isOauthPluginEnabled"] != "false" {
+			t.Errorf("the app is on: %v", plugins)
+		}
+		if len(report.Apps[0].Warnings) > 0 {
+			t.Errorf("warns %v", report.Apps[0].Warnings)
+		}
+	}
+	if report := o.mustRun(stated("false")); !report.Apps[0].Off {
+		t.Errorf("a setting switched the app on: %+v", report.Apps[0])
+	}
 }
 
 // TestUncheckable has an org that does not let itself be asked about users.

@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/ecakit/ecakit/pkg/restapi"
-	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // Revocation is the result of revoking the tokens of a Connected App.
@@ -27,13 +23,6 @@ type Revocation struct {
 // in with an External Client App instead.
 var ErrNoReplacement = errors.New(
 	"there is no External Client App of that name with a consumer, which its users could move to")
-
-// Bounds of a revocation: concurrent requests, and queries for tokens, of which the org shows 2,500 at
-// a time.
-const (
-	revokeJobs     = 8
-	maxRevocations = 400
-)
 
 // RevokeOld revokes the tokens of a Connected App that an External Client App of the same name
 // replaces; unless really is true, it only counts them. Users who still log in with the Connected App
@@ -59,8 +48,8 @@ func (c *Client) RevokeOld(ctx context.Context, name string, really bool) (*Revo
 	if !really || r.Tokens == 0 {
 		return r, nil
 	}
-	if err := c.revokeAll(ctx, p.tokenQuery(), r); err != nil {
-		return r, err
+	if r.Revoked, err = c.rest().RevokeQueried(ctx, p.tokenQuery()); err != nil {
+		return r, fmt.Errorf("%d of %d tokens are revoked, the next run continues: %w", r.Revoked, r.Tokens, err)
 	}
 	if r.Revoked < r.Tokens {
 		return r, fmt.Errorf("%d of %d tokens are revoked, and the org does not show what revokes the others: "+
@@ -100,69 +89,4 @@ func (p *Replacement) tokenQuery() string {
 		items = append(items, restapi.Quote(item))
 	}
 	return query + "IN (" + strings.Join(items, ", ") + ")"
-}
-
-// revokeAll revokes the tokens of a query, until the query returns no others.
-func (c *Client) revokeAll(ctx context.Context, query string, r *Revocation) error {
-	tried, unknown := make(map[string]bool), make(map[string]bool)
-	for range maxRevocations {
-		found, err := restapi.Query[struct{ DeleteToken salesforce.Secret }](ctx, c.rest(), query)
-		if err != nil {
-			return err
-		}
-		var due []salesforce.Secret
-		for _, t := range found {
-			token := t.DeleteToken.Reveal()
-			if unknown[token] { // but the org lists it, so it is not revoked
-				delete(unknown, token)
-				r.Revoked--
-			}
-			if token != "" && !tried[token] {
-				tried[token] = true
-				due = append(due, t.DeleteToken)
-			}
-		}
-		if len(due) == 0 {
-			return nil
-		}
-		if err := c.revoke(ctx, due, unknown, r); err != nil {
-			return fmt.Errorf("%d of %d tokens are revoked, the next run continues: %w", r.Revoked, r.Tokens, err)
-		}
-	}
-	return nil
-}
-
-// revoke revokes tokens. It counts a token that the org does not know as revoked, for example by
-// another run, and adds it to unknown.
-func (c *Client) revoke(ctx context.Context, due []salesforce.Secret, unknown map[string]bool, r *Revocation) error {
-	errs := make([]error, len(due))
-	sent := make([]bool, len(due))
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(revokeJobs)
-	for i, token := range due {
-		group.Go(func() error {
-			errs[i], sent[i] = c.rest().RevokeListed(groupCtx, token), true
-			if isUnknown(errs[i]) {
-				return nil
-			}
-			return errs[i]
-		})
-	}
-	err := group.Wait()
-	for i, token := range due {
-		switch {
-		case isUnknown(errs[i]):
-			unknown[token.Reveal()] = true
-			r.Revoked++
-		case sent[i] && errs[i] == nil:
-			r.Revoked++
-		}
-	}
-	return err
-}
-
-// isUnknown reports whether the revoke endpoint does not know a token.
-func isUnknown(err error) bool {
-	status, ok := errors.AsType[*salesforce.StatusError](err)
-	return ok && status.Status == http.StatusBadRequest
 }

@@ -112,6 +112,9 @@ func (d Desired) want(typ string) *metadata.Want {
 	return w
 }
 
+// Switches returns the fields of PluginPolicies that an app needs to be true for any login.
+func Switches() []string { return []string{"isEnabled", "isOauthPluginEnabled"} }
+
 // hasConsumer returns an error if global settings have no consumer key.
 func hasConsumer(c *metadata.Component) error {
 	if c.Text("consumerKey") == "" {

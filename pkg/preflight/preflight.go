@@ -372,18 +372,22 @@ func (c *check) switches() {
 	if plugins == nil {
 		return
 	}
-	for _, name := range []string{"isOauthPluginEnabled", "isEnabled"} {
-		// The same deployment may contain plugin policies that switch it on.
-		on := !c.Applied && slices.ContainsFunc(c.Plugins, func(own *metadata.Component) bool {
-			return strings.EqualFold(eca.App(own), c.App) && eca.Bool(own, name)
-		})
-		if eca.Bool(plugins, name) || on || c.org.Wanted[eca.PluginPolicies].Has(name) {
-			continue
-		}
-		f := c.find("oauth-off", "")
-		f.Problem, f.Says = fmt.Sprintf("%s is false in %s on this org", name, plugins.FullName), eca.SaysNoOAuth
+	const name = "isOauthPluginEnabled"
+	// The same deployment may contain plugin policies that switch it on.
+	on := !c.Applied && slices.ContainsFunc(c.Plugins, func(own *metadata.Component) bool {
+		return strings.EqualFold(eca.App(own), c.App) && eca.Bool(own, name)
+	})
+	f := c.find("oauth-off", "")
+	f.Says = eca.SaysNoOAuth
+	switch {
+	case !eca.Bool(plugins, "isEnabled"):
+		f.Problem = fmt.Sprintf("isEnabled is false in %s on this org, so nobody can log in", plugins.FullName)
+		f.Fix = "switch the app on, which no bootstrap does"
+		c.report(f, true) // whether the platform refuses the policies of a disabled app is not known
+	case !eca.Bool(plugins, name) && !on && !c.org.Wanted[eca.PluginPolicies].Has(name):
+		f.Problem = fmt.Sprintf("%s is false in %s on this org", name, plugins.FullName)
 		f.Fix = fmt.Sprintf("state pluginPolicies.%s in plugins.eca to switch it on", name)
-		c.report(f, name == "isEnabled") // how the platform treats a disabled app is not known
+		c.report(f, false)
 	}
 }
 

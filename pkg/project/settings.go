@@ -84,6 +84,10 @@ type AppSettings struct {
 	// run the client credentials flow as. nil means false.
 	AssignToRunAsUser *bool `json:"assignToRunAsUser"`
 
+	// Disabled switches the app and its OAuth plugin off, and leaves its OAuth policies as they are. nil
+	// means false, which switches no app on that is off.
+	Disabled *bool `json:"disabled"`
+
 	// RemoteSiteSetting makes the org's own domain a remote site, for Apex that calls it. nil
 	// means false.
 	RemoteSiteSetting *bool `json:"remoteSiteSetting"`
@@ -205,6 +209,7 @@ func (s Settings) For(app, alias string, sandbox bool) Effective {
 	}
 	environment.ApplyPolicies = cmp.Or(environment.ApplyPolicies, a.ApplyPolicies)
 	environment.AssignToRunAsUser = cmp.Or(environment.AssignToRunAsUser, a.AssignToRunAsUser)
+	environment.Disabled = cmp.Or(environment.Disabled, a.Disabled)
 	environment.RemoteSiteSetting = cmp.Or(environment.RemoteSiteSetting, a.RemoteSiteSetting)
 	environment.HandOver = cmp.Or(environment.HandOver, a.HandOver)
 	environment.OAuthSettings = environment.OAuthSettings.Over(a.OAuthSettings)
@@ -216,6 +221,9 @@ func (s Settings) For(app, alias string, sandbox bool) Effective {
 	}
 	return Effective{environment, name, apply}
 }
+
+// Off reports whether the settings switch the app off.
+func (e Effective) Off() bool { return e.Disabled != nil && *e.Disabled }
 
 // OldKeys returns the paths of settings that are stated under an old name.
 func (s Settings) OldKeys() (paths []string) {

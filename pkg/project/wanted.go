@@ -39,6 +39,16 @@ func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate
 			return nil, s.located(err, app, effective.Environment, typ)
 		}
 	}
+	if effective.Off() {
+		for _, name := range eca.Switches() {
+			if plugins := wanted[eca.PluginPolicies]; plugins.Has(name) && !plugins.IsFalse(name) {
+				err := &metadata.FieldError{Path: name, Err: errors.New(`is true, but "disabled" switches the app off`)}
+				return nil, s.located(err, app, effective.Environment, eca.PluginPolicies)
+			}
+			wanted[eca.PluginPolicies].Set(name, "false")
+		}
+		policies = nil // which are left as they are
+	}
 	for _, file := range policies {
 		if err := checkPlugins(wanted[eca.PluginPolicies], file.File); err != nil {
 			return nil, s.located(err, app, effective.Environment, eca.PluginPolicies)
@@ -71,7 +81,7 @@ func (s Settings) located(err error, app, environment, typ string) error {
 
 // checkPlugins returns an error if the stated plugin policies switch off what OAuth policies need.
 func checkPlugins(plugins metadata.Fields, file string) error {
-	for _, name := range []string{"isEnabled", "isOauthPluginEnabled"} {
+	for _, name := range eca.Switches() {
 		if plugins.IsFalse(name) {
 			return &metadata.FieldError{Path: name, Err: fmt.Errorf("is false, so the platform would refuse the OAuth policies in %s", file)}
 		}

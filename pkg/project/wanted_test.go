@@ -40,6 +40,8 @@ func TestWanted(t *testing.T) {
 			"plugins.eca.apps.App.globalOauthSettings.isClientCredentialsFlowEnabled: is false, but p.xml turns isClientCredentialsFlowEnabled on"},
 		{`{"environments": {"uat": {"policies": {"isEnabled": false}}}}`, "uat", policies(),
 			"plugins.eca.apps.App.environments.uat.policies.isEnabled: is false, so the platform would refuse the OAuth policies in p.xml"},
+		{`{"pluginPolicies": {"isEnabled": true}, "environments": {"uat": {"disabled": true}}}`, "uat", policies(),
+			`plugins.eca.apps.App.pluginPolicies.isEnabled: is true, but "disabled" switches the app off`},
 		{`{"pluginPolicies": {"isOauthPluginEnabled": false}, "environments": {"uat": {}}}`, "uat", policies(),
 			"plugins.eca.apps.App.pluginPolicies.isOauthPluginEnabled: is false"},
 		{`{"pluginPolicies": {"isAttestPluginEnabled": true}}`, "uat", nil,

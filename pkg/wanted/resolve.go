@@ -192,7 +192,7 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 	if err := s.checkSource(h, r); err != nil {
 		return nil, err
 	}
-	apply := target.ApplyPolicies || settings.ApplyPolicies
+	apply := (target.ApplyPolicies || settings.ApplyPolicies) && !settings.Off()
 	app.policies = filesOf(app.Name, r.found, apply)
 	org := project.Org{Alias: target.Alias, Name: target.name(), Sandbox: target.Kind.IsSandbox(), DomainURL: target.DomainURL, Version: target.Version}
 	var files []project.SourceFile
@@ -207,7 +207,7 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 		return nil, &sfp.ProjectError{File: s.name(s.project.File), Err: err}
 	}
 	app.Wrong = s.applied(app, apply, r)
-	app.checked = len(app.policies) > 0 && s.project.Settings.Preflight != project.PreflightOff && (apply || !target.Undeployed)
+	app.checked = len(app.policies) > 0 && !settings.Off() && s.project.Settings.Preflight != project.PreflightOff && (apply || !target.Undeployed)
 	for name := range s.project.Settings.Apps[h.FullName].Environments {
 		if name != settings.Environment && strings.EqualFold(name, target.Alias) {
 			r.warn(fmt.Sprintf("%s: plugins.eca.apps.%s.environments.%s is not used for the alias %s, because names are case-sensitive", s.name(s.project.File), h.FullName, name, target.Alias))
