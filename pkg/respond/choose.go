@@ -58,7 +58,7 @@ func (r *reading) choose() error {
 	}
 	for _, t := range r.tokens {
 		app, certain := r.owner(t)
-		meant := chosen == nil && (r.selection.App == "" || strings.EqualFold(t.AppName, r.selection.App))
+		meant := chosen == nil && r.means(t.AppName)
 		switch {
 		case app == nil && meant:
 			r.absent(t.AppName).add(t)
@@ -72,6 +72,7 @@ func (r *reading) choose() error {
 			chosen.Unclear += t.N
 		}
 	}
+	r.chooseSessions(chosen == nil)
 	slices.SortStableFunc(r.Apps, func(a, b *App) int { return cmp.Or(b.Tokens-a.Tokens, cmp.Compare(a.Label, b.Label)) })
 	if len(r.Apps) == 0 && r.selection.App != "" {
 		missing := &NotFoundError{App: r.selection.App, NotInstalled: r.selection.NotInstalled}
@@ -84,6 +85,37 @@ func (r *reading) choose() error {
 		return missing
 	}
 	return nil
+}
+
+// chooseSessions finds the sessions of the apps. Their login alone names the app, by its label. An app that
+// is not installed can have sessions without tokens, for example after a run that was killed.
+func (r *reading) chooseSessions(absent bool) {
+	for _, s := range r.sessions {
+		label := s.LoginHistory.Application
+		if absent && slices.Contains(oauthLogins, s.LoginType) && r.means(label) && !r.isInstalled(label) {
+			r.absent(label)
+		}
+		for _, app := range r.Apps {
+			if app.isCalled(label) && r.isOnly(app) {
+				app.sessions = append(app.sessions, s.ID)
+				app.Sessions++
+				app.holder(s.UsersID)
+			}
+		}
+	}
+}
+
+// oauthLogins are the values of LoginType for OAuth 2: its label and its name in the API. Which of them a
+// query returns is not documented.
+var oauthLogins = []string{"Remote Access 2.0", "Oauth2"}
+
+// means reports whether the label of an app that is not installed is meant.
+func (r *reading) means(label string) bool {
+	return r.selection.App == "" || strings.EqualFold(label, r.selection.App)
+}
+
+func (r *reading) isInstalled(label string) bool {
+	return slices.ContainsFunc(r.installed, func(app *App) bool { return app.isCalled(label) })
 }
 
 // absent returns the app with a label that is not installed.

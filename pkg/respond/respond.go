@@ -184,9 +184,6 @@ func look(ctx context.Context, conn *salesforce.Conn, selection Selection, users
 	if err := r.choose(); err != nil {
 		return nil, err
 	}
-	if err := r.readSessions(ctx); err != nil {
-		return nil, err
-	}
 	if users {
 		if err := r.readHolders(ctx); err != nil {
 			return nil, err
@@ -214,6 +211,7 @@ type reading struct {
 	tokens    []tokenRow
 	menu      map[string]string // app IDs by item, both short
 	installed []*App            // of the org
+	sessions  []sessionRow
 }
 
 type (
@@ -235,6 +233,7 @@ type (
 	sessionRow struct {
 		ID, UsersID  string
 		IsCurrent    bool
+		LoginType    string
 		LoginHistory struct{ Application string }
 	}
 )
@@ -314,8 +313,8 @@ func (r *reading) readLabel(ctx context.Context) error {
 	return nil
 }
 
-// readMenu finds out to which apps the items of the app menu in tokens lead, and whether the session
-// sees the tokens of others.
+// readMenu finds out to which apps the items of the app menu in tokens lead, whether the session
+// sees the tokens of others, and the open sessions.
 func (r *reading) readMenu(ctx context.Context) error {
 	var ids []string
 	mine := true
@@ -325,11 +324,15 @@ func (r *reading) readMenu(ctx context.Context) error {
 	}
 	var menu []menuRow
 	var rights []struct{ ID string }
-	var noMenu, noRights error
+	var noMenu, noRights, noSessions error
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		menu, noMenu = restapi.QueryIn[menuRow](groupCtx, r.rest, "SELECT Id, ApplicationId FROM AppMenuItem WHERE Id IN (%s)", ids)
 		return unlessRefused(noMenu)
+	})
+	group.Go(func() error {
+		noSessions = r.readSessions(groupCtx)
+		return unlessRefused(noSessions)
 	})
 	group.Go(func() error {
 		if !mine {
@@ -349,7 +352,7 @@ func (r *reading) readMenu(ctx context.Context) error {
 	for _, m := range menu {
 		r.menu[restapi.ShortID(m.ID)] = restapi.ShortID(m.ApplicationID)
 	}
-	return r.tolerate("the app menu", noMenu)
+	return cmp.Or(r.tolerate("the app menu", noMenu), r.tolerate("sessions", noSessions))
 }
 
 func unlessRefused(err error) error {
@@ -359,37 +362,18 @@ func unlessRefused(err error) error {
 	return err
 }
 
-// readSessions finds the open sessions of the apps, except the caller's. Their login alone names the
-// app, by its label.
+// readSessions reads the open sessions, except the caller's, of the user who is meant.
 func (r *reading) readSessions(ctx context.Context) error {
-	if !r.selection.Sessions || len(r.Apps) == 0 {
+	if !r.selection.Sessions {
 		return nil
 	}
-	found, err := restapi.Query[sessionRow](ctx, r.rest, "SELECT Id, UsersId, IsCurrent, LoginHistory.Application FROM AuthSession")
-	if err != nil {
-		return r.tolerate("sessions", err)
-	}
-	var user string
+	query := "SELECT Id, UsersId, IsCurrent, LoginType, LoginHistory.Application FROM AuthSession"
 	if r.selection.User != "" {
-		users, err := restapi.QueryIn[userRow](ctx, r.rest, "SELECT Id, Username FROM User WHERE Username IN (%s)", []string{r.selection.User})
-		if err != nil || len(users) == 0 {
-			return err
-		}
-		user = users[0].ID
+		query += " WHERE Users.Username = " + restapi.Quote(r.selection.User)
 	}
-	for _, s := range found {
-		if s.IsCurrent || user != "" && !restapi.SameID(s.UsersID, user) {
-			continue
-		}
-		for _, app := range r.Apps {
-			if app.isCalled(s.LoginHistory.Application) && r.isOnly(app) {
-				app.sessions = append(app.sessions, s.ID)
-				app.Sessions++
-				app.holder(s.UsersID)
-			}
-		}
-	}
-	return nil
+	found, err := restapi.Query[sessionRow](ctx, r.rest, query)
+	r.sessions = slices.DeleteFunc(found, func(s sessionRow) bool { return s.IsCurrent })
+	return err
 }
 
 // maxLogins is the number of rows that LoginHistory is asked for: one page.

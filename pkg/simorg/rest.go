@@ -129,6 +129,8 @@ func (o *Org) sobject(method, key string, body []byte, caller int) (any, *restEr
 	create := method == http.MethodPost && id == ""
 	update := method == http.MethodPatch && id != ""
 	switch {
+	case is(sessionObject) && method == http.MethodDelete:
+		return o.endSessionRecord(id)
 	case is(userLoginObject) && update:
 		return o.freeze(id, caller, body)
 	case is(accessObject) && method == http.MethodDelete:

@@ -77,6 +77,7 @@ type Config struct {
 	WithoutObjects []string // objects, and settings types of the org, that the org lacks, as older orgs do
 	WithoutFields  []string // fields that users cannot see, like "OauthToken.UseCount"
 	PageSize       int      // records per page; 0 is 2,000
+	OwnTokens      bool     // the administrator lacks Customize Application, so OauthToken shows own rows only
 
 	// The resources of consumers, /apps/oauth/credentials.
 	SecretsInREST bool // the org setting enableClientSecretInRestApiAccess

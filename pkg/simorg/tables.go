@@ -47,6 +47,7 @@ var objects = []object{
 	{"ExtlClntAppOauthIpRange", "Id StartIpAddress EndIpAddress ExtlClntAppOauthSettingsId ExtlClntAppOauthSettings.ExternalClientApplicationId", "", (*Org).trustedRangeRows},
 	{"ExtlClntAppOauthSecurityTokenIpRange", "Id StartIpAddress EndIpAddress ExtlClntAppOauthSecurityId ExtlClntAppOauthSecurity.ExternalClientApplicationId", "", (*Org).tokenRangeRows},
 	{"LoginHistory", "Id UserId Application LoginTime LoginType LoginSubType Status SourceIp", "Application Status", nil},
+	{sessionObject, "Id UsersId Users.Username LoginType LoginHistory.Application SourceIp IsCurrent", "", (*Org).sessionRows},
 	{"User", "Id Username Name Email IsActive ProfileId Profile.Name", "", (*Org).userRows},
 	{"PermissionSet", "Id Name Label IsOwnedByProfile NamespacePrefix Profile.Name " + permissionColumnsOf(""), "", (*Org).permissionSetRows},
 	{userLoginObject, "Id UserId IsFrozen", "", (*Org).userLoginRows},
@@ -101,6 +102,9 @@ func (o *Org) table(name string, objects ...object) (soql.Table, bool) {
 			table.Rows = known.rows(o)
 		}
 		table.Rows = append(slices.Clip(table.Rows), o.state.Filled[known.name]...)
+		if known.name == "OauthToken" && o.config.OwnTokens {
+			table.Rows = slices.DeleteFunc(table.Rows, func(r row) bool { return r["userid"] != o.user(0)["id"] })
+		}
 		return table, true
 	}
 	return soql.Table{}, false
@@ -331,9 +335,13 @@ func (o *Org) assignmentRows() (rows []row) {
 		rows = append(rows, r)
 	}
 	for i, user := range users {
-		if profile := o.config.Users[i].Profile; profile != "" {
+		if profile := o.config.Users[i].Profile; profile != "" || i == 0 {
 			id := fmt.Sprintf("0PS9%011dAAA", i+1)
-			rows = append(rows, row{"id": fmt.Sprintf("0Pa9%011dAAA", i+1), "assigneeid": user["id"], "assignee": user, "permissionsetid": id, "permissionset": o.profileSet(id, profile)})
+			set := o.profileSet(id, profile)
+			if i == 0 {
+				set["permissionscustomizeapplication"] = !o.config.OwnTokens
+			}
+			rows = append(rows, row{"id": fmt.Sprintf("0Pa9%011dAAA", i+1), "assigneeid": user["id"], "assignee": user, "permissionsetid": id, "permissionset": set})
 		}
 	}
 	return rows
@@ -553,6 +561,9 @@ func (o *Org) fillRecords(fsys fs.FS, name string) error {
 			}
 			if known.name == "OauthToken" && r["userid"] == nil {
 				r["userid"] = o.user(0)["id"] // every token has a user
+			}
+			if user := by(o.userRows(), r["userid"]); known.name == "OauthToken" && r["user"] == nil && user != nil {
+				r["user"] = user
 			}
 			o.state.Filled[known.name] = append(o.state.Filled[known.name], r)
 		}
