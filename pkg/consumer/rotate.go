@@ -191,8 +191,9 @@ func (r *Rotation) Run(ctx context.Context, app string) (*RotationResult, error)
 	if err := r.swap(ctx, s, staged, session); err != nil {
 		return nil, err
 	}
+	old := s.Main.Key
 	s.Main = staged.Credentials
-	result := &RotationResult{App: s.Consumer.App, Key: staged.Key, Expires: time.Now().Add(oldLife)}
+	result := &RotationResult{App: s.Consumer.App, Key: staged.Key, OldKey: old, Expires: time.Now().Add(oldLife)}
 	if err := r.confirm(ctx, s, result); err != nil {
 		return result, err
 	}

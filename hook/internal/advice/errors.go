@@ -18,6 +18,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/packaged"
 	"github.com/ecakit/ecakit/pkg/repair"
+	"github.com/ecakit/ecakit/pkg/respond"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/scaffold"
 	"github.com/ecakit/ecakit/pkg/selftest"
@@ -27,10 +28,26 @@ import (
 
 // Error returns a hint for an error, "" if there is none or the error says it itself.
 func Error(err error) string {
-	for _, hint := range []func(error) string{sessionHint, appHint, consumerHint, sourceHint, selftestHint, answerHint, refusalHint} {
+	for _, hint := range []func(error) string{respondHint, sessionHint, appHint, consumerHint, sourceHint, selftestHint, answerHint, refusalHint} {
 		if text := hint(err); text != "" {
 			return text
 		}
+	}
+	return ""
+}
+
+// respondHint returns a hint for an app whose access cannot be shown or ended.
+func respondHint(err error) string {
+	remain, _ := errors.AsType[*respond.RemainError](err)
+	switch {
+	case errors.As(err, new(*respond.ConnectedAppError)):
+		return "block it in Setup (Connected Apps OAuth Usage), then revoke its tokens with eca revoke"
+	case errors.As(err, new(*respond.OwnTokensError)):
+		return "use a user with the permission Customize Application"
+	case errors.As(err, new(*respond.AmbiguousError)):
+		return "give the API name of an External Client App, or revoke the tokens in Setup (Connected Apps OAuth Usage)"
+	case remain != nil:
+		return "cut the app off first, so that nobody logs in again, and run the command again"
 	}
 	return ""
 }

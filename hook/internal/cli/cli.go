@@ -48,6 +48,9 @@ type cli struct {
 	Migrate     migrateCmd       `cmd:"" help:"Convert Connected Apps to External Client App source, and list settings without an equivalent."`
 	Package     packageCmd       `cmd:"" help:"Package an app of the Dev Hub, for orgs that share its consumer (Pattern 1)."`
 	Audit       auditCmd         `cmd:"" help:"Report who can use the Connected Apps and External Client Apps of orgs."`
+	Revoke      revokeCmd        `cmd:"" help:"Show who has access through an app, revoke its tokens and end its sessions."`
+	Disable     disableCmd       `cmd:"" help:"Switch an External Client App off on orgs, so that nobody can log in."`
+	Enable      enableCmd        `cmd:"" help:"Switch an External Client App on again."`
 	Repair      repairCmd        `cmd:"" help:"Find apps whose OAuth is broken, and recreate it."`
 	Lint        lintCmd          `cmd:"" help:"Check the External Client Apps in a project, without an org."`
 	Bundle      bundleCmd        `cmd:"" help:"Write the script that sfp runs, with eca inside."`

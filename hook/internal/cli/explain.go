@@ -69,5 +69,8 @@ func hint(err error) string {
 			return fmt.Sprintf("choose another name, or run eca connect -o %s --replace", unconnected.org)
 		}
 	}
+	if leak, ok := errors.AsType[*leakError](err); ok {
+		return fmt.Sprintf("to end them without an export, and read the new ones with eca credentials: eca rotate --now --even-if-hand-over-fails --yes -o %s --app %s --output FILE", leak.org, leak.app)
+	}
 	return advice.Error(err)
 }

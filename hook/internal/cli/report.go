@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -134,6 +135,9 @@ func printRemarks(u *console.Console, r *bootstrap.Report) (steady bool) {
 	for _, app := range r.Apps {
 		for _, warning := range app.Warnings {
 			u.Line("  %s %s: %s", console.Warning, app.Name, warning)
+		}
+		if app.Off {
+			u.Line("    to switch it on: eca enable -o %s --app %s", cmp.Or(r.Org.Alias, r.Org.Username, r.Org.InstanceURL), app.Name)
 		}
 		steady = steady && !app.Unsettled
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/credential"
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/respond"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -25,7 +27,10 @@ type rotateCmd struct {
 	orgFlags        `embed:""`
 	callFlags       `embed:""`
 	accessFlags     `embed:""`
-	RevokeOld       bool          `name:"revoke-old" help:"Revoke the old credentials as soon as the new ones are the main ones. Default: they work for another 30 days."`
+	RevokeOld       bool `name:"revoke-old" help:"Revoke the old credentials as soon as the new ones are the main ones. Default: they work for another 30 days."`
+	Now             bool `help:"For a leaked secret: rotate whatever the state of the last rotation is, revoke all other credentials at once, and revoke the tokens of the app."`
+	Regardless      bool `name:"even-if-hand-over-fails" help:"With --now: end the old credentials even if the new ones cannot be exported."`
+	confirmFlags    `embed:""`
 	Connect         []string      `sep:"none" placeholder:"ORG" help:"Org that calls this one and gets the new credentials before they become the main ones. Can be repeated."`
 	NamedCredential string        `name:"named-credential" placeholder:"NAME" help:"Named credential of the orgs of --connect. Default: the connections in plugins.eca."`
 	Status          bool          `help:"Show the credentials of the app and how long they work, and change nothing."`
@@ -53,13 +58,21 @@ type rotateReport struct {
 	BesideExpires string         `json:"besideExpires,omitempty"` // in RFC 3339
 	DaysLeft      int            `json:"daysLeft,omitempty"`      // of the credentials beside
 	Aborted       bool           `json:"aborted,omitempty"`       // staged credentials were discarded
+	// Revoked is what became of the tokens of the app, of a run with --now.
+	Revoked *respond.Revocation `json:"revoked,omitempty"`
 }
 
 // check checks flags that exclude or need one another. several reports that there are several orgs.
 func (c *rotateCmd) check(several, exports bool) error {
 	switch {
-	case c.Status && (c.Abort || c.RevokeOld) || c.Abort && c.RevokeOld:
-		return usage.Errorf("--status, --abort and --revoke-old exclude one another")
+	case c.Status && (c.Abort || c.RevokeOld || c.Now) || c.Abort && (c.RevokeOld || c.Now):
+		return usage.Errorf("--status, --abort, --revoke-old and --now exclude one another")
+	case c.Regardless && !c.Now:
+		return usage.Errorf("--even-if-hand-over-fails goes with --now")
+	case (c.Yes || c.DryRun) && !c.Now:
+		return usage.Errorf("--yes and --dry-run go with --now")
+	case c.Yes && c.DryRun:
+		return c.confirmFlags.check()
 	case len(c.Connect) > 0 && (several || c.Status || c.Abort):
 		return usage.Errorf("--connect goes with the rotation on one org")
 	case c.NamedCredential != "" && len(c.Connect) == 0:
@@ -100,6 +113,11 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 			return nil, err
 		}
 	}
+	if c.Now {
+		if really, err := c.confirmNow(ctx, e, app, targets); err != nil || !really {
+			return nil, err
+		}
+	}
 	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*rotateReport]{
 		Column: "CONSUMER KEY", Cell: func(r *rotateReport) string { return r.ConsumerKey },
 		Ended: func(r *rotateReport) string {
@@ -118,6 +136,22 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 			})
 		},
 	})
+}
+
+// confirmNow makes sure that somebody wants to end all credentials of an app.
+func (c *rotateCmd) confirmNow(ctx context.Context, e *env, app string, targets []string) (bool, error) {
+	if c.Yes {
+		return true, nil
+	}
+	what := fmt.Sprintf("the key and secret of %s on %s get replaced, and its old credentials and all its tokens end at once", app, strings.Join(targets, ", "))
+	e.Line("%s", what)
+	if c.DryRun {
+		return false, nil
+	}
+	if !c.asks(e) {
+		return false, errUnconfirmed
+	}
+	return true, e.confirm(ctx, "Go on?")
 }
 
 // rotation is the work on one org.
@@ -178,8 +212,11 @@ func (r *rotation) handOver() func(context.Context, login.Credentials) error {
 }
 
 func (r *rotation) rotate(ctx context.Context) (*rotateReport, error) {
-	run := &consumer.Rotation{Client: r.client, HandOver: r.handOver(), Wait: r.Wait, RevokeOld: r.RevokeOld, Progress: rotationLine(r.work)}
+	run := &consumer.Rotation{Client: r.client, HandOver: r.handOver(), Wait: r.Wait, RevokeOld: r.RevokeOld, Now: r.Now, EvenIfHandOverFails: r.Regardless, Progress: rotationLine(r.work)}
 	o, err := run.Run(ctx, r.app)
+	if _, lost := errors.AsType[*consumer.HandOverError](err); lost && r.Now && !r.Regardless {
+		err = &leakError{app: r.app, org: r.org, err: err}
+	}
 	if o == nil {
 		return nil, err
 	}
@@ -187,11 +224,58 @@ func (r *rotation) rotate(ctx context.Context) (*rotateReport, error) {
 	if !o.Expires.IsZero() {
 		report.beside(consumer.Rotated, o.OldKey, o.Expires)
 	}
+	if r.Now && o.Rotated {
+		var failed error
+		report.Revoked, failed = r.revokeTokens(ctx)
+		err = cmp.Or(err, failed)
+	}
+	r.alive(report)
 	if err == nil && !o.Rotated && !r.RevokeOld {
 		r.work.Line("nothing to rotate: --revoke-old revokes the old credentials, and then another rotation can begin")
 	}
 	return report, err
 }
+
+// alive says which credentials work after the run.
+func (r *rotation) alive(report *rotateReport) {
+	others := "no others do"
+	if report.Beside != "" {
+		others = fmt.Sprintf("so do the old ones %s, for %s", report.BesideKey, console.Plural(report.DaysLeft, "day"))
+	}
+	r.work.Line("the credentials %s work; %s", report.ConsumerKey, others)
+	if !report.Rotated && r.RevokeOld {
+		r.work.Line("this run has not replaced them; if they have leaked: eca rotate --now -o %s --app %s", r.org, report.App)
+	}
+}
+
+// revokeTokens revokes the tokens that were issued with the old credentials.
+func (r *rotation) revokeTokens(ctx context.Context) (*respond.Revocation, error) {
+	exposure, err := respond.Look(ctx, r.conn, respond.Selection{App: r.app})
+	if err == nil && exposure.Tokens() == 0 {
+		r.work.Line("the app has no tokens to revoke")
+		return &respond.Revocation{Before: exposure}, nil
+	}
+	var done *respond.Revocation
+	if err == nil {
+		done, err = exposure.Revoke(ctx)
+	}
+	if err != nil {
+		return done, fmt.Errorf("the old credentials no longer work, but the tokens of the app may: %w", err)
+	}
+	r.work.Line("revoked %s", console.Plural(done.Tokens, "token"))
+	return done, nil
+}
+
+// leakError reports that credentials that have leaked still work, because the new ones could not be
+// exported.
+type leakError struct {
+	app, org string
+	err      error
+}
+
+func (e *leakError) Error() string { return e.err.Error() + "; the old ones still work" }
+
+func (e *leakError) Unwrap() error { return e.err }
 
 // rotationLine prints the events of a rotation.
 func rotationLine(work *orgs.Work) func(consumer.Event) {
@@ -211,6 +295,8 @@ func rotationLine(work *orgs.Work) func(consumer.Event) {
 			work.Line("exported")
 		case consumer.Swapped:
 			work.Line("the new credentials are the main ones, and work")
+		case consumer.EarlierEnded:
+			work.Line("the credentials before the last rotation no longer work")
 		case consumer.OldRevoked:
 			work.Line("the old credentials no longer work")
 		}
