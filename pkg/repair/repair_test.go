@@ -134,7 +134,7 @@ func TestIsBroken(t *testing.T) {
 func TestFieldsSurvive(t *testing.T) {
 	t.Parallel()
 	for _, created := range platform.Lookup("policies-with-consumer").Answers {
-		auto := created == "created"
+		auto := created != "none"
 		org, conn := start(t, simorg.Config{Facts: platform.Answers{"policies-with-consumer": created}, PermissionSets: []string{"Users"}})
 		deploy(t, org, header("App", ""))
 		upsert(t, conn, eca.OAuthSettings, "AppOAuthSettings", "commaSeparatedOauthScopes", "Api", "externalClientApplication", "App", "label", "s")
@@ -144,7 +144,7 @@ func TestFieldsSurvive(t *testing.T) {
 		}
 		policies := "App_oauthPlcy"
 		if auto {
-			policies = "App_defaultPolicy"
+			policies = org.Components(eca.OAuthPolicies)[0].FullName
 		}
 		upsert(t, conn, eca.OAuthPolicies, policies, "commaSeparatedPermissionSet", "Users", "externalClientApplication", "App", "ipRelaxationPolicyType", "Bypass", "permittedUsersPolicyType", "AdminApprovedPreAuthorized")
 		before := org.Components(eca.GlobalOAuthSettings)[0]

@@ -405,7 +405,7 @@ func (r *reading) readHolders(ctx context.Context) error {
 	for i, permission := range privileged {
 		group.Go(func() error {
 			privileges[i], refusals[2+i] = restapi.QueryIn[struct{ AssigneeID string }](groupCtx, r.rest,
-				"SELECT AssigneeId FROM PermissionSetAssignment WHERE PermissionSet.Permissions"+permission+" = true AND AssigneeId IN (%s)", all)
+				holdersOf[permission], all)
 			return unlessRefused(refusals[2+i])
 		})
 	}
@@ -434,8 +434,14 @@ func (r *reading) readHolders(ctx context.Context) error {
 	return nil
 }
 
-// privileged are the permissions that Holder.Privileges has.
-var privileged = []string{"ModifyAllData", "ViewAllData"}
+// privileged are the permissions that Holder.Privileges has, and holdersOf the queries for who has them.
+var (
+	privileged = []string{"ModifyAllData", "ViewAllData"}
+	holdersOf  = map[string]string{
+		"ModifyAllData": "SELECT AssigneeId FROM PermissionSetAssignment WHERE PermissionSet.PermissionsModifyAllData = true AND AssigneeId IN (%s)",
+		"ViewAllData":   "SELECT AssigneeId FROM PermissionSetAssignment WHERE PermissionSet.PermissionsViewAllData = true AND AssigneeId IN (%s)",
+	}
+)
 
 func (h *Holder) describe(users []userRow, privileges [][]struct{ AssigneeID string }) {
 	for _, u := range users {

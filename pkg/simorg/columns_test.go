@@ -21,7 +21,7 @@ func TestColumnsAreThoseOfARealOrg(t *testing.T) {
 	t.Parallel()
 	objects, isValue := wsdltest.Objects(t)
 	org := simorg.Start(simorg.Config{
-		Kind: simorg.Production, DevHub: true, Facts: platform.Answers{"security-settings-with-consumer": "created"},
+		Kind: simorg.Production, DevHub: true, Facts: platform.Answers{"security-settings-with-consumer": "created", "any-api-client-column": "yes", "uninstalled-apps-column": "yes"},
 		Users: []simorg.User{{Username: "ann@example.com", Profile: "Sales"}}, Profiles: []string{"Sales"}, PermissionSets: []string{"Users"},
 	})
 	defer org.Close()
@@ -36,8 +36,8 @@ func TestColumnsAreThoseOfARealOrg(t *testing.T) {
 	rest(t, org, "POST", "sobjects/SetupEntityAccess", `{"ParentId": "`+set+`", "SetupEntityId": "`+id("SELECT Id FROM "+eca.Header)+`"}`)
 	rest(t, org, "POST", "sobjects/ObjectPermissions", `{"ParentId": "`+set+`", "SobjectType": "UserExternalCredential", "PermissionsRead": true}`)
 	for object, columns := range simorg.QueriedColumns() {
-		if len(columns) == 0 || objects[object] == nil && strings.HasSuffix(object, "__c") {
-			continue // objects of packages
+		if len(columns) == 0 || objects[object] == nil && strings.HasSuffix(object, "__c") || object == "UserLogin" {
+			continue // objects of packages, and one that sobjects.json lacks; source: platform-respond.md, section 8
 		}
 		for _, path := range columns {
 			typ := object
@@ -47,6 +47,9 @@ func TestColumnsAreThoseOfARealOrg(t *testing.T) {
 				}
 			}
 			answer := ask(t, org, "SELECT "+path+" FROM "+object)
+			if len(answer.Records) == 0 && answer.Refused == "" && strings.HasSuffix(object, "IpRange") {
+				continue // the app has none
+			}
 			if len(answer.Records) == 0 {
 				t.Errorf("there is no %s: %s", object, answer.Refused)
 				break
