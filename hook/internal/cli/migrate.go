@@ -138,7 +138,7 @@ func (c *migrateCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &migration{migrateCmd: c, Console: e.Console, env: e, root: root, sources: len(sources), seen: make(map[string]string)}
+	m := &migration{migrateCmd: c, Console: e.Console, env: e, root: root, sources: len(sources), seen: make(map[string]string), looked: make(map[string]bool)}
 	if m.project, err = openDir(root); err != nil {
 		return nil, err
 	}
@@ -461,22 +461,30 @@ func (m *migration) config(app *connectedapp.App, source connectedSource) (scaff
 	return config, nil
 }
 
-// lookForSets adds the permission sets of the project, and those beside the file of a Connected App.
+// lookForSets adds the permission sets of the project, of the project that the file of a Connected App is
+// in, and those beside the file.
 func (m *migration) lookForSets(proj *project.Project, file string) {
-	look := func(fsys fs.FS, dir, place string) {
-		if m.looked[place] {
-			return
+	look := func(fsys fs.FS, dir, root string) {
+		if place := filepath.Join(root, dir); !m.looked[place] {
+			m.looked[place] = true
+			m.sets = append(m.sets, connectedapp.ReadPermissionSets(fsys, dir)...)
 		}
-		if m.looked == nil {
-			m.looked = make(map[string]bool)
+	}
+	lookIn := func(proj *project.Project, fsys fs.FS, root string) {
+		for _, p := range proj.Packages {
+			look(fsys, p.Path, root)
 		}
-		m.looked[place] = true
-		m.sets = append(m.sets, connectedapp.ReadPermissionSets(fsys, dir)...)
 	}
-	for _, p := range proj.Packages {
-		look(m.project, p.Path, filepath.Join(m.root, p.Path))
+	lookIn(proj, m.project, m.root)
+	dir := filepath.Dir(file)
+	if root, _, err := project.Find(dir); err == nil {
+		if fsys, err := openDir(root); err == nil {
+			if own, err := project.Read(fsys, sfp.ProjectFile); err == nil {
+				lookIn(own, fsys, root)
+			}
+		}
 	}
-	beside := filepath.Join(filepath.Dir(file), "..", "permissionsets")
+	beside := filepath.Join(dir, "..", "permissionsets")
 	if fsys, err := openDir(beside); err == nil {
 		look(fsys, ".", beside)
 	}
