@@ -248,6 +248,7 @@ func TestConflicts(t *testing.T) {
 		{nil, []string{"<namedCredentialType>SecuredEndpoint</namedCredentialType>", ""}, "type: Legacy, SecuredEndpoint"},
 		{nil, []string{"<namedCredentialType>SecuredEndpoint</namedCredentialType>", "<endpoint>https://erp</endpoint><principalType>NamedUser</principalType><protocol>Password</protocol><username>u</username>"},
 			"type: Legacy, SecuredEndpoint endpoint: https://erp,  protocol: Password,  principalType: NamedUser,  username: u, "},
+		{nil, []string{"<namedCredentialType>SecuredEndpoint</namedCredentialType>", "<username>u</username>"}, "type: Legacy, SecuredEndpoint username: u, "},
 		{nil, []string{"</namedCredentialType>", "</namedCredentialType><principalType>Anonymous</principalType>"}, "principalType: Anonymous, "},
 		{[]string{"<parameterType>AuthProtocolVariant<", "<authProvider>Google</authProvider><parameterType>AuthProvider<"}, nil, "Auth. Provider: Google, "},
 		{nil, []string{"crm.my", "erp.my", ">Crm</external", ">Erp</external"},
