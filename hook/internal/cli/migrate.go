@@ -145,7 +145,7 @@ func (c *migrateCmd) run(ctx context.Context, e *env) (result, error) {
 	for _, source := range sources {
 		r.Apps = append(r.Apps, m.migrate(source))
 	}
-	m.sayRepeated(r.Apps)
+	m.sayFindings(r.Apps)
 	m.sayKeys(r.Apps)
 	for _, unread := range r.Unread {
 		e.Line("  %s %s", console.Failure, console.OneLine(unread))
@@ -519,7 +519,7 @@ func (one *migratedApp) setFindings(app *connectedapp.App) {
 	one.Findings = app.Findings
 }
 
-// say shows what is written of an app, and the findings about it that do not repeat.
+// say shows what is written of an app.
 func (m *migration) say(one *migratedApp, app *connectedapp.App, written []scaffold.File) {
 	if m.sources < manyApps || m.Verbose {
 		m.Line("%s, from %s", app.Name, one.place)
@@ -536,59 +536,47 @@ func (m *migration) say(one *migratedApp, app *connectedapp.App, written []scaff
 	if len(app.PermissionSets) > 0 {
 		m.Line("  the orgs need the permission sets before: %s", strings.Join(app.PermissionSets, ", "))
 	}
-	m.Together(func(u *console.Console) {
-		for _, f := range one.Findings {
-			if m.sources == 1 || !repeats(f) {
-				printFinding(u, "  ", f)
-			}
-		}
-	})
 }
 
-// repeating are the rules of findings that say the same of each app.
-var repeating = []string{
-	"consumer-key", "pkce-off", "refresh-token-policy", "full-scope", "no-callback", "device-flow", "no-run-as-user", "newer-than-project", "certificate-expired",
-}
-
-func repeats(f finding.Finding) bool { return slices.Contains(repeating, f.Rule) }
-
-// sayRepeated shows the findings that say the same of several apps once.
-func (m *migration) sayRepeated(all []migratedApp) {
-	if m.sources == 1 {
-		return
-	}
+// sayFindings shows the findings about converted apps, errors first. What is the same of several apps is
+// shown once.
+func (m *migration) sayFindings(all []migratedApp) {
 	type group struct {
 		finding.Finding
 		apps []string
 	}
 	var groups []*group
 	for _, one := range all {
+		if one.Error != "" {
+			continue
+		}
 		for _, f := range one.Findings {
-			if !repeats(f) || one.Error != "" {
-				continue
+			same := func(g *group) bool {
+				return g.Rule == f.Rule && g.Problem == f.Problem && g.Field == f.Field && !slices.Contains(g.apps, one.App)
 			}
-			i := slices.IndexFunc(groups, func(g *group) bool { return g.Rule == f.Rule && g.Problem == f.Problem })
-			if i < 0 {
-				i = len(groups)
-				groups = append(groups, &group{Finding: f})
-			}
-			if g := groups[i]; !slices.Contains(g.apps, one.App) {
-				g.apps = append(g.apps, one.App)
+			if i := slices.IndexFunc(groups, same); i >= 0 {
+				groups[i].apps = append(groups[i].apps, one.App)
+			} else {
+				groups = append(groups, &group{f, []string{one.App}})
 			}
 		}
 	}
+	slices.SortStableFunc(groups, func(a, b *group) int { return cmp.Compare(a.Level, b.Level) }) // "error" is before "warning"
 	m.Together(func(u *console.Console) {
 		for _, g := range groups {
-			if len(g.apps) == 1 {
+			switch {
+			case len(g.apps) > 1:
+				who := strings.Join(g.apps[:min(len(g.apps), 3)], ", ")
+				if more := len(g.apps) - 3; more > 0 {
+					who += fmt.Sprintf(" and %d more", more)
+				}
+				u.Line("%s: %s: %s [%s]", console.Level(string(g.Level)), console.Plural(len(g.apps), "app"), console.OneLine(g.Message()), g.Rule)
+				u.Line("  %s", console.OneLine(who))
+			case g.File == "" && m.sources > 1:
+				printFinding(u, g.apps[0]+": ", g.Finding)
+			default:
 				printFinding(u, "", g.Finding)
-				continue
 			}
-			who := strings.Join(g.apps[:min(len(g.apps), 3)], ", ")
-			if more := len(g.apps) - 3; more > 0 {
-				who += fmt.Sprintf(" and %d more", more)
-			}
-			u.Line("%s: %s: %s [%s]", console.Level(string(g.Level)), console.Plural(len(g.apps), "app"), console.OneLine(g.Message()), g.Rule)
-			u.Line("  %s", console.OneLine(who))
 		}
 	})
 }
