@@ -30,7 +30,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
-	exitFound  = 3 // eca plan --exit-code: something would change; eca lint: errors, or nothing to check; eca audit: findings; eca selftest: a difference
+	exitFound  = 3 // eca plan --exit-code: something would change; eca lint: errors, or nothing to check; eca audit: findings; eca selftest: a difference; eca migrate: an app needs a person
 )
 
 // cli is the command line.
