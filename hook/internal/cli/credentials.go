@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/hook/internal/secrets"
@@ -113,11 +115,20 @@ func (c *credentialsCmd) handOver(ctx context.Context, e *env, work *orgs.Work, 
 	r := &credentialsReport{App: app, BaseURL: conn.InstanceURL}
 	var err error
 	var pair login.Credentials
+	found := new(consumer.Consumer)
 	if c.KeyOnly {
-		pair.Key, err = client.Key(ctx, app)
+		var group errgroup.Group
+		group.Go(func() error {
+			if known, err := client.Find(ctx, app); err == nil { // of which the key needs nothing
+				found = known
+			}
+			return nil
+		})
+		group.Go(func() (err error) { pair.Key, err = client.Key(ctx, app); return err })
+		err = group.Wait()
 	} else {
 		r.AccessSwitched, err = c.during(ctx, e, client, work, app, func(*access) error {
-			found, err := client.Find(ctx, app)
+			found, err = client.Find(ctx, app)
 			if err != nil {
 				return err
 			}
@@ -133,7 +144,7 @@ func (c *credentialsCmd) handOver(ctx context.Context, e *env, work *orgs.Work, 
 	if len(c.Command) > 0 {
 		work.Await("the command " + c.Command[0])
 	}
-	if err := sink.Take(ctx, &secrets.Credentials{Org: org, App: r.App, BaseURL: conn.InstanceURL, Pair: pair, KeyOnly: c.KeyOnly}); err != nil {
+	if err := sink.Take(ctx, &secrets.Credentials{Org: org, App: r.App, BaseURL: conn.InstanceURL, AppID: found.AppID, ConsumerID: found.ID, Pair: pair, KeyOnly: c.KeyOnly}); err != nil {
 		return r, err
 	}
 	work.Line("exported the credentials of %s, consumer key %s", r.App, r.ConsumerKey)

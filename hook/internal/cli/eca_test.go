@@ -400,12 +400,15 @@ func handed(ts *testscript.TestScript, neg bool, args []string) {
 		name = args[1]
 	}
 	pair := org.Pairs("MyApp")[0]
-	want := fmt.Sprintf("{\"base_url\":%q,\"client_id\":%q,\"client_secret\":%q}\n", org.URL, pair.Key, pair.Secret)
+	conn := &salesforce.Conn{InstanceURL: org.URL, Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()})}
+	ids, err := (&consumer.Client{Conn: conn}).Find(context.Background(), "MyApp")
+	ts.Check(err)
+	want := fmt.Sprintf("{\"base_url\":%q,\"client_id\":%q,\"client_secret\":%q,\"app_id\":%q,\"consumer_id\":%q}\n", org.URL, pair.Key, pair.Secret, ids.AppID, ids.ID)
 	switch args[0] {
 	case "key":
-		want = fmt.Sprintf("{\"base_url\":%q,\"client_id\":%q}\n", org.URL, pair.Key)
+		want = fmt.Sprintf("{\"base_url\":%q,\"client_id\":%q,\"app_id\":%q,\"consumer_id\":%q}\n", org.URL, pair.Key, ids.AppID, ids.ID)
 	case "env":
-		want = fmt.Sprintf("ECA_BASE_URL=%s\nECA_CLIENT_ID=%s\nECA_CLIENT_SECRET=%s\n", org.URL, pair.Key, pair.Secret)
+		want = fmt.Sprintf("ECA_BASE_URL=%s\nECA_CLIENT_ID=%s\nECA_CLIENT_SECRET=%s\nECA_APP_ID=%s\nECA_CONSUMER_ID=%s\n", org.URL, pair.Key, pair.Secret, ids.AppID, ids.ID)
 	}
 	if got := ts.ReadFile(name); (got == want) == neg {
 		ts.Fatalf("%s holds %q, and the credentials are %q", name, got, want)

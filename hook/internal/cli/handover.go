@@ -127,6 +127,7 @@ func (e *env) handOverOne(ctx context.Context, work *orgs.Work, client *consumer
 	if err != nil {
 		return err
 	}
+	credentials.AppID, credentials.ConsumerID = found.AppID, found.ID
 	if credentials.Pair, err = client.Credentials(ctx, found); err != nil {
 		return err
 	}

@@ -196,6 +196,10 @@ func (r *rotation) handOver() func(context.Context, login.Credentials) error {
 		return nil
 	}
 	return func(ctx context.Context, pair login.Credentials) error {
+		found, err := r.client.Find(ctx, r.app)
+		if err != nil {
+			return err
+		}
 		return r.access.outside(ctx, func() error {
 			if err := r.updateCallers(ctx, pair); err != nil || r.sink == nil {
 				return err
@@ -203,7 +207,9 @@ func (r *rotation) handOver() func(context.Context, login.Credentials) error {
 			if len(r.Command) > 0 {
 				r.work.Await("the command " + r.Command[0])
 			}
-			if err := r.sink.Take(ctx, &secrets.Credentials{Org: r.org, App: r.app, BaseURL: r.conn.InstanceURL, Pair: pair}); err != nil {
+			if err := r.sink.Take(ctx, &secrets.Credentials{
+				Org: r.org, App: r.app, BaseURL: r.conn.InstanceURL, AppID: found.AppID, ConsumerID: found.ID, Pair: pair,
+			}); err != nil {
 				return err
 			}
 			return r.sink.Close()

@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,54 +25,18 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
-	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // Flags say where secrets go, and how they are written.
 type Flags struct {
-	Format  string   `enum:"json,env" default:"json" help:"json, or env: lines like ECA_CLIENT_ID=…, for a dotenv file."`
-	Show    bool     `help:"Print secrets on a terminal."`
-	Output  *string  `aliases:"output-file" placeholder:"FILE" help:"File that the credentials are written to, with mode 0600; whole or not at all, and never over a file that git tracks."`
-	Command []string `arg:"" optional:"" name:"command" help:"After --: a command that gets the credentials as JSON on standard input, and as ECA_BASE_URL, ECA_CLIENT_ID, ECA_CLIENT_SECRET, ECA_ORG and ECA_APP in its environment; once for each org."`
-}
-
-// Credentials are an app's credentials on one org.
-type Credentials struct {
-	Org, App string
-	BaseURL  string // the org's own domain
-	Pair     login.Credentials
-	KeyOnly  bool // leaves the secret out
-}
-
-// reveal writes the credentials out. It is the one place where a secret becomes text again.
-func (c *Credentials) reveal(format string, named bool) ([]byte, error) {
-	secret := c.Pair.Secret.Reveal()
-	if format == "env" {
-		text := fmt.Sprintf("ECA_BASE_URL=%s\nECA_CLIENT_ID=%s\n", QuoteEnv(c.BaseURL), QuoteEnv(c.Pair.Key))
-		if !c.KeyOnly {
-			text += fmt.Sprintf("ECA_CLIENT_SECRET=%s\n", QuoteEnv(secret))
-		}
-		return []byte(text), nil
-	}
-	document := struct {
-		Org          string `json:"org,omitempty"`
-		BaseURL      string `json:"base_url"`
-		ClientID     string `json:"client_id"`
-		ClientSecret string `json:"client_secret,omitempty"`
-	}{BaseURL: c.BaseURL, ClientID: c.Pair.Key}
-	if named {
-		document.Org = c.Org
-	}
-	if !c.KeyOnly {
-		document.ClientSecret = secret
-	}
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(document)
-	return b.Bytes(), err
+	Format   string   `enum:"json,env,github,aws,infisical,template" default:"json" help:"json; env: lines like ECA_CLIENT_ID=… for a dotenv file; github: the same for gh secret set -f -; aws and infisical: JSON in the shape of that store; template."`
+	Template string   `placeholder:"TEXT" help:"With --format template: a Go template such as '{{.ClientID}}:{{.ClientSecret}}', with BaseURL, Org, App, AppID and ConsumerID too. {{json .ClientID}} quotes a value."`
+	Field    string   `enum:"org,app,base_url,client_id,client_secret,app_id,consumer_id," default:"" placeholder:"NAME" help:"Only this value: org, app, base_url, client_id, client_secret, app_id or consumer_id."`
+	Show     bool     `help:"Print secrets on a terminal."`
+	Output   *string  `aliases:"output-file" placeholder:"FILE" help:"File that the credentials are written to, with mode 0600; whole or not at all, and never over a file that git tracks."`
+	Command  []string `arg:"" optional:"" name:"command" help:"After --: a command that gets the credentials as JSON on standard input, and as ECA_BASE_URL, ECA_CLIENT_ID, ECA_CLIENT_SECRET, ECA_ORG and ECA_APP in its environment; once for each org."`
 }
 
 // QuoteEnv writes a value so that a shell and readers of dotenv files take it as it is.
@@ -115,6 +78,10 @@ type Sink struct {
 func (f *Flags) Sink(out Output, orgs []string, several, keyOnly bool) (*Sink, error) {
 	s := &Sink{Flags: f, out: out, orgs: orgs, several: several, kept: make(map[string][]byte)}
 	stdout := f.Output == nil || *f.Output == "-"
+	if err := f.checkFormat(several, keyOnly); err != nil {
+		return nil, err
+	}
+	keyOnly = keyOnly || f.Field != "" && f.Field != "client_secret" // which is no secret
 	switch {
 	case f.Output != nil && *f.Output == "": // which an unset variable of a pipeline leaves
 		return nil, usage.Errorf("--output names no file")
@@ -127,8 +94,6 @@ func (f *Flags) Sink(out Output, orgs []string, several, keyOnly bool) (*Sink, e
 			return nil, usage.Errorf("there is no command %s", f.Command[0])
 		}
 		return s, nil
-	case several && f.Format == "env":
-		return nil, usage.Errorf("--format env is for one org: several would overwrite one another")
 	case !stdout:
 		return s, CheckOutput("--output", *f.Output)
 	case out.JSON:
@@ -257,7 +222,7 @@ func (s *Sink) Take(ctx context.Context, c *Credentials) error {
 	if len(s.Command) > 0 {
 		return s.run(ctx, c)
 	}
-	text, err := c.reveal(s.Format, s.several)
+	text, err := s.reveal(c, s.several)
 	if err != nil {
 		return err
 	}
@@ -321,16 +286,12 @@ const maxCommandOutput = 64 << 10
 // run runs the command for one org. It inherits the environment without this process's own session.
 // What it prints is masked; for several orgs, its lines get the org's name.
 func (s *Sink) run(ctx context.Context, c *Credentials) error {
-	document, err := c.reveal("json", false)
+	document, err := (&Flags{}).reveal(c, false)
 	if err != nil {
 		return err
 	}
 	cmd := c.command(ctx, s.Command)
 	cmd.Stdin = bytes.NewReader(document)
-	cmd.Env = append(cmd.Env, "ECA_CLIENT_ID="+c.Pair.Key)
-	if !c.KeyOnly {
-		cmd.Env = append(cmd.Env, "ECA_CLIENT_SECRET="+c.Pair.Secret.Reveal())
-	}
 	stdout := s.out.Stdout
 	if s.out.JSON {
 		stdout = s.out.Stderr // standard output carries the report
@@ -351,15 +312,20 @@ func (s *Sink) run(ctx context.Context, c *Credentials) error {
 	return nil
 }
 
-// command returns a command about credentials, without them. It inherits the environment without this
-// process's own session.
+// command returns a command with the credentials in its environment, as far as they are known. It inherits
+// the environment without this process's own session.
 func (c *Credentials) command(ctx context.Context, words []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	values := c.values()
 	cmd.Env = slices.DeleteFunc(orgauth.ChildEnvironment(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
-		return strings.HasPrefix(name, "ECA_CLIENT_") || name == "ECA_BASE_URL" // of another app
+		return slices.ContainsFunc(values, func(v value) bool { return v.variable == name }) // of another app
 	})
-	cmd.Env = append(cmd.Env, "ECA_BASE_URL="+c.BaseURL, "ECA_ORG="+c.Org, "ECA_APP="+c.App)
+	for _, v := range values {
+		if v.text != "" {
+			cmd.Env = append(cmd.Env, v.variable+"="+v.text)
+		}
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd

@@ -1,0 +1,185 @@
+package secrets
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/template"
+
+	"github.com/ecakit/ecakit/hook/internal/usage"
+	"github.com/ecakit/ecakit/pkg/login"
+)
+
+// Credentials are an app's credentials on one org.
+type Credentials struct {
+	Org, App   string
+	BaseURL    string // the org's own domain
+	AppID      string // 0xI…, "" if it was not looked up
+	ConsumerID string // 888…, "" if it was not looked up
+	Pair       login.Credentials
+	KeyOnly    bool // leaves the secret out
+}
+
+// value is one value of the credentials, by the names of the JSON document, of environment variables, and
+// of templates.
+type value struct {
+	field, variable, name string
+	text                  string
+	secret                bool
+}
+
+// values returns the values of the credentials. It is the one place where a secret becomes text again.
+func (c *Credentials) values() []value {
+	all := []value{
+		{"org", "ECA_ORG", "Org", c.Org, false},
+		{"app", "ECA_APP", "App", c.App, false},
+		{"base_url", "ECA_BASE_URL", "BaseURL", c.BaseURL, false},
+		{"client_id", "ECA_CLIENT_ID", "ClientID", c.Pair.Key, false},
+		{"client_secret", "ECA_CLIENT_SECRET", "ClientSecret", c.Pair.Secret.Reveal(), true},
+		{"app_id", "ECA_APP_ID", "AppID", c.AppID, false},
+		{"consumer_id", "ECA_CONSUMER_ID", "ConsumerID", c.ConsumerID, false},
+	}
+	if c.KeyOnly {
+		for i := range all {
+			if all[i].secret {
+				all[i].text = ""
+			}
+		}
+	}
+	return all
+}
+
+// The shapes in which stores take credentials: the name of each value by its field. Sources: the stores'
+// own documentation, see hook/docs/credentials-and-stores.md.
+var shapes = map[string]map[string]string{
+	"aws": { // AWS Secrets Manager, the managed type SalesforceClientSecret
+		"client_id": "consumerKey", "client_secret": "consumerSecret", "base_url": "baseUri", "app_id": "appId", "consumer_id": "consumerId",
+	},
+	"infisical": { // an app connection by client credentials
+		"client_id": "consumerKey", "client_secret": "consumerSecret", "base_url": "instanceUrl", "app_id": "appId", "consumer_id": "consumerId",
+	},
+}
+
+// format returns the format, which the zero Flags do not name.
+func (f *Flags) format() string { return cmp.Or(f.Format, "json") }
+
+// reveal writes the credentials out. named says that a document names its org, as one of several.
+func (f *Flags) reveal(c *Credentials, named bool) ([]byte, error) {
+	values := c.values()
+	switch {
+	case f.Field != "":
+		for _, v := range values {
+			if v.field == f.Field {
+				return []byte(v.text + "\n"), nil
+			}
+		}
+	case f.format() == "template":
+		fields := make(map[string]string)
+		for _, v := range values {
+			fields[v.name] = v.text
+		}
+		t, err := parseTemplate(f.Template)
+		if err != nil {
+			return nil, err
+		}
+		var b bytes.Buffer
+		if err := t.Execute(&b, fields); err != nil {
+			return nil, fmt.Errorf("--template: %w", templateError(err))
+		}
+		return b.Bytes(), nil
+	case f.format() == "env", f.format() == "github":
+		var lines strings.Builder
+		for _, v := range values {
+			if v.text != "" && v.field != "org" && v.field != "app" {
+				fmt.Fprintf(&lines, "%s=%s\n", v.variable, QuoteEnv(v.text))
+			}
+		}
+		return []byte(lines.String()), nil
+	}
+	return document(values, shapes[f.format()], named)
+}
+
+// document writes values as a JSON object on one line, named by a shape, or by their fields if it is nil.
+func document(values []value, shape map[string]string, named bool) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	for _, v := range values {
+		name := v.field
+		if shape != nil {
+			name = shape[v.field]
+		}
+		isOrg := v.field == "org"
+		if isOrg {
+			name = v.field
+		}
+		if name == "" || v.field == "app" || v.text == "" || isOrg && !named {
+			continue
+		}
+		separator := byte(',')
+		if b.Len() == 0 {
+			separator = '{'
+		}
+		b.WriteByte(separator)
+		for i, text := range []string{name, v.text} {
+			if i > 0 {
+				b.WriteByte(':')
+			}
+			if err := encoder.Encode(text); err != nil {
+				return nil, err
+			}
+			b.Truncate(b.Len() - 1) // the encoder ends a value with a line break
+		}
+	}
+	b.WriteString("}\n")
+	return b.Bytes(), nil
+}
+
+// parseTemplate parses the text of --template. Its function json quotes a value for a JSON document.
+func parseTemplate(text string) (*template.Template, error) {
+	quote := func(text string) (string, error) {
+		quoted, err := json.Marshal(text)
+		return string(quoted), err
+	}
+	t, err := template.New("template").Option("missingkey=error").Funcs(template.FuncMap{"json": quote, "env": QuoteEnv}).Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("--template: %w", templateError(err))
+	}
+	return t, nil
+}
+
+// templateError removes the name of the template from its errors.
+func templateError(err error) error {
+	text := strings.TrimPrefix(err.Error(), "template: template:")
+	return fmt.Errorf("line %s", text)
+}
+
+// checkFormat checks the flags of the format, and that a template needs no value that does not exist.
+func (f *Flags) checkFormat(several, keyOnly bool) error {
+	var fields []string
+	for _, v := range new(Credentials).values() {
+		fields = append(fields, v.field)
+	}
+	switch {
+	case (f.format() == "template") != (f.Template != ""):
+		return usage.Errorf("--format template and --template belong together")
+	case f.Field != "" && f.format() != "json":
+		return usage.Errorf("--field prints one value and goes with no --format")
+	case f.Field != "" && several:
+		return usage.Errorf("--field is for one org")
+	case f.Field == "client_secret" && keyOnly:
+		return usage.Errorf("--key-only leaves the secret out")
+	case several && (f.format() == "env" || f.format() == "github"):
+		return usage.Errorf("--format %s is for one org: several would overwrite one another", f.Format)
+	case (f.Field != "" || f.format() != "json") && len(f.Command) > 0:
+		return usage.Errorf("a command gets the credentials as JSON and in its environment: leave out --format and --field")
+	}
+	if f.Template != "" {
+		if _, err := f.reveal(&Credentials{}, false); err != nil {
+			return usage.Errorf("%w", err)
+		}
+	}
+	return nil
+}
