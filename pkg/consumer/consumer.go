@@ -40,7 +40,10 @@ type Consumer struct {
 	App     string    // the app's name
 	AppID   string    // 0xI…
 	ID      string    // 888…
+	Key     string    // the consumer key, "" unless Consumers returned it
 	Created time.Time // when the app's OAuth settings were created, zero if the org does not show it
+
+	chosen bool // one of several, so the others do not matter
 
 	// Packaged reports that the app can come from a package. Source is the ID of the org to which
 	// its link leads, and which has the consumer. On that org, too, the app is Packaged.
@@ -143,6 +146,35 @@ func (c *Consumer) path(id string) string {
 // is an *apps.NotFoundError, an *apps.NoOAuthError, a *SeveralError or an *AccessError if the org
 // answers.
 func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
+	found, err := c.locate(ctx, app)
+	if err != nil || found.ID != "" {
+		return found, err
+	}
+	found.ID, err = c.list(ctx, found)
+	return found, err
+}
+
+// Consumers returns all consumers of one of the org's own apps, with their keys. It takes two rounds of
+// requests. Errors are those of Find, without a *SeveralError.
+func (c *Client) Consumers(ctx context.Context, app string) (all []*Consumer, err error) {
+	found, err := c.locate(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	listed, err := c.listAll(ctx, found)
+	for _, one := range listed {
+		consumer := *found
+		consumer.ID, consumer.Key, consumer.chosen = one.ID, one.Key, true
+		all = append(all, &consumer)
+	}
+	if err == nil && len(all) == 0 {
+		err = &apps.NoOAuthError{App: found.App, Lack: consumerLack}
+	}
+	return all, err
+}
+
+// locate is Find without a look at the list of consumers: the ID is empty if the org shows no link.
+func (c *Client) locate(ctx context.Context, app string) (*Consumer, error) {
 	if v := c.Conn.APIVersion(); v < minVersion {
 		return nil, fmt.Errorf("consumers can be read from API version %s on, not with %s", minVersion, v)
 	}
@@ -176,27 +208,31 @@ func (c *Client) Find(ctx context.Context, app string) (*Consumer, error) {
 			found.Created = restapi.ParseTime(one.CreatedDate)
 		}
 	}
-	if found.ID != "" {
-		return found, nil
-	}
-	found.ID, err = c.list(ctx, found)
-	return found, err
+	return found, nil
+}
+
+type listedConsumer struct{ ID, Key string }
+
+// listAll returns the consumers of an app as the org lists them.
+func (c *Client) listAll(ctx context.Context, found *Consumer) ([]listedConsumer, error) {
+	var list struct{ Consumers []listedConsumer }
+	err := c.do(ctx, http.MethodGet, "apps/oauth/credentials/"+url.PathEscape(found.AppID), nil, &list)
+	return list.Consumers, err
 }
 
 // list returns the ID of an app's only consumer, as the org lists it.
 func (c *Client) list(ctx context.Context, found *Consumer) (string, error) {
-	var list struct{ Consumers []struct{ ID string } }
-	if err := c.do(ctx, http.MethodGet, "apps/oauth/credentials/"+url.PathEscape(found.AppID), nil, &list); err != nil {
+	listed, err := c.listAll(ctx, found)
+	switch {
+	case err != nil:
 		return "", err
-	}
-	switch len(list.Consumers) {
-	case 0:
+	case len(listed) == 0:
 		return "", &apps.NoOAuthError{App: found.App, Lack: consumerLack}
-	case 1:
-		return list.Consumers[0].ID, nil
+	case len(listed) == 1:
+		return listed[0].ID, nil
 	}
 	several := &SeveralError{App: found.App}
-	for _, one := range list.Consumers {
+	for _, one := range listed {
 		several.IDs = append(several.IDs, one.ID)
 	}
 	return "", several
@@ -215,10 +251,14 @@ func (c *Client) Key(ctx context.Context, app string) (string, error) {
 	return global.Text("consumerKey"), nil
 }
 
-// Credentials reads the key and secret of a consumer, and checks that it is the only one of its app. If
+// Credentials reads the key and secret of a consumer, and checks that it is the only one of its app unless
+// Consumers returned it. If
 // the org's setting was switched on only just now, the secret is missing at first: Credentials asks
 // again for a while, and then returns a *NoSecretError.
 func (c *Client) Credentials(ctx context.Context, found *Consumer) (login.Credentials, error) {
+	if found.chosen {
+		return c.read(ctx, found, found.ID)
+	}
 	var credentials login.Credentials
 	var listed string
 	group, groupCtx := errgroup.WithContext(ctx)

@@ -20,6 +20,9 @@ import (
 type Rotation struct {
 	Client *Client
 
+	// Consumer is the consumer of the app to rotate, as Consumers returns it. Default: the only one.
+	Consumer *Consumer
+
 	// HandOver gives working credentials to their users: the new ones, or the main ones after an
 	// earlier rotation. A run that completes an interrupted one calls it again. If it fails, nothing is
 	// swapped or revoked. It is required.
@@ -144,12 +147,19 @@ func (r *Rotation) Run(ctx context.Context, app string) (*RotationResult, error)
 	case r.Client == nil || r.Client.Conn == nil:
 		return nil, errors.New("a rotation needs a Client with a connection to an org")
 	}
-	s, err := r.Client.Status(ctx, app)
+	found := r.Consumer
+	if found == nil {
+		var err error
+		if found, err = r.Client.Find(ctx, app); err != nil {
+			return nil, err
+		}
+	}
+	if found.Packaged {
+		return nil, &NotLocalError{found.App}
+	}
+	s, err := r.Client.StatusOf(ctx, found)
 	if err != nil {
 		return nil, err
-	}
-	if s.Consumer.Packaged {
-		return nil, &NotLocalError{s.Consumer.App}
 	}
 	if err := r.notOwn(ctx, s); err != nil {
 		return nil, err

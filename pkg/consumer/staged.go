@@ -31,6 +31,7 @@ type Staged struct {
 	login.Credentials
 	ID      string
 	State   State
+	Created time.Time // when they were staged, zero if the org does not show it
 	Expires time.Time // zero if the org does not show it
 }
 
@@ -48,10 +49,32 @@ func (c *Client) Status(ctx context.Context, app string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.StatusOf(ctx, found)
+}
+
+// Keys is Status without secrets.
+func (c *Client) Keys(ctx context.Context, app string) (*Status, error) {
+	found, err := c.Find(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	return c.status(ctx, found, func(ctx context.Context) (main login.Credentials, err error) {
+		main.Key, err = c.Key(ctx, found.App)
+		return main, err
+	})
+}
+
+// StatusOf is Status of a consumer that was found. It takes one round of requests.
+func (c *Client) StatusOf(ctx context.Context, found *Consumer) (*Status, error) {
+	return c.status(ctx, found, func(ctx context.Context) (login.Credentials, error) { return c.Credentials(ctx, found) })
+}
+
+// status looks up the credentials beside the main ones, which read returns.
+func (c *Client) status(ctx context.Context, found *Consumer, read func(context.Context) (login.Credentials, error)) (*Status, error) {
 	s := &Status{Consumer: found}
 	asked := *found
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { s.Main, err = c.Credentials(groupCtx, found); return err })
+	group.Go(func() (err error) { s.Main, err = read(groupCtx); return err })
 	if !found.Packaged {
 		group.Go(func() (err error) { s.Beside, err = c.staged(groupCtx, &asked); return err })
 	}
@@ -59,15 +82,22 @@ func (c *Client) Status(ctx context.Context, app string) (*Status, error) {
 		return nil, err
 	}
 	if asked.ID != found.ID && !found.Packaged { // the link led to another consumer
-		s.Beside, err = c.staged(ctx, found)
+		var err error
+		if s.Beside, err = c.staged(ctx, found); err != nil {
+			return nil, err
+		}
 	}
-	return s, err
+	return s, nil
 }
 
 // Abort discards staged credentials, and reports whether it did. handOver, if not nil, first gives the
-// main ones to whoever has the staged ones, which then no longer work.
+// main ones to whoever has the staged ones, which then no longer work. Without it, Abort reads no secret.
 func (c *Client) Abort(ctx context.Context, app string, handOver HandOver) (bool, error) {
-	s, err := c.Status(ctx, app)
+	look := c.Status
+	if handOver == nil {
+		look = c.Keys
+	}
+	s, err := look(ctx, app)
 	if err != nil || s.Beside == nil || s.Beside.State != Active {
 		return false, err
 	}
@@ -85,8 +115,11 @@ func (c *Client) Abort(ctx context.Context, app string, handOver HandOver) (bool
 		err := c.discard(ctx, s.Consumer, now)
 		return err == nil, err
 	}
+	if handOver == nil {
+		return false, nil
+	}
 	main, err := c.read(ctx, s.Consumer, s.Consumer.ID)
-	if err == nil && handOver != nil && main.Key != s.Main.Key {
+	if err == nil && main.Key != s.Main.Key {
 		err = handOver(ctx, main)
 	}
 	return false, err
@@ -102,6 +135,7 @@ type stagedRecord struct {
 	ID, Key, State string
 	Secret         salesforce.Secret
 	ExpirationDate string
+	CreatedDate    string
 }
 
 func (a *stagedAnswer) staged() *Staged {
@@ -118,7 +152,10 @@ func (a *stagedAnswer) staged() *Staged {
 			state = known
 		}
 	}
-	return &Staged{login.Credentials{Key: r.Key, Secret: r.Secret}, r.ID, state, restapi.ParseTime(r.ExpirationDate)}
+	return &Staged{
+		Credentials: login.Credentials{Key: r.Key, Secret: r.Secret}, ID: r.ID, State: state,
+		Created: restapi.ParseTime(r.CreatedDate), Expires: restapi.ParseTime(r.ExpirationDate),
+	}
 }
 
 // staged returns the credentials beside a consumer's main ones, or nil. If there are none, orgs answer
