@@ -39,7 +39,9 @@ type Staged struct {
 type Status struct {
 	Consumer *Consumer
 	Main     login.Credentials
-	Beside   *Staged // nil if there are none
+	Beside   *Staged // nil if there are none, or if they are hidden
+	// Hidden is why the org does not show the credentials beside the main ones, an *AccessError, or nil.
+	Hidden error
 }
 
 // Status looks up the credentials of an app's consumer. It takes two rounds of requests. A Packaged app has
@@ -52,29 +54,34 @@ func (c *Client) Status(ctx context.Context, app string) (*Status, error) {
 	return c.StatusOf(ctx, found)
 }
 
-// Keys is Status without secrets.
+// Keys is Status without secrets. It needs no right to read secrets, but without it the credentials beside
+// the main ones are hidden.
 func (c *Client) Keys(ctx context.Context, app string) (*Status, error) {
 	found, err := c.Find(ctx, app)
 	if err != nil {
 		return nil, err
 	}
-	return c.status(ctx, found, func(ctx context.Context) (main login.Credentials, err error) {
-		main.Key, err = c.Key(ctx, found.App)
-		return main, err
+	s := &Status{Consumer: found}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { s.Main.Key, err = c.Key(groupCtx, found.App); return err })
+	group.Go(func() (err error) {
+		if found.Packaged {
+			return nil
+		}
+		if s.Beside, err = c.staged(groupCtx, found); errors.As(err, new(*AccessError)) {
+			s.Hidden, err = err, nil
+		}
+		return err
 	})
+	return s, group.Wait()
 }
 
 // StatusOf is Status of a consumer that was found. It takes one round of requests.
 func (c *Client) StatusOf(ctx context.Context, found *Consumer) (*Status, error) {
-	return c.status(ctx, found, func(ctx context.Context) (login.Credentials, error) { return c.Credentials(ctx, found) })
-}
-
-// status looks up the credentials beside the main ones, which read returns.
-func (c *Client) status(ctx context.Context, found *Consumer, read func(context.Context) (login.Credentials, error)) (*Status, error) {
 	s := &Status{Consumer: found}
 	asked := *found
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { s.Main, err = read(groupCtx); return err })
+	group.Go(func() (err error) { s.Main, err = c.Credentials(groupCtx, found); return err })
 	if !found.Packaged {
 		group.Go(func() (err error) { s.Beside, err = c.staged(groupCtx, &asked); return err })
 	}
@@ -98,6 +105,9 @@ func (c *Client) Abort(ctx context.Context, app string, handOver HandOver) (bool
 		look = c.Keys
 	}
 	s, err := look(ctx, app)
+	if err == nil {
+		err = s.Hidden
+	}
 	if err != nil || s.Beside == nil || s.Beside.State != Active {
 		return false, err
 	}

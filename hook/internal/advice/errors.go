@@ -119,10 +119,14 @@ func consumerHint(err error) string {
 		return "change its consumer key and secret in Setup of the org where the package was made"
 	case errors.As(err, new(*consumer.NoSecretError)):
 		return "the reading of secrets was switched on only just now: try again in a minute"
+	case errors.As(err, new(*consumer.NotLocalError)):
+		return "rotate them in Setup of the org where the package was made: External Client App Manager, the app, Settings, OAuth Settings, Consumer Key and Secret"
+	case errors.As(err, new(*consumer.SeveralError)):
+		return "choose one with --consumer KEY, or all with --consumer all"
 	case errors.As(err, new(*consumer.OwnSessionError)):
 		return "log in to the org in another way, for example with sf org login web"
 	case errors.As(err, new(*consumer.HandOverError)):
-		return "run the command again, which exports the staged credentials and continues, or discard them with eca rotate --abort"
+		return "run the command again, which exports the staged credentials and continues, or discard them with eca rotate abort"
 	case errors.As(err, new(*consumer.SwapError)):
 		return "run the command again, which completes the rotation"
 	}

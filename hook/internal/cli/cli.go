@@ -150,6 +150,7 @@ func run(ctx context.Context, args []string, e *env) (code int) {
 		salesforce.LearnSecrets(arg)
 	}
 	c := new(cli)
+	args = asFlags(args)
 	e.JSON = slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
 	parsed, err := newParser(c, e).Parse(args)
 	if err != nil {
@@ -165,6 +166,18 @@ func run(ctx context.Context, args []string, e *env) (code int) {
 	name, _, _ := strings.Cut(parsed.Command(), " ")
 	result, err := parsed.Selected().Target.Addr().Interface().(command).run(ctx, e)
 	return finish(e.Console, name, result, err)
+}
+
+// asFlags turns eca rotate status and eca rotate abort into flags. kong has no commands with both positional
+// arguments and commands below them.
+func asFlags(args []string) []string {
+	i := slices.Index(args, "rotate")
+	if i < 0 || i+1 == len(args) || args[i+1] != "status" && args[i+1] != "abort" {
+		return args
+	}
+	args = slices.Clone(args)
+	args[i+1] = "--" + args[i+1]
+	return args
 }
 
 // checkCommand returns an error for a command that gets a secret and does not follow --: it is rather the

@@ -83,19 +83,35 @@ func (f *appFlags) app() (string, error) {
 	if f.App != "" {
 		return f.App, nil
 	}
+	local, found, err := localApps()
+	switch {
+	case err != nil:
+		return "", err
+	case !found:
+		return "", usage.Errorf("name the app with --app: there is no project here that could tell it")
+	case len(local) == 0:
+		return "", usage.Errorf("name the app with --app: the project here has no Local app")
+	case len(local) == 1:
+		return local[0], nil
+	}
+	return "", usage.Errorf("name the app with --app: the project here has %s", strings.Join(local, ", "))
+}
+
+// localApps returns the Local apps of the project in the working directory, and whether there is one.
+func localApps() (local []string, found bool, err error) {
 	root, _, err := findProject(".")
 	if err != nil {
-		return "", usage.Errorf("name the app with --app: there is no project here that could tell it")
+		return nil, false, nil
 	}
 	fsys, err := openDir(root)
 	if err != nil {
-		return "", err
+		return nil, true, err
 	}
 	proj, err := project.Read(fsys, sfp.ProjectFile)
 	if err != nil {
-		return "", err
+		return nil, true, err
 	}
-	var dirs, local []string
+	var dirs []string
 	for _, p := range proj.Packages {
 		dirs = append(dirs, p.Path)
 	}
@@ -108,13 +124,7 @@ func (f *appFlags) app() (string, error) {
 			local = append(local, file.Name)
 		}
 	}
-	switch len(local) {
-	case 0:
-		return "", usage.Errorf("name the app with --app: the project here has no Local app")
-	case 1:
-		return local[0], nil
-	}
-	return "", usage.Errorf("name the app with --app: the project here has %s", strings.Join(local, ", "))
+	return local, true, nil
 }
 
 // outputError says in one sentence why a file cannot be written.

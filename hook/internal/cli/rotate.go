@@ -33,8 +33,12 @@ type rotateCmd struct {
 	confirmFlags    `embed:""`
 	Connect         []string      `sep:"none" placeholder:"ORG" help:"Org that calls this one and gets the new credentials before they become the main ones. Can be repeated."`
 	NamedCredential string        `name:"named-credential" placeholder:"NAME" help:"Named credential of the orgs of --connect. Default: the connections in plugins.eca."`
-	Status          bool          `help:"Show the credentials of the app and how long they work, and change nothing."`
-	Abort           bool          `help:"Discard staged credentials, and export the main ones again."`
+	Status          bool          `hidden:""`
+	Abort           bool          `hidden:""`
+	All             bool          `help:"All Local apps of the project in the working directory; without a project, of each org."`
+	OlderThan       days          `name:"older-than" placeholder:"60d" help:"Only apps whose credentials are older. An app of unknown age is not rotated but listed, and eca exits with 3."`
+	Ledger          string        `placeholder:"FILE" help:"File that gets a line of JSON per rotation, without secrets, and shows the age of credentials that the org does not show."`
+	Consumer        string        `placeholder:"KEY" help:"Beginning of the key of one of several consumers of the app, or all."`
 	Wait            time.Duration `default:"5m" help:"How long to retry until Salesforce accepts the new credentials."`
 	secretFlags     `embed:""`
 }
@@ -42,7 +46,10 @@ type rotateCmd struct {
 func (rotateCmd) Help() string {
 	return `Stages new credentials beside the main ones, verifies them, exports them, makes them the main ones, and verifies them again. The new credentials work as soon as they are staged, and the old ones for another 30 days, so no login fails. The next run completes an interrupted one.
 
-eca rotate -o prod -- vault kv put secret/erp @/dev/stdin`
+eca rotate status shows which credentials work and for how long. eca rotate abort discards staged ones and, with a command or --output, exports the main ones again. Neither reads a secret without one.
+
+eca rotate -o prod -- vault kv put secret/erp @/dev/stdin
+eca rotate --all --older-than 60d --ledger rotations.jsonl --orgs orgs.txt -- ./store.sh`
 }
 
 // rotateReport is what --json says of a rotation on one org. It holds no secret.
@@ -60,6 +67,10 @@ type rotateReport struct {
 	Aborted       bool           `json:"aborted,omitempty"`       // staged credentials were discarded
 	// Revoked is what became of the tokens of the app, of a run with --now.
 	Revoked *respond.Revocation `json:"revoked,omitempty"`
+	// Skipped is why the credentials were not rotated: "younger", "age unknown", or an error.
+	Skipped string `json:"skipped,omitempty"`
+	// Apps are the reports of all apps, of a run with --all or --consumer all.
+	Apps []*rotateReport `json:"apps,omitempty"`
 }
 
 // check checks flags that exclude or need one another. several reports that there are several orgs.
@@ -73,6 +84,12 @@ func (c *rotateCmd) check(several, exports bool) error {
 		return usage.Errorf("--yes and --dry-run go with --now")
 	case c.Yes && c.DryRun:
 		return c.confirmFlags.check()
+	case (c.All || c.OlderThan > 0 || c.Consumer != "") && (c.Status || c.Abort):
+		return usage.Errorf("--all, --older-than and --consumer are for a rotation")
+	case c.All && (c.App != "" || c.Consumer != "" || len(c.Connect) > 0):
+		return usage.Errorf("--all goes with neither --app, --consumer nor --connect")
+	case c.OlderThan > 0 && c.Now:
+		return usage.Errorf("--now rotates whatever the age; leave out --older-than")
 	case len(c.Connect) > 0 && (several || c.Status || c.Abort):
 		return usage.Errorf("--connect goes with the rotation on one org")
 	case c.NamedCredential != "" && len(c.Connect) == 0:
@@ -94,9 +111,12 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := e.checkCommand(c.Command); err != nil {
 		return nil, err
 	}
-	app, err := c.app()
-	if err != nil {
-		return nil, err
+	var app string
+	if !c.All {
+		var err error
+		if app, err = c.app(); err != nil {
+			return nil, err
+		}
 	}
 	targets, err := e.Orgs(&c.orgFlags)
 	if err != nil {
@@ -112,6 +132,11 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 		if sink, err = c.Sink(e.output(), targets, several, false); err != nil {
 			return nil, err
 		}
+		sink.Apps = c.All
+	}
+	book, err := openLedger(c.Ledger)
+	if err != nil {
+		return nil, err
 	}
 	if c.Now {
 		if really, err := c.confirmNow(ctx, e, app, targets); err != nil || !really {
@@ -122,6 +147,8 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 		Column: "CONSUMER KEY", Cell: func(r *rotateReport) string { return r.ConsumerKey },
 		Ended: func(r *rotateReport) string {
 			switch {
+			case len(r.Apps) > 0:
+				return ", " + summary(r.Apps)
 			case r.Rotated:
 				return ", rotated"
 			case r.Beside != "":
@@ -131,7 +158,7 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 		},
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*rotateReport, error) {
 			return orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*rotateReport, error) {
-				r := &rotation{rotateCmd: c, env: e, work: work, conn: conn, client: &consumer.Client{Conn: conn}, org: org, app: app, sink: sink}
+				r := &rotation{rotateCmd: c, env: e, work: work, conn: conn, client: &consumer.Client{Conn: conn}, org: org, app: app, sink: sink, ledger: book}
 				return r.run(ctx)
 			})
 		},
@@ -165,6 +192,8 @@ type rotation struct {
 	sink     *secrets.Sink     // receives the credentials, nil for none
 	access   *access           // lets the credentials be read
 	callers  map[string][]link // the connections of each org of --connect
+	ledger   *ledger
+	consumer *consumer.Consumer // one of several, nil for the only one
 }
 
 func (r *rotation) run(ctx context.Context) (report *rotateReport, err error) {
@@ -181,6 +210,8 @@ func (r *rotation) run(ctx context.Context) (report *rotateReport, err error) {
 			report, err = r.status(ctx)
 		case r.Abort:
 			report, err = r.abort(ctx)
+		case r.All || r.Consumer != "" || r.OlderThan > 0:
+			report, err = r.rotateEach(ctx)
 		default:
 			report, err = r.rotate(ctx)
 		}
@@ -196,9 +227,12 @@ func (r *rotation) handOver() func(context.Context, login.Credentials) error {
 		return nil
 	}
 	return func(ctx context.Context, pair login.Credentials) error {
-		found, err := r.client.Find(ctx, r.app)
-		if err != nil {
-			return err
+		found := r.consumer
+		if found == nil && r.sink != nil {
+			var err error
+			if found, err = r.client.Find(ctx, r.app); err != nil {
+				return err
+			}
 		}
 		return r.access.outside(ctx, func() error {
 			if err := r.updateCallers(ctx, pair); err != nil || r.sink == nil {
@@ -218,7 +252,7 @@ func (r *rotation) handOver() func(context.Context, login.Credentials) error {
 }
 
 func (r *rotation) rotate(ctx context.Context) (*rotateReport, error) {
-	run := &consumer.Rotation{Client: r.client, HandOver: r.handOver(), Wait: r.Wait, RevokeOld: r.RevokeOld, Now: r.Now, EvenIfHandOverFails: r.Regardless, Progress: rotationLine(r.work)}
+	run := &consumer.Rotation{Client: r.client, Consumer: r.consumer, HandOver: r.handOver(), Wait: r.Wait, RevokeOld: r.RevokeOld, Now: r.Now, EvenIfHandOverFails: r.Regardless, Progress: rotationLine(r.work)}
 	o, err := run.Run(ctx, r.app)
 	if _, lost := errors.AsType[*consumer.HandOverError](err); lost && r.Now && !r.Regardless {
 		err = &leakError{app: r.app, org: r.org, err: err}
@@ -229,6 +263,9 @@ func (r *rotation) rotate(ctx context.Context) (*rotateReport, error) {
 	report := &rotateReport{App: o.App, Rotated: o.Rotated, Verified: o.Verified, ConsumerKey: login.Credentials{Key: o.Key}.ShortKey()}
 	if !o.Expires.IsZero() {
 		report.beside(consumer.Rotated, o.OldKey, o.Expires)
+	}
+	if o.Rotated {
+		err = cmp.Or(err, r.ledger.add(r.conn.InstanceURL, r.org, report.App, report.ConsumerKey))
 	}
 	if r.Now && o.Rotated {
 		var failed error
@@ -329,12 +366,16 @@ func (r *rotateReport) beside(state consumer.State, key string, expires time.Tim
 }
 
 func (r *rotation) status(ctx context.Context) (*rotateReport, error) {
-	s, err := r.client.Status(ctx, r.app)
+	s, err := r.client.Keys(ctx, r.app)
 	if err != nil {
 		return nil, err
 	}
 	report := &rotateReport{App: s.Consumer.App, ConsumerKey: s.Main.ShortKey()}
 	r.work.Line("%s: main credentials %s", report.App, report.ConsumerKey)
+	if s.Hidden != nil {
+		r.work.Warn("others are not shown: %v", s.Hidden)
+		return report, nil
+	}
 	if s.Beside == nil {
 		r.work.Line("no other credentials")
 		return report, nil

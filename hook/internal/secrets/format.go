@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -65,8 +66,8 @@ var shapes = map[string]map[string]string{
 // format returns the format, which the zero Flags do not name.
 func (f *Flags) format() string { return cmp.Or(f.Format, "json") }
 
-// reveal writes the credentials out. named says that a document names its org, as one of several.
-func (f *Flags) reveal(c *Credentials, named bool) ([]byte, error) {
+// reveal writes the credentials out. org and app say that a document names them, because there are several.
+func (f *Flags) reveal(c *Credentials, org, app bool) ([]byte, error) {
 	values := c.values()
 	switch {
 	case f.Field != "":
@@ -98,26 +99,17 @@ func (f *Flags) reveal(c *Credentials, named bool) ([]byte, error) {
 		}
 		return []byte(lines.String()), nil
 	}
-	return document(values, shapes[f.format()], named)
+	values = slices.DeleteFunc(values, func(v value) bool { return v.text == "" || v.field == "org" && !org || v.field == "app" && !app })
+	return document(values, shapes[f.format()])
 }
 
 // document writes values as a JSON object on one line, named by a shape, or by their fields if it is nil.
-func document(values []value, shape map[string]string, named bool) ([]byte, error) {
+func document(values []value, shape map[string]string) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	for _, v := range values {
-		name := v.field
-		if shape != nil {
-			name = shape[v.field]
-		}
-		isOrg := v.field == "org"
-		if isOrg {
-			name = v.field
-		}
-		if name == "" || v.field == "app" || v.text == "" || isOrg && !named {
-			continue
-		}
+		name := cmp.Or(shape[v.field], v.field)
 		separator := byte(',')
 		if b.Len() == 0 {
 			separator = '{'
@@ -177,7 +169,7 @@ func (f *Flags) checkFormat(several, keyOnly bool) error {
 		return usage.Errorf("a command gets the credentials as JSON and in its environment: leave out --format and --field")
 	}
 	if f.Template != "" {
-		if _, err := f.reveal(&Credentials{}, false); err != nil {
+		if _, err := f.reveal(&Credentials{}, false, false); err != nil {
 			return usage.Errorf("%w", err)
 		}
 	}

@@ -34,7 +34,7 @@ func TestFormats(t *testing.T) {
 		{Flags{Field: "consumer_id"}, false, false, "8881"},
 	} {
 		c.KeyOnly = test.keyOnly
-		got, err := test.flags.reveal(&c, test.named)
+		got, err := test.flags.reveal(&c, test.named, false)
 		if err != nil || string(got) != test.want+"\n" {
 			t.Errorf("%+v gives %q, %v", test.flags, got, err)
 		}

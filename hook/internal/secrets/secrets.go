@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,17 +67,20 @@ type Sink struct {
 	*Flags
 	out     Output
 	orgs    []string
-	several bool // documents are told apart by their org
+	several bool // documents name their org
+
+	// Apps reports that there are several apps, so that documents name theirs.
+	Apps bool
 
 	mu   sync.Mutex
-	kept map[string][]byte // what Close writes, by org
+	kept map[string]map[string][]byte // what Close writes, by org and app
 }
 
 // Sink checks the flags before anything is read, and returns where the credentials of the orgs go. If
 // that is standard output, nothing else is printed there. Secrets need a place that is named; the key
 // alone may go to standard output without.
 func (f *Flags) Sink(out Output, orgs []string, several, keyOnly bool) (*Sink, error) {
-	s := &Sink{Flags: f, out: out, orgs: orgs, several: several, kept: make(map[string][]byte)}
+	s := &Sink{Flags: f, out: out, orgs: orgs, several: several, kept: make(map[string]map[string][]byte)}
 	stdout := f.Output == nil || *f.Output == "-"
 	if err := f.checkFormat(several, keyOnly); err != nil {
 		return nil, err
@@ -222,13 +226,16 @@ func (s *Sink) Take(ctx context.Context, c *Credentials) error {
 	if len(s.Command) > 0 {
 		return s.run(ctx, c)
 	}
-	text, err := s.reveal(c, s.several)
+	text, err := s.reveal(c, s.several, s.Apps)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kept[c.Org] = text
+	if s.kept[c.Org] == nil {
+		s.kept[c.Org] = make(map[string][]byte)
+	}
+	s.kept[c.Org][c.App] = text
 	return nil
 }
 
@@ -250,7 +257,9 @@ func (s *Sink) Close() error {
 	defer s.mu.Unlock()
 	var all []byte
 	for _, org := range s.orgs {
-		all = append(all, s.kept[org]...)
+		for _, app := range slices.Sorted(maps.Keys(s.kept[org])) {
+			all = append(all, s.kept[org][app]...)
+		}
 	}
 	if len(all) == 0 {
 		return nil
@@ -259,6 +268,7 @@ func (s *Sink) Close() error {
 		if _, err := s.out.Secrets.Write(all); err != nil {
 			return errors.New("standard output cannot be written")
 		}
+		clear(s.kept) // what is printed is not printed again
 		return nil
 	}
 	if err := CheckOutput("--output", *s.Output); err != nil {
@@ -286,7 +296,7 @@ const maxCommandOutput = 64 << 10
 // run runs the command for one org. It inherits the environment without this process's own session.
 // What it prints is masked; for several orgs, its lines get the org's name.
 func (s *Sink) run(ctx context.Context, c *Credentials) error {
-	document, err := (&Flags{}).reveal(c, false)
+	document, err := (&Flags{}).reveal(c, false, s.Apps)
 	if err != nil {
 		return err
 	}
