@@ -12,6 +12,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/preflight"
@@ -35,7 +36,8 @@ type engine struct {
 	off    map[*wanted.App]bool // apps that are switched off on the org
 	pool   bool                 // skips absent apps
 
-	clientID string // of the session, "" if unknown
+	clientID  string                       // of the session, "" if unknown
+	consumers map[string]login.Credentials // see Options.Consumers
 }
 
 func (e *engine) metadata() *mdapi.Client { return &mdapi.Client{Conn: e.conn} }
@@ -85,6 +87,7 @@ func (e *engine) start() {
 		e.apps = slices.DeleteFunc(slices.Clone(e.apps), func(app *wanted.App) bool { return e.absent[app] })
 	}
 	e.leaveOff()
+	e.keepConsumers()
 	due := make(map[*metadata.Want]bool)
 	e.grants = make(map[*wanted.App][]*apps.Grant)
 	for _, app := range e.apps {
@@ -107,10 +110,12 @@ func (e *engine) leaveOff() {
 		}
 		e.off[app] = true
 		want := app.Wants[eca.PluginPolicies]
-		want.Fields = maps.Clone(want.Fields)
-		for _, name := range eca.Switches() {
-			if !want.Fields.IsFalse(name) {
-				delete(want.Fields, name)
+		for _, fields := range []*metadata.Fields{&want.Fields, &want.Source} {
+			*fields = maps.Clone(*fields)
+			for _, name := range eca.Switches() {
+				if !fields.IsFalse(name) {
+					delete(*fields, name)
+				}
 			}
 		}
 		if policies := app.Wants[eca.OAuthPolicies]; policies != nil {

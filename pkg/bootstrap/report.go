@@ -59,6 +59,8 @@ type AppReport struct {
 	ConsumerKey string            `json:"consumerKey,omitempty"` // shortened
 	Components  []ComponentReport `json:"components,omitempty"`
 	Warnings    []string          `json:"warnings,omitempty"`
+	// Kept is what became of the key of Options.Consumers, "" without one.
+	Kept Kept `json:"keptConsumer,omitempty"`
 	// Off reports that the app is switched off on the org, and that the run does not switch it on.
 	Off bool `json:"off,omitempty"`
 	// HandOver is the command that should receive the app's credentials after this run, because
@@ -121,6 +123,7 @@ func (r *Report) add(e *engine) {
 	}
 	for _, app := range e.apps {
 		into := r.app(app.Name)
+		into.Kept = e.outcomeOfKept(app)
 		into.Off = e.off[app]
 		into.Warnings, into.Unsettled = e.warnings(app)
 		if global := e.find(app, eca.GlobalOAuthSettings); global != nil && global.Text("consumerKey") != "" {

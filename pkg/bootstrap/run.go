@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/restapi"
@@ -30,6 +31,10 @@ type Options struct {
 	// ClientID is the consumer key with which the session logged in, "" if unknown. The run does not
 	// take that app's own login away.
 	ClientID string
+
+	// Consumers are keys and secrets that new consumers should get, by the app's name: those that the apps
+	// had before a sandbox was refreshed. Existing consumers stay as they are.
+	Consumers map[string]login.Credentials
 
 	// Kind is the org's kind. If it is unknown, Run queries the org first.
 	Kind platform.Kind
@@ -138,7 +143,7 @@ func (r *Resolved) Plan(ctx context.Context) (*Plan, error) {
 	if len(r.resolved.Apps) == 0 {
 		return p, nil
 	}
-	e := &engine{conn: r.conn, apps: r.resolved.Apps, pool: r.options.Pool, clientID: r.options.ClientID}
+	e := &engine{conn: r.conn, apps: r.resolved.Apps, pool: r.options.Pool, clientID: r.options.ClientID, consumers: r.options.Consumers}
 	if err := e.gather(ctx); err != nil {
 		return nil, err
 	}

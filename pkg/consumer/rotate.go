@@ -309,20 +309,25 @@ func (r *Rotation) proveStaged(ctx context.Context, s *Status, staged *Staged) (
 	return nil, nil, errors.New("another run stages credentials again and again")
 }
 
-// prove proves that credentials work, and returns the session, or nil if they can be proved only without
+// prove is Client.Prove with the patience of the rotation.
+func (r *Rotation) prove(ctx context.Context, c login.Credentials) (*login.Session, error) {
+	waiting := func(wait time.Duration) { r.report(Event{Step: Waiting, Wait: wait}) }
+	return r.Client.Prove(ctx, c, login.Patience{Limit: r.Wait, Waiting: waiting})
+}
+
+// Prove proves that credentials work, and returns the session, or nil if they can be proved only without
 // one. For an app whose client credentials flow does not work, the proof is that the org lets the
-// consumer introspect a token.
-func (r *Rotation) prove(ctx context.Context, c login.Credentials) (session *login.Session, err error) {
-	conn := r.Client.Conn
-	patience := login.Patience{Limit: r.Wait, Waiting: func(wait time.Duration) { r.report(Event{Step: Waiting, Wait: wait}) }}
+// consumer introspect a token. The caller revokes the session.
+func (c *Client) Prove(ctx context.Context, credentials login.Credentials, patience login.Patience) (session *login.Session, err error) {
+	conn := c.Conn
 	err = patience.Wait(ctx, func(ctx context.Context) error {
-		flow := login.ClientCredentials(conn.InstanceURL, c)
+		flow := login.ClientCredentials(conn.InstanceURL, credentials)
 		flow.Retry = conn.Retry
 		session, err = flow.Open(ctx, conn.HTTPClient)
 		why, _ := login.Explain(err)
 		switch why.Cause {
 		case login.FlowOff, login.NoRunAsUser, login.NotAuthorised, login.InactiveUser:
-			_, err = login.Introspect(ctx, conn, c, salesforce.NewSecret("none"))
+			_, err = login.Introspect(ctx, conn, credentials, salesforce.NewSecret("none"))
 		}
 		return err
 	})

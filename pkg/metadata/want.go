@@ -1,5 +1,7 @@
 package metadata
 
+import "slices"
+
 // Want is a component that the org should have.
 type Want struct {
 	// Type is the component's type. It must not be nil.
@@ -37,6 +39,9 @@ type Want struct {
 	// ReadOnly means that the component is looked up but never written.
 	ReadOnly bool
 
+	// Sealed, if not nil, are further fields of a new component.
+	Sealed *Sealed
+
 	// Guard, if not nil, returns an error if an update with these changes must not be sent.
 	Guard func([]Change) error
 
@@ -66,4 +71,35 @@ func (w *Want) Existing(c *Component) Fields {
 		}
 	}
 	return stated
+}
+
+// Sealed are fields of a new component that hold a secret. They are added as it is sent, and neither
+// compared nor reported.
+type Sealed struct {
+	Fields func() []Field
+	// Without reports whether a component that the org refuses with this error is sent again without the
+	// fields. Refused is that error then.
+	Without func(error) bool
+	Refused error
+}
+
+// Seal returns a copy of a component of the type with further fields, in the order that the platform
+// demands. Fields of the component take precedence.
+func (t *Type) Seal(c *Component, more []Field) *Component {
+	sealed := *c
+	sealed.Fields = slices.Clone(c.Fields)
+	index := func(name string) int {
+		return slices.IndexFunc(t.Fields, func(ft FieldType) bool { return ft.Name == name })
+	}
+	for _, f := range more {
+		if slices.ContainsFunc(c.Fields, func(own Field) bool { return own.Name == f.Name }) {
+			continue
+		}
+		at := slices.IndexFunc(sealed.Fields, func(own Field) bool { return index(own.Name) > index(f.Name) })
+		if at < 0 {
+			at = len(sealed.Fields)
+		}
+		sealed.Fields = slices.Insert(sealed.Fields, at, f)
+	}
+	return &sealed
 }

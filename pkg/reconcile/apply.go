@@ -254,12 +254,15 @@ func (r *Run) write(ctx context.Context, all []*work, read names) error {
 func (r *Run) writeType(ctx context.Context, typ string, all []*work, read names) error {
 	var send []*metadata.Component
 	for _, w := range all {
-		send = append(send, w.component)
+		send = append(send, w.sealed())
 	}
 	results, err := r.state.client.Upsert(ctx, send)
+	var again []*work // without their sealed fields
 	for i, result := range results {
 		w := all[i]
 		switch w.Applied = result.Success; {
+		case !result.Success && w.unseal(refusal(result.Errors)):
+			again = append(again, w)
 		case !result.Success:
 			w.Err = refusal(result.Errors)
 			r.addDuplicate(w, read)
@@ -274,7 +277,28 @@ func (r *Run) writeType(ctx context.Context, typ string, all []*work, read names
 			w.Uncertain = true
 		}
 	}
+	if err == nil && len(again) > 0 {
+		return r.writeType(ctx, typ, again, read)
+	}
 	return err
+}
+
+// sealed returns the component as it is sent.
+func (w *work) sealed() *metadata.Component {
+	if s := w.Want.Sealed; s != nil && s.Refused == nil && w.Action == Create {
+		return w.Want.Type.Seal(w.component, s.Fields())
+	}
+	return w.component
+}
+
+// unseal reports whether a component that was refused is sent again without its sealed fields.
+func (w *work) unseal(refused error) bool {
+	s := w.Want.Sealed
+	if s == nil || s.Refused != nil || w.Action != Create || !s.Without(refused) {
+		return false
+	}
+	s.Refused = refused
+	return true
 }
 
 // addDuplicate adds the names to read if the component exists under another name: the org creates some

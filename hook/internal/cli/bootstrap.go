@@ -21,12 +21,14 @@ type bootstrapFlags struct {
 	orgFlags    `embed:""`
 	policyFlags `embed:""`
 	callFlags   `embed:""`
-	Headers     bool   `help:"Also deploy the apps' headers, which sfp deploys by default. With --apply-policies, a refreshed sandbox has all its apps again."`
+	Headers     bool `help:"Also deploy the apps' headers, which sfp deploys by default. With --apply-policies, a refreshed sandbox has all its apps again."`
+	kept        keptConsumers
 	Path        string `arg:"" optional:"" default:"." help:"Project, package directory, or an artifact's source directory."`
 }
 
 type bootstrapCmd struct {
 	bootstrapFlags `embed:""`
+	ConsumersFrom  string `name:"consumers-from" placeholder:"FILE" help:"Give new consumers the keys and secrets in this output of eca credentials, for the time after a sandbox refresh. - reads standard input. The org may choose others; eca logs in and says so."`
 }
 
 func (bootstrapCmd) Help() string {
@@ -36,6 +38,12 @@ With several orgs (-o a -o b, --orgs FILE, --all-scratch) each has a row in the 
 }
 
 func (c *bootstrapCmd) run(ctx context.Context, e *env) (result, error) {
+	if c.ConsumersFrom != "" {
+		var err error
+		if c.kept, err = readKept(c.ConsumersFrom, e.Stdin); err != nil {
+			return nil, err
+		}
+	}
 	r, _, err := c.bootstrap(ctx, e, false)
 	return r, err
 }
@@ -78,7 +86,8 @@ func (f *bootstrapFlags) bootstrap(ctx context.Context, e *env, planOnly bool) (
 	if err != nil {
 		return nil, 0, err
 	}
-	if !f.Several(targets) {
+	job.kept, job.several = f.kept, f.Several(targets)
+	if !job.several {
 		one := new(bootstrapResult)
 		if err = one.execute(ctx, job, targets[0]); one.Report != nil {
 			pending = one.Report.Pending

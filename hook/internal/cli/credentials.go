@@ -2,12 +2,15 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/hook/internal/secrets"
+	"github.com/ecakit/ecakit/hook/internal/usage"
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/fleet"
 	"github.com/ecakit/ecakit/pkg/login"
@@ -20,6 +23,7 @@ type credentialsCmd struct {
 	orgFlags    `embed:""`
 	callFlags   `embed:""`
 	accessFlags `embed:""`
+	All         bool `help:"All Local apps of the project in the working directory; without a project, of each org. One document per app."`
 	KeyOnly     bool `name:"key-only" help:"Export the key without the secret, as public clients need it. Works even if the org does not let secrets be read."`
 	secretFlags `embed:""`
 }
@@ -32,11 +36,13 @@ The user of the session needs the permissions External Client App Developer and 
 
 // credentialsReport is what --json says of one org. It holds no secret.
 type credentialsReport struct {
-	App         string `json:"app"`
+	App         string `json:"app,omitempty"`
 	BaseURL     string `json:"baseUrl"`
-	ConsumerKey string `json:"consumerKey"` // shortened
+	ConsumerKey string `json:"consumerKey,omitempty"` // shortened
 	// AccessSwitched says that the org's setting was switched on for the reading, and off again.
 	AccessSwitched bool `json:"accessSwitched,omitempty"`
+	// Apps are the reports of all apps, of a run with --all.
+	Apps []*credentialsReport `json:"apps,omitempty"`
 }
 
 // oneResult is what --json says of a command that has worked on one org.
@@ -79,9 +85,16 @@ func (c *credentialsCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := e.checkCommand(c.Command); err != nil {
 		return nil, err
 	}
-	app, err := c.app()
-	if err != nil {
-		return nil, err
+	var app string
+	if c.All {
+		if c.App != "" {
+			return nil, usage.Errorf("--all goes without --app")
+		}
+	} else {
+		var err error
+		if app, err = c.app(); err != nil {
+			return nil, err
+		}
 	}
 	targets, err := e.Orgs(&c.orgFlags)
 	if err != nil {
@@ -91,11 +104,20 @@ func (c *credentialsCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
+	sink.Apps = c.All
 	r, err := onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*credentialsReport]{
-		Column: "CONSUMER KEY", Cell: func(r *credentialsReport) string { return r.ConsumerKey },
+		Column: "CONSUMER KEY", Cell: func(r *credentialsReport) string {
+			if c.All {
+				return console.Plural(len(r.Apps), "app")
+			}
+			return r.ConsumerKey
+		},
 		Ended: func(*credentialsReport) string { return "" },
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*credentialsReport, error) {
 			return orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*credentialsReport, error) {
+				if c.All {
+					return c.handOverAll(ctx, e, work, org, conn, sink)
+				}
 				return c.handOver(ctx, e, work, org, app, conn, sink)
 			})
 		},
@@ -107,6 +129,28 @@ func (c *credentialsCmd) run(ctx context.Context, e *env) (result, error) {
 		}
 	}
 	return r, err
+}
+
+// handOverAll reads the credentials of all apps of an org and hands them over. Apps without a consumer have
+// none.
+func (c *credentialsCmd) handOverAll(ctx context.Context, e *env, work *orgs.Work, org string, conn *salesforce.Conn, sink *secrets.Sink) (*credentialsReport, error) {
+	names, err := localOrOrgApps(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	all := &credentialsReport{BaseURL: conn.InstanceURL}
+	for _, name := range names {
+		one, err := c.handOver(ctx, e, work, org, name, conn, sink)
+		switch {
+		case errors.As(err, new(*apps.NoOAuthError)), errors.As(err, new(*apps.NotFoundError)):
+			work.Line("%s has no consumer on this org", name)
+		case err != nil:
+			return all, err
+		default:
+			all.Apps = append(all.Apps, one)
+		}
+	}
+	return all, nil
 }
 
 // handOver reads the credentials of one org and hands them over.

@@ -164,7 +164,10 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 			unchecked = true
 		case strings.HasPrefix(arg, "fact="):
 			id, answer, _ := strings.Cut(strings.TrimPrefix(arg, "fact="), "=")
-			config.Facts = platform.Answers{id: answer}
+			if config.Facts == nil {
+				config.Facts = make(platform.Answers)
+			}
+			config.Facts[id] = answer
 		case strings.HasPrefix(arg, "propagation="):
 			config.Propagation, err = time.ParseDuration(strings.TrimPrefix(arg, "propagation="))
 			ts.Check(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/credential"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
@@ -90,6 +91,9 @@ type bootstrapJob struct {
 	providers *providers        // the orgs that connections of plugins.eca lead to
 	options   bootstrap.Options // without what describes the org
 
+	kept    keptConsumers
+	several bool // orgs
+
 	// started, if not nil, is called before the org is read.
 	started func(*bootstrap.Report, *orgauth.Session)
 }
@@ -129,8 +133,10 @@ func (j *bootstrapJob) on(ctx context.Context, work *orgs.Work, org string) (*bo
 		return nil, err
 	}
 	session := connected.Session
-	report, err := j.report(ctx, connected)
+	kept := j.kept.of(org, session.Alias, connected.Conn.InstanceURL, j.several)
+	report, err := j.report(ctx, connected, kept)
 	if err == nil {
+		j.proveKept(ctx, work, org, connected.Conn, report, kept)
 		err = j.afterwards(ctx, work, org, connected.Conn, report)
 	}
 	if by := session.Renewed(); by != "" {
@@ -158,9 +164,10 @@ func (j *bootstrapJob) on(ctx context.Context, work *orgs.Work, org string) (*bo
 
 // report plans the bootstrap on an org, and carries the plan out unless only that is wanted. If the
 // org's API version is not known yet, the org is read in the newest version meanwhile.
-func (j *bootstrapJob) report(ctx context.Context, connected *orgs.Ahead) (*bootstrap.Report, error) {
+func (j *bootstrapJob) report(ctx context.Context, connected *orgs.Ahead, kept map[string]login.Credentials) (*bootstrap.Report, error) {
 	session, conn := connected.Session, connected.Conn
 	options := j.options
+	options.Consumers = kept
 	options.Username, options.Alias = session.Username, cmp.Or(options.Alias, session.Alias)
 	options.OrgID, options.Kind, options.ClientID = session.OrgID, session.Kind, session.ClientID
 	resolved, err := bootstrap.Resolve(ctx, conn, j.source, options)

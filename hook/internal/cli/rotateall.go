@@ -18,6 +18,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/restapi"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // days is an age such as 60d or 36h.
@@ -95,7 +96,7 @@ func (r *rotation) rotateEach(ctx context.Context) (*rotateReport, error) {
 func (r *rotation) due(ctx context.Context) (all []*rotation, err error) {
 	names := []string{r.app}
 	if r.All {
-		if names, err = r.names(ctx); err != nil {
+		if names, err = localOrOrgApps(ctx, r.conn); err != nil {
 			return nil, err
 		}
 	}
@@ -126,13 +127,13 @@ func (r *rotation) due(ctx context.Context) (all []*rotation, err error) {
 	return all, nil
 }
 
-// names returns the Local apps of the project here, or of the org.
-func (r *rotation) names(ctx context.Context) (names []string, err error) {
+// localOrOrgApps returns the Local apps of the project here, or of the org.
+func localOrOrgApps(ctx context.Context, conn *salesforce.Conn) (names []string, err error) {
 	names, found, err := localApps()
 	if found || err != nil {
 		return names, err
 	}
-	all, _, err := apps.Apps(ctx, r.conn)
+	all, _, err := apps.Apps(ctx, conn)
 	for _, app := range all {
 		if app.Namespace == "" && !app.Packaged() {
 			names = append(names, app.Name)
