@@ -172,7 +172,12 @@ func crashes() []*crash {
 		{
 			name: "migrate", set: func(s *scene) {
 				project(s)
-				s.must(os.CopyFS(filepath.Join(s.dir, "old"), os.DirFS("../../../../testdata/audit/connectedApps")))
+				for _, app := range []string{"Data_Loader", "Warehouse"} {
+					name := app + ".connectedApp-meta.xml"
+					data, err := os.ReadFile(filepath.Join("../../../../testdata/audit/connectedApps", name))
+					s.must(err)
+					s.files(map[string]string{"old/" + name: string(data)})
+				}
 			}, result: inFiles,
 			args: strings.Fields("migrate old --env prod --env uat=i@example.com --write"),
 		},

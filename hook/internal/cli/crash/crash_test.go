@@ -205,6 +205,10 @@ func (s *scene) at(n int, fault simorg.Fault) (reached chan bool) {
 // figures are the results of a crash.
 type figures struct{ points, converged, said atomic.Int64 }
 
+func (f *figures) String() string {
+	return fmt.Sprintf("%d points, %d converged, %d said what is left", f.points.Load(), f.converged.Load(), f.said.Load())
+}
+
 // next runs the command again, and judges what it achieves and says.
 func (f *figures) next(c *crash, s *scene, point, want string) {
 	s.t.Helper()
@@ -267,8 +271,10 @@ func TestCrashes(t *testing.T) {
 	}
 	every := 1
 	if testing.Short() {
-		every = 11
+		every = 25
 	}
+	var total figures
+	t.Cleanup(func() { t.Logf("all commands: %v", &total) })
 	for _, c := range crashes() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -308,8 +314,11 @@ func TestCrashes(t *testing.T) {
 			for range 4 {
 				try("two at once", func(s *scene) { s.twice(c) }, &twice)
 			}
-			for what, f := range map[string]*figures{"kills": &killed, "lost answers": &lost, "two at once": &twice} {
-				t.Logf("%s, %s: %d points, %d converged, %d said what is left", c.name, what, f.points.Load(), f.converged.Load(), f.said.Load())
+			t.Logf("%s: killed at %v; with lost answers %v; two at once %v", c.name, &killed, &lost, &twice)
+			for _, f := range []*figures{&killed, &lost, &twice} {
+				total.points.Add(f.points.Load())
+				total.converged.Add(f.converged.Load())
+				total.said.Add(f.said.Load())
 			}
 		})
 	}
