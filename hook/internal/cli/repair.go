@@ -175,7 +175,11 @@ func (c *repairCmd) repair(ctx context.Context, e *env, work *orgs.Work, org str
 		}
 		return r, fmt.Errorf("the OAuth of %s is broken: %s%s", console.Plural(len(r.Found), "app"), names(r.Found), hint)
 	}
-	work.Line("nothing is broken")
+	if len(c.App) == 0 {
+		work.Line("nothing is broken; an app that never had OAuth, or has lost all of it, is reported with --app NAME only")
+	} else {
+		work.Line("nothing is broken")
+	}
 	return r, nil
 }
 

@@ -45,12 +45,15 @@ func bootstrapped(all bool) func(s *scene) {
 	}
 }
 
+// storeCredentials is the shell command that receives credentials.
+const storeCredentials = "cat >../creds.json.new && mv ../creds.json.new ../creds.json"
+
 // handsOver makes the project export credentials to a file beside it, with further settings.
 func (s *scene) handsOver(more string) {
 	name := filepath.Join(s.dir, "sfdx-project.json")
 	data, err := os.ReadFile(name)
 	s.must(err)
-	handOver := `"ErpConnector": {"handOver": {"command": ["sh", "-c", "cat >../creds.json.new && mv ../creds.json.new ../creds.json"]` + more + "},"
+	handOver := `"ErpConnector": {"handOver": {"command": ["sh", "-c", "` + storeCredentials + `"]` + more + "},"
 	s.must(os.WriteFile(name, []byte(strings.Replace(string(data), `"ErpConnector": {`, handOver, 1)), 0o644))
 }
 
@@ -204,7 +207,8 @@ func crashes() []*crash {
 		},
 		{
 			name: "bootstrap with a hand-over, then on another machine", set: func(s *scene) { bootstrapped(false)(s); s.handsOver("") }, result: ofHandOver,
-			args: strings.Fields("bootstrap -o uat --apply-policies"), elsewhere: true, left: regexp.MustCompile("the hand-over is unverified"),
+			args: strings.Fields("bootstrap -o uat --apply-policies"), elsewhere: true, left: regexp.MustCompile("the hand-over is unverified: .* run: eca credentials -o uat --app ErpConnector -- sh -c"),
+			rest: []string{"credentials", "-o", "uat", "--app", "ErpConnector", "--", "sh", "-c", storeCredentials},
 		},
 		{
 			name: "bootstrap with a hand-over and a check, then on another machine", set: func(s *scene) {
