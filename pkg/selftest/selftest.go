@@ -216,7 +216,7 @@ func Unasked(only []string) *Report {
 }
 
 // Run asks an org for facts. If it fails after it has begun, the report has what it found out until then.
-// Whatever happens, it deletes what it created; if that fails, the error is a *LeftoverError.
+// It always deletes what it created. If that fails, the error is a *LeftoverError.
 func Run(ctx context.Context, conn *salesforce.Conn, options Options) (*Report, error) {
 	if err := CheckIDs(options.Only); err != nil {
 		return nil, err
