@@ -295,3 +295,13 @@ func TestFixes(t *testing.T) {
 		t.Errorf("%d groups were looked at", cases)
 	}
 }
+
+// TestTokensWithoutDates: an org that does not aggregate the dates of tokens still shows who has them.
+func TestTokensWithoutDates(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{"records.json": {Data: []byte(`{"OauthToken": [{"AppName": "Stranger", "UserId": "005000000000001AAA"}]}`)}}
+	_, conn := start(t, simorg.Config{Facts: map[string]string{"token-dates-aggregate": "no"}}, files)
+	if r, err := run(t.Context(), conn, audit.Options{}); err != nil || !slices.Contains(found(r)["Stranger"], "not-installed") {
+		t.Errorf("got %v, %v", r, err)
+	}
+}

@@ -280,10 +280,12 @@ func (r *reading) countTokens(ctx context.Context) ([]tokenRow, error) {
 	if r.selection.User != "" {
 		where = "WHERE User.Username = " + restapi.Quote(r.selection.User) + " "
 	}
-	const columns = "SELECT AppName, AppMenuItemId, %sCOUNT(UserId) n, MAX(LastUsedDate) last FROM OauthToken %sGROUP BY AppName, AppMenuItemId%s"
-	tokens, err := restapi.Query[tokenRow](ctx, r.rest, fmt.Sprintf(columns, "UserId, ", where, ", UserId"))
+	columns := []string{"AppName", "AppMenuItemId", "UserId", "COUNT(UserId) n", "MAX(LastUsedDate) last"}
+	group := " GROUP BY AppName, AppMenuItemId, UserId"
+	tokens, _, err := restapi.QueryColumns[tokenRow](ctx, r.rest, columns, "OauthToken "+where+group)
 	if salesforce.Code(err) == "EXCEEDED_ID_LIMIT" {
-		tokens, err = restapi.Query[tokenRow](ctx, r.rest, fmt.Sprintf(columns, "", where, ""))
+		columns = slices.Delete(columns, 2, 3)
+		tokens, _, err = restapi.QueryColumns[tokenRow](ctx, r.rest, columns, "OauthToken "+where+strings.TrimSuffix(group, ", UserId"))
 	}
 	return tokens, err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -84,6 +85,16 @@ func TestLook(t *testing.T) {
 				t.Errorf("got %v, %v; want %v", counts(e), err, test.want)
 			}
 		})
+	}
+}
+
+// TestTokensWithoutDates: an org that does not aggregate the dates of tokens still counts them.
+func TestTokensWithoutDates(t *testing.T) {
+	t.Parallel()
+	_, conn := start(t, simorg.Config{Facts: platform.Answers{"token-dates-aggregate": "no"}})
+	e, err := Look(t.Context(), conn, Selection{App: "Stranger"})
+	if err != nil || fmt.Sprint(counts(e)) != "[not installed Stranger 2]" {
+		t.Errorf("got %v, %v", e, err)
 	}
 }
 

@@ -280,8 +280,8 @@ func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, e
 // see.
 var noColumn = regexp.MustCompile(`No such column '([\w.]+)'`)
 
-// QueryColumns queries columns of an object. It omits columns that the org does not have, as older orgs
-// do not, and returns them as missing. Each of them takes one more query, because the org's refusal names
+// QueryColumns queries columns of an object. It omits columns that the org does not have or aggregate, as
+// older orgs do not, and returns them as missing. Each of them takes one more query, because the org's refusal names
 // one. from is an object, and can have conditions, and a GROUP BY with columns separated by ", ". If the
 // first column is missing, or the refusal names another column, the refusal is the error.
 func QueryColumns[Record any](ctx context.Context, c *Client, columns []string, from string) (records []Record, missing []string, err error) {
@@ -289,14 +289,10 @@ func QueryColumns[Record any](ctx context.Context, c *Client, columns []string, 
 	for {
 		records, err = Query[Record](ctx, c, "SELECT "+strings.Join(shown, ", ")+" FROM "+from)
 		refused, ok := errors.AsType[*salesforce.Error](err)
-		if !ok || refused.Code != "INVALID_FIELD" {
+		if !ok || refused.Code != "INVALID_FIELD" && refused.Code != "MALFORMED_QUERY" {
 			return records, missing, err
 		}
-		named := noColumn.FindStringSubmatch(refused.Message)
-		i := -1
-		if named != nil {
-			i = slices.IndexFunc(shown, func(column string) bool { return strings.EqualFold(fieldOf(column), named[1]) })
-		}
+		i := refusedColumn(shown, refused.Message)
 		if i <= 0 {
 			return nil, missing, err
 		}
@@ -304,6 +300,23 @@ func QueryColumns[Record any](ctx context.Context, c *Client, columns []string, 
 		from = withoutGroup(from, shown[i])
 		shown = slices.Delete(shown, i, i+1)
 	}
+}
+
+// noAggregate is how the platform refuses an aggregate of a column, see token-dates-aggregate of pkg/platform.
+var noAggregate = regexp.MustCompile(`field (\w+) does not support aggregate operator`)
+
+// refusedColumn returns the index of the column that a refusal names, or -1.
+func refusedColumn(columns []string, refusal string) int {
+	named, aggregate := noColumn.FindStringSubmatch(refusal), false
+	if named == nil {
+		named, aggregate = noAggregate.FindStringSubmatch(refusal), true
+	}
+	if named == nil {
+		return -1
+	}
+	return slices.IndexFunc(columns, func(column string) bool {
+		return strings.EqualFold(fieldOf(column), named[1]) && (!aggregate || strings.Contains(column, "("))
+	})
 }
 
 // fieldOf returns the field of a column, which can be an aggregate like MAX(LoginTime) last.
