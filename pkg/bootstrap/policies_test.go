@@ -10,6 +10,9 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
@@ -19,6 +22,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/respond"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -393,6 +397,29 @@ func TestScratchUser(t *testing.T) {
 	options.Username = o.Username()
 	if _, err := options.run(t.Context()); err == nil || !strings.Contains(err.Error(), "{username} is replaced on scratch orgs only") {
 		t.Errorf("on a sandbox: %v", err)
+	}
+}
+
+// TestJWTSession: a session with a JWT-based access token serves from API version 68.0 on.
+func TestJWTSession(t *testing.T) {
+	t.Parallel()
+	o := startOrg(t, simorg.Config{})
+	jwt := settings(`"MyApp": {"globalOauthSettings": {"isNamedUserJwtEnabled": true}}`).with(header("MyApp"))
+	p := applied(jwt.with(policies("uat", "MyApp", clientCredentials)))
+	o.mustRun(p)
+	main := o.Pairs("MyApp")[0]
+	client := clientcredentials.Config{ClientID: main.Key, ClientSecret: main.Secret, TokenURL: o.URL + "/services/oauth2/token", AuthStyle: oauth2.AuthStyleInParams}
+	for version, works := range map[apiversion.Version]bool{67: false, 68: true} {
+		attempt, err := o.options(p, "def")
+		if err != nil {
+			t.Fatal(err)
+		}
+		attempt.Conn.Version = version
+		attempt.Conn.Tokens = client.TokenSource(t.Context())
+		_, err = attempt.run(t.Context())
+		if (err == nil) != works || err != nil && (salesforce.IsSessionExpired(err) || !strings.Contains(err.Error(), "not valid for use with the API")) {
+			t.Errorf("API version %s: %v", version, err)
+		}
 	}
 }
 

@@ -73,7 +73,13 @@ func (e *Error) Error() string {
 // INVALID_SESSION_ID, REST also HTTP 401, which other refusals have as well.
 func (e *Error) SessionExpired() bool {
 	other := e.Code == "URL_NOT_RESET" || strings.HasPrefix(e.Code, "API_")
-	return e.Code == "INVALID_SESSION_ID" || e.Status == http.StatusUnauthorized && !other
+	return e.Code == "INVALID_SESSION_ID" && !e.NotForSOAP() || e.Status == http.StatusUnauthorized && !other
+}
+
+// NotForSOAP reports whether SOAP refused a JWT-based access token, which it accepts from API version 68.0
+// on. REST accepts the token, and a renewed one is no better.
+func (e *Error) NotForSOAP() bool {
+	return strings.Contains(e.Message, "session is not valid for use with the API")
 }
 
 // Uncertain reports whether the org may have acted before it failed.

@@ -150,6 +150,7 @@ func TestErrorClasses(t *testing.T) {
 		{"too many requests", platform("X", 429), true, true, false},
 		{"a fault about a field", platform("INVALID_FIELD", 500), false, false, false},
 		{"an expired session, SOAP", platform("INVALID_SESSION_ID", 500), false, false, true},
+		{"a JWT-based token, SOAP", &Error{Code: "INVALID_SESSION_ID", Message: "INVALID_SESSION_ID: This session is not valid for use with the API", Status: 500}, false, false, false},
 		{"an expired session, REST", platform("X", 401), false, false, true},
 		{"a gateway without an answer", status(502), true, true, false},
 		{"a server that is busy", status(503), true, true, false},

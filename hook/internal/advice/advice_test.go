@@ -50,6 +50,7 @@ func TestError(t *testing.T) {
 		{&consumer.AccessError{}, "ViewClientSecret"},
 		{&salesforce.NetworkError{}, "proxy"},
 		{&salesforce.Error{Code: "REQUEST_LIMIT_EXCEEDED"}, "tomorrow"},
+		{&salesforce.Error{Code: "INVALID_SESSION_ID", Message: "This session is not valid for use with the API"}, "isNamedUserJwtEnabled"},
 		{component("INVALID_CROSS_REFERENCE_KEY", "no"), "header of Erp"},
 		{component("UNKNOWN_EXCEPTION", `because "oauthLink" is null`), "eca repair --app Erp --yes"},
 		{component("INVALID_TYPE", "Element x invalid at this location"), "--api-version"},

@@ -191,6 +191,8 @@ func refusalHint(err error) string {
 		app, name = failure.App, failure.App
 	}
 	switch {
+	case answer != nil && answer.NotForSOAP():
+		return "the Metadata API accepts JWT-based access tokens from API version 68.0 on; log in with an app whose isNamedUserJwtEnabled is false, or without --api-version"
 	case code == "INVALID_CROSS_REFERENCE_KEY" && (failure == nil || eca.Lookup(failure.Type) != nil):
 		return deployHeader(app)
 	case code == "INSUFFICIENT_ACCESS_OR_READONLY" || code == "INSUFFICIENT_ACCESS":
