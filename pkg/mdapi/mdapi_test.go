@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -429,5 +431,35 @@ func TestDuplicateOf(t *testing.T) {
 	}
 	if got := (&mdapi.ComponentError{Code: "OTHER", Message: "X duplicates value on Y"}).DuplicateOf(); got != "" {
 		t.Errorf("another code names %q", got)
+	}
+}
+
+// TestEveryOperation sends a request of each operation that the client knows, which simorgtest validates
+// against the schema.
+func TestEveryOperation(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("mdapi.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	org := simorgtest.Start(t, simorg.Config{})
+	c, ctx := client(org), t.Context()
+	app := header("App")
+	_, upserted := c.Upsert(ctx, []*metadata.Component{app})
+	_, updated := c.Update(ctx, []*metadata.Component{app})
+	_, read := c.Read(ctx, eca.Header, "App")
+	_, listed := c.List(ctx, eca.Header, eca.OAuthSettings)
+	_, deleted := c.Delete(ctx, eca.Header, "App")
+	if err := errors.Join(upserted, updated, read, listed, deleted); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(map[string]bool)
+	for _, r := range org.Requests() {
+		sent[r.Operation] = true
+	}
+	for _, operation := range regexp.MustCompile(`"(\w+Metadata)"`).FindAllStringSubmatch(string(source), -1) {
+		if !sent[operation[1]] {
+			t.Errorf("no request of %s is validated", operation[1])
+		}
 	}
 }

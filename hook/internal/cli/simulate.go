@@ -22,7 +22,9 @@ import (
 
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/usage"
+	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/selftest"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -30,6 +32,7 @@ import (
 
 type simulateCmd struct {
 	Kind            string            `enum:"sandbox,production,scratch" default:"sandbox" help:"Kind of org: sandbox, production or scratch."`
+	APIVersion      string            `name:"api-version" placeholder:"NN.0" help:"Newest API version of the org. Default: the newest that eca knows."`
 	Port            int               `default:"0" help:"Port to listen on, of this machine's loopback. 0 takes a free one."`
 	Latency         time.Duration     `default:"0s" help:"How long every answer is held back."`
 	Username        string            `help:"Username of the session that is printed. Default: the administrator in --state, or admin@example.com."`
@@ -172,6 +175,16 @@ func (c *simulateCmd) config() (simorg.Config, error) {
 	}
 	if c.Port < 0 || c.Port > 65535 {
 		return config, usage.Errorf("--port must be between 0 and 65535, not %d", c.Port)
+	}
+	if c.APIVersion != "" {
+		version, err := apiversion.Parse(c.APIVersion)
+		if err == nil && (version < eca.MinVersion || version > apiversion.Latest) {
+			err = fmt.Errorf("a simulated org has API %s to %s", eca.MinVersion, apiversion.Latest)
+		}
+		if err != nil {
+			return config, usage.Errorf("--api-version: %w", err)
+		}
+		config.Version = version
 	}
 	if err := config.Facts.Check(); err != nil {
 		return config, usage.Errorf("--fact: %w", err)
