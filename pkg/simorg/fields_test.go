@@ -1,7 +1,10 @@
 package simorg
 
 import (
+	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -56,6 +59,41 @@ func TestDefaultsAreOfFields(t *testing.T) {
 			if !has(typ, name) {
 				t.Errorf("fieldSince has %s.%s, which is no field", typ, name)
 			}
+		}
+	}
+}
+
+// TestOwnTypesFollowTheWSDL compares the types that no other package describes with the WSDL's schema.
+func TestOwnTypesFollowTheWSDL(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../../shared/schema/metadata.xsd")
+	if err != nil {
+		t.Skip("the types are not compared: there is no ../shared/schema/metadata.xsd beside the module")
+	}
+	elements := func(typ string) (all [][]string) {
+		_, found, _ := strings.Cut(string(data), `<xsd:complexType name="`+typ+`">`)
+		found, _, _ = strings.Cut(found, "</xsd:complexType>")
+		return regexp.MustCompile(`<xsd:element name="(\w+)"( minOccurs="0")?[^>]*? type="(?:xsd|tns):(\w+)"`).FindAllStringSubmatch(found, -1)
+	}
+	var compare func(typ string, fields []metadata.FieldType)
+	compare = func(typ string, fields []metadata.FieldType) {
+		want := elements(typ)
+		if len(want) != len(fields) {
+			t.Fatalf("%s has %d fields, want %v", typ, len(fields), want)
+		}
+		for i, ft := range fields {
+			name, optional, of := want[i][1], want[i][2] != "", want[i][3]
+			if ft.Name != name || ft.Required == optional || (ft.Kind == metadata.Boolean) != (of == "boolean") {
+				t.Errorf("%s.%s is %+v, want %v", typ, name, ft, want[i])
+			}
+			if ft.Kind == metadata.Struct {
+				compare(of, ft.Fields)
+			}
+		}
+	}
+	for _, typ := range own {
+		if typ != connectedAppType {
+			compare(typ.Name, typ.Fields)
 		}
 	}
 }

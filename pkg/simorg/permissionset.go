@@ -32,7 +32,7 @@ var permissionSetType = &metadata.Type{Name: permissionSet, Folder: "permissions
 	emailRoutingAddressAccesses enabled?! name!
 	externalCredentialPrincipalAccesses enabled?! externalCredentialPrincipal!
 	externalDataSourceAccesses enabled?! externalDataSource!
-	fieldPermissions editable?! field! readable?!
+	fieldPermissions editable?! field! readable?
 	flowAccesses enabled?! flow!
 	genComputingSummaryDefAccesses configName! enabled?!
 	hasActivationRequired?
