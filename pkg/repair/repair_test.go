@@ -82,7 +82,7 @@ func answer(t *testing.T, org *simorg.Server, typ, file string) {
 // TestNullLink breaks an app in the way of the platform, finds it and mends it.
 func TestNullLink(t *testing.T) {
 	t.Parallel()
-	org, conn := start(t, simorg.Config{Latency: 20 * time.Millisecond})
+	org, conn := start(t, simorg.Config{Latency: 200 * time.Millisecond})
 	deploy(t, org, header("Broken", ""), header("Sound", ""), header("Fresh", ""), settings("Broken", ""))
 	upsert(t, conn, eca.OAuthSettings, "Sound_oauth", "commaSeparatedOauthScopes", "Api", "externalClientApplication", "Sound", "label", "s")
 	upsert(t, conn, eca.GlobalOAuthSettings, "Sound_glbl", "callbackUrl", "https://a", "externalClientApplication", "Sound", "label", "s")
