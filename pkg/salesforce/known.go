@@ -104,6 +104,7 @@ var patterns = []struct {
 }{
 	{regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|$)`), "(private key)"},
 	{regexp.MustCompile(`\bforce://[^\s"'<>\\]+`), "(auth URL)"},
+	{regexp.MustCompile(`\b[a-z][a-z0-9+.-]*://[^\s/:@"'<>\\]*:[^\s/@"'<>\\]+@`), "(password)@"},                     // of a URL
 	{regexp.MustCompile(`\b(?:LS0tLS1CRUdJTi|MII)[\w+/=-]{9,}(?:(?:\s|\\(?:[nr]|x0[ad]))*[\w+/=-]{20,})+`), "(key)"}, // base64 of PEM or DER
 	{regexp.MustCompile(`\b00D\w{3,}(?:!|%21)[\w.%]+`), "(token)"},
 	{regexp.MustCompile(`\b5Aep[\w.=%-]{16,}`), "(token)"},

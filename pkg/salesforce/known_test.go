@@ -51,6 +51,8 @@ func TestMaskFindsWhatLooksSecret(t *testing.T) {
 		strings.ReplaceAll(pem, "\n", " "):                       "(private key)",
 		"-----BEGIN PRIVATE KEY-----MIIcut":                      "(private key)",
 		"force://PlatformCLI::5Aep861abc@acme.my.salesforce.com": "(auth URL)",
+		"-o https://user:hunter2@acme.my.salesforce.com/x":       "-o (password)@acme.my.salesforce.com/x",
+		"http://localhost:8787/a@b":                              "http://localhost:8787/a@b",
 		"-o 00Dxx0000001gPF!AQEAQabc.def":                        "-o (token)",
 		"00Dxx0000001gPF%21AQEAQabc.def":                         "(token)",
 		"5Aep861KIwKdekr90IDidO4EhfJiYo3fzEvTvsEgM9sfDpGX0":      "(token)",

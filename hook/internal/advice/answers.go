@@ -68,7 +68,7 @@ func statusHint(answer *salesforce.StatusError) string {
 }
 
 const (
-	proxyLogin = "give the proxy its user and password in HTTPS_PROXY, like http://USER:PASSWORD@proxy.example.com:3128"
+	proxyLogin = "give the proxy its user and password in HTTPS_PROXY, as USER:PASSWORD@ before its host"
 	checkAll   = "check the network, the proxy settings and the instance URL"
 )
 
