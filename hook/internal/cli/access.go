@@ -77,8 +77,9 @@ type access struct {
 // may have left it on: then it is switched off at the end.
 func (a *access) open(ctx context.Context) (err error) {
 	a.restore = false
-	if a.record, err = a.env.OpenRecord(accessRecord(a.client), a.enable); err != nil {
-		return err
+	var unkept error
+	if a.record, unkept = a.env.OpenRecord(accessRecord(a.client), a.enable); unkept != nil {
+		a.record = nil // as where the home directory cannot be written
 	}
 	since := a.record.Since()
 	if !a.enable && since.IsZero() {
@@ -98,11 +99,17 @@ func (a *access) open(ctx context.Context) (err error) {
 			a.work.Note("an interrupted run on this machine left %s on at %s; it is switched off afterwards", accessSetting, since.Local().Format(time.DateTime))
 		}
 		return nil
-	case !a.enable:
-		return a.record.Close()
+	case !a.enable: // a run was killed before it had switched it on
+		if a.record.Last() {
+			err = a.record.Clear()
+		}
+		return errors.Join(err, a.record.Close())
 	}
 	if a.record == nil {
-		a.work.Note("no record is kept, because HOME is not set: if this run is killed, eca repair --close-access switches the setting off")
+		if unkept == nil {
+			unkept = errors.New("there is no directory for it that only this user can write")
+		}
+		a.work.Note("no record is kept (%v); if this run is killed, eca repair --close-access switches the setting off", unkept)
 	}
 	if err := a.record.Set(); err != nil {
 		a.record.Close()
@@ -203,7 +210,7 @@ func closeAccess(ctx context.Context, e *env, work *orgs.Work, client *consumer.
 	}
 	record, err := e.OpenRecord(accessRecord(client), false)
 	if err != nil || record == nil {
-		return on, err
+		return on, nil // a record that is left is checked against the setting anyway
 	}
 	defer record.Close()
 	if record.Last() {

@@ -97,6 +97,9 @@ func (e *env) output() secrets.Output {
 }
 
 func newEnv() *env {
+	for _, variable := range os.Environ() {
+		learn(strings.Cut(variable, "="))
+	}
 	home, _ := os.UserHomeDir()
 	if !filepath.IsAbs(home) {
 		home = "" // the working directory can be anybody's
@@ -111,12 +114,7 @@ func newEnv() *env {
 }
 
 // Main runs a command line in this process and returns its exit code. An interrupt ends the command.
-func Main(args []string) int {
-	for _, variable := range os.Environ() {
-		learn(strings.Cut(variable, "="))
-	}
-	return run(interruptible(), args, newEnv())
-}
+func Main(args []string) int { return run(interruptible(), args, newEnv()) }
 
 // learn makes a variable of the environment known as a secret, if its name says so. Its value can stand in the
 // wrong place of the command line.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -124,6 +125,30 @@ func TestSecretsInEveryFlag(t *testing.T) {
 				if run(t.Context(), []string{command.Name, "--app=A"}, e); simorgtest.Leaks(out.String(), secret) {
 					t.Errorf("%s with a %s in %s prints %.400q", command.Name, kind, variable, &out)
 				}
+			}
+		}
+	}
+}
+
+// TestSecretsOfTheEnvironment: the value of a variable whose name says that it is a secret is masked in the wrong
+// place of the command line, and other values are not.
+func TestSecretsOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	eca, err := exec.LookPath("eca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const value = "Q7F2A19B64D0E8357F1C29A86B04D3E5"
+	for variable, masked := range map[string]bool{
+		"ERP_CLIENT_SECRET=" + value: true, "ERP_SECRET_UAT=" + value: true, "VAULT_TOKEN=" + value: true, "DB_PASSWORD=" + value: true, "CI_PRIVATE_KEY=" + value: true,
+		"SECRET_NAME=" + value: false, "TOKEN_FILE=" + value: false, "ALIAS=" + value: false, "MY_TOKEN=/" + value: false, "TOKEN=https://" + value: false,
+		"OTHER=force://a:" + value + ":5Aep861abcdefghijklmnop@acme.my.salesforce.com": true,
+	} {
+		for _, args := range [][]string{{"audit", "-o", value}, {"--json", "audit", "-o", base64.StdEncoding.EncodeToString([]byte(value))}} {
+			cmd := exec.Command(eca, args...)
+			cmd.Env = []string{variable, "HOME=" + t.TempDir(), "GOCOVERDIR=" + t.TempDir()}
+			if out, err := cmd.CombinedOutput(); err == nil || simorgtest.Leaks(string(out), value) == masked {
+				t.Errorf("%s: %v prints %s", variable, args, out)
 			}
 		}
 	}

@@ -29,7 +29,7 @@ func (e *Env) OpenRecord(name string, create bool) (*Record, error) {
 		return nil, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, fmt.Errorf("a record cannot be kept: %w", err)
+		return nil, err
 	}
 	if info, err := os.Lstat(file); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", file)
@@ -40,7 +40,8 @@ func (e *Env) OpenRecord(name string, create bool) (*Record, error) {
 		err = lock(opened, false)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("a record cannot be kept: %w", err), opened.Close())
+		opened.Close()
+		return nil, err
 	}
 	return &Record{opened, alone}, nil
 }

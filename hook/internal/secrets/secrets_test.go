@@ -287,6 +287,16 @@ func TestWorkflowMasks(t *testing.T) {
 	if err := cmp.Or(s.Take(t.Context(), credentials("uat")), s.Close()); err != nil || !strings.HasPrefix(out.String(), "::add-mask::TOPSECRET\n") {
 		t.Errorf("%v, printed %q", err, out)
 	}
+	// The runner decodes %25, %0A and %0D.
+	s, out, err = sink(t, Flags{Output: &dash, Format: "env"}, "uat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	escaped := credentials("uat")
+	escaped.Pair.Secret = salesforce.NewSecret("TOP%0ASECRET%25\nsecond line\n")
+	if err := s.Take(t.Context(), escaped); err != nil || out.String() != "::add-mask::TOP%250ASECRET%2525\n::add-mask::second line\n" {
+		t.Errorf("%v, printed %q", err, out)
+	}
 }
 
 func TestQuoteEnv(t *testing.T) {
