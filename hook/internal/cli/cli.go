@@ -116,11 +116,13 @@ func newEnv() *env {
 // Main runs a command line in this process and returns its exit code. An interrupt ends the command.
 func Main(args []string) int { return run(interruptible(), args, newEnv()) }
 
-// learn makes a variable of the environment known as a secret, if its name says so. Its value can stand in the
-// wrong place of the command line.
+// learn makes a variable of the environment known as a secret, if its name says so and its value is no path, address
+// or word. Its value can stand in the wrong place of the command line.
 func learn(name, value string, _ bool) {
 	salesforce.LearnSecrets(value)
-	if secretName.MatchString(name) && !aboutSecret.MatchString(name) && !strings.ContainsAny(value[:min(len(value), 1)], "/.~") && !strings.Contains(value, "://") {
+	named := secretName.MatchString(name) && !aboutSecret.MatchString(name)
+	other := value == "" || strings.ContainsRune("/.~", rune(value[0])) || strings.Contains(value, "://") || !strings.ContainsAny(value, "0123456789")
+	if named && !other {
 		salesforce.NewSecret(value)
 	}
 }

@@ -118,6 +118,9 @@ func TestPinnedVersions(t *testing.T) {
 			t.Errorf("the base image %s has no version", image)
 		}
 	}
+	if !strings.Contains(readFile(t, "hook/pipelines/gitlab.yml"), "npm ci --ignore-scripts\n") {
+		t.Error("the GitLab template runs scripts of packages")
+	}
 	bot := readFile(t, ".github/renovate.json")
 	for _, preset := range []string{"docker:pinDigests", "helpers:pinGitHubActionDigests"} {
 		if !strings.Contains(bot, preset) {
