@@ -234,6 +234,9 @@ func (p *providers) connect(ctx context.Context, work *orgs.Work, org string, co
 		work.Line("no connection is declared for it")
 	}
 	for _, l := range links {
+		if err := p.check(ctx, work, conn, l, o); err != nil {
+			return r, err
+		}
 		given, err := p.get(ctx, work, l, l.Certificate != "" || o.PlanOnly) // a plan compares keys
 		if err != nil {
 			return r, err
@@ -254,6 +257,22 @@ func (p *providers) connect(ctx context.Context, work *orgs.Work, org string, co
 		}
 	}
 	return r, nil
+}
+
+// check makes sure that a connection can be made, before anything is switched on to read its secret.
+func (p *providers) check(ctx context.Context, work *orgs.Work, conn *salesforce.Conn, l link, o credential.Options) error {
+	if p.given != nil || !p.access.EnableAccess || o.PlanOnly || l.Certificate != "" {
+		return nil
+	}
+	given, err := p.get(ctx, work, l, true)
+	if err != nil {
+		return err
+	}
+	l.ProviderURL = given.baseURL
+	if _, err := credential.Connect(ctx, conn, l.Connection, given.pair, credential.Options{PlanOnly: true, Replace: o.Replace}); err != nil {
+		return fmt.Errorf("connection %s: %w", l.NamedCredential, err)
+	}
+	return nil
 }
 
 // connectionLines tells what became of a connection.
