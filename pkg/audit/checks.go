@@ -143,7 +143,7 @@ func profileGrant(s subject) []Finding {
 		slices.ContainsFunc(s.Granted, isPermissionSet) {
 		return nil
 	}
-	return found("only profiles grant the app: "+strings.Join(s.Granted, ", ")+"; "+eca.ProfilesDoubt, s.fix(
+	return found("only profiles grant the app ("+strings.Join(s.Granted, ", ")+"); "+eca.ProfilesDoubt, s.fix(
 		"if its users cannot log in, grant it with a permission set",
 		"if its users cannot log in, grant it with permissionSets in plugins.eca"))
 }

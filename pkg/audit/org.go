@@ -45,6 +45,9 @@ func orgSetting(field, want, problem, fix string) func(subject) []Finding {
 // absentSettings describes settings that the org does not have, and that rules need.
 func (s *Snapshot) absentSettings() (all []string) {
 	for _, label := range distinct(s.noColumns) {
+		if label == useAnyClientLabel && s.orgWide["enableAdminApprovedAppsOnly"] != "true" {
+			continue // without API Access Control the permission means nothing
+		}
 		all = append(all, "permissions: the org does not show who has "+label)
 	}
 	if s.hidden[fromOrgWide] {

@@ -258,8 +258,8 @@ func (s *Snapshot) kind() platform.Kind {
 	return s.org.Kind()
 }
 
-// orgWideTypes are the types of settings of the org, by their full names. Source: that those of
-// ConnectedAppSettings and ExternalClientAppSettings are so is known, the third is assumed.
+// orgWideTypes are the types of settings of the org, by their full names. That of OauthOidcSettings is
+// assumed, so the type's own name is asked for as well.
 var orgWideTypes = map[string]string{
 	"ConnectedApp": "ConnectedAppSettings", "OauthOidc": "OauthOidcSettings", eca.OrgSettingsName: eca.OrgSettings,
 }
@@ -269,7 +269,7 @@ func (s *Snapshot) readOrgWide(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for name, typ := range orgWideTypes {
 		group.Go(func() error {
-			found, err := (&mdapi.Client{Conn: s.conn}).Read(ctx, typ, name)
+			found, err := (&mdapi.Client{Conn: s.conn}).Read(ctx, typ, name, typ)
 			s.mu.Lock()
 			for _, c := range found {
 				for _, f := range c.Fields {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/wsdltest"
@@ -26,6 +27,14 @@ func TestColumnsAreThoseOfARealOrg(t *testing.T) {
 	})
 	defer org.Close()
 	if err := org.Fill(os.DirFS("testdata/journeys"), "."); err != nil {
+		t.Fatal(err)
+	}
+	ranges := fstest.MapFS{"ranges.json": {Data: []byte(`{
+		"ExtlClntAppOauthIpRange": [{"Id": "0y1000000001AAA", "StartIpAddress": "192.0.2.1", "EndIpAddress": "192.0.2.9",
+			"ExtlClntAppOauthSettingsId": "0xI000000001AAA", "ExtlClntAppOauthSettings": {"ExternalClientApplicationId": "0xI000000002AAA"}}],
+		"ExtlClntAppOauthSecurityTokenIpRange": [{"Id": "0y1000000002AAA", "StartIpAddress": "192.0.2.1", "EndIpAddress": "192.0.2.9",
+			"ExtlClntAppOauthSecurityId": "0xI000000001AAA", "ExtlClntAppOauthSecurity": {"ExternalClientApplicationId": "0xI000000002AAA"}}]}`)}}
+	if err := org.Fill(ranges, "."); err != nil {
 		t.Fatal(err)
 	}
 	newClient(t, org, "Api, RefreshToken", withoutPKCE).logIn("")

@@ -221,7 +221,7 @@ func (o *Org) rangeRows(typ, field, parent string) (rows []row) {
 		for i, v := range rec.fields {
 			if v.Name == field {
 				rows = append(rows, row{
-					"id": fmt.Sprintf("%s-%d", rec.id, i), "startipaddress": v.at("startIpAddress"), "endipaddress": v.at("endIpAddress"),
+					"id": fmt.Sprintf("0y%d%s", i%10, rec.id[3:]), "startipaddress": v.at("startIpAddress"), "endipaddress": v.at("endIpAddress"),
 					parent + "id": rec.id, parent: row{"id": rec.id, "externalclientapplicationid": header.id},
 				})
 			}

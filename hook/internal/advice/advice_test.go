@@ -8,8 +8,10 @@ import (
 
 	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/pkg/apps"
+	"github.com/ecakit/ecakit/pkg/audit"
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/consumer"
+	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/repair"
@@ -25,6 +27,30 @@ func TestFix(t *testing.T) {
 	} {
 		if got := advice.Fix("do it", test.rule, test.org, test.app); got != test.want {
 			t.Errorf("%s: %q, want %q", test.rule, got, test.want)
+		}
+	}
+}
+
+// TestAuditCommands: names are words of a shell, and a command can name all apps of an org if it takes several.
+func TestAuditCommands(t *testing.T) {
+	t.Parallel()
+	find := func(rule, which string) audit.Finding {
+		return audit.Finding{Finding: finding.Finding{Rule: rule}, Case: which}
+	}
+	for _, test := range []struct {
+		f       audit.Finding
+		project bool
+		apps    []string
+		want    string
+	}{
+		{find("not-installed", ""), false, []string{"Data Loader's"}, `eca revoke -o prod --not-installed --app 'Data Loader'\''s'`},
+		{find("has-to-move", audit.CaseConvert), true, []string{"A", "B"}, "eca migrate -o prod --app A --app B"},
+		{find("has-to-move", audit.CaseConvert), false, []string{"A"}, ""},
+		{find("has-to-move", audit.CaseVendor), true, []string{"A"}, ""},
+		{find("open-to-all", ""), true, []string{"A"}, ""}, // an app that no project declares
+	} {
+		if got, _ := advice.Audit(test.project)(test.f, "prod", test.apps); got != test.want {
+			t.Errorf("%s %s: %q, want %q", test.f.Rule, test.f.Case, got, test.want)
 		}
 	}
 }

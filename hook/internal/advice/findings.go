@@ -68,6 +68,7 @@ const (
 // auditFixes is the one table of commands for findings of pkg/audit. What has no command is fixed in
 // Setup.
 var auditFixes = []fix{
+	{rule: "not-installed", command: "eca revoke -o ORG --not-installed --app APP"},
 	{rule: "run-as-admin", owner: audit.OwnerProject, command: policies},
 	{rule: "open-to-all", owner: audit.OwnerProject, command: policies},
 	{rule: "ip-relaxed", owner: audit.OwnerProject, command: policies},

@@ -300,6 +300,9 @@ func (a *auditOutput) showFix(u *console.Console, g audit.Group, f audit.Fix) {
 	if more := len(lines) - 3; more > 0 {
 		u.Line("      and %d more", more)
 	}
+	if len(f.Commands) > 0 && len(f.Pages) == 1 {
+		u.Line("      %s", f.Pages[0])
+	}
 }
 
 // showApps prints the table of one org, with --by app the findings of each app.
