@@ -392,6 +392,8 @@ func unused(s subject) []Finding {
 		return nil
 	}
 	switch {
+	case s.LastUsed.IsZero() && s.Tokens > 0:
+		return nil // an org that does not show when tokens were used
 	case s.LastUsed.IsZero():
 		return found("the org has no record of any use", "delete it, if nobody needs it")
 	case s.age(s.LastUsed) > unusedFor:

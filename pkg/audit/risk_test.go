@@ -296,12 +296,13 @@ func TestFixes(t *testing.T) {
 	}
 }
 
-// TestTokensWithoutDates: an org that does not aggregate the dates of tokens still shows who has them.
-func TestTokensWithoutDates(t *testing.T) {
+// TestUndatedTokens: an org that aggregates no dates shows tokens without them.
+func TestUndatedTokens(t *testing.T) {
 	t.Parallel()
-	files := fstest.MapFS{"records.json": {Data: []byte(`{"OauthToken": [{"AppName": "Stranger", "UserId": "005000000000001AAA"}]}`)}}
+	files := fstest.MapFS{"records.json": {Data: []byte(`{"OauthToken": [{"AppName": "Stranger", "UserId": "005000000000001AAA", "LastUsedDate": "2026-11-20T08:00:00.000+0000"}]}`)}}
 	_, conn := start(t, simorg.Config{Facts: map[string]string{"token-dates-aggregate": "no"}}, files)
-	if r, err := run(t.Context(), conn, audit.Options{}); err != nil || !slices.Contains(found(r)["Stranger"], "not-installed") {
-		t.Errorf("got %v, %v", r, err)
+	r, err := run(t.Context(), conn, audit.Options{Now: now})
+	if err != nil || fmt.Sprint(found(r)["Stranger"]) != "[not-installed]" || len(named(r, "Stranger").Holders) != 1 {
+		t.Errorf("found %v, unseen %v, %v", found(r), r.Unseen, err)
 	}
 }

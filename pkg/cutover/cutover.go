@@ -164,6 +164,10 @@ func (r *records) read(ctx context.Context, found []*connectedapp.App, replaced 
 // tolerate notes that the org refuses to show something, and returns any other error. An error of the
 // network or a busy org does not mean that there is nothing.
 func (r *records) tolerate(what string, err error) error {
+	if shape, ok := errors.AsType[*restapi.ShapeError](err); ok {
+		r.note(fmt.Sprintf("%s: %v", what, shape))
+		return nil
+	}
 	if !restapi.Refused(err) {
 		return err
 	}
@@ -174,12 +178,30 @@ func (r *records) tolerate(what string, err error) error {
 
 // require is tolerate for what the owners of tokens depend on.
 func (r *records) require(what string, err error) error {
-	if restapi.Refused(err) {
-		r.mu.Lock()
-		r.status.Blind = true
-		r.mu.Unlock()
+	if restapi.Refused(err) || errors.As(err, new(*restapi.ShapeError)) {
+		r.blind()
 	}
 	return r.tolerate(what, err)
+}
+
+// blind notes that the owners of tokens are not known for certain, so that none is revoked.
+func (r *records) blind() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status.Blind = true
+}
+
+// usable returns rows, and notes members of an unexpected type, which the rows do not have. If the owners
+// of tokens depend on them, the records are blind.
+func usable[Row any](r *records, what string, loose []restapi.Loose[Row], required bool) []Row {
+	rows, odd := restapi.Records(loose)
+	if len(odd) > 0 {
+		r.note(fmt.Sprintf("%s: the org answers with values of an unexpected type: %s", what, strings.Join(odd, ", ")))
+		if required {
+			r.blind()
+		}
+	}
+	return rows
 }
 
 func (r *records) note(unseen string) {
@@ -192,22 +214,25 @@ func (r *records) note(unseen string) {
 func (r *records) readApps(ctx context.Context) error {
 	rest := r.client.rest()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		r.connected, err = restapi.Query[connectedRow](ctx, rest, "SELECT Id, Name FROM ConnectedApplication")
+	group.Go(func() error {
+		rows, err := restapi.Query[restapi.Loose[connectedRow]](ctx, rest, "SELECT Id, Name FROM ConnectedApplication")
+		r.connected = usable(r, "records of Connected Apps", rows, true)
 		return r.require("records of Connected Apps", err)
 	})
 	group.Go(func() (err error) {
 		r.external, _, err = apps.Apps(ctx, r.client.Conn)
 		return r.require("records of External Client Apps", err)
 	})
-	group.Go(func() (err error) {
-		r.settings, err = restapi.Query[settingsRow](ctx, rest,
+	group.Go(func() error {
+		rows, err := restapi.Query[restapi.Loose[settingsRow]](ctx, rest,
 			"SELECT ExternalClientApplicationId, OauthLink FROM ExtlClntAppOauthSettings")
+		r.settings = usable(r, "records of their OAuth settings", rows, true)
 		return r.require("records of their OAuth settings", err)
 	})
-	group.Go(func() (err error) {
-		r.logins, err = restapi.Query[loginRow](ctx, rest, fmt.Sprintf("SELECT Application, UserId, MAX(LoginTime) last "+
+	group.Go(func() error {
+		rows, err := restapi.Query[restapi.Loose[loginRow]](ctx, rest, fmt.Sprintf("SELECT Application, UserId, MAX(LoginTime) last "+
 			"FROM LoginHistory GROUP BY Application, UserId ORDER BY MAX(LoginTime) DESC LIMIT %d", maxLogins))
+		r.logins = usable(r, "logins", rows, false)
 		if len(r.logins) == maxLogins {
 			first := restapi.ParseTime(r.logins[maxLogins-1].Last).Format(time.DateOnly)
 			r.note(fmt.Sprintf("logins: only the last of %d users and applications, back to %s", maxLogins, first))
@@ -252,13 +277,14 @@ func (r *records) readTokens(ctx context.Context, replacements []Replacement) (e
 	const query = "SELECT AppName, AppMenuItemId, COUNT(UserId) n%s%s FROM OauthToken WHERE AppName IN (%%s) GROUP BY AppName, AppMenuItemId%[1]s"
 	user, last := ", UserId", ", MAX(LastUsedDate) last"
 	for {
-		r.tokens, err = restapi.QueryIn[tokenRow](ctx, r.client.rest(), fmt.Sprintf(query, user, last), labels)
+		rows, err := restapi.QueryIn[restapi.Loose[tokenRow]](ctx, r.client.rest(), fmt.Sprintf(query, user, last), labels)
 		switch {
 		case user != "" && salesforce.Code(err) == "EXCEEDED_ID_LIMIT":
 			user = ""
 		case last != "" && restapi.Refused(err): // see token-dates-aggregate of pkg/platform
 			last = ""
 		default:
+			r.tokens = usable(r, "tokens", rows, true)
 			return r.require("tokens", err)
 		}
 	}
@@ -277,12 +303,12 @@ func (r *records) readMenu(ctx context.Context, replacements []Replacement) erro
 		field string
 		ids   []string
 	}{{"Id", items}, {"ApplicationId", ids}} {
-		menu, err := restapi.QueryIn[menuRow](ctx, r.client.rest(),
+		menu, err := restapi.QueryIn[restapi.Loose[menuRow]](ctx, r.client.rest(),
 			"SELECT Id, ApplicationId FROM AppMenuItem WHERE "+by.field+" IN (%s)", by.ids)
 		if err != nil {
 			return r.tolerate("the app menu", err)
 		}
-		r.menu = append(r.menu, menu...)
+		r.menu = append(r.menu, usable(r, "the app menu", menu, true)...)
 	}
 	return nil
 }
@@ -397,11 +423,11 @@ func (r *records) nameUsers(ctx context.Context) error {
 			}
 		}
 	}
-	found, err := restapi.QueryIn[struct{ ID, Username string }](ctx, r.client.rest(),
+	found, err := restapi.QueryIn[restapi.Loose[struct{ ID, Username string }]](ctx, r.client.rest(),
 		"SELECT Id, Username FROM User WHERE Id IN (%s)", ids)
 	names := make(map[string]string)
 	for _, u := range found {
-		names[restapi.ShortID(u.ID)] = u.Username
+		names[restapi.ShortID(u.Record.ID)] = u.Record.Username
 	}
 	for _, u := range all {
 		u.Username = cmp.Or(names[restapi.ShortID(u.Username)], u.Username, manyUsers)
