@@ -228,6 +228,9 @@ func (a *auditOutput) writePages(e *env) error {
 			}
 		}
 	}
+	if len(written) == 0 {
+		return foundError{errors.New("no page is written: the orgs show the settings of no app that can be a partner's")}
+	}
 	e.Line("eca: wrote %s to %s", console.Plural(len(written), "page"), a.Output)
 	return nil
 }
