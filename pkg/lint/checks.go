@@ -139,6 +139,7 @@ func (l *linter) checkSecrets(c component) {
 	}
 	if c.Type == eca.GlobalOAuthSettings && strings.TrimSpace(c.Text("consumerKey")) != "" {
 		l.add("secret-in-source", finding.Error, c.file, "consumerKey", "holds the consumer key of one org", "remove it; each org creates its own")
+		l.isPlatformMade(c, "consumerKey")
 	}
 }
 
@@ -244,6 +245,9 @@ func orgOf(link string) string {
 func (l *linter) checkScope(h component, scoped string) {
 	const field = "orgScopedExternalApp"
 	org, name, _ := strings.Cut(scoped, ":")
+	if isLocal(h) {
+		l.isPlatformMade(h, field)
+	}
 	if name != "" && !strings.EqualFold(name, h.FullName) {
 		l.add("org-scoped", finding.Error, h.file, field, fmt.Sprintf("names the app %s, but the file's name says %s", name, h.FullName), "remove it")
 		return
@@ -284,7 +288,11 @@ func (l *linter) checkLinks() {
 // checkOAuthSettings checks the link of OAuth settings.
 func (l *linter) checkOAuthSettings(c component) {
 	_, whole := l.beside(c, eca.GlobalOAuthSettings)
-	switch link := strings.TrimSpace(c.Text("oauthLink")); {
+	link := strings.TrimSpace(c.Text("oauthLink"))
+	if h, ok := l.header(eca.App(c.Component)); ok && isLocal(h) && whole && link != "" {
+		l.isPlatformMade(c, "oauthLink")
+	}
+	switch {
 	case link == "" && whole && !l.packaged(eca.App(c.Component)):
 		// The platform creates the link in each org.
 	case link == "":

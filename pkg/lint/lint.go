@@ -40,12 +40,19 @@ func (e *NothingError) Error() string {
 // checked like a package without a name. It returns an error only if it cannot read the project file,
 // or a *NothingError.
 func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
-	l := &linter{fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool)}
+	_, findings, err := run(fsys, under)
+	return findings, err
+}
+
+func run(fsys fs.FS, under string) (*linter, []finding.Finding, error) {
+	l := &linter{
+		fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool), platformMade: make(map[string][]string),
+	}
 	proj, err := project.Read(fsys, sfp.ProjectFile)
 	if err != nil {
 		projectErr, ok := errors.AsType[*sfp.ProjectError](err)
 		if !ok {
-			return nil, err
+			return nil, nil, err
 		}
 		at := ""
 		if wrong, ok := errors.AsType[*project.SettingError](err); ok {
@@ -53,7 +60,7 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 		}
 		const fix = "correct it; nothing else was checked"
 		l.add("settings", finding.Error, sfp.ProjectFile, at, projectErr.Err.Error(), fix)
-		return l.all("."), nil
+		return l, l.all("."), nil
 	}
 	l.project = proj
 	l.under = under
@@ -102,9 +109,9 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	}
 	findings := l.all(under)
 	if len(findings) == 0 && !l.checked {
-		return nil, &NothingError{under}
+		return nil, nil, &NothingError{under}
 	}
-	return findings, nil
+	return l, findings, nil
 }
 
 // isWithin reports whether a path is a directory or in it.
@@ -136,6 +143,8 @@ type linter struct {
 	findings    []found
 	under       string // the directory to check
 	checked     bool   // there is something to check in it
+
+	platformMade map[string][]string // elements to remove, by file
 }
 
 // found is a finding with the package it concerns, if it is in the project file.

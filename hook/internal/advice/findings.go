@@ -27,6 +27,9 @@ var findings = map[string]string{
 	"consumer-key":   "eca credentials",
 	"no-run-as-user": "eca migrate --env ALIAS=USERNAME",
 
+	// pkg/lint
+	"org-scoped": "eca lint --fix removes it from Local apps",
+
 	// pkg/repair
 	string(repair.NullLink):   "eca repair -o ORG --app APP --yes",
 	string(repair.NoConsumer): "eca bootstrap -o ORG, or after an interrupted repair eca repair -o ORG --app APP --restore FILE",

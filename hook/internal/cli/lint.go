@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/usage"
+	"github.com/ecakit/ecakit/pkg/atomicfile"
 	"github.com/ecakit/ecakit/pkg/audit"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/lint"
@@ -26,6 +27,7 @@ const home = "https://github.com/ecakit/ecakit"
 
 type lintCmd struct {
 	Format  string `enum:"text,json,sarif" default:"text" help:"text, json, or sarif (2.1.0, for code scanning)."`
+	Fix     bool   `help:"First remove from the source what the platform fills in for each org: orgScopedExternalApp and oauthLink of Local apps, consumerKey."`
 	Explain string `placeholder:"RULE" help:"Print what a rule is about, or with all the list of rules, and check nothing."`
 	Path    string `arg:"" optional:"" default:"." help:"Project, or a directory in it to which the findings are confined."`
 }
@@ -39,9 +41,33 @@ eca lint --explain all lists the rules, eca lint --explain RULE tells what one i
 // lintResult is what --json says of a project.
 type lintResult struct {
 	outcome
+	Fixed    []fixedFile       `json:"fixed,omitempty"` // by --fix
 	Findings []finding.Finding `json:"findings"`
 	Errors   int               `json:"errors"`
 	Warnings int               `json:"warnings"`
+}
+
+// fixedFile is a file from which lint --fix removed elements.
+type fixedFile struct {
+	File    string   `json:"file"`
+	Removed []string `json:"removed"`
+}
+
+// fix writes the files without what the platform fills in.
+func (c *lintCmd) fix(e *env, root string, proj fs.FS, under string) (fixed []fixedFile, err error) {
+	edits, err := lint.Fixes(proj, under)
+	if errors.As(err, new(*lint.NothingError)) {
+		return nil, nil // which lint says
+	}
+	for _, edit := range edits {
+		name := filepath.Join(root, filepath.FromSlash(edit.File))
+		if err := atomicfile.Write(name, edit.Content, atomicfile.Options{Mode: 0o644}); err != nil {
+			return nil, outputError(name, err)
+		}
+		e.Line("%s: removed %s", name, strings.Join(edit.Removed, ", "))
+		fixed = append(fixed, fixedFile{filepath.ToSlash(name), edit.Removed})
+	}
+	return fixed, err
 }
 
 // rulesResult is what --json says of rules.
@@ -70,6 +96,12 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 		return nil, err
 	}
 	under := filepath.ToSlash(rel)
+	var fixed []fixedFile
+	if c.Fix {
+		if fixed, err = c.fix(e, root, proj, under); err != nil {
+			return nil, err
+		}
+	}
 	findings, err := lint.Run(proj, under)
 	if nothing, ok := errors.AsType[*lint.NothingError](err); ok {
 		if nothing.Dir = c.Path; c.Path == "." {
@@ -88,7 +120,7 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 		f.File = filepath.ToSlash(filepath.Join(root, f.File)) // from the working directory
 		f.Fix = advice.Fix(f.Fix, f.Rule, "", f.App)
 	}
-	r := &lintResult{Findings: append([]finding.Finding{}, findings...), Errors: finding.Count(findings, finding.Error), Warnings: finding.Count(findings, finding.Warning)}
+	r := &lintResult{Fixed: fixed, Findings: append([]finding.Finding{}, findings...), Errors: finding.Count(findings, finding.Error), Warnings: finding.Count(findings, finding.Warning)}
 	e.Together(func(u *console.Console) {
 		for _, f := range findings {
 			printFinding(u, "", f)
