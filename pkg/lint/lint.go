@@ -264,6 +264,7 @@ func (l *linter) read(index int, p *sfp.Package) {
 		l.checkContent(file, data)
 		if !ignored {
 			l.checkType(file)
+			l.checkName(file, data, isComponent)
 		}
 		isCredential := l.readCredential(file, p, ignored)
 		isConnected := connectedapp.NameOf(file) != ""

@@ -111,16 +111,22 @@ func (s Schema) Lookup(name string) *Type {
 	return nil
 }
 
-// OfFile returns the type that uses the file name's suffix, and the component's fullName, which
-// is the rest of the name. For any other file it returns nil and "".
+// SourceEnding ends the names of files in source format.
+const SourceEnding = "-meta.xml"
+
+// OfFile returns the type that uses the file name's suffix, and the component's fullName, which is the
+// rest of the name. For any other file it returns nil and "".
+//
+// In metadata format, names lack the ending of source format. Such a file counts only in the folder of its
+// type or below it, as in sf.
 func (s Schema) OfFile(name string) (*Type, string) {
-	base, isSource := strings.CutSuffix(path.Base(name), "-meta.xml")
+	base, isSource := strings.CutSuffix(path.Base(name), SourceEnding)
 	dot := strings.LastIndexByte(base, '.')
-	if !isSource || dot <= 0 {
+	if dot <= 0 {
 		return nil, ""
 	}
 	for _, t := range s {
-		if t.Suffix == base[dot+1:] {
+		if t.Suffix == base[dot+1:] && (isSource || strings.Contains("/"+path.Dir(name)+"/", "/"+t.Folder+"/")) {
 			return t, base[:dot]
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -57,6 +58,7 @@ func (f SourceFile) App() string {
 func ReadSource(fsys fs.FS, dirs ...string) *Source {
 	s := &Source{Tree: sfp.List(fsys, dirs...)}
 	seen := make(map[string]bool)
+	inSource := make(map[string]bool) // names of files in source format, without the ending
 	for _, dir := range dirs {
 		for _, file := range s.Tree.Files(dir) {
 			typ, name := eca.Types().OfFile(file)
@@ -64,10 +66,15 @@ func ReadSource(fsys fs.FS, dirs ...string) *Source {
 				continue
 			}
 			seen[file] = true
+			if name, ok := strings.CutSuffix(file, metadata.SourceEnding); ok {
+				inSource[name] = true
+			}
 			c, err := eca.Types().ReadFile(fsys, file)
 			s.files = append(s.files, SourceFile{File: file, Type: typ, Name: name, Component: c, Err: err})
 		}
 	}
+	// Of a file in both formats, sf deploys the one in source format.
+	s.files = slices.DeleteFunc(s.files, func(f SourceFile) bool { return inSource[f.File] })
 	return s
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/internal/files"
+	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
 // ProjectFile is the name of a Salesforce DX project's file.
@@ -87,9 +88,18 @@ func (p *Project) Package(name string) *Package {
 	return nil
 }
 
-// ReadProject reads the project file of that name. An error is a *ProjectError.
+// ManifestFile is the manifest of a directory in metadata format.
+const ManifestFile = "package.xml"
+
+// ReadProject reads the project file of that name. If there is no ProjectFile but a ManifestFile, the
+// directory is in metadata format: a project whose one package is all of it. An error is a *ProjectError.
 func ReadProject(fsys fs.FS, name string) (*Project, error) {
 	data, err := fs.ReadFile(fsys, name)
+	if errors.Is(err, fs.ErrNotExist) && name == ProjectFile {
+		if manifest, err := fs.ReadFile(fsys, ManifestFile); err == nil {
+			return parseManifest(manifest)
+		}
+	}
 	if err != nil {
 		return nil, &ProjectError{name, fmt.Errorf("cannot be read: %w", files.Plain(err))}
 	}
@@ -98,6 +108,23 @@ func ReadProject(fsys fs.FS, name string) (*Project, error) {
 		return nil, &ProjectError{name, err}
 	}
 	p.File = name
+	return p, nil
+}
+
+// parseManifest returns the project that a directory with this manifest is.
+func parseManifest(data []byte) (*Project, error) {
+	p := &Project{File: ManifestFile, Packages: []Package{{Path: "."}}}
+	manifest, err := metadata.Parse(bytes.NewReader(data))
+	switch {
+	case err != nil:
+	case manifest.Type != "Package":
+		err = errors.New("is no manifest")
+	case strings.TrimSpace(manifest.Text("version")) != "":
+		p.SourceAPIVersion, err = apiversion.Parse(strings.TrimSpace(manifest.Text("version")))
+	}
+	if err != nil {
+		return nil, &ProjectError{ManifestFile, err}
+	}
 	return p, nil
 }
 
