@@ -247,8 +247,12 @@ func (l *linter) read(index int, p *sfp.Package) {
 	for _, f := range l.source.Components(p.Path, "") {
 		components[f.File] = f
 	}
+	dir, passedOver := "", false
 	for _, file := range l.source.Files(p.Path) {
-		if l.passedOver(p, file) {
+		if at := path.Dir(file); at != dir {
+			dir, passedOver = at, l.passedOver(p, at)
+		}
+		if passedOver {
 			continue
 		}
 		f, isComponent := components[file]
@@ -315,18 +319,17 @@ func (l *linter) addUnreadable(file string) {
 	l.add("unreadable", finding.Warning, file, "", "cannot be read, so it was not checked", "make it readable")
 }
 
-// passedOver reports whether to skip a file: files of other tools, and files of a nested
+// passedOver reports whether to skip the files of a directory: those of other tools, and those of a nested
 // package, which is read by itself.
-func (l *linter) passedOver(p *sfp.Package, file string) bool {
-	dir := strings.TrimPrefix(path.Dir(file), p.Path)
-	for element := range strings.SplitSeq(strings.TrimPrefix(dir, "/"), "/") {
+func (l *linter) passedOver(p *sfp.Package, dir string) bool {
+	for element := range strings.SplitSeq(strings.TrimPrefix(strings.TrimPrefix(dir, p.Path), "/"), "/") {
 		if element == "node_modules" || strings.HasPrefix(element, ".") && element != "." {
 			return true
 		}
 	}
 	return slices.ContainsFunc(l.project.Packages, func(other sfp.Package) bool {
 		nested := p.Path == "." && other.Path != "." || strings.HasPrefix(other.Path, p.Path+"/")
-		return nested && strings.HasPrefix(file, other.Path+"/")
+		return nested && isWithin(dir, other.Path)
 	})
 }
 

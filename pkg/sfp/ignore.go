@@ -6,7 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
@@ -19,10 +21,14 @@ const IgnoreFile = ".forceignore"
 type Ignore struct {
 	dir   string // the file's directory; rules are relative to it
 	rules []ignoreRule
+
+	mu      sync.Mutex
+	ignored map[string]bool // directories, by their name in lower case below dir
 }
 
 type ignoreRule struct {
 	pattern string // in lower case
+	anyDir  bool   // matches the last element alone, at any depth
 	dirs    bool   // matches directories only
 	include bool   // re-includes files ("!")
 }
@@ -100,6 +106,9 @@ func parseIgnoreRule(line string) (rule ignoreRule, ok bool) {
 	// Braces are literal in .forceignore but special in doublestar.
 	line = strings.NewReplacer(`\{`, `\{`, `\}`, `\}`, `{`, `\{`, `}`, `\}`).Replace(line)
 	rule.pattern = strings.ToLower(line) // sf ignores case here
+	if last, ok := strings.CutPrefix(rule.pattern, "**/"); ok && !strings.Contains(last, "/") && last != "**" {
+		rule.pattern, rule.anyDir = last, true
+	}
 	return rule, doublestar.ValidatePattern(rule.pattern)
 }
 
@@ -114,21 +123,43 @@ func (i *Ignore) Ignores(name string) bool {
 		return false
 	}
 	name = strings.ToLower(name)
-	for end := 0; ; {
-		next := strings.IndexByte(name[end:], '/')
-		if next < 0 {
-			return i.matches(name, false)
+	return i.ignoresDir(parentOf(name)) || i.matches(name, false)
+}
+
+// parentOf returns the directory of a name, "" if it is the top.
+func parentOf(name string) string { return name[:max(strings.LastIndexByte(name, '/'), 0)] }
+
+// ignoresDir reports whether a directory or one above it is ignored.
+func (i *Ignore) ignoresDir(dir string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	// From the first directory whose answer is known, or the top, down again.
+	var unknown []string
+	ignored, known := false, false
+	for at := dir; at != ""; at = parentOf(at) {
+		if ignored, known = i.ignored[at]; known {
+			break
 		}
-		if i.matches(name[:end+next], true) {
-			return true
-		}
-		end += next + 1
+		unknown = append(unknown, at)
 	}
+	for _, at := range slices.Backward(unknown) {
+		ignored = ignored || i.matches(at, true)
+		if i.ignored == nil {
+			i.ignored = make(map[string]bool)
+		}
+		i.ignored[at] = ignored
+	}
+	return ignored
 }
 
 func (i *Ignore) matches(name string, dir bool) (ignored bool) {
+	base := path.Base(name)
 	for _, rule := range i.rules {
-		if rule.include == ignored && (dir || !rule.dirs) && doublestar.MatchUnvalidated(rule.pattern, name) {
+		against := name
+		if rule.anyDir {
+			against = base
+		}
+		if rule.include == ignored && (dir || !rule.dirs) && doublestar.MatchUnvalidated(rule.pattern, against) {
 			ignored = !rule.include
 		}
 	}

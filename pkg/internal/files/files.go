@@ -8,6 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
+	"strings"
+	"sync"
 )
 
 // ErrIrregular reports a name that is not a regular file.
@@ -77,26 +80,106 @@ func Dir(name string) (fs.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dir{root, root.FS()}, nil
+	return &dir{root: root}, nil
 }
 
+// dir opens each file from an open directory near it, because os.Root opens a path element by element.
 type dir struct {
 	root *os.Root
-	fs   fs.FS
+
+	mu   sync.Mutex
+	open []opened // each is below the one before
+}
+
+// opened is an open directory.
+type opened struct {
+	name  string
+	depth int
+	root  *os.Root
+}
+
+// distance is the number of path elements between two open directories, besides the last one.
+const distance = 32
+
+// do calls a function for a file with the directory that it is in, or with the whole root.
+func (d *dir) do(op, name string, call func(root *os.Root, name string) error) error {
+	if !fs.ValidPath(name) {
+		return &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	parent, base := path.Split(name)
+	if root := d.enter(strings.TrimSuffix(parent, "/")); root != nil && call(root, base) == nil {
+		return nil
+	}
+	return call(d.root, name) // which may lead to a symlink's target elsewhere, and whose error has the name
+}
+
+// enter returns an open directory, nil if it cannot be opened.
+func (d *dir) enter(name string) *os.Root {
+	if name == "" {
+		return d.root
+	}
+	for n := len(d.open); n > 0 && name != d.open[n-1].name && !strings.HasPrefix(name, d.open[n-1].name+"/"); n-- {
+		d.drop(n - 1)
+	}
+	last := opened{root: d.root}
+	if n := len(d.open); n > 0 {
+		if last = d.open[n-1]; last.name == name {
+			return last.root
+		}
+	}
+	elements := strings.Split(strings.TrimPrefix(name[len(last.name):], "/"), "/")
+	for len(elements) > 0 {
+		step := elements[:min(distance, len(elements))]
+		elements = elements[len(step):]
+		rest := strings.Join(step, "/")
+		root, err := last.root.OpenRoot(rest)
+		if err != nil {
+			return nil
+		}
+		if n := len(d.open); n > 0 && d.open[n-1].depth+len(step)-d.depth(n-2) <= distance {
+			d.drop(n - 1)
+		}
+		last = opened{path.Join(last.name, rest), last.depth + len(step), root}
+		d.open = append(d.open, last)
+	}
+	return last.root
+}
+
+// depth returns the depth of one of the open directories, 0 for that of the root.
+func (d *dir) depth(i int) int {
+	if i < 0 {
+		return 0
+	}
+	return d.open[i].depth
+}
+
+// drop closes the last of the open directories.
+func (d *dir) drop(i int) {
+	d.open[i].root.Close()
+	d.open = d.open[:i]
 }
 
 // Open implements fs.FS.
-func (d dir) Open(name string) (fs.File, error) {
-	if info, err := fs.Stat(d.fs, name); err == nil && !info.IsDir() {
-		if err := check(name, info); err != nil {
-			return nil, err
+func (d *dir) Open(name string) (file fs.File, err error) {
+	err = d.do("open", name, func(root *os.Root, base string) error {
+		if info, err := root.Stat(base); err == nil && !info.IsDir() {
+			if err := check(name, info); err != nil {
+				return err
+			}
 		}
+		file, err = root.Open(base)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return d.fs.Open(name)
+	return file, nil
 }
 
 // ReadFile implements fs.ReadFileFS.
-func (d dir) ReadFile(name string) ([]byte, error) {
+func (d *dir) ReadFile(name string) ([]byte, error) {
 	file, err := d.Open(name)
 	if err != nil {
 		return nil, err
@@ -106,13 +189,37 @@ func (d dir) ReadFile(name string) ([]byte, error) {
 }
 
 // ReadDir implements fs.ReadDirFS.
-func (d dir) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(d.fs, name) }
+func (d *dir) ReadDir(name string) (entries []fs.DirEntry, err error) {
+	err = d.do("open", name, func(root *os.Root, base string) (err error) {
+		entries, err = fs.ReadDir(root.FS(), base)
+		return err
+	})
+	return entries, err
+}
 
 // Stat implements fs.StatFS. It follows symlinks.
-func (d dir) Stat(name string) (fs.FileInfo, error) { return fs.Stat(d.fs, name) }
+func (d *dir) Stat(name string) (info fs.FileInfo, err error) {
+	err = d.do("stat", name, func(root *os.Root, base string) (err error) {
+		info, err = root.Stat(base)
+		return err
+	})
+	return info, err
+}
 
 // Lstat implements fs.ReadLinkFS. It does not follow symlinks.
-func (d dir) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(d.fs, name) }
+func (d *dir) Lstat(name string) (info fs.FileInfo, err error) {
+	err = d.do("lstat", name, func(root *os.Root, base string) (err error) {
+		info, err = root.Lstat(base)
+		return err
+	})
+	return info, err
+}
 
 // ReadLink returns the target of a symlink.
-func (d dir) ReadLink(name string) (string, error) { return fs.ReadLink(d.fs, name) }
+func (d *dir) ReadLink(name string) (target string, err error) {
+	err = d.do("readlink", name, func(root *os.Root, base string) (err error) {
+		target, err = root.Readlink(base)
+		return err
+	})
+	return target, err
+}
