@@ -21,6 +21,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/connectedapp"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/files"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/project"
@@ -288,11 +289,12 @@ func (l *linter) read(index int, p *sfp.Package) {
 // content returns the content of a regular file, nil if the file is too large to be searched. Like
 // sfp, it does not follow links.
 func (l *linter) content(file string) (data []byte, regular bool, err error) {
-	info, err := fs.Lstat(l.fsys, file)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > maxScanned {
-		return nil, err == nil && info.Mode().IsRegular(), err
+	if !l.source.IsRegular(file) {
+		return nil, false, nil
 	}
-	data, err = fs.ReadFile(l.fsys, file)
+	if data, err = files.ReadUpTo(l.fsys, file, maxScanned); errors.Is(err, files.ErrTooLarge) {
+		err = nil
+	}
 	return data, true, err
 }
 

@@ -15,6 +15,7 @@ type Tree struct {
 	dirs, files []string // in walk order: depth first, by name
 	spans       map[string]span
 	ignores     map[string]*Ignore // by the .forceignore file's directory
+	irregular   map[string]bool    // symlinks, pipes and the like among the files
 	unreadable  []*fs.PathError
 	problems    []string
 }
@@ -25,7 +26,7 @@ type span struct{ dirs, endDirs, files, endFiles int }
 // List lists directories of fsys recursively, without following symlinks. A directory that does
 // not exist is empty. Err reports what could not be read.
 func List(fsys fs.FS, dirs ...string) *Tree {
-	t := &Tree{spans: make(map[string]span), ignores: make(map[string]*Ignore)}
+	t := &Tree{spans: make(map[string]span), ignores: make(map[string]*Ignore), irregular: make(map[string]bool)}
 	for _, dir := range dirs {
 		dir = path.Clean(dir)
 		if _, listed := t.spans[dir]; !listed {
@@ -50,6 +51,9 @@ func (t *Tree) list(fsys fs.FS, dir string, top bool) {
 		name := path.Join(dir, entry.Name())
 		if !entry.IsDir() {
 			t.files = append(t.files, name)
+			if !entry.Type().IsRegular() {
+				t.irregular[name] = true
+			}
 			if entry.Name() == IgnoreFile {
 				t.readIgnore(fsys, dir)
 			}
@@ -86,6 +90,9 @@ func (t *Tree) Files(below string) []string {
 	s := t.spans[below]
 	return t.files[s.files:s.endFiles:s.endFiles]
 }
+
+// IsRegular reports whether a listed file is neither a symlink nor a pipe or the like.
+func (t *Tree) IsRegular(file string) bool { return !t.irregular[file] }
 
 // Err returns the first error of listing a directory's contents, or nil.
 func (t *Tree) Err(below string) error {

@@ -46,7 +46,7 @@ func check(name string, info fs.FileInfo) error {
 func readAll(name string, from io.Reader, max int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(from, max+1))
 	if err == nil && int64(len(data)) > max {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("is larger than %d MiB", max>>20)}
+		return nil, tooLarge(name, max)
 	}
 	return data, err
 }
@@ -61,6 +61,17 @@ func Changes(operation, name string) {
 		Step(operation, name)
 	}
 }
+
+func tooLarge(name string, max int64) error {
+	return &fs.PathError{Op: "read", Path: name, Err: &sizeError{max}}
+}
+
+// sizeError is an ErrTooLarge that says what the limit is.
+type sizeError struct{ max int64 }
+
+func (e *sizeError) Error() string { return fmt.Sprintf("is larger than %d MiB", e.max>>20) }
+
+func (e *sizeError) Is(target error) bool { return target == ErrTooLarge }
 
 // Plain returns an error of the file system without the operation and the path.
 func Plain(err error) error {
@@ -179,13 +190,58 @@ func (d *dir) Open(name string) (file fs.File, err error) {
 }
 
 // ReadFile implements fs.ReadFileFS.
-func (d *dir) ReadFile(name string) ([]byte, error) {
-	file, err := d.Open(name)
-	if err != nil {
-		return nil, err
+func (d *dir) ReadFile(name string) ([]byte, error) { return d.read(name, MaxFile) }
+
+// read returns the content of a regular file of up to max bytes.
+func (d *dir) read(name string, max int64) (data []byte, err error) {
+	err = d.do("open", name, func(root *os.Root, base string) error {
+		info, err := root.Stat(base)
+		if err != nil {
+			return err
+		}
+		if err := check(name, info); err != nil {
+			return err
+		}
+		if info.Size() > max {
+			return tooLarge(name, max)
+		}
+		file, err := root.Open(base)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		data = make([]byte, info.Size()+1)
+		n, err := file.Read(data)
+		if n == int(info.Size()) && (err == nil || err == io.EOF) {
+			data = data[:n]
+			return nil
+		}
+		if err == nil { // the file has changed, or comes in pieces
+			var rest []byte
+			rest, err = readAll(name, file, max-int64(n))
+			data = append(data[:n], rest...)
+		}
+		return err
+	})
+	return data, err
+}
+
+// ErrTooLarge reports a file that is larger than the limit.
+var ErrTooLarge = errors.New("is too large")
+
+// ReadUpTo is fs.ReadFile for a regular file of up to max bytes. The error for a larger one is ErrTooLarge.
+func ReadUpTo(fsys fs.FS, name string, max int64) ([]byte, error) {
+	if d, ok := fsys.(*dir); ok {
+		return d.read(name, max)
 	}
-	defer file.Close()
-	return readAll(name, file, MaxFile)
+	info, err := fs.Stat(fsys, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.Size() > max:
+		return nil, tooLarge(name, max)
+	}
+	return fs.ReadFile(fsys, name)
 }
 
 // ReadDir implements fs.ReadDirFS.
