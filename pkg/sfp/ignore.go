@@ -28,6 +28,7 @@ type Ignore struct {
 
 type ignoreRule struct {
 	pattern string // in lower case
+	prefix  string // the text with which all matches begin
 	anyDir  bool   // matches the last element alone, at any depth
 	dirs    bool   // matches directories only
 	include bool   // re-includes files ("!")
@@ -109,6 +110,10 @@ func parseIgnoreRule(line string) (rule ignoreRule, ok bool) {
 	if last, ok := strings.CutPrefix(rule.pattern, "**/"); ok && !strings.Contains(last, "/") && last != "**" {
 		rule.pattern, rule.anyDir = last, true
 	}
+	rule.prefix = rule.pattern
+	if special := strings.IndexAny(rule.pattern, `*?[\{`); special >= 0 {
+		rule.prefix = strings.TrimSuffix(rule.pattern[:special], "/")
+	}
 	return rule, doublestar.ValidatePattern(rule.pattern)
 }
 
@@ -118,7 +123,10 @@ func (i *Ignore) Ignores(name string) bool {
 	if i == nil {
 		return false
 	}
-	name, inside := strings.CutPrefix(path.Clean(name), i.dir+"/")
+	if !fs.ValidPath(name) {
+		name = path.Clean(name)
+	}
+	name, inside := strings.CutPrefix(name, i.dir+"/")
 	if !inside && i.dir != "." {
 		return false
 	}
@@ -159,7 +167,7 @@ func (i *Ignore) matches(name string, dir bool) (ignored bool) {
 		if rule.anyDir {
 			against = base
 		}
-		if rule.include == ignored && (dir || !rule.dirs) && doublestar.MatchUnvalidated(rule.pattern, against) {
+		if rule.include == ignored && (dir || !rule.dirs) && strings.HasPrefix(against, rule.prefix) && doublestar.MatchUnvalidated(rule.pattern, against) {
 			ignored = !rule.include
 		}
 	}

@@ -48,7 +48,10 @@ func (t *Tree) list(fsys fs.FS, dir string, top bool) {
 		t.unreadable = append(t.unreadable, &fs.PathError{Op: "read", Path: dir, Err: files.Plain(err)})
 	}
 	for _, entry := range entries {
-		name := path.Join(dir, entry.Name())
+		name := entry.Name()
+		if dir != "." {
+			name = dir + "/" + name
+		}
 		if !entry.IsDir() {
 			t.files = append(t.files, name)
 			if !entry.Type().IsRegular() {

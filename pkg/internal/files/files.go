@@ -152,7 +152,10 @@ func (d *dir) enter(name string) *os.Root {
 		if n := len(d.open); n > 0 && d.open[n-1].depth+len(step)-d.depth(n-2) <= distance {
 			d.drop(n - 1)
 		}
-		last = opened{path.Join(last.name, rest), last.depth + len(step), root}
+		if last.name != "" {
+			rest = last.name + "/" + rest
+		}
+		last = opened{rest, last.depth + len(step), root}
 		d.open = append(d.open, last)
 	}
 	return last.root
@@ -190,12 +193,26 @@ func (d *dir) Open(name string) (file fs.File, err error) {
 }
 
 // ReadFile implements fs.ReadFileFS.
-func (d *dir) ReadFile(name string) ([]byte, error) { return d.read(name, MaxFile) }
+func (d *dir) ReadFile(name string) ([]byte, error) {
+	info, err := d.Stat(name)
+	if err == nil {
+		err = check(name, info) // opening a device may act
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d.read(name, MaxFile)
+}
 
-// read returns the content of a regular file of up to max bytes.
+// read returns the content of a regular file of up to max bytes. It does not wait for a pipe.
 func (d *dir) read(name string, max int64) (data []byte, err error) {
 	err = d.do("open", name, func(root *os.Root, base string) error {
-		info, err := root.Stat(base)
+		file, err := root.OpenFile(base, os.O_RDONLY|noWait, 0)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		info, err := file.Stat()
 		if err != nil {
 			return err
 		}
@@ -205,21 +222,16 @@ func (d *dir) read(name string, max int64) (data []byte, err error) {
 		if info.Size() > max {
 			return tooLarge(name, max)
 		}
-		file, err := root.Open(base)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
 		data = make([]byte, info.Size()+1)
 		n, err := file.Read(data)
-		if n == int(info.Size()) && (err == nil || err == io.EOF) {
-			data = data[:n]
-			return nil
-		}
-		if err == nil { // the file has changed, or comes in pieces
+		data = data[:n]
+		if err == nil && int64(n) != info.Size() { // the file has changed, or comes in pieces
 			var rest []byte
 			rest, err = readAll(name, file, max-int64(n))
-			data = append(data[:n], rest...)
+			data = append(data, rest...)
+		}
+		if err == io.EOF {
+			err = nil
 		}
 		return err
 	})
@@ -229,7 +241,8 @@ func (d *dir) read(name string, max int64) (data []byte, err error) {
 // ErrTooLarge reports a file that is larger than the limit.
 var ErrTooLarge = errors.New("is too large")
 
-// ReadUpTo is fs.ReadFile for a regular file of up to max bytes. The error for a larger one is ErrTooLarge.
+// ReadUpTo is fs.ReadFile for a file of up to max bytes that is known to be regular. The error for a larger
+// one is ErrTooLarge.
 func ReadUpTo(fsys fs.FS, name string, max int64) ([]byte, error) {
 	if d, ok := fsys.(*dir); ok {
 		return d.read(name, max)
