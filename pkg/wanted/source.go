@@ -349,6 +349,9 @@ func (s *Source) stated(headers []header, r *resolution) (map[string]map[string]
 				if f.Err != nil {
 					return nil, s.inDir(f.Err)
 				}
+				if own && app == "" {
+					return nil, &metadata.SourceError{Path: in.path(f.File), Field: "externalClientApplication", Err: errors.New("is missing, so the component belongs to no app")}
+				}
 				if stated[app] == nil {
 					stated[app] = make(map[string]sourceFile)
 				}
