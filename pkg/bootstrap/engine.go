@@ -81,6 +81,26 @@ func (e *engine) findHeaders(ctx context.Context) error {
 	return err
 }
 
+// leaveShared removes the apps that use the consumer of another org on this org, and returns them: they have
+// OAuth settings with that org's link and no global OAuth settings, and the project states none. Salesforce
+// documents that way to share a consumer.
+func (e *engine) leaveShared(org string) (shared []*wanted.App) {
+	e.apps = slices.DeleteFunc(slices.Clone(e.apps), func(app *wanted.App) bool {
+		settings := e.find(app, eca.OAuthSettings)
+		if org == "" || settings == nil || e.find(app, eca.GlobalOAuthSettings) != nil {
+			return false
+		}
+		link := settings.Text("oauthLink")
+		stated := app.File(eca.GlobalOAuthSettings) != "" || len(app.Wanted[eca.GlobalOAuthSettings]) > 0
+		is := strings.Contains(link, ":") && !apps.OfOrg(link, org) && !stated
+		if is {
+			shared = append(shared, app)
+		}
+		return is
+	})
+	return shared
+}
+
 // start plans the work for the apps.
 func (e *engine) start() {
 	if e.pool {

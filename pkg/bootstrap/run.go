@@ -135,6 +135,7 @@ type Plan struct {
 	engine   *engine // nil without an app
 	findings []finding.Finding
 	blocked  map[string]bool // apps whose policies the platform is certain to refuse
+	shared   []*wanted.App   // apps that use the consumer of another org, which are left alone
 }
 
 // Plan reads the org and compares. It writes nothing.
@@ -147,6 +148,7 @@ func (r *Resolved) Plan(ctx context.Context) (*Plan, error) {
 	if err := e.gather(ctx); err != nil {
 		return nil, err
 	}
+	p.shared = e.leaveShared(r.options.OrgID)
 	if err := e.guard(ctx); err != nil {
 		return nil, err
 	}
@@ -181,10 +183,19 @@ func (p *Plan) Report() *Report {
 	report := p.resolved.Report()
 	report.PlanOnly = true
 	report.Findings = append(report.Findings, p.findings...)
+	p.add(report)
+	return report
+}
+
+// add adds the results to a report.
+func (p *Plan) add(report *Report) {
 	if p.engine != nil {
 		report.add(p.engine)
 	}
-	return report
+	for _, app := range p.shared {
+		into := report.app(app.Name)
+		into.Warnings = append(into.Warnings, "its OAuth settings link to the consumer of another org, so the app is left alone")
+	}
 }
 
 // Apply writes the differences and reads them back. The report covers everything up to an error. A
@@ -202,7 +213,7 @@ func (p *Plan) Apply(ctx context.Context) (*Report, error) {
 	err = e.failures(e.located(err), nil)
 	report := r.Report()
 	report.Findings = append(report.Findings, e.inOrg(r.target, r.source)...)
-	report.add(e)
+	p.add(report)
 	if strict {
 		err = join(err, certain(report.Findings))
 	}
