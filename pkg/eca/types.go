@@ -26,6 +26,10 @@ const (
 	OrgSettings     = "ExternalClientAppSettings"
 	OrgSettingsName = "ExternalClientApp"
 
+	// PermissionSet is what grants an app. Only permission sets that grant nothing else are
+	// created here, see Lookup.
+	PermissionSet = "PermissionSet"
+
 	// SAMLPolicies and CanvasSettings belong to an app as well. They are plain source, which a
 	// deploy brings and nothing here writes to an org.
 	SAMLPolicies   = "ExtlClntAppSamlConfigurablePolicies"
@@ -56,12 +60,13 @@ func Lookup(name string) *metadata.Type {
 }
 
 // SourceTypes returns the types that only a deploy brings. It must not be changed.
-func SourceTypes() metadata.Schema { return others[1:] }
+func SourceTypes() metadata.Schema { return others[2:] }
 
-// others are none of Types: orgSettings because they are no part of an app, the rest because
-// nothing here brings them.
+// others are none of Types: orgSettings and permissionSet because they are no part of an app, the
+// rest because nothing here brings them.
 var others = metadata.Schema{
 	orgSettings,
+	permissionSet,
 	{
 		Name: SAMLPolicies, Folder: "extlClntAppSamlConfigurablePolicies", Suffix: "ecaSamlPlcy", Since: 59,
 		Fields: []metadata.FieldType{
@@ -117,6 +122,18 @@ var orgSettings = &metadata.Type{
 		{Name: "enableClientSecretInRestApiAccess", Kind: metadata.Boolean, Since: 62},
 		{Name: "enableConsumerSecretApiAccess", Kind: metadata.Boolean},
 		{Name: "enablePackageEcaOauthFromDevOrg", Kind: metadata.Boolean},
+	},
+}
+
+// permissionSet has the fields of a permission set that grants nothing. Others refer to objects,
+// classes and more, which only a deployment brings.
+var permissionSet = &metadata.Type{
+	Name: PermissionSet, Folder: "permissionsets", Suffix: "permissionset", Since: 22, Partial: true,
+	Fields: []metadata.FieldType{
+		{Name: "description"},
+		{Name: "hasActivationRequired", Kind: metadata.Boolean},
+		{Name: "label", Required: true},
+		{Name: "license"},
 	},
 }
 

@@ -263,13 +263,10 @@ func hasPermissionSet(source *project.Source, proj *project.Project, name string
 	return false
 }
 
-// permissionSets describes the files of permission sets.
-var permissionSets = &metadata.Type{Folder: "permissionsets", Suffix: "permissionset"}
-
 // permissionSet returns the file of an empty permission set, which will grant the app.
 func permissionSet(dir, name string) (File, error) {
 	fields := metadata.Stated("hasActivationRequired", "false", "label", strings.ReplaceAll(name, "_", " "))
-	return componentFile(dir, permissionSets, metadata.New("PermissionSet", name, fields))
+	return componentFile(dir, eca.Lookup(eca.PermissionSet), metadata.New(eca.PermissionSet, name, fields))
 }
 
 // addScripts adds the scripts, unless the project has one that calls eca.
