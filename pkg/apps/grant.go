@@ -69,7 +69,7 @@ func (f *Facts) appGrant(app, permissionSet string) *Grant {
 	case err != nil:
 		g.Err = err
 	case set == "":
-		g.Err = noSet(permissionSet)
+		g.Err = &NoPermissionSetError{permissionSet}
 	case !known:
 		g.Err = &NotFoundError{App: app}
 	case appID == "":
@@ -89,7 +89,7 @@ func (f *Facts) userGrant(runAs, permissionSet string) *Grant {
 	case err != nil:
 		g.Err = err
 	case set == "":
-		g.Err = noSet(permissionSet)
+		g.Err = &NoPermissionSetError{permissionSet}
 	case !known:
 		g.Err = fmt.Errorf("there is no user %s on this org", runAs)
 	case !g.Exists && !user.IsActive:
@@ -98,8 +98,11 @@ func (f *Facts) userGrant(runAs, permissionSet string) *Grant {
 	return g
 }
 
-func noSet(name string) error {
-	return fmt.Errorf("there is no permission set %s on this org; deploy it before the app, or correct its name", name)
+// NoPermissionSetError reports that the org has no permission set of that name.
+type NoPermissionSetError struct{ Name string }
+
+func (e *NoPermissionSetError) Error() string {
+	return fmt.Sprintf("there is no permission set %s on this org; deploy it before the app, or correct its name", e.Name)
 }
 
 // unknown returns an error for the first of the objects whose query the org refused.

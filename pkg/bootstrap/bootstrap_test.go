@@ -949,9 +949,9 @@ func TestHeaderIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = options.run(t.Context())
-	var refused *mdapi.ComponentError
-	if !errors.As(err, &refused) || refused.Code != "INVALID_CROSS_REFERENCE_KEY" {
-		t.Errorf("got %v, want %T", err, refused)
+	var missing *bootstrap.NoHeaderError
+	if !errors.As(err, &missing) || missing.App != "MyApp" || len(o.writes()) > 0 {
+		t.Errorf("got %v after %d writes, want %T and none", err, len(o.writes()), missing)
 	}
 }
 

@@ -34,6 +34,7 @@ type engine struct {
 	grants map[*wanted.App][]*apps.Grant
 	absent map[*wanted.App]bool // apps without a header on the org
 	off    map[*wanted.App]bool // apps that are switched off on the org
+	held   map[*wanted.App]bool // apps of which nothing is written, see hold
 	pool   bool                 // skips absent apps
 
 	clientID  string                       // of the session, "" if unknown
@@ -49,7 +50,7 @@ func (e *engine) rest() *restapi.Client { return &restapi.Client{Conn: e.conn} }
 func (e *engine) gather(ctx context.Context) error {
 	var wants []*metadata.Want
 	for _, app := range e.apps {
-		wants = append(wants, eca.InOrder(app.Wants)...)
+		wants = append(append(wants, app.CreatedSets...), eca.InOrder(app.Wants)...)
 	}
 	e.names = wanted.References(e.apps)
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -111,7 +112,10 @@ func (e *engine) start() {
 	due := make(map[*metadata.Want]bool)
 	e.grants = make(map[*wanted.App][]*apps.Grant)
 	for _, app := range e.apps {
-		for _, want := range app.Wants {
+		for _, want := range eca.InOrder(app.Wants) {
+			due[want] = true
+		}
+		for _, want := range app.CreatedSets {
 			due[want] = true
 		}
 		e.grants[app] = e.facts.Grants(app.Name, app.PermissionSets, app.Assignee())
@@ -144,12 +148,35 @@ func (e *engine) leaveOff() {
 	}
 }
 
+// hold excludes apps from the run for which the plan shows that it would stop halfway: those without a
+// header, and those for which the org is certain to refuse OAuth policies that the run writes.
+func (e *engine) hold(refused func(*wanted.App) bool) {
+	e.held = make(map[*wanted.App]bool)
+	for _, app := range e.apps {
+		e.held[app] = e.lacksHeader(app) || app.Applied() && refused(app)
+	}
+}
+
+// isHeld reports whether only held apps need a component.
+func (e *engine) isHeld(want *metadata.Want) bool {
+	for _, app := range e.apps {
+		switch {
+		case e.held[app]:
+		case want.Type.Name != eca.PermissionSet && app.Wants[want.Type.Name] == want:
+			return false
+		case want.Type.Name == eca.PermissionSet && app.NeedsSet(want.Names[0]):
+			return false
+		}
+	}
+	return true
+}
+
 // apply writes the differences: first consumers and plugin policies, then the grants of apps
 // with a consumer, then OAuth policies, so that policies for pre-authorised users lock nobody
-// out. hold excludes an app's OAuth policies.
-func (e *engine) apply(ctx context.Context, hold func(*wanted.App) bool) error {
+// out.
+func (e *engine) apply(ctx context.Context) error {
 	isPolicies := func(w *metadata.Want) bool { return w.Type.Name == eca.OAuthPolicies }
-	if err := e.run.Apply(ctx, func(w *metadata.Want) bool { return !isPolicies(w) }); err != nil {
+	if err := e.run.Apply(ctx, func(w *metadata.Want) bool { return !isPolicies(w) && !e.isHeld(w) }); err != nil {
 		return err
 	}
 	if err := e.lookAgain(ctx); err != nil {
@@ -161,7 +188,7 @@ func (e *engine) apply(ctx context.Context, hold func(*wanted.App) bool) error {
 	due := make(map[*metadata.Want]bool)
 	for _, app := range e.apps {
 		missing := slices.ContainsFunc(e.grants[app], func(g *apps.Grant) bool { return !g.Exists && !g.Created })
-		due[app.Wants[eca.OAuthPolicies]] = !missing && !hold(app)
+		due[app.Wants[eca.OAuthPolicies]] = !missing && !e.held[app]
 	}
 	return e.run.Apply(ctx, func(w *metadata.Want) bool { return isPolicies(w) && due[w] })
 }
@@ -177,10 +204,24 @@ func lacksApp(g *apps.Grant) bool {
 	return ok
 }
 
-// lookAgain looks up what the grants of apps refer to whose header has come to the org meanwhile.
+// creates reports whether the run creates a permission set, or has created it.
+func (e *engine) creates(name string) bool {
+	return slices.ContainsFunc(e.apps, func(app *wanted.App) bool {
+		return slices.ContainsFunc(app.CreatedSets, func(want *metadata.Want) bool {
+			o := e.run.Of(want)
+			return strings.EqualFold(o.FullName, name) && o.Action == reconcile.Create && o.Err == nil
+		})
+	})
+}
+
+// lookAgain looks up what grants and policies refer to if headers or permission sets have come to the
+// org meanwhile.
 func (e *engine) lookAgain(ctx context.Context) error {
-	is := func(app *wanted.App) bool { return e.unseen(app) && e.run.Of(app.Wants[eca.Header]).OK() }
-	if !slices.ContainsFunc(e.apps, is) {
+	news := func(app *wanted.App) bool {
+		return e.unseen(app) && e.run.Of(app.Wants[eca.Header]).OK() ||
+			slices.ContainsFunc(app.CreatedSets, func(want *metadata.Want) bool { return e.run.Of(want).Applied })
+	}
+	if !slices.ContainsFunc(e.apps, news) {
 		return nil
 	}
 	return e.conn.Retry.Do(ctx, func() error {
@@ -190,9 +231,7 @@ func (e *engine) lookAgain(ctx context.Context) error {
 		}
 		e.facts = facts
 		for _, app := range e.apps {
-			if is(app) {
-				e.grants[app] = e.facts.Grants(app.Name, app.PermissionSets, app.Assignee())
-			}
+			e.grants[app] = e.facts.Grants(app.Name, app.PermissionSets, app.Assignee())
 		}
 		return nil
 	})
@@ -233,7 +272,7 @@ func (e *engine) due(is func(*wanted.App, *apps.Grant) bool) (all []*apps.Grant)
 	for _, app := range e.apps {
 		ready := !slices.ContainsFunc(eca.Satellites(), func(typ string) bool { return !e.run.Of(app.Wants[typ]).OK() })
 		for _, g := range e.grants[app] {
-			if ready && is(app, g) {
+			if ready && !e.held[app] && is(app, g) {
 				all = append(all, g)
 			}
 		}
@@ -249,8 +288,25 @@ func (e *engine) find(app *wanted.App, typ string) *metadata.Component {
 	return nil
 }
 
+// will returns the app's component of a type as the run leaves it, or nil.
+func (e *engine) will(app *wanted.App, typ string) *metadata.Component {
+	want := app.Wants[typ]
+	switch {
+	case want == nil:
+		return nil
+	case want.ReadOnly:
+		return e.state.Find(want)
+	}
+	return e.state.Result(want)
+}
+
 // outcomes returns the outcomes of the app's components, in the order of types.
 func (e *engine) outcomes(app *wanted.App) (all []reconcile.Outcome) {
+	for _, want := range app.CreatedSets {
+		if o := e.run.Of(want); o.Action != reconcile.Unchanged {
+			all = append(all, o)
+		}
+	}
 	for _, typ := range eca.Order() {
 		if want := app.Wants[typ]; want != nil && !want.ReadOnly {
 			all = append(all, e.run.Of(want))
@@ -309,15 +365,9 @@ type NoHeaderError struct{ App string }
 
 func (e *NoHeaderError) Error() string { return e.App + ": its header is not on this org" }
 
-// lacksHeader returns a *NoHeaderError for each app that needs its header first.
-func (e *engine) lacksHeader() error {
-	var all []error
-	for _, app := range e.apps {
-		if e.absent[app] && e.run.Of(app.Wants[eca.OAuthSettings]).Action == reconcile.Create && app.Wants[eca.Header] == nil {
-			all = append(all, &NoHeaderError{app.Name})
-		}
-	}
-	return errors.Join(all...)
+// lacksHeader reports whether an app needs its header first.
+func (e *engine) lacksHeader(app *wanted.App) bool {
+	return e.absent[app] && e.run.Of(app.Wants[eca.OAuthSettings]).Action == reconcile.Create && app.Wants[eca.Header] == nil
 }
 
 // ComponentFailure reports why a component or a grant is not as wanted.
@@ -344,14 +394,21 @@ func (e *ComponentFailure) Error() string {
 // Unwrap returns e.Err.
 func (e *ComponentFailure) Unwrap() error { return e.Err }
 
-// pending reports whether a grant fails only because the run deploys the app's header first.
-func (e *engine) pending(app *wanted.App, g *apps.Grant) bool { return e.unseen(app) && lacksApp(g) }
+// pending reports whether a grant fails only because the run deploys the app's header or creates the
+// permission set first.
+func (e *engine) pending(app *wanted.App, g *apps.Grant) bool {
+	_, lacksSet := errors.AsType[*apps.NoPermissionSetError](g.Err)
+	return e.unseen(app) && lacksApp(g) || lacksSet && e.creates(g.PermissionSet)
+}
 
-// failures joins the error that ended a run with those of single components. except excludes
-// grants.
+// failures joins the error that ended a run with a *NoHeaderError for each app that lacks its header,
+// and the errors of single components. except excludes grants.
 func (e *engine) failures(err error, except func(*wanted.App, *apps.Grant) bool) error {
 	all := []error{err}
 	for _, app := range e.apps {
+		if e.lacksHeader(app) {
+			all = append(all, &NoHeaderError{app.Name})
+		}
 		for _, o := range e.outcomes(app) {
 			if o.Err != nil {
 				all = append(all, &ComponentFailure{App: app.Name, Type: o.Want.Type.Name, FullName: o.FullName, File: app.File(o.Want.Type.Name), Err: o.Err})

@@ -59,7 +59,7 @@ func TestFindings(t *testing.T) {
 		{"unfilled run-as user", runAs("{username}"), people, true, "run-as-user", "clientCredentialsFlowUser", []string{"{username} is not replaced", "applyPolicies"}},
 		{"unknown permission set", "<commaSeparatedPermissionSet>Erp_Admin,Erp_Typo</commaSeparatedPermissionSet>", people, true, "permission-set", "commaSeparatedPermissionSet", []string{"called Erp_Typo"}},
 		{"permission set by ID", "<commaSeparatedPermissionSet>0PS000000000001AAA</commaSeparatedPermissionSet>", people, true, "permission-set", "commaSeparatedPermissionSet", []string{"is an ID", "write the API name"}},
-		{"unknown profile", "<commaSeparatedProfile>Nobody</commaSeparatedProfile>", people, false, "profile", "commaSeparatedProfile", []string{"no profiles called Nobody"}},
+		{"unknown profile", "<commaSeparatedProfile>Nobody</commaSeparatedProfile>", people, true, "profile", "commaSeparatedProfile", []string{"no profiles called Nobody"}},
 		{"profile by ID", "<commaSeparatedProfile>00e000000000001AAA</commaSeparatedProfile>", people, false, "profile", "commaSeparatedProfile", []string{"is an ID"}},
 		{"unknown enum value", "<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>", people, false, "unknown-value", "permittedUsersPolicyType", []string{"'AdminApproved' is not a valid value for the enum 'PermittedUsersPolicyType'", "did you mean AdminApprovedPreAuthorized?"}},
 		{"unknown element", "<ipRelaxation>Enforce</ipRelaxation>", people, false, "unknown-element", "ipRelaxation", []string{"has no such element", "did you mean ipRelaxationPolicyType?"}},

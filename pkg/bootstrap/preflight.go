@@ -46,9 +46,10 @@ func inSource(apps []*wanted.App, target wanted.Target, source *wanted.Source) (
 func (e *engine) inOrg(target wanted.Target, source *wanted.Source) (all []finding.Finding) {
 	for _, app := range e.apps {
 		org := preflight.Org{
-			Facts: e.facts, Wanted: app.Wanted, Granted: len(e.grants[app]) > 0,
+			Facts: e.facts, Granted: len(e.grants[app]) > 0,
 			Find:              func(typ string) *metadata.Component { return e.find(app, typ) },
-			PermissionSetFile: source.PermissionSetFile,
+			Will:              func(typ string) *metadata.Component { return e.will(app, typ) },
+			PermissionSetFile: source.PermissionSetFile, Creates: e.creates,
 		}
 		for _, p := range app.Preflights(target.Undeployed) {
 			all = append(all, p.Org(org)...)

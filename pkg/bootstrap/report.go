@@ -86,8 +86,15 @@ type ComponentReport struct {
 	// and shows no difference.
 	Done bool `json:"done"`
 	// Uncertain reports that the component was sent without an answer.
-	Uncertain bool   `json:"uncertain,omitempty"`
-	Error     string `json:"error,omitempty"`
+	Uncertain bool `json:"uncertain,omitempty"`
+	// Refused reports that the platform is certain to refuse the component, see Report.Findings, so it
+	// is not sent. Held reports that it is not sent because of another component of the app.
+	Refused bool `json:"refused,omitempty"`
+	Held    bool `json:"held,omitempty"`
+	// DeployedBy is who deploys a component that only a plan compares, "" if that is the run. It does
+	// not count as Pending.
+	DeployedBy wanted.Deployer `json:"deployedBy,omitempty"`
+	Error      string          `json:"error,omitempty"`
 }
 
 func newReport(of *Resolved) *Report {
@@ -110,12 +117,20 @@ func newReport(of *Resolved) *Report {
 	return r
 }
 
+// DiffersElsewhere reports whether a plan found differences in components that the run does not deploy.
+func (r *Report) DiffersElsewhere() bool {
+	return slices.ContainsFunc(r.Apps, func(app AppReport) bool {
+		return slices.ContainsFunc(app.Components, func(c ComponentReport) bool { return c.DeployedBy != "" && !c.Done })
+	})
+}
+
 func (r *Report) app(name string) *AppReport {
 	return &r.Apps[slices.IndexFunc(r.Apps, func(app AppReport) bool { return app.Name == name })]
 }
 
-// add adds the results of a run, or the steps of a plan.
-func (r *Report) add(e *engine) {
+// add adds the results of a run, or the steps of a plan. refused are the apps whose policies the platform
+// is certain to refuse.
+func (r *Report) add(e *engine, refused map[string]bool) {
 	if e.pool {
 		for app := range e.absent {
 			r.app(app.Name).Absent = true
@@ -131,7 +146,21 @@ func (r *Report) add(e *engine) {
 			into.ConsumerKey = words.ShortKey(into.ClientID)
 		}
 		for _, o := range e.outcomes(app) {
-			r.count(into, ComponentReport{Type: o.Want.Type.Name, FullName: o.FullName, Action: o.Action, Changes: o.Changes, Done: o.OK(), Uncertain: o.Uncertain}, o.Err)
+			c := ComponentReport{Type: o.Want.Type.Name, FullName: o.FullName, Action: o.Action, Changes: o.Changes, Done: o.OK(), Uncertain: o.Uncertain}
+			c.Held = !c.Done && e.isHeld(o.Want)
+			c.Refused = c.Held && c.Type == eca.OAuthPolicies && refused[app.Name]
+			err := o.Err
+			if c.Type == eca.OAuthSettings && e.lacksHeader(app) {
+				err = &NoHeaderError{app.Name}
+			}
+			r.count(into, c, err)
+		}
+		if policies := app.Wants[eca.OAuthPolicies]; r.PlanOnly && policies != nil && policies.ReadOnly {
+			step := e.state.Compare(policies)
+			into.Components = append(into.Components, ComponentReport{
+				Type: policies.Type.Name, FullName: step.FullName, Action: step.Action, Changes: step.Changes,
+				Done: step.Action == reconcile.Unchanged, Refused: refused[app.Name] || app.Wrong != nil, DeployedBy: app.Deployer, Held: e.off[app],
+			})
 		}
 		into.HandOverSettings = app.HandOver
 		if h := app.HandOver; h != nil {

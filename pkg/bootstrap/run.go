@@ -106,21 +106,21 @@ func Resolve(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, 
 func (r *Resolved) check(apps []*wanted.App) {
 	r.findings = inSource(apps, r.target, r.source)
 	for _, app := range apps {
-		if app.Wrong != nil {
-			r.invalid = app.Wrong
-			return
-		}
+		r.invalid = join(r.invalid, app.Wrong)
 	}
 }
 
 // Err returns why the source cannot be applied to any org: policies that cannot be applied, or a
 // *PreflightError if the platform is certain to refuse them. Otherwise it is nil.
 func (r *Resolved) Err() error {
-	if r.invalid != nil || r.resolved.Preflight != project.PreflightFail {
+	if !r.strict() {
 		return r.invalid
 	}
-	return certain(r.findings)
+	return join(r.invalid, certain(r.findings))
 }
+
+// strict reports whether what the platform is certain to refuse fails the run.
+func (r *Resolved) strict() bool { return r.resolved.Preflight == project.PreflightFail }
 
 // Report returns what the run is about, before the org is read. It has no components.
 func (r *Resolved) Report() *Report {
@@ -134,13 +134,13 @@ type Plan struct {
 	resolved *Resolved
 	engine   *engine // nil without an app
 	findings []finding.Finding
-	blocked  map[string]bool // apps whose policies the platform is certain to refuse
+	refused  map[string]bool // apps whose policies the platform is certain to refuse
 	shared   []*wanted.App   // apps that use the consumer of another org, which are left alone
 }
 
 // Plan reads the org and compares. It writes nothing.
 func (r *Resolved) Plan(ctx context.Context) (*Plan, error) {
-	p := &Plan{resolved: r, blocked: make(map[string]bool)}
+	p := &Plan{resolved: r, refused: make(map[string]bool)}
 	if len(r.resolved.Apps) == 0 {
 		return p, nil
 	}
@@ -158,9 +158,10 @@ func (r *Resolved) Plan(ctx context.Context) (*Plan, error) {
 		r.check(e.apps)
 	}
 	p.findings = e.inOrg(r.target, r.source)
-	for _, f := range p.findings {
-		p.blocked[f.App] = p.blocked[f.App] || f.Level == finding.Error
+	for _, f := range slices.Concat(r.findings, p.findings) {
+		p.refused[f.App] = p.refused[f.App] || f.Level == finding.Error && r.strict()
 	}
+	e.hold(func(app *wanted.App) bool { return p.refused[app.Name] })
 	return p, nil
 }
 
@@ -169,10 +170,10 @@ func (r *Resolved) Plan(ctx context.Context) (*Plan, error) {
 func (p *Plan) Err() error {
 	r := p.resolved
 	err := r.invalid
-	if err == nil && p.engine != nil {
-		err = p.engine.failures(p.engine.lacksHeader(), p.engine.pending)
+	if p.engine != nil {
+		err = join(err, p.engine.failures(nil, p.engine.pending))
 	}
-	if r.resolved.Preflight == project.PreflightFail {
+	if r.strict() {
 		err = join(err, certain(slices.Concat(r.findings, p.findings)))
 	}
 	return err
@@ -190,7 +191,7 @@ func (p *Plan) Report() *Report {
 // add adds the results to a report.
 func (p *Plan) add(report *Report) {
 	if p.engine != nil {
-		report.add(p.engine)
+		report.add(p.engine, p.refused)
 	}
 	for _, app := range p.shared {
 		into := report.app(app.Name)
@@ -201,20 +202,19 @@ func (p *Plan) add(report *Report) {
 // Apply writes the differences and reads them back. The report covers everything up to an error. A
 // write with a lost answer is looked up before it is sent again. Apply must be called at most once.
 //
-// The OAuth policies of an app that the platform is certain to refuse are not sent. The error is or
-// joins a *PreflightError then. If the source alone shows it, Apply sends nothing.
+// Nothing is sent of an app without a header, or with OAuth policies to write that the platform is
+// certain to refuse. The error is or joins a *NoHeaderError or a *PreflightError then. If the source
+// alone shows it, Apply sends nothing at all.
 func (p *Plan) Apply(ctx context.Context) (*Report, error) {
 	r, e := p.resolved, p.engine
 	if err := r.Err(); err != nil || e == nil {
 		return r.Report(), err
 	}
-	strict := r.resolved.Preflight == project.PreflightFail
-	err := e.apply(ctx, func(app *wanted.App) bool { return strict && p.blocked[app.Name] })
-	err = e.failures(e.located(err), nil)
+	err := e.failures(e.located(e.apply(ctx)), nil)
 	report := r.Report()
 	report.Findings = append(report.Findings, e.inOrg(r.target, r.source)...)
 	p.add(report)
-	if strict {
+	if r.strict() {
 		err = join(err, certain(report.Findings))
 	}
 	return report, err

@@ -202,17 +202,23 @@ type Facts interface {
 
 // Org is the state of an app on an org just before its policies arrive.
 type Org struct {
-	Facts  Facts
-	Find   func(typ string) *metadata.Component // the app's component of a type, or nil
-	Wanted map[string]metadata.Fields           // fields written to the org before the policies, by type
+	Facts Facts
+	Find  func(typ string) *metadata.Component // the app's component of a type, or nil
+	// Will is like Find, with what is written before the policies. nil means that nothing is.
+	Will func(typ string) *metadata.Component
 	// Granted reports that permission sets grant the app before the policies arrive.
 	Granted bool
 	// PermissionSetFile returns the project's file with a permission set, "" if none.
 	PermissionSetFile func(name string) string
+	// Creates reports whether a permission set is created before the policies arrive.
+	Creates func(name string) bool
 }
 
 // Org returns the findings for the policies on an org.
 func (p *Policies) Org(org Org) []finding.Finding {
+	if org.Will == nil {
+		org.Will = org.Find
+	}
 	c := &check{Policies: p, org: org}
 	c.runAsUser()
 	c.permissionSets()
@@ -300,7 +306,7 @@ func (c *check) names(rule, field, object string, isID func(string) bool) []stri
 func (c *check) permissionSets() {
 	const rule, field = "permission-set", permissionSetField
 	for _, name := range c.names(rule, field, PermissionSetObject, eca.IsPermissionSetID) {
-		if c.org.Facts.HasPermissionSet(name) {
+		if c.org.Facts.HasPermissionSet(name) || c.org.Creates != nil && c.org.Creates(name) {
 			continue
 		}
 		f := c.find(rule, field)
@@ -322,25 +328,51 @@ func (c *check) permissionSets() {
 
 const fixMissing = "deploy it before the policies, or correct the name"
 
-// profiles checks that the org has the profiles. An unknown profile is only a warning: whether the
-// platform refuses it in the same words is not known, and some standard profiles have other names in
-// metadata than in queries.
+// profiles checks that the org has the profiles. That the platform refuses an unknown one like a
+// permission set is assumed, see pkg/platform, unknown-profile.
 func (c *check) profiles() {
 	const rule, field = "profile", profileField
 	for _, name := range metadata.Items(c.Component.Text(field)) {
 		if profileID.MatchString(name) {
 			f := c.find(rule, field)
-			f.Problem, f.Fix = name+" is an ID, but the platform requires names", "write the API name"
+			f.Problem, f.Fix = name+" is an ID, but the platform requires names", "write the profile's name"
 			c.report(f, true)
 		}
 	}
 	for _, name := range c.names(rule, field, ProfileObject, profileID.MatchString) {
-		if !c.org.Facts.HasProfile(name) {
-			f := c.find(rule, field)
-			f.Problem, f.Fix = fmt.Sprintf("there are no profiles called %s on this org", name), fixMissing
-			c.report(f, true)
+		if c.org.Facts.HasProfile(name) {
+			continue
+		}
+		f := c.find(rule, field)
+		f.Problem, f.Fix = fmt.Sprintf("there are no profiles called %s on this org", name), fixMissing
+		if label, standard := standardProfile(name); standard {
+			f.Problem += fmt.Sprintf(", although %s is a standard profile: standard profiles have names in the org's language", label)
+			f.Fix = "write the name that the org has for it, or name a permission set in commaSeparatedPermissionSet"
+		}
+		c.report(f, false)
+	}
+}
+
+// standardProfiles are the names of standard profiles in English. Those that source files have under
+// another name have it as key.
+var standardProfiles = map[string]string{
+	"Admin": "System Administrator", "Standard": "Standard User", "ReadOnly": "Read Only",
+	"ContractManager": "Contract Manager", "MarketingProfile": "Marketing User", "SolutionManager": "Solution Manager",
+	"StandardAul": "Standard Platform User", "PlatformPortal": "Authenticated Website", "HighVolumePortal": "High Volume Customer Portal",
+	"Minimum Access - Salesforce": "", "Minimum Access - API Only Integrations": "", "Salesforce API Only System Integrations": "",
+	"Chatter Free User": "", "Chatter External User": "", "Chatter Moderator User": "", "Identity User": "", "External Identity User": "",
+	"Customer Community User": "", "Customer Community Plus User": "", "Partner Community User": "", "Analytics Cloud Integration User": "",
+	"Guest License User": "", "Force.com - App Subscription User": "", "Force.com - Free User": "", "Work.com Only User": "",
+}
+
+// standardProfile reports whether a name is that of a standard profile in English, and returns its label.
+func standardProfile(name string) (label string, ok bool) {
+	for key, of := range standardProfiles {
+		if label = cmp.Or(of, key); strings.EqualFold(name, key) || strings.EqualFold(name, label) {
+			return label, true
 		}
 	}
+	return "", false
 }
 
 // recordName checks that the org has the app's policies under the file's name. An app has one
@@ -368,7 +400,7 @@ func (c *check) recordName() {
 // switches checks that the app and its OAuth plugin are on. It ignores the flows, because those
 // that the policies need are switched on first, see project.Settings.Wanted.
 func (c *check) switches() {
-	plugins := c.org.Find(eca.PluginPolicies)
+	plugins := c.org.Will(eca.PluginPolicies)
 	if plugins == nil {
 		return
 	}
@@ -384,7 +416,7 @@ func (c *check) switches() {
 		f.Problem = fmt.Sprintf("isEnabled is false in %s on this org, so nobody can log in", plugins.FullName)
 		f.Fix = "switch the app on, which no bootstrap does"
 		c.report(f, true) // whether the platform refuses the policies of a disabled app is not known
-	case !eca.Bool(plugins, name) && !on && !c.org.Wanted[eca.PluginPolicies].Has(name):
+	case !eca.Bool(plugins, name) && !on:
 		f.Problem = fmt.Sprintf("%s is false in %s on this org", name, plugins.FullName)
 		f.Fix = fmt.Sprintf("state pluginPolicies.%s in plugins.eca to switch it on", name)
 		c.report(f, false)
@@ -395,15 +427,11 @@ func (c *check) switches() {
 // tokens.
 func (c *check) jwtSession() {
 	const field, switched = "namedUserJwtSessionTimeoutType", "isNamedUserJwtEnabled"
-	global := c.org.Find(eca.GlobalOAuthSettings)
+	global := c.org.Will(eca.GlobalOAuthSettings)
 	if strings.TrimSpace(c.Component.Text(field)) == "" || global == nil {
 		return
 	}
-	on, wanted := eca.Bool(global, switched), c.org.Wanted[eca.GlobalOAuthSettings]
-	if wanted.Has(switched) {
-		on = !wanted.IsFalse(switched)
-	}
-	if !on {
+	if !eca.Bool(global, switched) {
 		f := c.find("jwt-session", field)
 		f.Problem, f.Says = fmt.Sprintf("the app issues no JWT-based tokens (%s is false)", switched), eca.SaysNoJWT
 		f.Fix = fmt.Sprintf("set globalOauthSettings.%s to true in plugins.eca, or remove the element", switched)

@@ -192,11 +192,6 @@ func TestOrg(t *testing.T) {
 	off := component(eca.PluginPolicies, "App_plcy", fields{"isOauthPluginEnabled": "false", "isEnabled": "true"})
 	disabled := component(eca.PluginPolicies, "App_plcy", fields{"isOauthPluginEnabled": "true", "isEnabled": "false"})
 	global := component(eca.GlobalOAuthSettings, "G", fields{"isNamedUserJwtEnabled": "false"})
-	switched := func(typ, field, value string) map[string]metadata.Fields {
-		f := make(metadata.Fields)
-		f.Set(field, value)
-		return map[string]metadata.Fields{typ: f}
-	}
 	jwt := fields{"namedUserJwtSessionTimeoutType": "Custom"}
 	admin := func(more fields) fields {
 		all := fields{"permittedUsersPolicyType": "AdminApprovedPreAuthorized"}
@@ -237,7 +232,9 @@ func TestOrg(t *testing.T) {
 		{"a permission set by ID", fields{"commaSeparatedPermissionSet": "0PS000000000001"}, nil, nil}, // Source reports this
 		{"permission sets refused", fields{"commaSeparatedPermissionSet": "Unknown, Managed"}, refused(preflight.PermissionSetObject), []string{"permission-set warning commaSeparatedPermissionSet was not checked"}},
 
-		{"profiles", fields{"commaSeparatedProfile": "Known, Unknown"}, nil, []string{"profile warning commaSeparatedProfile there are no profiles called Unknown"}},
+		{"profiles", fields{"commaSeparatedProfile": "Known, Unknown"}, nil, []string{"profile error commaSeparatedProfile there are no profiles called Unknown on this org"}},
+		{"a standard profile", fields{"commaSeparatedProfile": "system administrator"}, nil, []string{"profile error commaSeparatedProfile System Administrator is a standard profile: standard profiles have names in the org's language"}},
+		{"a standard profile by its name in source", fields{"commaSeparatedProfile": "Admin"}, nil, []string{"profile error commaSeparatedProfile although System Administrator is a standard profile"}},
 		{"a profile by ID", fields{"commaSeparatedProfile": "00e000000000001"}, refused(preflight.ProfileObject), []string{"profile warning commaSeparatedProfile 00e000000000001 is an ID"}},
 		{"profiles refused", fields{"commaSeparatedProfile": "Unknown"}, refused(preflight.ProfileObject), []string{"profile warning commaSeparatedProfile was not checked"}},
 
@@ -253,7 +250,7 @@ func TestOrg(t *testing.T) {
 		{"OAuth off", nil, func(_ *preflight.Policies, o *preflight.Org) { o.Find = has(off) }, []string{"oauth-off error  isOauthPluginEnabled is false in App_plcy"}},
 		{"app off", nil, func(_ *preflight.Policies, o *preflight.Org) { o.Find = has(disabled) }, []string{"oauth-off warning  isEnabled is false in App_plcy"}},
 		{"OAuth off, switched on by the run", nil, func(_ *preflight.Policies, o *preflight.Org) {
-			o.Find, o.Wanted = has(off), switched(eca.PluginPolicies, "isOauthPluginEnabled", "true")
+			o.Find, o.Will = has(off), has(component(eca.PluginPolicies, "App_plcy", fields{"isOauthPluginEnabled": "true", "isEnabled": "true"}))
 		}, nil},
 		{"OAuth off, switched on by the deployment", nil, func(p *preflight.Policies, o *preflight.Org) {
 			o.Find = has(off)
@@ -270,11 +267,11 @@ func TestOrg(t *testing.T) {
 
 		{"JWT session", jwt, func(_ *preflight.Policies, o *preflight.Org) { o.Find = has(global) }, []string{"jwt-session error namedUserJwtSessionTimeoutType issues no JWT-based tokens"}},
 		{"JWT session, switched on by the run", jwt, func(_ *preflight.Policies, o *preflight.Org) {
-			o.Find, o.Wanted = has(global), switched(eca.GlobalOAuthSettings, "isNamedUserJwtEnabled", "true")
+			o.Find, o.Will = has(global), has(component(eca.GlobalOAuthSettings, "G", fields{"isNamedUserJwtEnabled": "true"}))
 		}, nil},
 		{"JWT session, switched off by the run", jwt, func(_ *preflight.Policies, o *preflight.Org) {
 			o.Find = has(component(eca.GlobalOAuthSettings, "G", fields{"isNamedUserJwtEnabled": "true"}))
-			o.Wanted = switched(eca.GlobalOAuthSettings, "isNamedUserJwtEnabled", "false")
+			o.Will = has(component(eca.GlobalOAuthSettings, "G", fields{"isNamedUserJwtEnabled": "false"}))
 		}, []string{"jwt-session error namedUserJwtSessionTimeoutType "}},
 		{"JWT session, no settings on the org", jwt, nil, nil},
 		{"no JWT session", nil, func(_ *preflight.Policies, o *preflight.Org) { o.Find = has(global) }, nil},

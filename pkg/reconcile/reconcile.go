@@ -81,6 +81,12 @@ func (s *State) Plan(keep func(*metadata.Want) bool) *Plan {
 	return p
 }
 
+// Compare plans one component that was read, also a ReadOnly one.
+func (s *State) Compare(w *metadata.Want) Step { return s.compare(w).Step }
+
+// Result returns a component as it is once its want is fulfilled. It sends nothing.
+func (s *State) Result(w *metadata.Want) *metadata.Component { return s.compare(w).component }
+
 // draft is a step with the component to write and the fields that it must have.
 type draft struct {
 	Step

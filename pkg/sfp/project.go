@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
@@ -35,6 +36,11 @@ type Project struct {
 
 	// Replacements are the texts that sf, but not sfp, replaces on deployment.
 	Replacements []Replacement
+}
+
+// UsesSFP reports whether sfp deploys the packages: an entry has a key that only sfp knows.
+func (p *Project) UsesSFP() bool {
+	return slices.ContainsFunc(p.Packages, func(p Package) bool { return p.Aliasfy || p.Type != "" || p.Script != "" })
 }
 
 // Package is one entry of packageDirectories.

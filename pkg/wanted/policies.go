@@ -31,6 +31,7 @@ type Policies struct {
 // foundPolicies are the policies in one place.
 type foundPolicies struct {
 	Policies
+	given   bool // Location.Policies
 	used    bool // by one of the apps
 	skipped bool // some policies of the apps, because of .forceignore
 	oauth   []policiesFile
@@ -53,6 +54,7 @@ type searched struct {
 	sfp.Package
 	place         // without a Source if there is nothing to search
 	given    bool // Location.Policies: the whole directory counts, whatever .forceignore says
+	deployed bool // the source's own package, which is deployed before a run without headers
 	folders  bool // aliasfied: only the org's folder counts
 	origin   string
 	why      string
@@ -109,7 +111,8 @@ func (s *Source) searchPackage(p sfp.Package, artifacts []string) searched {
 		return found
 	}
 	if own && s.location.Package != "" {
-		return found // the package is already deployed, so its files are not deployed next
+		found.place, found.origin, found.why, found.deployed = s.own, "package "+p.Name, "the run deploys the package", true
+		return found
 	}
 	artifact, err := openArtifact(p.Name, artifacts)
 	found.artifact = err
@@ -173,6 +176,9 @@ func (e *ArtifactError) Unwrap() error { return e.Err }
 // error.
 func (s *Source) findPolicies(r *resolution) error {
 	for _, p := range s.searched {
+		if p.deployed && !r.Headers {
+			continue // its files are not deployed next
+		}
 		if p.artifact != nil {
 			// Most artifacts have no policies, so this must not end the run.
 			r.warn(fmt.Sprintf("%v; it was not searched for policies", p.artifact))
@@ -277,7 +283,7 @@ func (r *resolution) has(f project.SourceFile) bool {
 // read returns the policies of the apps in some folders. It skips those of other apps, and
 // those that .forceignore leaves out unless policies are applied here.
 func (p searched) read(folders []string, r *resolution) (*foundPolicies, error) {
-	found := &foundPolicies{Policies: Policies{Folder: folders[0], Origin: p.origin, Why: p.why}}
+	found := &foundPolicies{Policies: Policies{Folder: folders[0], Origin: p.origin, Why: p.why}, given: p.given}
 	ignore := p.Ignore(folders[0])
 	if p.given {
 		found.Folder, ignore = p.name, nil
@@ -344,6 +350,49 @@ func (p searched) check(f project.SourceFile, ignored bool, others []policiesFil
 // if none.
 func (s *Source) PermissionSetFile(name string) string {
 	return s.permissionSets[strings.ToLower(name)]
+}
+
+// findCreatable returns the permission sets of the source's packages that settings or policies name and
+// that refer to nothing else, like those that package scaffold writes.
+func (s *Source) findCreatable() map[string]*metadata.Component {
+	named := make(map[string]bool)
+	add := func(names []string) {
+		for _, name := range names {
+			named[strings.ToLower(name)] = true
+		}
+	}
+	for _, app := range s.project.Settings.Apps {
+		add(app.PermissionSets)
+		for _, environment := range app.Environments {
+			add(environment.PermissionSets)
+		}
+	}
+	for _, p := range s.searched {
+		if p.Source == nil {
+			continue
+		}
+		for _, f := range p.Components(p.Path, eca.OAuthPolicies) {
+			if f.Component != nil {
+				add(metadata.Items(f.Component.Text("commaSeparatedPermissionSet")))
+			}
+		}
+	}
+	typ, found := metadata.Schema{eca.Lookup(eca.PermissionSet)}, make(map[string]*metadata.Component)
+	for _, p := range s.packages {
+		ignore := s.own.Ignore(p.Path)
+		for _, file := range s.own.Files(p.Path) {
+			is, name := typ.OfFile(file)
+			if key := strings.ToLower(name); is == nil || !named[key] || ignore.Ignores(file) {
+				continue
+			}
+			c, err := typ.ReadFile(s.location.Project, file)
+			refers := func(f metadata.Field) bool { return is.Field(f.Name) == nil }
+			if err == nil && !slices.ContainsFunc(c.Fields, refers) && !s.project.Replaces(file) {
+				found[strings.ToLower(name)] = c
+			}
+		}
+	}
+	return found
 }
 
 // findPermissionSets returns the permission set files by lower-case name.

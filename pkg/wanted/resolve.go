@@ -48,6 +48,7 @@ type resolution struct {
 	applying bool     // ApplyPolicies, or the project's setting
 	applies  bool     // applying for at least one of the apps
 	found    []*foundPolicies
+	created  map[string]bool // permission sets that the run creates, folded
 	warnings []string
 }
 
@@ -108,7 +109,9 @@ type Resolved struct {
 // settings, those of the environment, and what the environment's policies imply. Settings that
 // contradict one another, or that the API version does not know, are an error.
 func (s *Source) Resolve(target Target) (*Resolved, error) {
-	r := &resolution{Target: target, applying: target.ApplyPolicies || s.project.Settings.ApplyPolicies}
+	r := &resolution{
+		Target: target, applying: target.ApplyPolicies || s.project.Settings.ApplyPolicies, created: make(map[string]bool),
+	}
 	for _, warning := range s.warnings {
 		r.warn(warning)
 	}
@@ -219,6 +222,13 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 			return nil, s.inDir(h.unreplaced)
 		}
 	}
+	_, inPackage := h.stated[eca.OAuthPolicies]
+	if app.Deployer = s.deployer(app, r); apply && len(app.policies) == 0 && !inPackage && !r.Undeployed {
+		r.warn(fmt.Sprintf("%s has no OAuth policies for %s, so none are deployed", app.Name, cmp.Or(target.name(), "this org")))
+	}
+	if target.Headers {
+		app.CreatedSets = s.createdSets(app, r)
+	}
 	app.remote = settings.RemoteSiteSetting != nil && *settings.RemoteSiteSetting
 	app.plan(target.DomainURL)
 	return app, nil
@@ -266,13 +276,12 @@ func (s *Source) applied(app *App, apply bool, r *resolution) error {
 	}
 	filled := *file.Component
 	filled.Fields = nil
-	stated := make(metadata.Fields)
 	for _, f := range file.Fields {
 		if ft := eca.Lookup(file.Type).Field(f.Name); ft != nil && ft.Deprecated {
 			continue
 		}
 		f.Text = strings.TrimSpace(f.Text)
-		if f.Name == "clientCredentialsFlowUser" && strings.TrimSpace(f.Text) == eca.UsernamePlaceholder {
+		if f.Name == "clientCredentialsFlowUser" && f.Text == eca.UsernamePlaceholder {
 			wrong := func(format string, args ...any) error {
 				return &metadata.SourceError{Path: file.File, Field: f.Name, Err: fmt.Errorf(format, args...)}
 			}
@@ -285,13 +294,45 @@ func (s *Source) applied(app *App, apply bool, r *resolution) error {
 			f.Text = target.Username
 		}
 		filled.Fields = append(filled.Fields, f)
-		if f.Name != "externalClientApplication" {
-			stated[f.Name] = append(stated[f.Name], f)
-		}
 	}
 	app.policies[0].Component = &filled
-	app.Wanted[eca.OAuthPolicies] = stated
+	app.Wanted[eca.OAuthPolicies] = stated(&filled)
 	return nil
+}
+
+// stated returns the fields that a file with policies states about an app.
+func stated(policies *metadata.Component) metadata.Fields {
+	fields := metadata.ByName(policies.Fields)
+	delete(fields, "externalClientApplication")
+	return fields
+}
+
+// deployer returns who deploys an app's policies.
+func (s *Source) deployer(app *App, r *resolution) Deployer {
+	switch {
+	case len(app.policies) == 0:
+		return ""
+	case app.Applied() || app.Wrong != nil:
+		return ByECA
+	case r.Undeployed || app.policies[0].found.given:
+		return ByOthers
+	case s.original.UsesSFP():
+		return BySFP
+	}
+	return BySF
+}
+
+// createdSets returns the permission sets of the app's settings and applied policies that the run creates
+// if the org lacks them, except those that an earlier app has.
+func (s *Source) createdSets(app *App, r *resolution) (all []*metadata.Want) {
+	for _, name := range app.sets() {
+		key := strings.ToLower(name)
+		if c := s.creatable[key]; c != nil && !r.created[key] {
+			r.created[key] = true
+			all = append(all, &metadata.Want{Type: eca.Lookup(c.Type), Names: []string{c.FullName}, Defaults: metadata.ByName(c.Fields)})
+		}
+	}
+	return all
 }
 
 // unknown returns the warning about an element or value of source that the tables do not have.

@@ -65,6 +65,7 @@ type Source struct {
 	packaged       []searched // all packages of the project, in its order
 	searched       []searched // those of packaged, or a given directory, which are searched for policies
 	permissionSets map[string]string
+	creatable      map[string]*metadata.Component               // permission sets that a run can create, by name, folded
 	certificates   map[string]func(file string) (string, error) // by package directory and app, see certificatesOf
 	warnings       []string
 }
@@ -156,6 +157,7 @@ func Load(location Location) (*Source, error) {
 		return nil, err
 	}
 	s.permissionSets = s.findPermissionSets()
+	s.creatable = s.findCreatable()
 	for _, p := range s.packages {
 		for _, header := range s.own.Components(p.Path, eca.Header) {
 			s.certificates[certificatesOf(p, header.Name)] = proj.Settings.Certificates(header.Name, location.Project, p.Path)

@@ -47,6 +47,14 @@ type App struct {
 	// if they are applied or checked.
 	Wants map[string]*metadata.Want
 
+	// CreatedSets are the permission sets that a run creates if the org lacks them: with the headers,
+	// those that grant nothing else, see Source.PermissionSetFile for the others. Of apps that name the
+	// same one, the first has it.
+	CreatedSets []*metadata.Want
+
+	// Deployer is who deploys the OAuth policies, "" if there are none.
+	Deployer Deployer
+
 	// Wrong is why the OAuth policies cannot be applied, nil if they can or need not be.
 	Wrong error
 
@@ -58,6 +66,18 @@ type App struct {
 	policies []policiesFile // the app's OAuth policies in the environment, usually one file
 	checked  bool           // the preflight checks the policies
 }
+
+// Deployer is who brings OAuth policies to an org.
+type Deployer string
+
+// The deployers.
+const (
+	ByECA Deployer = "eca"
+	BySFP Deployer = "sfp"
+	BySF  Deployer = "sf"
+	// ByOthers is for a given directory, and for a pool: eca does not deploy them.
+	ByOthers Deployer = "others"
+)
 
 // plan sets the wants of the app. orgDomainURL is the callback URL of a new consumer if the
 // project states none.
@@ -79,13 +99,14 @@ func (a *App) plan(orgDomainURL string) {
 	if a.remote {
 		d.Types = append(d.Types, eca.RemoteSiteSetting)
 	}
-	if applied := a.Applied(); applied || a.checked {
+	if applied := a.Applied(); applied || len(a.policies) > 0 {
 		d.Types = append(d.Types, eca.OAuthPolicies)
 		for _, file := range a.policies {
 			d.Names[eca.OAuthPolicies] = append(d.Names[eca.OAuthPolicies], file.FullName)
 		}
 		if !applied {
 			d.ReadOnly = []string{eca.OAuthPolicies}
+			d.Fields[eca.OAuthPolicies] = stated(a.policies[0].Component)
 		}
 	}
 	a.Wants = eca.Wants(d)
@@ -103,6 +124,16 @@ func (a *App) File(typ string) string {
 		return a.policies[0].File
 	}
 	return a.source[typ].File
+}
+
+// NeedsSet reports whether the app's settings or the policies that a run writes name a permission set.
+func (a *App) NeedsSet(name string) bool {
+	return slices.ContainsFunc(a.sets(), func(other string) bool { return strings.EqualFold(other, name) })
+}
+
+// sets returns the permission sets of the app's settings and of the policies that a run writes.
+func (a *App) sets() []string {
+	return slices.Concat(a.PermissionSets, metadata.Items(a.Wanted[eca.OAuthPolicies].Text("commaSeparatedPermissionSet")))
 }
 
 // Applied reports whether a run writes the OAuth policies.

@@ -21,7 +21,7 @@ type bootstrapFlags struct {
 	orgFlags    `embed:""`
 	policyFlags `embed:""`
 	callFlags   `embed:""`
-	Headers     bool `help:"Also deploy the apps' headers, which sfp deploys by default. With --apply-policies, a refreshed sandbox has all its apps again."`
+	Headers     bool `help:"Also deploy the apps' headers, which sfp deploys by default, and create permission sets of their settings that grant nothing else. With --apply-policies, a refreshed sandbox has all its apps again."`
 	kept        keptConsumers
 	Path        string `arg:"" optional:"" default:"." help:"Project, package directory, or an artifact's source directory."`
 }
@@ -54,7 +54,9 @@ type planCmd struct {
 }
 
 func (planCmd) Help() string {
-	return `Reads the org and compares it with what the project wants, field by field. Exits with 0, or with --exit-code and changes pending with 3.`
+	return `Reads the org and compares it with what the project wants, field by field. Makes the checks of eca bootstrap, and exits with 1 if that would fail. Otherwise exits with 0, or with --exit-code and changes of eca bootstrap pending with 3.
+
+Always compares the environment's OAuth policies. If eca does not apply them, the plan names the tool that deploys them, and their changes are not pending.`
 }
 
 func (c *planCmd) run(ctx context.Context, e *env) (result, error) {

@@ -213,14 +213,12 @@ func (j *bootstrapJob) report(ctx context.Context, connected *orgs.Ahead, kept m
 	return plan.Apply(ctx)
 }
 
-// obstacle returns why the org is not read. A plan shows the rest as well if only the policies would
-// be refused.
+// obstacle returns why the org is not read. A plan shows the rest as well.
 func (j *bootstrapJob) obstacle(resolved *bootstrap.Resolved) error {
-	err := resolved.Err()
-	if j.planOnly && errors.As(err, new(*bootstrap.PreflightError)) {
+	if j.planOnly {
 		return nil
 	}
-	return err
+	return resolved.Err()
 }
 
 // reading is a plan for which the org is being read.

@@ -12,6 +12,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/fleet"
 	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/reconcile"
+	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
 // printHeader prints what a run is about, before it calls the org. given says that the session
@@ -86,6 +87,8 @@ func printOutcome(u *console.Console, r *bootstrap.Report, requests int, failed 
 	switch {
 	case r.PlanOnly && r.Pending > 0:
 		u.Line("eca: %s pending, nothing was written (%s).", console.Plural(r.Pending, "change"), took)
+	case r.Pending+r.Changed == 0 && r.DiffersElsewhere():
+		u.Line("eca: nothing to change, but policies differ that eca does not apply (%s).", took)
 	case r.Pending+r.Changed == 0:
 		u.Line("eca: nothing to change (%s).", took)
 	case steady:
@@ -105,10 +108,10 @@ func componentRow(u *console.Console, r *bootstrap.Report, app bootstrap.AppRepo
 		what += " to " + c.User
 	}
 	row := console.Row{Cells: []string{console.OneLine(app.Name), sign + " " + c.Type, console.OneLine(c.FullName), console.OneLine(what)}}
-	if c.Error != "" {
+	if c.Error != "" || c.Refused {
 		row.Style = console.Red
 	}
-	if u.Verbose || c.Action == reconcile.Update {
+	if u.Verbose || c.Action == reconcile.Update || c.DeployedBy != "" {
 		for _, change := range c.Changes {
 			row.Below = append(row.Below, console.OneLine(change.Field+": "+fromTo(c.Action, change.From, change.To)))
 		}
@@ -148,6 +151,12 @@ func describe(c bootstrap.ComponentReport, planOnly bool) (sign, what string) {
 	switch {
 	case c.Error != "":
 		return "!", "failed"
+	case c.Refused:
+		return "!", "refused"
+	case c.Held:
+		return " ", "held back"
+	case c.DeployedBy != "" && c.Action != reconcile.Unchanged:
+		return describeElsewhere(c)
 	case c.Type == "SetupEntityAccess" && c.Action == reconcile.Create && c.Done && !planOnly:
 		return "+", "granted"
 	case c.User != "" && c.Action == reconcile.Create && c.Done && !planOnly:
@@ -166,6 +175,18 @@ func describe(c bootstrap.ComponentReport, planOnly bool) (sign, what string) {
 		return "+", "created"
 	}
 	return "~", "updated"
+}
+
+// describeElsewhere describes a component that something else than the run deploys.
+func describeElsewhere(c bootstrap.ComponentReport) (sign, what string) {
+	sign, what = "~", "differs, "
+	if c.Action == reconcile.Create {
+		sign, what = "+", "missing, "
+	}
+	if c.DeployedBy == wanted.ByOthers {
+		return sign, what + "not deployed by eca"
+	}
+	return sign, what + "deployed by " + string(c.DeployedBy)
 }
 
 func fromTo(action reconcile.Action, from, to string) string {
