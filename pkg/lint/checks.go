@@ -102,7 +102,12 @@ func (l *linter) checkFiles() {
 		l.checkFolder(c, eca.Types())
 		l.checkSecrets(c)
 		l.checkFields(c)
-		if c.Type != eca.Header && c.Type != eca.RemoteSiteSetting {
+		if c.Type == eca.RemoteSiteSetting {
+			continue
+		}
+		l.checkAPIName(c)
+		l.checkReferences(c)
+		if c.Type != eca.Header {
 			l.checkApp(c)
 		}
 	}
@@ -113,6 +118,46 @@ func (l *linter) checkType(file string) {
 	typ, _ := eca.SourceTypes().OfFile(file)
 	if version := l.project.SourceAPIVersion; typ != nil && version >= eca.MinVersion && typ.Since > version {
 		l.add("newer-than-project", finding.Warning, file, "", fmt.Sprintf("%s needs API version %s or later, and this is %s", typ.Name, typ.Since, version), "raise sourceApiVersion, or remove the file")
+	}
+}
+
+// checkName checks that the platform accepts a component's name. One with a namespace belongs to a
+// package, and the name of a template is filled in later.
+func (l *linter) checkAPIName(c component) {
+	name := c.FullName
+	if err := eca.CheckName(name); err != nil && !eca.Namespaced(name) && eca.Placeholder(name) == "" {
+		l.add("api-name", finding.Error, c.file, "", fmt.Sprintf("the API name %q is invalid: %v", name, err), "rename the file, and the component everywhere")
+	}
+}
+
+// references are the fields that name something.
+var references = []string{"externalClientApplication", "clientCredentialsFlowUser", "executeHandlerAs", "apexHandler", "orgScopedExternalApp", "oauthLink"}
+
+// checkReferences checks names in a component for surrounding white space, and its texts for placeholders
+// that nothing fills in.
+func (l *linter) checkReferences(c component) {
+	for _, field := range references {
+		if text := c.Text(field); text != strings.TrimSpace(text) && strings.TrimSpace(text) != "" {
+			l.add("white-space", finding.Error, c.file, field, fmt.Sprintf("%q has white space around it, which makes it another name", words.Clip(text)), "remove the white space")
+		}
+	}
+	if data, _, err := l.content(c.file); err != nil || l.project.ReplacedBy(c.file, data) >= 0 {
+		return // what replacements fill in is known when sf deploys
+	}
+	seen := make(map[string]bool)
+	texts(c.Fields, "", func(at, text string) {
+		if found := eca.Placeholder(text); found != "" && !seen[found] {
+			seen[found] = true
+			l.add("placeholder", finding.Warning, c.file, at, fmt.Sprintf("%s: the placeholder %s is not filled in by replacements of %s", at, found, sfp.ProjectFile), "state an entry of replacements, or fill it in before the deployment")
+		}
+	})
+}
+
+// texts calls f for each text in some fields, with its path.
+func texts(fields []metadata.Field, prefix string, f func(at, text string)) {
+	for _, field := range fields {
+		f(prefix+field.Name, field.Text)
+		texts(field.Fields, prefix+field.Name+".", f)
 	}
 }
 
@@ -146,7 +191,15 @@ func (l *linter) checkFields(c component) {
 		if f.Rule == "missing-element" && f.Field == "externalClientApplication" || f.Rule == "secret-in-source" {
 			continue // see checkApp, checkSecrets
 		}
+		if eca.Placeholder(c.Text(f.Field)) != "" && f.Rule != "unknown-element" {
+			continue // the value is not known, see checkReferences
+		}
 		l.addFinding(c, f)
+	}
+	for _, name := range []string{"shouldRotateConsumerKey", "shouldRotateConsumerSecret"} {
+		if eca.Bool(c.Component, name) {
+			l.add("rotates-on-deploy", finding.Error, c.file, name, "replaces the consumer's credentials with each deployment, which ends all logins with the old ones", "remove it")
+		}
 	}
 	if c.Type != eca.OAuthPolicies {
 		return
@@ -188,7 +241,7 @@ func (l *linter) checkApp(c component) {
 		return
 	}
 	if !ok {
-		l.add("unknown-app", finding.Warning, c.file, field, fmt.Sprintf("belongs to %s, but the project has no header of that app", app), "correct the name, or make sure that the app is on the org first")
+		l.checkUnknownApp(c, app)
 		return
 	}
 	if c.Type != eca.OAuthPolicies && c.Type != eca.PluginPolicies {
@@ -203,6 +256,22 @@ func (l *linter) checkApp(c component) {
 	case whole:
 	case c.index == header.index && c.Type == eca.OAuthPolicies && isLocal(header):
 		l.add("package-order", finding.Error, c.file, c.Type, fmt.Sprintf("the OAuth policies of %s are deployed together with its header, before its OAuth is enabled, and the platform says The OAuth settings are missing for this external client app", header.FullName), "move them to an aliasfied package after "+header.pkg.Name)
+	}
+}
+
+// checkUnknownApp checks the name of an app without a header in the project: a name with a namespace is that
+// of a package's app, and nothing is known of a placeholder.
+func (l *linter) checkUnknownApp(c component, app string) {
+	const field = "externalClientApplication"
+	labelled := func(h component) bool { return strings.TrimSpace(h.Text("label")) == app }
+	switch i := slices.IndexFunc(l.of(eca.Header), labelled); {
+	case eca.Namespaced(app), eca.Placeholder(app) != "":
+	case i >= 0:
+		l.add("unknown-app", finding.Error, c.file, field, fmt.Sprintf("%q is the label of an app, but the platform requires its API name", app), "write "+l.of(eca.Header)[i].FullName)
+	case eca.CheckName(app) != nil:
+		l.add("unknown-app", finding.Error, c.file, field, fmt.Sprintf("%q cannot be the API name of an app: %v", app, eca.CheckName(app)), "correct the name")
+	default:
+		l.add("unknown-app", finding.Warning, c.file, field, fmt.Sprintf("belongs to %s, but the project has no header of that app", app), "correct the name, or make sure that the app is on the org first")
 	}
 }
 

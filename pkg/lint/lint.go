@@ -49,18 +49,16 @@ func run(fsys fs.FS, under string) (*linter, []finding.Finding, error) {
 	l := &linter{
 		fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool), platformMade: make(map[string][]string),
 	}
-	proj, err := project.Read(fsys, sfp.ProjectFile)
+	proj, wrong, err := project.ReadLoosely(fsys, sfp.ProjectFile)
+	for _, setting := range wrong {
+		l.add("settings", finding.Error, sfp.ProjectFile, setting.Path, setting.Error(), "correct it; the rest was checked without it")
+	}
 	if err != nil {
 		projectErr, ok := errors.AsType[*sfp.ProjectError](err)
 		if !ok {
 			return nil, nil, err
 		}
-		at := ""
-		if wrong, ok := errors.AsType[*project.SettingError](err); ok {
-			at = wrong.Path
-		}
-		const fix = "correct it; nothing else was checked"
-		l.add("settings", finding.Error, sfp.ProjectFile, at, projectErr.Err.Error(), fix)
+		l.add("settings", finding.Error, sfp.ProjectFile, "", projectErr.Err.Error(), "correct it; nothing else was checked")
 		return l, l.all("."), nil
 	}
 	l.project = proj
@@ -105,9 +103,7 @@ func run(fsys fs.FS, under string) (*linter, []finding.Finding, error) {
 	if v := proj.SourceAPIVersion; v != 0 && v < eca.MinVersion && (len(settings.Apps) > 0 || len(l.components) > 0) {
 		l.add("settings", finding.Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, but External Client Apps with policies need %s", v, eca.MinVersion), "raise it")
 	}
-	if !slices.ContainsFunc(l.findings, func(f found) bool { return f.Level == finding.Error }) {
-		l.checkSettings()
-	}
+	l.checkSettings()
 	findings := l.all(under)
 	if len(findings) == 0 && !l.checked {
 		return nil, nil, &NothingError{under}
@@ -413,9 +409,11 @@ func (l *linter) checkSettings() {
 				Alias: alias, Name: alias, Sandbox: true, DomainURL: "https://example.my.salesforce.com",
 				Version: apiversion.Latest, // the org decides at last
 			}
-			wanted, err := l.project.Settings.Wanted(h.FullName, org, l.policiesOf(h.FullName, alias), certificates)
+			policies := l.policiesOf(h.FullName, alias)
+			wanted, err := l.project.Settings.Wanted(h.FullName, org, policies, certificates)
 			if err == nil {
-				l.checkUse(h.FullName, wanted)
+				granted := len(l.project.Settings.For(h.FullName, alias, true).PermissionSets) > 0
+				l.checkUse(use{app: h.FullName, wanted: l.withoutImplied(h.FullName, alias, wanted), policies: policies, granted: granted})
 			}
 			if settingErr, ok := errors.AsType[*project.SettingError](err); ok {
 				found := cmp.Or(byMessage[settingErr.Error()], &wrong{path: settingErr.Path})
@@ -433,6 +431,18 @@ func (l *linter) checkSettings() {
 		problem := fmt.Sprintf("%s (for %s)", message, strings.Join(w.aliases, ", "))
 		l.add("settings", finding.Error, sfp.ProjectFile, w.path, problem, "correct it")
 	}
+}
+
+// withoutImplied returns the wanted fields without those of a component in source that policies imply: a
+// deployment of the source would reset them.
+func (l *linter) withoutImplied(app, alias string, wanted map[string]metadata.Fields) map[string]metadata.Fields {
+	settings := l.project.Settings.For(app, alias, true)
+	for typ, fields := range wanted {
+		if slices.ContainsFunc(l.of(typ), func(c component) bool { return strings.EqualFold(eca.App(c.Component), app) }) {
+			maps.DeleteFunc(fields, func(name string, _ []metadata.Field) bool { return !settings.Of(typ).Has(name) })
+		}
+	}
+	return wanted
 }
 
 // aliases returns the environments of the policies and settings, sorted, or a name for any org.

@@ -1,9 +1,11 @@
 package lint_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -169,7 +171,7 @@ func TestRules(t *testing.T) {
 			"sfdx-project.json": `{"packageDirectories": [{"path": "src/head", "package": "head"}, {"path": "src/pol", "package": "pol"}, {"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0"}`,
 			appFile:             "", "src/head/App.eca-meta.xml": whole()[appFile], wholePolicies: "", "src/pol/P.ecaOauthPlcy-meta.xml": whole()[wholePolicies]}), []string{
 			"package-order error sfdx-project.json:1 the package pol with OAuth policies of App comes before def"}},
-		{"a whole app with secrets", whole().with(files{wholeGlobal: xml("ExtlClntAppGlobalOauthSettings", "<certificate>LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t</certificate>\n<consumerKey>k</consumerKey>\n<consumerSecret>topsecret</consumerSecret><externalClientApplication>App</externalClientApplication><isRefreshTokenRotationEnabled>true</isRefreshTokenRotationEnabled>")}), []string{
+		{"a whole app with secrets", whole().with(files{wholePolicies: policies("App", strict), wholeGlobal: xml("ExtlClntAppGlobalOauthSettings", "<certificate>LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t</certificate>\n<consumerKey>k</consumerKey>\n<consumerSecret>topsecret</consumerSecret><externalClientApplication>App</externalClientApplication><isRefreshTokenRotationEnabled>true</isRefreshTokenRotationEnabled>")}), []string{
 			"secret-in-source error " + wholeGlobal + ":2 private key", "secret-in-source error " + wholeGlobal + ":3 consumer key", "secret-in-source error " + wholeGlobal + ":4 secret"}},
 		{"credentials", sound().with(credentials("")), nil},
 		{"credentials of an Auth. Provider", sound().with(credentials("").with(files{ec: strings.ReplaceAll(credentials("AuthProtocolVariant")[ec], "AuthProviderUrl", "AuthProvider")})), nil},
@@ -335,6 +337,47 @@ func TestRules(t *testing.T) {
 		{"certificate that has expired", withCertificate(t, -time.Hour), []string{"certificate-expires error sfdx-project.json:4 that expired on"}},
 		{"certificate that expires soon", withCertificate(t, 29*24*time.Hour), []string{"certificate-expires warning sfdx-project.json:4 expires on"}},
 		{"certificate that is good", withCertificate(t, 31*24*time.Hour), nil},
+		{"certificate with an elliptic curve", withKey(t, ecKey(t), 31*24*time.Hour), []string{"certificate-unfit error sfdx-project.json:4 with a key of ECDSA"}},
+		{"certificate with a short key", withKey(t, rsaKey(t, 1024), 31*24*time.Hour), []string{"certificate-unfit error sfdx-project.json:4 a key of 1024 bits"}},
+		{"certificate with too many names", withLargeCertificate(t), []string{"certificate-unfit error sfdx-project.json:4 4 KB or more"}},
+		{"JWT bearer without the scope", withCertificate(t, 31*24*time.Hour).settings(`{"apps": {"App": {"oauthSettings": {"commaSeparatedOauthScopes": ["Api"]}, "globalOauthSettings": {"certificate": {"file": "app.crt"}}}}}`), []string{"jwt-login warning sfdx-project.json:4 not the scope RefreshToken"}},
+		{"JWT bearer for users who authorise themselves", withCertificate(t, 31*24*time.Hour).with(files{"src/pol/uat/" + plcy: policies("App", "\n<refreshTokenPolicyType>Zero</refreshTokenPolicyType>")}), []string{
+			"jwt-login warning src/pol/uat/" + plcy + ":0 let all users authorise", "jwt-login warning src/pol/uat/" + plcy + ":3 end refresh tokens at once"}},
+		{"nobody is pre-authorised", sound().with(files{"src/pol/uat/" + plcy: policies("App", "\n<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>")}), []string{"nobody-granted warning src/pol/uat/" + plcy + ":3 admits only pre-authorised"}},
+		{"somebody is pre-authorised in the settings", sound().settings(`{"apps": {"App": {"environments": {"uat": {"permissionSets": ["Ci"]}}}}}`).with(files{"src/pol/uat/" + plcy: policies("App", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>")}), nil},
+		{"a flow that the source has off", whole().with(files{wholePolicies: policies("App", strict+"\n<isTokenExchangeFlowEnabled>true</isTokenExchangeFlowEnabled>")}), []string{"flow-off warning " + wholePolicies + ":3 set isTokenExchangeEnabled to true in " + wholeGlobal}},
+		{"guests without JWT-based tokens", whole().with(files{wholePolicies: policies("App", strict+"\n<isGuestCodeCredFlowEnabled>true</isGuestCodeCredFlowEnabled>")}), []string{"flow-off warning " + wholePolicies + ":3 isCodeCredFlowEnabled", "flow-off warning " + wholePolicies + ":3 isNamedUserJwtEnabled"}},
+		{"a flow that the settings switch on", sound().with(files{"src/pol/uat/" + plcy: policies("App", "<isGuestCodeCredFlowEnabled>true</isGuestCodeCredFlowEnabled><namedUserJwtTimeout>5</namedUserJwtTimeout>")}), nil},
+		{"MCP in source", whole().with(files{wholeOAuth: oauth("App", "\n<commaSeparatedOauthScopes>MCP</commaSeparatedOauthScopes>")}), []string{"mcp-without-jwt warning " + wholeOAuth + ":3 set isNamedUserJwtEnabled to true in " + wholeGlobal}},
+
+		{"credentials that rotate with each deployment", whole().with(files{wholeGlobal: xml("ExtlClntAppGlobalOauthSettings", "<externalClientApplication>App</externalClientApplication><isRefreshTokenRotationEnabled>true</isRefreshTokenRotationEnabled>\n<shouldRotateConsumerKey>true</shouldRotateConsumerKey>\n<shouldRotateConsumerSecret>false</shouldRotateConsumerSecret>")}), []string{"rotates-on-deploy error " + wholeGlobal + ":3 "}},
+		{"policies in the type of plug-ins", sound().with(files{"src/pol/uat/extlClntAppPolicies/App_plcy.ecaPlcy-meta.xml": xml("ExtlClntAppConfigurablePolicies", "<externalClientApplication>App</externalClientApplication>\n<ipRelaxation>ENFORCE</ipRelaxation>\n<isEnabled>true</isEnabled>\n<isPkceRequired>true</isPkceRequired>")}), []string{
+			"unknown-element warning src/pol/uat/extlClntAppPolicies/App_plcy.ecaPlcy-meta.xml:3 state it as ipRelaxationPolicyType of the app's ExtlClntAppOauthConfigurablePolicies",
+			"unknown-element warning src/pol/uat/extlClntAppPolicies/App_plcy.ecaPlcy-meta.xml:5 state it as isPkceRequired of the app's ExtlClntAppGlobalOauthSettings"}},
+		{"a scope of published guidance", whole().with(files{wholeOAuth: oauth("App", "\n<commaSeparatedOauthScopes>ChatterApi</commaSeparatedOauthScopes>")}), []string{"unknown-value warning " + wholeOAuth + ":3 did you mean Chatter?"}},
+
+		{"an API name with two underscores", whole().with(files{wholeOAuth: "", "src/def/extlClntAppOauthSettings/App__oauth_.ecaOauth-meta.xml": whole()[wholeOAuth]}), []string{"api-name error src/def/extlClntAppOauthSettings/App__oauth_.ecaOauth-meta.xml:0 the API name \"App__oauth_\" is invalid"}},
+		{"an app's API name", whole().with(files{"src/def/externalClientApps/My-App.eca-meta.xml": header("<distributionState>Packaged</distributionState>")}), []string{
+			"api-name error src/def/externalClientApps/My-App.eca-meta.xml:0 ", "packaged-without-link error src/def/externalClientApps/My-App.eca-meta.xml:2 "}},
+		{"a namespace that is too long", sound().with(files{"src/pol/uat/Q.ecaOauthPlcy-meta.xml": policies("sixteenletterssss__App", "")}), []string{"unknown-app error src/pol/uat/Q.ecaOauthPlcy-meta.xml:2 cannot be the API name"}},
+		{"an app of a package", sound().with(files{"src/pol/uat/ns__App_oauthPlcy.ecaOauthPlcy-meta.xml": policies("my_ns__App", "")}), nil},
+		{"an app of a template", sound().with(files{"src/pol/uat/__APP___oauthPlcy.ecaOauthPlcy-meta.xml": policies("\n{{APP}}", "")}), []string{
+			"placeholder warning src/pol/uat/__APP___oauthPlcy.ecaOauthPlcy-meta.xml:2 {{APP}}", "white-space error src/pol/uat/__APP___oauthPlcy.ecaOauthPlcy-meta.xml:2 "}},
+		{"the label of an app", sound().with(files{appFile: header("<label>My App</label>"), "src/pol/uat/Q.ecaOauthPlcy-meta.xml": policies("My App", "")}), []string{"unknown-app error src/pol/uat/Q.ecaOauthPlcy-meta.xml:2 write App"}},
+		{"white space around a reference", sound().with(files{"src/pol/uat/" + plcy: xml("ExtlClntAppOauthConfigurablePolicies", "<clientCredentialsFlowUser>a@example.com\n</clientCredentialsFlowUser><externalClientApplication> App </externalClientApplication>"+flow)}), []string{
+			"white-space error src/pol/uat/" + plcy + ":2 \" App \" has white space", "white-space error src/pol/uat/" + plcy + ":2 \"a@example.com"}},
+		{"placeholders", whole().with(files{wholePolicies: policies("App", strict+"\n<sessionTimeoutInMinutes>@TIMEOUT@</sessionTimeoutInMinutes>"),
+			wholeGlobal: xml("ExtlClntAppGlobalOauthSettings", "<callbackUrl>__CALLBACK_URL__</callbackUrl>\n<externalClientApplication>App</externalClientApplication><isPkceRequired><%PKCE%></isPkceRequired>\n<isRefreshTokenRotationEnabled>${ROTATE}</isRefreshTokenRotationEnabled>")}), []string{
+			"malformed error " + wholeGlobal + ":3 ", "settings-without-link error " + wholeOAuth + ":1 "}},
+		{"placeholders in all kinds of values", whole().with(files{wholePolicies: policies("App", strict+"\n<sessionTimeoutInMinutes>@TIMEOUT@</sessionTimeoutInMinutes>"),
+			wholeGlobal: xml("ExtlClntAppGlobalOauthSettings", "<callbackUrl>__CALLBACK_URL__</callbackUrl>\n<externalClientApplication>App</externalClientApplication>\n<isRefreshTokenRotationEnabled>${ROTATE}</isRefreshTokenRotationEnabled>")}), []string{
+			"placeholder warning " + wholeGlobal + ":2 __CALLBACK_URL__", "placeholder warning " + wholeGlobal + ":4 ${ROTATE}", "placeholder warning " + wholePolicies + ":3 @TIMEOUT@"}},
+
+		{"two wrong settings do not hide the rest", sound().settings(`{"preflight": "maybe", "apps": {"App": {"oauthSettings": 1, "globalOauthSettings": {"isPkceRequired": 2, "isClientCredentialsFlowEnabled": false}}}}`).with(files{
+			"src/pol/default/" + plcy: policies("App", "\n<policyAction>block</policyAction>")}), []string{
+			"settings error sfdx-project.json:4 plugins.eca.apps.App.globalOauthSettings.isClientCredentialsFlowEnabled: is false",
+			"settings error sfdx-project.json:4 plugins.eca.apps.App.globalOauthSettings.isPkceRequired", "settings error sfdx-project.json:4 plugins.eca.apps.App.oauthSettings",
+			"settings error sfdx-project.json:4 plugins.eca.preflight", "unknown-value warning src/pol/default/" + plcy + ":3 did you mean Block?"}},
 		{"no certificate", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"certificate": {"file": "gone.crt"}}}}}`), []string{"settings error sfdx-project.json:4 (for default, uat)"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -458,17 +501,60 @@ func ExampleRun() {
 // withCertificate returns a project whose app has a certificate that ends after a time.
 func withCertificate(t *testing.T, left time.Duration) files {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(left)}
+	return withKey(t, key, left)
+}
+
+// withKey is a project with a certificate of a key.
+func withKey(t *testing.T, key crypto.Signer, left time.Duration) files {
+	t.Helper()
+	return withTemplate(t, key, &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(left)})
+}
+
+// withLargeCertificate is a project with a certificate that has many names.
+func withLargeCertificate(t *testing.T) files {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(31 * 24 * time.Hour)}
+	for i := range 150 {
+		template.DNSNames = append(template.DNSNames, fmt.Sprintf("a-long-name-of-a-host-%d.example.com", i))
+	}
+	return withTemplate(t, rsaKey(t, 2048), template)
+}
+
+func withTemplate(t *testing.T, key crypto.Signer, template *x509.Certificate) files {
+	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
+	const preAuthorised = "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><commaSeparatedPermissionSet>Ci</commaSeparatedPermissionSet>"
 	return sound().settings(`{"apps": {"App": {"globalOauthSettings": {"certificate": {"file": "app.crt"}}}}}`).
-		with(files{"src/def/app.crt": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))})
+		with(files{
+			"src/def/app.crt":         string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+			"src/pol/default/" + plcy: policies("App", preAuthorised), "src/pol/uat/" + plcy: policies("App", preAuthorised),
+		})
+}
+
+func ecKey(t *testing.T) crypto.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// rsaKey returns a new RSA key of some bits.
+func rsaKey(t *testing.T, bits int) crypto.Signer {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 // TestNothingToCheck: a check without an object must not look like a success.

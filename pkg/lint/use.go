@@ -2,101 +2,96 @@ package lint
 
 import (
 	"bytes"
-	"crypto/x509"
+	"cmp"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/preflight"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
-
-// expirySoon is the remaining validity at which a certificate is reported.
-const expirySoon = 30 * 24 * time.Hour
 
 // use is the OAuth of an app: the settings for an environment, together with the fields in the app's
 // source.
 type use struct {
 	*linter
-	app    string
-	wanted map[string]metadata.Fields
+	app      string
+	wanted   map[string]metadata.Fields
+	policies []project.SourceFile // of the environment
+	granted  bool                 // permission sets of the settings grant the app
 }
 
-// setting is a field with its place: a path in the project file, or an element of a component.
-type setting struct{ text, file, at string }
-
-func (u use) setting(typ, field string) setting {
-	at := "plugins.eca.apps." + u.app
+// value returns a field with its place: a path in the project file, or an element of a component.
+func (u use) value(typ, field string) preflight.Value {
+	key := u.project.Settings.Apps[u.app].Key(typ) + "." + field
+	setting := preflight.Value{File: sfp.ProjectFile, At: "plugins.eca.apps." + u.app, Setting: key}
 	if values := u.wanted[typ][field]; len(values) > 0 {
-		settings := u.project.Settings.Apps[u.app]
-		return setting{values[0].Text, sfp.ProjectFile, at + "." + settings.Key(typ) + "." + field}
+		setting.Text, setting.At = values[0].Text, setting.At+"."+key
+		return setting
 	}
 	for _, c := range u.of(typ) {
 		if strings.EqualFold(eca.App(c.Component), u.app) {
-			return setting{strings.TrimSpace(c.Text(field)), c.file, field}
+			return preflight.Value{Text: strings.TrimSpace(c.Text(field)), File: c.file, At: field}
 		}
 	}
-	return setting{"", sfp.ProjectFile, at}
+	return setting
 }
 
-// isOn reports whether a switch of the global OAuth settings is on; byDefault applies if nothing
-// sets it.
-func (u use) isOn(field string, byDefault bool) bool {
-	text := u.setting(eca.GlobalOAuthSettings, field).text
-	return text == "true" || text == "" && byDefault
+func (u use) report(rule string, level finding.Level, at preflight.Value, problem, fix string) {
+	u.reportProblem(preflight.Problem{Finding: finding.Finding{Rule: rule, Level: level, App: u.app, File: at.File, Problem: u.app + " " + problem, Fix: fix}, At: at.At})
 }
 
-func (u use) report(rule string, level finding.Level, at setting, problem, fix string) {
-	problem = u.app + " " + problem
-	u.note(finding.Finding{
-		Rule: rule, Level: level, App: u.app, File: at.file, Line: u.line(at.file, at.at, problem), Problem: problem, Fix: fix,
-	}, nil)
+func (u use) reportProblem(p preflight.Problem) {
+	p.Line = u.line(p.File, p.At, p.Problem)
+	u.note(p.Finding, nil)
 }
 
 // checkUse checks for an app whose OAuth contradicts its use in an environment.
-func (l *linter) checkUse(app string, wanted map[string]metadata.Fields) {
-	u := use{l, app, wanted}
-	scopes := u.setting(eca.OAuthSettings, "commaSeparatedOauthScopes")
-	has := func(scope string) bool { return slices.Contains(metadata.Items(scopes.text), scope) }
-	if has("MCP") && !u.isOn("isNamedUserJwtEnabled", false) {
-		u.report("mcp-without-jwt", finding.Warning, scopes, "has the scope MCP, but issues no JWT-based tokens",
-			"set globalOauthSettings.isNamedUserJwtEnabled to true")
+func (l *linter) checkUse(u use) {
+	u.linter = l
+	var policies []*preflight.Policies
+	for _, f := range u.policies {
+		policies = append(policies, &preflight.Policies{App: u.app, Component: f.Component, File: f.File})
 	}
+	for _, p := range (preflight.Use{App: u.app, Value: u.value, Policies: policies}).Check() {
+		u.reportProblem(p)
+	}
+	scopes := u.value(eca.OAuthSettings, "commaSeparatedOauthScopes")
+	has := func(scope string) bool { return slices.Contains(metadata.Items(scopes.Text), scope) }
 	if has("Full") {
-		u.report("scope-full", finding.Error, scopes, "has the scope Full, which is broader than any use",
-			"name the scopes that the app needs, such as Api")
+		u.report("scope-full", finding.Error, scopes, "has the scope Full, which is broader than any use", "name the scopes that the app needs, such as Api")
 	}
-	if public := "isConsumerSecretOptional"; u.isOn(public, false) {
-		at := u.setting(eca.GlobalOAuthSettings, public)
-		if u.isOn("isSecretRequiredForRefreshToken", true) && has("RefreshToken") {
-			u.report("public-client", finding.Warning, at, "is a public client, but its refresh tokens require the secret",
-				"set globalOauthSettings.isSecretRequiredForRefreshToken to false")
+	global := func(field, byDefault string) (preflight.Value, bool) {
+		v := u.value(eca.GlobalOAuthSettings, field)
+		return v, cmp.Or(v.Text, byDefault) == "true"
+	}
+	if public, on := global("isConsumerSecretOptional", "false"); on {
+		if secret, on := global("isSecretRequiredForRefreshToken", "true"); on && has("RefreshToken") {
+			u.report("public-client", finding.Warning, public, "is a public client, but its refresh tokens require the secret", secret.To("false"))
 		}
-		if !u.isOn("isPkceRequired", true) {
-			u.report("public-client", finding.Warning, at, "is a public client, but does not require PKCE",
-				"set globalOauthSettings.isPkceRequired to true")
+		if pkce, on := global("isPkceRequired", "true"); !on {
+			u.report("public-client", finding.Warning, public, "is a public client, but does not require PKCE", pkce.To("true"))
 		}
 	}
-	u.checkCertificate()
+	u.checkGrants()
 }
 
-func (u use) checkCertificate() {
-	at := u.setting(eca.GlobalOAuthSettings, "certificate")
-	certificate, err := x509.ParseCertificate(metadata.CertificateDER(at.text))
-	if at.text == "" || err != nil {
-		return
-	}
-	day := certificate.NotAfter.Format(time.DateOnly)
-	switch left := time.Until(certificate.NotAfter); {
-	case left <= 0:
-		u.report("certificate-expires", finding.Error, at, "has a certificate that expired on "+day, "replace it")
-	case left < expirySoon:
-		u.report("certificate-expires", finding.Warning, at, "has a certificate that expires on "+day, "replace it")
+// checkGrants checks that somebody is authorised, if policies require it.
+func (u use) checkGrants() {
+	for _, f := range u.policies {
+		listed := func(field string) bool { return len(metadata.Items(f.Component.Text(field))) > 0 }
+		if !preflight.PreAuthorisedOnly(f.Component) || u.granted || listed("commaSeparatedPermissionSet") || listed("commaSeparatedProfile") {
+			continue
+		}
+		const field = "permittedUsersPolicyType"
+		u.report("nobody-granted", finding.Warning, preflight.Value{File: f.File, At: field}, "admits only pre-authorised users, but neither its policies nor its settings name permission sets or profiles",
+			`name permission sets in "permissionSets" of the app in plugins.eca, or in commaSeparatedPermissionSet`)
 	}
 }
 

@@ -87,6 +87,13 @@ var fieldRules = [...]string{
 func FieldsOf(typ *metadata.Type, c *metadata.Component, v apiversion.Version) (all []finding.Finding) {
 	for _, p := range typ.Problems(c, v) {
 		f := finding.Finding{Rule: fieldRules[p.Kind], Level: finding.Error, Field: p.Field, Problem: p.Err.Error(), Says: p.Says, Fix: p.Fix}
+		if p.Kind == metadata.UnknownField {
+			if other, field := eca.Belongs(typ.Name, p.Field); other == typ.Name {
+				f.Fix = fmt.Sprintf("did you mean %s?", field)
+			} else if other != "" {
+				f.Fix = fmt.Sprintf("state it as %s of the app's %s, which has it", field, other)
+			}
+		}
 		if p.Kind.IsUnknown() || p.Kind == metadata.DeprecatedField || p.Kind == metadata.NewerField {
 			f.Level = finding.Warning
 		}
@@ -423,10 +430,12 @@ func (c *check) switches() {
 	}
 }
 
+const jwtSessionField = "namedUserJwtSessionTimeoutType"
+
 // jwtSession checks that an app whose policies limit sessions of JWT-based tokens issues such
 // tokens.
 func (c *check) jwtSession() {
-	const field, switched = "namedUserJwtSessionTimeoutType", "isNamedUserJwtEnabled"
+	const field, switched = jwtSessionField, "isNamedUserJwtEnabled"
 	global := c.org.Will(eca.GlobalOAuthSettings)
 	if strings.TrimSpace(c.Component.Text(field)) == "" || global == nil {
 		return

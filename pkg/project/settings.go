@@ -2,12 +2,15 @@ package project
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tailscale/hujson"
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -259,6 +262,68 @@ func Read(fsys fs.FS, name string) (*Project, error) {
 		return nil, &sfp.ProjectError{File: name, Err: err}
 	}
 	return p, nil
+}
+
+// ReadLoosely is like Read, but leaves out settings that are wrong, and returns an error for each.
+func ReadLoosely(fsys fs.FS, name string) (*Project, []*SettingError, error) {
+	project, err := sfp.ReadProject(fsys, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []*SettingError
+	for {
+		p, err := withSettings(project)
+		if err == nil {
+			return p, all, nil
+		}
+		wrong, ok := errors.AsType[*SettingError](err)
+		if !ok {
+			return nil, all, &sfp.ProjectError{File: name, Err: err}
+		}
+		all = append(all, wrong)
+		if data := without(project.Plugins["eca"], strings.TrimPrefix(wrong.Path, settingsPath)); data != nil && len(all) < maxWrong {
+			project.Plugins["eca"] = data
+		} else {
+			delete(project.Plugins, "eca")
+			maps.DeleteFunc(project.Plugins, func(name string, _ json.RawMessage) bool { return strings.EqualFold(name, "eca") })
+		}
+	}
+}
+
+// maxWrong bounds the wrong settings that ReadLoosely reports one by one.
+const maxWrong = 50
+
+// without returns a JSON document without the member at a path like .apps.App.oauthSettings, or the
+// deepest one on it that exists. It returns nil if there is none.
+func without(data []byte, path string) []byte {
+	root, err := hujson.Parse(data)
+	if err != nil {
+		return nil
+	}
+	var in *hujson.Object // the object with the member
+	last := -1
+	for v := &root; v != nil; {
+		object, _ := v.Value.(*hujson.Object)
+		v = nil
+		if object == nil {
+			break
+		}
+		path = strings.TrimPrefix(path, ".")
+		length := 0
+		for i := range object.Members {
+			literal, _ := object.Members[i].Name.Value.(hujson.Literal)
+			name := literal.String()
+			if rest, ok := strings.CutPrefix(path, name); ok && len(name) > length && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+				in, last, length, v = object, i, len(name), &object.Members[i].Value
+			}
+		}
+		path = path[length:]
+	}
+	if in == nil {
+		return nil
+	}
+	in.Members = slices.Delete(in.Members, last, last+1)
+	return root.Pack()
 }
 
 // Parse parses the content of a project file like Read.

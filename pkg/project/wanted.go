@@ -91,25 +91,17 @@ func checkPlugins(plugins metadata.Fields, file string) error {
 
 // imply switches on the flows of the global settings that OAuth policies need.
 func imply(global metadata.Fields, policies SourceFile) error {
-	for _, pair := range implied {
-		if !eca.Bool(policies.Component, pair.policy) {
-			continue
+	for _, need := range eca.Needs(policies.Component) {
+		if global.IsFalse(need.Switch) {
+			err := fmt.Errorf("is false, but %s states %s", policies.File, need.By)
+			if eca.Lookup(eca.OAuthPolicies).Field(need.By).Kind == metadata.Boolean {
+				err = fmt.Errorf("is false, but %s turns %s on", policies.File, need.By)
+			}
+			return &metadata.FieldError{Path: need.Switch, Err: err}
 		}
-		if global.IsFalse(pair.global) {
-			return &metadata.FieldError{Path: pair.global, Err: fmt.Errorf("is false, but %s turns %s on", policies.File, pair.policy)}
-		}
-		global.Set(pair.global, "true")
+		global.Set(need.Switch, "true")
 	}
 	return nil
-}
-
-// implied pairs a flow's switch in the OAuth policies with the one in the global settings that
-// must be on as well. The platform's documentation says so for client credentials; the other
-// two flows have the same pair of switches.
-var implied = []struct{ policy, global string }{
-	{"isClientCredentialsFlowEnabled", "isClientCredentialsFlowEnabled"},
-	{"isTokenExchangeFlowEnabled", "isTokenExchangeEnabled"},
-	{"isGuestCodeCredFlowEnabled", "isCodeCredFlowEnabled"},
 }
 
 var placeholder = regexp.MustCompile(`\{[A-Za-z]+\}`)

@@ -30,7 +30,11 @@ func TestWanted(t *testing.T) {
 		{`{"globalOauthSettings": {"certificate": {"file": "a.crt"}}}`, "uat", nil, "ExtlClntAppGlobalOauthSettings.certificate=PEM of a.crt"},
 		{`{}`, "uat", policies("isClientCredentialsFlowEnabled", "true"), "ExtlClntAppGlobalOauthSettings.isClientCredentialsFlowEnabled=true"},
 		{`{}`, "uat", policies("isTokenExchangeFlowEnabled", "1"), "ExtlClntAppGlobalOauthSettings.isTokenExchangeEnabled=true"},
-		{`{}`, "uat", policies("isGuestCodeCredFlowEnabled", "true"), "ExtlClntAppGlobalOauthSettings.isCodeCredFlowEnabled=true"},
+		{`{}`, "uat", policies("isGuestCodeCredFlowEnabled", "true"), "ExtlClntAppGlobalOauthSettings.isCodeCredFlowEnabled=trueExtlClntAppGlobalOauthSettings.isNamedUserJwtEnabled=true"},
+		{`{}`, "uat", policies("namedUserJwtSessionTimeoutType", "Custom"), "ExtlClntAppGlobalOauthSettings.isNamedUserJwtEnabled=true"},
+		{`{}`, "uat", policies("guestJwtTimeout", "5"), "ExtlClntAppGlobalOauthSettings.isNamedUserJwtEnabled=true"},
+		{`{"globalOauthSettings": {"isNamedUserJwtEnabled": false}}`, "uat", policies("namedUserJwtTimeout", "5"),
+			"plugins.eca.apps.App.globalOauthSettings.isNamedUserJwtEnabled: is false, but p.xml states namedUserJwtTimeout"},
 		{`{}`, "uat", policies("isClientCredentialsFlowEnabled", "false"), ""},
 
 		{`{"oauthSettings": {"label": "{orgUrl}"}}`, "uat", nil,
