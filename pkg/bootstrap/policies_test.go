@@ -64,7 +64,7 @@ func TestFindings(t *testing.T) {
 		{"unknown enum value", "<permittedUsersPolicyType>AdminApproved</permittedUsersPolicyType>", people, false, "unknown-value", "permittedUsersPolicyType", []string{"'AdminApproved' is not a valid value for the enum 'PermittedUsersPolicyType'", "did you mean AdminApprovedPreAuthorized?"}},
 		{"unknown element", "<ipRelaxation>Enforce</ipRelaxation>", people, false, "unknown-element", "ipRelaxation", []string{"has no such element", "did you mean ipRelaxationPolicyType?"}},
 		{"not a number", "<sessionTimeoutInMinutes>soon</sessionTimeoutInMinutes>", people, true, "wrong-value", "sessionTimeoutInMinutes", []string{`"soon" is not a whole number`}},
-		{"JWT sessions of an app without JWTs", "<namedUserJwtSessionTimeoutType>UserSession</namedUserJwtSessionTimeoutType>", people, true, "jwt-session", "namedUserJwtSessionTimeoutType", []string{"issues no JWT-based tokens", "globalOauthSettings.isNamedUserJwtEnabled"}},
+		{"JWT sessions, for which the run switches JWTs on", "<namedUserJwtSessionTimeoutType>UserSession</namedUserJwtSessionTimeoutType>", people, false, "", "", nil},
 		{"nobody granted", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>", people, false, "nobody-granted", "permittedUsersPolicyType", []string{"nobody is"}},
 		{"somebody granted", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><commaSeparatedPermissionSet>Erp_Admin</commaSeparatedPermissionSet>", people, false, "", "", nil},
 	} {

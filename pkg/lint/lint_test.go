@@ -215,13 +215,13 @@ func TestRules(t *testing.T) {
 			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0", "plugins": {"eca": {"apps": {"App": {"permissionSets": ["App_Users"]}}}}}`}), nil},
 		{"a whole app that resets policies", whole().with(files{wholePolicies: policies("App", "<refreshTokenPolicyType>Zero</refreshTokenPolicyType>")}), []string{
 			"resets-on-deploy warning " + wholePolicies + ":1 leaves out ipRelaxationPolicyType, permittedUsersPolicyType, requiredSessionLevel"}},
-		{"a whole app with a user", whole().with(files{wholePolicies: policies("App", strict+"\n"+runAs+flow)}), []string{"user-of-one-org warning " + wholePolicies + ":3 a@example.com"}},
+		{"a whole app with a user", whole().with(files{wholePolicies: policies("App", strict+"\n"+runAs+flow)}), []string{"user-of-one-org warning " + wholePolicies + ":3 a@example.com", "flow-off warning " + wholePolicies + ":4 "}},
 		{"a whole app with a user that sf fills in", whole().with(files{wholePolicies: policies("App", strict+"<clientCredentialsFlowUser>${RUN_AS}</clientCredentialsFlowUser>"+flow),
-			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def"}], "sourceApiVersion": "66.0", "replacements": [{"glob": "src/**", "stringToReplace": "${RUN_AS}", "replaceWithEnv": "RUN_AS"}]}`}), nil},
+			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def"}], "sourceApiVersion": "66.0", "replacements": [{"glob": "src/**", "stringToReplace": "${RUN_AS}", "replaceWithEnv": "RUN_AS"}]}`}), []string{"flow-off warning " + wholePolicies + ":3 "}},
 		{"a whole app with a user that sfp does not fill in", whole().with(files{wholePolicies: policies("App", strict+"<clientCredentialsFlowUser>${RUN_AS}</clientCredentialsFlowUser>"+flow),
 			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0",
 				"replacements": [{"glob": "src/**", "stringToReplace": "${OTHER}", "replaceWithEnv": "OTHER"},
-				{"glob": "src/**", "regexToReplace": "[$]\\{RUN.AS\\}", "replaceWithEnv": "RUN_AS"}]}`}), []string{"replacements error sfdx-project.json:3 replacements[1] is for " + wholePolicies}},
+				{"glob": "src/**", "regexToReplace": "[$]\\{RUN.AS\\}", "replaceWithEnv": "RUN_AS"}]}`}), []string{"replacements error sfdx-project.json:3 replacements[1] is for " + wholePolicies, "flow-off warning " + wholePolicies + ":3 "}},
 		{"what sf replaces in files that are not deployed", whole().with(files{".forceignore": "**/extlClntAppOauthPolicies/",
 			wholePolicies:       policies("App", strict+"<clientCredentialsFlowUser>${RUN_AS}</clientCredentialsFlowUser>"+flow),
 			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0", "replacements": [{"glob": "src/**", "stringToReplace": "${RUN_AS}", "replaceWithEnv": "RUN_AS"}]}`}), nil},
@@ -231,9 +231,9 @@ func TestRules(t *testing.T) {
 		{"packaged", packaged(), nil},
 		{"OAuth settings of a Local app", sound().with(files{"src/def/x/App_oauth.ecaOauth-meta.xml": oauth("App", "")}), []string{"settings-without-link error src/def/x/App_oauth.ecaOauth-meta.xml:1 oauthSettings"}},
 		{"link of a Local app", sound().with(files{"src/def/x/App_oauth.ecaOauth-meta.xml": oauth("App", link)}), []string{"settings-without-link warning src/def/x/App_oauth.ecaOauth-meta.xml:2 Local"}},
-		{"global settings", sound().with(files{"src/def/x/A.ecaGlblOauth-meta.xml": xml("ExtlClntAppGlobalOauthSettings", "<externalClientApplication>App</externalClientApplication>")}), []string{"global-settings-in-source error src/def/x/A.ecaGlblOauth-meta.xml:1 globalOauthSettings"}},
+		{"global settings", sound().with(files{"src/def/x/A.ecaGlblOauth-meta.xml": xml("ExtlClntAppGlobalOauthSettings", "<externalClientApplication>App</externalClientApplication>")}), []string{"global-settings-in-source error src/def/x/A.ecaGlblOauth-meta.xml:1 globalOauthSettings", "flow-off warning src/pol/uat/" + plcy + ":3 "}},
 		{"consumer key and secret", sound().with(files{"src/def/x/A.ecaGlblOauth-meta.xml": xml("ExtlClntAppGlobalOauthSettings", "<externalClientApplication>App</externalClientApplication>\n<consumerKey>k</consumerKey>\n<consumerSecret>topsecret</consumerSecret>")}), []string{
-			"global-settings-in-source error src/def/x/A.ecaGlblOauth-meta.xml:1 ", "secret-in-source error src/def/x/A.ecaGlblOauth-meta.xml:3 consumer key", "secret-in-source error src/def/x/A.ecaGlblOauth-meta.xml:4 secret"}},
+			"global-settings-in-source error src/def/x/A.ecaGlblOauth-meta.xml:1 ", "secret-in-source error src/def/x/A.ecaGlblOauth-meta.xml:3 consumer key", "secret-in-source error src/def/x/A.ecaGlblOauth-meta.xml:4 secret", "flow-off warning src/pol/uat/" + plcy + ":3 "}},
 		{"left out by .forceignore", sound().with(files{".forceignore": "**/x/", "src/def/x/A.ecaGlblOauth-meta.xml": xml("ExtlClntAppGlobalOauthSettings", "<externalClientApplication>App</externalClientApplication>\n<typo/>"),
 			"src/def/x/B.ecaGlblOauth-meta.xml": xml("ExtlClntAppGlobalOauthSettings", "<consumerSecret>topsecret</consumerSecret>"), "src/def/x/C.ecaGlblOauth-meta.xml": "<"}), []string{"secret-in-source error src/def/x/B.ecaGlblOauth-meta.xml:2 secret"}},
 		{"policies left out, and applied", sound().settings(`{"applyPolicies": true}`).with(files{".forceignore": "**/uat/", "src/pol/uat/" + plcy: policies("App", flow+"<typo>1</typo>")}), []string{
@@ -342,7 +342,7 @@ func TestRules(t *testing.T) {
 		{"certificate with too many names", withLargeCertificate(t), []string{"certificate-unfit error sfdx-project.json:4 4 KB or more"}},
 		{"JWT bearer without the scope", withCertificate(t, 31*24*time.Hour).settings(`{"apps": {"App": {"oauthSettings": {"commaSeparatedOauthScopes": ["Api"]}, "globalOauthSettings": {"certificate": {"file": "app.crt"}}}}}`), []string{"jwt-login warning sfdx-project.json:4 not the scope RefreshToken"}},
 		{"JWT bearer for users who authorise themselves", withCertificate(t, 31*24*time.Hour).with(files{"src/pol/uat/" + plcy: policies("App", "\n<refreshTokenPolicyType>Zero</refreshTokenPolicyType>")}), []string{
-			"jwt-login warning src/pol/uat/" + plcy + ":0 let all users authorise", "jwt-login warning src/pol/uat/" + plcy + ":3 end refresh tokens at once"}},
+			"jwt-login warning src/pol/uat/" + plcy + ":1 let all users authorise", "jwt-login warning src/pol/uat/" + plcy + ":3 end refresh tokens at once"}},
 		{"nobody is pre-authorised", sound().with(files{"src/pol/uat/" + plcy: policies("App", "\n<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>")}), []string{"nobody-granted warning src/pol/uat/" + plcy + ":3 admits only pre-authorised"}},
 		{"somebody is pre-authorised in the settings", sound().settings(`{"apps": {"App": {"environments": {"uat": {"permissionSets": ["Ci"]}}}}}`).with(files{"src/pol/uat/" + plcy: policies("App", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>")}), nil},
 		{"a flow that the source has off", whole().with(files{wholePolicies: policies("App", strict+"\n<isTokenExchangeFlowEnabled>true</isTokenExchangeFlowEnabled>")}), []string{"flow-off warning " + wholePolicies + ":3 set isTokenExchangeEnabled to true in " + wholeGlobal}},
@@ -365,13 +365,10 @@ func TestRules(t *testing.T) {
 			"placeholder warning src/pol/uat/__APP___oauthPlcy.ecaOauthPlcy-meta.xml:2 {{APP}}", "white-space error src/pol/uat/__APP___oauthPlcy.ecaOauthPlcy-meta.xml:2 "}},
 		{"the label of an app", sound().with(files{appFile: header("<label>My App</label>"), "src/pol/uat/Q.ecaOauthPlcy-meta.xml": policies("My App", "")}), []string{"unknown-app error src/pol/uat/Q.ecaOauthPlcy-meta.xml:2 write App"}},
 		{"white space around a reference", sound().with(files{"src/pol/uat/" + plcy: xml("ExtlClntAppOauthConfigurablePolicies", "<clientCredentialsFlowUser>a@example.com\n</clientCredentialsFlowUser><externalClientApplication> App </externalClientApplication>"+flow)}), []string{
-			"white-space error src/pol/uat/" + plcy + ":2 \" App \" has white space", "white-space error src/pol/uat/" + plcy + ":2 \"a@example.com"}},
-		{"placeholders", whole().with(files{wholePolicies: policies("App", strict+"\n<sessionTimeoutInMinutes>@TIMEOUT@</sessionTimeoutInMinutes>"),
-			wholeGlobal: xml("ExtlClntAppGlobalOauthSettings", "<callbackUrl>__CALLBACK_URL__</callbackUrl>\n<externalClientApplication>App</externalClientApplication><isPkceRequired><%PKCE%></isPkceRequired>\n<isRefreshTokenRotationEnabled>${ROTATE}</isRefreshTokenRotationEnabled>")}), []string{
-			"malformed error " + wholeGlobal + ":3 ", "settings-without-link error " + wholeOAuth + ":1 "}},
-		{"placeholders in all kinds of values", whole().with(files{wholePolicies: policies("App", strict+"\n<sessionTimeoutInMinutes>@TIMEOUT@</sessionTimeoutInMinutes>"),
+			"white-space error src/pol/uat/" + plcy + ":2 a@example.com", "white-space error src/pol/uat/" + plcy + ":3 has white space"}},
+		{"placeholders", whole().with(files{wholePolicies: policies("App", strict+"\n<sessionTimeoutInMinutes>@TIMEOUT@</sessionTimeoutInMinutes><startUrl>&lt;%= URL %&gt;</startUrl>"),
 			wholeGlobal: xml("ExtlClntAppGlobalOauthSettings", "<callbackUrl>__CALLBACK_URL__</callbackUrl>\n<externalClientApplication>App</externalClientApplication>\n<isRefreshTokenRotationEnabled>${ROTATE}</isRefreshTokenRotationEnabled>")}), []string{
-			"placeholder warning " + wholeGlobal + ":2 __CALLBACK_URL__", "placeholder warning " + wholeGlobal + ":4 ${ROTATE}", "placeholder warning " + wholePolicies + ":3 @TIMEOUT@"}},
+			"placeholder warning " + wholeGlobal + ":2 __CALLBACK_URL__", "placeholder warning " + wholeGlobal + ":4 ${ROTATE}", "placeholder warning " + wholePolicies + ":3 @TIMEOUT@", "placeholder warning " + wholePolicies + ":3 <%= URL %>"}},
 
 		{"two wrong settings do not hide the rest", sound().settings(`{"preflight": "maybe", "apps": {"App": {"oauthSettings": 1, "globalOauthSettings": {"isPkceRequired": 2, "isClientCredentialsFlowEnabled": false}}}}`).with(files{
 			"src/pol/default/" + plcy: policies("App", "\n<policyAction>block</policyAction>")}), []string{
