@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -51,9 +52,33 @@ func (e *engine) inOrg(target wanted.Target, source *wanted.Source) (all []findi
 			Will:              func(typ string) *metadata.Component { return e.will(app, typ) },
 			PermissionSetFile: source.PermissionSetFile, Creates: e.creates,
 		}
-		for _, p := range app.Preflights(target.Undeployed) {
+		policies := app.Preflights(target.Undeployed)
+		for _, p := range policies {
 			all = append(all, p.Org(org)...)
 		}
+		all = append(all, e.use(app, policies, source)...)
+	}
+	return all
+}
+
+// use returns the findings about the app's settings and policies together, as warnings: the org accepts
+// what they are about.
+func (e *engine) use(app *wanted.App, policies []*preflight.Policies, source *wanted.Source) (all []finding.Finding) {
+	value := func(typ, field string) (v preflight.Value) {
+		if c := e.will(app, typ); c != nil {
+			v.Text = strings.TrimSpace(c.Text(field))
+		}
+		if file := app.File(typ); file != "" && !app.Wanted[typ].Has(field) {
+			v.File, v.At = file, field
+			return v
+		}
+		v.Setting = source.Settings().Apps[app.Name].Key(typ) + "." + field
+		v.File, v.At = source.File(), "plugins.eca.apps."+app.Name+"."+v.Setting
+		return v
+	}
+	for _, p := range (preflight.Use{App: app.Name, Value: value, Policies: policies}).Check() {
+		p.Level = finding.Warning
+		all = append(all, p.Finding)
 	}
 	return all
 }

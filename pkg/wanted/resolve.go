@@ -209,7 +209,11 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 	if app.Wanted, err = s.project.Settings.Wanted(app.Name, org, files, s.certificates[certificatesOf(h.Package, app.Name)]); err != nil {
 		return nil, &sfp.ProjectError{File: s.name(s.project.File), Err: err}
 	}
+	app.splitImplied(settings)
 	app.Wrong = s.applied(app, apply, r)
+	if err := app.checkPlaceholders(target.Headers, h); err != nil {
+		return nil, err
+	}
 	app.checked = len(app.policies) > 0 && !settings.Off() && s.project.Settings.Preflight != project.PreflightOff && (apply || !target.Undeployed)
 	for name := range s.project.Settings.Apps[h.FullName].Environments {
 		if name != settings.Environment && strings.EqualFold(name, target.Alias) {

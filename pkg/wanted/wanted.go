@@ -63,8 +63,9 @@ type App struct {
 	remote bool                  // the org's own domain is to be a remote site
 	source map[string]sourceFile // components that the project states beside the header, by type
 
-	policies []policiesFile // the app's OAuth policies in the environment, usually one file
-	checked  bool           // the preflight checks the policies
+	implied  map[string]bool // switches of the global OAuth settings that the policies need and no setting states
+	policies []policiesFile  // the app's OAuth policies in the environment, usually one file
+	checked  bool            // the preflight checks the policies
 }
 
 // Deployer is who brings OAuth policies to an org.
@@ -145,6 +146,49 @@ func (a *App) sourced(typ string) metadata.Fields {
 	return eca.Lookup(typ).Sendable(a.source[typ].Component)
 }
 
+// splitImplied notes which of the wanted switches come from the policies instead of the settings. Those that
+// the source states stay as it states them.
+func (a *App) splitImplied(settings project.Effective) {
+	a.implied = make(map[string]bool)
+	for name := range a.Wanted[eca.GlobalOAuthSettings] {
+		if settings.Of(eca.GlobalOAuthSettings).Has(name) {
+			continue
+		}
+		a.implied[name] = true
+		if c := a.source[eca.GlobalOAuthSettings].Component; c != nil && strings.TrimSpace(c.Text(name)) != "" {
+			delete(a.Wanted[eca.GlobalOAuthSettings], name)
+		}
+	}
+}
+
+// checkPlaceholders returns an error for a placeholder in a text of the source that the run would send.
+func (a *App) checkPlaceholders(headers bool, h header) error {
+	check := func(file string, fields metadata.Fields, stated metadata.Fields) error {
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			for _, f := range fields[name] {
+				if found := eca.Placeholder(f.Text); found != "" && !stated.Has(name) {
+					return &metadata.SourceError{Path: file, Field: name, Err: fmt.Errorf("holds the placeholder %s, which nothing fills in", found)}
+				}
+			}
+		}
+		return nil
+	}
+	for _, typ := range eca.Satellites() {
+		if err := check(a.source[typ].File, a.sourced(typ), a.Wanted[typ]); err != nil {
+			return err
+		}
+	}
+	if headers {
+		if err := check(h.File, eca.Lookup(eca.Header).Sendable(h.Component), nil); err != nil {
+			return err
+		}
+	}
+	if !a.Applied() {
+		return nil
+	}
+	return check(a.policies[0].File, a.Wanted[eca.OAuthPolicies], nil)
+}
+
 // Contradictions returns a warning for each field that plugins.eca and the app's source state
 // differently.
 func (a *App) Contradictions() []string {
@@ -156,6 +200,10 @@ func (a *App) Contradictions() []string {
 		}
 		_, changes := eca.Lookup(typ).Overlay(c.Component, a.Wanted[typ])
 		for _, change := range changes {
+			if typ == eca.GlobalOAuthSettings && a.implied[change.Field] {
+				warnings = append(warnings, fmt.Sprintf("the policies in %s need %s, which the source of %s does not state, so each deployment switches it off and each run switches it on again; state it in %s", a.policies[0].File, change.Field, c.FullName, c.File))
+				continue
+			}
 			from := cmp.Or(change.From, "nothing")
 			warnings = append(warnings, fmt.Sprintf("the source of %s states %s as %s, but plugins.eca as %s, so each deployment changes it and each run changes it back; state it in one place", c.FullName, change.Field, from, change.To))
 		}
