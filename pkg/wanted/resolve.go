@@ -211,9 +211,7 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 	}
 	app.splitImplied(settings)
 	app.Wrong = s.applied(app, apply, r)
-	if err := app.checkPlaceholders(target.Headers, h); err != nil {
-		return nil, err
-	}
+	app.checkPlaceholders(h, r)
 	app.checked = len(app.policies) > 0 && !settings.Off() && s.project.Settings.Preflight != project.PreflightOff && (apply || !target.Undeployed)
 	for name := range s.project.Settings.Apps[h.FullName].Environments {
 		if name != settings.Environment && strings.EqualFold(name, target.Alias) {

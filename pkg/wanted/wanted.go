@@ -161,32 +161,26 @@ func (a *App) splitImplied(settings project.Effective) {
 	}
 }
 
-// checkPlaceholders returns an error for a placeholder in a text of the source that the run would send.
-func (a *App) checkPlaceholders(headers bool, h header) error {
-	check := func(file string, fields metadata.Fields, stated metadata.Fields) error {
+// checkPlaceholders warns about placeholders in texts of the source that the run sends.
+func (a *App) checkPlaceholders(h header, r *resolution) {
+	check := func(file string, fields, stated metadata.Fields) {
 		for _, name := range slices.Sorted(maps.Keys(fields)) {
 			for _, f := range fields[name] {
 				if found := eca.Placeholder(f.Text); found != "" && !stated.Has(name) {
-					return &metadata.SourceError{Path: file, Field: name, Err: fmt.Errorf("holds the placeholder %s, which nothing fills in", found)}
+					r.warn(fmt.Sprintf("%s: %s holds the placeholder %s, which nothing fills in, so it is deployed as it is", file, name, found))
 				}
 			}
 		}
-		return nil
 	}
 	for _, typ := range eca.Satellites() {
-		if err := check(a.source[typ].File, a.sourced(typ), a.Wanted[typ]); err != nil {
-			return err
-		}
+		check(a.source[typ].File, a.sourced(typ), a.Wanted[typ])
 	}
-	if headers {
-		if err := check(h.File, eca.Lookup(eca.Header).Sendable(h.Component), nil); err != nil {
-			return err
-		}
+	if r.Headers {
+		check(h.File, eca.Lookup(eca.Header).Sendable(h.Component), nil)
 	}
-	if !a.Applied() {
-		return nil
+	if a.Applied() {
+		check(a.policies[0].File, a.Wanted[eca.OAuthPolicies], nil)
 	}
-	return check(a.policies[0].File, a.Wanted[eca.OAuthPolicies], nil)
 }
 
 // Contradictions returns a warning for each field that plugins.eca and the app's source state
