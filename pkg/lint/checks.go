@@ -121,7 +121,7 @@ func (l *linter) checkType(file string) {
 	}
 }
 
-// checkName checks that the platform accepts a component's name. One with a namespace belongs to a
+// checkAPIName checks that the platform accepts a component's name. One with a namespace belongs to a
 // package, and the name of a template is filled in later.
 func (l *linter) checkAPIName(c component) {
 	name := c.FullName

@@ -228,7 +228,7 @@ func (r *rotation) handOver() func(context.Context, login.Credentials) error {
 	}
 	return func(ctx context.Context, pair login.Credentials) error {
 		found := r.consumer
-		if found == nil && r.sink != nil {
+		if found == nil && r.sink != nil { // of an abort
 			var err error
 			if found, err = r.client.Find(ctx, r.app); err != nil {
 				return err
@@ -252,6 +252,12 @@ func (r *rotation) handOver() func(context.Context, login.Credentials) error {
 }
 
 func (r *rotation) rotate(ctx context.Context) (*rotateReport, error) {
+	if r.consumer == nil {
+		var err error
+		if r.consumer, err = r.client.Find(ctx, r.app); err != nil {
+			return nil, err
+		}
+	}
 	run := &consumer.Rotation{Client: r.client, Consumer: r.consumer, HandOver: r.handOver(), Wait: r.Wait, RevokeOld: r.RevokeOld, Now: r.Now, EvenIfHandOverFails: r.Regardless, Progress: rotationLine(r.work)}
 	o, err := run.Run(ctx, r.app)
 	if _, lost := errors.AsType[*consumer.HandOverError](err); lost && r.Now && !r.Regardless {
