@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,6 +65,15 @@ func (s *Snapshot) absentSettings() (all []string) {
 	return all
 }
 
+// holder returns who has a permission, and through what.
+func (row permittedRow) holder() (user, by string) {
+	by = "permission set " + row.PermissionSet.Label
+	if row.PermissionSet.IsOwnedByProfile {
+		by = profilePrefix + row.PermissionSet.Profile.Name
+	}
+	return cmp.Or(row.Assignee.Username, row.AssigneeID), by
+}
+
 // holders returns a check of who holds one of some permissions, besides the users who may modify all
 // data: they can give themselves every permission.
 func holders(fix string, names ...string) func(subject) []Finding {
@@ -79,18 +89,11 @@ func holders(fix string, names ...string) func(subject) []Finding {
 			}
 			held := false
 			for _, row := range s.snapshot.permitted[p.Name] {
-				user := row.Assignee.Username
-				if user == "" {
-					user = row.AssigneeID
-				}
+				user, by := row.holder()
 				if user == "" || s.snapshot.admins[userKey(row.AssigneeID)] {
 					continue
 				}
 				users[user], held = true, true
-				by := "permission set " + row.PermissionSet.Label
-				if row.PermissionSet.IsOwnedByProfile {
-					by = profilePrefix + row.PermissionSet.Profile.Name
-				}
 				if through[by] == nil {
 					through[by] = make(map[string]bool)
 				}

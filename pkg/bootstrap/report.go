@@ -137,49 +137,54 @@ func (r *Report) add(e *engine, refused map[string]bool) {
 		}
 	}
 	for _, app := range e.apps {
-		into := r.app(app.Name)
-		into.Kept = e.outcomeOfKept(app)
-		into.Off = e.off[app]
-		into.Warnings, into.Unsettled = e.warnings(app)
-		if global := e.find(app, eca.GlobalOAuthSettings); global != nil && global.Text("consumerKey") != "" {
-			into.ClientID = global.Text("consumerKey")
-			into.ConsumerKey = words.ShortKey(into.ClientID)
+		r.addApp(e, app, refused[app.Name])
+	}
+}
+
+// addApp adds the results of an app.
+func (r *Report) addApp(e *engine, app *wanted.App, refused bool) {
+	into := r.app(app.Name)
+	into.Kept = e.outcomeOfKept(app)
+	into.Off = e.off[app]
+	into.Warnings, into.Unsettled = e.warnings(app)
+	if global := e.find(app, eca.GlobalOAuthSettings); global != nil && global.Text("consumerKey") != "" {
+		into.ClientID = global.Text("consumerKey")
+		into.ConsumerKey = words.ShortKey(into.ClientID)
+	}
+	for _, o := range e.outcomes(app) {
+		c := ComponentReport{Type: o.Want.Type.Name, FullName: o.FullName, Action: o.Action, Changes: o.Changes, Done: o.OK(), Uncertain: o.Uncertain}
+		c.Held = !c.Done && e.isHeld(o.Want)
+		c.Refused = c.Held && c.Type == eca.OAuthPolicies && refused
+		err := o.Err
+		if c.Type == eca.OAuthSettings && e.lacksHeader(app) {
+			err = &NoHeaderError{app.Name}
 		}
-		for _, o := range e.outcomes(app) {
-			c := ComponentReport{Type: o.Want.Type.Name, FullName: o.FullName, Action: o.Action, Changes: o.Changes, Done: o.OK(), Uncertain: o.Uncertain}
-			c.Held = !c.Done && e.isHeld(o.Want)
-			c.Refused = c.Held && c.Type == eca.OAuthPolicies && refused[app.Name]
-			err := o.Err
-			if c.Type == eca.OAuthSettings && e.lacksHeader(app) {
-				err = &NoHeaderError{app.Name}
-			}
-			r.count(into, c, err)
+		r.count(into, c, err)
+	}
+	if policies := app.Wants[eca.OAuthPolicies]; r.PlanOnly && policies != nil && policies.ReadOnly {
+		step := e.state.Compare(policies)
+		into.Components = append(into.Components, ComponentReport{
+			Type: policies.Type.Name, FullName: step.FullName, Action: step.Action, Changes: step.Changes,
+			Done: step.Action == reconcile.Unchanged, Refused: refused || app.Wrong != nil, DeployedBy: app.Deployer, Held: e.off[app],
+		})
+	}
+	into.HandOverSettings = app.HandOver
+	if h := app.HandOver; h != nil {
+		global := e.run.Of(app.Wants[eca.GlobalOAuthSettings])
+		if h.Always || global.Action == reconcile.Create && (r.PlanOnly || global.OK()) {
+			into.HandOver = h.Command
 		}
-		if policies := app.Wants[eca.OAuthPolicies]; r.PlanOnly && policies != nil && policies.ReadOnly {
-			step := e.state.Compare(policies)
-			into.Components = append(into.Components, ComponentReport{
-				Type: policies.Type.Name, FullName: step.FullName, Action: step.Action, Changes: step.Changes,
-				Done: step.Action == reconcile.Unchanged, Refused: refused[app.Name] || app.Wrong != nil, DeployedBy: app.Deployer, Held: e.off[app],
-			})
+	}
+	for _, g := range e.grants[app] {
+		grant := ComponentReport{Type: g.Object(), FullName: g.PermissionSet, User: g.User, Action: reconcile.Create, Done: g.OK(), Uncertain: g.Uncertain}
+		if g.Exists {
+			grant.Action = reconcile.Unchanged
 		}
-		into.HandOverSettings = app.HandOver
-		if h := app.HandOver; h != nil {
-			global := e.run.Of(app.Wants[eca.GlobalOAuthSettings])
-			if h.Always || global.Action == reconcile.Create && (r.PlanOnly || global.OK()) {
-				into.HandOver = h.Command
-			}
+		err := g.Err
+		if r.PlanOnly && e.pending(app, g) {
+			err = nil // the run deploys the header first
 		}
-		for _, g := range e.grants[app] {
-			grant := ComponentReport{Type: g.Object(), FullName: g.PermissionSet, User: g.User, Action: reconcile.Create, Done: g.OK(), Uncertain: g.Uncertain}
-			if g.Exists {
-				grant.Action = reconcile.Unchanged
-			}
-			err := g.Err
-			if r.PlanOnly && e.pending(app, g) {
-				err = nil // the run deploys the header first
-			}
-			r.count(into, grant, err)
-		}
+		r.count(into, grant, err)
 	}
 }
 

@@ -325,46 +325,53 @@ func (e *NoAppsError) Error() string {
 func (s *Source) stated(headers []header, r *resolution) (map[string]map[string]sourceFile, error) {
 	stated := make(map[string]map[string]sourceFile)
 	for _, p := range s.withOwn() {
-		own := p.Source == s.own.Source
-		in := p.place
-		if in.Source == nil || p.Type == "data" {
-			continue
-		}
-		dirs, err := in.DeployedFolders(p.Package, r.Alias, r.Kind.IsSandbox())
-		if err != nil {
-			continue
-		}
-		ignore := in.Ignore(dirs[0])
-		if r.Undeployed {
-			ignore = nil
-		}
-		types := eca.Satellites()
-		if slices.ContainsFunc(headers, func(h header) bool { return h.Package.Path == p.Path }) {
-			types = append(types, eca.OAuthPolicies)
-		}
-		for _, typ := range types {
-			for _, f := range in.Deployed(dirs, typ) {
-				app := strings.ToLower(f.App())
-				if ignore.Ignores(f.File) || !own && f.Err != nil {
-					continue
-				}
-				if f.Err != nil {
-					return nil, s.inDir(f.Err)
-				}
-				if own && app == "" {
-					return nil, &metadata.SourceError{Path: in.path(f.File), Field: "externalClientApplication", Err: errors.New("is missing, so the component belongs to no app")}
-				}
-				if stated[app] == nil {
-					stated[app] = make(map[string]sourceFile)
-				}
-				stated[app][typ] = sourceFile{f.Component, in.path(f.File), f.Unreplaced}
-				if slices.ContainsFunc(headers, func(h header) bool { return strings.EqualFold(h.FullName, app) }) {
-					r.warnLiteral(f, in.path(f.File))
-				}
+		for _, f := range s.statedIn(p, headers, r) {
+			app := strings.ToLower(f.App())
+			if own := p.Source == s.own.Source; own && f.Err != nil {
+				return nil, s.inDir(f.Err)
+			} else if own && app == "" {
+				return nil, &metadata.SourceError{Path: p.path(f.File), Field: "externalClientApplication", Err: errors.New("is missing, so the component belongs to no app")}
+			}
+			if f.Err != nil {
+				continue
+			}
+			if stated[app] == nil {
+				stated[app] = make(map[string]sourceFile)
+			}
+			stated[app][f.Type.Name] = sourceFile{f.Component, p.path(f.File), f.Unreplaced}
+			if slices.ContainsFunc(headers, func(h header) bool { return strings.EqualFold(h.FullName, app) }) {
+				r.warnLiteral(f, p.path(f.File))
 			}
 		}
 	}
 	return stated, nil
+}
+
+// statedIn returns the files with components of apps in a package, as far as they are deployed to the org.
+func (s *Source) statedIn(p searched, headers []header, r *resolution) (files []project.SourceFile) {
+	if p.Source == nil || p.Type == "data" {
+		return nil
+	}
+	dirs, err := p.DeployedFolders(p.Package, r.Alias, r.Kind.IsSandbox())
+	if err != nil {
+		return nil
+	}
+	ignore := p.Ignore(dirs[0])
+	if r.Undeployed {
+		ignore = nil
+	}
+	types := eca.Satellites()
+	if slices.ContainsFunc(headers, func(h header) bool { return h.Package.Path == p.Path }) {
+		types = append(types, eca.OAuthPolicies)
+	}
+	for _, typ := range types {
+		for _, f := range p.Deployed(dirs, typ) {
+			if !ignore.Ignores(f.File) {
+				files = append(files, f)
+			}
+		}
+	}
+	return files
 }
 
 // withOwn returns the packages of the project with the places of their source. Those of the run are at

@@ -172,48 +172,64 @@ func (f *evidenceFile) markdown() string {
 	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
 	line("# Revoked access")
 	for _, run := range f.Runs {
-		what := "apps that are not installed"
-		if run.App != "" {
-			what = "the app " + markdownText(run.App)
-		}
-		if run.User != "" {
-			what += ", of the user " + markdownText(run.User)
-		}
 		ended := "killed before its end"
 		if !run.Finished.IsZero() {
 			ended = "to " + run.Finished.Format(time.RFC3339)
 		}
-		line("\n## %s, %s %s\n", what, run.Started.Format(time.RFC3339), ended)
+		line("\n## %s, %s %s\n", run.subject(), run.Started.Format(time.RFC3339), ended)
 		line("| org | state | tokens before | tokens after | users | sessions ended |\n|---|---|---|---|---|---|")
 		for _, o := range run.Orgs {
-			before, after, users, sessions := "-", "-", "-", "-"
-			if o.Revocation != nil {
-				before, users = fmt.Sprint(o.Before.Tokens()), fmt.Sprint(o.Before.Users())
-				if o.After != nil {
-					after, sessions = fmt.Sprint(o.After.Tokens()), fmt.Sprint(o.Revocation.Sessions)
-				}
-			}
-			state := o.State
-			if o.Error != "" {
-				state += ": " + o.Error
-			}
-			line("| %s | %s | %s | %s | %s | %s |", markdownText(o.Org), markdownText(state), before, after, users, sessions)
+			line("| %s |", strings.Join(o.cells(), " | "))
 		}
 		for _, o := range run.Orgs {
-			if o.Revocation == nil || len(o.Before.Apps) == 0 {
-				continue
-			}
-			line("\n### %s (%s), counted at %s\n", markdownText(o.Org), o.Before.OrgID, o.Before.Time.Format(time.RFC3339))
-			for _, app := range o.Before.Apps {
-				line("- %s (%s): %s", markdownText(app.Name), app.Kind, console.Plural(app.Tokens, "token"))
-				for _, h := range app.Holders {
-					line("  - %s", markdownText(describeHolder(h)))
-				}
-			}
-			for _, unseen := range o.Before.Unseen {
-				line("- not shown: %s", markdownText(unseen))
+			if o.Revocation != nil && len(o.Before.Apps) > 0 {
+				line("\n### %s (%s), counted at %s\n", markdownText(o.Org), o.Before.OrgID, o.Before.Time.Format(time.RFC3339))
+				out.WriteString(exposureMarkdown(o.Before))
 			}
 		}
+	}
+	return out.String()
+}
+
+// subject describes the apps that a run was about.
+func (r *evidenceRun) subject() string {
+	what := "apps that are not installed"
+	if r.App != "" {
+		what = "the app " + markdownText(r.App)
+	}
+	if r.User != "" {
+		what += ", of the user " + markdownText(r.User)
+	}
+	return what
+}
+
+// cells returns the org's row of the table.
+func (o *evidenceOrg) cells() []string {
+	state := o.State
+	if o.Error != "" {
+		state += ": " + o.Error
+	}
+	before, after, users, sessions := "-", "-", "-", "-"
+	if o.Revocation != nil {
+		before, users = fmt.Sprint(o.Before.Tokens()), fmt.Sprint(o.Before.Users())
+		if o.After != nil {
+			after, sessions = fmt.Sprint(o.After.Tokens()), fmt.Sprint(o.Revocation.Sessions)
+		}
+	}
+	return []string{markdownText(o.Org), markdownText(state), before, after, users, sessions}
+}
+
+// exposureMarkdown lists who has access through which app.
+func exposureMarkdown(e *respond.Exposure) string {
+	var out strings.Builder
+	for _, app := range e.Apps {
+		fmt.Fprintf(&out, "- %s (%s): %s\n", markdownText(app.Name), app.Kind, console.Plural(app.Tokens, "token"))
+		for _, h := range app.Holders {
+			fmt.Fprintf(&out, "  - %s\n", markdownText(describeHolder(h)))
+		}
+	}
+	for _, unseen := range e.Unseen {
+		fmt.Fprintf(&out, "- not shown: %s\n", markdownText(unseen))
 	}
 	return out.String()
 }

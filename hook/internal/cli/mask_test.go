@@ -79,7 +79,7 @@ func TestMistypedSecrets(t *testing.T) {
 // TestSecretsInEveryFlag: a secret that is given to any flag or argument of any command, or in any variable of
 // one, is printed neither as it is nor in another form.
 func TestSecretsInEveryFlag(t *testing.T) {
-	t.Chdir(t.TempDir()) // where a command may write files of these names
+	t.Chdir(t.TempDir())                                                    // where a command may write files of these names
 	kinds := []string{"session", "refresh token", "JWT", "auth URL", "PEM"} // which can be told by their form
 	next := func() (kind, secret string) {
 		kind = kinds[0]

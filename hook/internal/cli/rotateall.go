@@ -111,9 +111,7 @@ func (r *rotation) due(ctx context.Context) (all []*rotation, err error) {
 		if err != nil {
 			return nil, err
 		}
-		var keys []string
 		for _, c := range consumers {
-			keys = append(keys, c.Key)
 			if r.Consumer == "all" || strings.HasPrefix(c.Key, r.Consumer) {
 				chosen := one
 				chosen.consumer = c

@@ -150,10 +150,6 @@ func templateError(err error) error {
 
 // checkFormat checks the flags of the format, and that a template needs no value that does not exist.
 func (f *Flags) checkFormat(several, keyOnly bool) error {
-	var fields []string
-	for _, v := range new(Credentials).values() {
-		fields = append(fields, v.field)
-	}
 	switch {
 	case (f.format() == "template") != (f.Template != ""):
 		return usage.Errorf("--format template and --template belong together")
