@@ -708,7 +708,7 @@ func Example() {
 	}
 	// Output:
 	// 1 of 1 Connected App lets any user in
-	// error Loader scope-full
+	// warning Loader scope-full
 	// warning Loader open-to-all
 	// warning Loader has-to-move
 	// warning org api-access-control-off

@@ -52,7 +52,7 @@ func (a *App) checkCallback() {
 
 func (a *App) checkScopes() {
 	if slices.Contains(metadata.Items(a.Fields[eca.OAuthSettings].Text("commaSeparatedOauthScopes")), "Full") {
-		a.find("full-scope", finding.Warning, "oauthConfig.scopes", "the scope Full is broader than any use",
+		a.find("scope-full", finding.Warning, "oauthConfig.scopes", "the scope Full is broader than any use",
 			"name the scopes that the clients need, such as Api")
 	}
 }

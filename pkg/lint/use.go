@@ -65,7 +65,7 @@ func (l *linter) checkUse(u use) {
 	scopes := u.value(eca.OAuthSettings, "commaSeparatedOauthScopes")
 	has := func(scope string) bool { return slices.Contains(metadata.Items(scopes.Text), scope) }
 	if has("Full") {
-		u.report("scope-full", finding.Error, scopes, "has the scope Full, which is broader than any use", "name the scopes that the app needs, such as Api")
+		u.report("scope-full", finding.Warning, scopes, "has the scope Full, which is broader than any use", "name the scopes that the app needs, such as Api")
 	}
 	global := func(field, byDefault string) (preflight.Value, bool) {
 		v := u.value(eca.GlobalOAuthSettings, field)
