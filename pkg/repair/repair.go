@@ -228,8 +228,9 @@ type Options struct {
 	// Saved are the components that Save received in an interrupted run. They have precedence over those
 	// of the org.
 	Saved []*metadata.Component
-	// Source are components as the app's source states them, for those that are neither saved nor on
-	// the org.
+	// Source are components as the app's project states them. One that is created gets these fields before
+	// those that it had, and this name, so that the next deployment of the source does not create a duplicate.
+	// Without a FullName, it keeps the name that it had.
 	Source []*metadata.Component
 }
 
@@ -237,8 +238,8 @@ type Options struct {
 const recreateTime = 2 * time.Minute
 
 // Recreate deletes the OAuth policies, global OAuth settings and OAuth settings of a broken app, in this
-// order, and recreates them with the fields that they had. The consumer is a new one. Plugin policies
-// stay. If the app only lacks its consumer, Recreate creates that and deletes nothing. If nothing is
+// order, and recreates them with the fields of Options.Source and those that they had. The consumer is a
+// new one. Plugin policies stay. If the app only lacks its consumer, Recreate creates that and deletes nothing. If nothing is
 // broken, it changes nothing. To find that out for an app whose problem does not show, it writes the
 // app's OAuth settings as they are.
 //
@@ -259,11 +260,16 @@ func Recreate(ctx context.Context, conn *salesforce.Conn, name string, o Options
 			return r, fmt.Errorf("the saved components are not those of %s", app.Name)
 		}
 	}
+	for _, c := range o.Source {
+		if err := eca.CheckFullName(c.FullName); c.FullName != "" && err != nil {
+			return r, fmt.Errorf("nothing was changed, because the org would refuse the name %s in source: %w", c.FullName, err)
+		}
+	}
 	todo, err := decide(ctx, client, app, org.ID, o)
 	if err != nil || todo == nothing {
 		return r, err
 	}
-	w := &work{r, client, app, keep(app, o), o.CallbackURL}
+	w := &work{r, client, app, keep(app, o), o.Source, o.CallbackURL}
 	if todo == replace && o.Save != nil {
 		if err := o.Save(w.kept); err != nil {
 			return r, fmt.Errorf("nothing was changed, because the components of %s cannot be saved: %w", app.Name, err)
@@ -278,6 +284,7 @@ type work struct {
 	client      *mdapi.Client
 	app         *apps.App
 	kept        []*metadata.Component // one of each type, as it can be sent
+	source      []*metadata.Component
 	callbackURL string                // of global settings that could not be read
 }
 
@@ -297,13 +304,39 @@ func (w *work) apply(ctx context.Context, todo todo) error {
 		}
 	}
 	all := make(map[string]*metadata.Component)
-	for _, c := range w.kept {
-		all[c.Type] = c
+	for _, typ := range types {
+		if c := w.restored(typ); c != nil {
+			all[typ] = c
+		}
 	}
 	global := all[eca.GlobalOAuthSettings]
 	w.Defaults = global == nil
 	w.NoCertificate = len(w.Deleted) > 0 && global != nil && global.Text("certificate") == ""
 	return w.create(ctx, all)
+}
+
+// restored returns the component of a type as the app gets it, nil if nothing is known of it. One that the org
+// still has is as it was.
+func (w *work) restored(typ string) *metadata.Component {
+	had, source := ofType(w.kept, typ), ofType(w.source, typ)
+	stays := slices.ContainsFunc(w.app.Components[typ], func(c *metadata.Component) bool {
+		return !slices.Contains(w.Deleted, typ+" "+c.FullName)
+	})
+	if source == nil || stays {
+		return had
+	}
+	name, fields := source.FullName, eca.Lookup(typ).Sendable(source)
+	if had != nil {
+		name, fields = cmp.Or(name, had.FullName), fields.Over(eca.Lookup(typ).Sendable(had))
+	}
+	return metadata.New(typ, name, fields)
+}
+
+func ofType(components []*metadata.Component, typ string) *metadata.Component {
+	if i := slices.IndexFunc(components, func(c *metadata.Component) bool { return c.Type == typ }); i >= 0 {
+		return components[i]
+	}
+	return nil
 }
 
 // todo is what Recreate does to an app.
@@ -343,23 +376,17 @@ func decide(ctx context.Context, client *mdapi.Client, app *apps.App, org string
 	return nothing, err
 }
 
-// keep returns one component of each type as it can be sent: the saved one, or the app's, or that of its
-// source. One with a link or a key comes before others.
+// keep returns one component of each type as it can be sent: the saved one, or the app's. One with a link or
+// a key comes before others.
 func keep(app *apps.App, o Options) (all []*metadata.Component) {
-	of := func(components []*metadata.Component, typ string) *metadata.Component {
-		if i := slices.IndexFunc(components, func(c *metadata.Component) bool { return c.Type == typ }); i >= 0 {
-			return components[i]
-		}
-		return nil
-	}
 	for _, typ := range types {
-		best := of(o.Saved, typ)
+		best := ofType(o.Saved, typ)
 		for _, c := range app.Components[typ] {
 			if best == nil || len(o.Saved) == 0 && best.Text("oauthLink")+best.Text("consumerKey") == "" {
 				best = c
 			}
 		}
-		if best = cmp.Or(best, of(o.Source, typ)); best != nil {
+		if best != nil {
 			all = append(all, metadata.New(typ, best.FullName, eca.Lookup(typ).Sendable(best)))
 		}
 	}
@@ -407,7 +434,7 @@ func (w *work) delete(ctx context.Context, typ string) error {
 	return nil
 }
 
-// create creates what the app lacks, with the fields that it had.
+// create creates what the app lacks.
 func (w *work) create(ctx context.Context, all map[string]*metadata.Component) error {
 	d := eca.Desired{
 		App: w.App, Label: w.app.Label, DomainURL: w.callbackURL, Types: eca.Satellites(),
@@ -418,7 +445,9 @@ func (w *work) create(ctx context.Context, all map[string]*metadata.Component) e
 	}
 	for typ, had := range all {
 		d.Fields[typ] = eca.Lookup(typ).Sendable(had)
-		d.Names[typ] = []string{had.FullName}
+		if had.FullName != "" {
+			d.Names[typ] = []string{had.FullName}
+		}
 	}
 	wants := eca.Wants(d)
 	state, err := reconcile.Read(ctx, w.client, eca.InOrder(wants))

@@ -44,7 +44,7 @@ type repairCmd struct {
 func (repairCmd) Help() string {
 	return `Finds apps whose OAuth is broken: settings without a link to a consumer, several components of a type, apps without OAuth after an interrupted repair, apps from a package that a sandbox refresh has left without OAuth. Explains each, and exits with 1 if it has found one.
 
-With --yes and --app NAME, eca deletes the app's OAuth policies, global settings and settings, in this order, and recreates them with the same fields. The app gets a new consumer, so its clients need the new key and secret. Without --yes and --restore, eca changes nothing.
+With --yes and --app NAME, eca deletes the app's OAuth policies, global settings and settings, in this order, and recreates them with the same fields. In a project, the names and values of its source and settings come first. The app gets a new consumer, so its clients need the new key and secret. Without --yes and --restore, eca changes nothing.
 
 Before eca deletes anything, it prints the components as one line of JSON, without secrets. In a project, it writes them to a file eca-repair-ORGID-APP.json too, until it is done. If the command is interrupted, the next run in the project restores the components from that file, or from the source of the project. Elsewhere, save the output and run: eca repair -o ORG --restore FILE`
 }
@@ -230,14 +230,16 @@ func (c *repairCmd) recreate(ctx context.Context, e *env, work *orgs.Work, org s
 	if err := from.backup.remove(); err != nil {
 		return err
 	}
-	c.printRecreated(work, org, r.Repaired, from.saved != nil)
+	c.printRecreated(work, org, r.Repaired, from.saved != nil, len(options.Source) > 0)
 	return nil
 }
 
 // printRecreated prints what a repair leaves to its user. restored says that it used what an earlier one
-// has saved.
-func (c *repairCmd) printRecreated(work *orgs.Work, org string, done *repairedApp, restored bool) {
+// has saved, and inProject that it used the source of a project.
+func (c *repairCmd) printRecreated(work *orgs.Work, org string, done *repairedApp, restored, inProject bool) {
 	switch {
+	case restored && inProject:
+		work.Line("%s: its components are as they were before the repair, with the names and values of the project", done.App)
 	case restored:
 		work.Line("%s: its components are as they were before the repair", done.App)
 	case !done.Defaults && len(done.Deleted) == 0 && len(done.Created) > 0:
@@ -441,9 +443,15 @@ func (b backup) source(app string, target wanted.Target) (components []*metadata
 			continue
 		}
 		for _, want := range eca.InOrder(a.Wants) {
-			if want.Type.Name != eca.RemoteSiteSetting && !want.ReadOnly {
-				components = append(components, metadata.New(want.Type.Name, want.Names[0], want.Fields.Over(want.Defaults)))
+			if want.Type.Name == eca.RemoteSiteSetting || want.ReadOnly {
+				continue
 			}
+			name := "" // without a file, it keeps the org's name
+			if a.File(want.Type.Name) != "" {
+				name = want.Names[0]
+			}
+			fields := want.Fields.Over(want.Source).Over(metadata.Stated("externalClientApplication", a.Name))
+			components = append(components, metadata.New(want.Type.Name, name, fields))
 		}
 		if a.Wrong != nil {
 			return nil, a.Wrong
