@@ -45,7 +45,7 @@ func (l *linter) checkName(file string, data []byte, isComponent bool) {
 		l.checkSuffix(file, data)
 	case !isComponent:
 		l.add("wrong-suffix", finding.Warning, file, "", "sf deploys the file of the same name in source format instead", "remove one of them")
-	case !inSource && l.project.File != sfp.ManifestFile:
+	case !inSource && l.project.File == sfp.ProjectFile:
 		l.add("wrong-suffix", finding.Warning, file, "", "is in metadata format, which sf deploys with a warning", "rename it to "+path.Base(file)+metadata.SourceEnding)
 	}
 }

@@ -38,8 +38,8 @@ func (e *NothingError) Error() string {
 
 // Run checks the project in fsys. It returns only findings within the directory under, or all
 // for ".", sorted by file and line, and at most 2000. A directory outside the project's packages is
-// checked like a package without a name. It returns an error only if it cannot read the project file,
-// or a *NothingError.
+// checked like a package without a name, and so is any directory if fsys has neither a project file nor a
+// manifest. It returns an error only if it cannot read the project file, or a *NothingError.
 func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 	_, findings, err := run(fsys, under)
 	return findings, err
@@ -50,6 +50,9 @@ func run(fsys fs.FS, under string) (*linter, []finding.Finding, error) {
 		fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool), platformMade: make(map[string][]string),
 	}
 	proj, wrong, err := project.ReadLoosely(fsys, sfp.ProjectFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		proj, err = &project.Project{Project: &sfp.Project{Packages: []sfp.Package{{Path: under}}}}, nil
+	}
 	for _, setting := range wrong {
 		l.add("settings", finding.Error, sfp.ProjectFile, setting.Path, setting.Error(), "correct it; the rest was checked without it")
 	}

@@ -285,7 +285,7 @@ type work struct {
 	app         *apps.App
 	kept        []*metadata.Component // one of each type, as it can be sent
 	source      []*metadata.Component
-	callbackURL string                // of global settings that could not be read
+	callbackURL string // of global settings that could not be read
 }
 
 // apply deletes components, if todo is replace, and creates what is then missing.

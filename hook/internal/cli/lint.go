@@ -15,6 +15,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/atomicfile"
 	"github.com/ecakit/ecakit/pkg/audit"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/lint"
 	"github.com/ecakit/ecakit/pkg/project"
@@ -29,7 +30,7 @@ type lintCmd struct {
 	Format  string `enum:"text,json,sarif" default:"text" help:"text, json, or sarif (2.1.0, for code scanning)."`
 	Fix     bool   `help:"First remove from the source what the platform fills in for each org: orgScopedExternalApp and oauthLink of Local apps, consumerKey."`
 	Explain string `placeholder:"RULE" help:"Print what a rule is about, or with all the list of rules, and check nothing."`
-	Path    string `arg:"" optional:"" default:"." help:"Project, or a directory in it to which the findings are confined."`
+	Path    string `arg:"" optional:"" default:"." help:"Project, or a directory in it to which the findings are confined, or any directory with source."`
 }
 
 func (lintCmd) Help() string {
@@ -88,6 +89,10 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 		return explainRules(e, "lint", c.Explain, lint.Rules())
 	}
 	root, rel, err := findProject(c.Path)
+	bare := errors.As(err, new(*project.NoProjectError))
+	if bare {
+		root, rel, err = bareDirectory(c.Path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +111,9 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 	if nothing, ok := errors.AsType[*lint.NothingError](err); ok {
 		if nothing.Dir = c.Path; c.Path == "." {
 			nothing.Dir = "this directory"
+		}
+		if bare {
+			nothing.Dir += ", which is in no Salesforce project"
 		}
 		return nil, foundError{nothing}
 	}
@@ -139,7 +147,7 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 		all = printed
 	}
 	summary := fmt.Sprintf("%s, %s", console.Plural(r.Errors, "error"), console.Plural(r.Warnings, "warning"))
-	if under != "." {
+	if under != "." && !bare {
 		summary += ", confined to " + under
 	}
 	if r.Errors > 0 {
@@ -147,6 +155,25 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 	}
 	e.Line("eca: %s", summary)
 	return all, nil
+}
+
+// bareDirectory returns the root from which a directory in no project is checked, and the directory below it. In
+// metadata format, the folder's name belongs to what files are.
+func bareDirectory(dir string) (root, rel string, err error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", "", err
+	}
+	for at := abs; at != filepath.Dir(at); at = filepath.Dir(at) {
+		if eca.Types().IsFolder(filepath.Base(at)) {
+			root, rel = filepath.Dir(at), filepath.Base(at)+filepath.ToSlash(strings.TrimPrefix(abs, at))
+			if below, err := filepath.Rel(abs, root); err == nil {
+				root = filepath.Join(dir, below)
+			}
+			return root, rel, nil
+		}
+	}
+	return dir, ".", nil
 }
 
 // auditFindings are what is wrong with the settings of the audit in themselves.
