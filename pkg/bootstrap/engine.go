@@ -410,9 +410,7 @@ func (e *engine) failures(err error, except func(*wanted.App, *apps.Grant) bool)
 			all = append(all, &NoHeaderError{app.Name})
 		}
 		for _, o := range e.outcomes(app) {
-			if o.Err != nil {
-				all = append(all, &ComponentFailure{App: app.Name, Type: o.Want.Type.Name, FullName: o.FullName, File: app.File(o.Want.Type.Name), Err: o.Err})
-			}
+			all = append(all, e.failure(app, o))
 		}
 		for _, g := range e.grants[app] {
 			if g.Err != nil && (except == nil || !except(app, g)) {

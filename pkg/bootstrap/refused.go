@@ -1,32 +1,32 @@
 package bootstrap
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/reconcile"
-	"github.com/ecakit/ecakit/pkg/salesforce"
+	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
 // ElementError reports an element, or a value of one, that the org does not have, so that it refused the
-// whole call.
+// component.
 type ElementError struct {
 	App     string
 	Type    string
 	Element string
 	File    string   // of the source that states the element, "" if the settings do
-	Written []string // the components that were written before, like "TYPE NAME"
+	Written []string // the app's components that were written before, like "TYPE NAME"
 	Err     error
 }
 
 func (e *ElementError) Error() string {
-	place, written := e.Element, "nothing was written before"
+	place, written := e.Element, "nothing of "+e.App+" was written before"
 	if e.File != "" {
 		place = e.File + ": " + e.Element
 	}
@@ -39,60 +39,35 @@ func (e *ElementError) Error() string {
 // Unwrap returns e.Err.
 func (e *ElementError) Unwrap() error { return e.Err }
 
-// The platform's faults for what a type or an enumeration does not have.
-var (
-	invalidElement = regexp.MustCompile(`Element (?:\{[^}]*\})?(\w+) invalid at this location in type (\w+)`)
-	invalidValue   = regexp.MustCompile(`'(.*)' is not a valid value for the enum '(\w+)'`)
-)
-
-// located returns a fault about an element of a component as an *ElementError, and other errors as they
-// are.
-func (e *engine) located(err error) error {
-	answer, isAnswer := errors.AsType[*salesforce.Error](err)
-	if !isAnswer {
-		return err
+// failure returns the error of a component that is not as wanted, nil if it is.
+func (e *engine) failure(app *wanted.App, o reconcile.Outcome) error {
+	invalid, refused := mdapi.InvalidOf(o.Err)
+	typ := o.Want.Type
+	switch {
+	case o.Err == nil:
+		return nil
+	case !refused:
+		return &ComponentFailure{App: app.Name, Type: typ.Name, FullName: o.FullName, File: app.File(typ.Name), Err: o.Err}
 	}
-	var is func(typ *metadata.Type, f metadata.Field) bool
-	if match := invalidElement.FindStringSubmatch(answer.Message); match != nil {
-		is = func(typ *metadata.Type, f metadata.Field) bool {
-			return f.Name == match[1] && (typ.Name == match[2] || eca.Lookup(match[2]) == nil)
-		}
-	} else if match := invalidValue.FindStringSubmatch(answer.Message); match != nil {
-		is = func(typ *metadata.Type, f metadata.Field) bool {
+	is := func(f metadata.Field) bool { return f.Name == invalid.Element }
+	if invalid.Enum != "" {
+		is = func(f metadata.Field) bool {
 			ft := typ.Field(f.Name)
-			return ft != nil && ft.EnumName == match[2] && strings.TrimSpace(f.Text) == match[1]
-		}
-	} else {
-		return err
-	}
-	var wrong *ElementError
-	var written []string
-	for _, app := range e.apps {
-		for _, o := range e.outcomes(app) {
-			if o.Applied {
-				written = append(written, o.Want.Type.Name+" "+o.FullName)
-			}
-			if wrong != nil || o.Applied || o.Action == reconcile.Unchanged {
-				continue
-			}
-			typ := o.Want.Type
-			named := func(fields metadata.Fields) string {
-				return find(fields, func(f metadata.Field) bool { return is(typ, f) })
-			}
-			if element := named(o.Want.Fields); element != "" {
-				wrong = &ElementError{App: app.Name, Type: typ.Name, Element: element, Err: err}
-				if typ.Name == eca.Header || typ.Name == eca.OAuthPolicies {
-					wrong.File = app.File(typ.Name)
-				}
-			} else if element := named(o.Want.Source); element != "" {
-				wrong = &ElementError{App: app.Name, Type: typ.Name, Element: element, File: app.File(typ.Name), Err: err}
-			}
+			return ft != nil && ft.EnumName == invalid.Enum && strings.TrimSpace(f.Text) == invalid.Value
 		}
 	}
-	if wrong == nil {
-		return err
+	wrong := &ElementError{App: app.Name, Type: typ.Name, Element: find(o.Want.Fields, is), Err: o.Err}
+	if wrong.Element == "" || typ.Name == eca.Header || typ.Name == eca.OAuthPolicies {
+		wrong.File = app.File(typ.Name)
 	}
-	wrong.Written = written
+	if wrong.Element = cmp.Or(wrong.Element, find(o.Want.Source, is)); wrong.Element == "" {
+		return &ComponentFailure{App: app.Name, Type: typ.Name, FullName: o.FullName, File: app.File(typ.Name), Err: o.Err}
+	}
+	for _, other := range e.outcomes(app) {
+		if other.Applied {
+			wrong.Written = append(wrong.Written, other.Want.Type.Name+" "+other.FullName)
+		}
+	}
 	return wrong
 }
 

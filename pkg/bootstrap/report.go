@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -156,6 +157,9 @@ func (r *Report) addApp(e *engine, app *wanted.App, refused bool) {
 		c.Held = !c.Done && e.isHeld(o.Want)
 		c.Refused = c.Held && c.Type == eca.OAuthPolicies && refused
 		err := o.Err
+		if invalid, ok := errors.AsType[*ElementError](e.failure(app, o)); ok {
+			err = invalid // with its file
+		}
 		if c.Type == eca.OAuthSettings && e.lacksHeader(app) {
 			err = &NoHeaderError{app.Name}
 		}

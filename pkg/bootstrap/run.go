@@ -210,7 +210,7 @@ func (p *Plan) Apply(ctx context.Context) (*Report, error) {
 	if err := r.Err(); err != nil || e == nil {
 		return r.Report(), err
 	}
-	err := e.failures(e.located(e.apply(ctx)), nil)
+	err := e.failures(e.apply(ctx), nil)
 	report := r.Report()
 	report.Findings = append(report.Findings, e.inOrg(r.target, r.source)...)
 	p.add(report)

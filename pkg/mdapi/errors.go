@@ -1,6 +1,8 @@
 package mdapi
 
 import (
+	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -45,3 +47,33 @@ func (e *ComponentError) Transient() bool {
 
 // IsDuplicate reports whether the component exists under another name.
 func (e *ComponentError) IsDuplicate() bool { return e.Code == "DUPLICATE_VALUE" }
+
+// Invalid is what an org's API version does not have: an element of a type, or a value of an enumeration. A call
+// with it is refused as a whole, with all its components.
+type Invalid struct {
+	Element, Type string // "" for a value
+	Value, Enum   string // "" for an element
+}
+
+// The platform's faults for what a type or an enumeration does not have.
+var (
+	invalidElement = regexp.MustCompile(`Element (?:\{[^}]*\})?(\w+) invalid at this location in type (\w+)`)
+	invalidValue   = regexp.MustCompile(`'(.*)' is not a valid value for the enum '(\w+)'`)
+)
+
+// InvalidOf returns what a call was refused for, if it was refused for something invalid in a component. The org
+// has not acted then.
+func InvalidOf(err error) (Invalid, bool) {
+	answer, ok := errors.AsType[*salesforce.Error](err)
+	if !ok {
+		return Invalid{}, false
+	}
+	if match := invalidElement.FindStringSubmatch(answer.Message); match != nil {
+		return Invalid{Element: match[1], Type: match[2]}, true
+	}
+	match := invalidValue.FindStringSubmatch(answer.Message)
+	if match == nil {
+		return Invalid{}, false
+	}
+	return Invalid{Value: match[1], Enum: match[2]}, true
+}

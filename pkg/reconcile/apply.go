@@ -102,7 +102,8 @@ func (r *Run) Find(want *metadata.Want) *metadata.Component { return r.state.Fin
 // call. Then it reads back what it wrote.
 //
 // If the org refuses a component, the components after it stop there; others continue, and the
-// reason is in the Outcome. The error is what ended the run as a whole.
+// reason is in the Outcome. That holds for an element that the org does not have, too: the call is refused as a
+// whole then, so its components are sent again one by one. The error is what ended the run as a whole.
 //
 // After a transient failure, Apply reads what the org has before it sends anything again,
 // because a write with a lost answer may have succeeded.
@@ -277,10 +278,29 @@ func (r *Run) writeType(ctx context.Context, typ string, all []*work, read names
 			w.Uncertain = true
 		}
 	}
+	if _, invalid := mdapi.InvalidOf(err); invalid {
+		again = append(again, all[len(results):]...)
+		if refused := all[len(results):min(len(results)+mdapi.MaxComponents, len(all))]; len(refused) == 1 {
+			refused[0].Err, again = err, slices.DeleteFunc(again, func(w *work) bool { return w == refused[0] })
+		} else {
+			return r.writeEach(ctx, typ, again, read)
+		}
+		err = nil
+	}
 	if err == nil && len(again) > 0 {
 		return r.writeType(ctx, typ, again, read)
 	}
 	return err
+}
+
+// writeEach sends each component by itself, so that one which makes a call invalid does not stop the others.
+func (r *Run) writeEach(ctx context.Context, typ string, all []*work, read names) error {
+	for i := range all {
+		if err := r.writeType(ctx, typ, all[i:i+1], read); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sealed returns the component as it is sent.
