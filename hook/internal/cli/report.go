@@ -111,12 +111,27 @@ func componentRow(u *console.Console, r *bootstrap.Report, app bootstrap.AppRepo
 	if c.Error != "" || c.Refused {
 		row.Style = console.Red
 	}
+	if c.Error != "" && failures(r) > 1 { // the command's error is about the first
+		row.Below = append(row.Below, console.OneLine(c.Error))
+	}
 	if u.Verbose || c.Action == reconcile.Update || c.DeployedBy != "" {
 		for _, change := range c.Changes {
 			row.Below = append(row.Below, console.OneLine(change.Field+": "+fromTo(c.Action, change.From, change.To)))
 		}
 	}
 	return row
+}
+
+// failures returns the number of components and grants of a run that failed.
+func failures(r *bootstrap.Report) (n int) {
+	for _, app := range r.Apps {
+		for _, c := range app.Components {
+			if c.Error != "" {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // printRemarks prints the findings and warnings of a run, and returns whether a second run would
