@@ -149,11 +149,11 @@ func (e *engine) leaveOff() {
 }
 
 // hold excludes apps from the run for which the plan shows that it would stop halfway: those without a
-// header, and those for which the org is certain to refuse OAuth policies that the run writes.
+// header, and those for which the org is certain to refuse OAuth policies.
 func (e *engine) hold(refused func(*wanted.App) bool) {
 	e.held = make(map[*wanted.App]bool)
 	for _, app := range e.apps {
-		e.held[app] = e.lacksHeader(app) || app.Applied() && refused(app)
+		e.held[app] = e.lacksHeader(app) || refused(app)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/platform"
+	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -158,10 +159,14 @@ func (r *Resolved) Plan(ctx context.Context) (*Plan, error) {
 		r.check(e.apps)
 	}
 	p.findings = e.inOrg(r.target, r.source)
+	lasting := make(map[string]bool) // a permission set may come with the deployment after the run
 	for _, f := range slices.Concat(r.findings, p.findings) {
-		p.refused[f.App] = p.refused[f.App] || f.Level == finding.Error && r.strict()
+		if f.Level == finding.Error && r.strict() {
+			p.refused[f.App] = true
+			lasting[f.App] = lasting[f.App] || f.Rule == preflight.ProfileRule
+		}
 	}
-	e.hold(func(app *wanted.App) bool { return p.refused[app.Name] })
+	e.hold(func(app *wanted.App) bool { return app.Applied() && p.refused[app.Name] || lasting[app.Name] })
 	return p, nil
 }
 

@@ -418,7 +418,8 @@ func (l *linter) checkSettings() {
 				granted := len(l.project.Settings.For(h.FullName, alias, true).PermissionSets) > 0
 				l.checkUse(use{app: h.FullName, wanted: l.withoutImplied(h.FullName, alias, wanted), policies: policies, granted: granted})
 			}
-			if settingErr, ok := errors.AsType[*project.SettingError](err); ok {
+			all, _ := errors.AsType[project.SettingErrors](err)
+			for _, settingErr := range all {
 				found := cmp.Or(byMessage[settingErr.Error()], &wrong{path: settingErr.Path})
 				byMessage[settingErr.Error()] = found
 				if !slices.Contains(found.aliases, alias) {

@@ -241,13 +241,13 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("needs API version %s or later, and %s %s", e.Needs, which, e.Has)
 }
 
-// CheckVersion returns an error for the first stated field that the API version does not have. The
-// platform answers such a field with a fault that fails the whole call. The error is a *FieldError.
-func (t *Type) CheckVersion(stated Fields, v apiversion.Version) error {
+// CheckVersion returns an error for each stated field that the API version does not have. The
+// platform answers such a field with a fault that fails the whole call.
+func (t *Type) CheckVersion(stated Fields, v apiversion.Version) (newer []*FieldError) {
 	for _, name := range slices.Sorted(maps.Keys(stated)) {
 		if ft := t.Field(name); ft != nil && ft.Since > v {
-			return &FieldError{name, &VersionError{Needs: ft.Since, Has: v}}
+			newer = append(newer, &FieldError{name, &VersionError{Needs: ft.Since, Has: v}})
 		}
 	}
-	return nil
+	return newer
 }

@@ -254,7 +254,7 @@ func TestCheckVersion(t *testing.T) {
 	if err := settings.CheckVersion(stated, 65); err != nil {
 		t.Error(err)
 	}
-	if err := settings.CheckVersion(stated, 64); err == nil || err.Error() != "timeout: needs API version 65.0 or later, and this run uses 64.0" {
+	if err := settings.CheckVersion(stated, 64); len(err) != 1 || err[0].Error() != "timeout: needs API version 65.0 or later, and this run uses 64.0" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -335,10 +335,13 @@ func (c *check) permissionSets() {
 
 const fixMissing = "deploy it before the policies, or correct the name"
 
+// ProfileRule is the rule of findings about profiles that an org does not have.
+const ProfileRule = "profile"
+
 // profiles checks that the org has the profiles. That the platform refuses an unknown one like a
 // permission set is assumed, see pkg/platform, unknown-profile.
 func (c *check) profiles() {
-	const rule, field = "profile", profileField
+	const rule, field = ProfileRule, profileField
 	for _, name := range metadata.Items(c.Component.Text(field)) {
 		if profileID.MatchString(name) {
 			f := c.find(rule, field)

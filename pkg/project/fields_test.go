@@ -125,7 +125,7 @@ func TestCheckVersion(t *testing.T) {
 	if err := eca.Lookup(eca.PluginPolicies).CheckVersion(stated, 66); err != nil {
 		t.Error(err)
 	}
-	if err := eca.Lookup(eca.PluginPolicies).CheckVersion(stated, 65); err == nil || err.Error() != "isCanvasPluginEnabled: needs API version 66.0 or later, and this run uses 65.0" {
+	if err := eca.Lookup(eca.PluginPolicies).CheckVersion(stated, 65); len(err) != 1 || err[0].Error() != "isCanvasPluginEnabled: needs API version 66.0 or later, and this run uses 65.0" {
 		t.Errorf("got %v, want %q", err, "isCanvasPluginEnabled: needs API version 66.0 or later, and this run uses 65.0")
 	}
 }

@@ -29,48 +29,59 @@ type Org struct {
 // the environment's OAuth policies need. certificate returns the PEM text of a certificate's file.
 //
 // Settings that contradict one another or the policies, or that the API version does not have, are
-// an error, a *SettingError.
+// an error: SettingErrors with all of them.
 func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate func(file string) (string, error)) (map[string]metadata.Fields, error) {
 	effective := s.For(app, org.Alias, org.Sandbox)
 	wanted := make(map[string]metadata.Fields)
-	for _, typ := range eca.Satellites() {
-		var err error
-		if wanted[typ], err = fill(effective.Of(typ), org, certificate); err != nil {
-			return nil, s.located(err, app, effective.Environment, typ)
+	var wrong SettingErrors
+	add := func(typ string, errs ...*metadata.FieldError) {
+		for _, err := range errs {
+			wrong = append(wrong, s.located(err, app, effective.Environment, typ))
 		}
+	}
+	for _, typ := range eca.Satellites() {
+		filled, errs := fill(effective.Of(typ), org, certificate)
+		wanted[typ] = filled
+		add(typ, errs...)
 	}
 	if effective.Off() {
 		for _, name := range eca.Switches() {
 			if plugins := wanted[eca.PluginPolicies]; plugins.Has(name) && !plugins.IsFalse(name) {
-				err := &metadata.FieldError{Path: name, Err: errors.New(`is true, but "disabled" switches the app off`)}
-				return nil, s.located(err, app, effective.Environment, eca.PluginPolicies)
+				add(eca.PluginPolicies, &metadata.FieldError{Path: name, Err: errors.New(`is true, but "disabled" switches the app off`)})
 			}
 			wanted[eca.PluginPolicies].Set(name, "false")
 		}
 		policies = nil // which are left as they are
 	}
 	for _, file := range policies {
-		if err := checkPlugins(wanted[eca.PluginPolicies], file.File); err != nil {
-			return nil, s.located(err, app, effective.Environment, eca.PluginPolicies)
-		}
-		if err := imply(wanted[eca.GlobalOAuthSettings], file); err != nil {
-			return nil, s.located(err, app, effective.Environment, eca.GlobalOAuthSettings)
-		}
+		add(eca.PluginPolicies, checkPlugins(wanted[eca.PluginPolicies], file.File)...)
+		add(eca.GlobalOAuthSettings, imply(wanted[eca.GlobalOAuthSettings], file)...)
 	}
 	for _, typ := range eca.Satellites() {
-		if err := eca.Lookup(typ).CheckVersion(wanted[typ], org.Version); err != nil {
-			return nil, s.located(err, app, effective.Environment, typ)
-		}
+		add(typ, eca.Lookup(typ).CheckVersion(wanted[typ], org.Version)...)
+	}
+	if len(wrong) > 0 {
+		return nil, wrong
 	}
 	return wanted, nil
 }
 
-// located returns a *metadata.FieldError as a *SettingError at the place that states the field.
-func (s Settings) located(err error, app, environment, typ string) error {
-	wrong, ok := errors.AsType[*metadata.FieldError](err)
-	if !ok {
-		return err
+// SettingErrors are settings that are wrong together, at least one.
+type SettingErrors []*SettingError
+
+func (all SettingErrors) Error() string {
+	texts := make([]string, len(all))
+	for i, e := range all {
+		texts[i] = e.Error()
 	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap returns the first.
+func (all SettingErrors) Unwrap() error { return all[0] }
+
+// located returns the error of a field at the place that states the field.
+func (s Settings) located(wrong *metadata.FieldError, app, environment, typ string) *SettingError {
 	path, settings := settingsPath+".apps."+app, s.Apps[app]
 	name, _, _ := strings.Cut(wrong.Path, ".")
 	if own := settings.Environments[environment]; own.Of(typ).Has(name) {
@@ -79,51 +90,55 @@ func (s Settings) located(err error, app, environment, typ string) error {
 	return &SettingError{path + "." + settings.Key(typ) + "." + wrong.Path, wrong.Err}
 }
 
-// checkPlugins returns an error if the stated plugin policies switch off what OAuth policies need.
-func checkPlugins(plugins metadata.Fields, file string) error {
+// checkPlugins returns an error for each stated plugin policy that switches off what OAuth policies need.
+func checkPlugins(plugins metadata.Fields, file string) (wrong []*metadata.FieldError) {
 	for _, name := range eca.Switches() {
 		if plugins.IsFalse(name) {
-			return &metadata.FieldError{Path: name, Err: fmt.Errorf("is false, so the platform would refuse the OAuth policies in %s", file)}
+			wrong = append(wrong, &metadata.FieldError{Path: name, Err: fmt.Errorf("is false, so the platform would refuse the OAuth policies in %s", file)})
 		}
 	}
-	return nil
+	return wrong
 }
 
-// imply switches on the flows of the global settings that OAuth policies need.
-func imply(global metadata.Fields, policies SourceFile) error {
+// imply switches on the flows of the global settings that OAuth policies need. Those that the settings state as
+// off are errors.
+func imply(global metadata.Fields, policies SourceFile) (wrong []*metadata.FieldError) {
 	for _, need := range eca.Needs(policies.Component) {
-		if global.IsFalse(need.Switch) {
-			err := fmt.Errorf("is false, but %s states %s", policies.File, need.By)
-			if eca.Lookup(eca.OAuthPolicies).Field(need.By).Kind == metadata.Boolean {
-				err = fmt.Errorf("is false, but %s turns %s on", policies.File, need.By)
-			}
-			return &metadata.FieldError{Path: need.Switch, Err: err}
+		if !global.IsFalse(need.Switch) {
+			global.Set(need.Switch, "true")
+			continue
 		}
-		global.Set(need.Switch, "true")
+		err := fmt.Errorf("is false, but %s states %s", policies.File, need.By)
+		if eca.Lookup(eca.OAuthPolicies).Field(need.By).Kind == metadata.Boolean {
+			err = fmt.Errorf("is false, but %s turns %s on", policies.File, need.By)
+		}
+		wrong = append(wrong, &metadata.FieldError{Path: need.Switch, Err: err})
 	}
-	return nil
+	return wrong
 }
 
 var placeholder = regexp.MustCompile(`\{[A-Za-z]+\}`)
 
-// fill returns the stated fields with the text of certificates and without placeholders. An error
-// is a *metadata.FieldError.
-func fill(stated metadata.Fields, org Org, certificate func(file string) (string, error)) (metadata.Fields, error) {
+// fill returns the stated fields with the text of certificates and without placeholders, and an error for each
+// field for which that cannot be done.
+func fill(stated metadata.Fields, org Org, certificate func(file string) (string, error)) (metadata.Fields, []*metadata.FieldError) {
 	filled := stated.Over(nil)
+	var wrong []*metadata.FieldError
 	if file := certificateFile(filled); file != "" {
 		text, err := certificate(file)
 		if err != nil {
-			return nil, &metadata.FieldError{Path: "certificate", Err: err}
+			wrong = append(wrong, &metadata.FieldError{Path: "certificate", Err: err})
 		}
 		filled.Set("certificate", text)
 	}
 	for _, name := range slices.Sorted(maps.Keys(filled)) {
-		var err error
-		if filled[name], err = replace(filled[name], map[string]string{"{orgDomainUrl}": org.DomainURL, "{alias}": org.Name}); err != nil {
-			return nil, &metadata.FieldError{Path: name, Err: err}
+		fields, err := replace(filled[name], map[string]string{"{orgDomainUrl}": org.DomainURL, "{alias}": org.Name})
+		if err != nil {
+			wrong = append(wrong, &metadata.FieldError{Path: name, Err: err})
 		}
+		filled[name] = fields
 	}
-	return filled, nil
+	return filled, wrong
 }
 
 // replace returns the fields with the placeholders in all texts replaced.

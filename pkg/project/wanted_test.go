@@ -50,6 +50,17 @@ func TestWanted(t *testing.T) {
 			"plugins.eca.apps.App.pluginPolicies.isOauthPluginEnabled: is false"},
 		{`{"pluginPolicies": {"isAttestPluginEnabled": true}}`, "uat", nil,
 			"plugins.eca.apps.App.pluginPolicies.isAttestPluginEnabled: needs API version 68.0 or later, and this run uses 67.0"},
+		// All that is wrong, not only the first.
+		{`{"oauthSettings": {"label": "{a}", "singleLogoutUrl": "{b}"}, "globalOauthSettings": {"certificate": {"file": "gone.crt"}, "isMtlsEnabled": true, "isClientCredentialsFlowEnabled": false},
+			"pluginPolicies": {"isEnabled": false, "isOauthPluginEnabled": false, "isAttestPluginEnabled": true}}`, "uat", policies("isClientCredentialsFlowEnabled", "true"),
+			"plugins.eca.apps.App.oauthSettings.label: there is no placeholder {a}, only {alias} and {orgDomainUrl}; " +
+				"plugins.eca.apps.App.oauthSettings.singleLogoutUrl: there is no placeholder {b}, only {alias} and {orgDomainUrl}; " +
+				"plugins.eca.apps.App.globalOauthSettings.certificate: gone; " +
+				"plugins.eca.apps.App.pluginPolicies.isEnabled: is false, so the platform would refuse the OAuth policies in p.xml; " +
+				"plugins.eca.apps.App.pluginPolicies.isOauthPluginEnabled: is false, so the platform would refuse the OAuth policies in p.xml; " +
+				"plugins.eca.apps.App.globalOauthSettings.isClientCredentialsFlowEnabled: is false, but p.xml turns isClientCredentialsFlowEnabled on; " +
+				"plugins.eca.apps.App.globalOauthSettings.isMtlsEnabled: needs API version 68.0 or later, and this run uses 67.0; " +
+				"plugins.eca.apps.App.pluginPolicies.isAttestPluginEnabled: needs API version 68.0 or later, and this run uses 67.0"},
 	} {
 		p, err := Parse([]byte(file(`{"apps": {"App": ` + test.settings + `}}`)))
 		if err != nil {

@@ -129,8 +129,8 @@ func fieldsFor(fields map[string]metadata.Fields, v apiversion.Version) (map[str
 		if len(fields[name]) > 0 && typ.Since > v {
 			return nil, fmt.Errorf("%s needs API version %s: raise sourceApiVersion in %s, which is %s", name, typ.Since, sfp.ProjectFile, v)
 		}
-		if err := typ.CheckVersion(fields[name], v); err != nil {
-			return nil, fmt.Errorf("%w; raise sourceApiVersion in %s", err, sfp.ProjectFile)
+		if newer := typ.CheckVersion(fields[name], v); len(newer) > 0 {
+			return nil, fmt.Errorf("%w; raise sourceApiVersion in %s", newer[0], sfp.ProjectFile)
 		}
 	}
 	return fields, nil
