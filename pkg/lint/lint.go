@@ -414,10 +414,8 @@ func (l *linter) checkSettings() {
 			}
 			policies := l.policiesOf(h.FullName, alias)
 			wanted, err := l.project.Settings.Wanted(h.FullName, org, policies, certificates)
-			if err == nil {
-				granted := len(l.project.Settings.For(h.FullName, alias, true).PermissionSets) > 0
-				l.checkUse(use{app: h.FullName, wanted: l.withoutImplied(h.FullName, alias, wanted), policies: policies, granted: granted})
-			}
+			granted := len(l.project.Settings.For(h.FullName, alias, true).PermissionSets) > 0
+			l.checkUse(use{app: h.FullName, wanted: l.withoutImplied(h.FullName, alias, wanted), policies: policies, granted: granted})
 			all, _ := errors.AsType[project.SettingErrors](err)
 			for _, settingErr := range all {
 				found := cmp.Or(byMessage[settingErr.Error()], &wrong{path: settingErr.Path})

@@ -29,7 +29,7 @@ type Org struct {
 // the environment's OAuth policies need. certificate returns the PEM text of a certificate's file.
 //
 // Settings that contradict one another or the policies, or that the API version does not have, are
-// an error: SettingErrors with all of them.
+// an error: SettingErrors with all of them. The other fields are returned with it.
 func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate func(file string) (string, error)) (map[string]metadata.Fields, error) {
 	effective := s.For(app, org.Alias, org.Sandbox)
 	wanted := make(map[string]metadata.Fields)
@@ -61,7 +61,7 @@ func (s Settings) Wanted(app string, org Org, policies []SourceFile, certificate
 		add(typ, eca.Lookup(typ).CheckVersion(wanted[typ], org.Version)...)
 	}
 	if len(wrong) > 0 {
-		return nil, wrong
+		return wanted, wrong
 	}
 	return wanted, nil
 }
@@ -104,8 +104,8 @@ func checkPlugins(plugins metadata.Fields, file string) (wrong []*metadata.Field
 // off are errors.
 func imply(global metadata.Fields, policies SourceFile) (wrong []*metadata.FieldError) {
 	for _, need := range eca.Needs(policies.Component) {
-		if !global.IsFalse(need.Switch) {
-			global.Set(need.Switch, "true")
+		off := global.IsFalse(need.Switch)
+		if global.Set(need.Switch, "true"); !off {
 			continue
 		}
 		err := fmt.Errorf("is false, but %s states %s", policies.File, need.By)
