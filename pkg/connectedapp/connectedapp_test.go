@@ -84,7 +84,7 @@ func TestTargetsExist(t *testing.T) {
 	for from, rule := range rules {
 		for _, to := range rule.to {
 			ft := eca.Lookup(to.typ).Field(to.field)
-			if ft == nil || ft.Platform || ft.Deprecated {
+			if ft == nil || ft.Platform || ft.Until != 0 {
 				t.Errorf("%s goes to %s.%s, which nobody can state", from, to.typ, to.field)
 				continue
 			}

@@ -324,7 +324,7 @@ var types = metadata.Schema{
 			{Name: "ipRelaxationPolicyType"},
 			{Name: "isClientCredentialsFlowEnabled", Kind: metadata.Boolean, Since: 60},
 			{Name: "isGuestCodeCredFlowEnabled", Kind: metadata.Boolean, Since: 61},
-			{Name: "isNamedUserJwtEnabled", Kind: metadata.Boolean, Since: 61, Deprecated: true},
+			{Name: "isNamedUserJwtEnabled", Kind: metadata.Boolean, Since: 61, Until: 63},
 			{Name: "isTokenExchangeFlowEnabled", Kind: metadata.Boolean, Since: 60},
 			{Name: "label"},
 			{Name: "namedUserJwtSessionTimeoutType", Kind: metadata.Enum, EnumName: "JWTSessionTimeoutType", Values: []string{"UserSession", "Custom"}, Since: 65},

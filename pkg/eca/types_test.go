@@ -34,7 +34,7 @@ func TestTypesFollowTheWSDL(t *testing.T) {
 }
 
 func compareFields(t *testing.T, doc *xmlquery.Node, typ string, fields []metadata.FieldType, partial bool) {
-	fields = slices.DeleteFunc(slices.Clone(fields), func(ft metadata.FieldType) bool { return ft.Deprecated })
+	fields = slices.DeleteFunc(slices.Clone(fields), func(ft metadata.FieldType) bool { return ft.Until != 0 })
 	elements := xmlquery.Find(doc, "//xsd:complexType[@name='"+typ+"']//xsd:element")
 	if partial {
 		elements = slices.DeleteFunc(elements, func(e *xmlquery.Node) bool {

@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -69,13 +70,13 @@ type Change struct {
 }
 
 // Sendable returns the fields of a component that can be sent, including those that the table
-// lacks, without those that the platform generates and those that it no longer has. A nil component
-// has none.
-func (t *Type) Sendable(c *Component) Fields {
+// lacks, without those that the platform generates and those that the API version no longer has. A
+// nil component has none.
+func (t *Type) Sendable(c *Component, v apiversion.Version) Fields {
 	if c == nil {
 		return make(Fields)
 	}
-	return t.without(c, func(ft *FieldType) bool { return ft.Platform || ft.Deprecated })
+	return t.without(c, func(ft *FieldType) bool { return ft.Platform || ft.isGone(v) })
 }
 
 // without returns the fields of a component by name, without some that the table has.
@@ -241,13 +242,23 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("needs API version %s or later, and %s %s", e.Needs, which, e.Has)
 }
 
+// errGone reports a field that an API version no longer has.
+func errGone(v apiversion.Version) error {
+	return fmt.Errorf("is deprecated, and API version %s does not have it", cmp.Or(v, apiversion.Latest))
+}
+
 // CheckVersion returns an error for each stated field that the API version does not have. The
 // platform answers such a field with a fault that fails the whole call.
-func (t *Type) CheckVersion(stated Fields, v apiversion.Version) (newer []*FieldError) {
+func (t *Type) CheckVersion(stated Fields, v apiversion.Version) (wrong []*FieldError) {
 	for _, name := range slices.Sorted(maps.Keys(stated)) {
-		if ft := t.Field(name); ft != nil && ft.Since > v {
-			newer = append(newer, &FieldError{name, &VersionError{Needs: ft.Since, Has: v}})
+		ft := t.Field(name)
+		switch {
+		case ft == nil:
+		case ft.Since > v:
+			wrong = append(wrong, &FieldError{name, &VersionError{Needs: ft.Since, Has: v}})
+		case ft.isGone(v):
+			wrong = append(wrong, &FieldError{name, errGone(v)})
 		}
 	}
-	return newer
+	return wrong
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/ecakit/ecakit/pkg/apiversion"
 )
 
 // settings is a type with a field of each sort.
@@ -15,7 +17,7 @@ var settings = &Type{
 		{Name: "certificate", PEM: true, Withheld: true},
 		{Name: "consumerKey", Platform: true, Key: true},
 		{Name: "consumerSecret", Platform: true, Secret: true},
-		{Name: "isOld", Kind: Boolean, Deprecated: true},
+		{Name: "isOld", Kind: Boolean, Until: 63},
 		{Name: "isOn", Kind: Boolean, Default: "true", Forced: true},
 		{Name: "label", Required: true},
 		{Name: "level", Kind: Enum, EnumName: "Level", Values: []string{"LOW", "HIGH"}},
@@ -128,14 +130,26 @@ func TestOverlay(t *testing.T) {
 func TestSendable(t *testing.T) {
 	t.Parallel()
 	c := &Component{Fields: []Field{field("consumerKey", "k"), field("consumerSecret", "s"), field("future", "1"), field("future", "2"), field("isOld", "true"), field("label", "a")}}
-	if got, want := text(New("", "", settings.Sendable(c)).Fields), "future=1 future=2 label=a"; got != want {
+	if got, want := text(New("", "", settings.Sendable(c, 64)).Fields), "future=1 future=2 label=a"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got := settings.Sendable(nil); got == nil || len(got) > 0 {
+	for v, want := range map[apiversion.Version]bool{62: true, 63: true, 64: false, 0: false} {
+		if got := settings.Sendable(c, v).Has("isOld"); got != want {
+			t.Errorf("API version %s: a field of versions until 63.0 is sent: %t", v, got)
+		}
+		old := &Component{Type: "Settings", Fields: []Field{field("isOld", "true"), field("label", "a")}}
+		if got := len(settings.Problems(old, v)) == 0; got != want {
+			t.Errorf("API version %s: problems %v", v, settings.Problems(old, v))
+		}
+		if err := settings.CheckVersion(Stated("isOld", "true"), v); (err == nil) != want {
+			t.Errorf("API version %s: %v", v, err)
+		}
+	}
+	if got := settings.Sendable(nil, 64); got == nil || len(got) > 0 {
 		t.Errorf("fields of no component: %v", got)
 	}
 	var none *Type
-	if got := none.Sendable(c); len(got) != 5 {
+	if got := none.Sendable(c, 64); len(got) != 5 {
 		t.Errorf("of an unknown type, %v is sent", got)
 	}
 }
@@ -196,7 +210,7 @@ func TestProblems(t *testing.T) {
 		{[]Field{label, field("scopes", "Api, Wb")}, `UnknownValue scopes: there is no scope "Wb" in API version 68.0; did you mean Web?`},
 		{[]Field{label, field("scopes", "Foo")}, `UnknownValue scopes: there is no scope "Foo" in API version 68.0; write one of Api, Web`},
 		{[]Field{label, field("timeout", "1")}, "NewerField timeout: needs API version 65.0 or later, and this is 64.0; raise sourceApiVersion, or remove it"},
-		{[]Field{label, field("isOld", "true")}, "DeprecatedField isOld: is deprecated, and API version 68.0 does not have it; remove it"},
+		{[]Field{label, field("isOld", "true")}, "DeprecatedField isOld: is deprecated, and API version 64.0 does not have it; remove it"},
 		{[]Field{label, field("isOn", "yes")}, `WrongValue isOn: "yes" is neither true nor false; write a boolean`},
 		{[]Field{label, field("isOn", "", field("x", ""))}, "WrongValue isOn: must be a boolean, not nested elements; write a boolean"},
 		{[]Field{label, field("range", "text")}, "WrongValue range: must have nested elements, not text; write a structure"},

@@ -21,7 +21,7 @@ const (
 	WrongValue                         // the value is not of the field's kind
 	RepeatedField                      // the field occurs more than once
 	MissingField                       // the type requires the field
-	DeprecatedField                    // the latest API version no longer has the field
+	DeprecatedField                    // the API version no longer has the field
 	SecretValue                        // the value is a secret, which must not be in source
 )
 
@@ -41,7 +41,7 @@ type Problem struct {
 }
 
 // Problems returns the problems with a component's fields in an API version, in document order.
-// Version 0 accepts fields of all versions.
+// Version 0 accepts the fields of all versions but those that apiversion.Latest no longer has.
 //
 // A nil Type has no problems.
 func (t *Type) Problems(c *Component, v apiversion.Version) []Problem {
@@ -120,9 +120,8 @@ func (c *checker) field(ft *FieldType, f Field, at string) {
 		err := &VersionError{Needs: ft.Since, Has: c.version, ofSource: true}
 		c.add(at, NewerField, err, "raise sourceApiVersion, or remove it")
 	}
-	if ft.Deprecated {
-		err := fmt.Errorf("is deprecated, and API version %s does not have it", apiversion.Latest)
-		c.add(at, DeprecatedField, err, "remove it")
+	if ft.isGone(c.version) {
+		c.add(at, DeprecatedField, errGone(c.version), "remove it")
 	}
 	text := strings.TrimSpace(f.Text)
 	switch err := ft.check(f); {

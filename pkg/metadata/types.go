@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -55,9 +56,8 @@ type FieldType struct {
 	// stands for Type.Since.
 	Since apiversion.Version
 
-	// Deprecated reports that Salesforce documents the field as deprecated and that the WSDL of
-	// apiversion.Latest does not have it. The last version with the field is unknown.
-	Deprecated bool
+	// Until is the last API version with the field, 0 if apiversion.Latest has it.
+	Until apiversion.Version
 
 	// List separates the items of a list that the platform keeps in one string: "," for scopes,
 	// "\n" for callback URLs. The order of items does not matter.
@@ -96,6 +96,12 @@ type FieldType struct {
 
 	// Forced reports that some orgs keep the field at its default whatever is sent.
 	Forced bool
+}
+
+// isGone reports whether an API version no longer has the field. Version 0 stands for
+// apiversion.Latest.
+func (ft *FieldType) isGone(v apiversion.Version) bool {
+	return ft.Until != 0 && cmp.Or(v, apiversion.Latest) > ft.Until
 }
 
 // Schema is a table of types in deployment order.

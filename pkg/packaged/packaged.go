@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
@@ -136,7 +137,7 @@ func Read(ctx context.Context, conn *salesforce.Conn, name string) (*App, error)
 			return nil, err
 		}
 	}
-	fields := eca.Lookup(eca.Header).Sendable(header)
+	fields := eca.Lookup(eca.Header).Sendable(header, apiversion.Latest)
 	fields.Set("distributionState", "Packaged")
 	delete(fields, "managedType")
 	a.Header = metadata.New(eca.Header, a.Name, fields)

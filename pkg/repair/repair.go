@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
@@ -269,7 +270,7 @@ func Recreate(ctx context.Context, conn *salesforce.Conn, name string, o Options
 	if err != nil || todo == nothing {
 		return r, err
 	}
-	w := &work{r, client, app, keep(app, o), o.Source, o.CallbackURL}
+	w := &work{r, client, app, keep(app, conn.APIVersion(), o), o.Source, o.CallbackURL}
 	if todo == replace && o.Save != nil {
 		if err := o.Save(w.kept); err != nil {
 			return r, fmt.Errorf("nothing was changed, because the components of %s cannot be saved: %w", app.Name, err)
@@ -325,9 +326,9 @@ func (w *work) restored(typ string) *metadata.Component {
 	if source == nil || stays {
 		return had
 	}
-	name, fields := source.FullName, eca.Lookup(typ).Sendable(source)
+	name, fields := source.FullName, eca.Lookup(typ).Sendable(source, w.client.Conn.APIVersion())
 	if had != nil {
-		name, fields = cmp.Or(name, had.FullName), fields.Over(eca.Lookup(typ).Sendable(had))
+		name, fields = cmp.Or(name, had.FullName), fields.Over(eca.Lookup(typ).Sendable(had, w.client.Conn.APIVersion()))
 	}
 	return metadata.New(typ, name, fields)
 }
@@ -378,7 +379,7 @@ func decide(ctx context.Context, client *mdapi.Client, app *apps.App, org string
 
 // keep returns one component of each type as it can be sent: the saved one, or the app's. One with a link or
 // a key comes before others.
-func keep(app *apps.App, o Options) (all []*metadata.Component) {
+func keep(app *apps.App, v apiversion.Version, o Options) (all []*metadata.Component) {
 	for _, typ := range types {
 		best := ofType(o.Saved, typ)
 		for _, c := range app.Components[typ] {
@@ -387,7 +388,7 @@ func keep(app *apps.App, o Options) (all []*metadata.Component) {
 			}
 		}
 		if best != nil {
-			all = append(all, metadata.New(typ, best.FullName, eca.Lookup(typ).Sendable(best)))
+			all = append(all, metadata.New(typ, best.FullName, eca.Lookup(typ).Sendable(best, v)))
 		}
 	}
 	return all
@@ -444,7 +445,7 @@ func (w *work) create(ctx context.Context, all map[string]*metadata.Component) e
 		d.Types = append(d.Types, eca.OAuthPolicies)
 	}
 	for typ, had := range all {
-		d.Fields[typ] = eca.Lookup(typ).Sendable(had)
+		d.Fields[typ] = eca.Lookup(typ).Sendable(had, w.client.Conn.APIVersion())
 		if had.FullName != "" {
 			d.Names[typ] = []string{had.FullName}
 		}

@@ -75,6 +75,19 @@ var fieldSince = map[string]map[string]apiversion.Version{
 	},
 }
 
+// fieldUntil is the last API version of a field, by type, for fields that later versions lack. Source:
+// platform-migration.md, section 3.
+var fieldUntil = map[string]map[string]apiversion.Version{eca.OAuthPolicies: {"isNamedUserJwtEnabled": 63}}
+
+// hasField reports whether an API version has a field of a type or structure.
+func (o *Org) hasField(in, field string, version apiversion.Version) bool {
+	until := fieldUntil[in][field]
+	if until != 0 && o.is("jwt-switch-in-policies", "known") {
+		until = 64
+	}
+	return fieldSince[in][field] <= version && (until == 0 || version <= until)
+}
+
 // scopeSince is the first version of an org that has a scope, for the newer ones.
 var scopeSince = map[string]apiversion.Version{"A2A": 68, "CmdbDiscovery": 68, "SemanticLayer": 68}
 
@@ -108,7 +121,7 @@ func typeAt(name string, version apiversion.Version) *metadata.Type {
 // setDefaults sets the fields that were not sent to their defaults.
 func setDefaults(rec *record) {
 	for _, ft := range lookup(rec.typ).Fields {
-		if ft.Kind == metadata.Boolean && !ft.Deprecated && rec.text(ft.Name) == "" {
+		if ft.Kind == metadata.Boolean && fieldUntil[rec.typ][ft.Name] == 0 && rec.text(ft.Name) == "" {
 			rec.set(ft.Name, strconv.FormatBool(trueByDefault[rec.typ][ft.Name]))
 		}
 	}

@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/platform"
 )
 
 // TestClientAndOrgKnowTheSameFields compares what the table of pkg/eca says of versions and
@@ -22,6 +24,9 @@ func TestClientAndOrgKnowTheSameFields(t *testing.T) {
 		for _, ft := range typ.Fields {
 			if got, org := ft.Since, fieldSince[typ.Name][ft.Name]; got != org {
 				t.Errorf("%s.%s: the client has it since %v, the org since %v", typ.Name, ft.Name, got, org)
+			}
+			if got, org := ft.Until, fieldUntil[typ.Name][ft.Name]; got != org {
+				t.Errorf("%s.%s: the client has it until %v, the org until %v", typ.Name, ft.Name, got, org)
 			}
 			// A nested field came with the field that holds it.
 			for _, nested := range ft.Fields {
@@ -40,6 +45,23 @@ func TestClientAndOrgKnowTheSameFields(t *testing.T) {
 	}
 }
 
+// TestRemovedField writes a field in versions before, with and after it. One version is in doubt, see the fact
+// jwt-switch-in-policies.
+func TestRemovedField(t *testing.T) {
+	t.Parallel()
+	for answer, last := range map[string]apiversion.Version{"known": 64, "unknown": 63} {
+		o := New(Config{Facts: platform.Answers{"jwt-switch-in-policies": answer}})
+		for v := apiversion.Version(60); v <= apiversion.Latest; v++ {
+			if got := o.hasField(eca.OAuthPolicies, "isNamedUserJwtEnabled", v); got != (v >= 61 && v <= last) {
+				t.Errorf("%s: API version %s has isNamedUserJwtEnabled of OAuth policies: %t", answer, v, got)
+			}
+			if !o.hasField(eca.GlobalOAuthSettings, "isNamedUserJwtEnabled", max(v, 61)) {
+				t.Errorf("API version %s lacks isNamedUserJwtEnabled of the global settings", v)
+			}
+		}
+	}
+}
+
 // TestDefaultsAreOfFields finds a name in the org's own tables that no type has.
 func TestDefaultsAreOfFields(t *testing.T) {
 	t.Parallel()
@@ -51,6 +73,13 @@ func TestDefaultsAreOfFields(t *testing.T) {
 		for name := range fields {
 			if !has(typ, name) {
 				t.Errorf("trueByDefault has %s.%s, which is no field", typ, name)
+			}
+		}
+	}
+	for typ, fields := range fieldUntil {
+		for name := range fields {
+			if !has(typ, name) {
+				t.Errorf("fieldUntil has %s.%s, which is no field", typ, name)
 			}
 		}
 	}

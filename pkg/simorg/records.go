@@ -129,16 +129,11 @@ func (o *Org) decodeRecord(n *node, typeName string, version apiversion.Version)
 
 // decodeFields reads the elements in a structure, in WSDL order.
 func (o *Org) decodeFields(nodes []*node, in string, types []metadata.FieldType, version apiversion.Version) ([]value, error) {
-	deprecated := apiversion.Latest // the first version without fields that are deprecated
-	if o.is("jwt-switch-in-policies", "unknown") {
-		deprecated = 64
-	}
 	var values []value
 	at := 0 // index of the first field that may come next
 	for _, n := range nodes {
 		i := slices.IndexFunc(types, func(ft metadata.FieldType) bool { return ft.Name == n.name.Local })
-		if i < at || n.name.Space != metadata.Namespace || fieldSince[in][types[i].Name] > version ||
-			types[i].Deprecated && version >= deprecated {
+		if i < at || n.name.Space != metadata.Namespace || !o.hasField(in, types[i].Name, version) {
 			return nil, unexpected(n, in)
 		}
 		at = i + 1
@@ -218,7 +213,7 @@ func (o *Org) encodeFields(rec *record, typ *metadata.Type, version apiversion.V
 		}
 	}
 	for _, ft := range typ.Fields {
-		if fieldSince[typ.Name][ft.Name] > version || ft.Secret || ft.Deprecated || ft.Withheld && o.is("certificate-shown", "withheld") {
+		if !o.hasField(typ.Name, ft.Name, version) || ft.Secret || ft.Withheld && o.is("certificate-shown", "withheld") {
 			continue
 		}
 		for _, v := range rec.fields {

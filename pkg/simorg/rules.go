@@ -92,7 +92,7 @@ func (o *Org) replace(r, existing *record, version apiversion.Version) error {
 		return refuse(invalid, "The external client app of %s can't be changed", r.fullName) // assumed
 	}
 	for _, v := range existing.fields {
-		if fieldSince[r.typ][v.Name] > version && o.is("older-version-resets", "kept") {
+		if !o.hasField(r.typ, v.Name, version) && o.is("older-version-resets", "kept") {
 			r.fields = append(r.fields, v)
 		}
 	}

@@ -191,7 +191,7 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Environment: settings.Environment,
 		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser, HandOver: settings.HandOver,
 	}
-	app.source, app.file = h.stated, h.File
+	app.source, app.file, app.version = h.stated, h.File, target.Version
 	if err := s.checkSource(h, r); err != nil {
 		return nil, err
 	}
@@ -279,9 +279,6 @@ func (s *Source) applied(app *App, apply bool, r *resolution) error {
 	filled := *file.Component
 	filled.Fields = nil
 	for _, f := range file.Fields {
-		if ft := eca.Lookup(file.Type).Field(f.Name); ft != nil && ft.Deprecated {
-			continue
-		}
 		f.Text = strings.TrimSpace(f.Text)
 		if f.Name == "clientCredentialsFlowUser" && f.Text == eca.UsernamePlaceholder {
 			wrong := func(format string, args ...any) error {
@@ -298,13 +295,13 @@ func (s *Source) applied(app *App, apply bool, r *resolution) error {
 		filled.Fields = append(filled.Fields, f)
 	}
 	app.policies[0].Component = &filled
-	app.Wanted[eca.OAuthPolicies] = stated(&filled)
+	app.Wanted[eca.OAuthPolicies] = stated(&filled, app.version)
 	return nil
 }
 
-// stated returns the fields that a file with policies states about an app.
-func stated(policies *metadata.Component) metadata.Fields {
-	fields := metadata.ByName(policies.Fields)
+// stated returns the fields that a file with policies states about an app, and that the API version has.
+func stated(policies *metadata.Component, v apiversion.Version) metadata.Fields {
+	fields := eca.Lookup(policies.Type).Sendable(policies, v)
 	delete(fields, "externalClientApplication")
 	return fields
 }
