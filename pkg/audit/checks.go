@@ -72,12 +72,9 @@ func (s subject) usesCode() bool {
 // pipeline. Such an app logs in with JWT bearer, also if the org hides its certificate.
 const cliCallback = "http://localhost:1717/OauthRedirect"
 
-// getsRefreshTokens reports whether clients of the app get refresh tokens. The scope full does not
-// include them.
+// getsRefreshTokens reports whether clients of the app get refresh tokens.
 func (s subject) getsRefreshTokens() bool {
-	return s.usesCode() && s.RefreshToken != never && slices.ContainsFunc(s.Scopes, func(scope string) bool {
-		return scope == "RefreshToken" || scope == "OfflineAccess"
-	})
+	return s.usesCode() && s.RefreshToken != never && eca.HasRefreshToken(s.Scopes)
 }
 
 // recentlyUsed reports whether a login or a token proves that somebody can use the app.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
@@ -75,9 +74,7 @@ func (e *engine) updates(app *wanted.App, global *metadata.Component) bool {
 // RefreshToken. Source: the token endpoint's error for such an app, see the refusals of pkg/login.
 func (e *engine) cannotUseJWT(app *wanted.App) bool {
 	settings := e.find(app, eca.OAuthSettings)
-	return settings != nil && !slices.ContainsFunc(metadata.Items(settings.Text("commaSeparatedOauthScopes")), func(scope string) bool {
-		return strings.EqualFold(scope, "RefreshToken")
-	})
+	return settings != nil && !eca.HasRefreshToken(metadata.Items(settings.Text("commaSeparatedOauthScopes")))
 }
 
 // showsCertificates reports whether an app of the org shows its certificate.

@@ -103,12 +103,19 @@ func TestCertificateAmongManyApps(t *testing.T) {
 	o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}}`).with(header("MyApp")))
 }
 
-// TestScopesWithoutJWT: without RefreshToken, no login with JWT bearer can end.
+// TestScopesWithoutJWT: without RefreshToken, no login with JWT bearer can end. OfflineAccess is a synonym.
 func TestScopesWithoutJWT(t *testing.T) {
 	t.Parallel()
 	o := startOrg(t, simorg.Config{})
 	o.mustRun(settings(`"MyApp": {"globalOauthSettings": {}` + withoutRefresh + `}`).with(header("MyApp")))
 	o.mustRun(settings(`"MyApp": {"globalOauthSettings": {"isDeviceFlowEnabled": true}` + withoutRefresh + `}`).with(header("MyApp")))
+
+	synonym := strings.Replace(withoutRefresh, "Api", "Api, OfflineAccess", 1)
+	o.mustRun(settings(`"MyApp": {"globalOauthSettings": {}` + synonym + `}`).with(header("MyApp")))
+	_, err := o.run(settings(`"MyApp": {"globalOauthSettings": {"isCodeCredFlowEnabled": true}` + synonym + `}`).with(header("MyApp")))
+	if _, ok := errors.AsType[*bootstrap.HiddenCertificateError](err); !ok {
+		t.Errorf("with the scope OfflineAccess, the run ends with %v", err)
+	}
 }
 
 // TestOwnAppStaysOn: a session does not end itself.

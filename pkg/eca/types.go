@@ -186,6 +186,16 @@ var scopeColumns = map[string]string{
 // scope. Newer scopes have none.
 func ScopeColumns() map[string]string { return maps.Clone(scopeColumns) }
 
+// HasRefreshToken reports whether scopes include RefreshToken or a synonym. The scope Full does not include it.
+func HasRefreshToken(scopes []string) bool {
+	const refresh = "RefreshToken"
+	return slices.ContainsFunc(scopes, func(scope string) bool {
+		return strings.EqualFold(scope, refresh) || slices.ContainsFunc(slices.Collect(maps.Keys(scopeSynonyms)), func(synonym string) bool {
+			return scopeSynonyms[synonym] == refresh && strings.EqualFold(scope, synonym)
+		})
+	})
+}
+
 // CheckScope returns an error for a scope that is not one of Scopes.
 func CheckScope(scope string) error {
 	if slices.Contains(scopes, scope) {

@@ -72,7 +72,7 @@ func (l *linter) checkUse(u use) {
 		return v, cmp.Or(v.Text, byDefault) == "true"
 	}
 	if public, on := global("isConsumerSecretOptional", "false"); on {
-		if secret, on := global("isSecretRequiredForRefreshToken", "true"); on && has("RefreshToken") {
+		if secret, on := global("isSecretRequiredForRefreshToken", "true"); on && eca.HasRefreshToken(metadata.Items(scopes.Text)) {
 			u.report("public-client", finding.Warning, public, "is a public client, but its refresh tokens require the secret", secret.To("false"))
 		}
 		if pkce, on := global("isPkceRequired", "true"); !on {

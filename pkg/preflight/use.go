@@ -68,10 +68,7 @@ func (u *uses) global(field string) (v Value, on bool) {
 func (use Use) Check() []Problem {
 	u := &uses{Use: use}
 	scopes := u.Value(eca.OAuthSettings, "commaSeparatedOauthScopes")
-	has := func(names ...string) bool {
-		return slices.ContainsFunc(metadata.Items(scopes.Text), func(scope string) bool { return slices.Contains(names, scope) })
-	}
-	if jwt, on := u.global("isNamedUserJwtEnabled"); has("MCP") && !on {
+	if jwt, on := u.global("isNamedUserJwtEnabled"); slices.Contains(metadata.Items(scopes.Text), "MCP") && !on {
 		u.report("mcp-without-jwt", finding.Warning, scopes, "has the scope MCP, but issues no JWT-based tokens", jwt.To("true"))
 	}
 	u.needs()
@@ -79,7 +76,7 @@ func (use Use) Check() []Problem {
 	if !u.certificate(certificate) && eca.Placeholder(certificate.Text) == "" {
 		return u.all
 	}
-	if strings.TrimSpace(scopes.Text) != "" && !has("RefreshToken", "OfflineAccess") {
+	if strings.TrimSpace(scopes.Text) != "" && !eca.HasRefreshToken(metadata.Items(scopes.Text)) {
 		u.report("jwt-login", finding.Warning, scopes, "has a certificate, but not the scope RefreshToken, without which logins with JWT bearer are refused", "add RefreshToken to the scopes")
 	}
 	for _, p := range u.Policies {
