@@ -211,6 +211,12 @@ func (l *Login) Open(ctx context.Context, client *http.Client) (*Session, error)
 	return s, nil
 }
 
+// Conn returns a connection to the org with the session's access token.
+func (s *Session) Conn() *salesforce.Conn {
+	conn := *s.conn
+	return &conn
+}
+
 // UserInfo returns the token's user and org.
 func (s *Session) UserInfo(ctx context.Context) (restapi.UserInfo, error) {
 	info, err := (&restapi.Client{Conn: s.conn}).UserInfo(ctx)

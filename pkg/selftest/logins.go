@@ -12,7 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/pkg/apiversion"
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/login"
+	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/restapi"
@@ -25,6 +28,7 @@ var loginProbes = []probe{
 	{[]string{"propagation", "client-credentials-token-row", "token-id", "token-menu-item", "revoke-without-session"}, askClientCredentials},
 	{[]string{"profiles-authorise"}, askProfiles},
 	{[]string{"policies-grant"}, askPolicyGrant},
+	{[]string{"permission-set-write"}, askPermissionSetWrite},
 	{[]string{"jwt-unknown-user", "jwt-at-login-host"}, askJWT},
 	{[]string{"jwt-token-row", "jwt-login-subtype", "login-type-form"}, askTraces},
 	{[]string{"jwt-expired-certificate"}, askExpiredCertificate},
@@ -34,7 +38,7 @@ var loginProbes = []probe{
 var tokenProbes = []probe{
 	{[]string{"usage-delete-status", "usage-delete-ends-access-tokens"}, askUsageDelete},
 	{[]string{"disabling-ends-access-tokens"}, askDisabling},
-	{[]string{"jwt-scope-claim"}, askJWTClaims},
+	{[]string{"jwt-scope-claim", "jwt-session-refusal"}, askJWTClaims},
 }
 
 // login logs in with client credentials, once the token endpoint knows the consumer.
@@ -289,6 +293,33 @@ func (r *run) grant(ctx context.Context) error {
 	})
 }
 
+// askPermissionSetWrite writes the permission set again, which has access to the main app.
+func askPermissionSetWrite(ctx context.Context, r *run) error {
+	if err := r.grant(ctx); err != nil {
+		return err
+	}
+	set, err := r.setID(ctx)
+	if err != nil {
+		return err
+	}
+	label := metadata.Stated("label", r.name, "description", "written again")
+	if err := upsert(ctx, r.meta, metadata.New(permissionSet, r.name, label)); err != nil {
+		return err
+	}
+	type record struct{ ID string }
+	left, err := restapi.Query[record](ctx, r.rest, "SELECT Id FROM SetupEntityAccess WHERE ParentId = "+restapi.Quote(set)+" AND SetupEntityId = "+restapi.Quote(r.header))
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		r.saw("permission-set-write", "kept", "the SetupEntityAccess record is still there")
+		return nil
+	}
+	r.saw("permission-set-write", "removed", "the SetupEntityAccess record is gone")
+	_, err = r.rest.Create(ctx, "SetupEntityAccess", map[string]any{"ParentId": set, "SetupEntityId": r.header})
+	return err
+}
+
 func askJWT(ctx context.Context, r *run) error {
 	if err := r.grant(ctx); err != nil {
 		return err
@@ -457,7 +488,31 @@ func askJWTClaims(ctx context.Context, r *run) error {
 	if r.result("jwt-scope-claim") == nil {
 		r.unknown("jwt-scope-claim", "the token has the claims %s", strings.Join(slices.Sorted(maps.Keys(claims)), ", "))
 	}
+	if err := r.sawRefusal(ctx, session); err != nil {
+		return err
+	}
 	return upsert(ctx, r.meta, r.globalSettings(r.certificate.pem))
+}
+
+// opaqueVersion is the last API version in which SOAP refuses JWT-based access tokens.
+const opaqueVersion apiversion.Version = 67
+
+// sawRefusal records how SOAP refuses a JWT-based access token.
+func (r *run) sawRefusal(ctx context.Context, session *login.Session) error {
+	conn := session.Conn()
+	conn.Version = min(opaqueVersion, r.conn.APIVersion())
+	_, err := (&mdapi.Client{Conn: conn}).List(ctx, eca.Header)
+	switch refused, _ := errors.AsType[*salesforce.Error](err); {
+	case err == nil:
+		r.unknown("jwt-session-refusal", "the org accepts the token in API version %s", conn.Version)
+	case refused == nil || refused.Code == "":
+		return err
+	case refused.Code == "INVALID_SESSION_ID":
+		r.saw("jwt-session-refusal", refused.Code, "%s", says(err))
+	default:
+		r.saw("jwt-session-refusal", "other", "%s", says(err))
+	}
+	return nil
 }
 
 // sawToken records whether the access token of the client credentials has ended.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
 )
@@ -85,6 +86,24 @@ func remove(rows *[]row, id string) (any, *restError) {
 		return nil, notFoundREST
 	}
 	return noContent, nil
+}
+
+// removeAccess deletes a record of access. That of a Connected App from a package may stay.
+func (o *Org) removeAccess(id string) (any, *restError) {
+	filled := o.state.Filled[accessObject]
+	known := by(filled, id)
+	if known == nil {
+		return remove(&o.state.Access, id)
+	}
+	packaged := slices.ContainsFunc(o.all(connectedApp), func(rec *record) bool {
+		return rec.id == known["setupentityid"] && (strings.Contains(rec.fullName, "__") || slices.Contains(o.config.UnreadableApps, rec.fullName))
+	})
+	if packaged && o.is("packaged-access-deletable", "no") {
+		return nil, &restError{http.StatusBadRequest, "INSUFFICIENT_ACCESS_OR_READONLY", "entity is read only"} // assumed wording
+	}
+	answer, failure := remove(&filled, id)
+	o.state.Filled[accessObject] = filled
+	return answer, failure
 }
 
 // insert adds a record and gives it an ID, unless there is one with the same fields.

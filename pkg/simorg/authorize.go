@@ -73,15 +73,16 @@ func (o *Org) authorize(w http.ResponseWriter, r *http.Request, form url.Values)
 }
 
 // requestedScope returns the scopes of a login: all of the app if none is requested. It reports
-// false if one is requested that the app lacks. Full stands for all but refresh tokens.
+// false if one is requested that the app lacks. Full can stand for all but refresh tokens.
 func (o *Org) requestedScope(app, requested string) (scope string, allowed bool) {
 	has := o.scopes(app)
+	full := hasScope(has, "full") && o.is("full-covers-scopes", "yes")
 	if strings.TrimSpace(requested) == "" {
 		return has, true
 	}
 	for _, name := range strings.Fields(requested) {
 		refreshes := name == "refresh_token" || name == "offline_access"
-		if !hasScope(has, name) && (refreshes || !hasScope(has, "full")) {
+		if !hasScope(has, name) && (refreshes || !full) {
 			return "", false
 		}
 	}

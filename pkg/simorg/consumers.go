@@ -77,7 +77,7 @@ func (o *Org) consumers(r *http.Request, path string, body []byte, version apive
 	}
 	c := consumer{strings.TrimSuffix(r.URL.Path, "/"), o.consumerID(app), o.of(eca.GlobalOAuthSettings, app)}
 	if len(parts) == 1 && r.Method == http.MethodGet {
-		return c.list(pageOf(r)), nil
+		return c.list(o.pageOf(r)), nil
 	}
 	if c.id == "" || len(parts) < 2 || !sameID(parts[1], c.id) {
 		return nil, notFoundREST
@@ -88,7 +88,7 @@ func (o *Org) consumers(r *http.Request, path string, body []byte, version apive
 	case len(parts) < 3 || parts[2] != "staged" || version < 65:
 		return nil, notFoundREST
 	}
-	if header.text("distributionState") == "Packaged" {
+	if header.text("distributionState") == "Packaged" && o.is("packaged-staging", "refused") {
 		return nil, localOnly
 	}
 	o.expireStaged()

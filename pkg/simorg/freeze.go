@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
+
+	"github.com/ecakit/ecakit/pkg/eca"
 )
 
 // userLoginObject has a record for each user, with whether the user is frozen.
@@ -37,6 +40,29 @@ func (o *Org) freeze(id string, caller int, body []byte) (any, *restError) {
 		}
 	}
 	return noContent, nil
+}
+
+// setActive activates or deactivates a user. The run-as user of an app may have to stay.
+func (o *Org) setActive(id string, body []byte) (any, *restError) {
+	fields, failure := decodeBody[struct{ IsActive bool }](body)
+	user := slices.IndexFunc(o.userRows(), func(r row) bool { return sameID(fmt.Sprint(r["id"]), id) })
+	switch {
+	case failure != nil:
+		return nil, failure
+	case user < 0:
+		return nil, notFoundREST
+	case !fields.IsActive && o.isRunAsUser(user) && o.is("run-as-user-deactivation", "refused"):
+		return nil, &restError{http.StatusBadRequest, "FIELD_INTEGRITY_EXCEPTION", "This user runs an external client app and can't be deactivated."} // assumed
+	}
+	o.config.Users[user].Inactive = !fields.IsActive
+	return noContent, nil
+}
+
+// isRunAsUser reports whether policies name a user as the one that client credentials log in as.
+func (o *Org) isRunAsUser(user int) bool {
+	return slices.ContainsFunc(o.all(eca.OAuthPolicies), func(policies *record) bool {
+		return strings.EqualFold(policies.text("clientCredentialsFlowUser"), o.config.Users[user].Username)
+	})
 }
 
 // refusesFrozen reports whether a user is frozen and may not log in. fact is the one that decides for the

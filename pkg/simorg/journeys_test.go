@@ -35,10 +35,10 @@ import (
 )
 
 // withoutSwitch are the facts that make no difference to a simulated org: it is of no Government Cloud, has no
-// past, no permission set groups and no parent sessions, and is never refreshed.
+// past and no permission set groups, is never refreshed, and no app logs in that is not installed.
 var withoutSwitch = []string{
-	"mcp-government-host", "audit-trail-days", "api-usage-log", "permission-set-groups", "parent-session-ends-children",
-	"revocation-ends-exemption", "old-sandbox-keys", "run-as-user-deactivation", "packaged-access-deletable", "salesforce-app-names",
+	"mcp-government-host", "audit-trail-days", "api-usage-log", "permission-set-groups", "old-sandbox-keys",
+	"revocation-ends-exemption", "salesforce-app-names",
 }
 
 // TestEveryFactHasASwitch looks for the facts in the source of the simulated org.

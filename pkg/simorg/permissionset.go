@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
@@ -123,9 +124,14 @@ func (o *Org) checkPermissionSet(set *record) error {
 	return err
 }
 
-// applyPermissionSet records what a new version of a permission set grants. That it takes no other
-// grant away is assumed.
+// applyPermissionSet records what a new version of a permission set grants. It takes access to principals
+// and objects away from no one, which is assumed.
 func (o *Org) applyPermissionSet(set *record) {
+	if o.is("permission-set-write", "removed") {
+		o.state.Access = slices.DeleteFunc(o.state.Access, func(r row) bool {
+			return r["parentid"] == set.id && r["setupentitytype"] == eca.Header
+		})
+	}
 	ids, _ := o.principalIDs(set) // which were checked
 	for _, id := range ids {
 		o.insert(&o.state.Access, "0J0", row{"parentid": set.id, "setupentityid": id, "setupentitytype": principalType})

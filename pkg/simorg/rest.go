@@ -134,9 +134,11 @@ func (o *Org) sobject(method, key string, body []byte, caller int) (any, *restEr
 	case is(userLoginObject) && update:
 		return o.freeze(id, caller, body)
 	case is(accessObject) && method == http.MethodDelete:
-		return remove(&o.state.Access, id)
+		return o.removeAccess(id)
 	case is(assignmentObject) && method == http.MethodDelete:
 		return remove(&o.state.Assignments, id)
+	case is("User") && update:
+		return o.setActive(id, body)
 	case is("User") && method == http.MethodGet:
 		return o.retrieve("User", id)
 	case o.config.DevHub && (is(scratchOrgInfo) || is(activeScratchOrg)):

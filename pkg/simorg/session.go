@@ -51,17 +51,20 @@ func part(claims map[string]any) string {
 // The refusals of a session by the SOAP APIs.
 const (
 	illegalSession = "INVALID_SESSION_ID: Invalid Session ID found in SessionHeader: Illegal Session"
-	noAPISession   = "INVALID_SESSION_ID: This session is not valid for use with the API"
+	noAPISession   = "This session is not valid for use with the API"
 )
 
-// refuseSession returns why a SOAP API refuses a session, or nil. The code of the refusal of a
-// JWT-based token is assumed.
+// refuseSession returns why a SOAP API refuses a session, or nil.
 func (o *Org) refuseSession(session string, version apiversion.Version) *soapError {
 	switch {
 	case !o.accepts(session):
 		return &soapError{"sf:INVALID_SESSION_ID", illegalSession}
 	case strings.HasPrefix(session, "eyJ") && version < 68:
-		return &soapError{"sf:INVALID_SESSION_ID", noAPISession}
+		code := "INVALID_SESSION_ID"
+		if o.is("jwt-session-refusal", "other") {
+			code = "UNKNOWN_EXCEPTION"
+		}
+		return &soapError{"sf:" + code, code + ": " + noAPISession}
 	}
 	return nil
 }

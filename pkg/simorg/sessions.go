@@ -31,11 +31,19 @@ func (o *Org) sessionRows() (rows []row) {
 			label = header.text("label")
 		}
 		rows = append(rows, row{
-			"id": sessionID(token), "usersid": o.user(g.User)["id"], "users": o.user(g.User), "logintype": "Remote Access 2.0", "iscurrent": token == o.state.Token,
+			"id": sessionID(token), "usersid": o.user(g.User)["id"], "users": o.user(g.User), "logintype": o.loginType(), "parentid": nil, "iscurrent": token == o.state.Token,
 			"loginhistory": row{"application": label}, "sourceip": "127.0.0.1",
 		})
 	}
 	return rows
+}
+
+// loginType returns LoginType of logins with OAuth 2.
+func (o *Org) loginType() string {
+	if o.is("login-type-form", "api-value") {
+		return "Oauth2"
+	}
+	return "Remote Access 2.0"
 }
 
 // sessionID returns the ID of a session's record. Its prefix is assumed.
@@ -44,8 +52,14 @@ func sessionID(token string) string {
 	return "0Ak" + hex.EncodeToString(sum[:6]) + "AAA"
 }
 
-// endSessionRecord ends a session by its record. That it is a 404 the second time is assumed.
+// endSessionRecord ends a session by its record, and maybe the sessions that were opened from it.
 func (o *Org) endSessionRecord(id string) (any, *restError) {
+	if o.is("parent-session-ends-children", "yes") {
+		o.state.Filled[sessionObject] = slices.DeleteFunc(o.state.Filled[sessionObject], func(r row) bool {
+			parent, _ := r["parentid"].(string)
+			return sameID(parent, id)
+		})
+	}
 	for token := range o.state.Sessions {
 		if sameID(sessionID(token), id) {
 			delete(o.state.Sessions, token)
@@ -61,5 +75,5 @@ func (o *Org) endSessionRecord(id string) (any, *restError) {
 	if len(o.state.Filled[sessionObject]) < before {
 		return noContent, nil
 	}
-	return nil, &restError{http.StatusNotFound, "NOT_FOUND", "The requested resource does not exist"}
+	return nil, &restError{http.StatusNotFound, o.config.Facts.Of("ended-session-delete"), "The requested resource does not exist"}
 }

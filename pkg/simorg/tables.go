@@ -47,7 +47,7 @@ var objects = []object{
 	{"ExtlClntAppOauthIpRange", "Id StartIpAddress EndIpAddress ExtlClntAppOauthSettingsId ExtlClntAppOauthSettings.ExternalClientApplicationId", "", (*Org).trustedRangeRows},
 	{"ExtlClntAppOauthSecurityTokenIpRange", "Id StartIpAddress EndIpAddress ExtlClntAppOauthSecurityId ExtlClntAppOauthSecurity.ExternalClientApplicationId", "", (*Org).tokenRangeRows},
 	{"LoginHistory", "Id UserId Application LoginTime LoginType LoginSubType Status SourceIp", "Application Status", nil},
-	{sessionObject, "Id UsersId Users.Username LoginType LoginHistory.Application SourceIp IsCurrent", "", (*Org).sessionRows},
+	{sessionObject, "Id UsersId Users.Username LoginType LoginHistory.Application SourceIp IsCurrent ParentId", "", (*Org).sessionRows},
 	{"User", "Id Username Name Email IsActive ProfileId Profile.Name", "", (*Org).userRows},
 	{"PermissionSet", "Id Name Label IsOwnedByProfile NamespacePrefix Profile.Name " + permissionColumnsOf(""), "", (*Org).permissionSetRows},
 	{userLoginObject, "Id UserId IsFrozen", "", (*Org).userLoginRows},
@@ -387,15 +387,12 @@ func (o *Org) logIn(app string, user int, subtype any, refresh string) {
 	if o.is("token-id", "value") {
 		id = o.nextID("0CQ") // an assumed prefix
 	}
-	userID, logintype := o.user(user)["id"], "Remote Access 2.0"
-	if o.is("login-type-form", "api-value") {
-		logintype = "Oauth2"
-	}
+	userID := o.user(user)["id"]
 	if subtype == nil && o.is("jwt-login-subtype", "value") {
 		subtype = "OauthJwtBearer" // a made-up value
 	}
 	o.state.Filled["LoginHistory"] = append(o.state.Filled["LoginHistory"], row{
-		"id": o.nextID("0Ya"), "userid": userID, "application": label, "logintime": now, "logintype": logintype, "loginsubtype": subtype, "status": "Success", "sourceip": "127.0.0.1",
+		"id": o.nextID("0Ya"), "userid": userID, "application": label, "logintime": now, "logintype": o.loginType(), "loginsubtype": subtype, "status": "Success", "sourceip": "127.0.0.1",
 	})
 	if refresh != "" {
 		o.state.Filled["OauthToken"] = append(o.state.Filled["OauthToken"], row{

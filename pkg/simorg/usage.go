@@ -16,7 +16,7 @@ import (
 // usage answers the resources below /apps/oauth/usage: GET of the list of apps with tokens, of
 // APP/users and of APP/USER/tokens; DELETE of APP/tokens, APP/USER/tokens and tokens/TOKEN.
 func (o *Org) usage(r *http.Request, path, key string) (any, *restError) {
-	u := usage{o: o, page: pageOf(r), root: strings.TrimSuffix(path, strings.TrimPrefix(key, "oauth/usage")), path: path}
+	u := usage{o: o, page: o.pageOf(r), root: strings.TrimSuffix(path, strings.TrimPrefix(key, "oauth/usage")), path: path}
 	parts := strings.FieldsFunc(strings.TrimPrefix(key, "oauth/usage"), func(r rune) bool { return r == '/' })
 	if len(parts) == 0 && r.Method == http.MethodGet {
 		return u.apps(), nil
@@ -183,7 +183,7 @@ func (o *Org) endSessions(app string, user int) {
 type paging struct{ page, size int }
 
 // pageOf reads the paging of a request. Pages count from 0.
-func pageOf(r *http.Request) paging {
+func (o *Org) pageOf(r *http.Request) paging {
 	q := r.URL.Query()
 	number := func(name string, otherwise int) int {
 		if n, err := strconv.Atoi(q.Get(name)); err == nil && n >= 0 && n < 1<<20 {
@@ -191,7 +191,8 @@ func pageOf(r *http.Request) paging {
 		}
 		return otherwise
 	}
-	return paging{number("page", 0), max(1, number("pageSize", 100))} // the size is assumed
+	size, _ := strconv.Atoi(o.config.Facts.Of("usage-page-size"))
+	return paging{number("page", 0), max(1, number("pageSize", size))}
 }
 
 // answer returns a page of a list. There is a next one also behind the last, which is empty.
