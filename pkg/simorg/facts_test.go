@@ -46,6 +46,55 @@ var observations = map[string]struct {
 		_, answer := upsert(org, eca.OAuthPolicies, policy)
 		return answer
 	}, "<success>true", "OAuth settings are missing"},
+	"permission-set-write": {func(t *testing.T, org *simorg.Server) string {
+		one := func(from string) any { return ask(t, org, "SELECT Id FROM "+from).Records[0]["Id"] }
+		rest(t, org, "POST", "sobjects/SetupEntityAccess", fmt.Sprintf(`{"ParentId": %q, "SetupEntityId": %q}`, one("PermissionSet"), one(eca.Header)))
+		upsert(org, "PermissionSet", `<fullName>Users</fullName><label>Users</label>`)
+		return fmt.Sprint("granted ", org.Granted("App"))
+	}, "granted [Users]", "granted []"},
+	"packaged-staging": {func(t *testing.T, org *simorg.Server) string {
+		upsert(org, eca.Header, `<fullName>App</fullName><distributionState>Packaged</distributionState><label>App</label>`)
+		app := ask(t, org, "SELECT Id FROM "+eca.Header).Records[0]["Id"]
+		_, consumer, _ := strings.Cut(org.Components(eca.OAuthSettings)[0].Fields["oauthLink"], ":")
+		_, answer := rest(t, org, "POST", fmt.Sprintf("apps/oauth/credentials/%s/%s/staged", app, consumer), "")
+		return answer
+	}, "local external client apps only", `"secret"`},
+	"full-covers-scopes": {func(t *testing.T, org *simorg.Server) string {
+		return fmt.Sprint(newClient(t, org, "Full", withoutPKCE).authorize("api"))
+	}, "code:", "invalid_scope"},
+	"usage-page-size": {func(t *testing.T, org *simorg.Server) string {
+		_, answer := rest(t, org, "GET", "apps/oauth/usage", "")
+		return answer
+	}, "pageSize=100", "pageSize=20"},
+	"jwt-session-refusal": {func(t *testing.T, org *simorg.Server) string {
+		c := newClient(t, org, "Api", `<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled><isNamedUserJwtEnabled>true</isNamedUserJwtEnabled>`)
+		_, token := c.post(tokenPath, url.Values{"grant_type": {"client_credentials"}})
+		_, answer := soap(org, "67.0", fmt.Sprint(token["access_token"]), `<describeMetadata xmlns="http://soap.sforce.com/2006/04/metadata"/>`)
+		return answer
+	}, "sf:INVALID_SESSION_ID", "sf:UNKNOWN_EXCEPTION"},
+	"ended-session-delete": {func(t *testing.T, org *simorg.Server) string {
+		sessions(t, org)
+		rest(t, org, "DELETE", "sobjects/AuthSession/0Ak000000000001AAA", "")
+		_, answer := rest(t, org, "DELETE", "sobjects/AuthSession/0Ak000000000001AAA", "")
+		return answer
+	}, "NOT_FOUND", "ENTITY_IS_DELETED"},
+	"parent-session-ends-children": {func(t *testing.T, org *simorg.Server) string {
+		sessions(t, org)
+		rest(t, org, "DELETE", "sobjects/AuthSession/0Ak000000000001AAA", "")
+		return fmt.Sprint("sessions ", org.Count("AuthSession"))
+	}, "sessions 0", "sessions 1"},
+	"run-as-user-deactivation": {func(t *testing.T, org *simorg.Server) string {
+		logIn(t, org, "Profile", "admin@example.com")
+		user := ask(t, org, "SELECT Id FROM User WHERE Username = 'admin@example.com'").Records[0]["Id"]
+		_, answer := rest(t, org, "PATCH", fmt.Sprintf("sobjects/User/%s", user), `{"IsActive": false}`)
+		return fmt.Sprint(answer, ask(t, org, "SELECT IsActive FROM User").Records[0])
+	}, "can't be deactivated", "IsActive:false"},
+	"packaged-access-deletable": {func(t *testing.T, org *simorg.Server) string {
+		fill(t, org, "Vendor.connectedApp-meta.xml", `<ConnectedApp xmlns="http://soap.sforce.com/2006/04/metadata"><label>Vendor</label></ConnectedApp>`)
+		fill(t, org, "access.json", fmt.Sprintf(`{"SetupEntityAccess": [{"Id": "0J0000000000001AAA", "SetupEntityId": %q}]}`, ask(t, org, "SELECT Id FROM ConnectedApplication").Records[0]["Id"]))
+		_, answer := rest(t, org, "DELETE", "sobjects/SetupEntityAccess/0J0000000000001AAA", "")
+		return fmt.Sprint(answer, "records ", org.Count("SetupEntityAccess"))
+	}, "records 0", "read only"},
 	"jwt-switch-in-policies": {func(_ *testing.T, org *simorg.Server) string {
 		_, answer := soap(org, "64.0", org.AccessToken(), `<upsertMetadata xmlns="http://soap.sforce.com/2006/04/metadata"><metadata xsi:type="`+eca.OAuthPolicies+`">`+policy+`<isNamedUserJwtEnabled>false</isNamedUserJwtEnabled></metadata></upsertMetadata>`)
 		return answer
@@ -119,6 +168,20 @@ var observations = map[string]struct {
 		_, answer := call(org, "readMetadata", `<type>ConnectedApp</type><fullNames>Vendor</fullNames><fullNames>Own</fullNames>`)
 		return answer
 	}, "<fullName>Own</fullName>", "Load of metadata from db failed"},
+}
+
+// fill adds what a file describes to an org.
+func fill(t *testing.T, org *simorg.Server, name, content string) {
+	t.Helper()
+	if err := org.Fill(fstest.MapFS{name: {Data: []byte(content)}}, "."); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sessions adds a session and one that was opened from it.
+func sessions(t *testing.T, org *simorg.Server) {
+	t.Helper()
+	fill(t, org, "sessions.json", `{"AuthSession": [{"Id": "0Ak000000000001AAA"}, {"Id": "0Ak000000000002AAA", "ParentId": "0Ak000000000001AAA"}]}`)
 }
 
 // TestAnswers sees each fact of observations with both of its answers.
