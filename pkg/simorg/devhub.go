@@ -204,7 +204,7 @@ func (o *Org) signUp(fields map[string]any) (any, *restError) {
 	default:
 		config := Config{
 			Kind: Scratch, Username: fmt.Sprint(info["signupusername"]), Features: strings.FieldsFunc(text("features"), func(r rune) bool { return r == ';' || r == ',' || r == ' ' }),
-			Facts: o.config.Facts, Version: o.config.Version, Latency: o.config.Latency, SessionLifetime: o.config.SessionLifetime, JWTClients: o.config.JWTClients, Unrecorded: o.config.Unrecorded,
+			Facts: o.config.Facts, Version: o.config.Version, Latency: o.config.Latency, SessionLifetime: o.config.SessionLifetime, JWTClients: o.config.JWTClients, Unrecorded: o.config.Unrecorded, Keys: o.config.Keys,
 		}
 		if o.config.SignUp != nil {
 			o.config.SignUp(&config)
@@ -275,6 +275,7 @@ func (o *Org) deleteScratchOrg(id string) *restError {
 	for _, s := range o.scratchOrgs {
 		if s.server != nil && sameID(activeID(s.info), id) {
 			s.server.Close()
+			o.config.Keys.free(s.server.Org)
 			s.server = nil
 			s.info["status"], s.info["deleteddate"] = "Deleted", time.Now().UTC().Format(soql.TimeLayout)
 			return nil

@@ -147,6 +147,7 @@ func (o *Org) record(w http.ResponseWriter, r *http.Request, serve func(w http.R
 	answer := newRecorder()
 	if fault.After || fault.Status == 0 && !fault.Drop {
 		serve(answer, body, fault.refusal())
+		o.shareKeys()
 	}
 	if delay := o.config.Latency + fault.Delay; delay > 0 {
 		select {

@@ -195,7 +195,7 @@ func (o *Org) checkGlobalSettings(rec, existing *record) error {
 	rec.secret = strings.ToUpper(random(32))
 	if existing == nil {
 		if sent := rec.text("consumerKey"); sent != "" && o.is("consumer-key-at-creation", "honoured") {
-			if o.hasKey(sent) {
+			if slices.Contains(o.keys(), sent) || !o.config.Keys.take(o, sent) {
 				return refuse(invalid, keyTaken)
 			}
 			key = sent
@@ -219,12 +219,6 @@ func (o *Org) checkGlobalSettings(rec, existing *record) error {
 		rec.set("isPkceRequired", "true")
 	}
 	return nil
-}
-
-// hasKey reports whether an app of the org has a consumer key.
-func (o *Org) hasKey(key string) bool {
-	return slices.ContainsFunc(o.all(eca.GlobalOAuthSettings), func(r *record) bool { return r.text("consumerKey") == key }) ||
-		slices.ContainsFunc(o.all(connectedApp), func(r *record) bool { return r.at("oauthConfig", "consumerKey") == key })
 }
 
 func (o *Org) checkOAuthPolicies(rec *record) error {

@@ -87,6 +87,9 @@ type Config struct {
 	// Hosted MCP servers, which the org plays under its own address.
 	MCPServers []string // the activated ones, like platform/sobject-all
 
+	// Keys are shared with other orgs; nil shares none, but those of a Dev Hub with its scratch orgs.
+	Keys *Keys
+
 	// Logging in.
 	Propagation     time.Duration             // how long the token endpoint does not know a new consumer, unless the answer to propagation is at-once
 	SessionLifetime time.Duration             // of access tokens; 0 is until ExpireSessions
@@ -140,6 +143,9 @@ func New(config Config) *Org {
 		panic("simorg: " + err.Error())
 	}
 	config.Kind = cmp.Or(config.Kind, Sandbox)
+	if config.DevHub && config.Keys == nil {
+		config.Keys = new(Keys)
+	}
 	named := config.Username != ""
 	config.Username = cmp.Or(config.Username, "admin@example.com")
 	config.Version = cmp.Or(config.Version, apiversion.Latest)

@@ -101,6 +101,7 @@ func (o *Org) Load(r io.Reader) error {
 			return fmt.Errorf("this state holds %s, which no simulated org has", saved.Type)
 		}
 	}
+	defer o.shareKeys() // without the lock
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.id, o.state = s.Org, s.state

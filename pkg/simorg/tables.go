@@ -511,6 +511,7 @@ func (o *Org) more(locator, base string) (any, *restError) {
 // Fields that a record does not state are null, but for the user of a token, who is the
 // administrator. Times can be written as in RFC 3339, too. An error names the file.
 func (o *Org) Fill(fsys fs.FS, dir string) error {
+	defer o.shareKeys() // without the lock
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return fs.WalkDir(fsys, dir, func(name string, entry fs.DirEntry, err error) error {
