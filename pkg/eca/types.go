@@ -173,7 +173,7 @@ var scopeColumns = map[string]string{
 	"CustomApplications": "OauthScopesVF", "CustomPermissions": "OauthScopesCUSTOM_PERMISSIONS",
 	"DataCloudUserClaims": "OauthScopesDATA_CLOUD_USER_CLAIMS", "Eclair": "OauthScopesECLAIR_REST_API",
 	"EinsteinGPT": "OauthScopesEINSTEIN_GPT_API", "Email": "OauthScopesEMAIL",
-	"ForgotPassword": "OauthScopesFORGOT_PASSWORD", "Full": "OauthScopesFULL",
+	"ForgotPassword": "OauthScopesFORGOT_PASSWORD", "Full": "OauthScopesFULL", hubScope: "OauthScopesHUB_API",
 	"Interaction": "OauthScopesINTERACTION_API", "Lightning": "OauthScopesLIGHTNING", "MCP": "OauthScopesMCP_API",
 	"OfflineAccess": "OauthScopesOFFLINE_ACCESS", "OpenID": "OauthScopesOPENID", "Pardot": "OauthScopesPARDOT_API",
 	"Phone": "OauthScopesPHONE", "Profile": "OauthScopesPROFILE", "PwdlessLogin": "OauthScopesPWDLESS_LOGIN_API",
@@ -182,8 +182,11 @@ var scopeColumns = map[string]string{
 	"Wave": "OauthScopesWAVE_REST_API", "Web": "OauthScopesWEB",
 }
 
+// hubScope is a scope that only the org's description has. Its name in metadata is not known.
+const hubScope = "HUB_API"
+
 // ScopeColumns returns the columns of the object ExtlClntAppOauthSettings that show an app's scopes, by
-// scope. Newer scopes have none.
+// scope. Newer scopes have none. One column's scope is not among Scopes, and has the column's name.
 func ScopeColumns() map[string]string { return maps.Clone(scopeColumns) }
 
 // HasRefreshToken reports whether scopes include RefreshToken or a synonym. The scope Full does not include it.
