@@ -23,8 +23,8 @@ import (
 	"github.com/ecakit/ecakit/pkg/scaffold"
 )
 
-// keyBits is the size of a key that is made here. Salesforce demands 2048 at least.
-const keyBits = 4096
+// KeyBits is the size of a key that is made here. Salesforce demands 2048 at least. Tests set it before Main.
+var KeyBits = 4096
 
 // keyPair sets the certificate of an app that needs one: the user's, or that of a key pair which
 // is made here and whose private key is to be written to the file. The key is zero if an earlier run
@@ -67,7 +67,7 @@ func (c *initCmd) keyPair(e *env, root string, config *scaffold.Config) (file st
 		}
 		return file, key, nil
 	}
-	private, err := rsa.GenerateKey(rand.Reader, keyBits)
+	private, err := rsa.GenerateKey(rand.Reader, KeyBits)
 	if err != nil {
 		return "", key, err
 	}

@@ -3,6 +3,8 @@ package crash_test
 
 import (
 	"bytes"
+	"context"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -34,6 +36,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	// Runs wait for orgs and before they retry, more than they compute.
+	flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+	cli.KeyBits = 2048 // which takes less time
 	testscript.Main(m, map[string]func(){"eca": func() {
 		if name := os.Getenv(changesFile); name != "" {
 			endAt(name, os.Getenv(endAtChange))
@@ -73,8 +78,23 @@ type scene struct {
 	eca       string
 	dir, home string
 	orgs      []*simorg.Server
+	configs   []simorg.Config
 	aliases   []string
 	calm      atomic.Bool // no more faults
+	before    snapshot
+	out       *os.File // what the first run prints into
+}
+
+// snapshot is what a scene is before a run.
+type snapshot struct {
+	files []file
+	orgs  [][]byte // as Org.Save writes them
+}
+
+type file struct {
+	name string
+	mode fs.FileMode
+	data []byte
 }
 
 // crash is a command that is ended at each of its steps.
@@ -98,7 +118,7 @@ type crash struct {
 func (s *scene) add(alias string, config simorg.Config, flags ...string) *simorg.Server {
 	s.t.Helper()
 	org := simorg.Start(config)
-	s.orgs, s.aliases = append(s.orgs, org), append(s.aliases, alias)
+	s.orgs, s.configs, s.aliases = append(s.orgs, org), append(s.configs, config), append(s.aliases, alias)
 	s.must(simorgtest.LogIn(s.home, org, alias, flags...))
 	return org
 }
@@ -138,21 +158,92 @@ func (c *crash) start(t *testing.T) *scene {
 		s.must(os.Mkdir(dir, 0o700))
 	}
 	c.set(s)
+	s.before.files = s.read()
+	for _, org := range s.orgs {
+		var state bytes.Buffer
+		s.must(org.Save(&state))
+		s.before.orgs = append(s.before.orgs, state.Bytes())
+	}
 	return s
 }
 
+// root is the directory of all that the scene has.
+func (s *scene) root() string { return filepath.Dir(s.dir) }
+
+// read returns the files and directories of the scene.
+func (s *scene) read() (files []file) {
+	s.t.Helper()
+	s.must(filepath.WalkDir(s.root(), func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || name == s.root() {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		f := file{name: name, mode: info.Mode()}
+		if !entry.IsDir() {
+			f.data, err = os.ReadFile(name)
+		}
+		files = append(files, f)
+		return err
+	}))
+	return files
+}
+
+// write writes the files of the snapshot that are below a directory.
+func (s *scene) write(dir string) {
+	s.t.Helper()
+	s.must(os.RemoveAll(dir))
+	s.must(os.Mkdir(dir, 0o700))
+	for _, f := range s.before.files {
+		switch rel, err := filepath.Rel(dir, f.name); {
+		case err != nil || rel == "." || !filepath.IsLocal(rel):
+		case f.mode.IsDir():
+			s.must(os.Mkdir(f.name, f.mode.Perm()))
+		default:
+			s.must(os.WriteFile(f.name, f.data, f.mode.Perm()))
+		}
+	}
+}
+
+// again makes the scene what it was before a run, with new orgs at the addresses of the old ones. It
+// fails if something else has got such an address meanwhile.
+func (s *scene) again() error {
+	s.t.Helper()
+	s.write(s.root())
+	s.calm.Store(false)
+	for i, old := range s.orgs {
+		org := simorg.New(s.configs[i])
+		s.must(org.Load(bytes.NewReader(s.before.orgs[i])))
+		old.Close()
+		server, err := simorg.Serve(strings.TrimPrefix(old.URL, "http://"), org)
+		if err != nil {
+			return err
+		}
+		s.orgs[i] = server
+	}
+	return nil
+}
+
 // coverage is a directory for a binary built with -cover, which would complain on standard error.
-func (s *scene) coverage() string { return filepath.Join(filepath.Dir(s.dir), "coverage") }
+func (s *scene) coverage() string { return filepath.Join(s.root(), "coverage") }
 
 func (s *scene) close() {
 	for _, org := range s.orgs {
 		org.Close()
 	}
-	os.RemoveAll(filepath.Dir(s.dir))
+	os.RemoveAll(s.root())
 }
 
+// hung is a time after which a run is ended that never ends by itself.
+const hung = 3 * time.Minute
+
 func (s *scene) command(args []string, env ...string) *exec.Cmd {
-	cmd := exec.Command(s.eca, args...)
+	ctx, cancel := context.WithTimeout(s.t.Context(), hung)
+	s.t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, s.eca, args...)
+	cmd.WaitDelay = time.Minute
 	cmd.Dir = s.dir
 	cmd.Env = append([]string{
 		"HOME=" + s.home, "PATH=" + os.Getenv("PATH"), "SF_USE_GENERIC_UNIX_KEYCHAIN=true", "GOCOVERDIR=" + s.coverage(), "GORACE=atexit_sleep_ms=0",
@@ -161,7 +252,7 @@ func (s *scene) command(args []string, env ...string) *exec.Cmd {
 }
 
 // printed is the file with the output of the first run, on no machine.
-func (s *scene) printed() string { return filepath.Join(filepath.Dir(s.dir), "printed") }
+func (s *scene) printed() string { return filepath.Join(s.root(), "printed") }
 
 // first runs the command for the first time.
 func (s *scene) first(c *crash, env ...string) *exec.Cmd {
@@ -169,13 +260,12 @@ func (s *scene) first(c *crash, env ...string) *exec.Cmd {
 	cmd := s.command(c.args, env...)
 	out, err := os.Create(s.printed())
 	s.must(err)
-	cmd.Stdout = out
-	s.t.Cleanup(func() { out.Close() })
+	cmd.Stdout, s.out = out, out
 	return cmd
 }
 
 // record is the file in which a run notes its changes of the file system.
-func (s *scene) record() string { return filepath.Join(filepath.Dir(s.dir), "changes") }
+func (s *scene) record() string { return filepath.Join(s.root(), "changes") }
 
 func (s *scene) requests() (n int) {
 	for _, org := range s.orgs {
@@ -213,8 +303,9 @@ func (f *figures) String() string {
 func (f *figures) next(c *crash, s *scene, point, want string) {
 	s.t.Helper()
 	s.calm.Store(true)
+	s.out.Close() // the first run has ended
 	if c.elsewhere {
-		s.moves(c)
+		s.moves()
 	}
 	out, err := s.command(c.args).CombinedOutput()
 	f.points.Add(1)
@@ -248,17 +339,13 @@ func difference(got, want string) string {
 }
 
 // moves goes on on another machine.
-func (s *scene) moves(c *crash) {
+func (s *scene) moves() {
 	s.t.Helper()
 	s.must(os.RemoveAll(s.home))
-	s.must(os.RemoveAll(s.dir))
-	s.must(os.MkdirAll(s.dir, 0o700))
 	for i, org := range s.orgs {
 		s.must(simorgtest.LogIn(s.home, org, s.aliases[i]))
 	}
-	fresh := c.start(s.t)
-	s.must(os.CopyFS(s.dir, os.DirFS(fresh.dir)))
-	fresh.close()
+	s.write(s.dir)
 }
 
 // TestCrashes kills commands at each request, before and after the org acts, and before each change of
@@ -287,40 +374,82 @@ func TestCrashes(t *testing.T) {
 			changes := bytes.Count(changed, []byte("\n"))
 			undisturbed.close()
 			var killed, lost, twice figures
-			n := -1
-			try := func(point string, end func(s *scene), of *figures) {
-				if n++; n%every != 0 {
-					return
-				}
-				s := c.start(t)
-				defer s.close()
-				end(s)
-				of.next(c, s, point, want)
-			}
+			var points []point
 			for i := range requests {
 				for _, after := range []bool{false, true} {
-					try(fmt.Sprintf("killed at request %d, after the org acted: %v", i+1, after), func(s *scene) { s.killAtRequest(c, i, after) }, &killed)
-					try(fmt.Sprintf("lost the answer to request %d, after the org acted: %v", i+1, after), func(s *scene) {
-						s.at(i, simorg.Fault{Drop: true, After: after})
-						s.first(c).Run() // it may fail, and the next run completes it
-					}, &lost)
+					points = append(points, point{
+						fmt.Sprintf("killed at request %d, after the org acted: %v", i+1, after), &killed,
+						func(s *scene) { s.killAtRequest(c, i, after) },
+					}, point{
+						fmt.Sprintf("lost the answer to request %d, after the org acted: %v", i+1, after), &lost,
+						func(s *scene) {
+							s.at(i, simorg.Fault{Drop: true, After: after})
+							s.first(c).Run() // it may fail, and the next run completes it
+						},
+					})
 				}
 			}
 			for i := range changes {
-				try(fmt.Sprintf("killed before change %d of the file system", i+1), func(s *scene) {
-					s.first(c, changesFile+"="+s.record(), endAtChange+"="+strconv.Itoa(i)).Run()
-				}, &killed)
+				points = append(points, point{
+					fmt.Sprintf("killed before change %d of the file system", i+1), &killed,
+					func(s *scene) { s.first(c, changesFile+"="+s.record(), endAtChange+"="+strconv.Itoa(i)).Run() },
+				})
 			}
 			for range 4 {
-				try("two at once", func(s *scene) { s.twice(c) }, &twice)
+				points = append(points, point{"two at once", &twice, func(s *scene) { s.twice(c) }})
 			}
-			t.Logf("%s: killed at %v; with lost answers %v; two at once %v", c.name, &killed, &lost, &twice)
-			for _, f := range []*figures{&killed, &lost, &twice} {
-				total.points.Add(f.points.Load())
-				total.converged.Add(f.converged.Load())
-				total.said.Add(f.said.Load())
+			t.Cleanup(func() {
+				t.Logf("%s: killed at %v; with lost answers %v; two at once %v", c.name, &killed, &lost, &twice)
+				for _, f := range []*figures{&killed, &lost, &twice} {
+					total.points.Add(f.points.Load())
+					total.converged.Add(f.converged.Load())
+					total.said.Add(f.said.Load())
+				}
+			})
+			left := make(chan point, len(points))
+			for n, p := range points {
+				if n%every == 0 {
+					left <- p
+				}
+			}
+			close(left)
+			for range scenes {
+				t.Run("points", func(t *testing.T) {
+					t.Parallel()
+					c.tryAll(t, left, want)
+				})
 			}
 		})
+	}
+}
+
+// scenes is the number of scenes in which the points of a command are tried at the same time.
+const scenes = 4
+
+// point is a step at which a command is ended.
+type point struct {
+	name string
+	of   *figures
+	end  func(s *scene)
+}
+
+// tryAll tries points in one scene.
+func (c *crash) tryAll(t *testing.T, points <-chan point, want string) {
+	t.Helper()
+	var s *scene
+	for p := range points {
+		if s != nil && s.again() != nil {
+			s.close()
+			s = nil
+		}
+		if s == nil {
+			s = c.start(t)
+		}
+		p.end(s)
+		p.of.next(c, s, p.name, want)
+	}
+	if s != nil {
+		s.close()
 	}
 }
 
