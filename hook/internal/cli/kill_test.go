@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -32,26 +34,31 @@ func TestKilledAndInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	undisturbed := s.start(t)
-	if out, err := s.hook(undisturbed).CombinedOutput(); err != nil {
+	if out, err := s.hook(t, undisturbed).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	want, requests := picture(undisturbed), len(undisturbed.Requests())
 
 	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGHUP, syscall.SIGTERM}
+	ignored := func(s syscall.Signal) bool { return signal.Ignored(s) } // as nohup does, which the hook inherits
+	signals = slices.DeleteFunc(signals, ignored)
 	if runtime.GOOS == "windows" {
 		signals = signals[:1] // the one that Go can send there
 	}
-	for _, signal := range signals {
+	for _, sent := range signals {
 		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%v, after the org acted: %v", signal, after), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%v, after the org acted: %v", sent, after), func(t *testing.T) {
 				t.Parallel()
 				for n := range requests {
-					s.end(t, n, signal, after, want)
+					s.end(t, n, sent, after, want)
 				}
 			})
 		}
 	}
 }
+
+// hung is a time after which a run is ended that never ends by itself.
+const hung = 2 * time.Minute
 
 // learning is the number of requests with which a run with a session from the environment asks whose
 // it is, for the org's kind and for its API versions.
@@ -74,8 +81,10 @@ func (s sample) start(t *testing.T) *simorg.Server {
 }
 
 // hook returns the command that sfp runs after it has deployed the header.
-func (s sample) hook(org *simorg.Server) *exec.Cmd {
-	cmd := exec.Command(s.eca, "hook", demoDefinition, sampleAdmin, demoAlias, ".", "testdata/"+demoDefinition)
+func (s sample) hook(t *testing.T, org *simorg.Server) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, s.eca, "hook", demoDefinition, sampleAdmin, demoAlias, ".", "testdata/"+demoDefinition)
 	cmd.Dir = s.dir
 	cmd.Env = []string{
 		"HOME=" + filepath.Join(s.dir, "home"), "SF_ACCESS_TOKEN=" + org.AccessToken(), "SF_ORG_INSTANCE_URL=" + org.URL,
@@ -98,7 +107,7 @@ func picture(org *simorg.Server) string {
 }
 
 // end ends a run at a request by a signal, and runs again.
-func (s sample) end(t *testing.T, n int, signal syscall.Signal, after bool, want string) {
+func (s sample) end(t *testing.T, n int, sent syscall.Signal, after bool, want string) {
 	t.Helper()
 	name := fmt.Sprintf("at request %d", n+1)
 	org := s.start(t)
@@ -109,18 +118,22 @@ func (s sample) end(t *testing.T, n int, signal syscall.Signal, after bool, want
 		}
 		return seen == n
 	}})
-	cmd := s.hook(org)
+	cmd := s.hook(t, org)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-reached
+	select {
+	case <-reached:
+	case <-time.After(hung):
+		t.Fatalf("%s: the hook has not sent it: %s", name, &stderr)
+	}
 	time.Sleep(2 * time.Millisecond) // for the org to act
-	cmd.Process.Signal(signal)
-	if signal == syscall.SIGTERM {
+	cmd.Process.Signal(sent)
+	if sent == syscall.SIGTERM {
 		time.Sleep(time.Millisecond)
-		cmd.Process.Signal(signal) // as npx passes on what a pipeline sends to all
+		cmd.Process.Signal(sent) // as npx passes on what a pipeline sends to all
 	}
 	if err := cmd.Wait(); err == nil {
 		t.Errorf("%s: the hook succeeded, want a failure", name)
@@ -129,11 +142,11 @@ func (s sample) end(t *testing.T, n int, signal syscall.Signal, after bool, want
 	if n < learning {
 		ended = "interrupted"
 	}
-	if said := stderr.String(); signal != syscall.SIGKILL && (strings.Count(said, "\n") != 1 || !strings.Contains(said, ended)) {
+	if said := stderr.String(); sent != syscall.SIGKILL && (strings.Count(said, "\n") != 1 || !strings.Contains(said, ended)) {
 		t.Errorf("%s: the hook said %q, want one line with %q", name, said, ended)
 	}
 	before := org.Components(eca.GlobalOAuthSettings)
-	if out, err := s.hook(org).CombinedOutput(); err != nil {
+	if out, err := s.hook(t, org).CombinedOutput(); err != nil {
 		t.Errorf("%s: the second run: %v\n%s", name, err, out)
 	}
 	if got := picture(org); got != want {

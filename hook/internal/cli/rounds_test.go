@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -105,4 +106,21 @@ func storeVersion(t *testing.T, home, username, version string) {
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestTimeout: a run that ends with --timeout names the answer that it was waiting for.
+func TestTimeout(t *testing.T) {
+	withoutSignals(t)
+	synctest.Test(t, func(t *testing.T) {
+		config := sampleOrg()
+		config.Latency = 10 * time.Second
+		org := inMemory(t, config)
+		home := t.TempDir()
+		logIn(t, home, org, "admin@example.com.uat", "uat", false)
+		code, _, stderr := execute(t, home, "audit", "-o", "uat", "--timeout", "200ms")
+		want := regexp.MustCompile(`^eca: uat: not done after 200ms \(--timeout\) while waiting for the answer of 127\.0\.0\.1:1 to (GET|POST) /services/.*\n$`)
+		if code != exitFailed || !want.MatchString(stderr) {
+			t.Errorf("ended with %d and %q", code, stderr)
+		}
+	})
 }
