@@ -28,8 +28,9 @@ type Config struct {
 	// Environments get their own folders in the policies package, beside default.
 	Environments []Environment
 
-	// Scopes are OAuth scopes, by their metadata names; none means the preset's, or Api and
-	// RefreshToken.
+	// Scopes are OAuth scopes, by their metadata names; none means the preset's. Without a preset, these
+	// are Api and RefreshToken, or Api alone if the app has a user that client credentials run as, and
+	// neither CallbackURLs nor a certificate.
 	Scopes       []string
 	CallbackURLs []string // none means the org's own domain
 

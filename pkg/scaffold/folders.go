@@ -132,9 +132,9 @@ var plugins = []struct{ typ, ending string }{{eca.SAMLPolicies, "_samlPlcy"}, {e
 
 // policies returns the file with the app's OAuth policies for an environment.
 func policies(config Config, preset Preset, e folder) (File, error) {
-	permitted := "AllSelfAuthorized"
-	if preset.PreAuthorised || len(config.PermissionSets) > 0 {
-		permitted = "AdminApprovedPreAuthorized"
+	permitted := "AdminApprovedPreAuthorized"
+	if config.OpenToAll() {
+		permitted = "AllSelfAuthorized"
 	}
 	policy, days := "SpecificInactivity", 30
 	switch stated := config.Fields[eca.OAuthPolicies]; {

@@ -2,6 +2,7 @@ package scaffold
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ecakit/ecakit/pkg/internal/words"
 )
@@ -47,13 +48,34 @@ var presets = []Preset{
 		PreAuthorised: true, Callbacks: true},
 }
 
-// plain applies if no preset is chosen.
-var plain = Preset{Scopes: []string{"Api", "RefreshToken"}}
+// plain returns what applies if no preset is chosen. An app for client credentials alone gets no scope that
+// the flow cannot use. An app with settings from elsewhere keeps them.
+func (c Config) plain() Preset {
+	preset := Preset{Scopes: []string{"Api", "RefreshToken"}}
+	if c.hasRunAsUser() && len(c.CallbackURLs) == 0 && c.Certificate == nil {
+		preset.Scopes = []string{"Api"}
+	}
+	if c.Fields == nil {
+		preset.Global = map[string]bool{"isPkceRequired": true, "isRefreshTokenRotationEnabled": true}
+	}
+	return preset
+}
+
+// hasRunAsUser reports whether client credentials are on in an environment.
+func (c Config) hasRunAsUser() bool {
+	return slices.ContainsFunc(c.Environments, func(e Environment) bool { return e.RunAsUser != "" })
+}
+
+// OpenToAll reports that every user of the org can authorise the app.
+func (c Config) OpenToAll() bool {
+	preset, err := c.preset()
+	return err == nil && !preset.PreAuthorised && len(c.PermissionSets) == 0
+}
 
 // preset returns the configuration's preset, or an error for an unknown name.
 func (c Config) preset() (Preset, error) {
 	if c.Preset == "" {
-		return plain, nil
+		return c.plain(), nil
 	}
 	var names []string
 	for _, p := range presets {

@@ -332,6 +332,6 @@ func (a *addition) settings() (settings appSettings, err error) {
 	if a.Certificate != nil {
 		settings.GlobalOAuthSettings["certificate"] = map[string]string{"file": certificateFile(a.App)}
 	}
-	settings.AssignToRunAsUser = len(a.PermissionSets) > 0 && slices.ContainsFunc(a.Environments, func(e Environment) bool { return e.RunAsUser != "" })
+	settings.AssignToRunAsUser = len(a.PermissionSets) > 0 && a.hasRunAsUser()
 	return settings, nil
 }

@@ -22,7 +22,7 @@ type initCmd struct {
 	Label         string   `help:"The app's label. Default: its name."`
 	Email         string   `name:"contact-email" placeholder:"ADDRESS" help:"The app's contact, which Salesforce wants."`
 	Env           []string `sep:"none" placeholder:"ALIAS[=USERNAME]" help:"An org with policies of its own, by its alias, and the user that client credentials run as there. Without a user that flow stays off. Can be repeated. Folders that are there already get the app's policies as well, with that flow off."`
-	Scope         []string `placeholder:"SCOPE" help:"OAuth scopes. Default: Api and RefreshToken."`
+	Scope         []string `placeholder:"SCOPE" help:"OAuth scopes. Default: those of the preset. Without a preset: Api and RefreshToken, or Api alone if --env names a user and there is neither a callback URL nor a certificate."`
 	CallbackURL   []string `sep:"none" name:"callback-url" aliases:"callback" placeholder:"URL" help:"Callback URLs. Default: the org's own success page."`
 	Preset        string   `enum:",server,ci,web,spa,mcp" default:"" help:"What the app is for: server (client credentials), ci (JWT bearer, for sf org login jwt), web (authorization code), spa (public client), mcp (AI clients)."`
 	JWT           bool     `name:"jwt" help:"The same as --preset ci."`
@@ -53,7 +53,13 @@ type initResult struct {
 	Files  []string `json:"files"`
 	DryRun bool     `json:"dryRun"`        // nothing was written
 	Key    string   `json:"key,omitempty"` // the file of the private key that was made
+
+	Warnings []string `json:"warnings,omitempty"`
 }
+
+const openToAll = "every user of the org can authorise the app. To admit only some, set permittedUsersPolicyType to " +
+	"AdminApprovedPreAuthorized in its policies, and name a permission set in permissionSets of the app in plugins.eca; " +
+	"init does both with --permission-set"
 
 func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 	root, project, err := openProject(c.Path)
@@ -90,6 +96,10 @@ func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 	r.wrote(e, config.App, files)
 	if keyFile != "" {
 		e.Line("  %s %s, the private key: keep it out of every repository", sign(key.IsZero()), keyFile)
+	}
+	if config.OpenToAll() && len(files) > 0 {
+		r.Warnings = append(r.Warnings, openToAll)
+		e.Line("  %s %s", console.Warning, openToAll)
 	}
 	if !c.DryRun && len(files) > 0 {
 		e.Line("eca: done. Look at the policies, commit, and run sfp build and sfp install; eca lint checks the project.")
