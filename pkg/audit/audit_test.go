@@ -374,8 +374,8 @@ func TestDoubtfulApps(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"Connected App Both username-password-flow error", "Connected App Ghost run-as-inactive error", "Connected App Local insecure-callback warning",
-		"External Client App Both locked-out error", "External Client App Profiled profile-grant warning", "External Client App ns__Managed open-to-all warning",
+		"Connected App Both username-password-flow error", "Connected App Ghost run-as-user error", "Connected App Local insecure-callback warning",
+		"External Client App Both locked-out error", "External Client App Profiled profiles-only warning", "External Client App ns__Managed open-to-all warning",
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -498,7 +498,7 @@ func TestRunAs(t *testing.T) {
 		if a.RunAs == nil || *a.RunAs != want[a.Name] {
 			t.Errorf("%s runs as %+v, not %+v", a.Name, a.RunAs, want[a.Name])
 		}
-		if broken := slices.Contains(rules[a.Name], "run-as-inactive"); broken != (want[a.Name].Inactive || want[a.Name].Missing) {
+		if broken := slices.Contains(rules[a.Name], "run-as-user"); broken != (want[a.Name].Inactive || want[a.Name].Missing) {
 			t.Errorf("%s: found %v", a.Name, rules[a.Name])
 		}
 	}
@@ -510,7 +510,7 @@ func TestRunAs(t *testing.T) {
 		t.Fatalf("hidden users: %+v, %v", r, err)
 	}
 	for _, a := range r.Apps {
-		if a.RunAs == nil || a.RunAs.Missing || slices.Contains(found(r)[a.Name], "run-as-inactive") {
+		if a.RunAs == nil || a.RunAs.Missing || slices.Contains(found(r)[a.Name], "run-as-user") {
 			t.Errorf("%s, of an org that hides users, runs as %+v; found %v", a.Name, a.RunAs, found(r)[a.Name])
 		}
 	}

@@ -65,7 +65,7 @@ func TestFindings(t *testing.T) {
 		{"unknown element", "<ipRelaxation>Enforce</ipRelaxation>", people, false, "unknown-element", "ipRelaxation", []string{"has no such element", "did you mean ipRelaxationPolicyType?"}},
 		{"not a number", "<sessionTimeoutInMinutes>soon</sessionTimeoutInMinutes>", people, true, "wrong-value", "sessionTimeoutInMinutes", []string{`"soon" is not a whole number`}},
 		{"JWT sessions, for which the run switches JWTs on", "<namedUserJwtSessionTimeoutType>UserSession</namedUserJwtSessionTimeoutType>", people, false, "", "", nil},
-		{"nobody granted", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>", people, false, "nobody-granted", "permittedUsersPolicyType", []string{"nobody is"}},
+		{"nobody granted", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType>", people, false, "locked-out", "permittedUsersPolicyType", []string{"nobody is"}},
 		{"somebody granted", "<permittedUsersPolicyType>AdminApprovedPreAuthorized</permittedUsersPolicyType><commaSeparatedPermissionSet>Erp_Admin</commaSeparatedPermissionSet>", people, false, "", "", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -120,7 +120,7 @@ func TestRulesOfOneNameAgree(t *testing.T) {
 			byID[r.ID] = r
 		}
 	}
-	if shared < 3 {
+	if shared < 6 {
 		t.Errorf("only %d rules are in both documents", shared)
 	}
 }

@@ -90,7 +90,7 @@ func (u use) checkGrants() {
 			continue
 		}
 		const field = "permittedUsersPolicyType"
-		u.report("nobody-granted", finding.Warning, preflight.Value{File: f.File, At: field}, "admits only pre-authorised users, but neither its policies nor its settings name permission sets or profiles",
+		u.report("locked-out", finding.Warning, preflight.Value{File: f.File, At: field}, "admits only pre-authorised users, but neither its policies nor its settings name permission sets or profiles",
 			`name permission sets in "permissionSets" of the app in plugins.eca, or in commaSeparatedPermissionSet`)
 	}
 }

@@ -453,7 +453,7 @@ func (c *check) jwtSession() {
 
 // nobody checks that someone is authorised if the policies require it.
 func (c *check) nobody() {
-	const rule, field = "nobody-granted", "permittedUsersPolicyType"
+	const rule, field = "locked-out", "permittedUsersPolicyType"
 	if !PreAuthorisedOnly(c.Component) || len(metadata.Items(c.Component.Text(permissionSetField))) > 0 || c.org.Granted {
 		return
 	}

@@ -276,7 +276,7 @@ func TestOrg(t *testing.T) {
 		{"JWT session, no settings on the org", jwt, nil, nil},
 		{"no JWT session", nil, func(_ *preflight.Policies, o *preflight.Org) { o.Find = has(global) }, nil},
 
-		{"nobody", admin(nil), nil, []string{"nobody-granted warning permittedUsersPolicyType nobody is"}},
+		{"nobody", admin(nil), nil, []string{"locked-out warning permittedUsersPolicyType nobody is"}},
 		{"granted on the org", admin(nil), func(_ *preflight.Policies, o *preflight.Org) { o.Facts = facts{granted: true} }, nil},
 		{"granted by the run", admin(nil), func(_ *preflight.Policies, o *preflight.Org) { o.Granted = true }, nil},
 		{"granted by the policies", admin(fields{"commaSeparatedPermissionSet": "Known"}), nil, nil},
@@ -285,8 +285,8 @@ func TestOrg(t *testing.T) {
 		{"granted by a profile and the org", admin(fields{"commaSeparatedProfile": "Known"}), func(_ *preflight.Policies, o *preflight.Org) { o.Facts = facts{granted: true} }, nil},
 		{"granted by a profile and the run", admin(fields{"commaSeparatedProfile": "Known"}), func(_ *preflight.Policies, o *preflight.Org) { o.Granted = true }, nil},
 		{"granted by a profile and a permission set", admin(fields{"commaSeparatedProfile": "Known", "commaSeparatedPermissionSet": "Known"}), nil, nil},
-		{"apps refused", admin(nil), refused(preflight.AppObject), []string{"nobody-granted warning permittedUsersPolicyType refused the query of ExternalClientApplication"}},
-		{"grants refused", admin(nil), refused(preflight.SetupEntityAccess), []string{"nobody-granted warning permittedUsersPolicyType refused the query of SetupEntityAccess"}},
+		{"apps refused", admin(nil), refused(preflight.AppObject), []string{"locked-out warning permittedUsersPolicyType refused the query of ExternalClientApplication"}},
+		{"grants refused", admin(nil), refused(preflight.SetupEntityAccess), []string{"locked-out warning permittedUsersPolicyType refused the query of SetupEntityAccess"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := policies(test.fields)
