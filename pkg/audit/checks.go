@@ -388,13 +388,20 @@ func unused(s subject) []Finding {
 		s.age(s.created) < unusedFor {
 		return nil
 	}
+	fix := "delete it, if nobody needs it"
+	switch {
+	case s.Kind == External:
+		fix = "disable it, and delete it if nobody misses it"
+	case s.Tokens > 0:
+		fix = "revoke its tokens, and delete it if nobody misses it"
+	}
 	switch {
 	case s.LastUsed.IsZero() && s.Tokens > 0:
 		return nil // an org that does not show when tokens were used
 	case s.LastUsed.IsZero():
-		return found("the org has no record of any use", "delete it, if nobody needs it")
+		return found("the org has no record of any use", fix)
 	case s.age(s.LastUsed) > unusedFor:
-		return found("it was last used on "+s.LastUsed.Format(time.DateOnly), "delete it, if nobody needs it")
+		return found("it was last used on "+s.LastUsed.Format(time.DateOnly), fix)
 	}
 	return nil
 }
@@ -455,8 +462,7 @@ func pluginOff(s subject) []Finding {
 	if s.Enabled == nil || *s.Enabled {
 		return nil
 	}
-	return found("the app or its OAuth plugin is disabled", s.fix("enable or delete the app",
-		"set isEnabled and isOauthPluginEnabled in pluginPolicies of plugins.eca, or delete the app"))
+	return found("the app or its OAuth plugin is disabled", s.fix("enable or delete the app", "enable the app, or delete it"))
 }
 
 func undeclared(s subject) []Finding {

@@ -40,7 +40,7 @@ var checks = map[string]func(subject) []Finding{
 	"dpop-off":                 dpopOff,
 	"locked-out":               lockedOut,
 	"profiles-only":            profileGrant,
-	"run-as-user":          runAsInactive,
+	"run-as-user":              runAsInactive,
 	"certificate-expires":      certificateExpires,
 	"jwt-for-pipeline":         jwtForPipeline,
 	"mcp-without-jwt":          mcpWithoutJWT,

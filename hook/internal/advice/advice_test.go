@@ -37,6 +37,9 @@ func TestAuditCommands(t *testing.T) {
 	find := func(rule, which string) audit.Finding {
 		return audit.Finding{Finding: finding.Finding{Rule: rule}, Case: which}
 	}
+	of := func(rule string, kind audit.Kind) audit.Finding {
+		return audit.Finding{Finding: finding.Finding{Rule: rule}, Kind: kind}
+	}
 	for _, test := range []struct {
 		f       audit.Finding
 		project bool
@@ -48,6 +51,10 @@ func TestAuditCommands(t *testing.T) {
 		{find("has-to-move", audit.CaseConvert), false, []string{"A"}, ""},
 		{find("has-to-move", audit.CaseVendor), true, []string{"A"}, ""},
 		{find("open-to-all", ""), true, []string{"A"}, ""}, // an app that no project declares
+		{of("plugin-off", audit.External), true, []string{"A"}, "eca enable -o prod --app A"},
+		{of("unused", audit.External), false, []string{"ns__A"}, "eca disable -o prod --app ns__A"},
+		{of("unused", audit.Connected), false, []string{"A"}, ""}, // without tokens
+		{of("secrets-over-rest", audit.OrgItself), false, nil, "eca repair -o prod --close-access"},
 	} {
 		if got, _ := advice.Audit(test.project)(test.f, "prod", test.apps); got != test.want {
 			t.Errorf("%s %s: %q, want %q", test.f.Rule, test.f.Case, got, test.want)

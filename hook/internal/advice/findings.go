@@ -59,7 +59,9 @@ type fix struct {
 	// which is the case of the rule, and owner who decides about the app; "" stands for all.
 	which   string
 	owner   audit.Owner
-	project bool // it needs a project in the working directory
+	kind    audit.Kind // of the app; "" stands for all
+	tokens  bool       // it is for apps with tokens
+	project bool       // it needs a project in the working directory
 	command string
 }
 
@@ -90,7 +92,10 @@ var auditFixes = []fix{
 	{rule: "locked-out", owner: audit.OwnerProject, command: deploy},
 	{rule: "profiles-only", owner: audit.OwnerProject, command: deploy},
 	{rule: "certificate-expires", owner: audit.OwnerProject, command: deploy},
-	{rule: "plugin-off", owner: audit.OwnerProject, command: deploy},
+	{rule: "plugin-off", command: "eca enable -o ORG --app APP"}, // a bootstrap leaves it off
+	{rule: "unused", kind: audit.External, command: "eca disable -o ORG --app APP"},
+	{rule: "unused", tokens: true, command: "eca revoke -o ORG --app APP"},
+	{rule: "secrets-over-rest", command: "eca repair -o ORG --close-access"},
 	{rule: "drift", owner: audit.OwnerProject, command: policies},
 	{rule: "old-consumer", owner: audit.OwnerProject, command: "eca rotate -o ORG --app APP --enable-access --output ../APP.json"},
 	{rule: "old-consumer", owner: audit.OwnerOrg, command: "eca rotate -o ORG --app APP --enable-access --output ../APP.json"},
@@ -104,8 +109,7 @@ var auditFixes = []fix{
 func Audit(project bool) audit.Command {
 	return func(f audit.Finding, org string, apps []string) (line string, many bool) {
 		for _, fix := range auditFixes {
-			if fix.rule != f.Rule || fix.which != "" && fix.which != f.Case || fix.owner != "" && fix.owner != f.Owner() ||
-				fix.project && !project {
+			if fix.rule != f.Rule || !fix.suits(f) || fix.project && !project {
 				continue
 			}
 			many = strings.Contains(fix.command, "APPS") || !strings.Contains(fix.command, "APP")
@@ -118,6 +122,13 @@ func Audit(project bool) audit.Command {
 		}
 		return "", false
 	}
+}
+
+// suits reports whether the command is for the app of a finding of its rule.
+func (x fix) suits(f audit.Finding) bool {
+	app := f.Subject()
+	return (x.which == "" || x.which == f.Case) && (x.owner == "" || x.owner == f.Owner()) && (x.kind == "" || x.kind == f.Kind) &&
+		(!x.tokens || app != nil && app.Tokens > 0)
 }
 
 var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
