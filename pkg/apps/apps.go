@@ -75,16 +75,21 @@ func (a *App) FullName() string {
 
 // Apps returns the org's apps without their components, those of packages among them, by name.
 // missing are columns that the org does not show, or shows with an unexpected type; to leave out the
-// former takes two more rounds. Records without an ID or a name are left out.
+// former takes two more rounds. Records without an ID or a name are left out, and these columns are among
+// missing then.
 func Apps(ctx context.Context, conn *salesforce.Conn) (apps []*App, missing []string, err error) {
 	columns := []string{
 		"Id", "DeveloperName", "MasterLabel", "NamespacePrefix", "DistributionState", "OrgScopedExternalApp", "CreatedDate",
 	}
 	found, missing, err := restapi.QueryColumns[restapi.Loose[*App]](ctx, &restapi.Client{Conn: conn}, columns, preflight.AppObject)
 	apps, odd := restapi.Records(found)
-	apps = slices.DeleteFunc(apps, func(a *App) bool { return a == nil || a.ID == "" || a.Name == "" })
+	incomplete := func(a *App) bool { return a == nil || a.ID == "" || a.Name == "" }
+	if slices.ContainsFunc(apps, incomplete) {
+		odd = append(odd, "Id", "DeveloperName")
+	}
+	apps = slices.DeleteFunc(apps, incomplete)
 	slices.SortFunc(apps, byName)
-	return apps, append(missing, odd...), err
+	return apps, words.Unique(append(missing, odd...)), err
 }
 
 func byName(a, b *App) int { return cmp.Compare(a.FullName(), b.FullName()) }

@@ -3,6 +3,7 @@ package cutover
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,15 +13,20 @@ import (
 	"github.com/ecakit/ecakit/pkg/restapi"
 )
 
-// PermissionSets returns the org's permission sets with some labels or API names.
+// PermissionSets returns the org's permission sets with some labels or API names. Records with values of an
+// unexpected type are left out.
 func (c *Client) PermissionSets(ctx context.Context, labels []string) (sets []connectedapp.PermissionSet, err error) {
 	for _, field := range []string{"Label", "Name"} {
-		rows, err := restapi.QueryIn[struct{ Name, Label, NamespacePrefix string }](ctx, c.rest(),
+		found, err := restapi.QueryIn[restapi.Loose[struct{ Name, Label, NamespacePrefix string }]](ctx, c.rest(),
 			"SELECT Name, Label, NamespacePrefix FROM PermissionSet WHERE IsOwnedByProfile = false AND "+field+" IN (%s)", labels)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range rows {
+		for _, loose := range found {
+			r := loose.Record
+			if loose.Odd != "" || r.Name == "" {
+				continue // a name that is not complete would be that of another set
+			}
 			name := r.Name
 			if r.NamespacePrefix != "" {
 				name = r.NamespacePrefix + "__" + name
@@ -45,29 +51,31 @@ type PasswordLogin struct {
 const PasswordFlow = "OauthUsernamePassword"
 
 // PasswordLogins returns the logins with the username-password flow in the last six months, the latest
-// of each app, user and address, sorted.
+// of each app, user and address, sorted. A value of an unexpected type is left out.
 func (c *Client) PasswordLogins(ctx context.Context) ([]PasswordLogin, error) {
 	type loginRow struct{ Application, UserID, SourceIP, LoginSubType, Last string }
 	type userRow struct{ ID, Username string }
 	// Whether LoginSubType can be filtered is not known.
-	rows, err := restapi.Query[loginRow](ctx, c.rest(), fmt.Sprintf("SELECT Application, UserId, SourceIp, LoginSubType, MAX(LoginTime) last "+
+	found, err := restapi.Query[restapi.Loose[loginRow]](ctx, c.rest(), fmt.Sprintf("SELECT Application, UserId, SourceIp, LoginSubType, MAX(LoginTime) last "+
 		"FROM LoginHistory GROUP BY Application, UserId, SourceIp, LoginSubType ORDER BY MAX(LoginTime) DESC LIMIT %d", maxLogins))
 	if err != nil {
 		return nil, err
 	}
+	rows, _ := restapi.Records(found)
 	rows = slices.DeleteFunc(rows, func(r loginRow) bool { return r.LoginSubType != PasswordFlow })
 	var ids []string
 	for _, r := range rows {
 		ids = append(ids, r.UserID)
 	}
-	users, err := restapi.QueryIn[userRow](ctx, c.rest(), "SELECT Id, Username FROM User WHERE Id IN (%s)", ids)
-	if err != nil && !restapi.Refused(err) {
+	named, err := restapi.QueryIn[restapi.Loose[userRow]](ctx, c.rest(), "SELECT Id, Username FROM User WHERE Id IN (%s)", ids)
+	if err != nil && !restapi.Refused(err) && !errors.As(err, new(*restapi.ShapeError)) {
 		return nil, err
 	}
+	users, _ := restapi.Records(named)
 	var logins []PasswordLogin
 	for _, r := range rows {
 		login := PasswordLogin{App: r.Application, Username: r.UserID, SourceIP: r.SourceIP, Last: restapi.ParseTime(r.Last)}
-		if i := slices.IndexFunc(users, func(u userRow) bool { return restapi.SameID(u.ID, r.UserID) }); i >= 0 {
+		if i := slices.IndexFunc(users, func(u userRow) bool { return restapi.SameID(u.ID, r.UserID) }); i >= 0 && users[i].Username != "" {
 			login.Username = users[i].Username
 		}
 		logins = append(logins, login)

@@ -38,7 +38,7 @@ func (r *reading) installedApps() (all []*App) {
 
 // isOnly reports whether no other installed app has one of the app's labels.
 func (r *reading) isOnly(app *App) bool {
-	return !slices.ContainsFunc(r.installed, func(other *App) bool {
+	return !r.blind && !slices.ContainsFunc(r.installed, func(other *App) bool {
 		return !restapi.SameID(other.ID, app.ID) && slices.ContainsFunc(other.labels, app.isCalled)
 	})
 }
@@ -60,12 +60,14 @@ func (r *reading) choose() error {
 		app, certain := r.owner(t)
 		meant := chosen == nil && r.means(t.AppName)
 		switch {
+		case app == nil && meant && (r.blind || t.doubtful):
+			r.absent(t.AppName).Unclear += t.N
 		case app == nil && meant:
 			r.absent(t.AppName).add(t)
 		case app == nil:
-		case app == chosen && (certain || r.isOnly(app)):
+		case app == chosen && !t.doubtful && (certain || r.isOnly(app)):
 			app.add(t)
-		case certain:
+		case certain && !t.doubtful:
 		case meant:
 			r.absent(t.AppName).Unclear += t.N
 		case chosen != nil && chosen.isCalled(t.AppName):
@@ -92,6 +94,9 @@ func (r *reading) choose() error {
 func (r *reading) chooseSessions(absent bool) {
 	for _, s := range r.sessions {
 		label := s.LoginHistory.Application
+		if label == "" {
+			continue
+		}
 		if absent && slices.Contains(oauthLogins, s.LoginType) && r.means(label) && !r.isInstalled(label) {
 			r.absent(label)
 		}
@@ -184,7 +189,7 @@ func (r *reading) owner(t tokenRow) (app *App, certain bool) {
 		return candidates[0], false
 	}
 	app = candidates[0]
-	return app, app.Kind == External || !r.hasItem(app)
+	return app, !r.blind && (app.Kind == External || !r.hasItem(app))
 }
 
 // hasItem reports whether any token has the menu item of an app.

@@ -212,6 +212,8 @@ type reading struct {
 	menu      map[string]string // app IDs by item, both short
 	installed []*App            // of the org
 	sessions  []sessionRow
+	// blind reports that apps of the org may be missing, so that a label proves nothing.
+	blind bool
 }
 
 type (
@@ -221,10 +223,12 @@ type (
 		AppName, AppMenuItemID, UserID string
 		N                              int
 		Last                           string
+
+		doubtful bool // whose app is not known for certain, because of a value of an unexpected type
 	}
 	userRow struct {
 		ID, Username string
-		IsActive     bool
+		IsActive     *bool
 		Profile      struct{ Name string }
 	}
 	loginRow struct {
@@ -232,7 +236,7 @@ type (
 	}
 	sessionRow struct {
 		ID, UsersID  string
-		IsCurrent    bool
+		IsCurrent    *bool
 		LoginType    string
 		LoginHistory struct{ Application string }
 	}
@@ -240,6 +244,10 @@ type (
 
 // tolerate notes that the org refuses to show something, and returns any other error.
 func (r *reading) tolerate(what string, err error) error {
+	if shape, ok := errors.AsType[*restapi.ShapeError](err); ok {
+		r.Unseen = append(r.Unseen, fmt.Sprintf("%s: %v", what, shape))
+		return nil
+	}
 	if !restapi.Refused(err) {
 		return err
 	}
@@ -248,44 +256,93 @@ func (r *reading) tolerate(what string, err error) error {
 	return nil
 }
 
+// usable returns rows, and notes members of an unexpected type, which the rows do not have.
+func usable[Row any](r *reading, what string, loose []restapi.Loose[Row]) []Row {
+	rows, odd := restapi.Records(loose)
+	if len(odd) > 0 {
+		r.Unseen = append(r.Unseen, fmt.Sprintf("%s: the org answers with values of an unexpected type: %s", what, strings.Join(odd, ", ")))
+	}
+	return rows
+}
+
+// setTokens keeps the tokens with the label of an app. A group has at least one token.
+func (r *reading) setTokens(loose []restapi.Loose[tokenRow]) {
+	unnamed := 0
+	for i, t := range usable(r, "tokens", loose) {
+		odd := strings.ToLower(loose[i].Odd)
+		t.doubtful = !slices.Contains([]string{"", "n", "last", "userid"}, odd)
+		t.N = max(1, t.N)
+		if t.AppName == "" {
+			unnamed += t.N
+			continue
+		}
+		r.tokens = append(r.tokens, t)
+	}
+	if unnamed > 0 {
+		r.Unseen = append(r.Unseen, fmt.Sprintf("tokens: %d without the label of an app", unnamed))
+	}
+}
+
+// setConnected keeps the records of Connected Apps.
+func (r *reading) setConnected(loose []restapi.Loose[connectedRow]) {
+	r.connected = usable(r, "Connected Apps", loose)
+	complete := func(row connectedRow) bool { return row.ID != "" && row.Name != "" }
+	r.blind = r.blind || slices.ContainsFunc(r.connected, func(row connectedRow) bool { return !complete(row) })
+	r.connected = slices.DeleteFunc(r.connected, func(row connectedRow) bool { return !complete(row) })
+}
+
 // readApps reads the apps of the org and counts all tokens by app and user.
 func (r *reading) readApps(ctx context.Context) error {
 	var org restapi.Organization
 	var noExternal error // an older org has no such object
+	var missing []string
+	var tokens []restapi.Loose[tokenRow]
+	var connected []restapi.Loose[connectedRow]
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { org, err = r.rest.Organization(groupCtx); return err })
 	group.Go(func() (err error) { r.me, err = r.rest.UserInfo(groupCtx); return err })
-	group.Go(func() (err error) { r.tokens, err = r.countTokens(groupCtx); return err })
+	group.Go(func() (err error) { tokens, err = r.countTokens(groupCtx); return err })
 	group.Go(func() (err error) {
-		r.external, _, err = apps.Apps(groupCtx, r.conn)
+		r.external, missing, err = apps.Apps(groupCtx, r.conn)
 		if salesforce.Code(err) == "INVALID_TYPE" {
 			noExternal, err = err, nil
 		}
 		return err
 	})
 	group.Go(func() (err error) {
-		r.connected, err = restapi.Query[connectedRow](groupCtx, r.rest, "SELECT Id, Name FROM ConnectedApplication")
+		connected, err = restapi.Query[restapi.Loose[connectedRow]](groupCtx, r.rest, "SELECT Id, Name FROM ConnectedApplication")
 		return err
 	})
 	group.Go(func() error { return r.readLabel(groupCtx) })
-	err := group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	r.blind = slices.ContainsFunc(missing, func(column string) bool { return column != "CreatedDate" && column != "OrgScopedExternalApp" })
+	if slices.ContainsFunc(r.external, func(a *apps.App) bool { return a.Label == "" }) {
+		missing, r.blind = append(missing, "MasterLabel"), true
+	}
+	if r.blind {
+		r.Unseen = append(r.Unseen, "External Client Apps: the org lacks or hides "+strings.Join(words.Unique(missing), ", "))
+	}
+	r.setTokens(tokens)
+	r.setConnected(connected)
 	r.OrgID, r.installed = org.ID, r.installedApps()
-	return cmp.Or(err, r.tolerate("External Client Apps", noExternal))
+	return r.tolerate("External Client Apps", noExternal)
 }
 
 // countTokens counts the tokens of the org by app and user. Source: OauthToken shows 2,500 rows at most,
 // but groups all.
-func (r *reading) countTokens(ctx context.Context) ([]tokenRow, error) {
+func (r *reading) countTokens(ctx context.Context) ([]restapi.Loose[tokenRow], error) {
 	where := ""
 	if r.selection.User != "" {
 		where = "WHERE User.Username = " + restapi.Quote(r.selection.User) + " "
 	}
 	columns := []string{"AppName", "AppMenuItemId", "UserId", "COUNT(UserId) n", "MAX(LastUsedDate) last"}
 	group := " GROUP BY AppName, AppMenuItemId, UserId"
-	tokens, _, err := restapi.QueryColumns[tokenRow](ctx, r.rest, columns, "OauthToken "+where+group)
+	tokens, _, err := restapi.QueryColumns[restapi.Loose[tokenRow]](ctx, r.rest, columns, "OauthToken "+where+group)
 	if salesforce.Code(err) == "EXCEEDED_ID_LIMIT" {
 		columns = slices.Delete(columns, 2, 3)
-		tokens, _, err = restapi.QueryColumns[tokenRow](ctx, r.rest, columns, "OauthToken "+where+strings.TrimSuffix(group, ", UserId"))
+		tokens, _, err = restapi.QueryColumns[restapi.Loose[tokenRow]](ctx, r.rest, columns, "OauthToken "+where+strings.TrimSuffix(group, ", UserId"))
 	}
 	return tokens, err
 }
@@ -324,23 +381,24 @@ func (r *reading) readMenu(ctx context.Context) error {
 		ids = append(ids, t.AppMenuItemID)
 		mine = mine && t.UserID != "" && restapi.SameID(t.UserID, r.me.UserID)
 	}
-	var menu []menuRow
-	var rights []struct{ ID string }
+	var menu []restapi.Loose[menuRow]
+	var sessions []restapi.Loose[sessionRow]
+	var rights []restapi.Loose[struct{ ID string }]
 	var noMenu, noRights, noSessions error
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		menu, noMenu = restapi.QueryIn[menuRow](groupCtx, r.rest, "SELECT Id, ApplicationId FROM AppMenuItem WHERE Id IN (%s)", ids)
+		menu, noMenu = restapi.QueryIn[restapi.Loose[menuRow]](groupCtx, r.rest, "SELECT Id, ApplicationId FROM AppMenuItem WHERE Id IN (%s)", ids)
 		return unlessRefused(noMenu)
 	})
 	group.Go(func() error {
-		noSessions = r.readSessions(groupCtx)
+		sessions, noSessions = r.readSessions(groupCtx)
 		return unlessRefused(noSessions)
 	})
 	group.Go(func() error {
 		if !mine {
 			return nil
 		}
-		rights, noRights = restapi.Query[struct{ ID string }](groupCtx, r.rest, "SELECT Id FROM PermissionSetAssignment WHERE AssigneeId = "+
+		rights, noRights = restapi.Query[restapi.Loose[struct{ ID string }]](groupCtx, r.rest, "SELECT Id FROM PermissionSetAssignment WHERE AssigneeId = "+
 			restapi.Quote(r.me.UserID)+" AND PermissionSet.PermissionsCustomizeApplication = true LIMIT 1")
 		return unlessRefused(noRights)
 	})
@@ -351,31 +409,35 @@ func (r *reading) readMenu(ctx context.Context) error {
 		return &OwnTokensError{r.me.Username}
 	}
 	r.menu = make(map[string]string)
-	for _, m := range menu {
+	for _, m := range usable(r, "the app menu", menu) {
 		r.menu[restapi.ShortID(m.ID)] = restapi.ShortID(m.ApplicationID)
+	}
+	for i, s := range usable(r, "sessions", sessions) {
+		// A session that does not say so may be the caller's.
+		if sessions[i].Odd == "" && s.IsCurrent != nil && !*s.IsCurrent {
+			r.sessions = append(r.sessions, s)
+		}
 	}
 	return cmp.Or(r.tolerate("the app menu", noMenu), r.tolerate("sessions", noSessions))
 }
 
 func unlessRefused(err error) error {
-	if restapi.Refused(err) {
+	if restapi.Refused(err) || errors.As(err, new(*restapi.ShapeError)) {
 		return nil
 	}
 	return err
 }
 
-// readSessions reads the open sessions, except the caller's, of the user who is meant.
-func (r *reading) readSessions(ctx context.Context) error {
+// readSessions reads the open sessions of the user who is meant.
+func (r *reading) readSessions(ctx context.Context) ([]restapi.Loose[sessionRow], error) {
 	if !r.selection.Sessions {
-		return nil
+		return nil, nil
 	}
 	query := "SELECT Id, UsersId, IsCurrent, LoginType, LoginHistory.Application FROM AuthSession"
 	if r.selection.User != "" {
 		query += " WHERE Users.Username = " + restapi.Quote(r.selection.User)
 	}
-	found, err := restapi.Query[sessionRow](ctx, r.rest, query)
-	r.sessions = slices.DeleteFunc(found, func(s sessionRow) bool { return s.IsCurrent })
-	return err
+	return restapi.Query[restapi.Loose[sessionRow]](ctx, r.rest, query)
 }
 
 // maxLogins is the number of rows that LoginHistory is asked for: one page.
@@ -390,23 +452,23 @@ func (r *reading) readHolders(ctx context.Context) error {
 		}
 	}
 	all := slices.Sorted(maps.Keys(ids))
-	var users []userRow
-	var logins []loginRow
-	privileges := make([][]struct{ AssigneeID string }, len(privileged))
+	var users []restapi.Loose[userRow]
+	var found []restapi.Loose[loginRow]
+	holders := make([][]restapi.Loose[assignment], len(privileged))
 	refusals := make([]error, 2+len(privileged))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		users, refusals[0] = restapi.QueryIn[userRow](groupCtx, r.rest, "SELECT Id, Username, IsActive, Profile.Name FROM User WHERE Id IN (%s)", all)
+		users, refusals[0] = restapi.QueryIn[restapi.Loose[userRow]](groupCtx, r.rest, "SELECT Id, Username, IsActive, Profile.Name FROM User WHERE Id IN (%s)", all)
 		return unlessRefused(refusals[0])
 	})
 	group.Go(func() error {
-		logins, refusals[1] = restapi.QueryIn[loginRow](groupCtx, r.rest, fmt.Sprintf("SELECT UserId, Application, LoginTime, LoginType, LoginSubType, SourceIp, Status "+
+		found, refusals[1] = restapi.QueryIn[restapi.Loose[loginRow]](groupCtx, r.rest, fmt.Sprintf("SELECT UserId, Application, LoginTime, LoginType, LoginSubType, SourceIp, Status "+
 			"FROM LoginHistory WHERE UserId IN (%%s) ORDER BY LoginTime DESC LIMIT %d", maxLogins), all)
 		return unlessRefused(refusals[1])
 	})
 	for i, permission := range privileged {
 		group.Go(func() error {
-			privileges[i], refusals[2+i] = restapi.QueryIn[struct{ AssigneeID string }](groupCtx, r.rest,
+			holders[i], refusals[2+i] = restapi.QueryIn[restapi.Loose[assignment]](groupCtx, r.rest,
 				holdersOf[permission], all)
 			return unlessRefused(refusals[2+i])
 		})
@@ -419,13 +481,18 @@ func (r *reading) readHolders(ctx context.Context) error {
 			return err
 		}
 	}
+	named, logins := usable(r, "names of users", users), usable(r, "logins", found)
+	privileges := make([][]assignment, len(privileged))
+	for i, permission := range privileged {
+		privileges[i] = usable(r, permission, holders[i])
+	}
 	if len(logins) >= maxLogins {
 		r.Unseen = append(r.Unseen, fmt.Sprintf("logins: only the last %d", maxLogins))
 	}
 	for _, app := range r.Apps {
 		for i := range app.Holders {
 			h := &app.Holders[i]
-			h.describe(users, privileges)
+			h.describe(named, privileges)
 			for _, l := range logins {
 				if restapi.SameID(l.UserID, h.ID) && app.isCalled(l.Application) {
 					h.addLogin(l)
@@ -445,14 +512,17 @@ var (
 	}
 )
 
-func (h *Holder) describe(users []userRow, privileges [][]struct{ AssigneeID string }) {
+// assignment is a user who has a permission.
+type assignment struct{ AssigneeID string }
+
+func (h *Holder) describe(users []userRow, privileges [][]assignment) {
 	for _, u := range users {
 		if restapi.SameID(u.ID, h.ID) {
-			h.Username, h.Profile, h.Inactive = u.Username, u.Profile.Name, !u.IsActive
+			h.Username, h.Profile, h.Inactive = u.Username, u.Profile.Name, u.IsActive != nil && !*u.IsActive
 		}
 	}
 	for i, assigned := range privileges {
-		if slices.ContainsFunc(assigned, func(a struct{ AssigneeID string }) bool { return restapi.SameID(a.AssigneeID, h.ID) }) {
+		if slices.ContainsFunc(assigned, func(a assignment) bool { return restapi.SameID(a.AssigneeID, h.ID) }) {
 			h.Privileges = append(h.Privileges, privileged[i])
 		}
 	}

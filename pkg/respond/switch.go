@@ -75,7 +75,7 @@ func Switch(ctx context.Context, conn *salesforce.Conn, name string, on, dryRun 
 func findApp(ctx context.Context, conn *salesforce.Conn, name string) (*apps.App, error) {
 	var all []*apps.App
 	var connected []mdapi.FileProperties
-	var labels []connectedRow
+	var labels []restapi.Loose[connectedRow]
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { all, _, err = apps.Apps(groupCtx, conn); return err })
 	group.Go(func() (err error) {
@@ -83,7 +83,7 @@ func findApp(ctx context.Context, conn *salesforce.Conn, name string) (*apps.App
 		return unlessRefused(err)
 	})
 	group.Go(func() (err error) {
-		labels, err = restapi.Query[connectedRow](groupCtx, &restapi.Client{Conn: conn}, "SELECT Id, Name FROM ConnectedApplication")
+		labels, err = restapi.Query[restapi.Loose[connectedRow]](groupCtx, &restapi.Client{Conn: conn}, "SELECT Id, Name FROM ConnectedApplication")
 		return unlessRefused(err)
 	})
 	if err := group.Wait(); err != nil {
@@ -107,7 +107,7 @@ func findApp(ctx context.Context, conn *salesforce.Conn, name string) (*apps.App
 		}
 	}
 	if slices.ContainsFunc(connected, func(f mdapi.FileProperties) bool { return strings.EqualFold(f.FullName, name) }) ||
-		slices.ContainsFunc(labels, func(row connectedRow) bool { return strings.EqualFold(row.Name, name) }) {
+		slices.ContainsFunc(labels, func(row restapi.Loose[connectedRow]) bool { return strings.EqualFold(row.Record.Name, name) }) {
 		return nil, &ConnectedAppError{name}
 	}
 	missing := &apps.NotFoundError{App: name}

@@ -291,7 +291,7 @@ func readOrgApps(ctx context.Context, client *cutover.Client, names []string) (f
 		labels = append(labels, app.PermissionSetLabels()...)
 	}
 	refused := func(what string, err error) error {
-		if restapi.Refused(err) {
+		if restapi.Refused(err) || errors.As(err, new(*restapi.ShapeError)) {
 			found.unseen = append(found.unseen, what)
 			return nil
 		}
