@@ -168,6 +168,21 @@ func (f *Facts) HasProfile(name string) bool { return f.profiles[fold(name)] }
 // IsGranted reports whether any permission set or profile grants an app.
 func (f *Facts) IsGranted(app string) bool { return len(f.has[f.apps[fold(app)]]) > 0 }
 
+// MayUse reports whether a user has a permission set or profile that grants an app. The user must be one of
+// the assignees that were looked up. If the org refused a query, MayUse reports true.
+func (f *Facts) MayUse(app, username string) bool {
+	if f.unknown(preflight.AppObject, preflight.UserObject, preflight.SetupEntityAccess, permissionSetAssignment) != nil {
+		return true
+	}
+	grants, has := f.has[f.apps[fold(app)]], f.has[f.users[fold(username)].ID]
+	for set := range grants {
+		if has[set] {
+			return true
+		}
+	}
+	return false
+}
+
 // GrantedBy returns the names of the permission sets that grant an app, in three rounds of
 // requests.
 func GrantedBy(ctx context.Context, client *restapi.Client, app string) (names []string, err error) {

@@ -65,6 +65,17 @@ func (o *Org) isRunAsUser(user int) bool {
 	})
 }
 
+// Deactivate deactivates a user of the org, as an administrator does in Setup.
+func (o *Org) Deactivate(username string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range o.config.Users {
+		if user := &o.config.Users[i]; strings.EqualFold(user.Username, username) {
+			user.Inactive = true
+		}
+	}
+}
+
 // refusesFrozen reports whether a user is frozen and may not log in. fact is the one that decides for the
 // flow, "" for flows that are certain.
 func (o *Org) refusesFrozen(user int, fact string) bool {

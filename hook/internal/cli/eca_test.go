@@ -3,10 +3,15 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,8 +25,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/oauth2"
 
+	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -113,7 +121,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"org": startOrg, "session": setSession, "login": writeLogin, "deploy": deploy, "fill": fill, "install": install, "sent": sent,
 			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "held": held, "apps": makeApps, "artifact": makeArtifact, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
-			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout,
+			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout, "deactivate": deactivate, "certificate": putCertificate,
 		},
 	})
 }
@@ -144,7 +152,7 @@ func searchSecrets(s *stage, record string) {
 	}
 }
 
-// org [kind] [latency] [auto] [secrets] [unchecked] [propagation=TIME] [user=ADMIN] [set=NAME] [inactive=USERNAME] [fact=ID=ANSWER]: starts a simulated
+// org [kind] [latency] [auto] [secrets] [unchecked] [propagation=TIME] [user=ADMIN] [set=NAME] [active=USERNAME] [inactive=USERNAME] [fact=ID=ANSWER]: starts a simulated
 // org; the one last started is the one that the other commands are about. Requests to an unchecked one need not follow the WSDL.
 func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(stageKey{}).(*stage)
@@ -175,6 +183,8 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 			config.Username = strings.TrimPrefix(arg, "user=")
 		case strings.HasPrefix(arg, "set="):
 			config.PermissionSets = append(config.PermissionSets, strings.TrimPrefix(arg, "set="))
+		case strings.HasPrefix(arg, "active="):
+			config.Users = append(config.Users, simorg.User{Username: strings.TrimPrefix(arg, "active=")})
 		case strings.HasPrefix(arg, "inactive="):
 			config.Users = append(config.Users, simorg.User{Username: strings.TrimPrefix(arg, "inactive="), Inactive: true})
 		default:
@@ -468,5 +478,32 @@ func callout(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 	case err == nil || len(args) > 2 && !strings.Contains(err.Error(), args[2]):
 		ts.Fatalf("the callout says %v", err)
+	}
+}
+
+// deactivate USER: makes a user of the org inactive.
+func deactivate(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Value(stageKey{}).(*stage).org(ts).Deactivate(args[0])
+}
+
+// certificate APP DAYS: gives an app of the org a certificate that expires in so many days.
+func putCertificate(ts *testscript.TestScript, neg bool, args []string) {
+	days, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	until := time.Now().AddDate(0, 0, days)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: until.AddDate(-1, 0, 0), NotAfter: until}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	ts.Check(err)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	ts.Check(err)
+	org := ts.Value(stageKey{}).(*stage).org(ts)
+	conn := &salesforce.Conn{InstanceURL: org.URL, Tokens: tokens(org)}
+	has, err := apps.Component(context.Background(), conn, args[0], eca.GlobalOAuthSettings)
+	ts.Check(err)
+	want, _ := eca.Lookup(eca.GlobalOAuthSettings).Overlay(has, metadata.Stated("certificate", base64.StdEncoding.EncodeToString(der)))
+	results, err := (&mdapi.Client{Conn: conn}).Update(context.Background(), []*metadata.Component{want})
+	ts.Check(err)
+	if !results[0].Success {
+		ts.Fatalf("the org refuses the certificate: %v", results[0].Errors)
 	}
 }

@@ -132,6 +132,8 @@ func TestJSONOfEachCommand(t *testing.T) {
 		{golden: "disable", args: "disable -o uat --app ErpConnector --yes", consumer: true},
 		{golden: "enable", args: "enable -o uat --app ErpConnector", consumer: true},
 		{golden: "verify", args: "verify -o uat --app ErpConnector", consumer: true},
+		{golden: "verify-all", args: "verify --all -o uat", consumer: true},
+		{golden: "verify-all-broken", args: "verify --all -o uat", consumer: true},
 		{golden: "rotate", args: "rotate -o uat --app ErpConnector --output creds.json", consumer: true},
 		{golden: "selftest", args: "selftest -o uat --only pkce-forced --only foreign-org-scope --only packaged-after-refresh"},
 		{golden: "simulate", args: "simulate --username admin@example.com", noOrg: true},
@@ -146,7 +148,10 @@ func TestJSONOfEachCommand(t *testing.T) {
 				t.Cleanup(hub.Close)
 				logIn(t, home, hub, "admin@hub.example.com", "hub", false)
 			} else if test.consumer {
-				_, home = bootstrapped(t, "")
+				var org *simorg.Server
+				if org, home = bootstrapped(t, ""); strings.HasSuffix(test.golden, "-broken") {
+					org.Deactivate("integration@example.com.uat")
+				}
 			} else if !test.noOrg {
 				logIn(t, home, sandbox(t), "admin@example.com.uat", "uat", false)
 			}

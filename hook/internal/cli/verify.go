@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -26,6 +27,8 @@ import (
 )
 
 type verifyCmd struct {
+	All         bool   `help:"All Local apps of the project in the working directory; without a project, of each org. One line per app, without waiting. Fails if a login is broken."`
+	Format      string `enum:"text,json,junit" default:"text" help:"With --all: text, json, or junit (XML, for CI systems)."`
 	appFlags    `embed:""`
 	orgFlags    `embed:""`
 	callFlags   `embed:""`
@@ -43,6 +46,9 @@ func (verifyCmd) Help() string {
 
 With --connection, checks how the orgs call another org: named and external credential, principal, permission sets and their users, and the login to the other org.
 
+With --all, checks the run-as user, the certificate, the grants and the flow of each app, and logs in if client credentials are on and the secret can be read. It warns 30 days before a certificate expires.
+
+eca verify --all --orgs orgs.txt --format junit
 eca verify --connection Crm --from crm-uat --app MyApp -o uat`
 }
 
@@ -105,7 +111,7 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := c.callFlags.Check(); err != nil {
 		return nil, err
 	}
-	if err := c.check(e); err != nil {
+	if err := cmp.Or(c.checkAll(), c.check(e)); err != nil {
 		return nil, err
 	}
 	var key salesforce.Secret
@@ -119,7 +125,10 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Connection != "" {
+	switch {
+	case c.All:
+		return c.runAll(ctx, e, targets)
+	case c.Connection != "":
 		return c.examine(ctx, e, targets)
 	}
 	app, err := c.app()
