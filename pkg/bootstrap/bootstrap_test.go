@@ -35,6 +35,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/ecakit/ecakit/pkg/bootstrap"
+	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/mdapi"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -1053,6 +1054,51 @@ func TestRunsFinishOneAnother(t *testing.T) {
 			}
 			if report := o.mustRun(simple()); touched(report) > 0 {
 				t.Errorf("request %d: a third run did %s", n, actions(report))
+			}
+		}
+	}
+}
+
+// TestKeptConsumersConverge breaks a run that gives new consumers their former keys and secrets after each of
+// its requests in turn. The next run ends where an undisturbed one does, whatever the org makes of the keys.
+func TestKeptConsumersConverge(t *testing.T) {
+	t.Parallel()
+	former := map[string]login.Credentials{"MyApp": {Key: "3MVG9formerKey", Secret: salesforce.NewSecret("formerSecret0123456789")}}
+	for _, answer := range []string{"honoured", "ignored"} {
+		for _, after := range []bool{false, true} {
+			for n := int64(1); ; n++ {
+				o := startOrg(t, simorg.Config{Facts: platform.Answers{"consumer-key-at-creation": answer, "consumer-secret-at-creation": answer}})
+				o.bare = true
+				run := func() (*bootstrap.Report, error) {
+					options, err := o.options(simple(), "def")
+					if err != nil {
+						t.Fatal(err)
+					}
+					options.Consumers = former
+					return options.run(t.Context())
+				}
+				var sent atomic.Int64
+				o.Inject(simorg.Fault{Drop: true, After: after, Fits: func(simorg.Request) bool { return sent.Add(1) == n }})
+				_, err := run()
+				reached := sent.Swap(1<<40) >= n
+				if reached != (err != nil) {
+					t.Errorf("%s, request %d: got %v", answer, n, err)
+				}
+				report, err := run()
+				if err != nil {
+					t.Errorf("%s, request %d, after the org acted: %t: the next run: %v", answer, n, after, err)
+					continue
+				}
+				key, app := o.one(eca.GlobalOAuthSettings), report.Apps[0]
+				if honoured := key.Fields["consumerKey"] == former["MyApp"].Key && key.Secret == former["MyApp"].Secret.Reveal(); honoured != (answer == "honoured") || honoured != (app.Kept == bootstrap.KeptKey) {
+					t.Errorf("%s, request %d, after the org acted: %t: the key is %s, and the report says %q", answer, n, after, key.Fields["consumerKey"], app.Kept)
+				}
+				if report, err := run(); err != nil || touched(report) > 0 {
+					t.Errorf("%s, request %d: a third run did %s, %v", answer, n, actions(report), err)
+				}
+				if !reached {
+					break
+				}
 			}
 		}
 	}

@@ -269,3 +269,31 @@ func TestSwitch(t *testing.T) {
 		t.Errorf("a wrong name gives %v", err)
 	}
 }
+
+// TestSwitchBreaks breaks each request with which an app is switched off, in each way. The next run completes
+// it, and a third one finds nothing to do.
+func TestSwitchBreaks(t *testing.T) {
+	t.Parallel()
+	for kind, fault := range map[string]simorg.Fault{"before": {Drop: true}, "after": {Drop: true, After: true}} {
+		for at := int64(1); ; at++ {
+			org, conn := start(t, simorg.Config{})
+			var n atomic.Int64
+			fault.Fits = func(simorg.Request) bool { return n.Add(1) == at }
+			org.Inject(fault)
+			_, err := Switch(t.Context(), conn, "Erp", false, false)
+			reached := n.Swap(1<<40) >= at
+			if reached {
+				_, err = Switch(t.Context(), conn, "Erp", false, false)
+			}
+			again, errAgain := Switch(t.Context(), conn, "Erp", false, false)
+			all := org.Components(eca.PluginPolicies)
+			if err := errors.Join(err, errAgain); err != nil || again.Changed || len(all) != 1 || all[0].Fields["isEnabled"] != "false" || all[0].Fields["isOauthPluginEnabled"] != "false" {
+				t.Errorf("%s, request %d: %v, a third run gives %+v, and the org has %v", kind, at, err, again, all)
+			}
+			org.Close()
+			if !reached {
+				break
+			}
+		}
+	}
+}

@@ -308,7 +308,12 @@ func credentials(dir, project string) {
 	orgs, list := fleetOf(home, project, *secretOrgs, simorg.Config{Latency: latency, SecretsInREST: true})
 	env := environment(home)
 	run(withEnv(exec.Command(*eca, "bootstrap", "--apply-policies", "--policies", filepath.Join(project, "testdata/eca-policies/uat"), "--orgs", list, project), env))
+	tokens := fstest.MapFS{"records.json": {Data: []byte(`{"OauthToken": [{"AppName": "ERP Connector", "UserId": "005000000000001AAA", "DeleteToken": "d1"}, {"AppName": "ERP Connector", "UserId": "005000000000001AAA", "DeleteToken": "d2"}]}`)}}
+	for _, o := range orgs {
+		must(o.Fill(tokens, "."))
+	}
 	onAll(orgs, list, env, [][]string{
+		{"revoke", "--app", "ErpConnector", "--yes"},
 		{"credentials", "--app", "ErpConnector", "--output", filepath.Join(home, "all.json")}, {"verify", "--app", "ErpConnector"}, {"rotate", "--app", "ErpConnector", "--", "true"},
 	})
 	for _, o := range orgs {

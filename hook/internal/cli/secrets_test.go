@@ -273,20 +273,29 @@ func checkRounds(t *testing.T) {
 	config.Latency = time.Second
 	org := inMemory(t, config)
 	home := bootstrapSample(t, org, "")
+	if err := org.Fill(os.DirFS("testdata/tokens"), "."); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		args   []string
 		rounds int
 	}{
-		{[]string{"credentials", "--output", filepath.Join(t.TempDir(), "creds.json")}, 2},
-		{[]string{"verify"}, 5},
-		{[]string{"rotate", "--output", filepath.Join(t.TempDir(), "creds.json")}, 9},
+		{[]string{"revoke", "--yes", "--app", sampleApp}, 6},
+		{[]string{"revoke", "--yes", "--app", sampleApp}, 2},
+		{[]string{"credentials", "--output", filepath.Join(t.TempDir(), "creds.json"), "--app", sampleApp}, 2},
+		{[]string{"verify", "--app", sampleApp}, 5},
+		{[]string{"verify", "--all"}, 9},
+		{[]string{"rotate", "--output", filepath.Join(t.TempDir(), "creds.json"), "--app", sampleApp}, 9},
 	} {
 		before := len(org.Requests())
-		if code, stdout, stderr := execute(t, home, append(test.args, "-o", "uat", "--app", sampleApp)...); code != exitDone {
+		if code, stdout, stderr := execute(t, home, append(test.args, "-o", "uat")...); code != exitDone {
 			t.Fatalf("%v: %s%s", test.args, stdout, stderr)
 		}
 		if n := simorg.Sequential(org.Requests()[before:]); n > test.rounds {
 			t.Errorf("%s takes %d rounds of requests, want %d at most", test.args[0], n, test.rounds)
+			for _, r := range org.Requests()[before:] {
+				t.Log(r.Started.Format(time.TimeOnly), r.Method, r.Path, r.Operation, r.Type)
+			}
 		}
 	}
 }
