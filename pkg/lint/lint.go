@@ -107,6 +107,8 @@ func run(fsys fs.FS, under string) (*linter, []finding.Finding, error) {
 		l.add("settings", finding.Error, sfp.ProjectFile, "sourceApiVersion", fmt.Sprintf("sourceApiVersion is %s, but External Client Apps with policies need %s", v, eca.MinVersion), "raise it")
 	}
 	l.checkSettings()
+	l.checkSums()
+	l.checkAlwaysDeploy()
 	findings := l.all(under)
 	if len(findings) == 0 && !l.checked {
 		return nil, nil, &NothingError{under}

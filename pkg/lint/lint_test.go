@@ -52,8 +52,8 @@ const (
 	plcy     = "extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml"
 	appFile  = "src/def/externalClientApps/App.eca-meta.xml"
 	packages = `{"packageDirectories": [
-{"path": "src/def", "package": "def", "type": "source", "postDeploymentScript": "scripts/bootstrap.sh"},
-{"path": "src/pol", "package": "pol", "type": "source", "aliasfy": true}
+{"path": "src/def", "package": "def", "type": "source", "alwaysDeploy": true, "postDeploymentScript": "scripts/bootstrap.sh"},
+{"path": "src/pol", "package": "pol", "type": "source", "alwaysDeploy": true, "aliasfy": true}
 ], "sourceApiVersion": "64.0"%s}`
 )
 
@@ -108,6 +108,18 @@ func (f files) settings(plugins string) files {
 	return f.with(files{"sfdx-project.json": fmt.Sprintf(packages, `, "plugins": {"eca": `+plugins+`}`)})
 }
 
+// withSums adds the eca.sum files that the project needs and lacks.
+func (f files) withSums() files {
+	edits, _ := lint.Fixes(f.fs(), ".")
+	all := f.with(nil)
+	for _, edit := range edits {
+		if _, exists := f[edit.File]; !exists && len(edit.Removed) == 0 {
+			all[edit.File] = string(edit.Content)
+		}
+	}
+	return all
+}
+
 func (f files) fs() fs.FS {
 	fsys := fstest.MapFS{}
 	for name, content := range f {
@@ -155,6 +167,12 @@ func TestRules(t *testing.T) {
 		want  []string // "rule level file:line word"
 	}{
 		{"sound", sound(), nil},
+		{"stale sums", sound().with(files{"src/def/eca.sum": strings.Repeat("ab", 32) + "  scripts/bootstrap.sh\n"}), []string{"stale-sum error src/def/eca.sum:0 scripts/bootstrap.sh changed"}},
+		{"sums after a merge", sound().with(files{"src/def/eca.sum": "<<<<<<< HEAD\n"}), []string{"stale-sum error src/def/eca.sum:0 is not a SHA-256"}},
+		{"sums without settings", sound().with(files{"src/def/eca.sum": sound().withSums()["src/def/eca.sum"]}).settings(`{"apps": {"App": {}}}`), []string{"stale-sum error src/def/eca.sum:0 plugins.eca changed"}},
+		{"sums of hidden policies", sound().with(files{".forceignore": "**/*.ecaOauthPlcy-meta.xml", "src/pol/eca.sum": strings.Repeat("ab", 32) + "  src/pol/old"}), []string{"stale-sum error src/pol/eca.sum:0 src/pol/uat/" + plcy}},
+		{"never deployed again", sound().with(files{"sfdx-project.json": strings.ReplaceAll(fmt.Sprintf(packages, ""), `"alwaysDeploy": true, `, "")}), []string{
+			"always-deploy warning sfdx-project.json:2 the hook", "always-deploy warning sfdx-project.json:3 policies of App"}},
 		{"a whole app", whole(), nil},
 		{"a whole app without its global settings", whole().with(files{wholeGlobal: ""}), []string{
 			"script-not-wired error sfdx-project.json:1 has no postDeploymentScript", "package-order error " + wholePolicies + ":1 before its OAuth is enabled",
@@ -268,8 +286,8 @@ func TestRules(t *testing.T) {
 		{"script is gone", sound().with(files{"scripts/bootstrap.sh": ""}), []string{"script-not-wired error sfdx-project.json:2 does not exist"}},
 		{"another script", sound().with(files{"scripts/bootstrap.sh": "# eca hook\necho deployed eca-definition"}), []string{"script-not-wired warning sfdx-project.json:2 does not seem to call eca"}},
 		{"policies first", sound().with(files{"sfdx-project.json": `{"packageDirectories": [
-			{"path": "src/pol", "package": "pol", "aliasfy": true},
-			{"path": "src/def", "package": "def", "postDeploymentScript": "scripts/bootstrap.sh"}]}`}), []string{"package-order error sfdx-project.json:2 before def"}},
+			{"path": "src/pol", "package": "pol", "aliasfy": true, "alwaysDeploy": true},
+			{"path": "src/def", "package": "def", "alwaysDeploy": true, "postDeploymentScript": "scripts/bootstrap.sh"}]}`}), []string{"package-order error sfdx-project.json:2 before def"}},
 		{"policies with the header", sound().with(files{"src/def/" + plcy: policies("App", "")}), []string{"package-order error src/def/" + plcy + ":1 together with its header"}},
 		{"no default", sound().with(files{"src/pol/default/" + plcy: ""}), []string{"no-default warning sfdx-project.json:3 pol"}},
 		{"default with client credentials", sound().with(files{"src/pol/default/" + plcy: policies("App", runAs+flow)}), []string{"default-client-credentials warning src/pol/default/" + plcy + ":3 "}},
@@ -302,7 +320,7 @@ func TestRules(t *testing.T) {
 		{"main/default below the folders", sound().with(files{"src/pol/default/" + plcy: "", "src/pol/uat/" + plcy: "", "src/pol/default/main/default/" + plcy: policies("App", ""), "src/pol/uat/main/default/" + plcy: policies("App", runAs+flow), "src/pol/uat2/force-app/main/default/" + plcy: policies("App", runAs+flow)}), nil},
 		{"folders in a folder", sound().with(files{"src/pol/default/" + plcy: "", "src/pol/uat/" + plcy: "", "src/pol/envs/default/" + plcy: policies("App", ""), "src/pol/envs/uat/" + plcy: policies("App", "")}), nil},
 		{"no -meta.xml", sound().with(files{"src/pol/uat/App.ecaOauthPlcy": policies("App", "")}), []string{"wrong-suffix error src/pol/uat/App.ecaOauthPlcy:1 App.ecaOauthPlcy-meta.xml"}},
-		{"policies of two packages", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `], "source`, `, {"path": "src/pol2", "package": "pol2", "aliasfy": true}], "source`, 1), "src/pol2/default/x.txt": "", "src/pol2/uat/extlClntAppOauthPolicies/Q.ecaOauthPlcy-meta.xml": policies("App", "")}), []string{"no-default warning sfdx-project.json:4 pol2", "duplicate error src/pol2/uat/extlClntAppOauthPolicies/Q.ecaOauthPlcy-meta.xml:2 one record"}},
+		{"policies of two packages", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `], "source`, `, {"path": "src/pol2", "package": "pol2", "alwaysDeploy": true, "aliasfy": true}], "source`, 1), "src/pol2/default/x.txt": "", "src/pol2/uat/extlClntAppOauthPolicies/Q.ecaOauthPlcy-meta.xml": policies("App", "")}), []string{"no-default warning sfdx-project.json:4 pol2", "duplicate error src/pol2/uat/extlClntAppOauthPolicies/Q.ecaOauthPlcy-meta.xml:2 one record"}},
 		{"merge mode", sound().with(files{"sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `"aliasfy": true`, `"aliasfy": {"mergeMode": true}`, 1), "src/pol/uat/" + plcy: "", "src/pol/uat/extlClntAppOauthPolicies/Q.ecaOauthPlcy-meta.xml": policies("App", "")}), []string{"duplicate error src/pol/uat/extlClntAppOauthPolicies/Q.ecaOauthPlcy-meta.xml:2 same name"}},
 		{"a comment before", sound().with(files{"src/pol/uat/" + plcy: policies("App", "<!-- <bogus> -->\n\n<bogus/>")}), []string{"unknown-element warning src/pol/uat/" + plcy + ":4 check its name"}},
 		{"a malformed header", sound().with(files{appFile: "<x"}), []string{"malformed error " + appFile + ":1 well-formed"}},
@@ -382,7 +400,7 @@ func TestRules(t *testing.T) {
 		{"no certificate", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"certificate": {"file": "gone.crt"}}}}}`), []string{"settings error sfdx-project.json:4 (for default, uat)"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			findings, err := lint.Run(test.files.fs(), ".")
+			findings, err := lint.Run(test.files.withSums().fs(), ".")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -442,6 +460,45 @@ func (c closed) Open(name string) (fs.File, error) {
 }
 
 // TestBound has more findings than anybody reads.
+// TestSums: eca.sum depends on what its items mean, not on line ends and white space, and Fixes makes it right.
+func TestSums(t *testing.T) {
+	t.Parallel()
+	p := sound().settings(`{"apps": {"App": {"permissionSets": ["A"]}}}`)
+	for name, test := range map[string]struct {
+		change files
+		stale  bool
+	}{
+		"nothing":               {nil, false},
+		"white space":           {sound().settings("{\r\n\"apps\" : {\"App\": {\"permissionSets\":[\"A\"]}} }"), false},
+		"CRLF in the script":    {files{"scripts/bootstrap.sh": "a\r\neca hook\r\n"}, true},
+		"CRLF alone":            {files{"src/def/eca.sum": strings.ReplaceAll(p.withSums()["src/def/eca.sum"], "\n", "\r\n")}, false},
+		"another setting":       {sound().settings(`{"apps": {"App": {"permissionSets": ["B"]}}}`), true},
+		"policies are deployed": {files{"src/pol/uat/" + plcy: policies("App", "")}, false},
+	} {
+		changed := p.withSums().with(test.change)
+		if sum, kept := test.change["src/def/eca.sum"]; !kept {
+			changed["src/def/eca.sum"] = p.withSums()["src/def/eca.sum"]
+		} else {
+			changed["src/def/eca.sum"] = sum
+		}
+		edits, err := lint.Fixes(changed.fs(), ".")
+		if err != nil || len(edits) > 0 != test.stale {
+			t.Errorf("%s: %v, %v", name, edits, err)
+		}
+		for _, edit := range edits {
+			changed[edit.File] = string(edit.Content)
+		}
+		if findings, err := lint.Run(changed.fs(), "."); err != nil || slices.ContainsFunc(findings, func(f finding.Finding) bool { return f.Rule == "stale-sum" }) {
+			t.Errorf("%s: %v, %v", name, findings, err)
+		}
+	}
+	crlf := p.with(files{"scripts/bootstrap.sh": "exec \"$ECA_BIN\" hook\r\n\r"})
+	lf := p.with(files{"scripts/bootstrap.sh": "exec \"$ECA_BIN\" hook\n\r"})
+	if a, b := crlf.withSums()["src/def/eca.sum"], lf.withSums()["src/def/eca.sum"]; a != b || a == "" {
+		t.Errorf("line ends count: %s, %s", a, b)
+	}
+}
+
 func TestBound(t *testing.T) {
 	t.Parallel()
 	p := sound()
@@ -456,7 +513,7 @@ func TestBound(t *testing.T) {
 // TestLinksAreNotFollowed has links to files with findings: sfp does not follow them.
 func TestLinksAreNotFollowed(t *testing.T) {
 	t.Parallel()
-	fsys := sound().with(files{"outside/x.key": privateKey, "outside/B.eca": header("<nonsense/>"), "outside/crm": "<"}).fs().(fstest.MapFS)
+	fsys := sound().with(files{"outside/x.key": privateKey, "outside/B.eca": header("<nonsense/>"), "outside/crm": "<"}).withSums().fs().(fstest.MapFS)
 	for link, target := range map[string]string{
 		"src/def/x.key": "outside/x.key", "src/def/externalClientApps/B.eca-meta.xml": "outside/B.eca", ec: "outside/crm",
 	} {
@@ -472,7 +529,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 
 func TestUnder(t *testing.T) {
 	t.Parallel()
-	p := sound().with(files{"src/def/x.pem": privateKey, "src/pol/uat/x.pem": privateKey, "src/pol2/x.pem": privateKey}).fs()
+	p := sound().with(files{"src/def/x.pem": privateKey, "src/pol/uat/x.pem": privateKey, "src/pol2/x.pem": privateKey}).withSums().fs()
 	findings, err := lint.Run(p, "src/pol")
 	if err != nil || len(findings) != 1 || findings[0].File != "src/pol/uat/x.pem" {
 		t.Errorf("%v, %v", findings, err)
@@ -487,7 +544,7 @@ func TestSample(t *testing.T) {
 }
 
 func ExampleRun() {
-	findings, err := lint.Run(sound().with(files{"src/pol/uat/" + plcy: policies("App", flow)}).fs(), ".")
+	findings, err := lint.Run(sound().with(files{"src/pol/uat/" + plcy: policies("App", flow)}).withSums().fs(), ".")
 	if err != nil {
 		fmt.Println(err)
 		return

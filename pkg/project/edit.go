@@ -22,6 +22,7 @@ type NewPackage struct {
 	Type                 string `json:"type"`
 	Default              bool   `json:"default,omitempty"`
 	Aliasfy              bool   `json:"aliasfy,omitempty"`
+	AlwaysDeploy         bool   `json:"alwaysDeploy,omitempty"`
 	PostDeploymentScript string `json:"postDeploymentScript,omitempty"`
 }
 

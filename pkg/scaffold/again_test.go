@@ -47,8 +47,8 @@ func TestAgain(t *testing.T) {
 	}
 	// A file with another content is not of an earlier run, and settings that differ are another app's.
 	for _, f := range all[:len(all)-1] {
-		if strings.HasPrefix(f.Path, "scripts/") {
-			continue // which have a rule of their own
+		if strings.HasPrefix(f.Path, "scripts/") || f.Path == "eca-definition/eca.sum" {
+			continue // which have rules of their own
 		}
 		dir := project(t)
 		f.Content = append(slices.Clone(f.Content), ' ')

@@ -110,5 +110,8 @@ func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
 	if at < 0 {
 		packages = append(packages, wanted)
 	}
-	return target.add(files, packages, []string{"eca", "connections", name}, settings, existing)
+	if files, err = target.add(files, packages, []string{"eca", "connections", name}, settings, existing); err != nil {
+		return nil, err
+	}
+	return target.addSums(files, target.source(wanted.Path))
 }

@@ -74,7 +74,10 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if a.existing != nil && a.existing.Same {
 		return nil, nil
 	}
-	return files, err
+	if err != nil {
+		return nil, err
+	}
+	return a.target.addSums(files, a.source, a.Definition, a.Policies)
 }
 
 // addition is a new app in a project.
@@ -141,8 +144,8 @@ func (a *addition) packages() (packages []project.NewPackage, err error) {
 	if inside(a.Definition, a.Policies) || inside(a.Policies, a.Definition) || path.Base(a.Definition) == path.Base(a.Policies) {
 		return nil, fmt.Errorf("%s and %s cannot be the two packages; use different names, and do not nest them", a.Definition, a.Policies)
 	}
-	definition := project.NewPackage{Path: a.Definition, Type: "source", Default: a.target.lacksDefault(), PostDeploymentScript: script}
-	policies := project.NewPackage{Path: a.Policies, Type: "source", Aliasfy: true}
+	definition := project.NewPackage{Path: a.Definition, Type: "source", Default: a.target.lacksDefault(), AlwaysDeploy: true, PostDeploymentScript: script}
+	policies := project.NewPackage{Path: a.Policies, Type: "source", Aliasfy: true, AlwaysDeploy: true}
 	first, err := a.target.find(&definition, a.acceptDefinition)
 	if err != nil {
 		return nil, err

@@ -425,5 +425,6 @@ func ExampleNew() {
 	// eca-policies/default/extlClntAppOauthPolicies/Erp_oauthPlcy.ecaOauthPlcy-meta.xml
 	// scripts/bootstrap-eca-oauth.sh
 	// scripts/bootstrap-eca-oauth.cmd
+	// eca-definition/eca.sum
 	// sfdx-project.json
 }

@@ -45,14 +45,15 @@ func (p *Project) UsesSFP() bool {
 
 // Package is one entry of packageDirectories.
 type Package struct {
-	Name      string // "" for a directory that is not a package
-	Path      string // cleaned, with slashes, relative to the project
-	Type      string // sfp's type: source, unlocked, data, …; "" if the file has none
-	Aliasfy   bool   // the org's alias selects a folder, see ResolveAlias
-	MergeMode bool   // merge mode of aliasfy, in sfp pro
-	Default   bool   // sf puts new source here
-	Script    string // postDeploymentScript, verbatim
-	Versioned bool   // has an ID in packageAliases, so that sf creates versions of it
+	Name         string // "" for a directory that is not a package
+	Path         string // cleaned, with slashes, relative to the project
+	Type         string // sfp's type: source, unlocked, data, …; "" if the file has none
+	Aliasfy      bool   // the org's alias selects a folder, see ResolveAlias
+	MergeMode    bool   // merge mode of aliasfy, in sfp pro
+	Default      bool   // sf puts new source here
+	Script       string // postDeploymentScript, verbatim
+	AlwaysDeploy bool   // sfp deploys the package also if the org has its version already
+	Versioned    bool   // has an ID in packageAliases, so that sf creates versions of it
 }
 
 // AsItStands reports whether sfp deploys the package's files as they are. Of other packages, sf makes
@@ -144,6 +145,7 @@ func ParseProject(data []byte) (*Project, error) {
 			Aliasfy aliasfy `json:"aliasfy"`
 			Default bool    `json:"default"`
 			Script  string  `json:"postDeploymentScript"`
+			Always  bool    `json:"alwaysDeploy"`
 		} `json:"packageDirectories"`
 		SourceAPIVersion string                     `json:"sourceApiVersion"`
 		Plugins          map[string]json.RawMessage `json:"plugins"`
@@ -162,7 +164,7 @@ func ParseProject(data []byte) (*Project, error) {
 		}
 		p.Packages = append(p.Packages, Package{
 			Name: d.Package, Path: dir, Type: d.Type,
-			Aliasfy: d.Aliasfy.on, MergeMode: d.Aliasfy.merge, Default: d.Default, Script: d.Script,
+			Aliasfy: d.Aliasfy.on, MergeMode: d.Aliasfy.merge, Default: d.Default, Script: d.Script, AlwaysDeploy: d.Always,
 			Versioned: strings.HasPrefix(file.PackageAliases[d.Package], "0Ho"),
 		})
 	}

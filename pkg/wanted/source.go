@@ -156,6 +156,7 @@ func Load(location Location) (*Source, error) {
 	if err := s.search(); err != nil {
 		return nil, err
 	}
+	s.checkSums()
 	s.permissionSets = s.findPermissionSets()
 	s.creatable = s.findCreatable()
 	for _, p := range s.packages {
@@ -164,6 +165,19 @@ func Load(location Location) (*Source, error) {
 		}
 	}
 	return s, nil
+}
+
+// checkSums warns if the artifact of the run carries something else than was committed with it.
+func (s *Source) checkSums() {
+	for _, p := range s.packages {
+		file := s.name(path.Join(p.Path, project.SumFile))
+		switch differ, err := s.project.CheckArtifact(s.location.Project, p); {
+		case err != nil:
+			s.warnings = append(s.warnings, fmt.Sprintf("%s cannot be used: %v", file, err))
+		case len(differ) > 0:
+			s.warnings = append(s.warnings, fmt.Sprintf("%s is stale: the artifact carries a different %s, so sfp build may have missed the change in other artifacts", file, strings.Join(differ, ", ")))
+		}
+	}
 }
 
 // ownPackages returns the packages whose apps to bootstrap.

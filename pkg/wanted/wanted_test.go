@@ -4,7 +4,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/platform"
+	"github.com/ecakit/ecakit/pkg/sfp"
 	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
@@ -303,5 +306,38 @@ func TestPackageWithoutName(t *testing.T) {
 	resolved := resolve(t, wanted.Location{Project: files, PackageDirectory: "src/def", Sibling: files}, sandbox("uat"))
 	if len(resolved.Apps) != 1 || resolved.Apps[0].Name != "MyApp" || len(resolved.Policies) != 1 || len(resolved.Warnings) > 0 {
 		t.Errorf("apps %v, policies %v, warnings %q, want those of src/def", resolved.Apps, resolved.Policies, resolved.Warnings)
+	}
+}
+
+// TestSumsOfArtifact: a run in an artifact warns if its digests are not those of what it carries. A file with
+// policies of another package is not in it.
+func TestSumsOfArtifact(t *testing.T) {
+	t.Parallel()
+	const script = "eca hook\n"
+	sum := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+	files := project(t, nil)
+	proj, err := sfp.ParseProject(files["sfdx-project.json"].Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var settings any
+	if err := json.Unmarshal(proj.Plugins["eca"], &settings); err != nil {
+		t.Fatal(err)
+	}
+	canonical, _ := json.Marshal(settings)
+	const elsewhere = "src/pol/uat/extlClntAppOauthPolicies/P.ecaOauthPlcy-meta.xml"
+	delete(files, elsewhere)
+	files["scripts/postDeployment"] = &fstest.MapFile{Data: []byte("eca hook\r\n")}
+	for _, test := range []struct{ settings, script, want string }{
+		{sum(string(canonical)), sum(script), ""},
+		{sum("{}"), sum(script), "src/def/eca.sum is stale: the artifact carries a different plugins.eca"},
+		{sum(string(canonical)), sum("eca hook"), "src/def/eca.sum is stale: the artifact carries a different scripts/bootstrap-eca-oauth.sh"},
+		{"merge", "", "src/def/eca.sum cannot be used"},
+	} {
+		files["src/def/eca.sum"] = &fstest.MapFile{Data: fmt.Appendf(nil, "%s  plugins.eca\n%s  scripts/bootstrap-eca-oauth.sh\n%s  %s\n", test.settings, test.script, sum("x"), elsewhere)}
+		warnings := strings.Join(resolve(t, wanted.Location{Project: files, Package: "def"}, sandbox("uat")).Warnings, "\n")
+		if test.want == "" && strings.Contains(warnings, "eca.sum") || !strings.Contains(warnings, test.want) {
+			t.Errorf("warnings %q, want %q", warnings, test.want)
+		}
 	}
 }

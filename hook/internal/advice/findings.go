@@ -29,6 +29,7 @@ var findings = map[string]string{
 
 	// pkg/lint
 	"org-scoped": "eca lint --fix removes it from Local apps",
+	"stale-sum":  "eca lint --fix",
 
 	// pkg/repair
 	string(repair.NullLink):   "eca repair -o ORG --app APP --yes",

@@ -28,7 +28,7 @@ const home = "https://github.com/ecakit/ecakit"
 
 type lintCmd struct {
 	Format  string `enum:"text,json,sarif" default:"text" help:"text, json, or sarif (2.1.0, for code scanning)."`
-	Fix     bool   `help:"First remove from the source what the platform fills in for each org: orgScopedExternalApp and oauthLink of Local apps, consumerKey."`
+	Fix     bool   `help:"First remove from the source what the platform fills in for each org: orgScopedExternalApp and oauthLink of Local apps, consumerKey. Also update eca.sum."`
 	Explain string `placeholder:"RULE" help:"Print what a rule is about, or with all the list of rules, and check nothing."`
 	Path    string `arg:"" optional:"" default:"." help:"Project, or a directory in it to which the findings are confined, or any directory with source."`
 }
@@ -48,13 +48,13 @@ type lintResult struct {
 	Warnings int               `json:"warnings"`
 }
 
-// fixedFile is a file from which lint --fix removed elements.
+// fixedFile is a file that lint --fix changed.
 type fixedFile struct {
 	File    string   `json:"file"`
-	Removed []string `json:"removed"`
+	Removed []string `json:"removed,omitempty"` // elements; none of eca.sum, which is updated
 }
 
-// fix writes the files without what the platform fills in.
+// fix writes the files without what the platform fills in, and eca.sum.
 func (c *lintCmd) fix(e *env, root string, proj fs.FS, under string) (fixed []fixedFile, err error) {
 	edits, err := lint.Fixes(proj, under)
 	if errors.As(err, new(*lint.NothingError)) {
@@ -65,7 +65,11 @@ func (c *lintCmd) fix(e *env, root string, proj fs.FS, under string) (fixed []fi
 		if err := atomicfile.Write(name, edit.Content, atomicfile.Options{Mode: 0o644}); err != nil {
 			return nil, outputError(name, err)
 		}
-		e.Line("%s: removed %s", name, strings.Join(edit.Removed, ", "))
+		done := "updated"
+		if len(edit.Removed) > 0 {
+			done = "removed " + strings.Join(edit.Removed, ", ")
+		}
+		e.Line("%s: %s", name, done)
 		fixed = append(fixed, fixedFile{filepath.ToSlash(name), edit.Removed})
 	}
 	return fixed, err
