@@ -15,6 +15,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/connectedapp"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/internal/words"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/restapi"
 )
@@ -74,6 +75,7 @@ type App struct {
 	SecretOptional *bool    `json:"secretOptional,omitempty"` // nil if the org does not show it
 	Enabled        *bool    `json:"on,omitempty"`             // the app and its OAuth plugin
 
+	ConsumerKey        string    `json:"-"` // shortened; "" if the org does not show it
 	CertificateExpires time.Time `json:"certificateExpires,omitzero"`
 	ConsumerCreated    time.Time `json:"consumerMade,omitzero"`
 
@@ -294,6 +296,9 @@ func (a *App) setExternalGlobals(e *apps.App) {
 	if global == nil {
 		a.opaque = true
 		return
+	}
+	if key := global.Text("consumerKey"); key != "" {
+		a.ConsumerKey = words.ShortKey(key)
 	}
 	a.setGlobals(global.Text, func(name string) bool { return eca.Bool(global, name) })
 	if !eca.Bool(global, "isClientCredentialsFlowEnabled") { // both switches have to be on

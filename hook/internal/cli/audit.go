@@ -20,7 +20,6 @@ import (
 	"github.com/ecakit/ecakit/pkg/atomicfile"
 	"github.com/ecakit/ecakit/pkg/audit"
 	"github.com/ecakit/ecakit/pkg/bootstrap"
-	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/project"
@@ -211,14 +210,7 @@ func (c *auditCmd) load(e *env) (*auditProject, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &auditProject{declared: []string{}, settings: proj.Settings.Audit}
-	var dirs []string
-	for _, pack := range proj.Packages {
-		dirs = append(dirs, pack.Path)
-	}
-	for _, file := range project.ReadSource(fsys, dirs...).Components(".", eca.Header) {
-		p.declared = append(p.declared, file.Name)
-	}
+	p := &auditProject{declared: headersOf(fsys, proj.Project), settings: proj.Settings.Audit}
 	if wrong := auditFindings(fsys); len(wrong) > 0 {
 		return nil, fmt.Errorf("%s: %s", filepath.Join(root, sfp.ProjectFile), wrong[0].Message())
 	}

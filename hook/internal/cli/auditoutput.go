@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"cmp"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -136,7 +135,6 @@ func (a *auditOutput) sarif(document *bytes.Buffer) error {
 
 // csv writes one line per finding.
 func (a *auditOutput) csv(document *bytes.Buffer) error {
-	w := csv.NewWriter(document)
 	rows := [][]string{{"org", "level", "rule", "kind", "app", "field", "problem", "fix", "command", "setup", "who", "users", "administrators", "last used"}}
 	for _, o := range a.orgReports() {
 		if o.Report == nil {
@@ -148,15 +146,7 @@ func (a *auditOutput) csv(document *bytes.Buffer) error {
 				audit.Item{Org: o.Org, URL: o.Report.URL, Finding: f}.Page(), app.Who(), fmt.Sprint(app.Users), fmt.Sprint(app.Admins), day(app.LastUsed)})
 		}
 	}
-	for _, row := range rows {
-		for i := range row {
-			row[i] = console.OneLine(row[i])
-			if strings.ContainsAny(row[i][:min(1, len(row[i]))], "=+-@") {
-				row[i] = "'" + row[i] // a spreadsheet would run a formula
-			}
-		}
-	}
-	return w.WriteAll(rows)
+	return writeCSV(document, rows)
 }
 
 // entries are the reports in the order of the orgs, as a baseline has them.

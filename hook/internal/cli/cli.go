@@ -47,6 +47,7 @@ type cli struct {
 	Init        initCmd          `cmd:"" help:"Add an app to an sfp project: header, policies, script and settings."`
 	Migrate     migrateCmd       `cmd:"" help:"Convert Connected Apps to External Client App source, and list settings without an equivalent."`
 	Package     packageCmd       `cmd:"" help:"Package an app of the Dev Hub, for orgs that share its consumer (Pattern 1)."`
+	List        listCmd          `cmd:"" help:"List the External Client Apps of orgs: consumers, flows, users and last use."`
 	Audit       auditCmd         `cmd:"" help:"Report who can use the Connected Apps and External Client Apps of orgs."`
 	Revoke      revokeCmd        `cmd:"" help:"Show who has access through an app, revoke its tokens and end its sessions."`
 	Disable     disableCmd       `cmd:"" help:"Switch an External Client App off on orgs, so that nobody can log in."`

@@ -126,6 +126,7 @@ func TestJSONOfEachCommand(t *testing.T) {
 		{golden: "verify-connection", args: "verify --connection Erp -o uat", consumer: true},
 		{golden: "migrate-status", args: "migrate --status -o uat", consumer: true},
 		{golden: "package", args: "package -o hub --app Shared --create --contact-email a@example.com --dir testdata/shared project", hub: true},
+		{golden: "list", args: "list -o uat --project project", consumer: true},
 		{golden: "audit", args: "audit -o uat --project project --fail-on never", consumer: true},
 		{golden: "repair", args: "repair -o uat", consumer: true},
 		{golden: "revoke", args: "revoke -o uat --app ErpConnector --yes", consumer: true},
