@@ -96,7 +96,9 @@ type Error struct {
 	// Login is the alias or username whose login is missing or no longer works, "" if logging in
 	// with sf does not help.
 	Login string
-	Err   error // the cause, or nil
+	// Similar is the alias of a login that is similar to the name of an unknown org, "" if there is none.
+	Similar string
+	Err     error // the cause, or nil
 }
 
 func (e *Error) Error() string {

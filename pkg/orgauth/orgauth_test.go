@@ -116,7 +116,7 @@ func TestStoreErrors(t *testing.T) {
 		want           string
 	}{
 		{"unknown org", "nobody", keyV1, nil, ErrUnknownOrg, `no org "nobody" is logged in`},
-		{"mistyped alias", "uta", keyV1, map[string]string{"alias.json": aliases}, ErrUnknownOrg, "did you mean uat?"},
+		{"mistyped alias", "uta", keyV1, map[string]string{"alias.json": aliases}, ErrUnknownOrg, `no org "uta" is logged in`},
 		{"alias without login", "gone", keyV1, map[string]string{"alias.json": aliases}, ErrUnknownOrg, `the alias "gone" stands for gone@example.com`},
 		{"path as a name", "../a@example.com", keyV1, map[string]string{"a@example.com.json": loginFile(cipherV1, "")}, ErrUnknownOrg, "is logged in"},
 		{"broken alias file", "uat", keyV1, map[string]string{"alias.json": "{"}, ErrStore, "alias.json"},

@@ -105,11 +105,13 @@ func (s *Store) Session(ctx context.Context, org string) (*Session, error) {
 	}
 	l, err := s.login(username)
 	if errors.Is(err, fs.ErrNotExist) {
-		message := fmt.Sprintf("no org %q is logged in on this machine%s", org, words.DidYouMean(org, aliases.names()))
+		similar := words.Similar(org, aliases.names())
+		message := fmt.Sprintf("no org %q is logged in on this machine", org)
 		if ok {
+			similar = ""
 			message = fmt.Sprintf("the alias %q stands for %s, which is not logged in on this machine", org, username)
 		}
-		return nil, &Error{Reason: ErrUnknownOrg, Message: message, Login: org}
+		return nil, &Error{Reason: ErrUnknownOrg, Message: message, Login: org, Similar: similar}
 	}
 	if err != nil {
 		return nil, err

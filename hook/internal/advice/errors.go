@@ -62,6 +62,8 @@ func sessionHint(err error) string {
 		return "give a fresh SF_ACCESS_TOKEN"
 	case failed.Login == "":
 		return ""
+	case failed.Similar != "":
+		return fmt.Sprintf("Did you mean %q?", failed.Similar)
 	}
 	alias := failed.Login
 	if strings.Contains(alias, "@") {

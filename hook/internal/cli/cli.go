@@ -37,33 +37,37 @@ const (
 type cli struct {
 	JSON bool `name:"json" help:"Print one JSON document on standard output, errors included, instead of text."`
 
-	Hook        hookCmd          `cmd:"" help:"Enable OAuth after a deployment by sfp, which runs scripts/bootstrap-eca-oauth.sh."`
-	Bootstrap   bootstrapCmd     `cmd:"" help:"Enable OAuth for the apps of a project or package."`
-	Plan        planCmd          `cmd:"" help:"Show what bootstrap would change. Writes nothing."`
-	Credentials credentialsCmd   `cmd:"" help:"Read an app's consumer key and secret, and export them."`
-	Verify      verifyCmd        `cmd:"" help:"Verify that an app can log in, and explain refusals."`
-	Rotate      rotateCmd        `cmd:"" help:"Replace an app's key and secret without interrupting logins."`
-	Connect     connectCmd       `cmd:"" help:"Create the credentials with which orgs call another org."`
-	Init        initCmd          `cmd:"" help:"Add an app to an sfp project: header, policies, script and settings."`
-	Migrate     migrateCmd       `cmd:"" help:"Convert Connected Apps to External Client App source, and list settings without an equivalent."`
-	Package     packageCmd       `cmd:"" help:"Package an app of the Dev Hub, for orgs that share its consumer (Pattern 1)."`
-	List        listCmd          `cmd:"" help:"List the External Client Apps of orgs: consumers, flows, users and last use."`
-	Audit       auditCmd         `cmd:"" help:"Report who can use the Connected Apps and External Client Apps of orgs."`
-	Revoke      revokeCmd        `cmd:"" help:"Show who has access through an app, revoke its tokens and end its sessions."`
-	Disable     disableCmd       `cmd:"" help:"Switch an External Client App off on orgs, so that nobody can log in."`
-	Enable      enableCmd        `cmd:"" help:"Switch an External Client App on again."`
-	Repair      repairCmd        `cmd:"" help:"Find apps whose OAuth is broken, and recreate it."`
-	Lint        lintCmd          `cmd:"" help:"Check the External Client Apps in a project, without an org."`
-	Bundle      bundleCmd        `cmd:"" help:"Write the script that sfp runs, with eca inside."`
-	Demo        demoCmd          `cmd:"" help:"Deploy a header, its OAuth and its policies to a simulated org, without Salesforce."`
-	Simulate    simulateCmd      `cmd:"" help:"Serve a simulated org on this machine."`
-	Selftest    selftestCmd      `cmd:"" help:"Ask an org what eca believes about Salesforce, and report what differs."`
-	Describe    describeCmd      `cmd:"" hidden:"" help:"Describe eca's commands and flags, for programs that offer them."`
-	Help        helpCmd          `cmd:"" help:"Print a longer document, or the help of a command."`
-	Completion  completionCmd    `cmd:"" help:"Print the script that completes eca's command line in a shell."`
-	Complete    completeCmd      `cmd:"" hidden:"" help:"Print completions of a command line, for the completion scripts."`
-	Ver         versionCmd       `cmd:"" name:"version" help:"Print eca's version."`
-	Version     kong.VersionFlag `help:"Print eca's version."`
+	Init      initCmd      `cmd:"" group:"Set up" help:"Add an app to an sfp project: header, policies, script and settings."`
+	Lint      lintCmd      `cmd:"" group:"Set up" help:"Check the External Client Apps in a project, without an org."`
+	Plan      planCmd      `cmd:"" group:"Set up" help:"Show what bootstrap would change. Writes nothing."`
+	Bootstrap bootstrapCmd `cmd:"" group:"Set up" aliases:"apply" help:"Enable OAuth for the apps of a project or package."`
+	List      listCmd      `cmd:"" group:"Set up" help:"List the External Client Apps of orgs: consumers, flows, users and last use."`
+	Repair    repairCmd    `cmd:"" group:"Set up" help:"Find apps whose OAuth is broken, and recreate it."`
+	Hook      hookCmd      `cmd:"" group:"Set up" help:"Enable OAuth after a deployment by sfp, which runs scripts/bootstrap-eca-oauth.sh."`
+	Bundle    bundleCmd    `cmd:"" group:"Set up" help:"Write the script that sfp runs, with eca inside."`
+
+	Credentials credentialsCmd `cmd:"" group:"Credentials" aliases:"creds" help:"Read an app's consumer key and secret, and export them."`
+	Verify      verifyCmd      `cmd:"" group:"Credentials" help:"Verify that an app can log in, and explain refusals."`
+	Rotate      rotateCmd      `cmd:"" group:"Credentials" help:"Replace an app's key and secret without interrupting logins."`
+	Connect     connectCmd     `cmd:"" group:"Credentials" help:"Create the credentials with which orgs call another org."`
+
+	Audit   auditCmd   `cmd:"" group:"Watch and respond" help:"Report who can use the Connected Apps and External Client Apps of orgs."`
+	Revoke  revokeCmd  `cmd:"" group:"Watch and respond" help:"Show who has access through an app, revoke its tokens and end its sessions."`
+	Disable disableCmd `cmd:"" group:"Watch and respond" help:"Switch an External Client App off on orgs, so that nobody can log in."`
+	Enable  enableCmd  `cmd:"" group:"Watch and respond" help:"Switch an External Client App on again."`
+
+	Migrate migrateCmd `cmd:"" group:"Move" help:"Convert Connected Apps to External Client App source, and list settings without an equivalent."`
+	Package packageCmd `cmd:"" group:"Move" help:"Package an app of the Dev Hub, for orgs that share its consumer (Pattern 1)."`
+
+	Demo       demoCmd          `cmd:"" group:"Learn" help:"Deploy a header, its OAuth and its policies to a simulated org, without Salesforce."`
+	Simulate   simulateCmd      `cmd:"" group:"Learn" help:"Serve a simulated org on this machine."`
+	Selftest   selftestCmd      `cmd:"" group:"Learn" help:"Ask an org what eca believes about Salesforce, and report what differs."`
+	Describe   describeCmd      `cmd:"" group:"Learn" hidden:"" help:"Describe eca's commands and flags, for programs that offer them."`
+	Help       helpCmd          `cmd:"" group:"Learn" help:"Print a longer document, or the help of a command."`
+	Completion completionCmd    `cmd:"" group:"Learn" help:"Print the script that completes eca's command line in a shell."`
+	Complete   completeCmd      `cmd:"" group:"Learn" hidden:"" help:"Print completions of a command line, for the completion scripts."`
+	Ver        versionCmd       `cmd:"" group:"Learn" name:"version" help:"Print eca's version."`
+	Version    kong.VersionFlag `help:"Print eca's version."`
 }
 
 const description = `Manages Salesforce External Client Apps, org by org: OAuth, credentials, rotation, migration of Connected Apps, audits.
@@ -153,13 +157,16 @@ func run(ctx context.Context, args []string, e *env) (code int) {
 	c := new(cli)
 	args = asFlags(args)
 	e.JSON = slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
-	parsed, err := newParser(c, e).Parse(args)
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parser := newParser(c, e)
+	parsed, err := parser.Parse(args)
+	if parse, ok := errors.AsType[*kong.ParseError](err); ok {
+		return finish(e.Console, "", nil, e.suggest(parser.Model, parse))
+	}
 	if err != nil {
-		hint := "eca --help"
-		if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context.Selected() != nil {
-			hint = "eca " + parse.Context.Selected().Path() + " --help"
-		}
-		return finish(e.Console, "", nil, usage.Errorf("%w; see: %s", err, hint))
+		return finish(e.Console, "", nil, usage.Errorf("%w; see: eca --help", err))
 	}
 	e.JSON = c.JSON
 	e.noCommand = args[len(args)-1] == "--" // which an unset variable of a pipeline leaves
@@ -185,7 +192,7 @@ func asFlags(args []string) []string {
 // name of an app or an org.
 func (e *env) checkCommand(command []string) error {
 	if len(command) > 0 && !e.dashes {
-		return usage.Errorf("unexpected argument %s; name an app with --app, and a command after --", command[0])
+		return usage.Errorf("unexpected argument %s; use --app %s, and name a command after --", command[0], command[0])
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (c *helpCmd) run(ctx context.Context, e *env) (result, error) {
 		r := new(helpResult)
 		rows := []console.Row{}
 		for _, command := range model.Leaves(true) {
-			rows = append(rows, console.Row{Cells: []string{command.Path(), command.Help}})
+			rows = append(rows, console.Row{Cells: []string{command.Name, command.Help}})
 		}
 		e.Line("Commands, of which eca help COMMAND says more:")
 		e.Table(rows)

@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/connection"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/scaffold"
 )
@@ -62,12 +63,15 @@ const openToAll = "every user of the org can authorise the app. To admit only so
 	"init does both with --permission-set"
 
 func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
-	root, project, err := openProject(c.Path)
+	root, fsys, err := openProject(c.Path)
+	if errors.As(err, new(*project.NotDirectoryError)) && c.App == "" && !strings.ContainsAny(c.Path, `/\`) {
+		return nil, usage.Errorf("%s is not a directory; if it is an app, write --app %s", c.Path, c.Path)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if c.Connection != "" {
-		return c.connection(ctx, e, root, project)
+		return c.connection(ctx, e, root, fsys)
 	}
 	config, err := c.config(ctx, e)
 	if err != nil {
@@ -83,7 +87,7 @@ func (c *initCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := config.Check(); err != nil {
 		return nil, usage.Error{Err: err}
 	}
-	files, err := scaffold.New(project, *config)
+	files, err := scaffold.New(fsys, *config)
 	if err != nil {
 		return nil, err
 	}
