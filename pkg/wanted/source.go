@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -217,6 +218,29 @@ func packageNames(p *sfp.Project) []string {
 
 // Settings returns what the project wants of its apps and connections.
 func (s *Source) Settings() project.Settings { return s.project.Settings }
+
+// Environments returns the names of the environments, other than the default one, that the settings or the policies
+// of the project are for, sorted.
+func (s *Source) Environments() []string {
+	names := make(map[string]bool)
+	for _, app := range s.project.Settings.Apps {
+		for name := range app.Environments {
+			names[name] = true
+		}
+	}
+	for _, p := range s.searched {
+		if !p.folders || p.Source == nil {
+			continue
+		}
+		for _, dir := range p.EnvironmentFolders(p.Package, project.Layout()) {
+			if dir != "" {
+				names[path.Base(dir)] = true
+			}
+		}
+	}
+	delete(names, sfp.DefaultFolder)
+	return slices.Sorted(maps.Keys(names))
+}
 
 // isOnePackage reports whether one package is meant, and not the whole project.
 func (s *Source) isOnePackage() bool {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
@@ -170,6 +171,9 @@ func (j *bootstrapJob) report(ctx context.Context, connected *orgs.Ahead, kept m
 	options.Consumers = kept
 	options.Username, options.Alias = session.Username, cmp.Or(options.Alias, session.Alias)
 	options.OrgID, options.Kind, options.ClientID = session.OrgID, session.Kind, session.ClientID
+	if all := j.source.Environments(); session.TokenGiven && options.Alias == "" && !options.Kind.IsSandbox() && len(all) > 0 {
+		return nil, usage.Errorf("the org of SF_ACCESS_TOKEN is production and has no alias, and the project has policies or settings for %s; choose the environment with --alias", strings.Join(all, ", "))
+	}
 	resolved, err := bootstrap.Resolve(ctx, conn, j.source, options)
 	var reading *reading
 	if connected.Pending() && err == nil && j.obstacle(resolved) == nil {

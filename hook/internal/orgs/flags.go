@@ -38,7 +38,8 @@ func (f *CallFlags) attemptTimeout() time.Duration {
 
 // Flags name the orgs that a command works on.
 type Flags struct {
-	TargetOrg  []string `short:"o" sep:"none" placeholder:"ORG" help:"Alias or username of the org. Can be repeated. Default: that of sf, SF_TARGET_ORG, then target-org of the project, then of the user."`
+	TargetOrg  []string `short:"o" sep:"none" placeholder:"ORG" help:"Alias or username of the org. Can be repeated. Default: that of sf, SF_TARGET_ORG, then target-org of the project, then of the user, then the org of SF_ACCESS_TOKEN and SF_ORG_INSTANCE_URL."`
+	Alias      string   `placeholder:"ALIAS" help:"Alias of the org of SF_ACCESS_TOKEN and SF_ORG_INSTANCE_URL, which selects its environment. Default: on sandboxes and scratch orgs, the environment default."`
 	Orgs       string   `placeholder:"FILE" help:"File with further orgs, one per line, or the output of sf org list --json. - reads standard input."`
 	AllScratch bool     `name:"all-scratch" help:"All scratch orgs that sf is logged in to and that have not expired."`
 	Shard      Shard    `placeholder:"I/N" help:"Work on the I-th of N parts of the orgs, counted from 1, so that N jobs divide a list without overlap. The parts depend on the list alone: give each job the same one, with each org under one name."`

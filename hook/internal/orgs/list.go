@@ -25,6 +25,9 @@ func (e *Env) Orgs(flags *Flags) ([]string, error) {
 	if flags.Jobs < 1 {
 		return nil, usage.Errorf("--jobs must be at least 1")
 	}
+	if flags.Alias != "" {
+		return e.aliased(flags)
+	}
 	orgs := flags.TargetOrg
 	if flags.Orgs != "" {
 		more, err := readOrgs(flags.Orgs, e.Stdin)
@@ -49,6 +52,12 @@ func (e *Env) Orgs(flags *Flags) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		if org == "" {
+			org, err = e.givenOrg()
+		}
+		if err != nil {
+			return nil, err
+		}
 		orgs = []string{org}
 	}
 	if slices.Contains(orgs, "") { // which an unset variable of a pipeline leaves
@@ -68,6 +77,41 @@ func (e *Env) Orgs(flags *Flags) ([]string, error) {
 	}
 	return orgs, nil
 }
+
+// aliased returns the org of the session from the environment under the alias that the flags give it.
+func (e *Env) aliased(flags *Flags) ([]string, error) {
+	if len(flags.TargetOrg) > 0 || flags.Orgs != "" || flags.AllScratch || flags.Shard.of > 0 {
+		return nil, usage.Errorf("--alias is for the org of SF_ACCESS_TOKEN and SF_ORG_INSTANCE_URL, and another one is named")
+	}
+	if strings.Contains(flags.Alias, "@") || isURL(flags.Alias) {
+		return nil, usage.Errorf("--alias: %s is not an alias", flags.Alias)
+	}
+	given, err := e.givenOrg()
+	if err == nil && given == "" {
+		err = usage.Errorf("--alias is for the org of SF_ACCESS_TOKEN and SF_ORG_INSTANCE_URL, which are not set; name another one with -o")
+	}
+	return []string{flags.Alias}, err
+}
+
+// givenOrg returns the instance URL of the session from the environment, which stands for its org if no alias is
+// named, "" if there is none. Half of a session is an error.
+func (e *Env) givenOrg() (string, error) {
+	token, instance := e.Getenv("SF_ACCESS_TOKEN") != "", e.Getenv("SF_ORG_INSTANCE_URL")
+	switch {
+	case token && instance != "" && !strings.Contains(instance, "://"):
+		return "https://" + instance, nil
+	case token && instance != "":
+		return instance, nil
+	case token:
+		return "", usage.Errorf("no org is named: SF_ACCESS_TOKEN is set, and counts only with SF_ORG_INSTANCE_URL, the org's own address")
+	case instance != "":
+		return "", usage.Errorf("no org is named: SF_ORG_INSTANCE_URL is set, and counts only with SF_ACCESS_TOKEN")
+	}
+	return "", nil
+}
+
+// isURL reports whether an org is named by its instance URL, as givenOrg does.
+func isURL(org string) bool { return strings.Contains(org, "://") }
 
 // once returns orgs without those whose name, in any case, was there before.
 func once(orgs []string, name func(string) string) []string {

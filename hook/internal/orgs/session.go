@@ -189,7 +189,7 @@ func identify(session *orgauth.Session, known orgauth.Login, org string) error {
 		return fmt.Errorf("SF_ACCESS_TOKEN is for the org %s, but %s is logged in to %s; unset SF_ACCESS_TOKEN or give the right one", session.OrgID, org, known.OrgID)
 	}
 	session.Username, session.Alias = cmp.Or(session.Username, known.Username), known.Alias
-	if known.Username == "" && !strings.Contains(org, "@") {
+	if known.Username == "" && !strings.Contains(org, "@") && !isURL(org) {
 		session.Alias = org
 	}
 	return nil
