@@ -171,16 +171,21 @@ func (f *Facts) IsGranted(app string) bool { return len(f.has[f.apps[fold(app)]]
 // MayUse reports whether a user has a permission set or profile that grants an app. The user must be one of
 // the assignees that were looked up. If the org refused a query, MayUse reports true.
 func (f *Facts) MayUse(app, username string) bool {
-	if f.unknown(preflight.AppObject, preflight.UserObject, preflight.SetupEntityAccess, permissionSetAssignment) != nil {
-		return true
+	admits, known := f.Admits(app, nil, username)
+	return admits || !known
+}
+
+// Admits reports whether a user has a permission set that grants an app, or one of those named. known is
+// false if the org refused a query that it takes.
+func (f *Facts) Admits(app string, permissionSets []string, username string) (admits, known bool) {
+	has := f.has[f.users[fold(username)].ID]
+	for set := range f.has[f.apps[fold(app)]] {
+		admits = admits || has[set]
 	}
-	grants, has := f.has[f.apps[fold(app)]], f.has[f.users[fold(username)].ID]
-	for set := range grants {
-		if has[set] {
-			return true
-		}
+	for _, name := range permissionSets {
+		admits = admits || has[f.sets[fold(name)]]
 	}
-	return false
+	return admits, f.unknown(preflight.UserObject, preflight.AppObject, preflight.SetupEntityAccess, preflight.PermissionSetObject, permissionSetAssignment) == nil
 }
 
 // GrantedBy returns the names of the permission sets that grant an app, in three rounds of

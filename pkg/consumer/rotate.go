@@ -54,6 +54,8 @@ type Event struct {
 	Step    Step
 	Expires time.Time     // when the old credentials expire; of FoundRotated
 	Wait    time.Duration // the time to the next attempt; of Waiting
+	Left    time.Duration // the time for which attempts go on; of Waiting
+	Refusal error         // the last refusal; of Waiting
 }
 
 // Step is the kind of an Event.
@@ -311,7 +313,9 @@ func (r *Rotation) proveStaged(ctx context.Context, s *Status, staged *Staged) (
 
 // prove is Client.Prove with the patience of the rotation.
 func (r *Rotation) prove(ctx context.Context, c login.Credentials) (*login.Session, error) {
-	waiting := func(wait time.Duration) { r.report(Event{Step: Waiting, Wait: wait}) }
+	waiting := func(wait, left time.Duration, refusal error) {
+		r.report(Event{Step: Waiting, Wait: wait, Left: left, Refusal: refusal})
+	}
 	return r.Client.Prove(ctx, c, login.Patience{Limit: r.Wait, Waiting: waiting})
 }
 
@@ -324,9 +328,7 @@ func (c *Client) Prove(ctx context.Context, credentials login.Credentials, patie
 		flow := login.ClientCredentials(conn.InstanceURL, credentials)
 		flow.Retry = conn.Retry
 		session, err = flow.Open(ctx, conn.HTTPClient)
-		why, _ := login.Explain(err)
-		switch why.Cause {
-		case login.FlowOff, login.NoRunAsUser, login.NotAuthorised, login.InactiveUser:
+		if why, _ := login.Explain(err); why.ConsumerAccepted() {
 			_, err = login.Introspect(ctx, conn, credentials, salesforce.NewSecret("none"))
 		}
 		return err

@@ -1,24 +1,26 @@
 package login
 
 import (
-	"cmp"
 	"context"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/preflight"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
-// Attempt is a refused login.
+// Attempt is a login that was, or will be, attempted.
 type Attempt struct {
 	App      string
 	Username string            // the user of the login, "" if only the policies name it
@@ -26,93 +28,218 @@ type Attempt struct {
 	Created  time.Time         // when the consumer was created, zero if unknown
 }
 
-// Diagnose asks the org for the cause of a refusal. It returns a sentence without its full stop, or
-// "" if there is nothing to add to Explain. It draws no conclusion from a query that failed.
-func Diagnose(ctx context.Context, conn *salesforce.Conn, why Refusal, a Attempt) string {
-	switch why.Cause {
-	case UnknownConsumer:
-		if !a.Created.IsZero() {
-			return fmt.Sprintf("the app's OAuth settings were made %s ago", time.Since(a.Created).Round(time.Minute))
+// State is what an org shows of an app, as far as logins depend on it. What the org does not show is
+// unknown, and nothing is concluded from it.
+type State struct {
+	Attempt
+	Global, Policies, Plugins *metadata.Component // nil if there are none
+	Certificate               *x509.Certificate   // of the app; nil if there is none, or it cannot be read
+	Granting                  []string            // names of the permission sets that grant the app
+
+	unread error       // why the components are unknown
+	facts  *apps.Facts // nil if unknown
+}
+
+// Look reads an app, its policies, who may use it, and the user of the login, in at most five rounds of
+// requests. The user is that of the attempt, or the run-as user of the policies.
+func Look(ctx context.Context, conn *salesforce.Conn, a Attempt) *State {
+	s := &State{Attempt: a}
+	client := &restapi.Client{Conn: conn}
+	var grantsErr error
+	var group errgroup.Group
+	group.Go(func() error { s.Granting, grantsErr = apps.GrantedBy(ctx, client, a.App); return nil })
+	group.Go(func() error { s.read(ctx, conn); return nil })
+	group.Wait()
+	if grantsErr != nil || s.unread != nil {
+		return s
+	}
+	if s.Policies != nil {
+		if s.Username == "" {
+			s.Username = strings.TrimSpace(s.Policies.Text("clientCredentialsFlowUser"))
 		}
+		for _, name := range metadata.Items(s.Policies.Text("commaSeparatedPermissionSet")) {
+			if !slices.Contains(s.Granting, name) {
+				s.Granting = append(s.Granting, name)
+			}
+		}
+	}
+	names := preflight.Names{Apps: []string{a.App}, PermissionSets: s.Granting}
+	if s.Username != "" {
+		names.Users, names.Assignees = []string{s.Username}, []string{s.Username}
+	}
+	if facts, err := apps.LookUp(ctx, client, names); err == nil {
+		s.facts = facts
+	}
+	return s
+}
+
+// read reads the app's components.
+func (s *State) read(ctx context.Context, conn *salesforce.Conn) {
+	types := []string{eca.GlobalOAuthSettings, eca.OAuthPolicies, eca.PluginPolicies}
+	one := &apps.App{Name: s.App}
+	listed, err := apps.List(ctx, conn, types)
+	if err == nil {
+		err = apps.Load(ctx, conn, []*apps.App{one}, types, listed)
+	}
+	if s.unread = err; err != nil {
+		return
+	}
+	s.Global, s.Policies, s.Plugins = one.Component(types[0]), one.Component(types[1]), one.Component(types[2])
+	if s.Global != nil {
+		s.Certificate, _ = x509.ParseCertificate(metadata.CertificateDER(s.Global.Text("certificate")))
+	}
+}
+
+// Err returns why the app's components could not be read, or nil.
+func (s *State) Err() error { return s.unread }
+
+// Diagnosis is a refused login with its cause.
+type Diagnosis struct {
+	*State
+	Cause Cause
+	// Found reports that the org shows the cause. Otherwise it is the first one that the org does not
+	// exclude.
+	Found bool
+	Err   error // the refusal
+}
+
+func (d *Diagnosis) Error() string { return d.App + ": " + d.Err.Error() }
+
+// Unwrap returns the refusal.
+func (d *Diagnosis) Unwrap() error { return d.Err }
+
+// Diagnose returns the cause of a refusal, nil if err is not a known refusal.
+func (s *State) Diagnose(err error) *Diagnosis {
+	why, known := Explain(err)
+	if !known {
+		return nil
+	}
+	d := &Diagnosis{State: s, Cause: OtherCause, Err: err}
+	for _, cause := range why.Causes {
+		switch verdict := s.judge(cause); {
+		case verdict == yes:
+			d.Cause, d.Found = cause, true
+			return d
+		case verdict == unknown && d.Cause == OtherCause:
+			d.Cause = cause
+		}
+	}
+	return d
+}
+
+// verdict is whether a cause is the case.
+type verdict int
+
+const (
+	unknown verdict = iota
+	no
+	yes
+)
+
+func is(condition bool) verdict {
+	if condition {
+		return yes
+	}
+	return no
+}
+
+// judge decides whether the org shows a cause.
+func (s *State) judge(c Cause) verdict {
+	switch c {
+	case NewConsumer:
+		if s.Created.IsZero() {
+			return unknown
+		}
+		return is(time.Since(s.Created) < MaxPropagation)
+	case UnknownUser, InactiveUser, NoGrant, NotAssigned:
+		return s.judgeUser(c)
+	case NoCertificate, NotRSA, ShortKey, LargeCertificate, ExpiredCertificate, OtherCertificate:
+		return s.judgeCertificate(c)
+	}
+	if s.unread != nil {
+		return unknown
+	}
+	flow := func(of *metadata.Component) bool { return eca.Bool(of, "isClientCredentialsFlowEnabled") }
+	switch c {
+	case AppOff:
+		return is(s.Plugins != nil && !(eca.Bool(s.Plugins, "isEnabled") && eca.Bool(s.Plugins, "isOauthPluginEnabled")))
 	case FlowOff:
-		return a.flow(ctx, conn)
-	case NotAuthorised, NotApproved:
-		return a.grants(ctx, conn)
-	case InactiveUser:
-		if user := a.user(ctx, conn); user != "" {
-			return "it is " + user
-		}
-	case WrongAssertion:
-		return a.certificate(ctx, conn)
+		return is(s.Global != nil && !flow(s.Global))
+	case NoPolicies:
+		return is(s.Policies == nil)
+	case PoliciesFlowOff:
+		return is(s.Policies != nil && !flow(s.Policies))
+	case NoRunAsUser:
+		return is(s.Policies != nil && strings.TrimSpace(s.Policies.Text("clientCredentialsFlowUser")) == "")
+	case NotApproved:
+		return is(s.Policies == nil || s.Policies.Text("permittedUsersPolicyType") != "AdminApprovedPreAuthorized")
 	}
-	return ""
+	return unknown
 }
 
-// user returns the user of the login, "" if unknown.
-func (a Attempt) user(ctx context.Context, conn *salesforce.Conn) string {
-	if a.Username != "" {
-		return a.Username
+// judgeUser decides about the user of the login, and what grants the app.
+func (s *State) judgeUser(c Cause) verdict {
+	if s.facts == nil {
+		return unknown
 	}
-	policies, err := apps.Component(ctx, conn, a.App, eca.OAuthPolicies)
-	if err != nil || policies == nil {
-		return ""
+	admits, known := s.facts.Admits(s.App, s.Granting, s.Username)
+	if (c == NoGrant || c == NotAssigned) && !known || s.facts.Refused(preflight.UserObject) != nil {
+		return unknown
 	}
-	return strings.TrimSpace(policies.Text("clientCredentialsFlowUser"))
-}
-
-// flow says which component turns the client credentials flow off.
-func (a Attempt) flow(ctx context.Context, conn *salesforce.Conn) string {
-	const field = "isClientCredentialsFlowEnabled"
-	global, err := apps.Component(ctx, conn, a.App, eca.GlobalOAuthSettings)
-	if err == nil && global != nil && !eca.Bool(global, field) {
-		return fmt.Sprintf("%s is false in the global OAuth settings %s", field, global.FullName)
-	}
-	policies, err := apps.Component(ctx, conn, a.App, eca.OAuthPolicies)
+	exists, active := s.facts.ActiveUser(s.Username)
+	profiles := s.Policies != nil && strings.TrimSpace(s.Policies.Text("commaSeparatedProfile")) != ""
+	granted := len(s.Granting) > 0 || s.facts.IsGranted(s.App)
 	switch {
-	case err != nil:
-		return ""
-	case policies == nil:
-		return "the app has no OAuth policies on this org yet: deploy them"
-	case !eca.Bool(policies, field):
-		return fmt.Sprintf("%s is false in the OAuth policies %s", field, policies.FullName)
+	case c == NoGrant && profiles && !granted:
+		return unknown // whether profiles grant External Client Apps is unknown
+	case c == NoGrant:
+		return is(!granted)
+	case s.Username == "":
+		return unknown
+	case c == UnknownUser:
+		return is(!exists)
+	case c == InactiveUser:
+		return is(exists && !active)
+	case profiles:
+		return unknown
 	}
-	return ""
+	return is(granted && !admits)
 }
 
-// grants says which permission sets grant the app.
-func (a Attempt) grants(ctx context.Context, conn *salesforce.Conn) string {
-	sets, err := apps.GrantedBy(ctx, &restapi.Client{Conn: conn}, a.App)
+// The certificates that JWT bearer accepts.
+const (
+	minKeyBits     = 2048
+	maxCertificate = 4 << 10
+)
+
+// judgeCertificate decides about the app's certificate.
+func (s *State) judgeCertificate(c Cause) verdict {
+	if s.unread != nil || s.Global == nil {
+		return unknown
+	}
+	text := s.Global.Text("certificate")
+	if c == NoCertificate {
+		return is(text == "")
+	}
+	if s.Certificate == nil {
+		return unknown
+	}
+	public, isRSA := s.Certificate.PublicKey.(*rsa.PublicKey)
+	switch c {
+	case NotRSA:
+		return is(!isRSA)
+	case ExpiredCertificate:
+		return is(time.Now().After(s.Certificate.NotAfter))
+	case LargeCertificate:
+		return is(len(text) > maxCertificate)
+	case ShortKey:
+		return is(isRSA && public.N.BitLen() < minKeyBits)
+	}
+	key, err := ParseKey(s.Key)
 	if err != nil {
-		return ""
+		return unknown
 	}
-	user := cmp.Or(a.user(ctx, conn), "the user")
-	if len(sets) == 0 {
-		return "no permission set grants the app: add one to its permissionSets, and assign it to " + user
-	}
-	return fmt.Sprintf("%s grants the app: assign it to %s", strings.Join(sets, " or "), user)
-}
-
-// certificate says what is wrong with the app's certificate.
-func (a Attempt) certificate(ctx context.Context, conn *salesforce.Conn) string {
-	global, err := apps.Component(ctx, conn, a.App, eca.GlobalOAuthSettings)
-	if err != nil || global == nil {
-		return ""
-	}
-	text := global.Text("certificate")
-	certificate, err := x509.ParseCertificate(metadata.CertificateDER(text))
-	switch {
-	case text == "":
-		return "the org shows no certificate for the app: state it in globalOauthSettings.certificate"
-	case err != nil:
-		return ""
-	case time.Now().After(certificate.NotAfter):
-		return "the certificate on the org has expired on " + certificate.NotAfter.Format(time.DateOnly)
-	}
-	if key, err := ParseKey(a.Key); err == nil && !key.PublicKey.Equal(certificate.PublicKey) {
-		expires := certificate.NotAfter.Format(time.DateOnly)
-		return fmt.Sprintf("the certificate on the org, valid until %s, belongs to another private key", expires)
-	}
-	return ""
+	return is(!key.PublicKey.Equal(s.Certificate.PublicKey))
 }
 
 // ParseKey reads an RSA private key in PEM, PKCS#1 or PKCS#8. An error repeats nothing of it.

@@ -8,35 +8,58 @@ import (
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/eca"
+	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
-// TestDiagnose: the org names the cause of a refusal.
+// TestDiagnose: the org names the cause of a refusal, and nothing is concluded without an answer.
 func TestDiagnose(t *testing.T) {
 	t.Parallel()
 	key, certificate := rsaPair(t, false)
 	other, _ := rsaPair(t, false)
+	refusal := func(code, description string) error {
+		return &salesforce.TokenRefusal{Host: "x", Code: code, Description: description}
+	}
+	unknownKey := refusal("invalid_client_id", "client identifier invalid")
+	off := refusal("invalid_grant", "client credentials flow not enabled")
+	locked := refusal("invalid_app_access", "user is not admin approved to access this app")
+	assertion := refusal("invalid_grant", "invalid assertion")
+	approval := refusal("invalid_grant", "user hasn't approved this consumer")
+	young := time.Now().Add(-5 * time.Minute)
 	for _, test := range []struct {
 		name    string
 		prepare func(*stage)
-		cause   Cause
+		refusal error
 		attempt Attempt
-		want    string
+		want    Cause
+		found   bool
 	}{
-		{"new consumer", nil, UnknownConsumer, Attempt{Created: time.Now().Add(-5 * time.Minute)}, "made 5m0s ago"},
-		{"unknown age", nil, UnknownConsumer, Attempt{}, ""},
-		{"flow on", nil, FlowOff, Attempt{}, ""},
-		{"flow off in the policies", func(s *stage) { s.policies("isClientCredentialsFlowEnabled", "false") }, FlowOff, Attempt{}, "is false in the OAuth policies App_oauthPlcy"},
-		{"flow off in the settings", func(s *stage) { s.global("isClientCredentialsFlowEnabled", "false") }, FlowOff, Attempt{}, "is false in the global OAuth settings App_glbloauth"},
-		{"no grant", func(s *stage) { s.preAuthorise(false) }, NotAuthorised, Attempt{}, "no permission set grants the app"},
-		{"grant without assignment", func(s *stage) { s.preAuthorise(true) }, NotApproved, Attempt{}, "Integration grants the app: assign it to " + robot},
-		{"user of the attempt", func(s *stage) { s.preAuthorise(true) }, NotAuthorised, Attempt{Username: gone}, "assign it to " + gone},
-		{"inactive run-as user", nil, InactiveUser, Attempt{}, "it is " + robot},
-		{"no certificate", nil, WrongAssertion, Attempt{Key: key}, "the org shows no certificate"},
-		{"right key", func(s *stage) { s.global("certificate", certificate) }, WrongAssertion, Attempt{Key: key}, ""},
-		{"wrong key", func(s *stage) { s.global("certificate", certificate) }, WrongAssertion, Attempt{Key: other}, "belongs to another private key"},
-		{"anything else", nil, OtherCause, Attempt{}, ""},
+		{"new consumer", nil, unknownKey, Attempt{Created: young}, NewConsumer, true},
+		{"old consumer", nil, unknownKey, Attempt{Created: time.Now().Add(-time.Hour)}, UnknownConsumer, false},
+		{"unknown age", nil, unknownKey, Attempt{}, NewConsumer, false},
+		{"app off", func(s *stage) {
+			s.put(eca.PluginPolicies, "App_plcy", "externalClientApplication", "App", "label", "App", "isEnabled", "false", "isOauthPluginEnabled", "true")
+		}, unknownKey, Attempt{Created: young}, AppOff, true},
+		{"flow on", nil, off, Attempt{}, OtherCause, false},
+		{"flow off in the policies", func(s *stage) { s.policies("isClientCredentialsFlowEnabled", "false") }, off, Attempt{}, PoliciesFlowOff, true},
+		{"flow off in the settings", func(s *stage) { s.global("isClientCredentialsFlowEnabled", "false") }, off, Attempt{}, FlowOff, true},
+		{"no grant", func(s *stage) { s.preAuthorise(false) }, locked, Attempt{}, NoGrant, true},
+		{"grant without assignment", func(s *stage) { s.preAuthorise(true) }, locked, Attempt{Username: admin}, NotAssigned, true},
+		{"a profile of the policies", func(s *stage) {
+			s.policies("isClientCredentialsFlowEnabled", "true", "clientCredentialsFlowUser", robot, "permittedUsersPolicyType", "AdminApprovedPreAuthorized", "commaSeparatedProfile", "Standard User")
+		}, locked, Attempt{Username: admin}, NoGrant, false},
+		{"no such user, new consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: "typo@example.com", Created: young}, UnknownUser, true},
+		{"inactive user, new consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: gone, Created: young}, InactiveUser, true},
+		{"not pre-authorised, new consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: admin, Created: young}, NotAssigned, true},
+		{"everybody authorises, new consumer", nil, approval, Attempt{Username: robot, Created: young}, NotApproved, true},
+		{"all in order, new consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: robot, Created: young}, NewConsumer, true},
+		{"all in order, old consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: robot, Created: young.Add(-time.Hour)}, OtherCause, false},
+		{"inactive run-as user", nil, refusal("inactive_user", "user is inactive"), Attempt{Username: gone}, InactiveUser, true},
+		{"no certificate", nil, assertion, Attempt{Key: key, Username: robot}, NoCertificate, true},
+		{"right key", func(s *stage) { s.global("certificate", certificate) }, assertion, Attempt{Key: key, Username: robot}, WrongAssertion, false},
+		{"wrong key", func(s *stage) { s.global("certificate", certificate) }, assertion, Attempt{Key: other, Username: robot}, OtherCertificate, true},
+		{"anything else", nil, refusal("invalid_grant", "ip restricted"), Attempt{}, IPRestricted, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -45,18 +68,18 @@ func TestDiagnose(t *testing.T) {
 				test.prepare(s)
 			}
 			test.attempt.App = "App"
-			got := Diagnose(t.Context(), s.conn(), Refusal{Cause: test.cause}, test.attempt)
-			if test.want == "" && got != "" || !strings.Contains(got, test.want) {
-				t.Errorf("got %q, want %q", got, test.want)
+			got := Look(t.Context(), s.conn(), test.attempt).Diagnose(test.refusal)
+			if got == nil || got.Cause != test.want || got.Found != test.found || !errors.Is(got, test.refusal) {
+				t.Errorf("got %+v, want %s", got, test.want)
 			}
-			// Without a network, nothing is concluded.
 			s.Close()
-			attempt := Attempt{App: "App", Username: test.attempt.Username, Key: test.attempt.Key}
-			got = Diagnose(t.Context(), s.conn(), Refusal{Cause: test.cause}, attempt)
-			if attempt.Username == "" && got != "" {
-				t.Errorf("without a network got %q, want nothing", got)
+			if got := Look(t.Context(), s.conn(), Attempt{App: "App", Username: test.attempt.Username}).Diagnose(test.refusal); got.Found {
+				t.Errorf("without a network, the org shows %s", got.Cause)
 			}
 		})
+	}
+	if got := new(State).Diagnose(errors.New("else")); got != nil {
+		t.Errorf("an error that is no refusal: %v", got)
 	}
 }
 
@@ -64,9 +87,42 @@ func TestNoPoliciesYet(t *testing.T) {
 	t.Parallel()
 	s := start(t, simorg.Config{})
 	s.put(eca.Header, "Bare", "label", "Bare", "contactEmail", "a@example.com", "distributionState", "Local")
-	got := Diagnose(t.Context(), s.conn(), Refusal{Cause: FlowOff}, Attempt{App: "Bare"})
-	if !strings.Contains(got, "has no OAuth policies on this org yet") {
-		t.Errorf("got %q", got)
+	refusal := &salesforce.TokenRefusal{Code: "invalid_grant", Description: "client credentials flow not enabled"}
+	if got := Look(t.Context(), s.conn(), Attempt{App: "Bare"}).Diagnose(refusal); got.Cause != NoPolicies {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestMadeFor: the settings show the flow of an app. The policies alone turn no public client into another.
+func TestMadeFor(t *testing.T) {
+	t.Parallel()
+	global := func(fields ...string) *metadata.Component {
+		stated := make(metadata.Fields)
+		for i := 0; i < len(fields); i += 2 {
+			stated.Set(fields[i], fields[i+1])
+		}
+		return metadata.New(eca.GlobalOAuthSettings, "App_glbloauth", stated)
+	}
+	stated := make(metadata.Fields)
+	stated.Set("isClientCredentialsFlowEnabled", "true")
+	on := metadata.New(eca.OAuthPolicies, "App_oauthPlcy", stated)
+	for _, test := range []struct {
+		name  string
+		state State
+		want  Flow
+	}{
+		{"nothing known", State{}, ByClientCredentials},
+		{"server", State{Global: global("isClientCredentialsFlowEnabled", "true", "isPkceRequired", "true")}, ByClientCredentials},
+		{"server, flow off by mistake", State{Global: global("isPkceRequired", "false")}, ByClientCredentials},
+		{"ci", State{Global: global("certificate", "MII")}, ByJWT},
+		{"web", State{Global: global("isPkceRequired", "true")}, ByCode},
+		{"web, policies on", State{Global: global("isPkceRequired", "true"), Policies: on}, ByClientCredentials},
+		{"spa, policies on", State{Global: global("isConsumerSecretOptional", "true"), Policies: on}, ByCode},
+		{"mcp, policies on", State{Global: global("isNamedUserJwtEnabled", "true"), Policies: on}, ByCode},
+	} {
+		if got := test.state.MadeFor(); got != test.want {
+			t.Errorf("%s: %s, want %s", test.name, got, test.want)
+		}
 	}
 }
 

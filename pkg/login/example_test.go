@@ -26,9 +26,9 @@ func Example() {
 
 	_, err = login.ClientCredentials(org.URL, login.Credentials{Key: "3MVG9unknown"}).Verify(context.Background(), nil)
 	if why, ok := login.Explain(err); ok {
-		fmt.Println(why.Means)
+		fmt.Println(why.Causes)
 	}
 	// Output:
 	// robot@example.com [api] true <nil>
-	// the org does not know the consumer key
+	// [app-off new-consumer unknown-consumer]
 }

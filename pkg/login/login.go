@@ -2,8 +2,8 @@
 // works, and explains refusals.
 //
 //	proof, err := login.ClientCredentials(instanceURL, credentials).Verify(ctx, nil)
-//	if why, ok := login.Explain(err); ok {
-//		fmt.Println(why.Means, login.Diagnose(ctx, conn, why, login.Attempt{App: "MyApp"}))
+//	if d := login.Look(ctx, conn, login.Attempt{App: "MyApp"}).Diagnose(err); d != nil {
+//		fmt.Println(d.Cause)
 //	}
 //
 // Tokens are revoked after use. Errors and proofs contain neither tokens nor secrets.
@@ -131,8 +131,11 @@ func (l *Login) Verify(ctx context.Context, client *http.Client) (*Proof, error)
 
 // Patience is how long to wait for an org that does not know a new consumer yet, see MaxPropagation.
 type Patience struct {
-	Limit   time.Duration       // of the total time; 0 does not wait
-	Waiting func(time.Duration) // called before each wait; nil for none
+	Limit time.Duration // of the total time; 0 does not wait
+	// Waiting is called before each wait, with the rest of the total time and the last refusal; nil for none.
+	Waiting func(wait, left time.Duration, refusal error)
+	// NotYet reports whether a refusal passes; nil means IsNotYetKnown.
+	NotYet func(error) bool
 }
 
 // VerifyWaiting is Verify, repeated while the org does not know the consumer yet.
@@ -144,14 +147,26 @@ func (l *Login) VerifyWaiting(ctx context.Context, client *http.Client, p Patien
 	return proof, err
 }
 
-// Wait calls try, and repeats it while its error says that the org does not know the consumer yet. The
-// error is that of the last call, or the cause of ctx if that ends during a wait.
+// Wait calls try, and repeats it while its error says that the org does not know the consumer yet. It ends
+// before the deadline of ctx, so that the error is that of the last call. If ctx is cancelled during a wait,
+// the error is the cause of ctx.
 func (p Patience) Wait(ctx context.Context, try func(context.Context) error) error {
+	if p.NotYet == nil {
+		p.NotYet = IsNotYetKnown
+	}
+	if deadline, bounded := ctx.Deadline(); bounded {
+		left := time.Until(deadline)
+		p.Limit = min(p.Limit, left-left/10)
+	}
+	end := time.Now().Add(p.Limit)
 	var last error
-	polling := salesforce.Polling{Limit: p.Limit, First: 2 * time.Second, Waiting: p.Waiting}
+	polling := salesforce.Polling{Limit: p.Limit, First: 2 * time.Second}
+	if p.Waiting != nil {
+		polling.Waiting = func(wait time.Duration) { p.Waiting(wait, time.Until(end), last) }
+	}
 	_, err := (*salesforce.Retry)(nil).Until(ctx, polling, func(ctx context.Context) (bool, error) {
 		last = try(ctx)
-		return !IsNotYetKnown(last), nil
+		return last == nil || !p.NotYet(last), nil
 	})
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -227,48 +228,49 @@ func TestEveryRefusalIsExplained(t *testing.T) {
 		login  func(*stage) *Login
 		says   string
 		cause  Cause
+		user   string
 	}{
-		{"unknown key", simorg.Config{}, func(s *stage) *Login { return ClientCredentials(s.URL, Credentials{Key: "3MVG9nobody"}) }, "client identifier invalid", UnknownConsumer},
-		{"not known yet", simorg.Config{Propagation: time.Hour}, credentials, "client identifier invalid", UnknownConsumer},
+		{"unknown key", simorg.Config{}, func(s *stage) *Login { return ClientCredentials(s.URL, Credentials{Key: "3MVG9nobody"}) }, "client identifier invalid", NewConsumer, ""},
+		{"not known yet", simorg.Config{Propagation: time.Hour}, credentials, "client identifier invalid", NewConsumer, ""},
 		{"wrong secret", simorg.Config{}, func(s *stage) *Login {
 			return ClientCredentials(s.URL, Credentials{s.credentials().Key, salesforce.NewSecret("wrong")})
-		}, "invalid client credentials", OtherCause},
+		}, "invalid client credentials", WrongSecret, ""},
 		{"no run-as user", simorg.Config{}, func(s *stage) *Login {
 			s.put(eca.OAuthPolicies, "App_oauthPlcy", "externalClientApplication", "App", "label", "App", "isClientCredentialsFlowEnabled", "true", "clientCredentialsFlowUser", robot)
 			return credentials(s)
-		}, "", OtherCause},
-		{"flow off", simorg.Config{}, func(s *stage) *Login { s.policies("isClientCredentialsFlowEnabled", "false"); return credentials(s) }, "client credentials flow not enabled", FlowOff},
+		}, "", OtherCause, ""},
+		{"flow off", simorg.Config{}, func(s *stage) *Login { s.policies("isClientCredentialsFlowEnabled", "false"); return credentials(s) }, "client credentials flow not enabled", PoliciesFlowOff, ""},
 		{"another domain", simorg.Config{}, func(s *stage) *Login {
 			login := credentials(s)
 			return ClientCredentials(strings.Replace(login.BaseURL, "127.0.0.1", "localhost", 1), s.credentials())
-		}, "request not supported on this domain", OtherCause},
-		{"not pre-authorised", simorg.Config{}, func(s *stage) *Login { s.preAuthorise(false); return credentials(s) }, "user is not admin approved to access this app", NotAuthorised},
-		{"JWT, everybody may authorise himself", simorg.Config{}, jwt, "user hasn't approved this consumer", NotApproved},
+		}, "request not supported on this domain", WrongHost, ""},
+		{"not pre-authorised", simorg.Config{}, func(s *stage) *Login { s.preAuthorise(false); return credentials(s) }, "user is not admin approved to access this app", NoGrant, ""},
+		{"JWT, everybody may authorise himself", simorg.Config{}, jwt, "user hasn't approved this consumer", NotApproved, robot},
 		{"JWT without the scope", simorg.Config{}, func(s *stage) *Login {
 			s.put(eca.OAuthSettings, "App_oauth", "externalClientApplication", "App", "label", "App", "commaSeparatedOauthScopes", "Api")
 			s.preAuthorise(true)
 			return jwt(s)
-		}, "refresh_token scope is required", NoRefreshScope},
+		}, "refresh_token scope is required", NoRefreshScope, ""},
 		{"JWT by another key", simorg.Config{}, func(s *stage) *Login {
 			jwt(s)
 			return JWT(s.URL, s.credentials().Key, other, robot)
-		}, "invalid assertion", WrongAssertion},
+		}, "invalid assertion", OtherCertificate, ""},
 		{"JWT of an inactive user", simorg.Config{}, func(s *stage) *Login {
 			s.preAuthorise(true)
 			jwt(s)
 			return JWT(s.URL, s.credentials().Key, key, gone)
-		}, "user is inactive", InactiveUser},
-		{"address", simorg.Config{IPRestricted: true}, credentials, "ip restricted", OtherCause},
-		{"locked org", simorg.Config{Locked: true}, credentials, "org is locked, closed, or suspended", OtherCause},
+		}, "user is inactive", InactiveUser, gone},
+		{"address", simorg.Config{IPRestricted: true}, credentials, "ip restricted", IPRestricted, ""},
+		{"locked org", simorg.Config{Locked: true}, credentials, "org is locked, closed, or suspended", InactiveOrg, ""},
 		{"wrong verifier", simorg.Config{}, func(s *stage) *Login {
 			got := authorize(s, AuthorizeURL(s.URL, s.credentials().Key, "https://app.example.com/callback", "state", oauth2.GenerateVerifier()))
 			return Code(s.URL, s.credentials(), "https://app.example.com/callback", got.Get("code"), oauth2.GenerateVerifier())
-		}, "invalid code verifier", OtherCause},
+		}, "invalid code verifier", WrongVerifier, ""},
 		{"another redirect", simorg.Config{}, func(s *stage) *Login {
 			verifier := oauth2.GenerateVerifier()
 			got := authorize(s, AuthorizeURL(s.URL, s.credentials().Key, "https://app.example.com/callback", "state", verifier))
 			return Code(s.URL, s.credentials(), "https://else.example.com/", got.Get("code"), verifier)
-		}, "redirect_uri must match", OtherCause},
+		}, "redirect_uri must match", WrongRedirect, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := start(t, test.config)
@@ -284,8 +286,12 @@ func TestEveryRefusalIsExplained(t *testing.T) {
 				t.Fatalf("got %v, want a refusal with %q", err, test.says)
 			}
 			why, known := Explain(err)
-			if !known || why.Cause != test.cause || why.Means == "" || why.Fix == "" {
-				t.Errorf("%v is explained as %+v, want %s", err, why, test.cause)
+			attempt := Attempt{App: "App", Key: key, Username: test.user, Created: time.Now()}
+			if test.cause == OtherCertificate {
+				attempt.Key = other
+			}
+			if got := Look(t.Context(), s.conn(), attempt).Diagnose(err); !known || got.Cause != test.cause {
+				t.Errorf("%v is explained as %+v, want %s", err, got, test.cause)
 			}
 			met[why.Code+" "+why.Description] = true
 		})
@@ -293,8 +299,8 @@ func TestEveryRefusalIsExplained(t *testing.T) {
 	// What this org never says is explained too.
 	for _, r := range refusals {
 		err := &salesforce.TokenRefusal{Host: "x", Code: r.Code, Description: strings.ToUpper(r.Description[:min(1, len(r.Description))]) + r.Description[min(1, len(r.Description)):]}
-		if got, ok := Explain(fmt.Errorf("wrapped: %w", err)); !ok || got.Means != r.Means {
-			t.Errorf("%v is explained as %+v, want %s", err, got, r.Means)
+		if got, ok := Explain(fmt.Errorf("wrapped: %w", err)); !ok || !slices.Equal(got.Causes, r.Causes) {
+			t.Errorf("%v is explained as %+v, want %s", err, got, r.Causes)
 		}
 	}
 	if _, ok := Explain(&salesforce.TokenRefusal{Code: "invalid_grant", Description: "something new"}); ok {
@@ -313,12 +319,12 @@ func TestWaitingBridgesPropagation(t *testing.T) {
 		t.Errorf("without waiting got %v, want a refusal of what is not known yet", err)
 	}
 	waits := 0
-	if _, err := login.VerifyWaiting(t.Context(), nil, Patience{time.Minute, func(time.Duration) { waits++ }}); err != nil || waits != 1 {
+	if _, err := login.VerifyWaiting(t.Context(), nil, Patience{Limit: time.Minute, Waiting: func(time.Duration, time.Duration, error) { waits++ }}); err != nil || waits != 1 {
 		t.Errorf("got %v after %d waits, want a login after one", err, waits)
 	}
 	s.Inject(simorg.Fault{Fits: func(r simorg.Request) bool { return true }, Status: 400, Body: `{"error":"inactive_org","error_description":"org is locked, closed, or suspended"}`})
 	waits = 0
-	if _, err := login.VerifyWaiting(t.Context(), nil, Patience{time.Minute, func(time.Duration) { waits++ }}); err == nil || waits != 0 {
+	if _, err := login.VerifyWaiting(t.Context(), nil, Patience{Limit: time.Minute, Waiting: func(time.Duration, time.Duration, error) { waits++ }}); err == nil || waits != 0 {
 		t.Errorf("got %v after %d waits, want another refusal at once", err, waits)
 	}
 }

@@ -54,7 +54,7 @@ func (r *run) login(ctx context.Context) error {
 			return err
 		}
 		began := time.Now()
-		patience := login.Patience{Limit: r.options.Wait, Waiting: func(wait time.Duration) {
+		patience := login.Patience{Limit: r.options.Wait, Waiting: func(wait, _ time.Duration, _ error) {
 			r.notify(Event{Step: Waiting, Wait: wait})
 		}}
 		attempts := 0

@@ -137,9 +137,6 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, work *orgs.Work, client 
 		return nil, context.Cause(ctx)
 	case got := <-answers:
 		if got.err != nil {
-			if why, known := login.Explain(got.err); known {
-				return nil, &loginError{app, why.Means, why.Fix, login.Diagnose(ctx, conn, why, login.Attempt{App: app}), got.err}
-			}
 			return nil, got.err
 		}
 		return login.Code(conn.InstanceURL, pair, callback.String(), got.code, verifier), nil

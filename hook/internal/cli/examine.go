@@ -145,13 +145,12 @@ func (c *verifyCmd) provider(ctx context.Context, e *env, work *orgs.Work, r *co
 			with := login.ClientCredentials(conn.InstanceURL, pair)
 			with.Retry = conn.Retry
 			r.Login, err = with.Verify(ctx, conn.HTTPClient)
-			if why, known := login.Explain(err); known {
-				more := login.Diagnose(ctx, conn, why, login.Attempt{App: status.Consumer.App, Created: status.Consumer.Created})
-				if more == "" {
-					more = why.Fix
-				}
+			if _, known := login.Explain(err); known {
+				found := status.Consumer
+				d := login.Look(ctx, conn, login.Attempt{App: found.App, Created: found.Created}).Diagnose(err)
+				says, hint := advice.Cause(d, r.Provider)
 				refused, _ := errors.AsType[*salesforce.TokenRefusal](err)
-				r.find(finding.Error, "login-refused", fmt.Sprintf("%s refuses the login: %s", r.Provider, why.Means), refused.Description, more)
+				r.find(finding.Error, "login-refused", fmt.Sprintf("%s refuses the login: %s", r.Provider, says), refused.Description, hint)
 				err = nil
 			}
 			return struct{}{}, err

@@ -72,5 +72,11 @@ func hint(err error) string {
 	if leak, ok := errors.AsType[*leakError](err); ok {
 		return fmt.Sprintf("to end them without an export, and read the new ones with eca credentials: eca rotate --now --even-if-hand-over-fails --yes -o %s --app %s --output FILE", leak.org, leak.app)
 	}
+	if refused, ok := errors.AsType[*loginError](err); ok {
+		return refused.hint
+	}
+	if other, ok := errors.AsType[*flowError](err); ok {
+		return advice.MadeFor(other.flow, other.app, other.org)
+	}
 	return advice.Error(err)
 }

@@ -337,7 +337,7 @@ func rotationLine(work *orgs.Work) func(consumer.Event) {
 		case consumer.NewStaged:
 			work.Line("staged new credentials")
 		case consumer.Waiting:
-			waitingLine(work)(event.Wait)
+			waitingLine(work)(event.Wait, event.Left, event.Refusal)
 		case consumer.Proved:
 			work.Line("the credentials work")
 		case consumer.HandedOver:
@@ -353,9 +353,9 @@ func rotationLine(work *orgs.Work) func(consumer.Event) {
 }
 
 // waitingLine prints a wait for a consumer that the org does not know yet.
-func waitingLine(work *orgs.Work) func(time.Duration) {
-	return func(wait time.Duration) {
-		work.Line("the org does not know the consumer yet; asking again in %s", wait)
+func waitingLine(work *orgs.Work) func(wait, left time.Duration, refusal error) {
+	return func(wait, left time.Duration, refusal error) {
+		work.Line("%v: the consumer is new; asking again in %s, for up to %s", refusal, wait, left.Round(time.Second))
 		work.Await("the org to know the consumer")
 	}
 }

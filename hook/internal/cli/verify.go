@@ -3,15 +3,14 @@ package cli
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/apps"
@@ -19,7 +18,6 @@ import (
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/login"
-	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -33,16 +31,18 @@ type verifyCmd struct {
 	orgFlags    `embed:""`
 	callFlags   `embed:""`
 	accessFlags `embed:""`
-	JWTKey      string        `name:"jwt-key" aliases:"jwt-key-file" placeholder:"FILE" help:"Log in by JWT bearer with this RSA private key (PEM, PKCS#1 or PKCS#8). - reads standard input, for the output of a command."`
-	Username    string        `placeholder:"USER" help:"User to log in as by JWT bearer."`
-	Browser     bool          `help:"Log in by authorization code with PKCE, in a browser on this machine. The app needs a callback URL on localhost."`
-	Connection  string        `placeholder:"NAME" help:"Check a named credential of the orgs instead, with everything that a callout needs."`
-	From        string        `placeholder:"PROVIDER" help:"Org that has the app's consumer, for an app from a package: its Dev Hub. With --connection: the org that the named credential calls. Default: the org that plugins.eca names."`
-	Wait        time.Duration `placeholder:"30m" help:"How long to retry until Salesforce accepts a new consumer. Default: half an hour after its creation."`
+	JWTKey      string         `name:"jwt-key" aliases:"jwt-key-file" placeholder:"FILE" help:"Log in by JWT bearer with this RSA private key (PEM, PKCS#1 or PKCS#8). - reads standard input, for the output of a command."`
+	Username    string         `placeholder:"USER" help:"User to log in as by JWT bearer."`
+	Browser     bool           `help:"Log in by authorization code with PKCE, in a browser on this machine. The app needs a callback URL on localhost."`
+	Connection  string         `placeholder:"NAME" help:"Check a named credential of the orgs instead, with everything that a callout needs."`
+	From        string         `placeholder:"PROVIDER" help:"Org that has the app's consumer, for an app from a package: its Dev Hub. With --connection: the org that the named credential calls. Default: the org that plugins.eca names."`
+	Wait        *time.Duration `placeholder:"30m" help:"How long to retry until Salesforce accepts a new consumer; 0s does not wait. Default: until half an hour after its creation, and not longer than --timeout allows."`
 }
 
 func (verifyCmd) Help() string {
-	return `Requests a token with client credentials, with JWT bearer (--jwt-key and --username), or in a browser (--browser). Reports the token's user and scopes, checks that the user is the run-as user of the policies, and always revokes the token. Explains refusals.
+	return `Requests a token with client credentials, with JWT bearer (--jwt-key and --username), or in a browser (--browser). Reports the token's user and scopes, checks that the user is the run-as user of the policies, and always revokes the token. Without a flag, the flow is client credentials, or the error names the flags of the flow that the app is made for.
+
+After a refusal, names the cause that the org shows: the consumer, policies, permission sets, user or certificate. Retries only if the consumer is less than half an hour old and nothing else explains the refusal.
 
 With --connection, checks how the orgs call another org: named and external credential, principal, permission sets and their users, and the login to the other org.
 
@@ -70,32 +70,45 @@ type verifyReport struct {
 
 // loginError says that a login was refused, and why.
 type loginError struct {
-	app, means, fix, more string
-	err                   error
+	*login.Diagnosis
+	says, hint string
 }
 
-func (e *loginError) Error() string {
-	text := fmt.Sprintf("%s: %v: %s", e.app, e.err, e.means)
-	if e.more != "" {
-		text += "; " + e.more
+func (e *loginError) Error() string { return e.Diagnosis.Error() + ": " + e.says }
+
+func (e *loginError) Unwrap() error { return e.Diagnosis }
+
+// refusedLogin returns a refused login as a *loginError, and any other error as it is.
+func refusedLogin(state *login.State, err error, org string) error {
+	d := state.Diagnose(err)
+	if d == nil {
+		return err
 	}
-	if e.fix != "" {
-		text += "; " + e.fix
-	}
-	return text
+	says, hint := advice.Cause(d, org)
+	return &loginError{d, says, hint}
 }
 
-func (e *loginError) Unwrap() error { return e.err }
+// flowError reports that an app is made for another flow than client credentials.
+type flowError struct {
+	app, org string
+	flow     login.Flow
+}
+
+func (e *flowError) Error() string {
+	return fmt.Sprintf("%s is made for %s, and its client credentials flow is off", e.app, e.flow)
+}
 
 // check checks flags that exclude or need one another.
 func (c *verifyCmd) check(e *env) error {
 	jwt := c.JWTKey != ""
 	switch {
+	case c.Wait != nil && *c.Wait < 0:
+		return usage.Errorf("--wait must not be negative")
 	case jwt != (c.Username != ""):
 		return usage.Errorf("--jwt-key and --username belong together")
 	case jwt && c.Browser:
 		return usage.Errorf("--browser and --jwt-key are two ways to log in; choose one")
-	case c.Connection != "" && (jwt || c.Browser || c.Wait != 0):
+	case c.Connection != "" && (jwt || c.Browser || c.Wait != nil):
 		return usage.Errorf("--connection checks a named credential: leave out --jwt-key, --browser and --wait")
 	case c.Connection != "":
 		return nil
@@ -201,8 +214,8 @@ type verification struct {
 	report  *verifyReport
 	attempt login.Attempt
 
-	credentials      login.Credentials
-	global, policies *metadata.Component // of the app; nil if there are none
+	credentials login.Credentials
+	state       *login.State
 }
 
 // byCredentials reports whether the login is by client credentials.
@@ -214,18 +227,14 @@ func (v *verification) run(ctx context.Context) error {
 	}
 	with, err := v.login(ctx)
 	if err != nil {
-		return err
+		return v.explain(err)
 	}
 	v.report.ConsumerKey = v.credentials.ShortKey()
 	with.Retry = v.conn.Retry
-	wait := v.Wait
-	if wait == 0 && !v.attempt.Created.IsZero() {
-		wait = time.Until(v.attempt.Created.Add(login.MaxPropagation)) // not positive for an old one
-	}
-	proof, err := with.VerifyWaiting(ctx, v.conn.HTTPClient, login.Patience{Limit: wait, Waiting: waitingLine(v.work)})
+	proof, err := with.VerifyWaiting(ctx, v.conn.HTTPClient, v.patience())
 	v.report.Login = proof
 	if err != nil {
-		return v.explain(ctx, err)
+		return v.explain(err)
 	}
 	v.work.Line("%s: logged in by %s as %s, scopes %s", v.report.App, proof.Flow, proof.Username, strings.Join(proof.Scopes, " "))
 	if proof.Revoked {
@@ -239,44 +248,56 @@ func (v *verification) run(ctx context.Context) error {
 	return nil
 }
 
-// read reads the app, its components and, for client credentials, key and secret.
+// patience is how long to wait for a new consumer, if nothing else explains a refusal.
+func (v *verification) patience() login.Patience {
+	p := login.Patience{Waiting: waitingLine(v.work), NotYet: func(err error) bool {
+		d := v.state.Diagnose(err)
+		return d != nil && d.Cause == login.NewConsumer && (d.Found || v.Wait != nil)
+	}}
+	switch created := v.state.Created; {
+	case v.Wait != nil:
+		p.Limit = *v.Wait
+	case !created.IsZero():
+		p.Limit = time.Until(created.Add(login.MaxPropagation)) // not positive for an old one
+	}
+	return p
+}
+
+// read reads the app, what its logins depend on and, for client credentials, key and secret.
 func (v *verification) read(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
 	app := v.report.App
-	group.Go(func() error {
-		found, err := v.client.Find(ctx, app)
-		if err != nil {
-			return err
-		}
-		v.report.App, v.attempt.App, v.attempt.Created = found.App, found.App, found.Created
+	var looking sync.WaitGroup
+	looking.Go(func() { v.state = login.Look(ctx, v.conn, v.attempt) })
+	if v.EnableAccess {
+		looking.Wait() // an app of another flow needs no access
+	}
+	found, err := v.client.Find(ctx, app)
+	if err == nil {
+		v.report.App = found.App
 		switch {
 		case v.source != nil:
 			var given provided
 			given, err = v.source.get(ctx, v.work, link{Connection: connection.Connection{NamedCredential: found.App}, app: found.App, from: v.From}, false)
 			v.credentials = given.pair
-		case v.byCredentials():
+		case v.byCredentials() && !(v.EnableAccess && v.state.MadeFor() != login.ByClientCredentials):
 			_, err = v.during(ctx, v.env, v.client, v.work, found.App, func(*access) (err error) {
 				v.credentials, err = v.client.Credentials(ctx, found)
 				return err
 			})
 		}
-		return err
-	})
-	group.Go(func() (err error) {
-		v.policies, err = apps.Component(ctx, v.conn, app, eca.OAuthPolicies)
-		return err
-	})
-	if !v.byCredentials() {
-		group.Go(func() (err error) {
-			v.global, err = apps.Component(ctx, v.conn, app, eca.GlobalOAuthSettings)
-			return err
-		})
 	}
-	if err := group.Wait(); err != nil {
+	looking.Wait()
+	if found != nil {
+		v.state.App, v.state.Created = found.App, found.Created
+	}
+	if flow := v.state.MadeFor(); v.byCredentials() && v.source == nil && v.state.Global != nil && flow != login.ByClientCredentials {
+		return &flowError{v.state.App, v.session.String(), flow}
+	}
+	if err = cmp.Or(err, v.state.Err()); err != nil {
 		return err
 	}
-	if v.policies != nil && eca.Bool(v.policies, "isClientCredentialsFlowEnabled") {
-		v.report.RunAsUser = strings.TrimSpace(v.policies.Text("clientCredentialsFlowUser"))
+	if policies := v.state.Policies; policies != nil && eca.Bool(policies, "isClientCredentialsFlowEnabled") {
+		v.report.RunAsUser = strings.TrimSpace(policies.Text("clientCredentialsFlowUser"))
 	}
 	return nil
 }
@@ -286,16 +307,17 @@ func (v *verification) login(ctx context.Context) (*login.Login, error) {
 	if v.byCredentials() {
 		return login.ClientCredentials(v.conn.InstanceURL, v.credentials), nil
 	}
-	if v.global == nil || v.global.Text("consumerKey") == "" {
+	global := v.state.Global
+	if global == nil || global.Text("consumerKey") == "" {
 		return nil, &apps.NoOAuthError{App: v.attempt.App, Lack: "OAuth consumer"}
 	}
-	v.credentials.Key = v.global.Text("consumerKey")
+	v.credentials.Key = global.Text("consumerKey")
 	if v.Browser {
-		return v.browse(ctx, v.env, v.work, v.client, v.report.App, v.global, v.conn)
+		return v.browse(ctx, v.env, v.work, v.client, v.report.App, global, v.conn)
 	}
-	if certificate, err := x509.ParseCertificate(metadata.CertificateDER(v.global.Text("certificate"))); err == nil {
+	if certificate := v.state.Certificate; certificate != nil {
 		v.report.CertificateExpires = certificate.NotAfter.UTC().Format(time.RFC3339)
-		if left := time.Until(certificate.NotAfter); left < 30*24*time.Hour {
+		if left := time.Until(certificate.NotAfter); left > 0 && left < 30*24*time.Hour {
 			v.work.Warn("the certificate of %s expires on %s; state a new one in globalOauthSettings.certificate and run eca bootstrap",
 				v.report.App, certificate.NotAfter.Format(time.DateOnly))
 		}
@@ -304,23 +326,23 @@ func (v *verification) login(ctx context.Context) (*login.Login, error) {
 }
 
 // explain returns a refused login as a *loginError, and any other error as it is.
-func (v *verification) explain(ctx context.Context, err error) error {
-	why, known := login.Explain(err)
-	if !known {
+func (v *verification) explain(err error) error {
+	err = refusedLogin(v.state, err, v.session.String())
+	refused, ok := err.(*loginError)
+	if !ok {
 		return err
 	}
-	v.report.Cause = why.Cause
-	if refused, ok := errors.AsType[*salesforce.TokenRefusal](err); ok {
-		v.report.Says = refused.Description
+	v.report.Cause = refused.Cause
+	if answer, ok := errors.AsType[*salesforce.TokenRefusal](err); ok {
+		v.report.Says = answer.Description
 	}
-	more := login.Diagnose(ctx, v.conn, why, v.attempt)
-	if file := policiesFile(v.report.App, v.session.Alias); why.Cause == login.NoRunAsUser && file != "" {
-		more = "the file is " + file
+	switch refused.Cause {
+	case login.NoRunAsUser, login.PoliciesFlowOff, login.NotApproved, login.UnknownUser:
+		if file := policiesFile(v.report.App, v.session.Alias); file != "" && v.key.IsZero() {
+			refused.hint += "; the policies are in " + file
+		}
 	}
-	if more != "" && why.Cause == login.NotAuthorised {
-		why.Fix = "" // more says it in detail
-	}
-	return &loginError{v.report.App, why.Means, why.Fix, more, err}
+	return err
 }
 
 // policiesFile returns the file of the project in the working directory that holds the app's

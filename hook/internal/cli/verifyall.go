@@ -50,7 +50,7 @@ func (c *verifyCmd) checkAll() error {
 	switch {
 	case !c.All && c.Format != "text":
 		return usage.Errorf("--format goes with --all")
-	case c.All && (c.App != "" || c.JWTKey != "" || c.Username != "" || c.Browser || c.Connection != "" || c.From != "" || c.Wait != 0):
+	case c.All && (c.App != "" || c.JWTKey != "" || c.Username != "" || c.Browser || c.Connection != "" || c.From != "" || c.Wait != nil):
 		return usage.Errorf("--all checks each app without waiting: leave out --app, --jwt-key, --username, --browser, --connection, --from and --wait")
 	}
 	return nil
@@ -244,12 +244,9 @@ func (w *watch) refused(ctx context.Context, app *loginReport, refused *salesfor
 		}
 	}
 	f := finding.Finding{Rule: "login-refused", Level: finding.Error, App: app.App, Problem: "the login is refused", Says: refused.Description, Fix: "compare the app's settings with its source"}
-	if why, known := login.Explain(refused); known {
-		f.Problem, f.Fix = why.Means, why.Fix
-		if more := login.Diagnose(ctx, w.conn, why, login.Attempt{App: app.App, Created: app.consumer.Created}); more != "" {
-			f.Fix = more
-		}
-		if why.Cause == login.UnknownConsumer && time.Since(app.consumer.Created) < login.MaxPropagation {
+	if d := login.Look(ctx, w.conn, login.Attempt{App: app.App, Created: app.consumer.Created}).Diagnose(refused); d != nil {
+		f.Problem, f.Fix = advice.Cause(d, w.org)
+		if d.Cause == login.NewConsumer {
 			f.Level = finding.Warning
 		}
 	}
