@@ -200,6 +200,9 @@ func (l *linter) checkFields(c component) {
 		if eca.Bool(c.Component, name) {
 			l.add("rotates-on-deploy", finding.Error, c.file, name, "replaces the consumer's credentials with each deployment, which ends all logins with the old ones", "remove it")
 		}
+		if c.Text(name) != "" {
+			l.isPlatformMade(c, name)
+		}
 	}
 	if c.Type != eca.OAuthPolicies {
 		return
@@ -220,6 +223,9 @@ func (l *linter) checkSecrets(c component) {
 	for _, p := range eca.Problems(c.Component, 0) {
 		if p.Kind == metadata.SecretValue {
 			l.addFinding(c, finding.Finding{Rule: "secret-in-source", Level: finding.Error, Field: p.Field, Problem: p.Err.Error(), Fix: p.Fix})
+			if p.Field == "consumerSecret" {
+				l.isPlatformMade(c, p.Field)
+			}
 		}
 	}
 	if c.Type == eca.GlobalOAuthSettings && strings.TrimSpace(c.Text("consumerKey")) != "" {

@@ -12,7 +12,8 @@ import (
 	"github.com/ecakit/ecakit/pkg/project"
 )
 
-// Edit is a file without the elements that the platform fills in for each org, or an up-to-date eca.sum.
+// Edit is a file without the elements that the platform fills in for each org or that do not belong in
+// source, or an up-to-date eca.sum.
 type Edit struct {
 	File    string
 	Content []byte   // everything else is as it was, byte for byte
@@ -21,8 +22,9 @@ type Edit struct {
 
 // Fixes returns what to remove from the project's source in the directory under, sorted by file:
 // orgScopedExternalApp of Local apps, the oauthLink of a Local app with global OAuth settings beside it,
-// and consumer keys. A link without global OAuth settings associates the app with another org's consumer,
-// so it stays, and so does what "replacements" may fill in. The last edits update eca.sum.
+// consumer keys and secrets, and elements that rotate them with each deployment. A link without global
+// OAuth settings associates the app with another org's consumer, so it stays, and so does what
+// "replacements" may fill in. The last edits update eca.sum.
 func Fixes(fsys fs.FS, under string) ([]Edit, error) {
 	l, _, err := run(fsys, under)
 	if err != nil {

@@ -28,7 +28,7 @@ const home = "https://github.com/ecakit/ecakit"
 
 type lintCmd struct {
 	Format  string `enum:"text,json,sarif" default:"text" help:"text, json, or sarif (2.1.0, for code scanning)."`
-	Fix     bool   `help:"First remove from the source what the platform fills in for each org: orgScopedExternalApp and oauthLink of Local apps, consumerKey. Also update eca.sum."`
+	Fix     bool   `help:"First remove from the source what the platform fills in for each org: orgScopedExternalApp and oauthLink of Local apps, consumerKey. Also consumerSecret, which has to be rotated then, shouldRotateConsumerKey and shouldRotateConsumerSecret. Also update eca.sum."`
 	Explain string `placeholder:"RULE" help:"Print what a rule is about, or with all the list of rules, and check nothing."`
 	Path    string `arg:"" optional:"" default:"." help:"Project, or a directory in it to which the findings are confined, or any directory with source."`
 }
@@ -70,6 +70,9 @@ func (c *lintCmd) fix(e *env, root string, proj fs.FS, under string) (fixed []fi
 			done = "removed " + strings.Join(edit.Removed, ", ")
 		}
 		e.Line("%s: %s", name, done)
+		if slices.Contains(edit.Removed, "consumerSecret") {
+			e.Line("%s: the secret stays in the history of the repository, so rotate it: eca rotate", name)
+		}
 		fixed = append(fixed, fixedFile{filepath.ToSlash(name), edit.Removed})
 	}
 	return fixed, err
