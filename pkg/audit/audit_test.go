@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"text/template"
 	"time"
 
@@ -401,11 +402,13 @@ func TestRounds(t *testing.T) {
 	}
 	files["records.json"] = &fstest.MapFile{Data: []byte(`{"SetupEntityAccess": [` + strings.Join(access, ",") + `]}`)}
 	org, conn := start(t, simorg.Config{Latency: 150 * time.Millisecond, UnreadableApps: unreadable}, files)
-	org.ForgetRequests()
-	r, err := run(t.Context(), conn, audit.Options{})
-	if n := simorg.Sequential(org.Requests()); err != nil || n > 4 || len(r.Unseen) != len(unreadable) {
-		t.Errorf("it took %d rounds; %v, %v", n, r.Unseen, err)
-	}
+	conn.HTTPClient = &http.Client{Transport: simorgtest.InProcess(org.Org)}
+	synctest.Test(t, func(t *testing.T) {
+		r, err := run(t.Context(), conn, audit.Options{})
+		if n := simorg.Sequential(org.Requests()); err != nil || n > 4 || len(r.Unseen) != len(unreadable) {
+			t.Errorf("it took %d rounds; %v, %v", n, r.Unseen, err)
+		}
+	})
 }
 
 // failures are answers that say nothing about a query, and a connection that is cut. They must not
@@ -598,14 +601,17 @@ func TestScale(t *testing.T) {
 		t.Skip("with -short")
 	}
 	org, conn := start(t, simorg.Config{Latency: 150 * time.Millisecond}, many(t))
-	org.ForgetRequests()
+	conn.HTTPClient = &http.Client{Transport: simorgtest.InProcess(org.Org)}
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	r, err := run(t.Context(), conn, audit.Options{Now: now})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var r *audit.Report
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if r, err = run(t.Context(), conn, audit.Options{Now: now}); err != nil {
+			t.Fatal(err)
+		}
+	})
 	runtime.ReadMemStats(&after)
 	if len(r.Apps) != 500 || named(r, "C003").Tokens != 10 || named(r, "C003").Users != 10 {
 		t.Errorf("%d apps, C003 is %+v", len(r.Apps), named(r, "C003"))

@@ -456,9 +456,9 @@ func TestOrderOfWrites(t *testing.T) {
 // clockedOrg returns an org without a network, for a bubble of synctest: every request takes
 // a second, so that the rounds of requests can be counted however slow the machine is.
 func clockedOrg(t *testing.T, config simorg.Config) *org {
-	config.Latency = time.Second - transit
+	config.Latency = time.Second - simorgtest.Transit
 	o := &org{Server: &simorg.Server{Org: simorg.New(config), URL: "https://acme.my.salesforce.com"}, t: t, alias: "uat", kind: platform.Sandbox}
-	o.client = &http.Client{Transport: inProcess{o.Org}}
+	o.client = &http.Client{Transport: simorgtest.InProcess(o.Org)}
 	return o
 }
 

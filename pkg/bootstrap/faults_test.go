@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +23,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/reconcile"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 	"github.com/ecakit/ecakit/pkg/wanted"
 )
 
@@ -342,24 +341,6 @@ func TestSlowAnswers(t *testing.T) {
 	}
 }
 
-// inProcess calls an org without a network, so that time can be played. A request is under
-// way for a while, because one that follows another must come later.
-type inProcess struct{ *simorg.Org }
-
-const transit = time.Millisecond
-
-func (o inProcess) RoundTrip(r *http.Request) (resp *http.Response, err error) {
-	defer func() {
-		if recover() == http.ErrAbortHandler {
-			resp, err = nil, io.ErrUnexpectedEOF
-		}
-	}()
-	time.Sleep(transit)
-	recorder := httptest.NewRecorder()
-	o.ServeHTTP(recorder, r)
-	return recorder.Result(), nil
-}
-
 // TestOrgThatGoesAway: an org that goes away after the first write ends the run when the
 // budget is spent, not when each of the reads that look for it has spent one of its own.
 func TestOrgThatGoesAway(t *testing.T) {
@@ -383,7 +364,7 @@ func TestOrgThatGoesAway(t *testing.T) {
 			}})
 		}
 		conn := &salesforce.Conn{
-			InstanceURL: "https://acme.my.salesforce.com", HTTPClient: &http.Client{Transport: inProcess{org}},
+			InstanceURL: "https://acme.my.salesforce.com", HTTPClient: &http.Client{Transport: simorgtest.InProcess(org)},
 			Tokens: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: org.AccessToken()}),
 			Retry:  &salesforce.Retry{Budget: time.Second},
 		}

@@ -252,7 +252,7 @@ func TestAnAppWithoutClientCredentialsRotates(t *testing.T) {
 }
 
 func TestRotationTakesNineRounds(t *testing.T) {
-	s := start(t, on(simorg.Config{Latency: 20 * time.Millisecond}))
+	s := start(t, on(simorg.Config{Latency: 200 * time.Millisecond}))
 	before := len(s.Requests())
 	if _, err := (&Rotation{Client: s.Client, HandOver: (&user{}).receive}).Run(t.Context(), "App"); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ecakit/ecakit/pkg/apiversion"
@@ -409,9 +410,13 @@ func TestReadsRunInParallel(t *testing.T) {
 	for i := range 40 {
 		names = append(names, fmt.Sprint("App", i))
 	}
-	if _, err := client(org).Read(t.Context(), eca.Header, names...); err != nil {
-		t.Fatal(err)
-	}
+	inBubble := client(org)
+	inBubble.Conn.HTTPClient = &http.Client{Transport: simorgtest.InProcess(org.Org)}
+	synctest.Test(t, func(t *testing.T) {
+		if _, err := inBubble.Read(t.Context(), eca.Header, names...); err != nil {
+			t.Fatal(err)
+		}
+	})
 	if n := simorg.Sequential(org.Requests()); n != 1 {
 		t.Errorf("the calls took %d rounds", n)
 	}

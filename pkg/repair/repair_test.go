@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -87,12 +88,19 @@ func TestNullLink(t *testing.T) {
 	upsert(t, conn, eca.OAuthSettings, "Sound_oauth", "commaSeparatedOauthScopes", "Api", "externalClientApplication", "Sound", "label", "s")
 	upsert(t, conn, eca.GlobalOAuthSettings, "Sound_glbl", "callbackUrl", "https://a", "externalClientApplication", "Sound", "label", "s")
 	org.ForgetRequests()
+	synctest.Test(t, func(t *testing.T) {
+		inBubble := *conn
+		inBubble.HTTPClient = &http.Client{Transport: simorgtest.InProcess(org.Org)}
+		if _, err := repair.Find(t.Context(), &inBubble); err != nil {
+			t.Error(err)
+		}
+	})
+	if n := simorg.Sequential(org.Requests()); n > 4 {
+		t.Errorf("looking took %d rounds", n)
+	}
 	found, err := repair.Find(t.Context(), conn)
 	if err != nil || len(found) != 1 || found[0].App != "Broken" || found[0].Kind != repair.NullLink || !found[0].Repairable || found[0].Components[0] != "ExtlClntAppOauthSettings Broken_oauth" {
 		t.Fatalf("found %+v, %v", found, err)
-	}
-	if n := simorg.Sequential(org.Requests()); n > 4 {
-		t.Errorf("looking took %d rounds", n)
 	}
 	for _, r := range org.Requests() {
 		if r.Writes() {
