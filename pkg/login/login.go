@@ -232,6 +232,9 @@ func (s *Session) Conn() *salesforce.Conn {
 	return &conn
 }
 
+// Token returns the access token.
+func (s *Session) Token() salesforce.Secret { return s.token }
+
 // UserInfo returns the token's user and org.
 func (s *Session) UserInfo(ctx context.Context) (restapi.UserInfo, error) {
 	info, err := (&restapi.Client{Conn: s.conn}).UserInfo(ctx)

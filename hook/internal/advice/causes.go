@@ -71,7 +71,7 @@ func Cause(d *login.Diagnosis, org string) (says, hint string) {
 		says = "the token endpoint may not know the consumer yet"
 	}
 	if flow := d.MadeFor(); d.Cause == login.FlowOff && flow != login.ByClientCredentials {
-		hint = MadeFor(flow, d.App, org)
+		hint = MadeFor("verify", flow, d.App, org)
 	}
 	age, expiry := "less than a minute", ""
 	if old := time.Since(d.Created); old >= time.Minute {
@@ -86,11 +86,11 @@ func Cause(d *login.Diagnosis, org string) (says, hint string) {
 	return fill.Replace(says), fill.Replace(hint)
 }
 
-// MadeFor returns a hint for the verification of an app that is made for a flow other than client credentials.
-func MadeFor(flow login.Flow, app, org string) string {
-	how := "--browser"
+// MadeFor returns a hint for a command, verify or token, and an app that is made for a flow other than client
+// credentials. A token by authorization code is not requested for a command, so verify is named.
+func MadeFor(command string, flow login.Flow, app, org string) string {
 	if flow == login.ByJWT {
-		how = "--jwt-key FILE --username USER"
+		return fmt.Sprintf("eca %s -o %s --app %s --jwt-key FILE --username USER", command, org, app)
 	}
-	return fmt.Sprintf("eca verify -o %s --app %s %s", org, app, how)
+	return fmt.Sprintf("eca verify -o %s --app %s --browser", org, app)
 }

@@ -48,6 +48,7 @@ type cli struct {
 
 	Credentials credentialsCmd `cmd:"" group:"Credentials" aliases:"creds" help:"Read an app's consumer key and secret, and export them."`
 	Verify      verifyCmd      `cmd:"" group:"Credentials" help:"Verify that an app can log in, and explain refusals."`
+	Token       tokenCmd       `cmd:"" group:"Credentials" help:"Request an access token for one command, and revoke it afterwards."`
 	Rotate      rotateCmd      `cmd:"" group:"Credentials" help:"Replace an app's key and secret without interrupting logins."`
 	Connect     connectCmd     `cmd:"" group:"Credentials" help:"Create the credentials with which orgs call another org."`
 

@@ -76,7 +76,7 @@ func hint(err error) string {
 		return refused.hint
 	}
 	if other, ok := errors.AsType[*flowError](err); ok {
-		return advice.MadeFor(other.flow, other.app, other.org)
+		return advice.MadeFor(other.command, other.flow, other.app, other.org)
 	}
 	return advice.Error(err)
 }

@@ -29,6 +29,7 @@ var topics = []topic{
 	{"start", "what eca is for, and how to begin", "README.md", ""},
 	{"guide", "running it: in sfp and pipelines, all commands, credentials, sessions", "hook/README.md", ""},
 	{"respond", "a leaked secret, or an app that must not get in any more", "hook/docs/respond.md", ""},
+	{"tokens", "an access token for one command, a file or another tool", "hook/docs/get-a-token.md", ""},
 	{"settings", "what a project states under plugins.eca", "pkg/project/SETTINGS.md", ""},
 	{"rules", "the rules of eca lint, and of the check of policies", "pkg/lint/RULES.md", ""},
 	{"audit-rules", "the rules of eca audit", "pkg/audit/RULES.md", ""},

@@ -135,6 +135,7 @@ func TestJSONOfEachCommand(t *testing.T) {
 		{golden: "verify", args: "verify -o uat --app ErpConnector", consumer: true},
 		{golden: "verify-all", args: "verify --all -o uat", consumer: true},
 		{golden: "verify-all-broken", args: "verify --all -o uat", consumer: true},
+		{golden: "token", args: "token -o uat --app ErpConnector --output token.json", consumer: true},
 		{golden: "rotate", args: "rotate -o uat --app ErpConnector --output creds.json", consumer: true},
 		{golden: "selftest", args: "selftest -o uat --only pkce-forced --only foreign-org-scope --only packaged-after-refresh"},
 		{golden: "simulate", args: "simulate --username admin@example.com", noOrg: true},

@@ -90,8 +90,8 @@ func refusedLogin(state *login.State, err error, org string) error {
 
 // flowError reports that an app is made for another flow than client credentials.
 type flowError struct {
-	app, org string
-	flow     login.Flow
+	app, org, command string
+	flow              login.Flow
 }
 
 func (e *flowError) Error() string {
@@ -127,12 +127,9 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := cmp.Or(c.checkAll(), c.check(e)); err != nil {
 		return nil, err
 	}
-	var key salesforce.Secret
-	if c.JWTKey != "" {
-		var err error
-		if key, err = readKey(c.JWTKey, e.Stdin); err != nil {
-			return nil, usage.Errorf("--jwt-key: %w", err)
-		}
+	key, err := c.privateKey(e)
+	if err != nil {
+		return nil, err
 	}
 	targets, err := e.Orgs(&c.orgFlags)
 	if err != nil {
@@ -163,7 +160,7 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*verifyReport, error) {
 			return orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (*verifyReport, error) {
 				v := &verification{
-					verifyCmd: c, env: e, work: work, session: session, conn: conn, client: &consumer.Client{Conn: conn}, key: key,
+					verifyCmd: c, env: e, work: work, session: session, conn: conn, client: &consumer.Client{Conn: conn}, key: key, command: "verify",
 					report:  &verifyReport{App: app, BaseURL: conn.InstanceURL},
 					attempt: login.Attempt{App: app, Username: c.Username, Key: key},
 				}
@@ -174,6 +171,17 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 			})
 		},
 	})
+}
+
+// privateKey reads the private key of --jwt-key, zero without it.
+func (c *verifyCmd) privateKey(e *env) (key salesforce.Secret, err error) {
+	if c.JWTKey == "" {
+		return key, nil
+	}
+	if key, err = readKey(c.JWTKey, e.Stdin); err != nil {
+		return key, usage.Errorf("--jwt-key: %w", err)
+	}
+	return key, nil
 }
 
 // maxKey bounds the file of a private key.
@@ -211,6 +219,7 @@ type verification struct {
 	client  *consumer.Client
 	key     salesforce.Secret // the private key of JWT bearer, zero for other flows
 	source  *providers        // reads the credentials on the org of --from, nil without it
+	command string            // of eca, for hints
 	report  *verifyReport
 	attempt login.Attempt
 
@@ -221,16 +230,41 @@ type verification struct {
 // byCredentials reports whether the login is by client credentials.
 func (v *verification) byCredentials() bool { return v.key.IsZero() && !v.Browser }
 
-func (v *verification) run(ctx context.Context) error {
+// prepare reads what the login needs, and returns the login.
+func (v *verification) prepare(ctx context.Context) (*login.Login, error) {
 	if err := v.read(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	with, err := v.login(ctx)
 	if err != nil {
-		return v.explain(err)
+		return nil, v.explain(err)
 	}
 	v.report.ConsumerKey = v.credentials.ShortKey()
 	with.Retry = v.conn.Retry
+	return with, nil
+}
+
+// open logs in and leaves the token valid.
+func (v *verification) open(ctx context.Context) (session *login.Session, flow string, err error) {
+	with, err := v.prepare(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	err = v.patience().Wait(ctx, func(ctx context.Context) (err error) {
+		session, err = with.Open(ctx, v.conn.HTTPClient)
+		return err
+	})
+	if err != nil {
+		return nil, "", v.explain(err)
+	}
+	return session, with.Flow, nil
+}
+
+func (v *verification) run(ctx context.Context) error {
+	with, err := v.prepare(ctx)
+	if err != nil {
+		return err
+	}
 	proof, err := with.VerifyWaiting(ctx, v.conn.HTTPClient, v.patience())
 	v.report.Login = proof
 	if err != nil {
@@ -291,7 +325,7 @@ func (v *verification) read(ctx context.Context) error {
 		v.state.App, v.state.Created = found.App, found.Created
 	}
 	if flow := v.state.MadeFor(); v.byCredentials() && v.source == nil && v.state.Global != nil && flow != login.ByClientCredentials {
-		return &flowError{v.state.App, v.session.String(), flow}
+		return &flowError{v.state.App, v.session.String(), v.command, flow}
 	}
 	if err = cmp.Or(err, v.state.Err()); err != nil {
 		return err

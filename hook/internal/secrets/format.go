@@ -5,12 +5,14 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"text/template"
 
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/login"
+	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // Credentials are an app's credentials on one org.
@@ -21,6 +23,11 @@ type Credentials struct {
 	ConsumerID string // 888…, "" if it was not looked up
 	Pair       login.Credentials
 	KeyOnly    bool // leaves the secret out
+
+	// Token is an access token, which then goes to the receiver instead of key and secret.
+	Token salesforce.Secret
+	// Stdin is the standard input of a command that gets a token.
+	Stdin io.Reader
 }
 
 // value is one value of the credentials, by the names of the JSON document, of environment variables, and
@@ -33,6 +40,16 @@ type value struct {
 
 // values returns the values of the credentials. It is the one place where a secret becomes text again.
 func (c *Credentials) values() []value {
+	if !c.Token.IsZero() {
+		token := c.Token.Reveal()
+		return []value{
+			{"org", "ECA_ORG", "Org", c.Org, false},
+			{"app", "ECA_APP", "App", c.App, false},
+			{"instance_url", "SF_ORG_INSTANCE_URL", "InstanceURL", c.BaseURL, false},
+			{"access_token", "ECA_ACCESS_TOKEN", "AccessToken", token, true},
+			{"", "SF_ACCESS_TOKEN", "", token, true}, // the same, by the name that sf and eca read
+		}
+	}
 	all := []value{
 		{"org", "ECA_ORG", "Org", c.Org, false},
 		{"app", "ECA_APP", "App", c.App, false},
@@ -99,7 +116,7 @@ func (f *Flags) reveal(c *Credentials, org, app bool) ([]byte, error) {
 		}
 		return []byte(lines.String()), nil
 	}
-	values = slices.DeleteFunc(values, func(v value) bool { return v.text == "" || v.field == "org" && !org || v.field == "app" && !app })
+	values = slices.DeleteFunc(values, func(v value) bool { return v.text == "" || v.field == "" || v.field == "org" && !org || v.field == "app" && !app })
 	return document(values, shapes[f.format()])
 }
 

@@ -222,6 +222,7 @@ func gitSays(root string, args ...string) (bool, error) {
 func (s *Sink) Take(ctx context.Context, c *Credentials) error {
 	if !c.KeyOnly {
 		s.register(c.Pair.Secret)
+		s.register(c.Token)
 	}
 	if len(s.Command) > 0 {
 		return s.run(ctx, c)
@@ -302,6 +303,9 @@ func (s *Sink) run(ctx context.Context, c *Credentials) error {
 	}
 	cmd := c.command(ctx, s.Command)
 	cmd.Stdin = bytes.NewReader(document)
+	if !c.Token.IsZero() {
+		cmd.Stdin = c.Stdin // the command has the token in its environment
+	}
 	stdout := s.out.Stdout
 	if s.out.JSON {
 		stdout = s.out.Stderr // standard output carries the report
