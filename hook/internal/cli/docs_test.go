@@ -33,7 +33,7 @@ func blocks(t *testing.T, document string) (all []block) {
 }
 
 // documents are those whose commands are run. RULES.md has none.
-var documents = []string{"README.md", "hook/README.md", "hook/docs/selftest.md", "hook/docs/get-a-token.md", "hook/docs/respond.md", "pkg/README.md", "pkg/project/SETTINGS.md", "scripts/README.md"}
+var documents = []string{"README.md", "hook/README.md", "hook/docs/selftest.md", "hook/docs/get-a-token.md", "hook/docs/credentials-and-stores.md", "hook/docs/sandbox-refresh.md", "hook/docs/respond.md", "pkg/README.md", "pkg/project/SETTINGS.md", "scripts/README.md"}
 
 // TestDocumentedCommands runs each command line of the documents, in their order, in a project
 // and with orgs as they are written for.

@@ -30,6 +30,8 @@ var topics = []topic{
 	{"guide", "running it: in sfp and pipelines, all commands, credentials, sessions", "hook/README.md", ""},
 	{"respond", "a leaked secret, or an app that must not get in any more", "hook/docs/respond.md", ""},
 	{"tokens", "an access token for one command, a file or another tool", "hook/docs/get-a-token.md", ""},
+	{"stores", "credentials in Vault, AWS, Azure, Google Cloud, GitHub, GitLab or 1Password", "hook/docs/credentials-and-stores.md", ""},
+	{"sandbox-refresh", "the same keys and secrets after a sandbox refresh", "hook/docs/sandbox-refresh.md", ""},
 	{"settings", "what a project states under plugins.eca", "pkg/project/SETTINGS.md", ""},
 	{"rules", "the rules of eca lint, and of the check of policies", "pkg/lint/RULES.md", ""},
 	{"audit-rules", "the rules of eca audit", "pkg/audit/RULES.md", ""},

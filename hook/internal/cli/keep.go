@@ -88,6 +88,10 @@ func (j *bootstrapJob) proveKept(ctx context.Context, work *orgs.Work, org strin
 		app := &report.Apps[i]
 		credentials := kept[app.Name]
 		why := ""
+		if app.Off && app.Kept == bootstrap.KeptKey {
+			work.Warn("%s has its former key; whether the former secret logs in shows once the app is on", app.Name)
+			continue
+		}
 		switch app.Kept {
 		case "":
 			continue

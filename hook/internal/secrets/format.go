@@ -116,7 +116,9 @@ func (f *Flags) reveal(c *Credentials, org, app bool) ([]byte, error) {
 		}
 		return []byte(lines.String()), nil
 	}
-	values = slices.DeleteFunc(values, func(v value) bool { return v.text == "" || v.field == "" || v.field == "org" && !org || v.field == "app" && !app })
+	values = slices.DeleteFunc(values, func(v value) bool {
+		return v.text == "" || v.field == "" || v.field == "org" && !org || v.field == "app" && !app
+	})
 	return document(values, shapes[f.format()])
 }
 
@@ -167,6 +169,7 @@ func templateError(err error) error {
 
 // checkFormat checks the flags of the format, and that a template needs no value that does not exist.
 func (f *Flags) checkFormat(several, keyOnly bool) error {
+	several = several && len(f.Command) == 0 // a command runs once per org
 	switch {
 	case (f.format() == "template") != (f.Template != ""):
 		return usage.Errorf("--format template and --template belong together")
@@ -178,8 +181,6 @@ func (f *Flags) checkFormat(several, keyOnly bool) error {
 		return usage.Errorf("--key-only leaves the secret out")
 	case several && (f.format() == "env" || f.format() == "github"):
 		return usage.Errorf("--format %s is for one org: several would overwrite one another", f.Format)
-	case (f.Field != "" || f.format() != "json") && len(f.Command) > 0:
-		return usage.Errorf("a command gets the credentials as JSON and in its environment: leave out --format and --field")
 	}
 	if f.Template != "" {
 		if _, err := f.reveal(&Credentials{}, false, false); err != nil {

@@ -37,7 +37,7 @@ type Flags struct {
 	Field    string   `enum:"org,app,base_url,client_id,client_secret,app_id,consumer_id," default:"" placeholder:"NAME" help:"Only this value: org, app, base_url, client_id, client_secret, app_id or consumer_id."`
 	Show     bool     `help:"Print secrets on a terminal."`
 	Output   *string  `aliases:"output-file" placeholder:"FILE" help:"File that the credentials are written to, with mode 0600; whole or not at all, and never over a file that git tracks."`
-	Command  []string `arg:"" optional:"" name:"command" help:"After --: a command that gets the credentials as JSON on standard input, and as ECA_BASE_URL, ECA_CLIENT_ID, ECA_CLIENT_SECRET, ECA_ORG and ECA_APP in its environment; once for each org."`
+	Command  []string `arg:"" optional:"" name:"command" help:"After --: a command that gets the credentials on standard input, as --format and --field say, and as ECA_BASE_URL, ECA_CLIENT_ID, ECA_CLIENT_SECRET, ECA_ORG and ECA_APP in its environment; once for each org."`
 }
 
 // QuoteEnv writes a value so that a shell and readers of dotenv files take it as it is.
@@ -297,7 +297,7 @@ const maxCommandOutput = 64 << 10
 // run runs the command for one org. It inherits the environment without this process's own session.
 // What it prints is masked; for several orgs, its lines get the org's name.
 func (s *Sink) run(ctx context.Context, c *Credentials) error {
-	document, err := (&Flags{}).reveal(c, false, s.Apps)
+	document, err := s.reveal(c, false, s.Apps)
 	if err != nil {
 		return err
 	}
