@@ -67,7 +67,9 @@ type Report struct {
 	OrgID string        `json:"orgId,omitempty"`
 	Kind  platform.Kind `json:"kind,omitempty"`
 	URL   string        `json:"url,omitempty"` // of the org, without a slash at its end
-	Apps  []*App        `json:"apps"`          // the most dangerous first
+	// APIVersion is the version that the org was read in: the newest of the org that this package knows.
+	APIVersion string `json:"apiVersion,omitempty"`
+	Apps       []*App `json:"apps"` // the most dangerous first
 
 	Findings []Finding `json:"findings"` // the most dangerous first
 	// Accepted are findings that an acceptance covers. Expired describes acceptances that have ended.
@@ -135,7 +137,8 @@ func (s *Snapshot) Judge(o Options) (*Report, error) {
 	if o.Now.IsZero() {
 		o.Now = time.Now()
 	}
-	r := &Report{OrgID: s.org.ID, Kind: s.kind(), URL: strings.TrimSuffix(s.conn.InstanceURL, "/"), Apps: s.apps(),
+	r := &Report{OrgID: s.org.ID, Kind: s.kind(), URL: strings.TrimSuffix(s.conn.InstanceURL, "/"),
+		APIVersion: s.conn.APIVersion().String(), Apps: s.apps(),
 		Findings: []Finding{}, Unseen: slices.Clone(s.unseen), Lacks: s.absentSettings()}
 	if o.seesOwnTokens(s) {
 		r.Unseen = append(r.Unseen, fmt.Sprintf("tokens: all are of %s, so the session probably cannot see those of others (permission Customize Application)", o.Username))

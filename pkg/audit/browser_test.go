@@ -162,6 +162,14 @@ func TestPageOfManyApps(t *testing.T) {
 		t.Skip("Chromium cannot be driven here: ", err)
 	}
 	t.Logf("%d bytes for %d apps open in %d ms", size, 3*len(r.Apps), ms)
+	var lazy string // what is not on the screen takes no time
+	if err := chromedp.Run(ctx, chromedp.Evaluate(`getComputedStyle(document.querySelector(".matrix")).contentVisibility`, &lazy)); err != nil || lazy != "auto" {
+		t.Errorf("the matrix of many apps is laid out at once: %q, %v", lazy, err)
+	}
+	var card string
+	if err := chromedp.Run(ctx, chromedp.Evaluate(`document.querySelector(".orgs li").textContent`, &card)); err != nil || !strings.Contains(card, "API "+conn.APIVersion().String()) {
+		t.Errorf("the card of the org is %q, %v", card, err)
+	}
 	if err := chromedp.Cancel(ctx); err != nil {
 		t.Log(err)
 	}

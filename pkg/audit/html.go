@@ -83,6 +83,7 @@ type actionView struct{ Level, Rule, Summary, Apps, Do string }
 
 type orgView struct {
 	Org, Sentence, Error, URL, Username string
+	APIVersion                          string
 	Kind                                platform.Kind
 	Production                          bool
 	Errors, Warnings, Accepted          int
@@ -277,7 +278,7 @@ func (v *view) addOrg(o OrgReport) {
 	}
 	r := o.Report
 	v.Orgs = append(v.Orgs, orgView{
-		Org: o.Org, Sentence: r.Sentence(), URL: r.URL, Username: o.Username, Kind: r.Kind, Production: r.Kind == platform.Production,
+		Org: o.Org, Sentence: r.Sentence(), URL: r.URL, Username: o.Username, APIVersion: r.APIVersion, Kind: r.Kind, Production: r.Kind == platform.Production,
 		Errors: r.Count(finding.Error), Warnings: r.Count(finding.Warning), Accepted: len(r.Accepted),
 	})
 	byApp := make(map[*App][]Finding)
