@@ -173,7 +173,8 @@ func (s *Snapshot) apps() []*App {
 	}
 	for _, app := range all {
 		s.grant(app)
-		if namespace, name, found := strings.Cut(app.Name, "__"); found && name != "" && app.Kind == Connected {
+		// The name of an opaque app is its label, which anybody can choose.
+		if namespace, name, found := strings.Cut(app.Name, "__"); found && name != "" && app.Kind == Connected && !app.opaque {
 			app.Namespace = namespace
 		}
 		if app.ID != "" {
