@@ -66,6 +66,9 @@ func (c *tokenCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := verify.check(e); err != nil {
 		return nil, err
 	}
+	if len(c.Command) > 0 && c.Format != "json" {
+		return nil, usage.Errorf("a command gets the token in its environment: leave out --format")
+	}
 	if c.isRequest() && c.JWTKey != "" {
 		return nil, usage.Errorf("--format %s is for client credentials: the JWT of --jwt-key is valid for three minutes only", c.Format)
 	}
