@@ -35,6 +35,7 @@ type engine struct {
 	absent map[*wanted.App]bool // apps without a header on the org
 	off    map[*wanted.App]bool // apps that are switched off on the org
 	held   map[*wanted.App]bool // apps of which nothing is written, see hold
+	noUser map[*wanted.App]bool // see findUsers
 	pool   bool                 // skips absent apps
 
 	clientID  string                       // of the session, "" if unknown
@@ -63,7 +64,32 @@ func (e *engine) gather(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() error { return e.findHeaders(groupCtx) })
+	group.Go(func() error { return e.findUsers(groupCtx) })
 	return group.Wait()
+}
+
+// findUsers records the apps with client credentials on of which no OAuth policies name a user, neither in source
+// nor on the org.
+func (e *engine) findUsers(ctx context.Context) error {
+	e.noUser = make(map[*wanted.App]bool)
+	for _, app := range e.apps {
+		const field = "isClientCredentialsFlowEnabled"
+		want := app.Wants[eca.GlobalOAuthSettings]
+		if app.File(eca.OAuthPolicies) == "" && want.Fields.Over(want.Source).Text(field) == "true" {
+			e.noUser[app] = true
+		}
+	}
+	if len(e.noUser) == 0 {
+		return nil
+	}
+	all, err := apps.Read(ctx, e.conn, []string{eca.OAuthPolicies})
+	for app := range e.noUser {
+		e.noUser[app] = !slices.ContainsFunc(all, func(on *apps.App) bool {
+			policies := on.Component(eca.OAuthPolicies)
+			return strings.EqualFold(on.Name, app.Name) && policies != nil && policies.Text("clientCredentialsFlowUser") != ""
+		})
+	}
+	return err
 }
 
 // findHeaders records the apps whose header is missing on the org.

@@ -59,7 +59,11 @@ func (l *linter) checkUse(u use) {
 	for _, f := range u.policies {
 		policies = append(policies, &preflight.Policies{App: u.app, Component: f.Component, File: f.File})
 	}
-	for _, p := range (preflight.Use{App: u.app, Value: u.value, Policies: policies}).Check() {
+	isPolicies := func(c component) bool {
+		return c.Type == eca.OAuthPolicies && strings.EqualFold(strings.TrimSpace(eca.App(c.Component)), u.app)
+	}
+	noUser := len(l.broken) == 0 && !slices.ContainsFunc(slices.Concat(l.components, l.ignored), isPolicies)
+	for _, p := range (preflight.Use{App: u.app, Value: u.value, Policies: policies, NoUser: noUser}).Check() {
 		u.reportProblem(p)
 	}
 	scopes := u.value(eca.OAuthSettings, "commaSeparatedOauthScopes")

@@ -21,6 +21,9 @@ type Use struct {
 	Value func(typ, field string) Value
 	// Policies are the app's OAuth policies in the environment, nil if there are none.
 	Policies []*Policies
+	// NoUser reports that no OAuth policies of the app, of any environment or of the org, can name a user for
+	// client credentials.
+	NoUser bool
 }
 
 // Value is a field of a component with its place.
@@ -70,6 +73,11 @@ func (use Use) Check() []Problem {
 	scopes := u.Value(eca.OAuthSettings, "commaSeparatedOauthScopes")
 	if jwt, on := u.global("isNamedUserJwtEnabled"); slices.Contains(metadata.Items(scopes.Text), "MCP") && !on {
 		u.report("mcp-without-jwt", finding.Warning, scopes, "has the scope MCP, but issues no JWT-based tokens", jwt.To("true"))
+	}
+	const clientCredentials = "isClientCredentialsFlowEnabled"
+	if v, on := u.global(clientCredentials); on && u.NoUser {
+		u.report("no-policies", finding.Warning, v, "has client credentials on, but no OAuth policies that name a user to run as, so such logins are refused",
+			"add OAuth policies with "+clientCredentials+" and clientCredentialsFlowUser, or switch the flow off")
 	}
 	u.needs()
 	certificate := u.Value(eca.GlobalOAuthSettings, "certificate")
