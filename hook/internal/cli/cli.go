@@ -170,6 +170,11 @@ func run(ctx context.Context, args []string, e *env) (code int) {
 		return finish(e.Console, "", nil, usage.Errorf("%w; see: eca --help", err))
 	}
 	e.JSON = c.JSON
+	for _, flag := range parsed.Selected().Flags {
+		if format := flag.Target.String(); c.JSON && flag.Name == "format" && format != "text" && format != "json" && strings.HasPrefix(flag.Enum, "text,") {
+			return finish(e.Console, "", nil, usage.Errorf("--json and --format %s exclude each other", format))
+		}
+	}
 	e.noCommand = args[len(args)-1] == "--" // which an unset variable of a pipeline leaves
 	e.dashes = slices.Contains(args, "--")
 	name, _, _ := strings.Cut(parsed.Command(), " ")

@@ -109,7 +109,7 @@ func (c *helpCmd) run(ctx context.Context, e *env) (result, error) {
 			}
 		}
 		if r.Text == "" {
-			return nil, usage.Errorf("%s is neither a command nor a topic; the topics are %s", c.Topic, strings.Join(names, ", "))
+			return nil, usage.Errorf("%s is neither a command nor a topic%s; the topics are %s", c.Topic, meantCommand(model, c.Topic), strings.Join(names, ", "))
 		}
 	}
 	e.Page(r.Text)
