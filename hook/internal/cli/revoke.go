@@ -138,7 +138,24 @@ func (r *revoking) onAll(ctx context.Context, targets []string, really bool) (re
 			return report, cmp.Or(err, r.book.ended(org, report, really, err))
 		},
 	})
-	return all, cmp.Or(err, r.book.close())
+	if err = cmp.Or(err, r.book.close()); err == nil {
+		r.verdict(all, really)
+	}
+	return all, err
+}
+
+// verdict prints whether it worked, for one org; the table does for several.
+func (r *revoking) verdict(all result, really bool) {
+	one, ok := all.(*oneResult[*revokeReport])
+	switch {
+	case !ok || one.Report == nil || one.Report.Missing:
+	case one.Report.After != nil:
+		r.env.Line("eca: done, %s and %s left.", console.Plural(one.Report.After.Tokens(), "token"), console.Plural(one.Report.After.Sessions(), "session"))
+	case r.tokens+r.sessions == 0:
+		r.env.Line("eca: nothing to revoke.")
+	case !really && r.DryRun:
+		r.env.Line("eca: nothing was changed.")
+	}
 }
 
 // one works on one org.

@@ -149,7 +149,7 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 		return nil, usage.Errorf("--browser logs in to one org")
 	}
 	source := &providers{e: e, flags: &c.callFlags, access: &c.accessFlags}
-	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*verifyReport]{
+	r, err := onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*verifyReport]{
 		Column: "LOGGED IN AS", Cell: func(r *verifyReport) string {
 			if r.Login == nil {
 				return "-"
@@ -171,6 +171,10 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 			})
 		},
 	})
+	if one, ok := r.(*oneResult[*verifyReport]); ok && err == nil {
+		e.Line("eca: %s can log in to %s.", one.Report.App, targets[0])
+	}
+	return r, err
 }
 
 // privateKey reads the private key of --jwt-key, zero without it.
