@@ -8,6 +8,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -38,21 +39,38 @@ type State struct {
 
 	unread error       // why the components are unknown
 	facts  *apps.Facts // nil if unknown
+
+	rest *sync.WaitGroup // reads what components do not show; nil for a State that Look did not return
 }
 
-// Look reads an app, its policies, who may use it, and the user of the login, in at most five rounds of
-// requests. The user is that of the attempt, or the run-as user of the policies.
+// Look reads an app and its policies, in two or three rounds of requests. It goes on to read who may use the
+// app, and the user of the login, in at most five rounds in all: Wait waits for that, as Diagnose does. The
+// user is that of the attempt, or the run-as user of the policies.
 func Look(ctx context.Context, conn *salesforce.Conn, a Attempt) *State {
-	s := &State{Attempt: a}
+	s := &State{Attempt: a, rest: new(sync.WaitGroup)}
 	client := &restapi.Client{Conn: conn}
-	var grantsErr error
-	var group errgroup.Group
-	group.Go(func() error { s.Granting, grantsErr = apps.GrantedBy(ctx, client, a.App); return nil })
-	group.Go(func() error { s.read(ctx, conn); return nil })
-	group.Wait()
-	if grantsErr != nil || s.unread != nil {
-		return s
+	var granting []string
+	var grants errgroup.Group
+	grants.Go(func() (err error) { granting, err = apps.GrantedBy(ctx, client, a.App); return err })
+	s.read(ctx, conn)
+	s.rest.Go(func() {
+		if err := grants.Wait(); err == nil && s.unread == nil {
+			s.Granting = granting
+			s.readUser(ctx, client, a.App)
+		}
+	})
+	return s
+}
+
+// Wait waits until everything is read.
+func (s *State) Wait() {
+	if s.rest != nil {
+		s.rest.Wait()
 	}
+}
+
+// readUser reads who may use the app, and the user of the login.
+func (s *State) readUser(ctx context.Context, client *restapi.Client, app string) {
 	if s.Policies != nil {
 		if s.Username == "" {
 			s.Username = strings.TrimSpace(s.Policies.Text("clientCredentialsFlowUser"))
@@ -63,14 +81,13 @@ func Look(ctx context.Context, conn *salesforce.Conn, a Attempt) *State {
 			}
 		}
 	}
-	names := preflight.Names{Apps: []string{a.App}, PermissionSets: s.Granting}
+	names := preflight.Names{Apps: []string{app}, PermissionSets: s.Granting}
 	if s.Username != "" {
 		names.Users, names.Assignees = []string{s.Username}, []string{s.Username}
 	}
 	if facts, err := apps.LookUp(ctx, client, names); err == nil {
 		s.facts = facts
 	}
-	return s
 }
 
 // read reads the app's components.
@@ -110,6 +127,7 @@ func (d *Diagnosis) Unwrap() error { return d.Err }
 
 // Diagnose returns the cause of a refusal, nil if err is not a known refusal.
 func (s *State) Diagnose(err error) *Diagnosis {
+	s.Wait()
 	why, known := Explain(err)
 	if !known {
 		return nil

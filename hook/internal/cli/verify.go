@@ -270,6 +270,7 @@ func (v *verification) run(ctx context.Context) error {
 		return err
 	}
 	proof, err := with.VerifyWaiting(ctx, v.conn.HTTPClient, v.patience())
+	v.state.Wait()
 	v.report.Login = proof
 	if err != nil {
 		return v.explain(err)
