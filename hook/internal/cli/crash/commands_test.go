@@ -96,6 +96,9 @@ func ofCallout(s *scene) string {
 	return fmt.Sprintln(picture(s.orgs[0]), len(pairs), same, s.orgs[1].Callout("Erp", "caller@example.com"))
 }
 
+// kept are credentials as eca credentials writes them.
+const kept = `{"app":"ErpConnector","client_id":"3MVG9kept0123456789abcdefghijklmnopqrstuvwxyz","client_secret":"0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF"}`
+
 // received describes what a file has of the credentials of the sample's app.
 func (s *scene) received(name string) string {
 	pairs := s.orgs[0].Pairs("ErpConnector")
@@ -253,6 +256,33 @@ func crashes() []*crash {
 				s.runs("connect --from uat -o crm --app ErpConnector --named-credential Erp --permission-set Callers")
 			}, result: ofCallout,
 			args: strings.Fields("rotate -o uat --app ErpConnector --revoke-old --connect crm --named-credential Erp"),
+		},
+		{
+			name: "rotate --now", set: bootstrapped(true), result: func(s *scene) string {
+				return picture(s.orgs[0]) + s.received("creds.json")
+			},
+			args: []string{"rotate", "-o", "uat", "--app", "ErpConnector", "--now", "--yes", "--", "sh", "-c", "cat >creds.json.new && mv creds.json.new creds.json"},
+		},
+		{
+			name: "bootstrap --consumers-from", set: func(s *scene) {
+				bootstrapped(false)(s)
+				s.must(os.WriteFile(filepath.Join(s.dir, "../kept.jsonl"), []byte(kept), 0o600))
+			}, result: func(s *scene) string { return ofOrgs(s) + s.received("../kept.jsonl") },
+			args: strings.Fields("bootstrap -o uat --apply-policies --consumers-from ../kept.jsonl"),
+		},
+		{
+			name: "disable", set: bootstrapped(true), result: ofOrgs,
+			args: strings.Fields("disable -o uat --app ErpConnector --yes"),
+		},
+		{
+			name: "revoke", set: func(s *scene) {
+				org := s.add("uat", simorg.Config{Username: "admin@example.com"})
+				s.must(org.Fill(os.DirFS("testdata/tokens"), "."))
+			}, result: func(s *scene) string {
+				out, err := s.command(strings.Fields("revoke -o uat --not-installed --dry-run")).CombinedOutput()
+				return fmt.Sprintln(strings.Contains(string(out), "no app that is not installed has a token"), err)
+			},
+			args: strings.Fields("revoke -o uat --not-installed --yes"),
 		},
 	}
 }
