@@ -280,7 +280,11 @@ func crashes() []*crash {
 				s.must(org.Fill(os.DirFS("testdata/tokens"), "."))
 			}, result: func(s *scene) string {
 				out, err := s.command(strings.Fields("revoke -o uat --not-installed --dry-run")).CombinedOutput()
-				return fmt.Sprintln(strings.Contains(string(out), "no app that is not installed has a token"), err)
+				none := strings.Contains(string(out), "no app that is not installed has a token")
+				if !none {
+					s.t.Errorf("%v\n%s", err, out)
+				}
+				return fmt.Sprintln(none, err)
 			},
 			args: strings.Fields("revoke -o uat --not-installed --yes"),
 		},
