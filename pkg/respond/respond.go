@@ -181,7 +181,7 @@ func look(ctx context.Context, conn *salesforce.Conn, selection Selection, users
 	if err := r.readMenu(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.choose(); err != nil {
+	if err := r.choose(); err != nil && !r.wasUsed(ctx, err) {
 		return nil, err
 	}
 	if users {
@@ -195,6 +195,22 @@ func look(ctx context.Context, conn *salesforce.Conn, selection Selection, users
 		})
 	}
 	return r.Exposure, nil
+}
+
+// wasUsed reports whether an app that the org no longer shows is known from logins, as after a revocation of
+// all its tokens. It has no access then.
+func (r *reading) wasUsed(ctx context.Context, err error) bool {
+	missing, ok := errors.AsType[*NotFoundError](err)
+	if !ok || r.isInstalled(missing.App) {
+		return false
+	}
+	used, err := restapi.Query[loginRow](ctx, r.rest, "SELECT Application FROM LoginHistory GROUP BY Application")
+	i := slices.IndexFunc(used, func(l loginRow) bool { return strings.EqualFold(l.Application, missing.App) })
+	if err != nil || i < 0 {
+		return false
+	}
+	r.absent(used[i].Application)
+	return true
 }
 
 // reading is one call of look.

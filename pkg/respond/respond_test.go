@@ -169,6 +169,22 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
+// TestRevokedBefore: an app that is not installed is known from its logins after its last token is revoked, so
+// that the next run of a killed one succeeds.
+func TestRevokedBefore(t *testing.T) {
+	t.Parallel()
+	_, conn := start(t, simorg.Config{})
+	for _, want := range []string{"[not installed Stranger 2]", "[not installed Stranger 0]"} {
+		e, err := Look(t.Context(), conn, Selection{App: "stranger"})
+		if err != nil || fmt.Sprint(counts(e)) != want {
+			t.Fatalf("got %v, %v; want %s", e, err, want)
+		}
+		if _, err := e.Revoke(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestRevokeBreaks breaks each request of a revocation in each way. The next run completes it.
 func TestRevokeBreaks(t *testing.T) {
 	t.Parallel()

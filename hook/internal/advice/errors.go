@@ -118,11 +118,9 @@ func consumerHint(err error) string {
 	case errors.As(err, new(*consumer.PackagedError)):
 		return "ask that org for them with -o, or verify with --from"
 	case errors.As(err, new(*consumer.NotLocalError)):
-		return "change its consumer key and secret in Setup of the org where the package was made"
+		return "change its consumer key and secret in Setup of the org where the package was made (External Client App Manager, the app, Settings, OAuth Settings)"
 	case errors.As(err, new(*consumer.NoSecretError)):
 		return "the reading of secrets was switched on only just now: try again in a minute"
-	case errors.As(err, new(*consumer.NotLocalError)):
-		return "rotate them in Setup of the org where the package was made: External Client App Manager, the app, Settings, OAuth Settings, Consumer Key and Secret"
 	case errors.As(err, new(*consumer.SeveralError)):
 		return "choose one with --consumer KEY, or all with --consumer all"
 	case errors.As(err, new(*consumer.OwnSessionError)):

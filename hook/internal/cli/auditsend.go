@@ -78,6 +78,8 @@ func (c *auditCmd) notifiers(e *env) (all []notifier, err error) {
 			case err != nil || target.Host == "" || target.Scheme != "https" && !isLoopback(target.Hostname()):
 				return nil, usage.Errorf("--notify %s: %s is not an https URL", name, variable)
 			}
+			salesforce.NewSecret(hook) // whoever has the URL can post, so that it is masked from here on
+			salesforce.NewSecret(strings.TrimPrefix(target.Path, "/"))
 			message := slackMessage
 			if name == "teams" {
 				message = teamsMessage
