@@ -78,6 +78,9 @@ type App struct {
 	ConsumerKey        string    `json:"-"` // shortened; "" if the org does not show it
 	CertificateExpires time.Time `json:"certificateExpires,omitzero"`
 	ConsumerCreated    time.Time `json:"consumerMade,omitzero"`
+	// ConsumerModified is when the consumer was modified after its creation, which shows a rotation. That
+	// it is zero shows nothing: whether a rotation moves the consumer's dates is not known.
+	ConsumerModified time.Time `json:"consumerModified,omitzero"`
 
 	Users    int       `json:"users"` // number of users with tokens
 	Tokens   int       `json:"tokens"`
@@ -237,6 +240,9 @@ func (s *Snapshot) externalApps() (all []*App) {
 		row, hasSettings := settings[id]
 		if hasSettings {
 			a.setSettings(row)
+		}
+		if dates := s.dates[id]; dates.Modified.After(dates.Created) {
+			a.ConsumerModified = dates.Modified
 		}
 		a.setExternalGlobals(e)
 		a.TrustedRanges, a.TokenAddresses = trusted[id], allowed[id]

@@ -39,6 +39,10 @@ type Options struct {
 	// ISV applies the controls that Salesforce requires of partner apps since 2026.
 	ISV bool
 
+	// Rotated returns when an app's credentials became the main ones, zero if it does not know; nil knows
+	// nothing. key is the consumer key, shortened, "" if the org does not show it.
+	Rotated func(app, key string) time.Time
+
 	// Declared are the External Client Apps that a project declares; nil means no project.
 	Declared []string
 	// Drift is how the org's apps differ from the project, by the app's name.

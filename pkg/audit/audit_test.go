@@ -31,7 +31,10 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/audit"
+	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/finding"
+	"github.com/ecakit/ecakit/pkg/login"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
@@ -246,6 +249,71 @@ func TestAges(t *testing.T) {
 		if err != nil || fmt.Sprint(found(r)) != test.want {
 			t.Errorf("after %d days: %v, %v", test.days, found(r), err)
 		}
+	}
+}
+
+// TestRotationsEndOldConsumer: a rotation that the org or the caller knows of ends old-consumer for a year.
+func TestRotationsEndOldConsumer(t *testing.T) {
+	t.Parallel()
+	_, conn := start(t, simorg.Config{}, load(t, app{Name: "Eca", Grant: "Users"}, "external"))
+	at := now.AddDate(0, 0, 500)
+	for _, test := range []struct {
+		rotated time.Time
+		want    string
+	}{
+		{time.Time{}, "; whether it was rotated since is not known"},
+		{at.AddDate(0, 0, -400), " and last rotated on " + at.AddDate(0, 0, -400).Format(time.DateOnly)},
+		{at.AddDate(0, 0, -300), ""},
+	} {
+		var asked string
+		r, err := run(t.Context(), conn, audit.Options{Now: at, Rotated: func(app, key string) time.Time {
+			asked = app + " " + key
+			return test.rotated
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, f := range r.Findings {
+			if f.Rule == "old-consumer" {
+				_, got, _ = strings.Cut(f.Problem, now.UTC().Format(time.DateOnly))
+			}
+		}
+		if got != test.want || !strings.HasPrefix(asked, "Eca ") {
+			t.Errorf("rotated %v: %q, want %q; asked for %s", test.rotated, got, test.want, asked)
+		}
+	}
+}
+
+// TestModifiedConsumers: an org that shows a later modification of a consumer shows its rotation.
+func TestModifiedConsumers(t *testing.T) {
+	t.Parallel()
+	config := simorg.Config{SecretsInREST: true, Facts: platform.Answers{"consumer-dates-move": "yes"}}
+	org, conn := start(t, config, load(t, app{Name: "Eca", Grant: "Users"}, "external"))
+	org.Age(48 * time.Hour)
+	rotation := &consumer.Rotation{Client: &consumer.Client{Conn: conn},
+		HandOver: func(context.Context, login.Credentials) error { return nil }}
+	if _, err := rotation.Run(t.Context(), "Eca"); err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := audit.Read(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge := func(at time.Time) (*audit.App, string) {
+		r, err := snapshot.Judge(audit.Options{Now: at})
+		if err != nil || len(r.Apps) != 1 {
+			t.Fatal(r, err)
+		}
+		return r.Apps[0], fmt.Sprint(found(r))
+	}
+	app, _ := judge(now)
+	year := app.ConsumerModified.Add(365 * 24 * time.Hour)
+	if _, rules := judge(year.Add(23 * time.Hour)); strings.Contains(rules, "old-consumer") || !app.ConsumerModified.After(app.ConsumerCreated) {
+		t.Errorf("rotated %v after %v: a year later %s", app.ConsumerModified, app.ConsumerCreated, rules)
+	}
+	if _, rules := judge(year.Add(24 * time.Hour)); !strings.Contains(rules, "old-consumer") {
+		t.Errorf("more than a year after the rotation: %s", rules)
 	}
 }
 

@@ -451,11 +451,32 @@ func oldConsumer(s subject) []Finding {
 	if s.Packaged || s.opaque || s.NoOAuth || s.age(s.ConsumerCreated) <= consumerAge {
 		return nil
 	}
+	problem := "its consumer was created on " + s.ConsumerCreated.Format(time.DateOnly)
+	switch rotated := s.rotated(); {
+	case s.Kind == External && rotated.IsZero():
+		problem += "; whether it was rotated since is not known"
+	case !rotated.IsZero() && s.age(rotated) <= consumerAge:
+		return nil
+	case !rotated.IsZero():
+		problem += " and last rotated on " + rotated.Format(time.DateOnly)
+	}
 	fix := "rotate key and secret"
 	if s.Kind == Connected {
 		fix = "rotate key and secret in Setup (Manage Consumer Details)"
 	}
-	return found("its consumer was created on "+s.ConsumerCreated.Format(time.DateOnly), fix)
+	return found(problem, fix)
+}
+
+// rotated returns when the app's credentials were last rotated, zero if neither the org nor the options
+// tell.
+func (s subject) rotated() time.Time {
+	rotated := s.ConsumerModified
+	if s.options.Rotated != nil {
+		if noted := s.options.Rotated(s.Name, s.ConsumerKey); noted.After(rotated) {
+			rotated = noted
+		}
+	}
+	return rotated
 }
 
 func pluginOff(s subject) []Finding {

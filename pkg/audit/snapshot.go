@@ -13,6 +13,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/apps"
 	"github.com/ecakit/ecakit/pkg/connectedapp"
+	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/cutover"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
@@ -45,6 +46,7 @@ type Snapshot struct {
 	trusted   []rangeRow                // trusted IP ranges of External Client Apps
 	allowed   []allowedRow              // IP ranges in which their refresh tokens can be used
 	permitted map[string][]permittedRow // by Permission.Name
+	dates     map[string]consumer.Dates // of consumers, by the first 15 characters of their app's ID
 
 	assigned  map[string]int     // number of users by permission set, by the ID's first 15 characters
 	users     map[string]userRow // by userKey of ID and of username
@@ -153,7 +155,7 @@ func Read(ctx context.Context, conn *salesforce.Conn) (*Snapshot, error) {
 		orgWide: make(map[string]string), permitted: make(map[string][]permittedRow)}
 	group, groupCtx := errgroup.WithContext(ctx)
 	reads := []func(context.Context) error{
-		s.readOrg, s.readApps, s.readAccess, s.readOrgWide,
+		s.readOrg, s.readApps, s.readAccess, s.readOrgWide, s.readDates,
 		query(s, &s.plugins, fromPlugins, "ExtlClntAppPlcyCnfg",
 			"ExternalClientApplicationId, IsEnabled, OauthPluginStatus"),
 		query(s, &s.policies, fromPolicies, "ExtlClntAppOauthPlcyCnfg",
@@ -238,6 +240,13 @@ func (s *Snapshot) rest() *restapi.Client { return &restapi.Client{Conn: s.conn}
 func distinct(values []string) []string {
 	sorted := slices.Compact(slices.Sorted(slices.Values(values)))
 	return slices.DeleteFunc(sorted, func(v string) bool { return v == "" })
+}
+
+// readDates reads when consumers were modified. An org that does not show it is none that hides something:
+// the dates only tell more of a consumer whose creation is known from its settings.
+func (s *Snapshot) readDates(ctx context.Context) (err error) {
+	s.dates, err = (&consumer.Client{Conn: s.conn}).AllDates(ctx)
+	return err
 }
 
 func (s *Snapshot) readOrg(ctx context.Context) (err error) {

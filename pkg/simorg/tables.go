@@ -132,6 +132,15 @@ func orNil(text string) any {
 	return text
 }
 
+// Age makes the org's apps and consumers older.
+func (o *Org) Age(by time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, made := range o.state.Made {
+		o.state.Made[name] = made.Add(-by)
+	}
+}
+
 // madeAt returns when an app's consumer was made, or now where it has none.
 func (o *Org) madeAt(app string) string {
 	made, ok := o.state.Made[strings.ToLower(app)]

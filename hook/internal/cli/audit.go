@@ -37,6 +37,7 @@ type auditCmd struct {
 	Notify   []string `sep:"none" placeholder:"slack|teams|github" help:"Post a summary. slack and teams read the webhook's URL from ECA_SLACK_WEBHOOK and ECA_TEAMS_WEBHOOK; github adds to the step summary of GitHub Actions. Can be repeated."`
 	FailOn   string   `name:"fail-on" enum:"error,warning,never" default:"error" help:"Level of findings with which eca exits with 3."`
 	Baseline string   `placeholder:"FILE" help:"Output of an earlier run with --format json: only findings that are new since then count."`
+	Ledger   string   `placeholder:"FILE" help:"File that eca rotate --ledger writes: the rule old-consumer counts from the rotations in it."`
 	Profile  string   `enum:",isv" default:"" placeholder:"isv" help:"isv: apply the controls that Salesforce requires of partner apps since 2026."`
 	App      []string `sep:"none" placeholder:"NAME" help:"Report this app only. Can be repeated."`
 	Project  string   `placeholder:"DIR" default:"." help:"Project with the apps to compare and the audit settings. Default: the project of the working directory, if there is one."`
@@ -44,6 +45,8 @@ type auditCmd struct {
 
 	orgFlags  `embed:""`
 	callFlags `embed:""`
+
+	ledger *ledger
 }
 
 func (auditCmd) Help() string {
@@ -105,6 +108,9 @@ func (c *auditCmd) run(ctx context.Context, e *env) (result, error) {
 	}
 	known, err := readBaseline(c.Baseline)
 	if err != nil {
+		return nil, err
+	}
+	if c.ledger, err = readLedger(c.Ledger); err != nil {
 		return nil, err
 	}
 	proj, err := c.load(e)
@@ -224,7 +230,8 @@ func (c *auditCmd) load(e *env) (*auditProject, error) {
 
 // audit looks at one org.
 func (c *auditCmd) audit(ctx context.Context, p *auditProject, org string, known *audit.Baseline, session *orgauth.Session, conn *salesforce.Conn) (*auditReport, error) {
-	options := audit.Options{Rules: p.settings.Rules, Declared: p.declared, Username: session.Username, ISV: c.Profile == "isv"}
+	options := audit.Options{Rules: p.settings.Rules, Declared: p.declared, Username: session.Username, ISV: c.Profile == "isv",
+		Rotated: func(app, key string) time.Time { return c.ledger.last(conn.InstanceURL, app, key) }}
 	for _, a := range p.settings.Accept {
 		options.Accept = append(options.Accept, audit.Acceptance{App: a.App, Rule: a.Rule, Until: a.Until, Why: a.Why})
 	}

@@ -119,7 +119,7 @@ func TestScripts(t *testing.T) {
 			return os.Mkdir(home, 0o700)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"org": startOrg, "session": setSession, "login": writeLogin, "deploy": deploy, "fill": fill, "install": install, "sent": sent,
+			"org": startOrg, "session": setSession, "login": writeLogin, "deploy": deploy, "fill": fill, "age": age, "install": install, "sent": sent,
 			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "held": held, "apps": makeApps, "artifact": makeArtifact, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
 			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout, "deactivate": deactivate, "certificate": putCertificate,
 		},
@@ -225,6 +225,13 @@ func deploy(ts *testscript.TestScript, neg bool, args []string) {
 	case !neg:
 		ts.Check(err)
 	}
+}
+
+// age DURATION: makes what the org has older.
+func age(ts *testscript.TestScript, neg bool, args []string) {
+	by, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	ts.Value(stageKey{}).(*stage).org(ts).Age(by)
 }
 
 // fill DIR: adds Connected Apps and records to the org.

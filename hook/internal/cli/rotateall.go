@@ -243,7 +243,18 @@ func openLedger(name string) (*ledger, error) {
 	return l, nil
 }
 
-// last returns when credentials became the main ones, zero if the ledger does not say so.
+// readLedger reads a ledger that has to exist. Without a name it returns nil.
+func readLedger(name string) (*ledger, error) {
+	if name != "" {
+		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+			return nil, usage.Errorf("--ledger: %s is not a file that can be read", name)
+		}
+	}
+	return openLedger(name)
+}
+
+// last returns when credentials became the main ones, zero if the ledger does not say so. An empty key is
+// any of the app's.
 func (l *ledger) last(instance, app, key string) (last time.Time) {
 	if l == nil {
 		return last
@@ -251,7 +262,7 @@ func (l *ledger) last(instance, app, key string) (last time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.entries {
-		if e.Instance == instance && strings.EqualFold(e.App, app) && e.Key == key && e.Time.After(last) {
+		if e.Instance == instance && strings.EqualFold(e.App, app) && (key == "" || e.Key == key) && e.Time.After(last) {
 			last = e.Time
 		}
 	}
