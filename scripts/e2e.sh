@@ -149,7 +149,7 @@ has "$work/nobinary.log" "the eca command is not on this machine" "without eca, 
 # The check that this test can fail: without the hook there is no OAuth.
 cp -r "$work/sample" "$work/nohook"
 rm -rf "$work/nohook/.git"
-sed -i '/"default": true,/s/,$//; /postDeploymentScript/d' "$work/nohook/sfdx-project.json"
+sed -i '/"alwaysDeploy": true,/s/,$//; /postDeploymentScript/d' "$work/nohook/sfdx-project.json"
 project "$work/nohook"
 build "$work/nohook" uat
 if install_on "$work/nohook" uat nohook; then fail "sfp install without the hook succeeds"; fi
@@ -317,7 +317,7 @@ serve pooled --kind scratch --username admin@example.com.pooled
 login pooled pooled
 cp -r "$work/sample" "$work/bundle"
 rm -rf "$work/bundle/.git"
-(cd "$work/bundle" && eca bundle --output scripts/bootstrap-eca-oauth.sh && eca lint) >"$work/bundle.log" 2>&1 || fail "eca bundle: $(cat "$work/bundle.log")"
+(cd "$work/bundle" && eca bundle --output scripts/bootstrap-eca-oauth.sh && eca lint --fix) >"$work/bundle.log" 2>&1 || fail "eca bundle: $(cat "$work/bundle.log")"
 project "$work/bundle"
 PATH=$plain_path build "$work/bundle" bundled
 PATH=$plain_path install_on "$work/bundle" bundled bundled || fail "sfp install of an artifact that carries eca"

@@ -36,6 +36,8 @@ eca bundle --output scripts/bootstrap-eca-oauth.sh
 
 The script contains this eca. Add those of other platforms, of the same version, with --binary: eca bundle --binary eca-linux-arm64.
 
+Where a package has an eca.sum, run eca lint --fix afterwards: it updates the digest of the script.
+
 The script unpacks eca once, to a directory that only the user can write (eca-UID in ECA_CACHE, XDG_CACHE_HOME or ~/.cache, or in TMPDIR if that fails), and checks it before each run with sha256sum, shasum or openssl. The script needs sh, base64 and gzip. ECA_BIN has precedence over the eca in the script.`
 }
 
