@@ -36,7 +36,7 @@ func everything() project {
 		with(policies("uat", "Two", "<refreshTokenPolicyType>Zero</refreshTokenPolicyType>")))
 }
 
-// picture writes down what an org holds, without what it makes up by itself.
+// picture describes the components of an org, without the generated consumerKey and oauthLink.
 func picture(o *org) string {
 	var b strings.Builder
 	for _, t := range eca.Types() {

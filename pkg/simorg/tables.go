@@ -132,7 +132,7 @@ func orNil(text string) any {
 	return text
 }
 
-// Age makes the org's apps and consumers older.
+// Age moves the creation and rotation dates of apps and consumers into the past.
 func (o *Org) Age(by time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

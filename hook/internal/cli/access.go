@@ -57,7 +57,7 @@ func isSettingOff(err error) bool {
 	return ok && locked.Setting
 }
 
-// maxReopened is how often something is done anew because another run has switched the setting off.
+// maxReopened is the maximum number of retries after another run has switched the setting off.
 const maxReopened = 3
 
 // access is the org's setting during the reading of secrets. A record on this machine says that a run has switched

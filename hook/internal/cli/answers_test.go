@@ -46,7 +46,7 @@ var badAnswers = map[string]struct {
 	"another instance":      {401, "", "", fmt.Sprintf(restError, "URL_NOT_RESET", "must be set"), "URL_NOT_RESET: must be set", "-", "the org has another instance URL than this login", ""},
 	"no API":                {403, "", "", fmt.Sprintf(restError, "API_DISABLED_FOR_ORG", "not enabled"), "API_DISABLED_FOR_ORG: not enabled", "-", "permission API Enabled", ""},
 	"no API, by its status": {401, "", "", fmt.Sprintf(restError, "API_DISABLED", "not enabled"), "API_DISABLED: not enabled", "-", "permission API Enabled", ""},
-	"no API for now":        {403, "", "", fmt.Sprintf(restError, "API_CURRENTLY_DISABLED", "disabled"), "API_CURRENTLY_DISABLED: disabled", "-", "usually temporary", ""},
+	"API disabled":          {403, "", "", fmt.Sprintf(restError, "API_CURRENTLY_DISABLED", "disabled"), "API_CURRENTLY_DISABLED: disabled", "-", "usually temporary", ""},
 	"a proxy's login":       {407, "", "", "<html>Log in", "HTTP 407 Proxy Authentication Required", "", "give the proxy its user and password in HTTPS_PROXY", ""},
 	"a network's login":     {302, "Location", "https://portal.example.com/login", "", "HTTP 302 Found: a redirect to portal.example.com, which would get the token", "", "if the network here wants a login first", ""},
 	"a part of JSON":        {200, "", "", `{"a":`, "HTTP 200 OK: not the JSON that the REST API defines", "not a SOAP answer", "check the instance URL and the proxy settings", ""},

@@ -214,7 +214,7 @@ func (a *auditOutput) showActions(u *console.Console, groups []audit.Group) {
 	}
 }
 
-// firstLine returns the first command of a fix, or what it says.
+// firstLine returns the first command of a fix, or its text if it has no command.
 func firstLine(f audit.Fix) string {
 	if len(f.Commands) > 0 {
 		return f.Commands[0]

@@ -114,7 +114,7 @@ func used(uses []cutover.Usage) string {
 	if len(uses) == 0 {
 		return "not in use"
 	}
-	last := "of which the org knows no day"
+	last := "last use unknown"
 	if t := uses[0].Last(); !t.IsZero() {
 		last = "last " + day(t)
 	}

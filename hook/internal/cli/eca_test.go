@@ -227,7 +227,7 @@ func deploy(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// age DURATION: makes what the org has older.
+// age DURATION: moves the creation dates of apps and consumers into the past.
 func age(ts *testscript.TestScript, neg bool, args []string) {
 	by, err := time.ParseDuration(args[0])
 	ts.Check(err)

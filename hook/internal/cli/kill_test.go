@@ -93,7 +93,7 @@ func (s sample) hook(t *testing.T, org *simorg.Server) *exec.Cmd {
 	return cmd
 }
 
-// picture writes down what an org holds, without what it makes up by itself.
+// picture describes the components of an org, without the generated consumerKey and oauthLink.
 func picture(org *simorg.Server) string {
 	var b strings.Builder
 	for _, typ := range eca.Types() {

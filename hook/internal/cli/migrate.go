@@ -272,7 +272,7 @@ func (c *migrateCmd) ofOrg(ctx context.Context, e *env, r *migrateResult) (all [
 	return all, nil
 }
 
-// orgApps are the Connected Apps of an org, with what the org knows about them.
+// orgApps are the Connected Apps of an org, with the org's records about them.
 type orgApps struct {
 	apps   []*connectedapp.App
 	unread []*cutover.UnreadableError
@@ -490,7 +490,7 @@ func (m *migration) lookForSets(proj *project.Project, file string) {
 	}
 }
 
-// look adds what the org knows about an app.
+// look adds the org's records about an app.
 func (one *migratedApp) look(app *connectedapp.App, source connectedSource) {
 	one.PasswordLogins, one.bound = source.logins, app.Movable()
 	if source.uses != nil {

@@ -11,7 +11,7 @@ import (
 // policyFlags say where the policies of the environment are, and who brings them.
 type policyFlags struct {
 	Policies  string `placeholder:"DIR" from:"ECA_POLICIES" help:"Directory with the policies of this environment, instead of looking for them."`
-	Artifacts string `placeholder:"DIR" from:"ECA_ARTIFACTS" help:"Directory with sfp's artifacts, whose policies count instead of those in the project. Default: for the hook artifacts, if that exists, and otherwise none."`
+	Artifacts string `placeholder:"DIR" from:"ECA_ARTIFACTS" help:"Directory with sfp's artifacts. Their policies replace those of the project. Default: the directory artifacts for the hook, if it exists."`
 
 	ApplyPolicies bool `name:"apply-policies" from:"ECA_APPLY_POLICIES" help:"Also deploy the environment's OAuth policies, with the name of the org's policies. Default: applyPolicies in plugins.eca."`
 }

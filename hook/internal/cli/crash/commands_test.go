@@ -125,7 +125,7 @@ func assign(org *simorg.Server, user, set string) error {
 	return err
 }
 
-// picture describes what an org has, without what it makes up by itself.
+// picture describes the components of an org, without the generated consumerKey and oauthLink.
 func picture(org *simorg.Server) string {
 	var b strings.Builder
 	for _, typ := range eca.Types() {
