@@ -17,6 +17,7 @@ import (
 	"github.com/ecakit/ecakit"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 // TestKilledAndInterrupted ends the hook at each request in turn, by each signal,
@@ -37,7 +38,7 @@ func TestKilledAndInterrupted(t *testing.T) {
 	if out, err := s.hook(t, undisturbed).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	want, requests := picture(undisturbed), len(undisturbed.Requests())
+	want, requests := simorgtest.Picture(undisturbed), len(undisturbed.Requests())
 
 	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGHUP, syscall.SIGTERM}
 	ignored := func(s syscall.Signal) bool { return signal.Ignored(s) } // as nohup does, which the hook inherits
@@ -93,19 +94,6 @@ func (s sample) hook(t *testing.T, org *simorg.Server) *exec.Cmd {
 	return cmd
 }
 
-// picture describes the components of an org, without the generated consumerKey and oauthLink.
-func picture(org *simorg.Server) string {
-	var b strings.Builder
-	for _, typ := range eca.Types() {
-		for _, c := range org.Components(typ.Name) {
-			delete(c.Fields, "consumerKey")
-			delete(c.Fields, "oauthLink")
-			fmt.Fprintln(&b, c.Type, c.FullName, strings.ReplaceAll(fmt.Sprint(c.Fields), org.URL, "(the org)"))
-		}
-	}
-	return b.String()
-}
-
 // end ends a run at a request by a signal, and runs again.
 func (s sample) end(t *testing.T, n int, sent syscall.Signal, after bool, want string) {
 	t.Helper()
@@ -149,7 +137,7 @@ func (s sample) end(t *testing.T, n int, sent syscall.Signal, after bool, want s
 	if out, err := s.hook(t, org).CombinedOutput(); err != nil {
 		t.Errorf("%s: the second run: %v\n%s", name, err, out)
 	}
-	if got := picture(org); got != want {
+	if got := simorgtest.Picture(org); got != want {
 		t.Errorf("%s: after the second run the org has\n%swant\n%s", name, got, want)
 	}
 	now := org.Components(eca.GlobalOAuthSettings)

@@ -18,6 +18,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
+	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
 const emptyProject = "{\n  \"packageDirectories\": [\n    {\"path\": \"src/core\", \"package\": \"core\", \"versionNumber\": \"1.0.0.NEXT\", \"default\": true}\n  ],\n  \"sourceApiVersion\": \"66.0\"\n}\n"
@@ -83,7 +84,7 @@ func (s *scene) addCaller() {
 func ofOrgs(s *scene) string {
 	text := ""
 	for _, org := range s.orgs {
-		text += picture(org)
+		text += simorgtest.Picture(org)
 	}
 	return text
 }
@@ -93,7 +94,7 @@ func ofCallout(s *scene) string {
 	pairs := s.orgs[0].Pairs("ErpConnector")
 	id, secret := s.orgs[1].Stored("Erp", "Integration")
 	same := id == pairs[0].Key && secret == pairs[0].Secret
-	return fmt.Sprintln(picture(s.orgs[0]), len(pairs), same, s.orgs[1].Callout("Erp", "caller@example.com"))
+	return fmt.Sprintln(simorgtest.Picture(s.orgs[0]), len(pairs), same, s.orgs[1].Callout("Erp", "caller@example.com"))
 }
 
 // kept are credentials as eca credentials writes them.
@@ -123,19 +124,6 @@ func assign(org *simorg.Server, user, set string) error {
 	}
 	_, err := rest.Create(context.Background(), "PermissionSetAssignment", map[string]any{"AssigneeId": ids[0], "PermissionSetId": ids[1]})
 	return err
-}
-
-// picture describes the components of an org, without the generated consumerKey and oauthLink.
-func picture(org *simorg.Server) string {
-	var b strings.Builder
-	for _, typ := range eca.Types() {
-		for _, c := range org.Components(typ.Name) {
-			delete(c.Fields, "consumerKey")
-			delete(c.Fields, "oauthLink")
-			fmt.Fprintln(&b, c.Type, c.FullName, strings.ReplaceAll(fmt.Sprint(c.Fields), org.URL, "(the org)"))
-		}
-	}
-	return b.String()
 }
 
 // consumerID matches the ID of a consumer, which differs from run to run.
@@ -192,7 +180,7 @@ func crashes() []*crash {
 				project(s)
 				s.add("hub", simorg.Config{Kind: simorg.Production, DevHub: true, SecretsInREST: true}, "production")
 			}, result: func(s *scene) string {
-				return strings.ReplaceAll(picture(s.orgs[0])+consumerID.ReplaceAllString(tree(s.dir), "888"), s.orgs[0].ID()[:15], "(the org)")
+				return strings.ReplaceAll(simorgtest.Picture(s.orgs[0])+consumerID.ReplaceAllString(tree(s.dir), "888"), s.orgs[0].ID()[:15], "(the org)")
 			},
 			args: strings.Fields("package -o hub --app Shared --create --contact-email a@example.com --preset server"),
 		},
@@ -241,7 +229,7 @@ func crashes() []*crash {
 		},
 		{
 			name: "rotate", set: bootstrapped(true), result: func(s *scene) string {
-				return picture(s.orgs[0]) + s.received("creds.json")
+				return simorgtest.Picture(s.orgs[0]) + s.received("creds.json")
 			},
 			args: []string{"rotate", "-o", "uat", "--app", "ErpConnector", "--revoke-old", "--", "sh", "-c", "cat >creds.json.new && mv creds.json.new creds.json"},
 		},
@@ -259,7 +247,7 @@ func crashes() []*crash {
 		},
 		{
 			name: "rotate --now", set: bootstrapped(true), result: func(s *scene) string {
-				return picture(s.orgs[0]) + s.received("creds.json")
+				return simorgtest.Picture(s.orgs[0]) + s.received("creds.json")
 			},
 			args: []string{"rotate", "-o", "uat", "--app", "ErpConnector", "--now", "--yes", "--", "sh", "-c", "cat >creds.json.new && mv creds.json.new creds.json"},
 		},
