@@ -251,7 +251,7 @@ func (l *linter) read(index int, p *sfp.Package) {
 	}
 	dir, passedOver := "", false
 	for _, file := range l.source.Files(p.Path) {
-		if at := path.Dir(file); at != dir {
+		if at := file[:max(0, strings.LastIndexByte(file, '/'))]; at != dir {
 			dir, passedOver = at, l.passedOver(p, at)
 		}
 		if passedOver {
@@ -325,15 +325,20 @@ func (l *linter) addUnreadable(file string) {
 // passedOver reports whether to skip the files of a directory: those of other tools, and those of a nested
 // package, which is read by itself.
 func (l *linter) passedOver(p *sfp.Package, dir string) bool {
-	for element := range strings.SplitSeq(strings.TrimPrefix(strings.TrimPrefix(dir, p.Path), "/"), "/") {
-		if element == "node_modules" || strings.HasPrefix(element, ".") && element != "." {
-			return true
-		}
+	below := strings.TrimPrefix(strings.TrimPrefix(dir, p.Path), "/")
+	if hasElement(below, "node_modules") || strings.HasPrefix(below, ".") && below != "." || strings.Contains(below, "/.") {
+		return true
 	}
 	return slices.ContainsFunc(l.project.Packages, func(other sfp.Package) bool {
 		nested := p.Path == "." && other.Path != "." || strings.HasPrefix(other.Path, p.Path+"/")
 		return nested && isWithin(dir, other.Path)
 	})
+}
+
+// hasElement reports whether a path has an element.
+func hasElement(name, element string) bool {
+	return name == element || strings.HasPrefix(name, element+"/") || strings.HasSuffix(name, "/"+element) ||
+		strings.Contains(name, "/"+element+"/")
 }
 
 func (l *linter) addMalformed(file string, err error) {

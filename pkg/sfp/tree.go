@@ -12,7 +12,7 @@ import (
 // Tree is a listing of directories of a project or an artifact. After List it reads no more
 // files, and any number of goroutines may use it.
 type Tree struct {
-	dirs, files []string // in walk order: depth first, by name
+	dirs, files []string // depth first, by name; the files of a directory before those below it
 	spans       map[string]span
 	ignores     map[string]*Ignore // by the .forceignore file's directory
 	irregular   map[string]bool    // symlinks, pipes and the like among the files
@@ -47,23 +47,32 @@ func (t *Tree) list(fsys fs.FS, dir string, top bool) {
 	if err != nil && !(top && errors.Is(err, fs.ErrNotExist)) {
 		t.unreadable = append(t.unreadable, &fs.PathError{Op: "read", Path: dir, Err: files.Plain(err)})
 	}
-	for _, entry := range entries {
-		name := entry.Name()
-		if dir != "." {
-			name = dir + "/" + name
+	at := func(name string) string {
+		if dir == "." {
+			return name
 		}
-		if !entry.IsDir() {
-			t.files = append(t.files, name)
-			if !entry.Type().IsRegular() {
-				t.irregular[name] = true
-			}
-			if entry.Name() == IgnoreFile {
-				t.readIgnore(fsys, dir)
-			}
+		return dir + "/" + name
+	}
+	// Files come before directories, so that who reads them in this order opens each directory once.
+	for _, entry := range entries {
+		if entry.IsDir() {
 			continue
 		}
-		t.dirs = append(t.dirs, name)
-		t.list(fsys, name, false)
+		name := at(entry.Name())
+		t.files = append(t.files, name)
+		if !entry.Type().IsRegular() {
+			t.irregular[name] = true
+		}
+		if entry.Name() == IgnoreFile {
+			t.readIgnore(fsys, dir)
+		}
+	}
+	for _, entry := range entries {
+		if entry.IsDir() {
+			name := at(entry.Name())
+			t.dirs = append(t.dirs, name)
+			t.list(fsys, name, false)
+		}
 	}
 	s.endDirs, s.endFiles = len(t.dirs), len(t.files)
 	t.spans[dir] = s
@@ -88,7 +97,8 @@ func (t *Tree) Dirs(below string) []string {
 	return t.dirs[s.dirs:s.endDirs:s.endDirs]
 }
 
-// Files returns the files below a listed directory, including symlinks, in the same order.
+// Files returns the files below a listed directory, including symlinks: those of each directory, by name,
+// before those of the directories in it.
 func (t *Tree) Files(below string) []string {
 	s := t.spans[below]
 	return t.files[s.files:s.endFiles:s.endFiles]

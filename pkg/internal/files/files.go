@@ -131,7 +131,7 @@ func (d *dir) enter(name string) *os.Root {
 	if name == "" {
 		return d.root
 	}
-	for n := len(d.open); n > 0 && name != d.open[n-1].name && !strings.HasPrefix(name, d.open[n-1].name+"/"); n-- {
+	for n := len(d.open); n > 0 && !isWithin(name, d.open[n-1].name); n-- {
 		d.drop(n - 1)
 	}
 	last := opened{root: d.root}
@@ -152,13 +152,19 @@ func (d *dir) enter(name string) *os.Root {
 		if n := len(d.open); n > 0 && d.open[n-1].depth+len(step)-d.depth(n-2) <= distance {
 			d.drop(n - 1)
 		}
+		end := len(rest)
 		if last.name != "" {
-			rest = last.name + "/" + rest
+			end += len(last.name) + len("/")
 		}
-		last = opened{rest, last.depth + len(step), root}
+		last = opened{name[:end], last.depth + len(step), root}
 		d.open = append(d.open, last)
 	}
 	return last.root
+}
+
+// isWithin reports whether a path is a directory or below it.
+func isWithin(name, dir string) bool {
+	return strings.HasPrefix(name, dir) && (len(name) == len(dir) || name[len(dir)] == '/')
 }
 
 // depth returns the depth of one of the open directories, 0 for that of the root.
