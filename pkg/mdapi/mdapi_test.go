@@ -288,8 +288,8 @@ func TestAnswersThatAreNoAnswers(t *testing.T) {
 		body   string
 		want   string
 	}{
-		{"HTML", 200, "<html><body>Down for maintenance TOKEN</body></html>", "HTTP 200 OK: not a SOAP answer"},
-		{"proxy error", 502, "<html>Bad Gateway TOKEN</html>", "HTTP 502 Bad Gateway: not a SOAP answer"},
+		{"HTML", 200, "<html><body>Down for maintenance TOKEN</body></html>", "HTTP 200 OK: an HTML page, not a SOAP answer"},
+		{"proxy error", 502, "<html>Bad Gateway TOKEN</html>", "HTTP 502 Bad Gateway: an HTML page, not a SOAP answer"},
 		{"empty", 200, "", "not a SOAP answer"},
 		{"JSON", 401, `[{"errorCode":"INVALID_SESSION_ID"}]`, "HTTP 401 Unauthorized"},
 		{"cut off", 200, envelope("<upsertMetadataResponse>")[:90], "not a SOAP answer"},

@@ -115,7 +115,7 @@ type StatusError struct {
 	Status int    // the HTTP status
 	What   string // what is wrong with the answer
 
-	Page     bool          // it is an HTML page, and the status does not say why
+	Page     bool          // it is an HTML page
 	Redirect string        // the host to which it redirects, "" if it does not
 	Version  string        // the API version that was called, like 68.0, "" for other resources
 	Wait     time.Duration // how long to wait before the next request, 0 if it does not say so
@@ -123,12 +123,12 @@ type StatusError struct {
 
 // Unexpected returns the error for an answer that is not what the API defines.
 func (r *Response) Unexpected(what string) *StatusError {
-	e := &StatusError{Host: r.Host, Status: r.Status, What: what, Page: !isBusy(r.Status) && r.isPage(), Version: r.version(), Wait: r.wait()}
+	e := &StatusError{Host: r.Host, Status: r.Status, What: what, Page: r.isPage(), Version: r.version(), Wait: r.wait()}
 	switch {
 	case e.Status == http.StatusGone && e.Version != "":
 		e.What = "API version " + e.Version + " is retired or not supported"
 	case e.Page:
-		e.What = what + " but an HTML page"
+		e.What = "an HTML page, " + what
 	}
 	return e
 }

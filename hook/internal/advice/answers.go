@@ -59,10 +59,10 @@ func statusHint(answer *salesforce.StatusError) string {
 		return "use the org's own My Domain URL; if the network here wants a login first, log in to it with a browser"
 	case answer.Version != "" && (answer.Status == http.StatusNotFound || answer.Status == http.StatusGone):
 		return versionHint(answer.Version)
-	case answer.Page:
-		return fmt.Sprintf("open https://%s in a browser to see the page, which a proxy, the network or the maintenance of the org shows", answer.Host)
 	case salesforce.IsTransient(answer):
 		return ""
+	case answer.Page:
+		return fmt.Sprintf("open https://%s in a browser to see the page, which may come from a proxy, the network or a maintenance of the org", answer.Host)
 	}
 	return "check the instance URL and the proxy settings: something else than the org may have answered"
 }

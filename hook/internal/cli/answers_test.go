@@ -35,10 +35,10 @@ var badAnswers = map[string]struct {
 	message, soapMessage string // patterns; soapMessage is for an answer that should be SOAP, and message if it is ""
 	hint, soapHint       string
 }{
-	"a page with 200":       {200, "", "", "<!DOCTYPE html><html>Welcome", "HTTP 200 OK: not the JSON that the REST API defines but an HTML page", "HTTP 200 OK: not a SOAP answer but an HTML page", "open https://HOST in a browser to see the page", ""},
-	"a page by its type":    {200, "Content-Type", "text/html", "", "but an HTML page", "", "open https://HOST in a browser", ""},
-	"a page of a proxy":     {403, "", "", "\n<HTML>blocked", "HTTP 403 Forbidden: .* but an HTML page", "", "open https://HOST in a browser", ""},
-	"maintenance":           {503, "", "", "<html>We are down for maintenance", "HTTP 503 Service Unavailable: not an answer of the REST API", "HTTP 503 Service Unavailable: not a SOAP answer", "this is usually temporary", ""},
+	"a page with 200":       {200, "", "", "<!DOCTYPE html><html>Welcome", "HTTP 200 OK: an HTML page, not the JSON that the REST API defines", "HTTP 200 OK: an HTML page, not a SOAP answer", "open https://HOST in a browser to see the page", ""},
+	"a page by its type":    {200, "Content-Type", "text/html", "", ": an HTML page, not ", "", "open https://HOST in a browser", ""},
+	"a page of a proxy":     {403, "", "", "\n<HTML>blocked", "HTTP 403 Forbidden: an HTML page, not .*", "", "open https://HOST in a browser", ""},
+	"maintenance":           {503, "", "", "<html>We are down for maintenance", "HTTP 503 Service Unavailable: an HTML page, not an answer of the REST API", "HTTP 503 Service Unavailable: an HTML page, not a SOAP answer", "this is usually temporary", ""},
 	"wait":                  {503, "Retry-After", "3600", "<html>Later", "HTTP 503", "", "^run the command again in 1 hour, or wait for it with --retry-for 1h1m$", ""},
 	"wait of a limit":       {429, "Retry-After", "90", "", "HTTP 429 Too Many Requests", "", "in 2 minutes, or wait for it with --retry-for 2m$", ""},
 	"a retired version":     {410, "", "", fmt.Sprintf(restError, "GONE", "no longer supported"), "GONE: no longer supported", "HTTP 410 Gone: API version 66.0 is retired or not supported", "", "API version 66.0: choose one that it has with --api-version"},

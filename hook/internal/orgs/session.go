@@ -149,7 +149,7 @@ func (e *Env) learn(ctx context.Context, a *Ahead, org string, stated apiversion
 		if who {
 			group.Go(func() {
 				if info, noUser = client.UserInfo(ctx); noUser != nil {
-					noUser = fmt.Errorf("whose session SF_ACCESS_TOKEN is: %w", noUser)
+					noUser = fmt.Errorf("reading the user of SF_ACCESS_TOKEN: %w", noUser)
 				}
 			})
 		}
