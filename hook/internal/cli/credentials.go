@@ -90,6 +90,9 @@ func (c *credentialsCmd) run(ctx context.Context, e *env) (result, error) {
 		if c.App != "" {
 			return nil, usage.Errorf("--all goes without --app")
 		}
+		if err := c.CheckApps(); err != nil {
+			return nil, err
+		}
 	} else {
 		var err error
 		if app, err = c.app(); err != nil {

@@ -90,7 +90,7 @@ func (f *Flags) reveal(c *Credentials, org, app bool) ([]byte, error) {
 	case f.Field != "":
 		for _, v := range values {
 			if v.field == f.Field {
-				return []byte(v.text + "\n"), nil
+				return []byte(v.text), nil // stores keep a line break as part of the value
 			}
 		}
 	case f.format() == "template":
@@ -186,6 +186,20 @@ func (f *Flags) checkFormat(several, keyOnly bool) error {
 		if _, err := f.reveal(&Credentials{}, false, false); err != nil {
 			return usage.Errorf("%w", err)
 		}
+	}
+	return nil
+}
+
+// CheckApps checks that the flags suit the credentials of several apps: a command runs once per app, and what is
+// printed or written to a file has to say which app it is of.
+func (f *Flags) CheckApps() error {
+	switch {
+	case len(f.Command) > 0:
+		return nil
+	case f.Field != "":
+		return usage.Errorf("--field is for one app")
+	case f.format() == "env" || f.format() == "github":
+		return usage.Errorf("--format %s is for one app: several would overwrite one another", f.Format)
 	}
 	return nil
 }

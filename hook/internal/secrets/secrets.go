@@ -34,7 +34,7 @@ import (
 type Flags struct {
 	Format   string   `enum:"json,env,github,aws,infisical,template" default:"json" help:"json; env: lines like ECA_CLIENT_ID=… for a dotenv file; github: the same for gh secret set -f -; aws and infisical: JSON in the shape of that store; template."`
 	Template string   `placeholder:"TEXT" help:"With --format template: a Go template such as '{{.ClientID}}:{{.ClientSecret}}', with BaseURL, Org, App, AppID and ConsumerID too. {{json .ClientID}} quotes a value."`
-	Field    string   `enum:"org,app,base_url,client_id,client_secret,app_id,consumer_id," default:"" placeholder:"NAME" help:"Only this value: org, app, base_url, client_id, client_secret, app_id or consumer_id."`
+	Field    string   `enum:"org,app,base_url,client_id,client_secret,app_id,consumer_id," default:"" placeholder:"NAME" help:"Only this value, without a line break: org, app, base_url, client_id, client_secret, app_id or consumer_id."`
 	Show     bool     `help:"Print secrets on a terminal."`
 	Output   *string  `aliases:"output-file" placeholder:"FILE" help:"File that the credentials are written to, with mode 0600; whole or not at all, and never over a file that git tracks."`
 	Command  []string `arg:"" optional:"" name:"command" help:"After --: a command that gets the credentials on standard input, as --format and --field say, and as ECA_BASE_URL, ECA_CLIENT_ID, ECA_CLIENT_SECRET, ECA_ORG and ECA_APP in its environment; once for each org."`
@@ -266,6 +266,9 @@ func (s *Sink) Close() error {
 		return nil
 	}
 	if s.Output == nil || *s.Output == "-" {
+		if s.out.Terminal && !bytes.HasSuffix(all, []byte("\n")) {
+			all = append(all, '\n')
+		}
 		if _, err := s.out.Secrets.Write(all); err != nil {
 			return errors.New("standard output cannot be written")
 		}
