@@ -121,7 +121,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"org": startOrg, "session": setSession, "login": writeLogin, "deploy": deploy, "fill": fill, "age": age, "install": install, "sent": sent,
 			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "held": held, "apps": makeApps, "artifact": makeArtifact, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
-			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout, "deactivate": deactivate, "certificate": putCertificate,
+			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout, "deactivate": deactivate, "certificate": putCertificate, "recipes": runRecipes,
 		},
 	})
 }
