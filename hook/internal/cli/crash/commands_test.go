@@ -15,6 +15,7 @@ import (
 	"github.com/ecakit/ecakit"
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/mdapi"
+	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
@@ -35,15 +36,38 @@ func (s *scene) runs(line string) {
 }
 
 // bootstrapped prepares the sample project with the org uat, which has its app's header, or all of it.
-func bootstrapped(all bool) func(s *scene) {
+func bootstrapped(all bool) func(s *scene) { return onOrg(all, func(*simorg.Config) {}) }
+
+// onOrg is bootstrapped with another configuration of the org.
+func onOrg(all bool, configure func(*simorg.Config)) func(s *scene) {
 	return func(s *scene) {
 		s.sample()
-		org := s.add("uat", simorg.Config{Username: "admin@example.com", SecretsInREST: true, Users: []simorg.User{{Username: "integration@example.com.uat"}}})
+		config := simorg.Config{Username: "admin@example.com", SecretsInREST: true, Users: []simorg.User{{Username: "integration@example.com.uat"}}}
+		configure(&config)
+		org := s.add("uat", config)
 		s.must(org.Deploy(ecakit.Sample, "testdata/eca-definition"))
 		if all {
 			s.runs("bootstrap -o uat --apply-policies")
 		}
 	}
+}
+
+// keeps prepares an org with the header of the sample's app, and kept credentials for that app.
+func keeps(configure func(*simorg.Config)) func(s *scene) {
+	return func(s *scene) {
+		onOrg(false, configure)(s)
+		s.must(os.WriteFile(filepath.Join(s.dir, "../kept.jsonl"), []byte(kept), 0o600))
+	}
+}
+
+// ofUnkept describes the orgs after kept credentials were not honoured, and whether a run says so.
+func ofUnkept(s *scene) string {
+	out, err := s.command(strings.Fields("bootstrap -o uat --apply-policies --consumers-from ../kept.jsonl")).CombinedOutput()
+	said := strings.Contains(string(out), "its clients need the new credentials: eca credentials -o uat --app ErpConnector")
+	if !said {
+		s.t.Errorf("no word of the clients' credentials: %v\n%s", err, out)
+	}
+	return ofOrgs(s) + s.received("../kept.jsonl") + fmt.Sprintln(said, err)
 }
 
 // storeCredentials is the shell command that receives credentials.
@@ -252,11 +276,28 @@ func crashes() []*crash {
 			args: []string{"rotate", "-o", "uat", "--app", "ErpConnector", "--now", "--yes", "--", "sh", "-c", "cat >creds.json.new && mv creds.json.new creds.json"},
 		},
 		{
-			name: "bootstrap --consumers-from", set: func(s *scene) {
-				bootstrapped(false)(s)
-				s.must(os.WriteFile(filepath.Join(s.dir, "../kept.jsonl"), []byte(kept), 0o600))
-			}, result: func(s *scene) string { return ofOrgs(s) + s.received("../kept.jsonl") },
+			name: "bootstrap --consumers-from", set: keeps(func(*simorg.Config) {}), result: func(s *scene) string { return ofOrgs(s) + s.received("../kept.jsonl") },
 			args: strings.Fields("bootstrap -o uat --apply-policies --consumers-from ../kept.jsonl"),
+		},
+		{
+			// Another org has the key: the app gets a consumer without it.
+			name: "bootstrap --consumers-from with a key of another org", set: func(s *scene) {
+				keys := new(simorg.Keys)
+				keeps(func(c *simorg.Config) { c.Keys = keys })(s)
+				old := s.add("old", simorg.Config{Username: "admin@example.com.old", Keys: keys, Users: []simorg.User{{Username: "integration@example.com.uat"}}})
+				s.must(old.Deploy(ecakit.Sample, "testdata/eca-definition"))
+				s.runs("bootstrap -o old --consumers-from ../kept.jsonl")
+			},
+			result: ofUnkept, args: strings.Fields("bootstrap -o uat --apply-policies --consumers-from ../kept.jsonl"),
+		},
+		{
+			name: "bootstrap --consumers-from on an org that chooses its own", set: keeps(func(c *simorg.Config) {
+				c.Facts = platform.Answers{"consumer-key-at-creation": "ignored", "consumer-secret-at-creation": "ignored"}
+			}), result: ofUnkept, args: strings.Fields("bootstrap -o uat --apply-policies --consumers-from ../kept.jsonl"),
+		},
+		{
+			name: "credentials to keep", set: bootstrapped(true), result: func(s *scene) string { return ofOrgs(s) + s.received("../kept.jsonl") },
+			args: strings.Fields("credentials --all -o uat --output ../kept.jsonl"),
 		},
 		{
 			name: "disable", set: bootstrapped(true), result: ofOrgs,
