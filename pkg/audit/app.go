@@ -148,6 +148,8 @@ func (a *App) Who() string {
 		return plural(a.Users, "user") + " with tokens"
 	case a.NoOAuth:
 		return "no OAuth"
+	case a.Access == PreAuthorised && len(a.Granted) == 0 && (a.ID == "" || a.Namespace != "" || !a.LastUsed.IsZero()):
+		return "not known" // a use shows that something grants the app
 	case a.Access == PreAuthorised && len(a.Granted) == 0:
 		return "nobody"
 	case a.Access == PreAuthorised && a.Kind == External && !slices.ContainsFunc(a.Granted, isPermissionSet):

@@ -151,11 +151,11 @@ func (s *Snapshot) Judge(o Options) (*Report, error) {
 		if app.Salesforce {
 			continue
 		}
-		for _, f := range o.judge(subject{app, o, r.Kind, s}, checks) {
+		for _, f := range o.judge(subject{app, o, r.Kind, s, r.Apps}, checks) {
 			r.add(f, o)
 		}
 	}
-	for _, f := range o.judge(subject{nil, o, r.Kind, s}, orgChecks) {
+	for _, f := range o.judge(subject{nil, o, r.Kind, s, r.Apps}, orgChecks) {
 		r.add(f, o)
 	}
 	slices.SortStableFunc(r.Findings, compareFindings)

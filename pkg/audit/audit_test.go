@@ -444,7 +444,7 @@ func TestDoubtfulApps(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		"Connected App Both username-password-flow error", "Connected App Ghost run-as-user error", "Connected App Local insecure-callback warning",
-		"External Client App Both locked-out error", "External Client App Profiled profiles-only warning", "External Client App ns__Managed open-to-all warning",
+		"External Client App Both locked-out warning", "External Client App Profiled profiles-only warning", "External Client App ns__Managed open-to-all warning",
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

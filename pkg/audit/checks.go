@@ -36,6 +36,7 @@ type subject struct {
 	options  Options
 	kind     platform.Kind // of the org, "" if it is not known
 	snapshot *Snapshot
+	apps     []*App // all apps of the org
 }
 
 // age returns how many days ago a time was; 0 for an unknown time.
@@ -329,8 +330,8 @@ func runAsAdmin(s subject) []Finding {
 		return nil
 	}
 	problem := fmt.Sprintf("client credentials run as %s (%s), who may modify all data", s.RunAs.Username, s.RunAs.Profile)
-	return foundIn("", s.RunAs.Username, problem, s.fix("name an integration user",
-		"name an integration user in clientCredentialsFlowUser of the OAuth policies"))
+	return foundIn("", s.RunAs.Username, problem, s.fix("take Modify All Data from the user, or name a user without it",
+		"take Modify All Data from the user, or name a user without it in clientCredentialsFlowUser of the OAuth policies"))
 }
 
 func runAsInactive(s subject) []Finding {
@@ -385,7 +386,7 @@ func (s subject) holders() string {
 func unused(s subject) []Finding {
 	// The age of an app that the org does not show is not known.
 	if !s.sees(fromTokens, fromLogins, fromMenu) || s.options.seesOwnTokens(s.snapshot) || s.NoOAuth ||
-		s.age(s.created) < unusedFor {
+		s.age(s.created) < unusedFor || s.isOff() {
 		return nil
 	}
 	fix := "delete it, if nobody needs it"
@@ -480,11 +481,15 @@ func (s subject) rotated() time.Time {
 }
 
 func pluginOff(s subject) []Finding {
-	if s.Enabled == nil || *s.Enabled {
+	if !s.isOff() {
 		return nil
 	}
-	return found("the app or its OAuth plugin is disabled", s.fix("enable or delete the app", "enable the app, or delete it"))
+	const fix = "delete the app, or enable it if it is still needed"
+	return found("the app or its OAuth plugin is disabled, so nobody can log in", s.fix(fix, fix))
 }
+
+// isOff reports whether the app or its OAuth plugin is disabled.
+func (s subject) isOff() bool { return s.Enabled != nil && !*s.Enabled }
 
 func undeclared(s subject) []Finding {
 	if !s.isOwn() || s.options.Declared == nil || s.isDeclared() {

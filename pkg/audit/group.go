@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/ecakit/ecakit/pkg/finding"
@@ -46,6 +47,18 @@ type Fix struct {
 	Commands []string // one per org, or per app; none if there is no command
 	Pages    []string // in Setup, of the items
 	Items    []Item
+}
+
+// Action returns the fix in one line: its first command, or its text if it has none.
+func (f Fix) Action() string {
+	switch n := len(f.Commands); n {
+	case 0:
+		return f.Text
+	case 1:
+		return f.Commands[0]
+	default:
+		return fmt.Sprintf("%s (and %d more commands below)", f.Commands[0], n-1)
+	}
 }
 
 // Command returns the command line that makes a fix of a finding in an org, for some apps with the

@@ -205,10 +205,7 @@ func noun(n int, what string) string {
 
 func (v *view) actions(groups []Group) {
 	for _, g := range groups[:min(MaxActions, len(groups))] {
-		a := actionView{Level: string(g.Level), Rule: g.ID, Summary: plainText(g.Summary), Do: g.Fixes[0].Text}
-		if len(g.Fixes[0].Commands) > 0 {
-			a.Do = g.Fixes[0].Commands[0]
-		}
+		a := actionView{Level: string(g.Level), Rule: g.ID, Summary: plainText(g.Summary), Do: g.Fixes[0].Action()}
 		var names []string
 		for _, item := range g.Items {
 			name := clip(item.Name())

@@ -16,6 +16,8 @@ const (
 	modifyAllData = "ModifyAllData"
 	useAnyClient  = "UseAnyApiClient"
 
+	approveUninstalled = "CanApproveUninstalledApps"
+
 	useAnyClientLabel = "Use Any API Client"
 )
 
@@ -23,7 +25,7 @@ const (
 // reports for the second and third, whose columns some orgs lack.
 var permissions = []Permission{
 	{modifyAllData, "Modify All Data"},
-	{"CanApproveUninstalledApps", "Approve Uninstalled Connected Apps"},
+	{approveUninstalled, "Approve Uninstalled Connected Apps"},
 	{useAnyClient, useAnyClientLabel},
 	{"ManageRemoteAccess", "Manage Connected Apps"},
 	{"ViewClientSecret", "View Client Secret"},
@@ -113,24 +115,59 @@ func holders(fix string, names ...string) func(subject) []Finding {
 	}
 }
 
-// members lists who has a permission through what, with at most three users each.
+// members lists who has a permission through what, with at most five users each.
 func members(through map[string]map[string]bool) string {
-	const most = 3
 	var all []string
 	for by, users := range through {
-		names := distinct(keys(users))
-		if more := len(names) - most; more > 0 {
-			names = append(names[:most:most], fmt.Sprintf("%d more", more))
-		}
-		all = append(all, by+" ("+strings.Join(names, ", ")+")")
+		all = append(all, by+" ("+shortened(distinct(keys(users)))+")")
 	}
 	slices.Sort(all)
 	return strings.Join(all, "; ")
 }
 
+// shortened lists at most five names.
+func shortened(names []string) string {
+	const most = 5
+	if more := len(names) - most; more > 0 {
+		names = append(names[:most:most], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
 func keys(set map[string]bool) (all []string) {
 	for key := range set {
 		all = append(all, key)
+	}
+	return all
+}
+
+// canApprove checks who can authorise apps that are not installed. Such users can authorise an app again whose
+// tokens are revoked.
+func canApprove(s subject) []Finding {
+	all := holders("take the permission from users who do not need it", approveUninstalled)(s)
+	if len(all) == 0 {
+		return nil
+	}
+	users := make(map[string]bool)
+	for _, a := range s.apps {
+		if a.Kind != NotInstalled {
+			continue
+		}
+		for _, h := range a.allHolders {
+			if !h.Admin {
+				users[h.Username] = true
+			}
+		}
+	}
+	var again []string
+	for _, row := range s.snapshot.permitted[approveUninstalled] {
+		if user, _ := row.holder(); users[user] {
+			again = append(again, user)
+		}
+	}
+	if again = distinct(again); len(again) > 0 {
+		all[0].Level = finding.Error
+		all[0].Problem += "; " + shortened(again) + " can authorise apps again that are not installed and have tokens now"
 	}
 	return all
 }

@@ -96,7 +96,7 @@ func TestFilledOrg(t *testing.T) {
 	for _, g := range audit.Groups([]audit.OrgReport{{Org: "prod", Report: r}}, nil)[:audit.MaxActions] {
 		first = append(first, fmt.Sprintf("%s %s %d", g.ID, g.Items[0].App, len(g.Items)))
 	}
-	want := "[not-installed Data Loader Pro 4 run-as-admin Erp_Orders 1 username-password-flow Legacy_ETL 1 locked-out Support_Console 1 run-as-user Billing 1]"
+	want := "[not-installed Data Loader Pro 4 run-as-admin Erp_Orders 1 username-password-flow Legacy_ETL 1 can-approve-apps  1 run-as-user Billing 1]"
 	if fmt.Sprint(first) != want {
 		t.Errorf("the first actions are %v, not %s", first, want)
 	}
@@ -135,7 +135,7 @@ func TestOrgRules(t *testing.T) {
 	}
 	for rule, problem := range map[string]string{
 		"api-access-control-off": "API Access Control is off", "password-flow-allowed": "the org accepts the username-password flow",
-		"can-approve-apps": "4 users have Approve Uninstalled Connected Apps, besides administrators: profile Sales Power User (anna@acme.example.com, ben@acme.example.com, carla@acme.example.com, 1 more)",
+		"can-approve-apps": "4 users have Approve Uninstalled Connected Apps, besides administrators: profile Sales Power User (anna@acme.example.com, ben@acme.example.com, carla@acme.example.com, david@acme.example.com); anna@acme.example.com, ben@acme.example.com, carla@acme.example.com, david@acme.example.com can authorise apps again",
 		"can-manage-apps":  "2 users have Manage Connected Apps or External Client App Developer, besides administrators: permission set App management (eva@acme.example.com, frank@acme.example.com)",
 		"can-read-secrets": "1 user has View Client Secret, besides administrators: permission set CI secrets (ci@acme.example.com)",
 	} {
@@ -159,6 +159,21 @@ func TestOrgRules(t *testing.T) {
 		all := strings.Join(append(r.Unseen, r.Lacks...), "; ")
 		if !strings.Contains(all, "who has Approve Uninstalled Connected Apps") || !strings.Contains(all, "API Access Control") && !strings.Contains(all, "settings of the org") {
 			t.Errorf("%s: the report says %s", absent, all)
+		}
+	}
+	// A user who may approve apps is an error only with a token of an app that is not installed.
+	for user, level := range map[string]finding.Level{"x@example.com": finding.Error, "y@example.com": finding.Warning} {
+		_, conn := start(t, simorg.Config{}, fstest.MapFS{"records.json": {Data: []byte(`{
+			"OauthToken": [{"AppName": "Stranger", "UserId": "005000000000009AAA", "User": {"Username": "` + user + `"}}],
+			"PermissionSetAssignment": [{"AssigneeId": "005000000000008AAA", "Assignee": {"Username": "x@example.com", "IsActive": true},
+				"PermissionSet": {"Label": "Approve", "PermissionsCanApproveUninstalledApps": true}}]}`)}})
+		r, err := run(t.Context(), conn, audit.Options{})
+		i := 0
+		if err == nil {
+			i = slices.IndexFunc(r.Findings, func(f audit.Finding) bool { return f.Rule == "can-approve-apps" })
+		}
+		if err != nil || i < 0 || r.Findings[i].Level != level {
+			t.Errorf("%s: %v, %v", user, r, err)
 		}
 	}
 	// With API Access Control, only those who get around it are a finding.

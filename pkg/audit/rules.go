@@ -66,7 +66,7 @@ var orgChecks = map[string]func(subject) []Finding{
 	"secrets-over-rest": orgSetting("enableClientSecretInRestApiAccess", "false",
 		"REST calls can read consumer secrets",
 		"clear enableClientSecretInRestApiAccess in ExternalClientAppSettings, in Setup (External Client App Settings)"),
-	"can-approve-apps": holders("take the permission from users who do not need it", "CanApproveUninstalledApps"),
+	"can-approve-apps": canApprove,
 	"can-use-any-app":  anyClient,
 	"can-manage-apps": holders("take the permissions from users who do not need them",
 		"ManageRemoteAccess", "ExternalClientAppDeveloper", "ExternalClientAppAdmin"),

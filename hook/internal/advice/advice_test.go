@@ -50,8 +50,8 @@ func TestAuditCommands(t *testing.T) {
 		{find("has-to-move", audit.CaseConvert), true, []string{"A", "B"}, "eca migrate -o prod --app A --app B"},
 		{find("has-to-move", audit.CaseConvert), false, []string{"A"}, ""},
 		{find("has-to-move", audit.CaseVendor), true, []string{"A"}, ""},
-		{find("open-to-all", ""), true, []string{"A"}, ""}, // an app that no project declares
-		{of("plugin-off", audit.External), true, []string{"A"}, "eca enable -o prod --app A"},
+		{find("open-to-all", ""), true, []string{"A"}, ""},          // an app that no project declares
+		{of("plugin-off", audit.External), true, []string{"A"}, ""}, // no project declares it
 		{of("unused", audit.External), false, []string{"ns__A"}, "eca disable -o prod --app ns__A"},
 		{of("unused", audit.Connected), false, []string{"A"}, ""}, // without tokens
 		{of("secrets-over-rest", audit.OrgItself), false, nil, "eca repair -o prod --close-access"},

@@ -93,7 +93,8 @@ var auditFixes = []fix{
 	{rule: "locked-out", owner: audit.OwnerProject, command: deploy},
 	{rule: "profiles-only", owner: audit.OwnerProject, command: deploy},
 	{rule: "certificate-expires", owner: audit.OwnerProject, command: deploy},
-	{rule: "plugin-off", command: "eca enable -o ORG --app APP"}, // a bootstrap leaves it off
+	// A bootstrap leaves an app off. Of an app that no project declares, nothing shows whether it should be on.
+	{rule: "plugin-off", owner: audit.OwnerProject, command: "eca enable -o ORG --app APP"},
 	{rule: "unused", kind: audit.External, command: "eca disable -o ORG --app APP"},
 	{rule: "unused", tokens: true, command: "eca revoke -o ORG --app APP"},
 	{rule: "secrets-over-rest", command: "eca repair -o ORG --close-access"},

@@ -210,16 +210,8 @@ func (a *auditOutput) showActions(u *console.Console, groups []audit.Group) {
 	u.Line("  Top %s:", console.Plural(min(audit.MaxActions, len(groups)), "action"))
 	for i, g := range groups[:min(audit.MaxActions, len(groups))] {
 		u.Line("  %d. %s: %s %s", i+1, console.Level(string(g.Level)), g.Summary, a.about(g))
-		u.Line("     %s", console.OneLine(firstLine(g.Fixes[0])))
+		u.Line("     %s", console.OneLine(g.Fixes[0].Action()))
 	}
-}
-
-// firstLine returns the first command of a fix, or its text if it has no command.
-func firstLine(f audit.Fix) string {
-	if len(f.Commands) > 0 {
-		return f.Commands[0]
-	}
-	return f.Text
 }
 
 // about returns the apps of a group in brackets, with the rule.
@@ -408,5 +400,5 @@ func (a *auditOutput) verdict() error {
 	if len(a.targets) > 1 {
 		where = console.Plural(total.Orgs, "org")
 	}
-	return foundError{fmt.Errorf("%s: %s; eca audit --explain RULE tells more", where, counts(total.Errors, total.Warnings))}
+	return foundError{fmt.Errorf("%s: %s; for details run eca audit --explain RULE", where, counts(total.Errors, total.Warnings))}
 }
