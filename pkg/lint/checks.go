@@ -174,7 +174,7 @@ func (l *linter) checkFolder(c component, types metadata.Schema) {
 func (l *linter) checkIgnored() {
 	for _, c := range l.ignored {
 		l.checkSecrets(c)
-		if c.Type == eca.OAuthPolicies && l.applied(eca.App(c.Component), c.environment()) {
+		if c.Type == eca.OAuthPolicies && l.applies(c) {
 			l.checkFields(c)
 		}
 	}
@@ -208,7 +208,7 @@ func (l *linter) checkFields(c component) {
 		return
 	}
 	app := eca.App(c.Component)
-	policies := &preflight.Policies{App: app, Component: c.Component, Applied: l.applied(app, c.environment())}
+	policies := &preflight.Policies{App: app, Component: c.Component, Applied: l.applies(c)}
 	findings := policies.Alone()
 	if len(l.project.Settings.For(app, c.environment(), true).PermissionSets) == 0 {
 		findings = append(findings, policies.ProfilesOnly()...)
@@ -261,7 +261,11 @@ func (l *linter) checkApp(c component) {
 		l.addPackage("package-order", finding.Error, c.pkg, fmt.Sprintf("the package %s with OAuth policies of %s comes before %s with its OAuth settings", c.pkg.Name, header.FullName, settings.pkg.Name), "put it after that package")
 	case whole:
 	case c.index == header.index && c.Type == eca.OAuthPolicies && isLocal(header):
-		l.add("package-order", finding.Error, c.file, c.Type, fmt.Sprintf("the OAuth policies of %s are deployed together with its header, before its OAuth is enabled, and the platform says The OAuth settings are missing for this external client app", header.FullName), "move them to an aliasfied package after "+header.pkg.Name)
+		fix := "move them to an aliasfied package after " + header.pkg.Name
+		if l.layout != project.LayoutSFP {
+			fix = "move them to " + project.EnvironmentsDir + "/ENVIRONMENT, from which eca bootstrap deploys them"
+		}
+		l.add("package-order", finding.Error, c.file, c.Type, fmt.Sprintf("the OAuth policies of %s are deployed together with its header, before its OAuth is enabled, and the platform says The OAuth settings are missing for this external client app", header.FullName), fix)
 	}
 }
 
@@ -320,8 +324,8 @@ func (l *linter) checkScript(h component) bool {
 	default:
 		return true
 	}
-	// A package without a name is deployed by sf, which runs no scripts.
-	if _, whole := l.whole(h.FullName); h.pkg.Name != "" && isLocal(h) && !whole && !l.linked(h.FullName) {
+	// sf runs no scripts.
+	if _, whole := l.whole(h.FullName); h.pkg.Name != "" && l.layout == project.LayoutSFP && isLocal(h) && !whole && !l.linked(h.FullName) {
 		l.addPackage("script-not-wired", level, h.pkg, fmt.Sprintf("the package %s with the Local app %s %s, so nothing enables its OAuth", h.pkg.Name, h.FullName, problem), fix)
 	}
 	return false
@@ -541,6 +545,7 @@ func (l *linter) checkPolicies() {
 		key := c.environment() + "\x00" + strings.ToLower(eca.App(c.Component))
 		merged, inDefault := seen[sfp.DefaultFolder+"\x00"+strings.ToLower(eca.App(c.Component))]
 		switch other, twice := seen[key]; {
+		case l.inPackages[c.file]:
 		case twice && (other.pkg == c.pkg && other.environ == c.environ || other.pkg != c.pkg && other.FullName != c.FullName):
 			l.add("duplicate", finding.Error, c.file, "externalClientApplication", fmt.Sprintf("%s already has OAuth policies in %s, and the platform allows one record per app", eca.App(c.Component), other.file), "remove one of them")
 		case c.pkg.MergeMode && inDefault && merged.pkg == c.pkg && merged.FullName != c.FullName:
@@ -553,9 +558,14 @@ func (l *linter) checkPolicies() {
 	}
 }
 
-// applied reports whether eca applies the app's policies to the orgs of a folder.
+// applied reports whether eca applies the app's policies in a package to the orgs of a folder.
 func (l *linter) applied(app, environment string) bool {
-	return l.project.Settings.For(app, environment, true).ApplyPolicies
+	return l.project.Settings.For(app, environment, true).AppliesPolicies(false)
+}
+
+// applies reports whether eca applies a component's policies.
+func (l *linter) applies(c component) bool {
+	return l.project.Settings.For(eca.App(c.Component), c.environment(), true).AppliesPolicies(project.IsEnvironments(*c.pkg))
 }
 
 // mayApply reports whether eca applies the policies of any of the project's apps to the orgs of
@@ -590,14 +600,24 @@ func (l *linter) checkReachable(p *sfp.Package) (folders []string, policies bool
 		}
 		policies = policies || c.Type == eca.OAuthPolicies || c.Type == eca.PluginPolicies
 		if c.environ == "" {
-			l.add("folder-unreachable", finding.Error, c.file, "",
-				"is in an aliasfied package but in no environment's folder, so sfp never deploys it",
-				"move it to a folder named after an org's alias, or to default")
+			problem := "is in an aliasfied package but in no environment's folder, so sfp never deploys it"
+			if project.IsEnvironments(*p) {
+				problem = "is in " + project.EnvironmentsDir + " but in no environment's folder, so eca never deploys it"
+			}
+			l.add("folder-unreachable", finding.Error, c.file, "", problem, "move it to a folder named after an org's alias, or to default")
 		} else if !slices.Contains(folders, c.environ) {
 			folders = append(folders, c.environ)
 		}
 	}
 	return folders, policies
+}
+
+// deployer returns who deploys the folders of an aliasfied package.
+func deployer(p *sfp.Package) string {
+	if project.IsEnvironments(*p) {
+		return "eca"
+	}
+	return "sfp"
 }
 
 // checkShadowed checks that sfp uses a folder for the alias of its name.
@@ -606,13 +626,13 @@ func (l *linter) checkShadowed(p *sfp.Package, folder string, folders []string) 
 	used, err := l.source.ResolveAlias(*p, alias, true)
 	if err == nil && used != folder {
 		l.add("folder-shadowed", finding.Error, folder, "",
-			fmt.Sprintf("sfp always deploys %s for the alias %s instead of this folder", used, alias),
+			fmt.Sprintf("%s always deploys %s for the alias %s instead of this folder", deployer(p), used, alias),
 			"give the folder another name, or remove one of them")
 	}
 	for _, other := range folders {
 		if name := path.Base(other); other < folder && strings.EqualFold(name, alias) && name != alias {
 			l.add("folder-shadowed", finding.Warning, folder, "",
-				fmt.Sprintf("differs from %s by case alone, and sfp is case-sensitive", other), "give it another name")
+				fmt.Sprintf("differs from %s by case alone, and %s is case-sensitive", other, deployer(p)), "give it another name")
 		}
 	}
 }
@@ -629,15 +649,19 @@ func (l *linter) checkDefault(p *sfp.Package, folders []string) {
 	}
 	used, err := l.source.ResolveAlias(*p, sfp.DefaultFolder, true)
 	if err != nil {
-		l.addPackage("no-default", finding.Warning, p,
-			fmt.Sprintf("the aliasfied package %s has no folder default, so its deployment fails on every sandbox and scratch org without its own folder", p.Name),
-			"add default, with client credentials off")
+		problem := fmt.Sprintf("the aliasfied package %s has no folder default, so its deployment fails on every sandbox and scratch org without its own folder", p.Name)
+		if project.IsEnvironments(*p) {
+			problem = "has no folder default, so eca bootstrap fails on every sandbox and scratch org without its own folder"
+			l.add("no-default", finding.Warning, p.Path, "", problem, "add default, with client credentials off")
+			return
+		}
+		l.addPackage("no-default", finding.Warning, p, problem, "add default, with client credentials off")
 		return
 	}
 	overlaps := func(f string) bool { return strings.HasPrefix(used, f+"/") || strings.HasPrefix(f, used+"/") }
 	if slices.ContainsFunc(folders, overlaps) {
 		l.add("no-default", finding.Error, used, "",
-			"sfp uses this directory as default for every sandbox and scratch org without its own folder, "+
+			deployer(p)+" uses this directory as default for every sandbox and scratch org without its own folder, "+
 				"but it contains other environments or is part of one",
 			"add a folder default that comes earlier in the package, with client credentials off")
 	}

@@ -48,6 +48,7 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 func run(fsys fs.FS, under string) (*linter, []finding.Finding, error) {
 	l := &linter{
 		fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool), platformMade: make(map[string][]string),
+		inPackages: make(map[string]bool), guessed: make(map[string]map[string]string),
 	}
 	proj, wrong, err := project.ReadLoosely(fsys, sfp.ProjectFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,6 +73,11 @@ func run(fsys fs.FS, under string) (*linter, []finding.Finding, error) {
 	if !slices.ContainsFunc(proj.Packages, func(p sfp.Package) bool { return !outside(p) }) && under != "." {
 		proj.Packages = append(proj.Packages, sfp.Package{Path: under})
 	}
+	l.layout = proj.Layout(fsys)
+	if info, err := fs.Stat(fsys, project.EnvironmentsDir); err == nil && info.IsDir() {
+		l.checkOutside()
+		proj.Packages = append(proj.Packages, project.EnvironmentsPackage())
+	}
 	var dirs []string
 	for _, p := range proj.Packages {
 		if p.Type != "data" {
@@ -92,6 +98,7 @@ func run(fsys fs.FS, under string) (*linter, []finding.Finding, error) {
 	l.checkIgnored()
 	l.checkHeaders()
 	l.checkLinks()
+	l.checkEnvironments()
 	l.checkPolicies()
 	l.checkFolders()
 	l.checkApps()
@@ -135,6 +142,7 @@ func (l *linter) all(under string) (findings []finding.Finding) {
 type linter struct {
 	fsys        fs.FS
 	project     *project.Project
+	layout      project.Layout
 	source      *project.Source
 	components  []component
 	credentials []component     // external and named ones
@@ -147,6 +155,9 @@ type linter struct {
 	checked     bool   // there is something to check in it
 
 	platformMade map[string][]string // elements to remove, by file
+
+	inPackages map[string]bool              // files that checkEnvironments reports
+	guessed    map[string]map[string]string // folders of environments by file, by package
 }
 
 // found is a finding with the package it concerns, if it is in the project file.
@@ -174,7 +185,7 @@ type component struct {
 // deployedIn returns the API version in which sf or sfp deploys the component, 0 if neither does: then it
 // goes to an org in the newest version that the org has.
 func (c component) deployedIn(proj *project.Project) apiversion.Version {
-	if c.ignored {
+	if c.ignored || project.IsEnvironments(*c.pkg) {
 		return 0
 	}
 	return proj.SourceAPIVersion
@@ -241,9 +252,12 @@ func (l *linter) read(index int, p *sfp.Package) {
 		}
 	}
 	ignore := l.source.Ignore(p.Path)
+	if project.IsEnvironments(*p) {
+		ignore = nil // which is about deployments of sf and sfp
+	}
 	var folders map[string]string
 	if p.Aliasfy {
-		folders = l.source.EnvironmentFolders(*p, project.Layout())
+		folders = l.source.EnvironmentFolders(*p, project.SourceLayout())
 	}
 	components := make(map[string]project.SourceFile)
 	for _, f := range l.source.Components(p.Path, "") {
@@ -483,6 +497,9 @@ func (l *linter) policiesOf(app, alias string) (files []project.SourceFile) {
 			continue
 		}
 		ignore := l.source.Ignore(folders[0])
+		if project.IsEnvironments(p) {
+			ignore = nil
+		}
 		for _, f := range l.source.Deployed(folders, eca.OAuthPolicies) {
 			switch {
 			case !strings.EqualFold(f.App(), app):

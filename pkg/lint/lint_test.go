@@ -68,6 +68,17 @@ func sound() files {
 	}
 }
 
+// plain is a sound project that sf deploys, with policies of environments beside the project file.
+func plain() files {
+	return files{
+		"sfdx-project.json":                             `{"packageDirectories": [{"path": "force-app", "default": true}], "sourceApiVersion": "66.0"}`,
+		"force-app/externalClientApps/App.eca-meta.xml": header("<distributionState>Local</distributionState>"),
+		".forceignore":                                  "eca/\n",
+		"eca/policies/default/" + plcy:                  policies("App", ""),
+		"eca/policies/uat/" + plcy:                      policies("App", runAs+flow),
+	}
+}
+
 // packaged is a project of Pattern 1 that breaks no rule.
 func packaged() files {
 	return sound().with(files{
@@ -80,7 +91,7 @@ func packaged() files {
 // whole is a project with a Local app that is deployed as source as a whole.
 func whole() files {
 	return files{
-		"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0"}`,
+		"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def", "type": "source"}], "sourceApiVersion": "66.0"}`,
 		appFile:             header("<distributionState>Local</distributionState>"),
 		wholeOAuth:          oauth("App", "<commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes>"),
 		wholeGlobal:         xml("ExtlClntAppGlobalOauthSettings", "<externalClientApplication>App</externalClientApplication>\n<isRefreshTokenRotationEnabled>true</isRefreshTokenRotationEnabled>"),
@@ -181,7 +192,7 @@ func TestRules(t *testing.T) {
 			"script-not-wired error sfdx-project.json:1 has no postDeploymentScript", "global-settings-in-source error " + wholeGlobal + ":1 doesn't have a valid OAuth settings configuration",
 			"package-order error " + wholePolicies + ":1 before its OAuth is enabled"}},
 		{"a whole app in two packages", whole().with(files{
-			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}, {"path": "src/more", "package": "more"}], "sourceApiVersion": "66.0"}`,
+			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def", "type": "source"}, {"path": "src/more", "package": "more"}], "sourceApiVersion": "66.0"}`,
 			wholeOAuth:          "", "src/more/A.ecaOauth-meta.xml": whole()[wholeOAuth]}), []string{
 			"script-not-wired error sfdx-project.json:1 ", "global-settings-in-source error " + wholeGlobal + ":1 in the same package", "package-order error " + wholePolicies + ":1 ",
 			"settings-without-link error src/more/A.ecaOauth-meta.xml:1 in the same package"}},
@@ -400,6 +411,17 @@ func TestRules(t *testing.T) {
 			"settings error sfdx-project.json:4 plugins.eca.apps.App.globalOauthSettings.isClientCredentialsFlowEnabled: is false",
 			"settings error sfdx-project.json:4 plugins.eca.apps.App.globalOauthSettings.isPkceRequired", "settings error sfdx-project.json:4 plugins.eca.apps.App.oauthSettings",
 			"settings error sfdx-project.json:4 plugins.eca.preflight", "unknown-value warning src/pol/default/" + plcy + ":3 did you mean Block?"}},
+		{"plain sf", plain(), nil},
+		{"plain sf, environments in the package", plain().with(files{"force-app/default/" + plcy: policies("App", ""), "force-app/uat/" + plcy: policies("App", "")}), []string{
+			"environments-in-package error force-app/default/" + plcy + ":0 the last one by name wins: force-app/uat/" + plcy, "package-order error force-app/default/" + plcy + ":1 eca/policies/ENVIRONMENT",
+			"environments-in-package error force-app/uat/" + plcy + ":0 move it to eca/policies/uat/extlClntAppOauthPolicies", "package-order error force-app/uat/" + plcy + ":1 "}},
+		{"plain sf, everything is a package", plain().with(files{"sfdx-project.json": strings.Replace(plain()["sfdx-project.json"], "force-app", "eca", 1), "force-app/externalClientApps/App.eca-meta.xml": "",
+			"eca/App.eca-meta.xml": header("")}), []string{"environments-in-package error sfdx-project.json:1 give the package a directory of its own"}},
+		{"plain sf, without default and beside the environments", plain().with(files{"eca/policies/default/" + plcy: "", "eca/policies/Q.ecaOauthPlcy-meta.xml": policies("App", "")}), []string{
+			"no-default warning eca/policies:0 eca bootstrap fails", "folder-unreachable error eca/policies/Q.ecaOauthPlcy-meta.xml:0 eca never deploys it"}},
+		{"plain sf, policies of eca", plain().with(files{"eca/policies/uat/" + plcy: policies("App", flow)}), []string{"run-as-user error eca/policies/uat/" + plcy + ":3 "}},
+		{"plain sf, named by the setting", sound().settings(`{"layout": "sf"}`).with(files{"src/pol/default/" + plcy: policies("App", "")}), []string{
+			"environments-in-package error src/pol/default/" + plcy + ":0 ", "environments-in-package error src/pol/uat/" + plcy + ":0 "}},
 		{"no certificate", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"certificate": {"file": "gone.crt"}}}}}`), []string{"settings error sfdx-project.json:4 (for default, uat)"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -19,11 +19,11 @@ func (l *linter) sums(fsys fs.FS, p sfp.Package) (project.Sums, error) {
 	hook := l.hasHook(p)
 	var hidden []string
 	for _, other := range l.project.Packages {
-		if other.Type != "data" && (hook || other.Path == p.Path) {
+		if other.Type != "data" && !project.IsEnvironments(other) && (hook || other.Path == p.Path) {
 			hidden = append(hidden, project.HiddenPolicies(l.source, other)...)
 		}
 	}
-	if p.Name == "" || !hook && len(hidden) == 0 || !l.project.UsesSFP() {
+	if p.Name == "" || !hook && len(hidden) == 0 || l.layout != project.LayoutSFP {
 		return nil, nil
 	}
 	return l.project.Sums(fsys, p, hook, hidden)

@@ -193,6 +193,9 @@ func (wire *settingsJSON) settings() (Settings, error) {
 	if !slices.Contains([]Preflight{PreflightFail, PreflightWarn, PreflightOff}, s.Preflight) {
 		return s, invalid(settingsPath+".preflight", "must be %q, %q or %q", PreflightFail, PreflightWarn, PreflightOff)
 	}
+	if !slices.Contains([]Layout{"", LayoutSFP, LayoutSF}, s.Layout) {
+		return s, invalid(settingsPath+".layout", "must be %q or %q", LayoutSFP, LayoutSF)
+	}
 	if err := s.Audit.check(settingsPath + ".audit"); err != nil {
 		return s, err
 	}

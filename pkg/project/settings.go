@@ -41,8 +41,11 @@ type Settings struct {
 	Preflight Preflight `json:"preflight"`
 
 	// ApplyPolicies applies the environment's OAuth policies right away. An app's own setting
-	// takes precedence.
-	ApplyPolicies bool `json:"applyPolicies"`
+	// takes precedence. nil states nothing, see Effective.AppliesPolicies.
+	ApplyPolicies *bool `json:"applyPolicies"`
+
+	// Layout is the project's layout, "" to recognise it, see Project.Layout.
+	Layout Layout `json:"layout"`
 
 	// Warnings are about names and values in the metadata blocks that the tables of pkg/eca do
 	// not have. They are sent as they are.
@@ -187,10 +190,16 @@ type Effective struct {
 
 	// Environment is the environment whose settings apply, "" for none.
 	Environment string
+}
 
-	// ApplyPolicies applies the OAuth policies right away, as stated by the environment, the
-	// app or the project, in order of precedence.
-	ApplyPolicies bool
+// AppliesPolicies reports whether the OAuth policies are applied right away, as stated by the environment,
+// the app or the project, in order of precedence. byDefault is for settings that state nothing: true for
+// policies below EnvironmentsDir, which nobody else deploys.
+func (e Effective) AppliesPolicies(byDefault bool) bool {
+	if e.ApplyPolicies == nil {
+		return byDefault
+	}
+	return *e.ApplyPolicies
 }
 
 // For returns the settings of an app in the environment of an org: the app's own settings
@@ -210,7 +219,7 @@ func (s Settings) For(app, alias string, sandbox bool) Effective {
 	if environment.PermissionSets == nil {
 		environment.PermissionSets = a.PermissionSets
 	}
-	environment.ApplyPolicies = cmp.Or(environment.ApplyPolicies, a.ApplyPolicies)
+	environment.ApplyPolicies = cmp.Or(environment.ApplyPolicies, a.ApplyPolicies, s.ApplyPolicies)
 	environment.AssignToRunAsUser = cmp.Or(environment.AssignToRunAsUser, a.AssignToRunAsUser)
 	environment.Disabled = cmp.Or(environment.Disabled, a.Disabled)
 	environment.RemoteSiteSetting = cmp.Or(environment.RemoteSiteSetting, a.RemoteSiteSetting)
@@ -218,11 +227,7 @@ func (s Settings) For(app, alias string, sandbox bool) Effective {
 	environment.OAuthSettings = environment.OAuthSettings.Over(a.OAuthSettings)
 	environment.GlobalOAuthSettings = environment.GlobalOAuthSettings.Over(a.GlobalOAuthSettings)
 	environment.PluginPolicies = environment.PluginPolicies.Over(a.PluginPolicies)
-	apply := s.ApplyPolicies
-	if environment.ApplyPolicies != nil {
-		apply = *environment.ApplyPolicies
-	}
-	return Effective{environment, name, apply}
+	return Effective{environment, name}
 }
 
 // Off reports whether the settings switch the app off.

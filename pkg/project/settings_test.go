@@ -74,6 +74,7 @@ func TestParseProjectErrors(t *testing.T) {
 		{eca(`{"apps": {"A": {"handOver": {"command": ["a"], "check": ["b"], "when": "always"}}}}`), "plugins.eca.apps.A.handOver.when: contradicts check"},
 		{eca(`{"apps": {"A": {"handOver": {"command": ["a"], "when": "never"}}}}`), `plugins.eca.apps.A.handOver.when: must be "created" or "always"`},
 		{eca(`{"preflight": ""}`), `plugins.eca.preflight: must be "fail", "warn" or "off"`},
+		{eca(`{"layout": "metadata"}`), `plugins.eca.layout: must be "sfp" or "sf"`},
 		{eca(`{"preflight": 1}`), "plugins.eca.preflight: must be a string"},
 		{eca(`{"connections": {"C": {"from": {"uat": "b"}}}}`), "plugins.eca.connections.C.app: is missing"},
 		{eca(`{"connections": {"C": {"app": "A"}}}`), "plugins.eca.connections.C.from: must be an object: the org that is called"},

@@ -123,15 +123,22 @@ type Replacing struct {
 }
 
 // Components returns the files of one type in a directory and below it, or of all types if typ is
-// "".
+// "". Files in EnvironmentsDir are not in the directories above it.
 func (s *Source) Components(dir, typ string) (found []SourceFile) {
+	inEnvironments := isBelow(dir+"/", EnvironmentsDir)
 	for _, f := range s.files {
-		if (typ == "" || f.Type.Name == typ) && (dir == "." || strings.HasPrefix(f.File, dir+"/")) {
+		if isBelow(f.File, EnvironmentsDir) && !inEnvironments {
+			continue
+		}
+		if (typ == "" || f.Type.Name == typ) && (dir == "." || isBelow(f.File, dir)) {
 			found = append(found, f)
 		}
 	}
 	return found
 }
+
+// isBelow reports whether a file is in a directory or below it.
+func isBelow(file, dir string) bool { return strings.HasPrefix(file, dir+"/") }
 
 // Deployed returns the files of one type that a deployment of several folders includes: a file in
 // one folder hides those of the same path in later ones, as in sfp's merge mode. Files in
@@ -149,8 +156,8 @@ func (s *Source) Deployed(folders []string, typ string) (found []SourceFile) {
 	return found
 }
 
-// Layout describes the files of External Client Apps in a project.
-func Layout() sfp.Layout {
+// SourceLayout describes the files of External Client Apps in a project.
+func SourceLayout() sfp.Layout {
 	return sfp.Layout{
 		IsComponent: func(file string) bool { t, _ := eca.Types().OfFile(file); return t != nil },
 		IsFolder:    eca.Types().IsFolder,

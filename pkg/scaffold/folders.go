@@ -68,7 +68,7 @@ func policyFolders(fsys fs.FS, source *project.Source, config Config) (folders [
 // default, and the files with policies of the app itself.
 func existingFolders(source *project.Source, config Config) (dirs map[string]string, inDefault []string, own []project.SourceFile, err error) {
 	dirs = make(map[string]string)
-	byFile := source.EnvironmentFolders(sfp.Package{Path: config.Policies, Aliasfy: true}, project.Layout())
+	byFile := source.EnvironmentFolders(sfp.Package{Path: config.Policies, Aliasfy: true}, project.SourceLayout())
 	for _, f := range source.Components(config.Policies, eca.OAuthPolicies) {
 		dir := byFile[f.File]
 		if dir == "" {

@@ -36,11 +36,31 @@ type Project struct {
 
 	// Replacements are the texts that sf, but not sfp, replaces on deployment.
 	Replacements []Replacement
+
+	// Keyed reports that an entry of packageDirectories has a key that only sfp knows, or that plugins has
+	// settings of sfp.
+	Keyed bool
 }
 
-// UsesSFP reports whether sfp deploys the packages: an entry has a key that only sfp knows.
-func (p *Project) UsesSFP() bool {
-	return slices.ContainsFunc(p.Packages, func(p Package) bool { return p.Aliasfy || p.Type != "" || p.Script != "" })
+// keys are the keys of an entry of packageDirectories that only sfp knows. Source: the schema of the project
+// file in sfp 39.2.2, compared with that of sf.
+var keys = []string{
+	"aliasfy", "alwaysDeploy", "assignPermSetsPostDeployment", "assignPermSetsPreDeployment", "branch", "buildCollection",
+	"checkpointForPrepare", "destructiveChangePath", "enableFHT", "enableFT", "enableFlowActivation", "enablePicklist",
+	"ignoreOnStage", "isOptimizedDeployment", "postDeploymentScript", "preDeploymentScript", "reconcileProfiles",
+	"skipCoverageValidation", "skipDeployOnOrgs", "skipInstallOnOrgs", "skipTesting", "tags", "testSynchronous", "type",
+}
+
+// isKeyed reports whether a project file has something that only sfp knows.
+func isKeyed(packages []map[string]json.RawMessage, plugins map[string]json.RawMessage) bool {
+	for _, name := range []string{"sfp", "sfpowerscripts"} {
+		if _, ok := plugins[name]; ok {
+			return true
+		}
+	}
+	return slices.ContainsFunc(packages, func(entry map[string]json.RawMessage) bool {
+		return slices.ContainsFunc(keys, func(key string) bool { _, ok := entry[key]; return ok })
+	})
 }
 
 // Package is one entry of packageDirectories.
@@ -156,7 +176,13 @@ func ParseProject(data []byte) (*Project, error) {
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, jsonError(data, err)
 	}
-	p := &Project{Plugins: file.Plugins, Replacements: file.Replacements}
+	var entries struct {
+		PackageDirectories []map[string]json.RawMessage `json:"packageDirectories"`
+	}
+	if err := json.Unmarshal(data, &entries); err != nil {
+		return nil, jsonError(data, err)
+	}
+	p := &Project{Plugins: file.Plugins, Replacements: file.Replacements, Keyed: isKeyed(entries.PackageDirectories, file.Plugins)}
 	for i, d := range file.PackageDirectories {
 		dir := path.Clean(strings.ReplaceAll(d.Path, `\`, "/"))
 		if !fs.ValidPath(dir) {

@@ -32,6 +32,7 @@ type Policies struct {
 type foundPolicies struct {
 	Policies
 	given   bool // Location.Policies
+	ours    bool // project.EnvironmentsDir
 	used    bool // by one of the apps
 	skipped bool // some policies of the apps, because of .forceignore
 	oauth   []policiesFile
@@ -89,7 +90,13 @@ func (s *Source) search() error {
 			}
 		}
 	}
-	s.searched = s.packaged
+	s.searched = slices.Clone(s.packaged)
+	if info, err := fs.Stat(s.location.Project, project.EnvironmentsDir); err == nil && info.IsDir() {
+		s.searched = append(s.searched, searched{
+			Package: project.EnvironmentsPackage(), place: s.place(s.location.Project, s.location.Dir, "", project.EnvironmentsDir),
+			folders: true, origin: "project", why: "they are in no package",
+		})
+	}
 	if dir := s.location.Policies; dir != "" {
 		given, err := sfp.OpenDir(dir)
 		if err != nil {
@@ -253,10 +260,11 @@ func (p searched) policies(r *resolution) (*foundPolicies, error) {
 	if p.folders {
 		var err error
 		folders, err = r.folders(p.place, p.Package)
-		if _, ok := errors.AsType[*sfp.AliasError](err); ok && r.Undeployed {
+		none := errors.As(err, new(*sfp.AliasError)) || errors.As(err, new(*project.EnvironmentError))
+		if none && r.Undeployed {
 			// Nobody deploys the package, so no deployment fails.
 			if r.applying {
-				r.warn(fmt.Sprintf("the package %s has no folder for %s, so the org gets no policies", cmp.Or(p.Name, p.Path), r.name()))
+				r.warn(fmt.Sprintf("%s, so the org gets no policies", err))
 			}
 			return nil, nil
 		}
@@ -283,10 +291,13 @@ func (r *resolution) has(f project.SourceFile) bool {
 // read returns the policies of the apps in some folders. It skips those of other apps, and
 // those that .forceignore leaves out unless policies are applied here.
 func (p searched) read(folders []string, r *resolution) (*foundPolicies, error) {
-	found := &foundPolicies{Policies: Policies{Folder: folders[0], Origin: p.origin, Why: p.why}, given: p.given}
+	found := &foundPolicies{Policies: Policies{Folder: folders[0], Origin: p.origin, Why: p.why}, given: p.given, ours: project.IsEnvironments(p.Package)}
 	ignore := p.Ignore(folders[0])
-	if p.given {
+	switch {
+	case p.given:
 		found.Folder, ignore = p.name, nil
+	case found.ours:
+		ignore = nil // which is about deployments of sf and sfp
 	}
 	for _, f := range p.Deployed(folders, eca.OAuthPolicies) {
 		ignored := ignore.Ignores(f.File)
@@ -335,7 +346,7 @@ func (p searched) check(f project.SourceFile, ignored bool, others []policiesFil
 		return fail("", err)
 	}
 	fix := "remove one of them"
-	if p.Name == "" {
+	if p.Name == "" && !p.folders {
 		fix = "give the folder of one environment"
 	}
 	for _, other := range others {

@@ -70,6 +70,9 @@ func (r *resolution) warnLiteral(f project.SourceFile, file string) {
 func (r *resolution) folders(in place, p sfp.Package) ([]string, error) {
 	folders, err := in.DeployedFolders(p, r.Alias, r.Kind.IsSandbox())
 	if none, ok := errors.AsType[*sfp.AliasError](err); ok {
+		if project.IsEnvironments(p) {
+			return nil, &project.EnvironmentError{Alias: r.name(), Sandbox: r.Kind.IsSandbox()}
+		}
 		return nil, &sfp.AliasError{Package: none.Package, Alias: r.name()}
 	}
 	if err == nil && path.Base(folders[0]) != r.Alias {
@@ -83,7 +86,7 @@ func (r *resolution) folders(in place, p sfp.Package) ([]string, error) {
 func (r *resolution) warnSimilar(in place, p sfp.Package, used string) {
 	for _, dir := range in.Dirs(p.Path) {
 		if strings.EqualFold(path.Base(dir), r.Alias) {
-			r.warn(fmt.Sprintf("%s is not used for the alias %s, because sfp is case-sensitive; it uses %s", dir, r.Alias, used))
+			r.warn(fmt.Sprintf("%s is not used for the alias %s, because names are case-sensitive; %s is used", dir, r.Alias, used))
 		}
 	}
 }
@@ -110,7 +113,7 @@ type Resolved struct {
 // contradict one another, or that the API version does not know, are an error.
 func (s *Source) Resolve(target Target) (*Resolved, error) {
 	r := &resolution{
-		Target: target, applying: target.ApplyPolicies || s.project.Settings.ApplyPolicies, created: make(map[string]bool),
+		Target: target, applying: target.ApplyPolicies || s.applyByDefault(), created: make(map[string]bool),
 	}
 	for _, warning := range s.warnings {
 		r.warn(warning)
@@ -126,7 +129,7 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 	for _, h := range headers {
 		if h.Local() {
 			r.headers = append(r.headers, h)
-			r.applies = r.applies || target.ApplyPolicies || s.settings(h, target).ApplyPolicies
+			r.applies = r.applies || target.ApplyPolicies || s.settings(h, target).AppliesPolicies(false)
 		} else {
 			resolved.Skipped = append(resolved.Skipped, Skipped{h.FullName, h.distributionState()})
 		}
@@ -151,6 +154,12 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 	}
 	resolved.Warnings = r.warnings
 	return resolved, nil
+}
+
+// applyByDefault reports whether the project's setting applies the policies of apps.
+func (s *Source) applyByDefault() bool {
+	stated := s.project.Settings.ApplyPolicies
+	return stated != nil && *stated
 }
 
 // settings returns the settings of an app for an org.
@@ -195,7 +204,7 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 	if err := s.checkSource(h, r); err != nil {
 		return nil, err
 	}
-	apply := (target.ApplyPolicies || settings.ApplyPolicies) && !settings.Off()
+	apply := (target.ApplyPolicies || settings.AppliesPolicies(r.ours(app.Name))) && !settings.Off()
 	app.policies = filesOf(app.Name, r.found, apply)
 	org := project.Org{Alias: target.Alias, Name: target.name(), Sandbox: target.Kind.IsSandbox(), DomainURL: target.DomainURL, Version: target.Version}
 	var files []project.SourceFile
@@ -234,6 +243,13 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 	app.remote = settings.RemoteSiteSetting != nil && *settings.RemoteSiteSetting
 	app.plan(target.DomainURL)
 	return app, nil
+}
+
+// ours reports whether policies of an app are in project.EnvironmentsDir, which nobody else deploys.
+func (r *resolution) ours(app string) bool {
+	return slices.ContainsFunc(r.found, func(found *foundPolicies) bool {
+		return found.ours && slices.ContainsFunc(found.oauth, func(file policiesFile) bool { return strings.EqualFold(eca.App(file.Component), app) })
+	})
 }
 
 // filesOf returns the files with an app's policies. An ignored file is not deployed, so it
@@ -313,9 +329,9 @@ func (s *Source) deployer(app *App, r *resolution) Deployer {
 		return ""
 	case app.Applied() || app.Wrong != nil:
 		return ByECA
-	case r.Undeployed || app.policies[0].found.given:
+	case r.Undeployed || app.policies[0].found.given || app.policies[0].found.ours:
 		return ByOthers
-	case s.original.UsesSFP():
+	case s.Layout == project.LayoutSFP:
 		return BySFP
 	}
 	return BySF

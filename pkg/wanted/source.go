@@ -56,6 +56,8 @@ type Location struct {
 type Source struct {
 	// Version is the project's sourceApiVersion, 0 if it has none.
 	Version apiversion.Version
+	// Layout is the project's layout. An artifact has that of sfp.
+	Layout project.Layout
 
 	location Location
 	project  *project.Project
@@ -145,6 +147,7 @@ func Load(location Location) (*Source, error) {
 			return nil, s.inDir(err)
 		}
 	}
+	s.Layout = s.original.Layout(location.Project)
 	if s.packages, err = s.ownPackages(); err != nil {
 		return nil, err
 	}
@@ -232,7 +235,7 @@ func (s *Source) Environments() []string {
 		if !p.folders || p.Source == nil {
 			continue
 		}
-		for _, dir := range p.EnvironmentFolders(p.Package, project.Layout()) {
+		for _, dir := range p.EnvironmentFolders(p.Package, project.SourceLayout()) {
 			if dir != "" {
 				names[path.Base(dir)] = true
 			}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/platform"
+	projectpkg "github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/sfp"
 	"github.com/ecakit/ecakit/pkg/wanted"
 )
@@ -338,6 +339,57 @@ func TestSumsOfArtifact(t *testing.T) {
 		warnings := strings.Join(resolve(t, wanted.Location{Project: files, Package: "def"}, sandbox("uat")).Warnings, "\n")
 		if test.want == "" && strings.Contains(warnings, "eca.sum") || !strings.Contains(warnings, test.want) {
 			t.Errorf("warnings %q, want %q", warnings, test.want)
+		}
+	}
+}
+
+// TestPlainSF: in a project that sf deploys, the policies of an environment are beside the project file, and
+// are applied unless the settings say otherwise.
+func TestPlainSF(t *testing.T) {
+	t.Parallel()
+	const policies = `<ExtlClntAppOauthConfigurablePolicies xmlns="http://soap.sforce.com/2006/04/metadata"><externalClientApplication>MyApp</externalClientApplication><label>%s</label></ExtlClntAppOauthConfigurablePolicies>`
+	const header = `<ExternalClientApplication xmlns="http://soap.sforce.com/2006/04/metadata"><distributionState>Local</distributionState><label>A</label></ExternalClientApplication>`
+	load := func(settings string) *wanted.Source {
+		fsys := fstest.MapFS{
+			"sfdx-project.json":                            {Data: []byte(`{"packageDirectories": [{"path": "force-app", "default": true}], "plugins": {"eca": {` + settings + `}}}`)},
+			"force-app/MyApp.eca-meta.xml":                 {Data: []byte(header)},
+			".forceignore":                                 {Data: []byte("eca/\n")},
+			"eca/policies/default/P.ecaOauthPlcy-meta.xml": {Data: fmt.Appendf(nil, policies, "default")},
+			"eca/policies/uat/P.ecaOauthPlcy-meta.xml":     {Data: fmt.Appendf(nil, policies, "uat")},
+		}
+		source, err := wanted.Load(wanted.Location{Project: fsys, Sibling: fsys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return source
+	}
+	source := load("")
+	if got := source.Environments(); source.Layout != "sf" || !slices.Equal(got, []string{"uat"}) {
+		t.Errorf("layout %s, environments %v", source.Layout, got)
+	}
+	for alias, want := range map[string]string{"uat": "uat", "sit": "default", "": "default"} {
+		resolved, err := source.Resolve(sandbox(alias))
+		if err != nil {
+			t.Fatal(err)
+		}
+		app := resolved.Apps[0]
+		if got := app.Wanted[eca.OAuthPolicies].Text("label"); got != want || app.Deployer != wanted.ByECA || resolved.Policies[0].Folder != "eca/policies/"+want {
+			t.Errorf("%q gets %q by %s from %v", alias, got, app.Deployer, resolved.Policies)
+		}
+	}
+	production := sandbox("prod")
+	production.Kind = platform.Production
+	_, err := source.Resolve(production)
+	if none, ok := errors.AsType[*projectpkg.EnvironmentError](err); !ok || none.Alias != "prod" || none.Sandbox {
+		t.Errorf("production without a directory: %v", err)
+	}
+	for _, settings := range []string{`"applyPolicies": false`, `"apps": {"MyApp": {"applyPolicies": false}}`} {
+		resolved, err := load(settings).Resolve(sandbox("uat"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if app := resolved.Apps[0]; app.Applied() || app.Deployer != wanted.ByOthers {
+			t.Errorf("%s: applied %t, by %s", settings, app.Applied(), app.Deployer)
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/packaged"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/repair"
 	"github.com/ecakit/ecakit/pkg/respond"
 	"github.com/ecakit/ecakit/pkg/salesforce"
@@ -137,6 +138,7 @@ func consumerHint(err error) string {
 func sourceHint(err error) string {
 	policies, _ := errors.AsType[*wanted.PoliciesError](err)
 	alias, _ := errors.AsType[*sfp.AliasError](err)
+	environment, _ := errors.AsType[*project.EnvironmentError](err)
 	switch {
 	case errors.As(err, new(*wanted.ArtifactError)):
 		return "replace the artifact or remove it, or give the directory with the policies with --policies"
@@ -152,6 +154,8 @@ func sourceHint(err error) string {
 		return "give the right directory with --policies"
 	case policies != nil && policies.Problem.Kind == metadata.NewerField:
 		return "or choose a later --api-version"
+	case environment != nil:
+		return fmt.Sprintf("add %s/%s with the policies of the org, or give the org an alias that the project has", project.EnvironmentsDir, environment.Alias)
 	case alias != nil:
 		return fmt.Sprintf("sfp would fail with the same words: add a directory %s to the package, or default, which serves sandboxes and scratch orgs, "+
 			"or use an alias that the package has", alias.Alias)
