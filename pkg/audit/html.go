@@ -69,7 +69,8 @@ type view struct {
 	Orgs                           []orgView
 	Kinds                          []Kind
 	Columns                        []string
-	Rules                          []finding.Rule // those with a finding
+	Found                          []finding.Rule // those with a finding
+	Rules                          []finding.Rule // those of Found that are about apps
 	Groups                         []groupView
 	Rows                           []rowView
 	Salesforce                     int
@@ -79,7 +80,10 @@ type view struct {
 
 type figureView struct{ Number, What, Class string }
 
-type actionView struct{ Level, Rule, Summary, Apps, Do string }
+type actionView struct {
+	Level, Rule, Summary, Apps, Do, Command string
+	More                                    int // number of further commands
+}
 
 type orgView struct {
 	Org, Sentence, Error, URL, Username string
@@ -164,7 +168,8 @@ func (p Page) view() *view {
 	}
 	v.Summary = Summarize(reports...)
 	v.Sentence, v.Salesforce = v.Summary.Sentence(), v.Summary.Salesforce
-	v.Rules = slices.DeleteFunc(Rules(), func(r finding.Rule) bool { return !broken[r.ID] || checks[r.ID] == nil })
+	v.Found = slices.DeleteFunc(Rules(), func(r finding.Rule) bool { return !broken[r.ID] })
+	v.Rules = slices.DeleteFunc(slices.Clone(v.Found), func(r finding.Rule) bool { return checks[r.ID] == nil })
 	v.figures()
 	groups := Groups(p.Orgs, p.Command)
 	v.actions(groups)
@@ -205,7 +210,10 @@ func noun(n int, what string) string {
 
 func (v *view) actions(groups []Group) {
 	for _, g := range groups[:min(MaxActions, len(groups))] {
-		a := actionView{Level: string(g.Level), Rule: g.ID, Summary: plainText(g.Summary), Do: g.Fixes[0].Action()}
+		a := actionView{Level: string(g.Level), Rule: g.ID, Summary: plainText(g.Summary), Do: g.Fixes[0].Text}
+		if commands := g.Fixes[0].Commands; len(commands) > 0 {
+			a.Command, a.More = commands[0], len(commands)-1
+		}
 		var names []string
 		for _, item := range g.Items {
 			name := clip(item.Name())
