@@ -310,7 +310,7 @@ has "$work/initinstall.log" "3 artifacts installed" "what init writes passes sfp
 component uat ExtlClntAppOauthConfigurablePolicies Init_App_oauthPlcy >"$work/policies.log"
 has "$work/policies.log" "<clientCredentialsFlowUser>integration@example.com.uat<" "and its policies are on the org"
 
-step "eca bundle: an artifact that carries eca, installed and prepared without an eca on the machine"
+step "eca bundle: an artifact that contains eca, installed and prepared without an eca on the machine"
 serve bundled --username admin@example.com.bundled
 login bundled bundled
 serve pooled --kind scratch --username admin@example.com.pooled
@@ -320,14 +320,14 @@ rm -rf "$work/bundle/.git"
 (cd "$work/bundle" && eca bundle --output scripts/bootstrap-eca-oauth.sh && eca lint --fix) >"$work/bundle.log" 2>&1 || fail "eca bundle: $(cat "$work/bundle.log")"
 project "$work/bundle"
 PATH=$plain_path build "$work/bundle" bundled
-PATH=$plain_path install_on "$work/bundle" bundled bundled || fail "sfp install of an artifact that carries eca"
+PATH=$plain_path install_on "$work/bundle" bundled bundled || fail "sfp install of an artifact that contains eca"
 has "$work/bundled.log" "ErpConnector_glbloauth  created, consumer key 3MVG9" "the artifact's own eca makes the consumer"
 has "$work/bundled.log" "2 artifacts installed" "and sfp install goes on"
-PATH=$plain_path install_on "$work/bundle" bundled bundled || fail "the second sfp install of an artifact that carries eca"
+PATH=$plain_path install_on "$work/bundle" bundled bundled || fail "the second sfp install of an artifact that contains eca"
 has "$work/bundled.log" "eca: nothing to change" "the second install changes nothing"
 (cd "$work/sample" && sf project deploy start --source-dir testdata/eca-definition -o pooled) >"$work/deploy.log" 2>&1 || fail "sf deploys to pooled"
-(cd "$work/bundle" && PATH=$plain_path sh -e scripts/bootstrap-eca-oauth.sh admin@example.com.pooled admin@example.com.prod succeed) >"$work/pooled.log" 2>&1 || fail "the pool form of a script that carries eca"
-has "$work/pooled.log" "ErpConnector_glbloauth  created, consumer key" "the script that carries eca serves a pool"
+(cd "$work/bundle" && PATH=$plain_path sh -e scripts/bootstrap-eca-oauth.sh admin@example.com.pooled admin@example.com.prod succeed) >"$work/pooled.log" 2>&1 || fail "the pool form of a script that contains eca"
+has "$work/pooled.log" "ErpConnector_glbloauth  created, consumer key" "the script that contains eca serves a pool"
 
 step "JWT for pipelines: init, bootstrap, verify, and the real sf logs in"
 mkdir -p "$work/ci/src/core/remoteSiteSettings"
@@ -497,7 +497,7 @@ bootstrapped "$work/pooled" script
 has "$work/pooled/.sfpowerscripts/prepare_logs/SO1.log" "@example.com admin@example.com.devhub succeed" "sfp calls the script as the pool's"
 has "$work/pooled/.sfpowerscripts/prepare_logs/SO2.log" "policies from testdata/eca-policies/default" "and it brings the policies, which sfp leaves out"
 
-cp -r "$work/bundle" "$work/pooled.package" # whose script carries eca
+cp -r "$work/bundle" "$work/pooled.package" # whose script contains eca
 PATH=$plain_path prepare "$work/pooled.package" package '' || wrong "$work/prepare-package.log" "sfp prepare with the package's script"
 bootstrapped "$work/pooled.package" package
 has "$work/pooled.package/.sfpowerscripts/prepare_logs/SO1.log" "eca-definition_sfpowerscripts_artifact/source/scripts/postDeployment eca-definition test-" "sfp calls the script as the package's, and it needs no eca"

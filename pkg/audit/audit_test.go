@@ -177,7 +177,7 @@ func TestRules(t *testing.T) {
 	config := simorg.Config{Kind: simorg.Production, ModifyAllData: []string{"Almighty"}, UnreadableApps: []string{"Vendor"},
 		Users: []simorg.User{{Username: "user@example.com"}, {Username: "admin2@example.com", Profile: "System Administrator"}, {Username: "admin3@example.com", Profile: "Almighty"}}}
 	org, conn := start(t, config, files)
-	r, err := run(t.Context(), conn, audit.Options{Now: now.Add(time.Minute), Declared: []string{"ecasound", "EcaAdmin", "EcaLocked"}, Drift: map[string][]audit.Change{"EcaSound": {{Field: "isPkceRequired", What: "true, and the project says false"}}}})
+	r, err := run(t.Context(), conn, audit.Options{Now: now.Add(time.Minute), Declared: []string{"ecasound", "EcaAdmin", "EcaLocked"}, Drift: map[string][]audit.Change{"EcaSound": {{Field: "isPkceRequired", What: "true, and false in the project"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ var deployPolling = salesforce.Polling{Limit: 5 * time.Minute, Max: 10 * time.Se
 func askDeploy(ctx context.Context, r *run) error {
 	const id = "local-on-scratch-deploy"
 	if r.org.Kind != string(platform.Scratch) {
-		r.unknown(id, "this is no scratch org")
+		r.unknown(id, "the org is not a scratch org")
 		return nil
 	}
 	app := r.app(deployApp)

@@ -179,7 +179,7 @@ func (s *Source) checkSums() {
 		case err != nil:
 			s.warnings = append(s.warnings, fmt.Sprintf("%s cannot be used: %v", file, err))
 		case len(differ) > 0:
-			s.warnings = append(s.warnings, fmt.Sprintf("%s is stale: the artifact carries a different %s, so sfp build may have missed the change in other artifacts", file, strings.Join(differ, ", ")))
+			s.warnings = append(s.warnings, fmt.Sprintf("%s is stale: the artifact contains a different %s, so sfp build may have missed the change in other artifacts", file, strings.Join(differ, ", ")))
 		}
 	}
 }

@@ -331,8 +331,8 @@ func TestSumsOfArtifact(t *testing.T) {
 	files["scripts/postDeployment"] = &fstest.MapFile{Data: []byte("eca hook\r\n")}
 	for _, test := range []struct{ settings, script, want string }{
 		{sum(string(canonical)), sum(script), ""},
-		{sum("{}"), sum(script), "src/def/eca.sum is stale: the artifact carries a different plugins.eca"},
-		{sum(string(canonical)), sum("eca hook"), "src/def/eca.sum is stale: the artifact carries a different scripts/bootstrap-eca-oauth.sh"},
+		{sum("{}"), sum(script), "src/def/eca.sum is stale: the artifact contains a different plugins.eca"},
+		{sum(string(canonical)), sum("eca hook"), "src/def/eca.sum is stale: the artifact contains a different scripts/bootstrap-eca-oauth.sh"},
 		{"merge", "", "src/def/eca.sum cannot be used"},
 	} {
 		files["src/def/eca.sum"] = &fstest.MapFile{Data: fmt.Appendf(nil, "%s  plugins.eca\n%s  scripts/bootstrap-eca-oauth.sh\n%s  %s\n", test.settings, test.script, sum("x"), elsewhere)}

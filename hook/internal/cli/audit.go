@@ -296,7 +296,7 @@ func (p *auditProject) drift(ctx context.Context, session *orgauth.Session, conn
 				if change.Withheld {
 					continue // the org does not show it
 				}
-				drift[app.Name] = append(drift[app.Name], audit.Change{Field: change.Field, What: fmt.Sprintf("%s, and the project says %s", quoted(change.From), quoted(change.To))})
+				drift[app.Name] = append(drift[app.Name], audit.Change{Field: change.Field, What: fmt.Sprintf("%s, and %s in the project", quoted(change.From), quoted(change.To))})
 			}
 		}
 	}

@@ -54,7 +54,7 @@ type planCmd struct {
 }
 
 func (planCmd) Help() string {
-	return `Reads the org and compares it with the project, field by field. Makes the checks of eca bootstrap, and exits with 1 if that would fail. Otherwise exits with 0, or with --exit-code and changes of eca bootstrap pending with 3.
+	return `Reads the org and compares it with the project, field by field. Makes the checks of eca bootstrap, and exits with 1 if the bootstrap would fail. With --exit-code, exits with 3 if the bootstrap would change something.
 
 Always compares the environment's OAuth policies. If eca does not apply them, the plan names the tool that deploys them, and their changes are not pending.`
 }

@@ -106,7 +106,7 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, work *orgs.Work, client 
 		text := "The login has come back to eca. This window can be closed."
 		if refused := q.Get("error"); refused != "" || got.code == "" {
 			got.err = &salesforce.TokenRefusal{Host: "the org", Code: console.OneLine(salesforce.MaskSecrets(refused)), Description: console.OneLine(salesforce.MaskSecrets(q.Get("error_description")))}
-			text = "The org has refused the login; eca tells why."
+			text = "The org refused the login. See the output of eca for the reason."
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Connection", "close")

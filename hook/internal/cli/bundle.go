@@ -66,7 +66,7 @@ func (c *bundleCmd) run(_ context.Context, e *env) (result, error) {
 	case c.Output != nil && *c.Output == "": // which an unset variable of a pipeline leaves
 		return nil, usage.Errorf("--output names no file")
 	case c.Output == nil && e.JSON:
-		return nil, usage.Errorf("with --json, standard output carries the report: name --output FILE for the script")
+		return nil, usage.Errorf("with --json, standard output has the report: name --output FILE for the script")
 	case c.Output == nil && e.stdoutTerminal:
 		return nil, usage.Errorf("standard output is a terminal, and the script has megabytes: name --output FILE, like scripts/bootstrap-eca-oauth.sh")
 	}
@@ -94,7 +94,7 @@ func (c *bundleCmd) run(_ context.Context, e *env) (result, error) {
 	for _, p := range r.Platforms {
 		e.Line("  %s: %.1f MB, SHA-256 %s", p.Platform, float64(p.Bytes)/1e6, p.SHA256)
 	}
-	e.Line("eca: %s carries eca %s (%.1f MB).", r.File, r.Version, float64(len(script))/1e6)
+	e.Line("eca: %s contains eca %s (%.1f MB).", r.File, r.Version, float64(len(script))/1e6)
 	return r, nil
 }
 
@@ -130,7 +130,7 @@ func (c *bundleCmd) binaries() (map[string][]byte, error) {
 	for _, platform := range c.Platforms {
 		switch {
 		case carried[platform] == "":
-			return nil, usage.Errorf("--platforms: a script carries eca for %s, not for %q", strings.Join(platforms(carried), ", "), platform)
+			return nil, usage.Errorf("--platforms: a script can contain eca for %s, not for %q", strings.Join(platforms(carried), ", "), platform)
 		case binaries[platform] == nil:
 			return nil, usage.Errorf("this eca is for %s; for %s, give the eca %s of that platform with --binary", own, platform, salesforce.Version())
 		}
@@ -158,7 +158,7 @@ func platformOf(name string) (string, error) {
 		return "", fmt.Errorf("%s is not an eca: give the binary itself, unpacked", name)
 	}
 	if other := salesforce.VersionIn(info); other != salesforce.Version() {
-		return "", fmt.Errorf("%s is eca %s, and this one is %s: a script carries one version", name, other, salesforce.Version())
+		return "", fmt.Errorf("%s is eca %s, and this one is %s: a script contains one version", name, other, salesforce.Version())
 	}
 	goos, arch := "", ""
 	for _, setting := range info.Settings {
@@ -216,8 +216,8 @@ func bundle(binaries map[string][]byte) ([]byte, *bundleResult, error) {
 			fmt.Fprintf(&payload, "#%d %s\n", i, line)
 		}
 	}
-	about := fmt.Sprintf("All the work is done by eca,\n# which this script carries: eca bundle has written it, with version\n# %s for %s.\n", r.Version, strings.Join(platforms(binaries), ", "))
-	unpack := strings.NewReplacer("\t# PLATFORMS\n", cases.String(), "CARRIED", strings.Join(platforms(binaries), ", ")).Replace(unpackSh)
+	about := fmt.Sprintf("All the work is done by eca,\n# which this script contains. eca bundle wrote it, with version\n# %s for %s.\n", r.Version, strings.Join(platforms(binaries), ", "))
+	unpack := strings.NewReplacer("\t# PLATFORMS\n", cases.String(), "CONTAINED", strings.Join(platforms(binaries), ", ")).Replace(unpackSh)
 	script, err := replace(string(original), "All the work is done by", "\nset -eu", about)
 	if err == nil {
 		script, err = replace(script, "\nelif ", "\nfi\n\nexec ", "\n"+strings.TrimSuffix(unpack, "\n"))

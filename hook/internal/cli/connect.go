@@ -253,7 +253,7 @@ func (p *providers) connect(ctx context.Context, work *orgs.Work, org string, co
 			return r, fmt.Errorf("connection %s: %w", l.NamedCredential, err)
 		}
 		if report.Status != "Configured" && !o.PlanOnly {
-			return r, fmt.Errorf("connection %s: the org says that the principal %s is %s", l.NamedCredential, report.Principal, report.Status)
+			return r, fmt.Errorf("connection %s: the org reports the principal %s as %s", l.NamedCredential, report.Principal, report.Status)
 		}
 	}
 	return r, nil

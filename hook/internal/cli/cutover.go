@@ -72,7 +72,7 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 			below = append(below, fmt.Sprintf("and %s more", console.Plural(more, "user")))
 		}
 		if len(p.Either) > 0 {
-			below = append(below, fmt.Sprintf("%s: the org does not tell which of the two, because another app has the same label", used(p.Either)))
+			below = append(below, fmt.Sprintf("%s: of which of the two is not known, because another app has the same label", used(p.Either)))
 		}
 		if len(p.Old)+len(p.Either) > 0 {
 			waiting++
@@ -160,7 +160,7 @@ func (c *migrateCmd) revoke(ctx context.Context, e *env) (result, error) {
 		e.Line("eca: %s: the Connected App %s has %s; nothing was revoked, --yes revokes", org, done.App, console.Plural(done.Tokens, "token"))
 	}
 	if done.Unclear > 0 {
-		e.Line("  %s %s may be of the Connected App, and the org does not tell: revoke them in Setup (Connected Apps OAuth Usage)", console.Failure, console.Plural(done.Unclear, "more token"))
+		e.Line("  %s %s may be of the Connected App: revoke them in Setup (Connected Apps OAuth Usage)", console.Failure, console.Plural(done.Unclear, "more token"))
 	}
 	return r, nil
 }

@@ -102,7 +102,7 @@ func (e *env) handOverOne(ctx context.Context, work *orgs.Work, client *consumer
 	case h.Check != nil:
 		received, err := credentials.Received(ctx, out, h.Check)
 		if err != nil {
-			return fmt.Errorf("the check of handOver does not tell whether the receiver has them: %w", err)
+			return fmt.Errorf("the check of handOver failed, so whether the receiver has the credentials is not known: %w", err)
 		}
 		app.HandOver = nil
 		if received == app.ClientID && received != "" {

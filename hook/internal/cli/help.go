@@ -16,7 +16,7 @@ type helpCmd struct {
 }
 
 func (helpCmd) Help() string {
-	return `Prints the documents that eca carries along, those of this very version. eca help lists them; eca help plan is the same as eca plan --help.`
+	return `Prints the documents of this version of eca. eca help lists them; eca help plan is the same as eca plan --help.`
 }
 
 // topic is a document, or a section of one.

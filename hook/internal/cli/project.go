@@ -88,7 +88,7 @@ func (f *appFlags) app() (string, error) {
 	case err != nil:
 		return "", err
 	case !found:
-		return "", usage.Errorf("name the app with --app: there is no project here that could tell it")
+		return "", usage.Errorf("name the app with --app: there is no project here")
 	case len(local) == 0:
 		return "", usage.Errorf("name the app with --app: the project here has no Local app")
 	case len(local) == 1:

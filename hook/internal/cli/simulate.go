@@ -46,7 +46,7 @@ type simulateCmd struct {
 	State           string            `placeholder:"FILE" help:"File that keeps the org between runs, with its users, permission sets and profiles. Those of these flags are added. It holds the org's sessions and secrets."`
 	Requests        string            `placeholder:"FILE" help:"File to which a line is appended for each request, without headers and bodies. Those of a scratch org go to FILE.USERNAME."`
 	Deploy          []string          `placeholder:"DIR" help:"Directory with source that is deployed before the org is served, such as the package with an app's header and permission sets."`
-	Fill            []string          `placeholder:"DIR" help:"Directory with what the org has from before: source of Connected Apps, and JSON files with records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}."`
+	Fill            []string          `placeholder:"DIR" help:"Directory with the initial content of the org: source of Connected Apps, and JSON files with records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}."`
 	DevHub          bool              `help:"Make the org a Dev Hub, of --kind production, which signs up scratch orgs on further ports."`
 	Fact            map[string]string `placeholder:"ID=ANSWER" help:"Answer to a question about Salesforce that differs between orgs, such as policies-with-consumer=created. pkg/platform/FACTS.md lists them. Can be repeated."`
 	Facts           string            `placeholder:"FILE" help:"Answers that eca selftest --output FILE saw on a real org, or JSON of answers by ID. --fact overrides them."`

@@ -1,5 +1,5 @@
 else
-	# This script carries eca. It is unpacked once, into a directory of this user's alone, and
+	# This script contains eca. It is unpacked once, into a directory of this user's alone, and
 	# checked before each run.
 	cannot() {
 		echo "eca: $*" >&2
@@ -7,7 +7,7 @@ else
 	}
 	case $(uname -sm) in
 	# PLATFORMS
-	*) cannot "this script carries eca for CARRIED, and this machine is $(uname -sm): bundle it with --platforms for this one as well, or point ECA_BIN to an eca" ;;
+	*) cannot "this script contains eca for CONTAINED, and this machine is $(uname -sm): bundle it with --platforms for this machine too, or set ECA_BIN to the path of an eca" ;;
 	esac
 	uid=$(id -u)
 	# safe DIR: whether no other user can put a directory of theirs in the place of one in DIR.

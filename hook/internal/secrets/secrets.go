@@ -32,7 +32,7 @@ import (
 
 // Flags say where secrets go, and how they are written.
 type Flags struct {
-	Format   string   `enum:"json,env,github,aws,infisical,template" default:"json" help:"json; env: lines like ECA_CLIENT_ID=… for a dotenv file; github: the same for gh secret set -f -; aws and infisical: JSON in the shape of that store; template."`
+	Format   string   `enum:"json,env,github,aws,infisical,template" default:"json" help:"env: lines like ECA_CLIENT_ID=… for a dotenv file. github: such lines for gh secret set -f -. aws, infisical: JSON in the shape of that store. template: see --template."`
 	Template string   `placeholder:"TEXT" help:"With --format template: a Go template such as '{{.ClientID}}:{{.ClientSecret}}', with BaseURL, Org, App, AppID and ConsumerID too. {{json .ClientID}} quotes a value."`
 	Field    string   `enum:"org,app,base_url,client_id,client_secret,app_id,consumer_id," default:"" placeholder:"NAME" help:"Only this value, without a line break: org, app, base_url, client_id, client_secret, app_id or consumer_id."`
 	Show     bool     `help:"Print secrets on a terminal."`
@@ -101,7 +101,7 @@ func (f *Flags) Sink(out Output, orgs []string, several, keyOnly bool) (*Sink, e
 	case !stdout:
 		return s, CheckOutput("--output", *f.Output)
 	case out.JSON:
-		return nil, usage.Errorf("with --json, standard output carries the report: name --output FILE or -- COMMAND for the credentials")
+		return nil, usage.Errorf("with --json, standard output has the report: name --output FILE or -- COMMAND for the credentials")
 	case f.Output == nil && !keyOnly && !f.Show:
 		return nil, usage.Errorf("name a place for the secret: --output FILE, -- COMMAND, --show on a terminal, or --output - for standard output")
 	case f.Show && !out.Terminal:
@@ -183,7 +183,7 @@ func checkTracked(flag, name string) error {
 	}
 	switch {
 	case err != nil:
-		return usage.Errorf("%s: %s is in a git repository, and git cannot tell whether it tracks it; choose a file elsewhere", flag, name)
+		return usage.Errorf("%s: %s is in a git repository, and git does not show whether it tracks the file; choose a file elsewhere", flag, name)
 	case tracked:
 		return usage.Errorf("%s: git tracks %s, and a secret must not get into a repository; choose another file", flag, name)
 	case !ignored:
