@@ -51,16 +51,8 @@ licences() {
 	printf '\n---- Go\n\n'
 	cat "$(go env GOROOT)/LICENSE"
 }
-# What changed, by the subjects of the commits, newest release first.
-changelog() {
-	echo "# Changelog"
-	title=$version end=HEAD
-	for tag in $(git -c versionsort.suffix=- tag --merged HEAD --no-contains HEAD --list 'v*' --sort=-version:refname) ''; do
-		printf '\n## %s (%s)\n\n' "$title" "$(git log -1 --format=%cs "$end")"
-		git log --no-merges --format='- %s' "${tag:+$tag..}$end"
-		title=${tag#v} end=$tag
-	done
-}
+# What changed for users, with the version in the place of the heading of what is not released.
+changelog() { sed "s/^## Unreleased\$/## $version ($(git log -1 --format=%cs))/; s/ Nothing is released yet\.\$//" CHANGELOG.md; }
 licences >"$work/LICENSES.txt"
 changelog >"$to/CHANGELOG.md"
 for platform in "$work"/binaries/*; do

@@ -183,7 +183,7 @@ func (e *env) values(command *kong.Node, value *kong.Value, placeholder, prefix 
 			add(username, "")
 		}
 	case placeholder == "TOPIC":
-		for _, t := range topics {
+		for _, t := range topics(command.Parent) {
 			add(t.name, t.about)
 		}
 		for _, sibling := range command.Parent.Children {

@@ -4,7 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/ecakit/ecakit"
 	"github.com/ecakit/ecakit/hook/internal/console"
@@ -12,48 +18,96 @@ import (
 )
 
 type helpCmd struct {
-	Topic string `arg:"" optional:"" help:"A topic, or a command. Without one, both are listed."`
+	Topic string `arg:"" optional:"" help:"A topic, a word that stands for one, or a command. Without one, topics and commands are listed."`
 }
 
 func (helpCmd) Help() string {
-	return `Prints the documents of this version of eca. eca help lists them; eca help plan is the same as eca plan --help.`
+	return `Prints the documents of this version of eca. eca help lists them.
+
+eca help github prints the page about GitHub Actions, and eca help ci lists the pages about pipelines. eca help plan is the same as eca plan --help.`
 }
 
-// topic is a document, or a section of one.
+// topic is a document.
 type topic struct {
-	name, about   string
-	file, heading string // heading is "" for the whole document
+	name, about string
+	file        string
 }
 
-var topics = []topic{
-	{"start", "what eca is for, and how to begin", "README.md", ""},
-	{"guide", "running it: in sfp and pipelines, all commands, credentials, sessions", "hook/README.md", ""},
-	{"respond", "a leaked secret, or an app that must not get in any more", "hook/docs/respond.md", ""},
-	{"tokens", "an access token for one command, a file or another tool", "hook/docs/get-a-token.md", ""},
-	{"stores", "credentials in Vault, AWS, Azure, Google Cloud, GitHub, GitLab or 1Password", "hook/docs/credentials-and-stores.md", ""},
-	{"sandbox-refresh", "the same keys and secrets after a sandbox refresh", "hook/docs/sandbox-refresh.md", ""},
-	{"settings", "what a project states under plugins.eca", "pkg/project/SETTINGS.md", ""},
-	{"rules", "the rules of eca lint, and of the check of policies", "pkg/lint/RULES.md", ""},
-	{"audit-rules", "the rules of eca audit", "pkg/audit/RULES.md", ""},
-	{"facts", "what eca believes about Salesforce, by ID", "pkg/platform/FACTS.md", ""},
-	{"selftest-report", "what eca selftest does on an org, and how to send a report", "hook/docs/selftest.md", ""},
-	{"troubleshooting", "errors by their text, with cause and remedy", "hook/README.md", "Troubleshooting"},
-	{"json", "what --json prints", "hook/README.md", "The JSON contract"},
-	{"security", "what is read, sent and written, and the bounds", "hook/README.md", "Security"},
+// index is the document that lists the others.
+const index = "hook/README.md"
+
+// indexLine is a line of the index: a link and what it leads to.
+var indexLine = regexp.MustCompile(`(?m)^- \[([\w-]+)\]\(([^)]+)\): (.+)$`)
+
+// topics returns the documents of the index, in its order. A page that is named like a command is the command's
+// guide, because eca help COMMAND prints the command's help.
+func topics(commands *kong.Node) []topic {
+	all := []topic{{"start", "what eca is for, and how to begin", "README.md"}, {"guide", "this list, with links", index}}
+	data, _ := ecakit.Documents.ReadFile(index)
+	for _, match := range indexLine.FindAllStringSubmatch(string(data), -1) {
+		name := match[1]
+		if childOf(commands, name) != nil {
+			name += guide
+		}
+		all = append(all, topic{name, match[3], path.Join(path.Dir(index), match[2])})
+	}
+	return all
 }
+
+// guide is the end of the name of a page that is named like a command.
+const guide = "-guide"
 
 // text returns the topic's Markdown.
 func (t topic) text() (string, error) {
 	data, err := ecakit.Documents.ReadFile(t.file)
-	if err != nil || t.heading == "" {
-		return string(data), err
+	return string(data), err
+}
+
+// topicWords are the words by which people look for a document. A word with several documents lists them.
+var topicWords = map[string][]string{
+	"readme": {"start"}, "install": {"start"}, "quickstart": {"start"}, "begin": {"start"}, "index": {"guide"}, "docs": {"guide"},
+	"github": {"github-actions"}, "actions": {"github-actions"}, "gha": {"github-actions"}, "workflow": {"github-actions"},
+	"ci":       {"github-actions", "gitlab", "other-ci"},
+	"pipeline": {"github-actions", "gitlab", "other-ci"}, "pipelines": {"github-actions", "gitlab", "other-ci"},
+	"jenkins": {"other-ci"}, "bitbucket": {"other-ci"}, "devops": {"other-ci"}, "ado": {"other-ci"}, "pre-commit": {"other-ci"},
+	"docker": {"other-ci"}, "container": {"other-ci"}, "azure": {"other-ci", "credentials-and-stores"},
+	"tokens": {"get-a-token"}, "token": {"get-a-token"}, "curl": {"get-a-token"}, "postman": {"get-a-token"}, "bearer": {"get-a-token"},
+	"stores": {"credentials-and-stores"}, "store": {"credentials-and-stores"}, "secret": {"credentials-and-stores"}, "secrets": {"credentials-and-stores"},
+	"vault": {"credentials-and-stores"}, "aws": {"credentials-and-stores"}, "gcloud": {"credentials-and-stores"}, "1password": {"credentials-and-stores"},
+	"credentials": {"credentials-and-stores"}, "client-secret": {"credentials-and-stores"},
+	"rotation": {"rotate-guide"}, "login": {"verify-guide", "sessions"},
+	"leak": {"respond"}, "leaked": {"respond"}, "incident": {"respond"}, "breach": {"respond"}, "revoke": {"respond"}, "disable": {"respond"}, "enable": {"respond"},
+	"callout": {"org-to-org"}, "connect": {"org-to-org"}, "connections": {"org-to-org"}, "named-credential": {"org-to-org"}, "external-credential": {"org-to-org"},
+	"migrate": {"connected-apps"}, "migration": {"connected-apps"}, "connected-app": {"connected-apps"},
+	"package": {"packages"}, "pattern-1": {"packages"}, "unlocked": {"packages"}, "managed": {"packages"},
+	"audits": {"audit-guide"}, "list": {"audit-guide"}, "isv": {"audit-guide"}, "report": {"audit-guide"},
+	"refresh": {"sandbox-refresh"}, "sandbox": {"sandbox-refresh"}, "keep": {"sandbox-refresh"},
+	"pool": {"scratch-pools"}, "pools": {"scratch-pools"}, "scratch": {"scratch-pools"}, "prepare": {"scratch-pools"},
+	"fleet": {"many-orgs"}, "shard": {"many-orgs"}, "orgs": {"many-orgs"}, "parallel": {"many-orgs"},
+	"powershell": {"windows"}, "cmd": {"windows"}, "wsl": {"windows"},
+	"output": {"json"}, "exit-codes": {"json"}, "exit-code": {"json"},
+	"tests": {"how-it-was-tested"}, "evidence": {"how-it-was-tested"}, "unconfirmed": {"how-it-was-tested"}, "crash": {"how-it-was-tested"},
+	"privacy": {"security"}, "mask": {"security"}, "vulnerability": {"security"},
+	"rights": {"permissions"}, "permission": {"permissions"}, "permset": {"permissions"}, "permission-set": {"permissions"}, "least-privilege": {"permissions"},
+	"session": {"sessions"}, "alias": {"sessions"}, "proxy": {"sessions"}, "network": {"sessions"}, "environment": {"sessions"},
+	"policies": {"how-it-works"}, "pattern": {"how-it-works", "packages"}, "bootstrap": {"how-it-works"}, "plan": {"how-it-works"}, "preflight": {"how-it-works"},
+	"preset": {"presets"}, "jwt": {"presets", "github-actions", "get-a-token"}, "init": {"presets"}, "pkce": {"presets"},
+	"config": {"settings"}, "plugins": {"settings"}, "plugins.eca": {"settings"}, "configuration": {"settings"},
+	"lint": {"rules"}, "rule": {"rules", "audit-rules"},
+}
+
+// lookUp returns the topics that a word stands for, nil if none.
+func lookUp(commands *kong.Node, word string) (found []topic) {
+	names := append([]string{word + guide}, topicWords[word]...)
+	for _, t := range topics(commands) {
+		if t.name == word {
+			return []topic{t}
+		}
+		if slices.Contains(names, t.name) {
+			found = append(found, t)
+		}
 	}
-	_, section, found := strings.Cut(string(data), "\n## "+t.heading+"\n")
-	if !found {
-		return "", fmt.Errorf("%s has no section %s", t.file, t.heading)
-	}
-	section, _, _ = strings.Cut(section, "\n## ")
-	return "# " + t.heading + "\n" + strings.TrimRight(section, "\n") + "\n", nil
+	return found
 }
 
 // helpResult is what --json says of a document. Without a topic, it lists them.
@@ -71,47 +125,72 @@ type topicResult struct {
 
 func (c *helpCmd) run(ctx context.Context, e *env) (result, error) {
 	model := newParser(new(cli), e).Model
-	if c.Topic == "" {
-		r := new(helpResult)
+	word := strings.ToLower(c.Topic)
+	found := lookUp(model.Node, word)
+	r := &helpResult{Topic: c.Topic}
+	switch {
+	case c.Topic == "":
 		rows := []console.Row{}
 		for _, command := range model.Leaves(true) {
 			rows = append(rows, console.Row{Cells: []string{command.Name, command.Help}})
 		}
-		e.Line("Commands, of which eca help COMMAND says more:")
+		e.Line("Commands (eca help COMMAND prints the help of one):")
 		e.Table(rows)
-		rows = nil
-		for _, t := range topics {
-			rows = append(rows, console.Row{Cells: []string{t.name, t.about}})
-			r.Topics = append(r.Topics, topicResult{t.name, t.about})
-		}
-		e.Line("Topics, which eca help TOPIC prints:")
-		e.Table(rows)
+		e.Line("Documents (eca help DOCUMENT prints one):")
+		e.listTopics(r, topics(model.Node))
 		return r, nil
-	}
-	r := &helpResult{Topic: c.Topic}
-	if childOf(model.Node, c.Topic) != nil {
-		var text bytes.Buffer
-		own, env := *e, *e.Env
-		env.Console = e.To(&text, e.Stderr)
-		env.JSON = false
-		own.Env = &env
-		run(ctx, []string{c.Topic, "--help"}, &own)
-		r.Text = text.String()
-	} else {
-		var names []string
-		for _, t := range topics {
-			if names = append(names, t.name); t.name == c.Topic {
-				text, err := t.text()
-				if err != nil {
-					return nil, err
-				}
-				r.Text = text
-			}
+	case childOf(model.Node, word) != nil:
+		r.Text = e.commandHelp(ctx, word)
+		for _, t := range found {
+			r.Text += fmt.Sprintf("\nGuide: eca help %s\n", t.name)
 		}
-		if r.Text == "" {
-			return nil, usage.Errorf("%s is neither a command nor a topic%s; the topics are %s", c.Topic, meantCommand(model, c.Topic), strings.Join(names, ", "))
+	case len(found) > 1:
+		e.Line("Documents about %s:", word)
+		e.listTopics(r, found)
+		return r, nil
+	case len(found) == 1:
+		text, err := found[0].text()
+		if err != nil {
+			return nil, err
 		}
+		r.Text = text
+	default:
+		return nil, usage.Errorf("%s is neither a command nor a document%s; see: eca help", c.Topic, meantTopic(model, word))
 	}
 	e.Page(r.Text)
 	return r, nil
+}
+
+// listTopics prints topics, and adds them to the result.
+func (e *env) listTopics(r *helpResult, listed []topic) {
+	var rows []console.Row
+	for _, t := range listed {
+		rows = append(rows, console.Row{Cells: []string{t.name, t.about}})
+		r.Topics = append(r.Topics, topicResult{t.name, t.about})
+	}
+	e.Table(rows)
+}
+
+// commandHelp returns what the flag --help of a command prints.
+func (e *env) commandHelp(ctx context.Context, name string) string {
+	var text bytes.Buffer
+	own, inner := *e, *e.Env
+	inner.Console = e.To(&text, e.Stderr)
+	inner.JSON = false
+	own.Env = &inner
+	run(ctx, []string{name, "--help"}, &own)
+	return text.String()
+}
+
+// meantTopic returns the document or command that an unknown word is the most similar to, as the end of an error, ""
+// if there is none.
+func meantTopic(model *kong.Application, word string) string {
+	var names []string
+	for _, t := range topics(model.Node) {
+		names = append(names, t.name)
+	}
+	if similar := nearest(word, append(names, slices.Sorted(maps.Keys(topicWords))...)); similar != "" {
+		return didYouMean(similar)
+	}
+	return meantCommand(model, word)
 }
