@@ -264,6 +264,9 @@ func Read(fsys fs.FS, name string) (*Project, error) {
 	}
 	p, err := withSettings(project)
 	if err != nil {
+		if _, all, _ := ReadLoosely(fsys, name); len(all) > 1 { // one error must not hide the others
+			err = SettingErrors(all)
+		}
 		return nil, &sfp.ProjectError{File: name, Err: err}
 	}
 	return p, nil

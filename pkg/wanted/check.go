@@ -9,9 +9,9 @@ import (
 	"github.com/ecakit/ecakit/pkg/metadata"
 )
 
-// check returns the first problem with a component of source for which the platform refuses it in the run's
-// API version, or nil. It warns about what the tables do not have, and about what is left out.
-func (r *resolution) check(c *metadata.Component, file string) *metadata.Problem {
+// check returns the problems with a component of source for which the platform refuses it in the run's API
+// version. It warns about what the tables do not have, and about what is left out.
+func (r *resolution) check(c *metadata.Component, file string) (refused []*metadata.Problem) {
 	typ := eca.Lookup(c.Type)
 	for _, p := range eca.Problems(c, r.Version) {
 		ft := typ.Field(p.Field)
@@ -19,7 +19,7 @@ func (r *resolution) check(c *metadata.Component, file string) *metadata.Problem
 		case ft != nil && ft.Platform:
 			// It is never sent, see leftOut.
 		case p.Kind == metadata.SecretValue:
-			return &p
+			refused = append(refused, &p)
 		case p.Kind.IsUnknown():
 			r.warn(unknown(file, p))
 		case p.Kind == metadata.DeprecatedField && typ.Bool(c, p.Field) == typ.Bool(new(metadata.Component), p.Field):
@@ -28,10 +28,10 @@ func (r *resolution) check(c *metadata.Component, file string) *metadata.Problem
 			if version, ok := errors.AsType[*metadata.VersionError](p.Err); ok {
 				p.Err = &metadata.VersionError{Needs: version.Needs, Has: version.Has}
 			}
-			return &p
+			refused = append(refused, &p)
 		}
 	}
-	return nil
+	return refused
 }
 
 // leftOut warns about the fields of a component that the platform fills in for each org.
@@ -71,28 +71,25 @@ func (r *resolution) withoutForeign(header *metadata.Component) *metadata.Compon
 
 // checkSource checks what the run sends of an app: its header, and the components that its source states
 // beside it.
-func (s *Source) checkSource(h header, r *resolution) error {
-	fail := func(file string, p *metadata.Problem) error {
-		return &metadata.SourceError{Path: file, Field: p.Field, Err: p.Err}
-	}
-	if p := r.check(h.Component, h.File); p != nil && r.Headers {
-		return fail(h.File, p)
+func (s *Source) checkSource(h header, r *resolution) {
+	check := func(c *metadata.Component, file string) {
+		for _, p := range r.check(c, file) {
+			r.fail(&metadata.SourceError{Path: file, Field: p.Field, Err: p.Err})
+		}
+		r.leftOut(c, file)
 	}
 	if r.Headers {
-		r.leftOut(h.Component, h.File)
+		check(h.Component, h.File)
+	} else {
+		r.check(h.Component, h.File) // for its warnings
 	}
 	for _, typ := range eca.Satellites() {
-		file, ok := h.stated[typ]
-		if !ok {
-			continue
+		switch file, ok := h.stated[typ]; {
+		case !ok:
+		case file.unreplaced != nil:
+			r.fail(s.inDir(file.unreplaced))
+		default:
+			check(file.Component, file.File)
 		}
-		if file.unreplaced != nil {
-			return s.inDir(file.unreplaced)
-		}
-		if p := r.check(file.Component, file.File); p != nil {
-			return fail(file.File, p)
-		}
-		r.leftOut(file.Component, file.File)
 	}
-	return nil
 }

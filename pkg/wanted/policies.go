@@ -34,7 +34,7 @@ type foundPolicies struct {
 	given   bool // Location.Policies
 	ours    bool // project.EnvironmentsDir
 	used    bool // by one of the apps
-	skipped bool // some policies of the apps, because of .forceignore
+	skipped bool // some policies of the apps cannot be compared, and .forceignore leaves them out
 	oauth   []policiesFile
 	plugins []*metadata.Component // plugin policies in the same deployment
 }
@@ -181,7 +181,7 @@ func (e *ArtifactError) Unwrap() error { return e.Err }
 // an error. An artifact that cannot be opened is a warning, or an error if the policies of the project would be
 // applied in its place. An aliasfied package with policies for one of the apps but no folder for this org is an
 // error.
-func (s *Source) findPolicies(r *resolution) error {
+func (s *Source) findPolicies(r *resolution) {
 	for _, p := range s.searched {
 		if p.deployed && !r.Headers {
 			continue // its files are not deployed next
@@ -193,15 +193,16 @@ func (s *Source) findPolicies(r *resolution) error {
 		found, err := p.policies(r)
 		switch {
 		case err != nil:
-			return err
+			r.fail(err)
+			continue
 		case found != nil && p.artifact != nil && r.applies && p.origin == "project":
-			return &ArtifactError{cmp.Or(p.Name, p.Path), p.artifact}
+			r.fail(&ArtifactError{cmp.Or(p.Name, p.Path), p.artifact})
+			continue
 		}
 		if found != nil && (len(found.oauth) > 0 || found.skipped || p.given) {
 			r.found = append(r.found, found)
 		}
 	}
-	return nil
 }
 
 // openArtifact opens the latest of a package's artifacts, or returns nil if there is none. The
@@ -280,7 +281,7 @@ func (p searched) policies(r *resolution) (*foundPolicies, error) {
 			p.why += "; it has no folder for the org, and default serves sandboxes"
 		}
 	}
-	return p.read(folders, r)
+	return p.read(folders, r), nil
 }
 
 // has reports whether a file belongs to one of the apps.
@@ -288,9 +289,9 @@ func (r *resolution) has(f project.SourceFile) bool {
 	return slices.ContainsFunc(r.headers, func(h header) bool { return strings.EqualFold(h.FullName, f.App()) })
 }
 
-// read returns the policies of the apps in some folders. It skips those of other apps, and
-// those that .forceignore leaves out unless policies are applied here.
-func (p searched) read(folders []string, r *resolution) (*foundPolicies, error) {
+// read returns the policies of the apps in some folders. It skips those of other apps. Problems with those that
+// .forceignore leaves out count only if policies are applied here.
+func (p searched) read(folders []string, r *resolution) *foundPolicies {
 	found := &foundPolicies{Policies: Policies{Folder: folders[0], Origin: p.origin, Why: p.why}, given: p.given, ours: project.IsEnvironments(p.Package)}
 	ignore := p.Ignore(folders[0])
 	switch {
@@ -301,15 +302,16 @@ func (p searched) read(folders []string, r *resolution) (*foundPolicies, error) 
 	}
 	for _, f := range p.Deployed(folders, eca.OAuthPolicies) {
 		ignored := ignore.Ignores(f.File)
-		if ignored && !r.applies {
-			found.skipped = found.skipped || r.has(f)
-			continue
-		}
 		if f.Err == nil && f.App() != "" && !r.has(f) {
 			continue
 		}
-		if err := p.check(f, ignored, found.oauth); err != nil {
-			return nil, err
+		switch err := p.check(f, ignored, found.oauth); {
+		case ignored && !r.applies && (err != nil || f.Unreplaced != nil):
+			found.skipped = true
+			continue
+		case err != nil:
+			r.fail(err)
+			continue
 		}
 		found.oauth = append(found.oauth, policiesFile{
 			Component: f.Component, File: p.path(f.File), Package: p.Name, Ignored: ignored, found: found, unreplaced: f.Unreplaced,
@@ -327,7 +329,7 @@ func (p searched) read(folders []string, r *resolution) (*foundPolicies, error) 
 			found.plugins = append(found.plugins, c)
 		}
 	}
-	return found, nil
+	return found
 }
 
 // check returns an error if a file cannot be the policies of its app beside others.

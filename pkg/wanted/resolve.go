@@ -50,7 +50,40 @@ type resolution struct {
 	found    []*foundPolicies
 	created  map[string]bool // permission sets that the run creates, folded
 	warnings []string
+	errs     Errors
 }
+
+// fail records an error once, so that it does not hide those after it. nil is none.
+func (r *resolution) fail(err error) {
+	if err != nil && !slices.ContainsFunc(r.errs, func(other error) bool { return other.Error() == err.Error() }) {
+		r.errs = append(r.errs, err)
+	}
+}
+
+// err returns what was recorded: nil, one error, or Errors.
+func (r *resolution) err() error {
+	switch len(r.errs) {
+	case 0:
+		return nil
+	case 1:
+		return r.errs[0]
+	}
+	return r.errs
+}
+
+// Errors are at least two errors about the apps of a source.
+type Errors []error
+
+func (all Errors) Error() string {
+	texts := make([]string, len(all))
+	for i, err := range all {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap returns the first.
+func (all Errors) Unwrap() error { return all[0] }
 
 // warn adds a warning once.
 func (r *resolution) warn(warning string) {
@@ -110,7 +143,8 @@ type Resolved struct {
 
 // Resolve selects the org's environment and returns the wanted state of each app: the project's
 // settings, those of the environment, and what the environment's policies imply. Settings that
-// contradict one another, or that the API version does not know, are an error.
+// contradict one another, or that the API version does not know, are an error: Errors if there are several
+// of one or of several apps.
 func (s *Source) Resolve(target Target) (*Resolved, error) {
 	r := &resolution{
 		Target: target, applying: target.ApplyPolicies || s.applyByDefault(), created: make(map[string]bool),
@@ -122,9 +156,7 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkNames(headers, r.warn); err != nil {
-		return nil, err
-	}
+	r.fail(s.checkNames(headers, r.warn))
 	resolved := &Resolved{Preflight: s.project.Settings.Preflight}
 	for _, h := range headers {
 		if h.Local() {
@@ -135,19 +167,16 @@ func (s *Source) Resolve(target Target) (*Resolved, error) {
 		}
 	}
 	if len(r.headers) > 0 {
-		if err := s.findPolicies(r); err != nil {
-			return nil, err
-		}
+		s.findPolicies(r)
 	}
 	for _, h := range r.headers {
-		app, err := s.wanted(h, r)
-		if err != nil {
-			return nil, err
-		}
-		resolved.Apps = append(resolved.Apps, app)
+		resolved.Apps = append(resolved.Apps, s.wanted(h, r))
+	}
+	if err := r.err(); err != nil {
+		return nil, err
 	}
 	for _, found := range r.found {
-		if found.skipped || len(found.oauth) > 0 && !found.used {
+		if !found.used && (found.skipped || len(found.oauth) > 0) {
 			found.Why += "; " + sfp.IgnoreFile + " leaves them out, so they are not deployed"
 		}
 		resolved.Policies = append(resolved.Policies, found.Policies)
@@ -194,34 +223,35 @@ func (s *Source) checkNames(headers []header, warn func(string)) error {
 	return nil
 }
 
-func (s *Source) wanted(h header, r *resolution) (*App, error) {
+// wanted returns the wanted state of an app. It is of no use if the resolution has failed.
+func (s *Source) wanted(h header, r *resolution) *App {
 	target, settings := r.Target, s.settings(h, r.Target)
 	app := &App{
 		Name: h.FullName, Label: cmp.Or(h.Text("label"), h.FullName), Environment: settings.Environment,
 		PermissionSets: settings.PermissionSets, AssignToRunAsUser: settings.AssignToRunAsUser != nil && *settings.AssignToRunAsUser, HandOver: settings.HandOver,
 	}
 	app.source, app.file, app.version = h.stated, h.File, target.Version
-	if err := s.checkSource(h, r); err != nil {
-		return nil, err
-	}
+	s.checkSource(h, r)
 	apply := (target.ApplyPolicies || settings.AppliesPolicies(r.ours(app.Name))) && !settings.Off()
-	app.policies = filesOf(app.Name, r.found, apply)
+	app.policies, app.idle = filesOf(app.Name, r.found, apply)
 	org := project.Org{Alias: target.Alias, Name: target.name(), Sandbox: target.Kind.IsSandbox(), DomainURL: target.DomainURL, Version: target.Version}
 	var files []project.SourceFile
 	for _, file := range app.policies {
-		files = append(files, project.SourceFile{File: file.File, Component: file.Component})
+		if !app.idle {
+			files = append(files, project.SourceFile{File: file.File, Component: file.Component})
+		}
 	}
 	for _, warning := range s.project.Settings.WarningsFor(app.Name, app.Environment) {
 		r.warn(s.name(s.project.File) + ": " + warning.String())
 	}
 	var err error
 	if app.Wanted, err = s.project.Settings.Wanted(app.Name, org, files, s.certificates[certificatesOf(h.Package, app.Name)]); err != nil {
-		return nil, &sfp.ProjectError{File: s.name(s.project.File), Err: err}
+		r.fail(&sfp.ProjectError{File: s.name(s.project.File), Err: err})
 	}
 	app.splitImplied(settings)
 	app.Wrong = s.applied(app, apply, r)
 	app.checkPlaceholders(h, r)
-	app.checked = len(app.policies) > 0 && !settings.Off() && s.project.Settings.Preflight != project.PreflightOff && (apply || !target.Undeployed)
+	app.checked = len(app.policies) > 0 && !app.idle && !settings.Off() && s.project.Settings.Preflight != project.PreflightOff && (apply || !target.Undeployed)
 	for name := range s.project.Settings.Apps[h.FullName].Environments {
 		if name != settings.Environment && strings.EqualFold(name, target.Alias) {
 			r.warn(fmt.Sprintf("%s: plugins.eca.apps.%s.environments.%s is not used for the alias %s, because names are case-sensitive", s.name(s.project.File), h.FullName, name, target.Alias))
@@ -229,9 +259,7 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 	}
 	if target.Headers {
 		app.header = r.withoutForeign(h.Component)
-		if h.unreplaced != nil {
-			return nil, s.inDir(h.unreplaced)
-		}
+		r.fail(s.inDir(h.unreplaced))
 	}
 	_, inPackage := h.stated[eca.OAuthPolicies]
 	if app.Deployer = s.deployer(app, r); apply && len(app.policies) == 0 && !inPackage && !r.Undeployed {
@@ -242,7 +270,7 @@ func (s *Source) wanted(h header, r *resolution) (*App, error) {
 	}
 	app.remote = settings.RemoteSiteSetting != nil && *settings.RemoteSiteSetting
 	app.plan(target.DomainURL)
-	return app, nil
+	return app
 }
 
 // ours reports whether policies of an app are in project.EnvironmentsDir, which nobody else deploys.
@@ -252,9 +280,9 @@ func (r *resolution) ours(app string) bool {
 	})
 }
 
-// filesOf returns the files with an app's policies. An ignored file is not deployed, so it
-// counts only if policies are applied and there is no other file.
-func filesOf(app string, policies []*foundPolicies, apply bool) (files []policiesFile) {
+// filesOf returns the files with an app's policies. An ignored file is not deployed, so it counts only if
+// there is no other file. idle reports that nobody deploys the files then, because policies are not applied.
+func filesOf(app string, policies []*foundPolicies, apply bool) (files []policiesFile, idle bool) {
 	var ignored []policiesFile
 	for _, found := range policies {
 		for _, file := range found.oauth {
@@ -267,13 +295,13 @@ func filesOf(app string, policies []*foundPolicies, apply bool) (files []policie
 			}
 		}
 	}
-	if len(files) == 0 && apply {
-		files = ignored
+	if len(files) == 0 {
+		files, idle = ignored, !apply && len(ignored) > 0
 	}
 	for _, file := range files {
-		file.found.used = true
+		file.found.used = file.found.used || !idle
 	}
-	return files
+	return files, idle
 }
 
 // applied adds the app's OAuth policies to its wanted state if they are to be applied, and
@@ -289,8 +317,10 @@ func (s *Source) applied(app *App, apply bool, r *resolution) error {
 	if file.unreplaced != nil {
 		return s.inDir(file.unreplaced)
 	}
-	if problem := r.check(file.Component, file.File); problem != nil && problem.Kind != metadata.SecretValue {
-		return &PoliciesError{App: app.Name, Files: []string{file.File}, Problem: problem}
+	for _, problem := range r.check(file.Component, file.File) {
+		if problem.Kind != metadata.SecretValue {
+			return &PoliciesError{App: app.Name, Files: []string{file.File}, Problem: problem}
+		}
 	}
 	filled := *file.Component
 	filled.Fields = nil
@@ -329,7 +359,9 @@ func (s *Source) deployer(app *App, r *resolution) Deployer {
 		return ""
 	case app.Applied() || app.Wrong != nil:
 		return ByECA
-	case r.Undeployed || app.policies[0].found.given || app.policies[0].found.ours:
+	case app.idle || app.policies[0].found.ours:
+		return ByNobody
+	case r.Undeployed || app.policies[0].found.given:
 		return ByOthers
 	case s.Layout == project.LayoutSFP:
 		return BySFP

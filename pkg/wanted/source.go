@@ -285,7 +285,8 @@ func (s *Source) headers(r *resolution) ([]header, error) {
 	for _, p := range s.packages {
 		dirs, err := s.headerFolders(p, r)
 		if err != nil {
-			return nil, err
+			r.fail(err)
+			continue
 		}
 		if len(dirs) == 0 {
 			continue
@@ -298,23 +299,24 @@ func (s *Source) headers(r *resolution) ([]header, error) {
 			}
 			c, err := f.Strict()
 			if err != nil {
-				return nil, s.inDir(err)
+				r.fail(s.inDir(err))
+				continue
 			}
 			headers = append(headers, header{Component: c, File: s.name(f.File), Package: p, unreplaced: f.Unreplaced})
 			r.warnLiteral(f, s.name(f.File))
 		}
 	}
 	if len(headers) == 0 {
+		if err := r.err(); err != nil {
+			return nil, err
+		}
 		none := &NoAppsError{Place: "in the packages of " + s.name(sfp.ProjectFile), Ignored: ignored}
 		if s.isOnePackage() {
 			none.Place = "below " + s.name(s.packages[0].Path)
 		}
 		return nil, none
 	}
-	stated, err := s.stated(headers, r)
-	if err != nil {
-		return nil, err
-	}
+	stated := s.stated(headers, r)
 	for i := range headers {
 		headers[i].stated = stated[strings.ToLower(headers[i].FullName)]
 	}
@@ -324,7 +326,7 @@ func (s *Source) headers(r *resolution) ([]header, error) {
 		// Salesforce names are case-insensitive.
 		key := strings.ToLower(h.FullName)
 		if other, twice := byName[key]; twice {
-			return nil, fmt.Errorf("%s and %s are headers of the same name; remove one of them", other.File, h.File)
+			r.fail(fmt.Errorf("%s and %s are headers of the same name; remove one of them", other.File, h.File))
 		}
 		byName[key] = h
 	}
@@ -363,17 +365,19 @@ func (e *NoAppsError) Error() string {
 // org. OAuth policies count only in a package with headers: others are deployed after the run.
 //
 // A file that cannot be parsed is an error in a package of the run. In others, it may belong to any app.
-func (s *Source) stated(headers []header, r *resolution) (map[string]map[string]sourceFile, error) {
+func (s *Source) stated(headers []header, r *resolution) map[string]map[string]sourceFile {
 	stated := make(map[string]map[string]sourceFile)
 	for _, p := range s.withOwn() {
 		for _, f := range s.statedIn(p, headers, r) {
 			app := strings.ToLower(f.App())
-			if own := p.Source == s.own.Source; own && f.Err != nil {
-				return nil, s.inDir(f.Err)
-			} else if own && app == "" {
-				return nil, &metadata.SourceError{Path: p.path(f.File), Field: "externalClientApplication", Err: errors.New("is missing, so the component belongs to no app")}
-			}
-			if f.Err != nil {
+			switch own := p.Source == s.own.Source; {
+			case own && f.Err != nil:
+				r.fail(s.inDir(f.Err))
+				continue
+			case own && app == "":
+				r.fail(&metadata.SourceError{Path: p.path(f.File), Field: "externalClientApplication", Err: errors.New("is missing, so the component belongs to no app")})
+				continue
+			case f.Err != nil:
 				continue
 			}
 			if stated[app] == nil {
@@ -385,7 +389,7 @@ func (s *Source) stated(headers []header, r *resolution) (map[string]map[string]
 			}
 		}
 	}
-	return stated, nil
+	return stated
 }
 
 // statedIn returns the files with components of apps in a package, as far as they are deployed to the org.

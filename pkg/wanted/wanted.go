@@ -68,6 +68,7 @@ type App struct {
 
 	implied  map[string]bool // switches of the global OAuth settings that the policies need and no setting states
 	policies []policiesFile  // the app's OAuth policies in the environment, usually one file
+	idle     bool            // nobody deploys the policies, see ByNobody
 	checked  bool            // the preflight checks the policies
 }
 
@@ -81,6 +82,9 @@ const (
 	BySF  Deployer = "sf"
 	// ByOthers is for a given directory, and for a pool: eca does not deploy them.
 	ByOthers Deployer = "others"
+	// ByNobody is for policies that the run does not apply, and that .forceignore leaves out or that lie outside
+	// the packages.
+	ByNobody Deployer = "nobody"
 )
 
 // plan sets the wants of the app. orgDomainURL is the callback URL of a new consumer if the
@@ -119,12 +123,13 @@ func (a *App) plan(orgDomainURL string) {
 // Source returns the types that the app's source states beside the header, sorted.
 func (a *App) Source() []string { return slices.Sorted(maps.Keys(a.source)) }
 
-// File returns the file of the source that states the app's component of a type, "" if none.
+// File returns the file of the source that states the app's component of a type, "" if none, and for policies
+// that nobody deploys.
 func (a *App) File(typ string) string {
 	switch {
 	case typ == eca.Header:
 		return a.file
-	case typ == eca.OAuthPolicies && len(a.policies) > 0:
+	case typ == eca.OAuthPolicies && len(a.policies) > 0 && !a.idle:
 		return a.policies[0].File
 	}
 	return a.source[typ].File
@@ -212,7 +217,7 @@ func (a *App) Contradictions() []string {
 // user of the environment's policies, if the settings ask for it, or "".
 func (a *App) Assignee() string {
 	for _, file := range a.policies {
-		if a.AssignToRunAsUser && eca.Bool(file.Component, "isClientCredentialsFlowEnabled") {
+		if !a.idle && a.AssignToRunAsUser && eca.Bool(file.Component, "isClientCredentialsFlowEnabled") {
 			return strings.TrimSpace(file.Text("clientCredentialsFlowUser"))
 		}
 	}

@@ -199,6 +199,9 @@ func TestIgnoredPolicies(t *testing.T) {
 		if got := len(app.Preflights(false)) > 0; got != want || app.Applied() != want {
 			t.Errorf("%s: policies checked %v, applied %v, want %v", app.Name, got, app.Applied(), want)
 		}
+		if want := app.Wants[eca.OAuthPolicies]; app.Name == "MyApp" && (app.Deployer != wanted.ByNobody || want == nil || !want.ReadOnly || app.File(eca.OAuthPolicies) != "") {
+			t.Errorf("the policies of MyApp are not compared alone, but deployed by %q", app.Deployer)
+		}
 		if app.Name == "MyApp" && app.Wanted[eca.GlobalOAuthSettings].Has("isClientCredentialsFlowEnabled") {
 			t.Error("ignored policies of MyApp switch a flow on")
 		}

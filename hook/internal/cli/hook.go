@@ -136,6 +136,12 @@ func (j *bootstrapJob) on(ctx context.Context, work *orgs.Work, org string) (*bo
 	session := connected.Session
 	kept := j.kept.of(org, session.Alias, connected.Conn.InstanceURL, j.several)
 	report, err := j.report(ctx, connected, kept)
+	if all, several := errors.AsType[wanted.Errors](err); several {
+		for _, one := range all {
+			work.Line("%s %s", console.Failure, console.OneLine(one.Error()))
+		}
+		err = errors.Join(all...)
+	}
 	if err == nil {
 		j.proveKept(ctx, work, org, connected.Conn, report, kept)
 		err = j.afterwards(ctx, work, org, connected.Conn, report)

@@ -198,8 +198,11 @@ func describeElsewhere(c bootstrap.ComponentReport) (sign, what string) {
 	if c.Action == reconcile.Create {
 		sign, what = "+", "missing, "
 	}
-	if c.DeployedBy == wanted.ByOthers {
+	switch c.DeployedBy {
+	case wanted.ByOthers:
 		return sign, what + "not deployed by eca"
+	case wanted.ByNobody:
+		return sign, what + "deployed by nobody"
 	}
 	return sign, what + "deployed by " + string(c.DeployedBy)
 }
