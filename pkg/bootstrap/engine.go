@@ -35,8 +35,10 @@ type engine struct {
 	absent map[*wanted.App]bool // apps without a header on the org
 	off    map[*wanted.App]bool // apps that are switched off on the org
 	held   map[*wanted.App]bool // apps of which nothing is written, see hold
-	noUser map[*wanted.App]bool // see findUsers
 	pool   bool                 // skips absent apps
+
+	unused             map[*wanted.App][]eca.Flow // see findFlows
+	codeCredentialsOff bool                       // see findFlows
 
 	clientID  string                       // of the session, "" if unknown
 	consumers map[string]login.Credentials // see Options.Consumers
@@ -64,30 +66,43 @@ func (e *engine) gather(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() error { return e.findHeaders(groupCtx) })
-	group.Go(func() error { return e.findUsers(groupCtx) })
+	group.Go(func() error { return e.findFlows(groupCtx) })
 	return group.Wait()
 }
 
-// findUsers records the apps with client credentials on of which no OAuth policies name a user, neither in source
-// nor on the org.
-func (e *engine) findUsers(ctx context.Context) error {
-	e.noUser = make(map[*wanted.App]bool)
+// findFlows records what the org has of the flows that the apps' settings switch on: which of them no OAuth
+// policies switch on, neither in source nor on the org, and whether the org allows the one for which it is asked.
+func (e *engine) findFlows(ctx context.Context) error {
+	e.unused = make(map[*wanted.App][]eca.Flow)
+	codeCredentials := false
 	for _, app := range e.apps {
-		const field = "isClientCredentialsFlowEnabled"
 		want := app.Wants[eca.GlobalOAuthSettings]
-		if app.File(eca.OAuthPolicies) == "" && want.Fields.Over(want.Source).Text(field) == "true" {
-			e.noUser[app] = true
+		on := func(field string) bool { return want.Fields.Over(want.Source).Text(field) == "true" }
+		codeCredentials = codeCredentials || on("isCodeCredFlowEnabled")
+		if app.File(eca.OAuthPolicies) == "" {
+			if flows := slices.DeleteFunc(eca.Flows(), func(flow eca.Flow) bool { return !on(flow.Switch) }); len(flows) > 0 {
+				e.unused[app] = flows
+			}
 		}
 	}
-	if len(e.noUser) == 0 {
+	if codeCredentials {
+		// Whether an org has the type is not known, nor its full name, so a refusal says nothing.
+		settings, err := e.metadata().Read(ctx, "OauthOidcSettings", "OauthOidc", "OauthOidcSettings")
+		if _, refused := errors.AsType[*salesforce.Error](err); err != nil && !refused {
+			return err
+		}
+		e.codeCredentialsOff = len(settings) > 0 && settings[0].Text(eca.CodeCredentialsOfOrg) == "false"
+	}
+	if len(e.unused) == 0 {
 		return nil
 	}
 	all, err := apps.Read(ctx, e.conn, []string{eca.OAuthPolicies})
-	for app := range e.noUser {
-		e.noUser[app] = !slices.ContainsFunc(all, func(on *apps.App) bool {
-			policies := on.Component(eca.OAuthPolicies)
-			return strings.EqualFold(on.Name, app.Name) && policies != nil && policies.Text("clientCredentialsFlowUser") != ""
-		})
+	for app := range e.unused {
+		i := slices.IndexFunc(all, func(on *apps.App) bool { return strings.EqualFold(on.Name, app.Name) })
+		if i < 0 || all[i].Component(eca.OAuthPolicies) == nil {
+			continue
+		}
+		e.unused[app] = slices.DeleteFunc(e.unused[app], func(flow eca.Flow) bool { return eca.Bool(all[i].Component(eca.OAuthPolicies), flow.Policy) })
 	}
 	return err
 }

@@ -76,7 +76,7 @@ func (e *engine) use(app *wanted.App, policies []*preflight.Policies, source *wa
 		v.File, v.At = source.File(), "plugins.eca.apps."+app.Name+"."+v.Setting
 		return v
 	}
-	for _, p := range (preflight.Use{App: app.Name, Value: value, Policies: policies, NoUser: e.noUser[app]}).Check() {
+	for _, p := range (preflight.Use{App: app.Name, Value: value, Policies: policies, Off: e.unused[app], CodeCredentialsOff: e.codeCredentialsOff}).Check() {
 		p.Level = finding.Warning
 		all = append(all, p.Finding)
 	}

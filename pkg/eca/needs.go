@@ -2,6 +2,7 @@ package eca
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/metadata"
@@ -24,6 +25,7 @@ var needs = []Need{
 	{jwtSwitch, "guestJwtTimeout"},
 	{jwtSwitch, "namedUserJwtSessionTimeoutType"},
 	{jwtSwitch, "namedUserJwtTimeout"},
+	{jwtSwitch, jwtSwitch}, // deprecated in policies: "if this field is available", that of the global settings is true
 }
 
 const jwtSwitch = "isNamedUserJwtEnabled"
@@ -38,6 +40,40 @@ func Needs(policies *metadata.Component) (all []Need) {
 		}
 	}
 	return all
+}
+
+// Flow is a way to log in that an app has only if its global OAuth settings and its OAuth policies both switch it
+// on: in policies, the default is false.
+type Flow struct {
+	Name   string // for people
+	Switch string // the field of GlobalOAuthSettings
+	Policy string // the field of OAuthPolicies
+}
+
+// Flows returns these ways to log in.
+func Flows() []Flow {
+	return []Flow{
+		{"client credentials", "isClientCredentialsFlowEnabled", "isClientCredentialsFlowEnabled"},
+		{"token exchange", "isTokenExchangeEnabled", "isTokenExchangeFlowEnabled"},
+	}
+}
+
+// CodeCredentialsOfOrg is the setting of an org, in OauthOidcSettings, without which no app can use the
+// Authorization Code and Credentials Flow. Source: the documentation of isCodeCredFlowEnabled.
+const CodeCredentialsOfOrg = "oAuthCdCrdtFlowEnable"
+
+// jwtScopes are the scopes whose services take only JWT-based tokens: hosted MCP servers, and the Agent API and
+// the Models API. Source: their documentation.
+var jwtScopes = []string{"MCP", "SFApiPlatform"}
+
+// NeedsJWT returns the first scope whose services take only JWT-based tokens, "" if there is none.
+func NeedsJWT(scopes []string) string {
+	for _, scope := range scopes {
+		if slices.Contains(jwtScopes, scope) {
+			return scope
+		}
+	}
+	return ""
 }
 
 // Namespaced reports whether a name has the prefix of a package's namespace, like ns__App.

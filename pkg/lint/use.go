@@ -59,11 +59,7 @@ func (l *linter) checkUse(u use) {
 	for _, f := range u.policies {
 		policies = append(policies, &preflight.Policies{App: u.app, Component: f.Component, File: f.File})
 	}
-	isPolicies := func(c component) bool {
-		return c.Type == eca.OAuthPolicies && strings.EqualFold(strings.TrimSpace(eca.App(c.Component)), u.app)
-	}
-	noUser := len(l.broken) == 0 && !slices.ContainsFunc(slices.Concat(l.components, l.ignored), isPolicies)
-	for _, p := range (preflight.Use{App: u.app, Value: u.value, Policies: policies, NoUser: noUser}).Check() {
+	for _, p := range (preflight.Use{App: u.app, Value: u.value, Policies: policies, Off: u.off()}).Check() {
 		u.reportProblem(p)
 	}
 	scopes := u.value(eca.OAuthSettings, "commaSeparatedOauthScopes")
@@ -84,6 +80,18 @@ func (l *linter) checkUse(u use) {
 		}
 	}
 	u.checkGrants()
+}
+
+// off returns the flows that no OAuth policies of the app switch on, in any environment.
+func (u use) off() []eca.Flow {
+	if len(u.broken) > 0 {
+		return nil // which may be the policies
+	}
+	return slices.DeleteFunc(eca.Flows(), func(flow eca.Flow) bool {
+		return slices.ContainsFunc(slices.Concat(u.components, u.ignored), func(c component) bool {
+			return c.Type == eca.OAuthPolicies && strings.EqualFold(strings.TrimSpace(eca.App(c.Component)), u.app) && strings.TrimSpace(c.Text(flow.Policy)) != "false" && c.Text(flow.Policy) != ""
+		})
+	})
 }
 
 // checkGrants checks that somebody is authorised, if policies require it.

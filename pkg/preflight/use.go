@@ -4,7 +4,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,9 +20,10 @@ type Use struct {
 	Value func(typ, field string) Value
 	// Policies are the app's OAuth policies in the environment, nil if there are none.
 	Policies []*Policies
-	// NoUser reports that no OAuth policies of the app, of any environment or of the org, can name a user for
-	// client credentials.
-	NoUser bool
+	// Off are the flows that no OAuth policies of the app switch on, neither of any environment nor of the org.
+	Off []eca.Flow
+	// CodeCredentialsOff reports that the org lets no app use the Authorization Code and Credentials Flow.
+	CodeCredentialsOff bool
 }
 
 // Value is a field of a component with its place.
@@ -71,14 +71,12 @@ func (u *uses) global(field string) (v Value, on bool) {
 func (use Use) Check() []Problem {
 	u := &uses{Use: use}
 	scopes := u.Value(eca.OAuthSettings, "commaSeparatedOauthScopes")
-	if jwt, on := u.global("isNamedUserJwtEnabled"); slices.Contains(metadata.Items(scopes.Text), "MCP") && !on {
-		u.report("mcp-without-jwt", finding.Warning, scopes, "has the scope MCP, but issues no JWT-based tokens", jwt.To("true"))
+	if jwt, on := u.global("isNamedUserJwtEnabled"); !on {
+		if scope := eca.NeedsJWT(metadata.Items(scopes.Text)); scope != "" {
+			u.report("mcp-without-jwt", finding.Warning, scopes, "has the scope "+scope+", but issues no JWT-based tokens", jwt.To("true"))
+		}
 	}
-	const clientCredentials = "isClientCredentialsFlowEnabled"
-	if v, on := u.global(clientCredentials); on && u.NoUser {
-		u.report("no-policies", finding.Warning, v, "has client credentials on, but no OAuth policies that name a user to run as, so such logins are refused",
-			"add OAuth policies with "+clientCredentials+" and clientCredentialsFlowUser, or switch the flow off")
-	}
+	u.flows()
 	u.needs()
 	certificate := u.Value(eca.GlobalOAuthSettings, "certificate")
 	if !u.certificate(certificate) && eca.Placeholder(certificate.Text) == "" {
@@ -99,6 +97,32 @@ func (use Use) Check() []Problem {
 	}
 	return u.all
 }
+
+// flows checks the flows that are on in the settings against the policies and the org.
+func (u *uses) flows() {
+	for _, flow := range u.Off {
+		v, on := u.global(flow.Switch)
+		if !on {
+			continue
+		}
+		problem, fix := "has "+flow.Name+" on, but no OAuth policies that switch it on, so such logins are refused", "add OAuth policies with "+flow.Policy
+		if flow.Policy == clientCredentials {
+			problem, fix = "has client credentials on, but no OAuth policies that name a user to run as, so such logins are refused", fix+" and clientCredentialsFlowUser"
+		}
+		u.report("no-policies", finding.Warning, v, problem, fix+", or switch the flow off")
+	}
+	code, on := u.global("isCodeCredFlowEnabled")
+	if post, only := u.global("isCodeCredPostOnly"); only && !on {
+		u.report("flow-off", finding.Warning, post, "has isCodeCredPostOnly, which needs isCodeCredFlowEnabled of its global OAuth settings, but that is off", code.To("true"))
+	}
+	if on && u.CodeCredentialsOff {
+		u.report("flow-off", finding.Warning, code, "has the Authorization Code and Credentials Flow on, but the org lets no app use it ("+eca.CodeCredentialsOfOrg+" of OauthOidcSettings is false)",
+			"allow the flow in Setup, OAuth and OpenID Connect Settings")
+	}
+}
+
+// clientCredentials is the field of OAuth policies for client credentials.
+const clientCredentials = "isClientCredentialsFlowEnabled"
 
 // needs checks that the settings have the switches on that the policies require. Those of sessions are
 // checked by jwtSession, because the platform refuses such policies.

@@ -359,9 +359,9 @@ func (s *Source) deployer(app *App, r *resolution) Deployer {
 		return ""
 	case app.Applied() || app.Wrong != nil:
 		return ByECA
-	case app.idle || app.policies[0].found.ours:
+	case app.idle:
 		return ByNobody
-	case r.Undeployed || app.policies[0].found.given:
+	case r.Undeployed || app.policies[0].found.given || app.policies[0].found.ours:
 		return ByOthers
 	case s.Layout == project.LayoutSFP:
 		return BySFP

@@ -82,8 +82,7 @@ const (
 	BySF  Deployer = "sf"
 	// ByOthers is for a given directory, and for a pool: eca does not deploy them.
 	ByOthers Deployer = "others"
-	// ByNobody is for policies that the run does not apply, and that .forceignore leaves out or that lie outside
-	// the packages.
+	// ByNobody is for policies that .forceignore leaves out and that the run does not apply.
 	ByNobody Deployer = "nobody"
 )
 
