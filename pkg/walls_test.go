@@ -18,7 +18,7 @@ const module = "github.com/ecakit/ecakit/"
 // pure packages compute: they never reach the network.
 var pure = []string{
 	"apiversion", "connectedapp", "connection", "eca", "finding", "lint", "metadata", "platform", "preflight",
-	"project", "scaffold", "sfp", "wanted",
+	"project", "refusal", "scaffold", "sfp", "wanted",
 }
 
 // tables are what the simulated org shares with the clients that it judges.

@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -31,7 +32,7 @@ func Check(c *metadata.Component) []finding.Finding {
 	case ExternalCredential:
 		ch.external(c)
 	case NamedCredential:
-		if c.Text("namedCredentialType") == "SecuredEndpoint" && External(c) == "" {
+		if c.Text("namedCredentialType") == securedEndpoint && External(c) == "" {
 			ch.find("no-external-credential", "", "names no external credential", SaysNoAccess, "name one in its Authentication parameter")
 		}
 	}
@@ -131,6 +132,34 @@ func isLoginHost(u *url.URL) bool {
 // elsewhere reports whether an Auth. Provider or an identity provider issues the tokens.
 func elsewhere(c *metadata.Component) bool {
 	return len(parameters(c, externalParameters, "AuthProvider"))+len(parameters(c, externalParameters, "ExternalAuthIdentityProvider")) > 0
+}
+
+// Unmanaged returns the kind of a named credential with its external one that this module does not make and does
+// not judge: a legacy one, or one with another protocol, another flow, per-user principals, an Auth. Provider, or
+// tokens of another server than Salesforce. It returns "" for one that it may have made. external is nil if it is
+// not read yet, or missing.
+func Unmanaged(named, external *metadata.Component) string {
+	if typ := named.Text("namedCredentialType"); IsLegacy(named) || typ != securedEndpoint {
+		return "a named credential of the type " + cmp.Or(typ, legacy)
+	}
+	if external == nil {
+		return ""
+	}
+	perUser := len(parameters(external, externalParameters, "PerUserPrincipal")) > 0
+	token, err := url.Parse(TokenURL(external))
+	switch protocol, variant := external.Text("authenticationProtocol"), Variant(external); {
+	case protocol != "Oauth" && protocol != "JwtExchange": // which Check corrects
+		return "an external credential with the protocol " + protocol
+	case elsewhere(external):
+		return "an external credential with an Auth. Provider or identity provider"
+	case perUser && len(NamedPrincipals(external)) == 0:
+		return "an external credential with per-user principals"
+	case variant != "" && variant != jwtVariant && !strings.HasPrefix(variant, secretVariant):
+		return "an external credential with the variant " + variant
+	case err == nil && token.Host != "" && !isSalesforce(token):
+		return "an external credential with tokens of " + token.Hostname()
+	}
+	return ""
 }
 
 // check collects the findings about an external credential.

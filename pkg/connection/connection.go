@@ -217,7 +217,7 @@ func (c Connection) named(existing *metadata.Component) metadata.Fields {
 
 // defaults returns the fields of new credentials that are left alone on existing ones.
 func (c Connection) defaults() (external, named metadata.Fields) {
-	return metadata.Stated("label", c.Label), metadata.Stated("label", c.Label, "namedCredentialType", "SecuredEndpoint",
+	return metadata.Stated("label", c.Label), metadata.Stated("label", c.Label, "namedCredentialType", securedEndpoint,
 		"generateAuthorizationHeader", "true", "allowMergeFieldsInBody", "false", "allowMergeFieldsInHeader", "false")
 }
 
@@ -310,6 +310,9 @@ func (e *ConflictError) Error() string {
 // namedCredentialType. Source: platform-named.md, the last section.
 const legacy = "Legacy"
 
+// securedEndpoint is the type of named credentials that leave the login to an external credential.
+const securedEndpoint = "SecuredEndpoint"
+
 // legacyFields are the fields that only legacy named credentials have.
 var legacyFields = []string{
 	"endpoint", "protocol", "principalType", "username", "authProvider", "authTokenEndpointUrl", "oauthScope",
@@ -346,7 +349,7 @@ func (c Connection) Conflicts(external, named *metadata.Component) (all []Differ
 		}
 	}
 	if named != nil {
-		differ(named, "type", cmp.Or(named.Text("namedCredentialType"), legacy), "SecuredEndpoint")
+		differ(named, "type", cmp.Or(named.Text("namedCredentialType"), legacy), securedEndpoint)
 		if IsLegacy(named) {
 			for _, field := range legacyFields {
 				differ(named, field, named.Text(field), "")

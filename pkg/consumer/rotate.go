@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ecakit/ecakit/pkg/login"
+	"github.com/ecakit/ecakit/pkg/refusal"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -289,7 +291,7 @@ func (r *Rotation) proveStaged(ctx context.Context, s *Status, staged *Staged) (
 			return err
 		})
 		group.Go(func() error {
-			if session, proofErr = r.prove(groupCtx, staged.Credentials); proofErr == nil && session != nil {
+			if session, proofErr = r.prove(groupCtx, s, staged.Credentials); proofErr == nil && session != nil {
 				_, proofErr = session.UserInfo(groupCtx)
 			}
 			return nil
@@ -312,18 +314,30 @@ func (r *Rotation) proveStaged(ctx context.Context, s *Status, staged *Staged) (
 }
 
 // prove is Client.Prove with the patience of the rotation.
-func (r *Rotation) prove(ctx context.Context, c login.Credentials) (*login.Session, error) {
+func (r *Rotation) prove(ctx context.Context, s *Status, c login.Credentials) (*login.Session, error) {
 	waiting := func(wait, left time.Duration, refusal error) {
 		r.report(Event{Step: Waiting, Wait: wait, Left: left, Refusal: refusal})
 	}
-	return r.Client.Prove(ctx, c, login.Patience{Limit: r.Wait, Waiting: waiting})
+	return r.Client.Prove(ctx, &Consumer{App: s.Consumer.App}, c, login.Patience{Limit: r.Wait, Waiting: waiting})
 }
 
 // Prove proves that credentials work, and returns the session, or nil if they can be proved only without
 // one. For an app whose client credentials flow does not work, the proof is that the org lets the
-// consumer introspect a token. The caller revokes the session.
-func (c *Client) Prove(ctx context.Context, credentials login.Credentials, patience login.Patience) (session *login.Session, err error) {
+// consumer introspect a token. The caller revokes the session. Prove waits, as patience allows, only while nothing
+// on the org explains the refusal but that the consumer is new; without a time of creation, found may be new.
+func (c *Client) Prove(ctx context.Context, found *Consumer, credentials login.Credentials, patience login.Patience) (session *login.Session, err error) {
 	conn := c.Conn
+	if patience.NotYet == nil {
+		var once sync.Once
+		var state *login.State
+		patience.NotYet = func(err error) bool {
+			if !login.IsNotYetKnown(err) {
+				return false
+			}
+			once.Do(func() { state = login.Look(ctx, conn, login.Attempt{App: found.App, Created: found.Created}) })
+			return state.Diagnose(err).Cause == refusal.NewConsumer
+		}
+	}
 	err = patience.Wait(ctx, func(ctx context.Context) error {
 		flow := login.ClientCredentials(conn.InstanceURL, credentials)
 		flow.Retry = conn.Retry
@@ -361,7 +375,7 @@ func (r *Rotation) confirm(ctx context.Context, s *Status, result *RotationResul
 		return err
 	})
 	group.Go(func() error {
-		session, err := r.prove(groupCtx, s.Main)
+		session, err := r.prove(groupCtx, s, s.Main)
 		session.Revoke(ctx)
 		if err != nil {
 			return fmt.Errorf("the main credentials do not work: %w", err)

@@ -159,8 +159,19 @@ func (w *worker) look(ctx context.Context) (*seen, error) {
 	read(connection.ExternalCredential, w.ExternalCredential, &has.external)
 	read(connection.NamedCredential, w.NamedCredential, &has.named)
 	group.Go(func() error { return w.lookStored(ctx, has) })
+	var certificates []string
+	if w.Certificate != "" {
+		group.Go(func() (err error) {
+			certificates, err = listCertificates(ctx, client)
+			return err
+		})
+	}
 	if err := group.Wait(); err != nil {
 		return has, err
+	}
+	isIt := func(name string) bool { return strings.EqualFold(name, w.Certificate) }
+	if w.Certificate != "" && !slices.ContainsFunc(certificates, isIt) {
+		return has, &NoCertificateError{w.Certificate, words.Similar(w.Certificate, certificates)}
 	}
 	for _, name := range w.PermissionSets {
 		if has.set(name) == "" {
@@ -184,6 +195,29 @@ func (s *seen) set(name string) string {
 		}
 	}
 	return ""
+}
+
+// listCertificates returns the names of the org's own certificates.
+func listCertificates(ctx context.Context, client *mdapi.Client) (names []string, err error) {
+	listed, err := client.List(ctx, "Certificate")
+	for _, c := range listed {
+		names = append(names, c.FullName)
+	}
+	return names, err
+}
+
+// NoCertificateError reports that the calling org lacks the certificate of the connection. Nothing was written.
+type NoCertificateError struct {
+	Name    string
+	Similar string // the name of a similar one, "" if there is none
+}
+
+func (e *NoCertificateError) Error() string {
+	text := fmt.Sprintf("there is no certificate %s on this org", e.Name)
+	if e.Similar != "" {
+		text += fmt.Sprintf(" (is %s meant?)", e.Similar)
+	}
+	return text
 }
 
 // NoPermissionSetError reports that the org lacks a permission set of the connection. Nothing was

@@ -283,9 +283,14 @@ func TestAConnectionThatDiedIsFinished(t *testing.T) {
 func TestJWTBearerNeedsNoSecret(t *testing.T) {
 	t.Parallel()
 	to, pair := provider(t)
-	from := calling(t, simorg.Config{})
+	from := calling(t, simorg.Config{Certificates: []string{"Crm_Login"}})
 	c := crm(to)
-	c.Certificate, c.Username = "Crm_Login", "robot@example.com"
+	c.Certificate, c.Username = "Crm_Logon", "robot@example.com"
+	missing, _ := Connect(t.Context(), connTo(from), c, login.Credentials{Key: pair().Key}, Options{})
+	if _, err := Connect(t.Context(), connTo(from), c, login.Credentials{Key: pair().Key}, Options{}); missing != nil || err == nil || err.Error() != "there is no certificate Crm_Logon on this org (is Crm_Login meant?)" {
+		t.Errorf("a certificate that is not there: %v", err)
+	}
+	c.Certificate = "Crm_Login"
 	report, err := Connect(t.Context(), connTo(from), c, login.Credentials{Key: pair().Key}, Options{})
 	if err != nil || report.Secret != SecretNone || report.Status != "Configured" {
 		t.Errorf("got %+v, %v", report, err)

@@ -1,7 +1,6 @@
 package credential
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -33,6 +32,9 @@ type Examination struct {
 	// Callers are the permission sets that may use the principal.
 	Callers  []Caller          `json:"callers,omitempty"`
 	Findings []finding.Finding `json:"findings,omitempty"`
+	// Unmanaged is the kind of the credential if Examine does not judge it, see connection.Unmanaged. Nothing
+	// else is read then.
+	Unmanaged string `json:"unmanaged,omitempty"`
 }
 
 // Caller is a permission set that may use a principal.
@@ -45,7 +47,6 @@ type Caller struct {
 // rules are the findings of Examine, by their rules, without component and problem.
 var rules = map[string]finding.Finding{
 	"no-named-credential":     {Level: finding.Error, Fix: "create it, or correct the name"},
-	"legacy-credential":       {Level: finding.Error, Fix: "replace it with one of the type SecuredEndpoint"},
 	"callouts-disabled":       {Level: finding.Error, Fix: "enable it for callouts"},
 	"no-authorization-header": {Level: finding.Warning, Fix: "set it to true"},
 	"no-external-credential":  {Level: finding.Error, Says: connection.SaysNoAccess, Fix: "create it, or correct the name"},
@@ -79,10 +80,10 @@ func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examinat
 	}
 	namedCredential := found[0]
 	x.NamedCredential = namedCredential.FullName
-	if kind := namedCredential.Text("namedCredentialType"); connection.IsLegacy(namedCredential) || kind != "SecuredEndpoint" {
-		x.find("legacy-credential", at, "its type is %s, which has no external credential", cmp.Or(kind, "Legacy"))
+	if x.Unmanaged = connection.Unmanaged(namedCredential, nil); x.Unmanaged != "" {
 		return x, nil
 	}
+	findings := x.Findings
 	if namedCredential.Text("calloutStatus") == "Disabled" {
 		x.find("callouts-disabled", at, "calloutStatus is Disabled")
 	}
@@ -102,6 +103,10 @@ func Examine(ctx context.Context, conn *salesforce.Conn, name string) (*Examinat
 		return x, nil
 	}
 	external := found[0]
+	if x.Unmanaged = connection.Unmanaged(namedCredential, external); x.Unmanaged != "" {
+		x.Findings = findings
+		return x, nil
+	}
 	x.Variant, x.TokenURL = connection.Variant(external), connection.TokenURL(external)
 	x.add(connection.ExternalCredential+" "+external.FullName, connection.Check(external)...)
 	x.add(at, connection.CheckPair(namedCredential, external)...)

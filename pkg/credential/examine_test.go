@@ -98,13 +98,49 @@ func TestExamineForetellsTheCallout(t *testing.T) {
 	}
 }
 
-// TestLegacyWithoutType: the platform gives legacy named credentials no type.
-func TestLegacyWithoutType(t *testing.T) {
+// TestUnmanaged: what this module does not make gets no verdict, and nothing else of it is read.
+func TestUnmanaged(t *testing.T) {
 	t.Parallel()
+	to, _ := provider(t)
 	from := calling(t, simorg.Config{})
-	upsert(t, from, connection.NamedCredential, "Old", "<endpoint>https://old.example.com</endpoint><label>Old</label>")
-	x, err := Examine(t.Context(), connTo(from), "Old")
-	if err != nil || len(x.Findings) != 1 || x.Findings[0].Rule != "legacy-credential" || !strings.Contains(x.Findings[0].Problem, "its type is Legacy") {
-		t.Errorf("got %+v, %v", x, err)
+	upsert(t, from, connection.NamedCredential, "Legacy", "<endpoint>https://old.example.com</endpoint><label>Old</label>")
+	named := func(name string) {
+		upsert(t, from, connection.NamedCredential, name, `<calloutStatus>Enabled</calloutStatus><generateAuthorizationHeader>false</generateAuthorizationHeader><label>X</label>`+
+			`<namedCredentialParameters><externalCredential>`+name+`</externalCredential><parameterName>ExternalCredential</parameterName><parameterType>Authentication</parameterType></namedCredentialParameters>`+
+			`<namedCredentialType>SecuredEndpoint</namedCredentialType>`)
+	}
+	parameter := func(typ, name, element, value string) string {
+		return `<externalCredentialParameters>` + map[bool]string{true: element + `<parameterGroup>G</parameterGroup>`, false: `<parameterGroup>G</parameterGroup>`}[element != ""] +
+			`<parameterName>` + name + `</parameterName><parameterType>` + typ + `</parameterType>` + value + `</externalCredentialParameters>`
+	}
+	value := func(text string) string { return "<parameterValue>" + text + "</parameterValue>" }
+	url, variant, principal := parameter("AuthProviderUrl", "U", "", value(to.URL+"/services/oauth2/token")), parameter("AuthProtocolVariant", "Oauth", "", value("ClientCredentialsClientSecret")), parameter("NamedPrincipal", "Integration", "", "")
+	for name, test := range map[string]struct{ protocol, parameters, want string }{
+		"Custom":   {"Custom", principal, "the protocol Custom"},
+		"Aws":      {"AwsSv4", principal, "the protocol AwsSv4"},
+		"PerUser":  {"Oauth", variant + url + parameter("PerUserPrincipal", "Me", "", ""), "per-user principals"},
+		"Provider": {"Oauth", parameter("AuthProvider", "P", "<authProvider>Google</authProvider>", ""), "an Auth. Provider"},
+		"Browser":  {"Oauth", parameter("AuthProtocolVariant", "Oauth", "", value("ClientCredentialsJwtAssertion")) + url + principal, "the variant ClientCredentialsJwtAssertion"},
+		"Else":     {"Oauth", variant + parameter("AuthProviderUrl", "U", "", value("https://id.example.com/token")) + principal, "tokens of id.example.com"},
+		"Legacy":   {"", "", "the type Legacy"},
+	} {
+		if test.protocol != "" {
+			upsert(t, from, connection.ExternalCredential, name, "<authenticationProtocol>"+test.protocol+"</authenticationProtocol>"+test.parameters+"<label>X</label>")
+			named(name)
+		}
+		from.ForgetRequests()
+		x, err := Examine(t.Context(), connTo(from), name)
+		if err != nil || !strings.Contains(x.Unmanaged, test.want) || len(x.Findings) > 0 {
+			t.Errorf("%s: got %+v, %v", name, x, err)
+		}
+		if n := len(from.Requests()); n > 2 {
+			t.Errorf("%s takes %d requests", name, n)
+		}
+	}
+	mine := "Mine"
+	upsert(t, from, connection.ExternalCredential, mine, "<authenticationProtocol>Oauth</authenticationProtocol>"+variant+url+principal+parameter("PerUserPrincipal", "Me", "", "")+"<label>X</label>")
+	named(mine)
+	if x, err := Examine(t.Context(), connTo(from), mine); err != nil || x.Unmanaged != "" || len(x.Findings) == 0 {
+		t.Errorf("with a named principal: %+v, %v", x, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/preflight"
+	"github.com/ecakit/ecakit/pkg/refusal"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -33,9 +35,13 @@ type Attempt struct {
 // unknown, and nothing is concluded from it.
 type State struct {
 	Attempt
-	Global, Policies, Plugins *metadata.Component // nil if there are none
-	Certificate               *x509.Certificate   // of the app; nil if there is none, or it cannot be read
-	Granting                  []string            // names of the permission sets that grant the app
+	// Settings, Global, Policies and Plugins are the app's components, nil if there are none.
+	Settings, Global, Policies, Plugins *metadata.Component
+
+	Certificate *x509.Certificate // of the app; nil if there is none, or it cannot be read
+	Granting    []string          // names of the permission sets that grant the app
+	Host        string            // that is called
+	MyDomain    string            // the URL of the org's own domain, "" if unknown
 
 	unread error       // why the components are unknown
 	facts  *apps.Facts // nil if unknown
@@ -47,11 +53,16 @@ type State struct {
 // app, and the user of the login, in at most five rounds in all: Wait waits for that, as Diagnose does. The
 // user is that of the attempt, or the run-as user of the policies.
 func Look(ctx context.Context, conn *salesforce.Conn, a Attempt) *State {
-	s := &State{Attempt: a, rest: new(sync.WaitGroup)}
+	s := &State{Attempt: a, Host: host(conn.InstanceURL), rest: new(sync.WaitGroup)}
 	client := &restapi.Client{Conn: conn}
 	var granting []string
 	var grants errgroup.Group
 	grants.Go(func() (err error) { granting, err = apps.GrantedBy(ctx, client, a.App); return err })
+	s.rest.Go(func() {
+		if info, err := client.UserInfo(ctx); err == nil {
+			s.MyDomain = strings.TrimSuffix(info.MyDomain, "/")
+		}
+	})
 	s.read(ctx, conn)
 	s.rest.Go(func() {
 		if err := grants.Wait(); err == nil && s.unread == nil {
@@ -60,6 +71,15 @@ func Look(ctx context.Context, conn *salesforce.Conn, a Attempt) *State {
 		}
 	})
 	return s
+}
+
+// host returns the host of a URL, with its port.
+func host(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
 }
 
 // Wait waits until everything is read.
@@ -92,7 +112,7 @@ func (s *State) readUser(ctx context.Context, client *restapi.Client, app string
 
 // read reads the app's components.
 func (s *State) read(ctx context.Context, conn *salesforce.Conn) {
-	types := []string{eca.GlobalOAuthSettings, eca.OAuthPolicies, eca.PluginPolicies}
+	types := []string{eca.GlobalOAuthSettings, eca.OAuthPolicies, eca.PluginPolicies, eca.OAuthSettings}
 	one := &apps.App{Name: s.App}
 	listed, err := apps.List(ctx, conn, types)
 	if err == nil {
@@ -102,6 +122,7 @@ func (s *State) read(ctx context.Context, conn *salesforce.Conn) {
 		return
 	}
 	s.Global, s.Policies, s.Plugins = one.Component(types[0]), one.Component(types[1]), one.Component(types[2])
+	s.Settings = one.Component(types[3])
 	if s.Global != nil {
 		s.Certificate, _ = x509.ParseCertificate(metadata.CertificateDER(s.Global.Text("certificate")))
 	}
@@ -110,17 +131,26 @@ func (s *State) read(ctx context.Context, conn *salesforce.Conn) {
 // Err returns why the app's components could not be read, or nil.
 func (s *State) Err() error { return s.unread }
 
-// Diagnosis is a refused login with its cause.
+// Diagnosis is a refused login, or one that will be refused, with its cause.
 type Diagnosis struct {
 	*State
-	Cause Cause
+	Cause refusal.Cause
 	// Found reports that the org shows the cause. Otherwise it is the first one that the org does not
 	// exclude.
 	Found bool
-	Err   error // the refusal
+	Err   error // the refusal, nil for a login that was not attempted
 }
 
-func (d *Diagnosis) Error() string { return d.App + ": " + d.Err.Error() }
+func (d *Diagnosis) Error() string {
+	text := d.App
+	if d.Err != nil && text != "" {
+		text += ": "
+	}
+	if d.Err != nil {
+		text += d.Err.Error()
+	}
+	return text
+}
 
 // Unwrap returns the refusal.
 func (d *Diagnosis) Unwrap() error { return d.Err }
@@ -129,20 +159,59 @@ func (d *Diagnosis) Unwrap() error { return d.Err }
 func (s *State) Diagnose(err error) *Diagnosis {
 	s.Wait()
 	why, known := Explain(err)
-	if !known {
+	if !known || why.Where == refusal.API {
 		return nil
 	}
-	d := &Diagnosis{State: s, Cause: OtherCause, Err: err}
+	own := *s
+	if refused, ok := errors.AsType[*salesforce.TokenRefusal](err); ok && refused.Host != "" {
+		own.Host = refused.Host
+	}
+	d := &Diagnosis{State: &own, Cause: refusal.OtherCause, Err: err}
 	for _, cause := range why.Causes {
-		switch verdict := s.judge(cause); {
+		switch verdict := own.judge(cause); {
 		case verdict == yes:
 			d.Cause, d.Found = cause, true
 			return d
-		case verdict == unknown && d.Cause == OtherCause:
+		case verdict == unknown && d.Cause == refusal.OtherCause:
 			d.Cause = cause
 		}
 	}
 	return d
+}
+
+// Foretell returns the first cause that the org shows for the refusal of a login with a flow, nil if it shows none.
+// It does not log in.
+func (s *State) Foretell(flow Flow) *Diagnosis {
+	s.Wait()
+	causes := append([]refusal.Cause{refusal.AppOff}, refusal.Foretold...)
+	switch flow {
+	case ByClientCredentials:
+		causes = append(causes, refusal.WrongHost, refusal.FlowOff, refusal.NoPolicies, refusal.PoliciesFlowOff,
+			refusal.NoRunAsUser, refusal.UnknownUser, refusal.InactiveUser)
+	case ByJWT:
+		causes = append(causes, refusal.NoCertificate, refusal.NotRSA, refusal.ShortKey, refusal.LargeCertificate, refusal.ExpiredCertificate,
+			refusal.OtherCertificate, refusal.UnknownUser, refusal.InactiveUser, refusal.NotApproved, refusal.NoRefreshScope)
+	}
+	if s.Policies != nil && preflight.PreAuthorisedOnly(s.Policies) && flow != ByCode {
+		causes = append(causes, refusal.NoGrant, refusal.NotAssigned)
+	}
+	for _, cause := range causes {
+		if s.judge(cause) == yes {
+			return &Diagnosis{State: s, Cause: cause, Found: true}
+		}
+	}
+	return nil
+}
+
+// Proof returns the cause for which the app accepts no token of a client like this one, which sends neither a DPoP
+// proof nor a client certificate, nil if it requires neither. It needs no Wait.
+func (s *State) Proof() *Diagnosis {
+	for _, cause := range refusal.Foretold {
+		if s.judge(cause) == yes {
+			return &Diagnosis{State: s, Cause: cause, Found: true}
+		}
+	}
+	return nil
 }
 
 // verdict is whether a cause is the case.
@@ -162,61 +231,82 @@ func is(condition bool) verdict {
 }
 
 // judge decides whether the org shows a cause.
-func (s *State) judge(c Cause) verdict {
+func (s *State) judge(c refusal.Cause) verdict {
 	switch c {
-	case NewConsumer:
+	case refusal.NewConsumer:
 		if s.Created.IsZero() {
 			return unknown
 		}
 		return is(time.Since(s.Created) < MaxPropagation)
-	case UnknownUser, InactiveUser, NoGrant, NotAssigned:
+	case refusal.WrongHost:
+		if s.MyDomain == "" {
+			return unknown
+		}
+		return is(host(s.MyDomain) != s.Host)
+	case refusal.UnknownUser, refusal.InactiveUser, refusal.NoGrant, refusal.NotAssigned:
 		return s.judgeUser(c)
-	case NoCertificate, NotRSA, ShortKey, LargeCertificate, ExpiredCertificate, OtherCertificate:
+	case refusal.NoCertificate, refusal.NotRSA, refusal.ShortKey, refusal.LargeCertificate, refusal.ExpiredCertificate, refusal.OtherCertificate:
 		return s.judgeCertificate(c)
 	}
 	if s.unread != nil {
 		return unknown
 	}
+	scopes := ""
+	if s.Settings != nil {
+		scopes = s.Settings.Text("commaSeparatedOauthScopes")
+	}
 	flow := func(of *metadata.Component) bool { return eca.Bool(of, "isClientCredentialsFlowEnabled") }
 	switch c {
-	case AppOff:
+	case refusal.AppOff:
 		return is(s.Plugins != nil && !(eca.Bool(s.Plugins, "isEnabled") && eca.Bool(s.Plugins, "isOauthPluginEnabled")))
-	case FlowOff:
+	case refusal.FlowOff:
 		return is(s.Global != nil && !flow(s.Global))
-	case NoPolicies:
+	case refusal.NoPolicies:
 		return is(s.Policies == nil)
-	case PoliciesFlowOff:
+	case refusal.PoliciesFlowOff:
 		return is(s.Policies != nil && !flow(s.Policies))
-	case NoRunAsUser:
+	case refusal.NoRunAsUser:
 		return is(s.Policies != nil && strings.TrimSpace(s.Policies.Text("clientCredentialsFlowUser")) == "")
-	case NotApproved:
+	case refusal.NoRefreshScope:
+		return is(s.Settings != nil && !eca.HasRefreshToken(metadata.Items(scopes)))
+	case refusal.RotatedAway:
+		return is(s.Global != nil && eca.Bool(s.Global, "isRefreshTokenRotationEnabled"))
+	case refusal.DPoPRequired:
+		return is(s.Global != nil && eca.Bool(s.Global, "isDPopEnabled"))
+	case refusal.MTLSRequired:
+		return is(s.Global != nil && eca.Bool(s.Global, "isMtlsEnabled"))
+	case refusal.NotInstalled:
+		if s.Global == nil && s.Policies == nil && s.Settings == nil {
+			return yes
+		}
+	case refusal.NotApproved:
 		return is(s.Policies == nil || s.Policies.Text("permittedUsersPolicyType") != "AdminApprovedPreAuthorized")
 	}
 	return unknown
 }
 
 // judgeUser decides about the user of the login, and what grants the app.
-func (s *State) judgeUser(c Cause) verdict {
+func (s *State) judgeUser(c refusal.Cause) verdict {
 	if s.facts == nil {
 		return unknown
 	}
 	admits, known := s.facts.Admits(s.App, s.Granting, s.Username)
-	if (c == NoGrant || c == NotAssigned) && !known || s.facts.Refused(preflight.UserObject) != nil {
+	if (c == refusal.NoGrant || c == refusal.NotAssigned) && !known || s.facts.Refused(preflight.UserObject) != nil {
 		return unknown
 	}
 	exists, active := s.facts.ActiveUser(s.Username)
 	profiles := s.Policies != nil && strings.TrimSpace(s.Policies.Text("commaSeparatedProfile")) != ""
 	granted := len(s.Granting) > 0 || s.facts.IsGranted(s.App)
 	switch {
-	case c == NoGrant && profiles && !granted:
+	case c == refusal.NoGrant && profiles && !granted:
 		return unknown // whether profiles grant External Client Apps is unknown
-	case c == NoGrant:
+	case c == refusal.NoGrant:
 		return is(!granted)
 	case s.Username == "":
 		return unknown
-	case c == UnknownUser:
+	case c == refusal.UnknownUser:
 		return is(!exists)
-	case c == InactiveUser:
+	case c == refusal.InactiveUser:
 		return is(exists && !active)
 	case profiles:
 		return unknown
@@ -231,12 +321,12 @@ const (
 )
 
 // judgeCertificate decides about the app's certificate.
-func (s *State) judgeCertificate(c Cause) verdict {
+func (s *State) judgeCertificate(c refusal.Cause) verdict {
 	if s.unread != nil || s.Global == nil {
 		return unknown
 	}
 	text := s.Global.Text("certificate")
-	if c == NoCertificate {
+	if c == refusal.NoCertificate {
 		return is(text == "")
 	}
 	if s.Certificate == nil {
@@ -244,13 +334,13 @@ func (s *State) judgeCertificate(c Cause) verdict {
 	}
 	public, isRSA := s.Certificate.PublicKey.(*rsa.PublicKey)
 	switch c {
-	case NotRSA:
+	case refusal.NotRSA:
 		return is(!isRSA)
-	case ExpiredCertificate:
+	case refusal.ExpiredCertificate:
 		return is(time.Now().After(s.Certificate.NotAfter))
-	case LargeCertificate:
-		return is(len(text) > maxCertificate)
-	case ShortKey:
+	case refusal.LargeCertificate:
+		return is(len(strings.TrimSpace(text)) >= maxCertificate)
+	case refusal.ShortKey:
 		return is(isRSA && public.N.BitLen() < minKeyBits)
 	}
 	key, err := ParseKey(s.Key)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/refusal"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -18,48 +19,48 @@ func TestDiagnose(t *testing.T) {
 	t.Parallel()
 	key, certificate := rsaPair(t, false)
 	other, _ := rsaPair(t, false)
-	refusal := func(code, description string) error {
+	refused := func(code, description string) error {
 		return &salesforce.TokenRefusal{Host: "x", Code: code, Description: description}
 	}
-	unknownKey := refusal("invalid_client_id", "client identifier invalid")
-	off := refusal("invalid_grant", "client credentials flow not enabled")
-	locked := refusal("invalid_app_access", "user is not admin approved to access this app")
-	assertion := refusal("invalid_grant", "invalid assertion")
-	approval := refusal("invalid_grant", "user hasn't approved this consumer")
+	unknownKey := refused("invalid_client_id", "client identifier invalid")
+	off := refused("invalid_grant", "client credentials flow not enabled")
+	locked := refused("invalid_app_access", "user is not admin approved to access this app")
+	assertion := refused("invalid_grant", "invalid assertion")
+	approval := refused("invalid_grant", "user hasn't approved this consumer")
 	young := time.Now().Add(-5 * time.Minute)
 	for _, test := range []struct {
 		name    string
 		prepare func(*stage)
 		refusal error
 		attempt Attempt
-		want    Cause
+		want    refusal.Cause
 		found   bool
 	}{
-		{"new consumer", nil, unknownKey, Attempt{Created: young}, NewConsumer, true},
-		{"old consumer", nil, unknownKey, Attempt{Created: time.Now().Add(-time.Hour)}, UnknownConsumer, false},
-		{"unknown age", nil, unknownKey, Attempt{}, NewConsumer, false},
+		{"new consumer", nil, unknownKey, Attempt{Created: young}, refusal.NewConsumer, true},
+		{"old consumer", nil, unknownKey, Attempt{Created: time.Now().Add(-time.Hour)}, refusal.UnknownConsumer, false},
+		{"unknown age", nil, unknownKey, Attempt{}, refusal.NewConsumer, false},
 		{"app off", func(s *stage) {
 			s.put(eca.PluginPolicies, "App_plcy", "externalClientApplication", "App", "label", "App", "isEnabled", "false", "isOauthPluginEnabled", "true")
-		}, unknownKey, Attempt{Created: young}, AppOff, true},
-		{"flow on", nil, off, Attempt{}, OtherCause, false},
-		{"flow off in the policies", func(s *stage) { s.policies("isClientCredentialsFlowEnabled", "false") }, off, Attempt{}, PoliciesFlowOff, true},
-		{"flow off in the settings", func(s *stage) { s.global("isClientCredentialsFlowEnabled", "false") }, off, Attempt{}, FlowOff, true},
-		{"no grant", func(s *stage) { s.preAuthorise(false) }, locked, Attempt{}, NoGrant, true},
-		{"grant without assignment", func(s *stage) { s.preAuthorise(true) }, locked, Attempt{Username: admin}, NotAssigned, true},
+		}, unknownKey, Attempt{Created: young}, refusal.AppOff, true},
+		{"flow on", nil, off, Attempt{}, refusal.OtherCause, false},
+		{"flow off in the policies", func(s *stage) { s.policies("isClientCredentialsFlowEnabled", "false") }, off, Attempt{}, refusal.PoliciesFlowOff, true},
+		{"flow off in the settings", func(s *stage) { s.global("isClientCredentialsFlowEnabled", "false") }, off, Attempt{}, refusal.FlowOff, true},
+		{"no grant", func(s *stage) { s.preAuthorise(false) }, locked, Attempt{}, refusal.NoGrant, true},
+		{"grant without assignment", func(s *stage) { s.preAuthorise(true) }, locked, Attempt{Username: admin}, refusal.NotAssigned, true},
 		{"a profile of the policies", func(s *stage) {
 			s.policies("isClientCredentialsFlowEnabled", "true", "clientCredentialsFlowUser", robot, "permittedUsersPolicyType", "AdminApprovedPreAuthorized", "commaSeparatedProfile", "Standard User")
-		}, locked, Attempt{Username: admin}, NoGrant, false},
-		{"no such user, new consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: "typo@example.com", Created: young}, UnknownUser, true},
-		{"inactive user, new consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: gone, Created: young}, InactiveUser, true},
-		{"not pre-authorised, new consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: admin, Created: young}, NotAssigned, true},
-		{"everybody authorises, new consumer", nil, approval, Attempt{Username: robot, Created: young}, NotApproved, true},
-		{"all in order, new consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: robot, Created: young}, NewConsumer, true},
-		{"all in order, old consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: robot, Created: young.Add(-time.Hour)}, OtherCause, false},
-		{"inactive run-as user", nil, refusal("inactive_user", "user is inactive"), Attempt{Username: gone}, InactiveUser, true},
-		{"no certificate", nil, assertion, Attempt{Key: key, Username: robot}, NoCertificate, true},
-		{"right key", func(s *stage) { s.global("certificate", certificate) }, assertion, Attempt{Key: key, Username: robot}, WrongAssertion, false},
-		{"wrong key", func(s *stage) { s.global("certificate", certificate) }, assertion, Attempt{Key: other, Username: robot}, OtherCertificate, true},
-		{"anything else", nil, refusal("invalid_grant", "ip restricted"), Attempt{}, IPRestricted, false},
+		}, locked, Attempt{Username: admin}, refusal.NoGrant, false},
+		{"no such user, new consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: "typo@example.com", Created: young}, refusal.UnknownUser, true},
+		{"inactive user, new consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: gone, Created: young}, refusal.InactiveUser, true},
+		{"not pre-authorised, new consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: admin, Created: young}, refusal.NotAssigned, true},
+		{"everybody authorises, new consumer", nil, approval, Attempt{Username: robot, Created: young}, refusal.NotApproved, true},
+		{"all in order, new consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: robot, Created: young}, refusal.NewConsumer, true},
+		{"all in order, old consumer", func(s *stage) { s.preAuthorise(true) }, approval, Attempt{Username: robot, Created: young.Add(-time.Hour)}, refusal.OtherCause, false},
+		{"inactive run-as user", nil, refused("inactive_user", "user is inactive"), Attempt{Username: gone}, refusal.InactiveUser, true},
+		{"no certificate", nil, assertion, Attempt{Key: key, Username: robot}, refusal.NoCertificate, true},
+		{"right key", func(s *stage) { s.global("certificate", certificate) }, assertion, Attempt{Key: key, Username: robot}, refusal.WrongAssertion, false},
+		{"wrong key", func(s *stage) { s.global("certificate", certificate) }, assertion, Attempt{Key: other, Username: robot}, refusal.OtherCertificate, true},
+		{"anything else", nil, refused("invalid_grant", "ip restricted"), Attempt{}, refusal.IPRestricted, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -87,8 +88,8 @@ func TestNoPoliciesYet(t *testing.T) {
 	t.Parallel()
 	s := start(t, simorg.Config{})
 	s.put(eca.Header, "Bare", "label", "Bare", "contactEmail", "a@example.com", "distributionState", "Local")
-	refusal := &salesforce.TokenRefusal{Code: "invalid_grant", Description: "client credentials flow not enabled"}
-	if got := Look(t.Context(), s.conn(), Attempt{App: "Bare"}).Diagnose(refusal); got.Cause != NoPolicies {
+	off := &salesforce.TokenRefusal{Code: "invalid_grant", Description: "client credentials flow not enabled"}
+	if got := Look(t.Context(), s.conn(), Attempt{App: "Bare"}).Diagnose(off); got.Cause != refusal.NoPolicies {
 		t.Errorf("got %+v", got)
 	}
 }

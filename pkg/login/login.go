@@ -26,6 +26,7 @@ import (
 	"golang.org/x/oauth2/jwt"
 
 	"github.com/ecakit/ecakit/pkg/platform"
+	"github.com/ecakit/ecakit/pkg/refusal"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -178,7 +179,7 @@ func (p Patience) Wait(ctx context.Context, try func(context.Context) error) err
 // does not know yet, see MaxPropagation.
 func IsNotYetKnown(err error) bool {
 	refused, ok := errors.AsType[*salesforce.TokenRefusal](err)
-	return ok && (refused.Code == "invalid_client_id" || strings.EqualFold(refused.Description, unapproved))
+	return ok && (refused.Code == "invalid_client_id" || strings.EqualFold(refused.Description, refusal.Unapproved))
 }
 
 // Session is a login that has worked. Call Revoke when it is no longer needed.

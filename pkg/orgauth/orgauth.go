@@ -98,7 +98,11 @@ type Error struct {
 	Login string
 	// Similar is the alias of a login that is similar to the name of an unknown org, "" if there is none.
 	Similar string
-	Err     error // the cause, or nil
+	// InstanceURL is the org whose session has expired, "" for other reasons.
+	InstanceURL string
+	// RefreshRefused reports that the org did not accept the refresh token of the login.
+	RefreshRefused bool
+	Err            error // the cause, or nil
 }
 
 func (e *Error) Error() string {

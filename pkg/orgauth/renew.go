@@ -130,8 +130,12 @@ func (s *Session) expired(cause error) *Error {
 	if cause != nil {
 		message += fmt.Sprintf(" and could not be renewed (%v)", cause)
 	}
-	return &Error{Reason: ErrExpired, Message: message, Login: login}
+	refused := cause != nil && strings.Contains(cause.Error(), refreshRefused)
+	return &Error{Reason: ErrExpired, Message: message, Login: login, InstanceURL: s.InstanceURL, RefreshRefused: refused}
 }
+
+// refreshRefused is what the org says of a refresh token that it does not accept, which sf repeats.
+const refreshRefused = "expired access/refresh token"
 
 // renew returns the function that renews a stored login's session.
 func (s *Store) renew(l login, session *Session) func(context.Context, salesforce.Secret) (salesforce.Secret, string, error) {

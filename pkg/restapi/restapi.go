@@ -132,6 +132,7 @@ type UserInfo struct {
 	UserID   string `json:"user_id"`
 	Username string `json:"preferred_username"`
 	OrgID    string `json:"organization_id"`
+	MyDomain string `json:"-"` // the URL of the org's own domain, "" if the org does not show it
 }
 
 // NewestVersion returns the newest API version of the org. It takes one request, which needs no
@@ -161,14 +162,21 @@ const badToken = "Bad_OAuth_Token"
 
 // UserInfo returns the user of the session. It takes one request.
 func (c *Client) UserInfo(ctx context.Context) (UserInfo, error) {
-	var info UserInfo
+	var answer struct {
+		UserInfo
+		URLs struct {
+			CustomDomain string `json:"custom_domain"`
+		} `json:"urls"`
+	}
 	request := salesforce.Request{Method: http.MethodGet, Path: "/services/oauth2/userinfo", Header: http.Header{"Accept": {"application/json"}}, Authorize: true, Idempotent: true}
-	err := c.Conn.Do(ctx, request, func(answer *salesforce.Response) error {
-		if answer.Status == http.StatusForbidden && strings.TrimSpace(string(answer.Body)) == badToken {
-			return &salesforce.Error{Status: http.StatusUnauthorized, Code: badToken, Message: "the org does not accept the access token"}
+	err := c.Conn.Do(ctx, request, func(got *salesforce.Response) error {
+		if got.Status == http.StatusForbidden && strings.TrimSpace(string(got.Body)) == badToken {
+			return &salesforce.Error{Status: http.StatusUnauthorized, Code: badToken}
 		}
-		return decode(answer, &info)
+		return decode(got, &answer)
 	})
+	info := answer.UserInfo
+	info.MyDomain = answer.URLs.CustomDomain
 	if err == nil && (info.Username == "" || info.OrgID == "") {
 		err = errors.New("the org's userinfo has no user name or no org ID")
 	}

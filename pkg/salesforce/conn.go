@@ -21,6 +21,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -156,15 +157,36 @@ func (c *Conn) attempt(ctx context.Context, r Request, decode func(*Response) er
 	if !ok || !IsSessionExpired(err) {
 		return err
 	}
+	refused := err
 	fresh, err := renewer.Renew(ctx, token)
 	if err == nil {
 		fresh, err = usable(fresh)
 	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
+		return &SessionError{Refused: refused, Err: err}
+	} else if err != nil {
 		return err
 	}
 	return c.exchange(ctx, r, fresh, decode)
 }
+
+// SessionError reports that the org refused the session, and that it could not be renewed.
+type SessionError struct {
+	Refused error // the org's answer
+	Err     error // of the Renewer
+}
+
+func (e *SessionError) Error() string {
+	text := e.Err.Error()
+	if answer, ok := errors.AsType[*Error](e.Refused); ok && answer.Code != "" {
+		said := Error{Code: answer.Code, Message: answer.Message}
+		text += "; the org says " + said.Error()
+	}
+	return text
+}
+
+// Unwrap returns e.Err.
+func (e *SessionError) Unwrap() error { return e.Err }
 
 func (c *Conn) token() (*oauth2.Token, error) {
 	if c.Tokens == nil {
@@ -220,8 +242,8 @@ func (c *Conn) exchange(ctx context.Context, r Request, token *oauth2.Token, dec
 	// Mask the token in every answer: no caller needs it, and it could reach an output.
 	answer.Body = bytes.ReplaceAll(answer.Body, []byte(token.AccessToken), []byte("(token)"))
 	err = decode(answer)
-	if failed, ok := errors.AsType[*Error](err); ok && failed.Version == "" {
-		failed.Version = answer.version()
+	if failed, ok := errors.AsType[*Error](err); ok {
+		failed.Version, failed.JWT = cmp.Or(failed.Version, answer.version()), strings.HasPrefix(token.AccessToken, "eyJ")
 	}
 	return asked(err, answer)
 }

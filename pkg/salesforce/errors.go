@@ -54,6 +54,7 @@ type Error struct {
 	Message   string // the platform's message
 	Status    int    // the HTTP status; 500 for a SOAP fault
 	Version   string // the API version that was called, like 68.0, "" for other resources
+	JWT       bool   // the access token of the call was JWT-based
 
 	// Acted reports that the org may have acted before it failed, whatever the code.
 	Acted bool
@@ -73,13 +74,13 @@ func (e *Error) Error() string {
 // INVALID_SESSION_ID, REST also HTTP 401, which other refusals have as well.
 func (e *Error) SessionExpired() bool {
 	other := e.Code == "URL_NOT_RESET" || strings.HasPrefix(e.Code, "API_")
-	return e.Code == "INVALID_SESSION_ID" && !e.NotForSOAP() || e.Status == http.StatusUnauthorized && !other
+	return e.Code == "INVALID_SESSION_ID" && !e.NotForAPI() || e.Status == http.StatusUnauthorized && !other && !e.NotForAPI()
 }
 
-// NotForSOAP reports whether SOAP refused a JWT-based access token, which it accepts from API version 68.0
-// on. REST accepts the token, and a renewed one is no better.
-func (e *Error) NotForSOAP() bool {
-	return strings.Contains(e.Message, "session is not valid for use with the API")
+// NotForAPI reports whether the org does not accept the session for API calls, so that a renewed one is no better:
+// SOAP refuses JWT-based access tokens before API version 68.0, and policies restrict sessions.
+func (e *Error) NotForAPI() bool {
+	return strings.Contains(e.Message, "session is not valid for use with the ")
 }
 
 // Uncertain reports whether the org may have acted before it failed.

@@ -22,6 +22,10 @@ type code struct {
 func (o *Org) authorize(w http.ResponseWriter, r *http.Request, form url.Values) {
 	q := r.URL.Query()
 	app, _, failure := o.client(q.Get("client_id"))
+	if packaged, exists := o.config.Keys.elsewhere(o, q.Get("client_id")); failure != nil && exists {
+		o.authorizeElsewhere(w, r, packaged)
+		return
+	}
 	if failure != nil {
 		writeTokenError(w, failure)
 		return
@@ -48,14 +52,16 @@ func (o *Org) authorize(w http.ResponseWriter, r *http.Request, form url.Values)
 		return
 	}
 	scope, allowed := o.requestedScope(app, q.Get("scope"))
+	if !allowed && o.is("authorize-refusal", "generic") {
+		o.errorPage(w, r, genericError)
+		return
+	}
 	if !allowed {
 		back(url.Values{"error": {"invalid_scope"}, "error_description": {"the requested scope is not allowed"}})
 		return
 	}
 	if r.Method == http.MethodGet {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, `<!doctype html><title>Simulated org</title><form method="post"><p>%s asks for access.</p><label>User <input name="username" value="%s"></label> <button>Allow</button></form>`,
-			html.EscapeString(app), html.EscapeString(o.config.Username))
+		o.loginPage(w, app)
 		return
 	}
 	user := o.userIndex(form.Get("username"))
@@ -63,13 +69,56 @@ func (o *Org) authorize(w http.ResponseWriter, r *http.Request, form url.Values)
 		http.Error(w, "there is no such user", http.StatusForbidden)
 		return
 	}
-	if refused := o.admit(app, user, ""); refused != nil {
+	if slices.Contains(o.config.Blocked, app) {
+		back(url.Values{"error": {"OAUTH_APP_BLOCKED"}, "error_description": {"this app is blocked by admin"}}) // assumed wording
+		return
+	}
+	refused := o.admit(app, user, "")
+	if refused != nil && o.is("authorize-refusal", "generic") {
+		o.errorPage(w, r, genericError)
+		return
+	}
+	if refused != nil {
 		back(url.Values{"error": {"OAUTH_APP_ACCESS_DENIED"}, "error_description": {refused.description}})
 		return
 	}
 	id := "aPrx" + random(24)
 	o.codes[id] = code{grant{User: user, Client: q.Get("client_id"), Scope: scope}, redirect, q.Get("code_challenge")}
 	back(url.Values{"code": {id}})
+}
+
+// loginPage is the page on which a user logs in and allows an app.
+func (o *Org) loginPage(w http.ResponseWriter, app string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	fmt.Fprintf(w, `<!doctype html><title>Simulated org</title><form method="post"><p>%s asks for access.</p><label>User <input name="username" value="%s"></label> <button>Allow</button></form>`,
+		html.EscapeString(app), html.EscapeString(o.config.Username))
+}
+
+// The refusals that the platform shows on a page of its own, see errorPage. The descriptions of the first and the
+// last are assumed.
+var (
+	notInstalledHere = &tokenError{"OAUTH_EC_APP_NOT_FOUND", "the external client app is not installed"}
+	crossOrg         = &tokenError{"OAUTH_AUTHORIZATION_BLOCKED", "Cross-org OAuth flows are not supported for this external client app"}
+	genericError     = &tokenError{"OAUTH_APPROVAL_ERROR_GENERIC", "An unexpected error has occurred during authentication. Please try again."}
+)
+
+// authorizeElsewhere answers the authorization of an app that is not on this org but on another one. It is refused
+// after the login.
+func (o *Org) authorizeElsewhere(w http.ResponseWriter, r *http.Request, packaged bool) {
+	switch {
+	case r.Method == http.MethodGet:
+		o.loginPage(w, "An app")
+	case packaged:
+		o.errorPage(w, r, notInstalledHere)
+	default:
+		o.errorPage(w, r, crossOrg)
+	}
+}
+
+// errorPage redirects to the platform's own error page, whose address holds the reason.
+func (o *Org) errorPage(w http.ResponseWriter, r *http.Request, why *tokenError) {
+	reason := url.Values{"error": {why.code}, "error_description": {why.description}}
+	http.Redirect(w, r, o.url+"/setup/secur/RemoteAccessErrorPage.apexp?"+reason.Encode(), http.StatusFound)
 }
 
 // requestedScope returns the scopes of a login: all of the app if none is requested. It reports

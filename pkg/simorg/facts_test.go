@@ -62,6 +62,9 @@ var observations = map[string]struct {
 	"full-covers-scopes": {func(t *testing.T, org *simorg.Server) string {
 		return fmt.Sprint(newClient(t, org, "Full", withoutPKCE).authorize("api"))
 	}, "code:", "invalid_scope"},
+	"authorize-refusal": {func(t *testing.T, org *simorg.Server) string {
+		return fmt.Sprint(newClient(t, org, "Api", withoutPKCE).authorize("web"))
+	}, "invalid_scope", "OAUTH_APPROVAL_ERROR_GENERIC"},
 	"usage-page-size": {func(t *testing.T, org *simorg.Server) string {
 		_, answer := rest(t, org, "GET", "apps/oauth/usage", "")
 		return answer

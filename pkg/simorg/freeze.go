@@ -65,6 +65,17 @@ func (o *Org) isRunAsUser(user int) bool {
 	})
 }
 
+// Rename changes a username, as a sandbox refresh does. That OAuth policies keep the old one is assumed.
+func (o *Org) Rename(username, to string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range o.config.Users {
+		if user := &o.config.Users[i]; strings.EqualFold(user.Username, username) {
+			user.Username = to
+		}
+	}
+}
+
 // Deactivate deactivates a user of the org, as an administrator does in Setup.
 func (o *Org) Deactivate(username string) {
 	o.mu.Lock()

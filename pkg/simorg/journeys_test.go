@@ -116,7 +116,8 @@ type journey struct {
 
 func newJourney(t *testing.T, answers platform.Answers) *journey {
 	config := simorg.Config{
-		Facts: answers, Users: []simorg.User{{Username: "robot@example.com", Profile: "Integration"}},
+		Certificates: []string{"Erp"},
+		Facts:        answers, Users: []simorg.User{{Username: "robot@example.com", Profile: "Integration"}},
 		PermissionSets: []string{"Erp", "Callers"}, Profiles: []string{"Integration"}, UnreadableApps: []string{"Vendor"},
 	}
 	if len(answers) == 0 || answers["propagation"] != "" {

@@ -10,8 +10,24 @@ import (
 // Keys are the consumer keys of several orgs, for Config.Keys: on the platform, no two apps have the same key,
 // whatever orgs they are on. The zero value is ready for use.
 type Keys struct {
-	mu  sync.Mutex
-	all map[*Org][]string
+	mu       sync.Mutex
+	all      map[*Org][]string
+	packaged map[string]bool // keys of Packaged apps
+}
+
+// elsewhere reports whether another org than o has a key, and whether it is that of a Packaged app.
+func (k *Keys) elsewhere(o *Org, key string) (packaged, exists bool) {
+	if k == nil {
+		return false, false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for other, keys := range k.all {
+		if other != o && slices.Contains(keys, key) {
+			return k.packaged[key], true
+		}
+	}
+	return false, false
 }
 
 // take reserves a key for an org, and reports whether no other org has it.
@@ -58,6 +74,14 @@ func (o *Org) shareKeys() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.set(o, o.keys())
+	for _, global := range o.all(eca.GlobalOAuthSettings) {
+		if header := o.find(eca.Header, global.app()); header != nil && header.text("distributionState") == "Packaged" {
+			if k.packaged == nil {
+				k.packaged = make(map[string]bool)
+			}
+			k.packaged[global.text("consumerKey")] = true
+		}
+	}
 }
 
 // keys returns the consumer keys of the org's apps, without those that are staged.

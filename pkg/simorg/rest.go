@@ -59,6 +59,8 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 		return nil, badOAuthToken
 	case !accepted:
 		return nil, &restError{http.StatusUnauthorized, "INVALID_SESSION_ID", "Session expired or invalid"}
+	case o.config.SessionsRefused && path != userInfoPath:
+		return nil, &restError{http.StatusUnauthorized, "INVALID_SESSION_ID", "This session is not valid for use with the REST API"}
 	}
 	if path == userInfoPath {
 		return o.userInfo(token), nil

@@ -59,6 +59,8 @@ func (o *Org) refuseSession(session string, version apiversion.Version) *soapErr
 	switch {
 	case !o.accepts(session):
 		return &soapError{"sf:INVALID_SESSION_ID", illegalSession}
+	case o.config.SessionsRefused:
+		return &soapError{"sf:INVALID_SESSION_ID", "INVALID_SESSION_ID: " + noAPISession}
 	case strings.HasPrefix(session, "eyJ") && version < 68:
 		code := "INVALID_SESSION_ID"
 		if o.is("jwt-session-refusal", "other") {

@@ -62,6 +62,7 @@ type Config struct {
 	PermissionSets []string           // names
 	Profiles       []string           // names
 	ModifyAllData  []string           // permission sets and profiles that grant Modify All Data
+	Certificates   []string           // names of the org's own certificates
 	Namespace      string             // of the org, which the names of its components may have as a prefix
 	Features       []string           // of the definition of a scratch org
 
@@ -94,6 +95,8 @@ type Config struct {
 	Propagation     time.Duration             // how long the token endpoint does not know a new consumer, unless the answer to propagation is at-once
 	SessionLifetime time.Duration             // of access tokens; 0 is until ExpireSessions
 	IPRestricted    bool                      // the token endpoint refuses everybody
+	SessionsRefused bool                      // REST and SOAP accept no session, as with an IP policy
+	Blocked         []string                  // apps that an administrator has blocked
 	Locked          bool                      // the org is locked: the token endpoint refuses everybody
 	JWTClients      map[string]*rsa.PublicKey // by consumer key: approved Connected Apps that log in with JWT bearer
 

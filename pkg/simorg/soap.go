@@ -397,6 +397,10 @@ func (o *Org) list(c call) (string, error) {
 		switch n.name.Local {
 		case "queries":
 			queries++
+			if n.value("type") == certificateType {
+				b.WriteString(o.listCertificates())
+				continue
+			}
 			typ := typeAt(n.value("type"), c.version)
 			if typ == nil {
 				return "", unknownType(n.value("type"))
@@ -419,11 +423,27 @@ func (o *Org) list(c call) (string, error) {
 func (o *Org) listType(typ *metadata.Type) string {
 	var b strings.Builder
 	for _, rec := range o.all(typ.Name) {
-		b.WriteString("<result>" +
-			element("createdById", "005000000000001AAA") + element("createdByName", "Admin") + element("createdDate", "2026-01-01T00:00:00.000Z") +
-			element("fileName", typ.Folder+"/"+rec.fullName+"."+typ.Suffix) + element("fullName", rec.fullName) + element("id", rec.id) +
-			element("lastModifiedById", "005000000000001AAA") + element("lastModifiedByName", "Admin") + element("lastModifiedDate", "2026-01-01T00:00:00.000Z") +
-			element("type", typ.Name) + "</result>")
+		b.WriteString(listed(typ.Name, typ.Folder+"/"+rec.fullName+"."+typ.Suffix, rec.fullName, rec.id))
+	}
+	return b.String()
+}
+
+// listed returns a component as listMetadata answers it.
+func listed(typ, file, fullName, id string) string {
+	return "<result>" +
+		element("createdById", "005000000000001AAA") + element("createdByName", "Admin") + element("createdDate", "2026-01-01T00:00:00.000Z") +
+		element("fileName", file) + element("fullName", fullName) + element("id", id) +
+		element("lastModifiedById", "005000000000001AAA") + element("lastModifiedByName", "Admin") + element("lastModifiedDate", "2026-01-01T00:00:00.000Z") +
+		element("type", typ) + "</result>"
+}
+
+// certificateType is the type of the org's own certificates, of which this org has names alone.
+const certificateType = "Certificate"
+
+func (o *Org) listCertificates() string {
+	var b strings.Builder
+	for i, name := range o.config.Certificates {
+		b.WriteString(listed(certificateType, "certs/"+name+".crt", name, fmt.Sprintf("0P1%012dAAA", i)))
 	}
 	return b.String()
 }

@@ -9,18 +9,22 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/refusal"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
 // TestEveryCauseHasWords: each cause in the table of refusals has a sentence and a hint, and each of them once.
 func TestEveryCauseHasWords(t *testing.T) {
 	t.Parallel()
-	known := map[login.Cause]int{}
+	known := map[refusal.Cause]int{}
 	for _, w := range causes {
 		known[w.cause]++
 	}
-	used := map[login.Cause]bool{login.OtherCause: true}
-	for _, r := range login.Refusals() {
+	used := map[refusal.Cause]bool{refusal.OtherCause: true}
+	for _, cause := range refusal.Foretold {
+		used[cause] = true
+	}
+	for _, r := range refusal.Refusals() {
 		for _, cause := range r.Causes {
 			used[cause] = true
 			says, hint := Cause(&login.Diagnosis{State: &login.State{Attempt: login.Attempt{App: "Quick", Username: "a@example.com"}}, Cause: cause, Err: errors.New("no")}, "sit")

@@ -55,6 +55,9 @@ func respondHint(err error) string {
 
 // sessionHint returns a hint for an org without a usable session.
 func sessionHint(err error) string {
+	if _, text := Session(err); text != "" {
+		return text
+	}
 	failed, _ := errors.AsType[*orgauth.Error](err)
 	switch {
 	case failed == nil:
@@ -66,15 +69,11 @@ func sessionHint(err error) string {
 	case failed.Similar != "":
 		return fmt.Sprintf("Did you mean %q?", failed.Similar)
 	}
-	alias := failed.Login
-	if strings.Contains(alias, "@") {
-		alias = "ALIAS"
-	}
 	when := "again"
 	if failed.Reason == orgauth.ErrUnknownOrg {
 		when = "first"
 	}
-	return "log in " + when + ", for example with: sf org login web --alias " + alias
+	return "log in " + when + ", for example with: sf org login web --alias " + aliasOf(failed.Login)
 }
 
 // appHint returns a hint for an app that is missing, incomplete or broken.
@@ -195,8 +194,6 @@ func refusalHint(err error) string {
 		app, name = failure.App, failure.App
 	}
 	switch {
-	case answer != nil && answer.NotForSOAP():
-		return "the Metadata API accepts JWT-based access tokens from API version 68.0 on; log in with an app whose isNamedUserJwtEnabled is false, or without --api-version"
 	case code == "INVALID_CROSS_REFERENCE_KEY" && (failure == nil || eca.Lookup(failure.Type) != nil):
 		return deployHeader(app)
 	case code == "INSUFFICIENT_ACCESS_OR_READONLY" || code == "INSUFFICIENT_ACCESS":

@@ -16,7 +16,6 @@ var findings = map[string]string{
 
 	// pkg/credential
 	"no-named-credential":    "eca connect creates it",
-	"legacy-credential":      "eca connect creates one under another name",
 	"no-external-credential": "eca connect creates it",
 	"no-principal":           "eca connect adds one",
 	"not-configured":         "eca connect --principal NAME stores the secret",

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/reconcile"
+	"github.com/ecakit/ecakit/pkg/refusal"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -71,8 +73,12 @@ func (c *connectCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	providers := &providers{e: e, flags: &c.callFlags, access: &c.accessFlags}
+	if slices.Contains(targets, c.From) {
+		return nil, usage.Errorf("an org does not call itself: name another one than %s with --from or -o", c.From)
+	}
+	providers := &providers{e: e, flags: &c.callFlags, access: &c.accessFlags, strict: true}
 	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*connectReport]{
+		Last:   func(r *connectReport) string { return r.last(targets[0], c.DryRun) },
 		Column: "CHANGES", Cell: func(r *connectReport) string { return fmt.Sprint(r.changes(c.DryRun)) },
 		Ended: func(r *connectReport) string { return ", " + console.Plural(r.changes(c.DryRun), "change") },
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*connectReport, error) {
@@ -85,6 +91,18 @@ func (c *connectCmd) run(ctx context.Context, e *env) (result, error) {
 			})
 		},
 	})
+}
+
+// last says what a run has done on one org.
+func (r *connectReport) last(org string, planned bool) string {
+	n := console.Plural(r.changes(planned), "change")
+	switch {
+	case len(r.Connections) == 0:
+		return "nothing changed on " + org
+	case planned:
+		return fmt.Sprintf("%s pending on %s; nothing was written", n, org)
+	}
+	return fmt.Sprintf("%s of %s can be called, after %s", console.Plural(len(r.Connections), "connection"), org, n)
 }
 
 func (r *connectReport) changes(planned bool) (n int) {
@@ -176,6 +194,7 @@ type providers struct {
 	flags  *callFlags
 	access *accessFlags
 	given  *provided // the one that is known already, nil to ask the provider
+	strict bool      // a login that the provider refuses is an error
 
 	mu    sync.Mutex
 	pairs map[string]func() (provided, error) // by org, app and whether the secret is needed
@@ -185,6 +204,7 @@ type providers struct {
 type provided struct {
 	baseURL string
 	pair    login.Credentials
+	prove   func(context.Context) error // logs in with the pair once; nil without a secret
 }
 
 // get returns the pair of an app on an org, or its key alone, and the org's own domain.
@@ -215,6 +235,7 @@ func (p *providers) get(ctx context.Context, work *orgs.Work, l link, keyOnly bo
 						found, err := client.Find(ctx, l.app)
 						if err == nil {
 							given.pair, err = client.Credentials(ctx, found)
+							given.prove = prover(conn, l.from, given.pair, found)
 						}
 						return err
 					})
@@ -241,6 +262,9 @@ func (p *providers) connect(ctx context.Context, work *orgs.Work, org string, co
 		if err != nil {
 			return r, err
 		}
+		if strings.EqualFold(given.baseURL, conn.InstanceURL) {
+			return r, fmt.Errorf("connection %s: an org does not call itself: %s and %s are the same org", l.NamedCredential, org, l.from)
+		}
 		l.ProviderURL = given.baseURL
 		report, err := credential.Connect(ctx, conn, l.Connection, given.pair, o)
 		if report != nil {
@@ -255,8 +279,47 @@ func (p *providers) connect(ctx context.Context, work *orgs.Work, org string, co
 		if report.Status != "Configured" && !o.PlanOnly {
 			return r, fmt.Errorf("connection %s: the org reports the principal %s as %s", l.NamedCredential, report.Principal, report.Status)
 		}
+		if given.prove == nil || o.PlanOnly || !p.strict && report.Changed == 0 {
+			continue
+		}
+		if err := p.proved(ctx, work, l, given); err != nil {
+			return r, err
+		}
 	}
 	return r, nil
+}
+
+// prover returns a function that logs in to an org with the credentials of an app, once. A refusal is a
+// *loginError.
+func prover(conn *salesforce.Conn, org string, pair login.Credentials, found *consumer.Consumer) func(context.Context) error {
+	var once sync.Once
+	var err error
+	return func(ctx context.Context) error {
+		once.Do(func() {
+			with := login.ClientCredentials(conn.InstanceURL, pair)
+			with.Retry = conn.Retry
+			if _, err = with.Verify(ctx, conn.HTTPClient); err != nil {
+				err = lookAtRefusal(ctx, conn, login.Attempt{App: found.App, Created: found.Created}, err, org)
+			}
+		})
+		return err
+	}
+}
+
+// proved logs in with what was stored. The token endpoint may not know a new consumer yet, which is a warning, as
+// is any refusal unless the providers are strict.
+func (p *providers) proved(ctx context.Context, work *orgs.Work, l link, given provided) error {
+	err := given.prove(ctx)
+	refused, isRefused := errors.AsType[*loginError](err)
+	if err != nil && (!isRefused || p.strict && refused.Cause != refusal.NewConsumer) {
+		return fmt.Errorf("connection %s is stored, but a callout would fail: %s: %w", l.NamedCredential, l.from, err)
+	}
+	if err != nil {
+		work.Warn("connection %s is stored, but a callout would fail now: %s: %v; %s", l.NamedCredential, l.from, refused, refused.hint)
+	} else if p.strict {
+		work.Line("%s logs in to %s", l.app, l.from)
+	}
+	return nil
 }
 
 // check makes sure that a connection can be made, before anything is switched on to read its secret.

@@ -65,6 +65,9 @@ func onOrgs[T any](ctx context.Context, e *env, orgFlags *orgFlags, call *callFl
 		console.OutliveReader()
 		work := orgs.NewWork(e.Log(), call.Verbose)
 		report, err := do.Do(ctx, targets[0], work)
+		if err == nil && do.Last != nil {
+			e.last(do.Last(report))
+		}
 		return &oneResult[*T]{Calls: work.Calls(), Report: report}, err
 	}
 	do.Exists = func(report *T) bool { return report != nil }
@@ -76,6 +79,13 @@ func onOrgs[T any](ctx context.Context, e *env, orgFlags *orgFlags, call *callFl
 		return nil, err
 	}
 	return &manyResult[*T]{FleetResult: all}, err
+}
+
+// last prints the last line of a command that worked.
+func (e *env) last(text string) {
+	if text != "" {
+		e.Line("eca: %s.", text)
+	}
 }
 
 func (c *credentialsCmd) run(ctx context.Context, e *env) (result, error) {
@@ -130,6 +140,13 @@ func (c *credentialsCmd) run(ctx context.Context, e *env) (result, error) {
 		if closeErr := sink.Close(); err == nil {
 			err = closeErr
 		}
+	}
+	if one, ok := r.(*oneResult[*credentialsReport]); ok && err == nil {
+		what := "the credentials of " + one.Report.App
+		if c.All {
+			what = "the credentials of " + console.Plural(len(one.Report.Apps), "app")
+		}
+		e.last("exported " + what + " on " + targets[0])
 	}
 	return r, err
 }

@@ -80,7 +80,7 @@ func TestDocumentedCommands(t *testing.T) {
 		"uat": {Username: "admin@example.com.uat"}, "sit": {Username: "admin@example.com.sit"}, "dev": {Username: "admin@example.com.dev", Kind: simorg.Scratch},
 	} {
 		config.Users = []simorg.User{{Username: "integration@example.com.uat"}}
-		config.PermissionSets = []string{"Assistant_Users", "Crm_Callout"}
+		config.PermissionSets, config.Certificates = []string{"Assistant_Users", "Crm_Callout"}, []string{"Crm_Key"}
 		orgs[alias] = simorg.Start(config)
 		t.Cleanup(orgs[alias].Close)
 		logIn(t, home, orgs[alias], config.Username, alias, config.Kind == simorg.Scratch)

@@ -152,7 +152,7 @@ func searchSecrets(s *stage, record string) {
 	}
 }
 
-// org [kind] [latency] [auto] [secrets] [unchecked] [propagation=TIME] [user=ADMIN] [set=NAME] [active=USERNAME] [inactive=USERNAME] [fact=ID=ANSWER]: starts a simulated
+// org [kind] [latency] [auto] [secrets] [unchecked] [propagation=TIME] [user=ADMIN] [set=NAME] [certificate=NAME] [active=USERNAME] [inactive=USERNAME] [fact=ID=ANSWER]: starts a simulated
 // org; the one last started is the one that the other commands are about. Requests to an unchecked one need not follow the WSDL.
 func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(stageKey{}).(*stage)
@@ -183,6 +183,8 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 			config.Username = strings.TrimPrefix(arg, "user=")
 		case strings.HasPrefix(arg, "set="):
 			config.PermissionSets = append(config.PermissionSets, strings.TrimPrefix(arg, "set="))
+		case strings.HasPrefix(arg, "certificate="):
+			config.Certificates = append(config.Certificates, strings.TrimPrefix(arg, "certificate="))
 		case strings.HasPrefix(arg, "active="):
 			config.Users = append(config.Users, simorg.User{Username: strings.TrimPrefix(arg, "active=")})
 		case strings.HasPrefix(arg, "inactive="):
@@ -202,11 +204,15 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("ORG_URL", org.URL)
 }
 
-// session: gives eca the org's session in the environment.
+// session [HOST]: gives eca the org's session in the environment, at another name of this machine if one is given.
 func setSession(ts *testscript.TestScript, neg bool, args []string) {
 	org := ts.Value(stageKey{}).(*stage).org(ts)
 	ts.Setenv("SF_ACCESS_TOKEN", org.AccessToken())
-	ts.Setenv("SF_ORG_INSTANCE_URL", org.URL)
+	instance := org.URL
+	if len(args) > 0 {
+		instance = strings.Replace(instance, "127.0.0.1", args[0], 1)
+	}
+	ts.Setenv("SF_ORG_INSTANCE_URL", instance)
 }
 
 // login ALIAS [v2] [KIND]: writes the org's session into a store like sf's.

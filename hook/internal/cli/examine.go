@@ -36,6 +36,7 @@ func (c *verifyCmd) examine(ctx context.Context, e *env, targets []string) (resu
 		return nil, err
 	}
 	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*connectionReport]{
+		Last:   func(r *connectionReport) string { return r.last(targets[0]) },
 		Column: "PRINCIPAL", Cell: func(r *connectionReport) string { return r.Status },
 		Ended: func(r *connectionReport) string { return ", " + console.Plural(len(r.Findings), "warning") },
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*connectionReport, error) {
@@ -86,7 +87,7 @@ func (c *verifyCmd) examineOrg(ctx context.Context, e *env, org string, work *or
 	if r.ClientID != "" {
 		r.ConsumerKey = login.Credentials{Key: r.ClientID}.ShortKey()
 	}
-	if from == "" || r.ExternalCredential == "" {
+	if from == "" || r.ExternalCredential == "" || r.Unmanaged != "" {
 		return r, nil
 	}
 	r.Provider = from
@@ -145,12 +146,10 @@ func (c *verifyCmd) provider(ctx context.Context, e *env, work *orgs.Work, r *co
 			with := login.ClientCredentials(conn.InstanceURL, pair)
 			with.Retry = conn.Retry
 			r.Login, err = with.Verify(ctx, conn.HTTPClient)
-			if _, known := login.Explain(err); known {
-				found := status.Consumer
-				d := login.Look(ctx, conn, login.Attempt{App: found.App, Created: found.Created}).Diagnose(err)
-				says, hint := advice.Cause(d, r.Provider)
+			attempt := login.Attempt{App: status.Consumer.App, Created: status.Consumer.Created}
+			if d, known := errors.AsType[*loginError](lookAtRefusal(ctx, conn, attempt, err, r.Provider)); known {
 				refused, _ := errors.AsType[*salesforce.TokenRefusal](err)
-				r.find(finding.Error, "login-refused", fmt.Sprintf("%s refuses the login: %s", r.Provider, says), refused.Description, hint)
+				r.find(finding.Error, "login-refused", fmt.Sprintf("%s refuses the login: %s", r.Provider, d.says), refused.Description, d.hint)
 				err = nil
 			}
 			return struct{}{}, err
@@ -162,9 +161,21 @@ func (r *connectionReport) otherKey(app string) {
 	r.find(finding.Error, "other-key", fmt.Sprintf("the key that is stored, %s, is not that of %s on %s", r.ConsumerKey, app, r.Provider), "", "store the new one with eca connect --from "+r.Provider)
 }
 
+// last says what was found out on one org.
+func (r *connectionReport) last(org string) string {
+	text := fmt.Sprintf("nothing keeps a callout of %s on %s from working", r.NamedCredential, org)
+	if n := len(r.Findings); n > 0 {
+		text += ", with " + console.Plural(n, "warning")
+	}
+	return text
+}
+
 // tell prints what a callout would meet, and returns an error where it would fail.
 func (r *connectionReport) tell(work *orgs.Work) error {
 	x := r.Examination
+	if x.Unmanaged != "" {
+		return foundError{fmt.Errorf("%s is not managed by eca, so nothing was checked: it is %s", x.NamedCredential, x.Unmanaged)}
+	}
 	if x.Endpoint != "" {
 		work.Line("%s calls %s, by the external credential %s", x.NamedCredential, x.Endpoint, x.ExternalCredential)
 	}

@@ -24,7 +24,7 @@ func explain(err error) string {
 
 // explainParts returns what failed and where, and what to do about it, "" if the message says it. It is
 // the one place that words the errors of commands.
-func explainParts(err error) (message, advice string) {
+func explainParts(err error) (message, todo string) {
 	where := ""
 	if org := new(orgs.Error); errors.As(err, &org) {
 		where, err = org.Org+": ", org.Err
@@ -43,11 +43,14 @@ func explainParts(err error) (message, advice string) {
 		}
 	}
 	message = where + err.Error()
+	if says, _ := advice.Session(err); says != "" {
+		message += ": " + says
+	}
 	if by, ok := errors.AsType[*notHandedOverError](err); ok {
-		if advice = hint(by.err); advice != "" {
-			advice += "; then run: "
+		if todo = hint(by.err); todo != "" {
+			todo += "; then run: "
 		}
-		return message, advice + by.byHand()
+		return message, todo + by.byHand()
 	}
 	if more > 0 {
 		message += fmt.Sprintf(" (%s more, marked ! in the output)", console.Plural(more, "failure"))

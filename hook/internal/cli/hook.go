@@ -126,6 +126,7 @@ func (j *bootstrapJob) on(ctx context.Context, work *orgs.Work, org string) (*bo
 	ctx, cancel := context.WithTimeoutCause(ctx, j.flags.Timeout, timeout)
 	defer cancel()
 	defer work.Close()
+	defer work.Working(work.Waiting)()
 	connected, err := j.e.ConnectAhead(ctx, work, j.flags, org)
 	if ctx.Err() != nil {
 		return nil, &orgs.Error{Org: org, Err: orgs.Ended(ctx, timeout, work)}

@@ -103,13 +103,14 @@ func (j *bootstrapJob) proveKept(ctx context.Context, work *orgs.Work, org strin
 			why = "its consumer exists and has another key"
 		case bootstrap.KeptKey:
 			client := &consumer.Client{Conn: conn}
-			session, err := client.Prove(ctx, credentials, login.Patience{Limit: min(keptPatience, j.flags.Timeout/2), Waiting: waitingLine(work)})
+			session, err := client.Prove(ctx, &consumer.Consumer{App: app.Name, Created: time.Now()}, credentials, login.Patience{Limit: min(keptPatience, j.flags.Timeout/2), Waiting: waitingLine(work)})
 			session.Revoke(ctx)
 			if err == nil {
 				app.Kept = bootstrap.KeptBoth
 				work.Line("%s has its former key and secret, %s, and they log in", app.Name, credentials.ShortKey())
 				continue
 			}
+			err = lookAtRefusal(ctx, conn, login.Attempt{App: app.Name}, err, org)
 			why = fmt.Sprintf("it has its former key, but that and the former secret do not log in: %s", explain(err))
 		}
 		app.Warnings = append(app.Warnings, why)

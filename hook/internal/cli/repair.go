@@ -82,6 +82,7 @@ func (c *repairCmd) run(ctx context.Context, e *env) (result, error) {
 		return nil, err
 	}
 	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*repairReport]{
+		Last:   func(r *repairReport) string { return c.last(r, targets[0]) },
 		Column: "FOUND", Cell: func(r *repairReport) string { return fmt.Sprint(len(r.Found)) },
 		Ended: func(*repairReport) string { return "" },
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*repairReport, error) {
@@ -94,6 +95,19 @@ func (c *repairCmd) run(ctx context.Context, e *env) (result, error) {
 			})
 		},
 	})
+}
+
+// last says what a run has done on one org.
+func (c *repairCmd) last(r *repairReport, org string) string {
+	switch {
+	case r.Repaired != nil:
+		return fmt.Sprintf("%s is repaired on %s", r.Repaired.App, org)
+	case c.CloseAccess && r.AccessClosed:
+		return "consumer secrets of " + org + " can no longer be read over REST"
+	case c.CloseAccess:
+		return "nothing changed on " + org
+	}
+	return "nothing is broken on " + org
 }
 
 // document returns the document of --restore, whose app is that of --app then. It is nil without the flag.

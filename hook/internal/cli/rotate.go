@@ -144,6 +144,7 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 		}
 	}
 	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*rotateReport]{
+		Last:   func(r *rotateReport) string { return c.last(r, targets[0]) },
 		Column: "CONSUMER KEY", Cell: func(r *rotateReport) string { return r.ConsumerKey },
 		Ended: func(r *rotateReport) string {
 			switch {
@@ -163,6 +164,23 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 			})
 		},
 	})
+}
+
+// last says what a run has done on one org.
+func (c *rotateCmd) last(r *rotateReport, org string) string {
+	switch {
+	case c.Status:
+		return ""
+	case r.Aborted:
+		return fmt.Sprintf("the staged credentials of %s on %s are discarded", r.App, org)
+	case c.Abort:
+		return fmt.Sprintf("%s has no staged credentials on %s, so nothing changed", r.App, org)
+	case len(r.Apps) > 0 || c.All:
+		return org + ": " + summary(r.Apps)
+	case r.Rotated:
+		return fmt.Sprintf("the credentials of %s on %s are rotated", r.App, org)
+	}
+	return fmt.Sprintf("the credentials of %s on %s are not rotated again", r.App, org)
 }
 
 // confirmNow makes sure that somebody wants to end all credentials of an app.
@@ -263,6 +281,7 @@ func (r *rotation) rotate(ctx context.Context) (*rotateReport, error) {
 	if _, lost := errors.AsType[*consumer.HandOverError](err); lost && r.Now && !r.Regardless {
 		err = &leakError{app: r.app, org: r.org, err: err}
 	}
+	err = lookAtRefusal(ctx, r.conn, login.Attempt{App: r.consumer.App}, err, r.org)
 	if o == nil {
 		return nil, err
 	}
@@ -506,7 +525,7 @@ func withHolders(all []link, l link, principals []string) []link {
 
 // updateCallers stores credentials on the orgs of --connect.
 func (r *rotation) updateCallers(ctx context.Context, pair login.Credentials) error {
-	p := &providers{e: r.env, given: &provided{r.conn.InstanceURL, pair}}
+	p := &providers{e: r.env, given: &provided{baseURL: r.conn.InstanceURL, pair: pair}}
 	return r.eachCaller(ctx, func(ctx context.Context, work *orgs.Work, caller string, conn *salesforce.Conn) error {
 		_, err := p.connect(ctx, work, caller, conn, r.callers[caller], credential.Options{})
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/consumer"
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/refusal"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -47,8 +48,8 @@ type tokenReport struct {
 	// Revoked reports that the token was revoked afterwards.
 	Revoked bool `json:"revoked"`
 	// Cause and Says explain a refusal, as for verify.
-	Cause login.Cause `json:"cause,omitempty"`
-	Says  string      `json:"says,omitempty"`
+	Cause refusal.Cause `json:"cause,omitempty"`
+	Says  string        `json:"says,omitempty"`
 }
 
 // isRequest reports whether the format is a request, which has neither token nor secret.
@@ -93,6 +94,7 @@ func (c *tokenCmd) run(ctx context.Context, e *env) (result, error) {
 		return nil, err
 	}
 	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*tokenReport]{
+		Last: func(r *tokenReport) string { return c.last(r, targets[0]) },
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*tokenReport, error) {
 			return orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (*tokenReport, error) {
 				v := &verification{
@@ -107,6 +109,17 @@ func (c *tokenCmd) run(ctx context.Context, e *env) (result, error) {
 			})
 		},
 	})
+}
+
+// last says what a run has done on one org.
+func (c *tokenCmd) last(r *tokenReport, org string) string {
+	switch {
+	case c.isRequest():
+		return "wrote a token request of " + r.App + " for " + org
+	case len(c.Command) > 0:
+		return c.Command[0] + " has run with a token of " + r.App + " on " + org
+	}
+	return "exported a token of " + r.App + " on " + org
 }
 
 // token requests a token, passes it to where it goes, and revokes it unless it was written there.

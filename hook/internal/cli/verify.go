@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/apps"
@@ -20,6 +19,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/orgauth"
 	"github.com/ecakit/ecakit/pkg/project"
+	"github.com/ecakit/ecakit/pkg/refusal"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
@@ -64,28 +64,8 @@ type verifyReport struct {
 	// CertificateExpires is when the app's certificate does, in RFC 3339.
 	CertificateExpires string `json:"certificateExpires,omitempty"`
 	// Cause and Says explain a refusal: what the token endpoint said.
-	Cause login.Cause `json:"cause,omitempty"`
-	Says  string      `json:"says,omitempty"`
-}
-
-// loginError says that a login was refused, and why.
-type loginError struct {
-	*login.Diagnosis
-	says, hint string
-}
-
-func (e *loginError) Error() string { return e.Diagnosis.Error() + ": " + e.says }
-
-func (e *loginError) Unwrap() error { return e.Diagnosis }
-
-// refusedLogin returns a refused login as a *loginError, and any other error as it is.
-func refusedLogin(state *login.State, err error, org string) error {
-	d := state.Diagnose(err)
-	if d == nil {
-		return err
-	}
-	says, hint := advice.Cause(d, org)
-	return &loginError{d, says, hint}
+	Cause refusal.Cause `json:"cause,omitempty"`
+	Says  string        `json:"says,omitempty"`
 }
 
 // flowError reports that an app is made for another flow than client credentials.
@@ -149,7 +129,8 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 		return nil, usage.Errorf("--browser logs in to one org")
 	}
 	source := &providers{e: e, flags: &c.callFlags, access: &c.accessFlags}
-	r, err := onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*verifyReport]{
+	return onOrgs(ctx, e, &c.orgFlags, &c.callFlags, targets, orgs.FleetWork[*verifyReport]{
+		Last:   func(r *verifyReport) string { return r.App + " can log in to " + targets[0] },
 		Column: "LOGGED IN AS", Cell: func(r *verifyReport) string {
 			if r.Login == nil {
 				return "-"
@@ -171,10 +152,6 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 			})
 		},
 	})
-	if one, ok := r.(*oneResult[*verifyReport]); ok && err == nil {
-		e.Line("eca: %s can log in to %s.", one.Report.App, targets[0])
-	}
-	return r, err
 }
 
 // privateKey reads the private key of --jwt-key, zero without it.
@@ -245,6 +222,9 @@ func (v *verification) prepare(ctx context.Context) (*login.Login, error) {
 	}
 	v.report.ConsumerKey = v.credentials.ShortKey()
 	with.Retry = v.conn.Retry
+	if d := v.state.Proof(); d != nil {
+		return nil, v.told(newLoginError(d, v.session.String()))
+	}
 	return with, nil
 }
 
@@ -291,7 +271,7 @@ func (v *verification) run(ctx context.Context) error {
 func (v *verification) patience() login.Patience {
 	p := login.Patience{Waiting: waitingLine(v.work), NotYet: func(err error) bool {
 		d := v.state.Diagnose(err)
-		return d != nil && d.Cause == login.NewConsumer && (d.Found || v.Wait != nil)
+		return d != nil && d.Cause == refusal.NewConsumer && (d.Found || v.Wait != nil)
 	}}
 	switch created := v.state.Created; {
 	case v.Wait != nil:
@@ -367,21 +347,25 @@ func (v *verification) login(ctx context.Context) (*login.Login, error) {
 // explain returns a refused login as a *loginError, and any other error as it is.
 func (v *verification) explain(err error) error {
 	err = refusedLogin(v.state, err, v.session.String())
-	refused, ok := err.(*loginError)
-	if !ok {
-		return err
+	if refused, ok := err.(*loginError); ok {
+		return v.told(refused)
 	}
+	return err
+}
+
+// told notes a refused login in the report, and adds to its hint which file has the policies.
+func (v *verification) told(refused *loginError) error {
 	v.report.Cause = refused.Cause
-	if answer, ok := errors.AsType[*salesforce.TokenRefusal](err); ok {
+	if answer, ok := errors.AsType[*salesforce.TokenRefusal](refused.Err); ok {
 		v.report.Says = answer.Description
 	}
 	switch refused.Cause {
-	case login.NoRunAsUser, login.PoliciesFlowOff, login.NotApproved, login.UnknownUser:
+	case refusal.NoRunAsUser, refusal.PoliciesFlowOff, refusal.NotApproved, refusal.UnknownUser:
 		if file := policiesFile(v.report.App, v.session.Alias); file != "" && v.key.IsZero() {
 			refused.hint += "; the policies are in " + file
 		}
 	}
-	return err
+	return refused
 }
 
 // policiesFile returns the file of the project in the working directory that holds the app's

@@ -19,6 +19,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/login"
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/refusal"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -244,9 +245,10 @@ func (w *watch) refused(ctx context.Context, app *loginReport, refused *salesfor
 		}
 	}
 	f := finding.Finding{Rule: "login-refused", Level: finding.Error, App: app.App, Problem: "the login is refused", Says: refused.Description, Fix: "compare the app's settings with its source"}
-	if d := login.Look(ctx, w.conn, login.Attempt{App: app.App, Created: app.consumer.Created}).Diagnose(refused); d != nil {
-		f.Problem, f.Fix = advice.Cause(d, w.org)
-		if d.Cause == login.NewConsumer {
+	attempt := login.Attempt{App: app.App, Created: app.consumer.Created}
+	if d, known := errors.AsType[*loginError](lookAtRefusal(ctx, w.conn, attempt, refused, w.org)); known {
+		f.Problem, f.Fix = d.says, d.hint
+		if d.Cause == refusal.NewConsumer {
 			f.Level = finding.Warning
 		}
 	}

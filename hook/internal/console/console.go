@@ -42,14 +42,15 @@ type Console struct {
 	colour       bool // of standard output
 	colourErrors bool // of standard error
 
-	lost *atomic.Pointer[error] // why standard output took no more; nil ignores it
-	held *strings.Builder       // text that Together prints at once
+	lost   *atomic.Pointer[error] // why standard output took no more; nil ignores it
+	status *status                // the line below all others; nil for none
+	held   *strings.Builder       // text that Together prints at once
 }
 
 // New returns the console of this process. NO_COLOR and TERM of getenv decide about colour.
 func New(stdout, stderr *os.File, getenv func(string) string) *Console {
 	return &Console{
-		Stdout: stdout, Stderr: stderr, Started: time.Now(), lost: new(atomic.Pointer[error]),
+		Stdout: stdout, Stderr: stderr, Started: time.Now(), lost: new(atomic.Pointer[error]), status: new(status),
 		ansi: obeysEscapes(stdout), colour: colours(stdout, getenv), colourErrors: colours(stderr, getenv),
 	}
 }
@@ -58,7 +59,7 @@ func New(stdout, stderr *os.File, getenv func(string) string) *Console {
 // writer is noted, see Lost.
 func (c *Console) To(stdout, stderr io.Writer) *Console {
 	own := *c
-	own.Stdout, own.Stderr, own.lost = stdout, stderr, new(atomic.Pointer[error])
+	own.Stdout, own.Stderr, own.lost, own.status = stdout, stderr, new(atomic.Pointer[error]), nil
 	own.ansi, own.colour, own.colourErrors = false, false, false
 	return &own
 }
@@ -160,6 +161,16 @@ func (c *Console) write(text string) {
 		c.held.WriteString(text)
 		return
 	}
+	if c.status != nil {
+		c.status.mu.Lock()
+		defer c.status.mu.Unlock()
+		c.hide()
+	}
+	c.put(text)
+}
+
+// put writes text to standard output, in pieces that a pipe takes whole.
+func (c *Console) put(text string) {
 	for text != "" {
 		end := len(text)
 		if end > maxWrite {

@@ -17,6 +17,7 @@ type Log struct {
 	print   func(mark Styled, text string)
 	prefix  string
 	console *Console
+	several bool // it is one of several, whose Progress shows what is under way
 }
 
 // Log returns a log that prints indented lines.
@@ -31,7 +32,7 @@ func (c *Console) Log() *Log {
 }
 
 // For returns a log that prefixes each line with the name of another org.
-func (l *Log) For(org string) *Log { return &Log{l.print, l.prefix + org + ": ", l.console} }
+func (l *Log) For(org string) *Log { return &Log{l.print, l.prefix + org + ": ", l.console, l.several} }
 
 // Line prints a line.
 func (l *Log) Line(format string, args ...any) {
@@ -41,6 +42,15 @@ func (l *Log) Line(format string, args ...any) {
 // Warn prints a warning.
 func (l *Log) Warn(format string, args ...any) {
 	l.print(Warning, l.prefix+fmt.Sprintf(format, args...))
+}
+
+// Working reports what the work is waiting for, once it takes long, see Console.Working. Of several orgs, Progress
+// does that.
+func (l *Log) Working(doing func() string) (stop func()) {
+	if l.several {
+		return func() {}
+	}
+	return l.console.Working(doing)
 }
 
 // Note prints a line that nobody must miss: on standard error if standard output carries data.
@@ -91,7 +101,7 @@ func (p *Progress) print() {
 	defer close(p.stopped)
 	clear := func() {
 		if p.width > 0 {
-			fmt.Fprint(p.console.Stdout, "\r\x1b[K")
+			fmt.Fprint(p.console.Stdout, clearLine)
 		}
 	}
 	status := ""
@@ -114,7 +124,7 @@ func (p *Progress) print() {
 
 // Log returns the log of one org.
 func (p *Progress) Log(org string) *Log {
-	log := &Log{console: p.console, print: func(mark Styled, text string) { p.lines <- message{mark: mark, text: text} }}
+	log := &Log{console: p.console, several: true, print: func(mark Styled, text string) { p.lines <- message{mark: mark, text: text} }}
 	return log.For(org)
 }
 

@@ -29,6 +29,7 @@ type FleetWork[T any] struct {
 	Ended   func(T) string                             // how the line of progress goes on where an org is done, like ", 3 changes"
 	Remarks func(*console.Console, []fleet.Outcome[T]) // what else a person should know, below the table
 	Exists  func(T) bool                               // whether there is anything to show of an org
+	Last    func(T) string                             // the last line of a run that worked on one org; nil or "" for none
 }
 
 // FleetResult is what became of a fleet.

@@ -271,6 +271,7 @@ func On[T any](ctx context.Context, e *Env, work *Work, flags *CallFlags, org st
 	ctx, cancel := context.WithTimeoutCause(ctx, flags.Timeout, timeout)
 	defer cancel()
 	defer work.Close()
+	defer work.Working(work.Waiting)()
 	session, conn, err := e.Connect(ctx, work, flags, org)
 	if err == nil {
 		result, err = do(ctx, session, conn)

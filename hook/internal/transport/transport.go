@@ -25,6 +25,8 @@ type Transport struct {
 	base     *http.Transport
 	awaited  atomic.Pointer[string]       // what the work waits for besides an answer
 	cut      atomic.Pointer[http.Request] // the first request that was cut off
+	waiting  atomic.Int64                 // requests without an answer
+	latest   atomic.Pointer[http.Request] // the request that was sent last
 }
 
 // New returns a transport with connections of its own.
@@ -53,9 +55,21 @@ func (t *Transport) Awaited() string {
 		return *what
 	}
 	if r := t.cut.Load(); r != nil {
-		return fmt.Sprintf("the answer of %s to %s %s%s", r.URL.Host, r.Method, r.URL.Path, operation(r))
+		return answer(r)
 	}
 	return ""
+}
+
+// Waiting returns the request whose answer the work waits for, "" if there is none.
+func (t *Transport) Waiting() string {
+	if r := t.latest.Load(); r != nil && t.waiting.Load() > 0 {
+		return answer(r)
+	}
+	return ""
+}
+
+func answer(r *http.Request) string {
+	return fmt.Sprintf("the answer of %s to %s %s%s", r.URL.Host, r.Method, r.URL.Path, operation(r))
 }
 
 // cutOff notes a request that has ended with its context.
@@ -122,7 +136,10 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.requests.Add(1)
 	started := time.Now()
 	t.awaited.Store(nil)
+	t.latest.Store(r)
+	t.waiting.Add(1)
 	resp, err := t.base.RoundTrip(r)
+	t.waiting.Add(-1)
 	if err != nil {
 		t.cutOff(r)
 	} else {
