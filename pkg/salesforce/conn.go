@@ -180,7 +180,7 @@ func (e *SessionError) Error() string {
 	text := e.Err.Error()
 	if answer, ok := errors.AsType[*Error](e.Refused); ok && answer.Code != "" {
 		said := Error{Code: answer.Code, Message: answer.Message}
-		text += "; the org says " + said.Error()
+		text += "; the answer was " + said.Error()
 	}
 	return text
 }

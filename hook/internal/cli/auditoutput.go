@@ -350,7 +350,7 @@ func (a *auditOutput) showRest(u *console.Console, o audit.OrgReport) {
 		u.Line("  %s %s%s", console.Failure, prefix, console.OneLine(ended))
 	}
 	for _, unseen := range o.Report.Unseen {
-		u.Line("  %s %snot looked at: %s", console.Failure, prefix, console.OneLine(unseen))
+		u.Line("  %s %snot read: %s", console.Failure, prefix, console.OneLine(unseen))
 	}
 	for _, lack := range o.Report.Lacks {
 		u.Line("  %s%s", prefix, console.OneLine(lack))

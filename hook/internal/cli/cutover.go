@@ -88,13 +88,13 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 	}
 	switch {
 	case found.Blind && len(found.Replacements) == 0:
-		e.Line("eca: %s: which Connected Apps have an External Client App of the same name cannot be told", org)
+		e.Line("eca: %s: which Connected Apps have an External Client App of the same name is not known", org)
 	case len(found.Replacements) == 0:
 		e.Line("eca: %s has no Connected App with an External Client App of the same name", org)
 	case found.Blind:
-		e.Line("eca: %s: who uses the old ones of %s cannot be told", org, console.Plural(len(found.Replacements), "app"))
+		e.Line("eca: %s: who uses the old ones of %s is not known", org, console.Plural(len(found.Replacements), "app"))
 	case waiting == 0 && len(found.Unseen) > 0:
-		e.Line("eca: %s: nobody is known to use the old ones of %s, and not all could be looked at", org, console.Plural(len(found.Replacements), "app"))
+		e.Line("eca: %s: nobody is known to use the old ones of %s, and not all could be read", org, console.Plural(len(found.Replacements), "app"))
 	case waiting == 0:
 		e.Line("eca: %s: nobody uses the old ones of %s any more", org, console.Plural(len(found.Replacements), "app"))
 	default:
@@ -104,7 +104,7 @@ func (c *migrateCmd) cutOver(ctx context.Context, e *env) (result, error) {
 		e.Table(rows)
 	}
 	for _, why := range found.Unseen {
-		e.Line("  %s not looked at: %s", console.Failure, console.OneLine(why))
+		e.Line("  %s not read: %s", console.Failure, console.OneLine(why))
 	}
 	return r, nil
 }

@@ -91,7 +91,7 @@ func (d *demo) tell(ctx context.Context, e *env) error {
 	if err := d.deploy(demoPolicies, policies); err != nil {
 		return err
 	}
-	d.say("the next night, sfp installs the same again")
+	d.say("the next night, sfp installs the same packages again")
 	if err := d.deploy(demoDefinition, path.Join("testdata", demoDefinition)); err != nil {
 		return err
 	}
@@ -154,11 +154,11 @@ func (d *demo) deploy(name, dir string) error {
 
 // refused deploys what has to fail at this point.
 func (d *demo) refused(name, dir string) error {
-	d.say("what sfp install of %s would meet now, without the hook", name)
+	d.say("the org's answer to sfp install of %s without the hook", name)
 	err := d.org.Deploy(ecakit.Sample, dir)
 	var failure simorg.DeployFailure
 	if !errors.As(err, &failure) {
-		return fmt.Errorf("the simulated org was to refuse %s", name)
+		return fmt.Errorf("the simulated org did not refuse %s", name)
 	}
 	d.Line("  %s", path.Base(failure.File))
 	d.became("refused: " + failure.Problem)

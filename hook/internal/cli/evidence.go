@@ -83,7 +83,7 @@ func openEvidence(prefix string, selection respond.Selection) (*evidenceBook, er
 		err = decoder.Decode(&b.file)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, usage.Errorf("--evidence: %s is no evidence of an earlier run; choose another prefix", b.json())
+		return nil, usage.Errorf("--evidence: %s was not written by eca revoke; choose another prefix", b.json())
 	}
 	b.file.Runs = append(b.file.Runs, b.run)
 	return b, nil

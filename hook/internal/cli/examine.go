@@ -95,7 +95,7 @@ func (c *verifyCmd) examineOrg(ctx context.Context, e *env, org string, work *or
 		if c.From != "" || ctx.Err() != nil {
 			return r, err
 		}
-		r.warn("provider", "the org that is called cannot be asked: "+console.OneLine(err.Error()), "log in to it, and see that its credentials can be read")
+		r.warn("provider", "the called org cannot be read: "+console.OneLine(err.Error()), "log in to it with a user who can read its credentials")
 	}
 	return r, nil
 }

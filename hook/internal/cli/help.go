@@ -42,7 +42,7 @@ var indexLine = regexp.MustCompile(`(?m)^- \[([\w-]+)\]\(([^)]+)\): (.+)$`)
 // topics returns the documents of the index, in its order. A page that is named like a command is the command's
 // guide, because eca help COMMAND prints the command's help.
 func topics(commands *kong.Node) []topic {
-	all := []topic{{"start", "what eca is for, and how to begin", "README.md"}, {"guide", "this list, with links", index}}
+	all := []topic{{"start", "the purpose of eca, and the first steps", "README.md"}, {"guide", "this list, with links", index}}
 	data, _ := ecakit.Documents.ReadFile(index)
 	for _, match := range indexLine.FindAllStringSubmatch(string(data), -1) {
 		name := match[1]

@@ -55,7 +55,7 @@ func (c *hookCmd) into(ctx context.Context, e *env, r *bootstrapResult) error {
 	}
 	if invocation.Pool() && invocation.Status == sfp.StatusFailed {
 		r.Skipped = "the deployment to the scratch org failed"
-		e.Line("eca: the deployment to %s failed, so its apps are left alone", invocation.Username)
+		e.Line("eca: the deployment to %s failed, so its apps stay as they are", invocation.Username)
 		return nil
 	}
 	dir := invocation.Source
@@ -157,7 +157,7 @@ func (j *bootstrapJob) on(ctx context.Context, work *orgs.Work, org string) (*bo
 	case ctx.Err() != nil:
 		cause := orgs.Ended(ctx, timeout, work)
 		if !j.planOnly {
-			cause = fmt.Errorf("%w; what is done so far stays, and the next run does the rest", cause)
+			cause = fmt.Errorf("%w; finished steps stay, and the next run completes the rest", cause)
 		}
 		err = &orgs.Error{Org: session.String(), Err: cause}
 	case only && err == error(preflight):

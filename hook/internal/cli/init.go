@@ -21,7 +21,7 @@ import (
 type initCmd struct {
 	App           string   `placeholder:"NAME" help:"The app's API name."`
 	Label         string   `help:"The app's label. Default: its name."`
-	Email         string   `name:"contact-email" placeholder:"ADDRESS" help:"The app's contact, which Salesforce wants."`
+	Email         string   `name:"contact-email" placeholder:"ADDRESS" help:"The app's contact, which Salesforce requires."`
 	Env           []string `sep:"none" placeholder:"ALIAS[=USERNAME]" help:"An org with policies of its own, by its alias, and the user that client credentials run as there. Without a user that flow stays off. Can be repeated. Folders that are there already get the app's policies as well, with that flow off."`
 	Scope         []string `placeholder:"SCOPE" help:"OAuth scopes. Default: those of the preset. Without a preset: Api and RefreshToken, or Api alone if --env names a user and there is neither a callback URL nor a certificate."`
 	CallbackURL   []string `sep:"none" name:"callback-url" aliases:"callback" placeholder:"URL" help:"Callback URLs. Default: the org's own success page."`
@@ -31,11 +31,11 @@ type initCmd struct {
 	PermissionSet []string `name:"permission-set" sep:"none" placeholder:"NAME" help:"Permission set that grants the app; can be repeated. One that the project does not have is made, empty."`
 	Certificate   string   `placeholder:"FILE" help:"Certificate, in PEM or DER, for JWT bearer. Default: the preset ci creates a key and a certificate."`
 	Key           string   `placeholder:"FILE" help:"File for the private key that the preset ci creates, with mode 0600, outside the project. Default: ~/.config/eca/APP.key."`
-	Days          int      `default:"365" help:"How long the certificate that ci makes is valid."`
+	Days          int      `default:"365" help:"Number of days for which the certificate of the preset ci is valid."`
 	Definition    string   `placeholder:"DIR" help:"Directory of the package with the header, whose name is its last element. Default: eca-definition beside the first package."`
 	Policies      string   `placeholder:"DIR" help:"Directory of the package with the policies. Default: eca-policies beside the first package."`
 	Connection    string   `placeholder:"NAME" help:"Write a named credential and its external credential instead, by which the orgs of --env call another: --env ALIAS=PROVIDER, both logged in to with sf. The secret is in neither; eca connect stores it."`
-	DryRun        bool     `name:"dry-run" help:"Say what would be written, and write nothing."`
+	DryRun        bool     `name:"dry-run" help:"Show what would be written, and write nothing."`
 	Path          string   `arg:"" optional:"" default:"." help:"The sfp project."`
 }
 

@@ -63,7 +63,7 @@ func (c *initCmd) keyPair(e *env, root string, config *scaffold.Config) (file st
 	}
 	if _, err := os.Lstat(file); err == nil {
 		if config.Certificate = ownCertificate(file, config.App); config.Certificate == nil {
-			return "", key, fmt.Errorf("--key: %s is there already, and nothing is overwritten; give its certificate with --certificate", file)
+			return "", key, fmt.Errorf("--key: %s exists already, and eca overwrites nothing; name its certificate with --certificate", file)
 		}
 		return file, key, nil
 	}

@@ -126,7 +126,7 @@ func (s sample) end(t *testing.T, n int, sent syscall.Signal, after bool, want s
 	if err := cmd.Wait(); err == nil {
 		t.Errorf("%s: the hook succeeded, want a failure", name)
 	}
-	ended := "interrupted; what is done so far stays, and the next run does the rest"
+	ended := "interrupted; finished steps stay, and the next run completes the rest"
 	if n < learning {
 		ended = "interrupted"
 	}

@@ -29,7 +29,7 @@ const home = "https://github.com/ecakit/ecakit"
 type lintCmd struct {
 	Format  string `enum:"text,json,sarif" default:"text" help:"text, json, or sarif (2.1.0, for code scanning)."`
 	Fix     bool   `help:"First remove from the source what the platform fills in for each org: orgScopedExternalApp and oauthLink of Local apps, consumerKey. Also consumerSecret, which has to be rotated then, shouldRotateConsumerKey and shouldRotateConsumerSecret. Also update eca.sum."`
-	Explain string `placeholder:"RULE" help:"Print what a rule is about, or with all the list of rules, and check nothing."`
+	Explain string `placeholder:"RULE" help:"Explain a rule, or list the rules with all, and check nothing."`
 	Path    string `arg:"" optional:"" default:"." help:"Project, or a directory in it to which the findings are confined, or any directory with source."`
 }
 

@@ -40,9 +40,9 @@ type migrateCmd struct {
 	TargetOrg string   `short:"o" group:"Apps of an org:" placeholder:"ORG" help:"Alias or username of an org, to read Connected Apps from it instead of from files."`
 	App       []string `sep:"none" group:"Apps of an org:" placeholder:"NAME" help:"API name of a Connected App of the org. Can be repeated."`
 	All       bool     `group:"Apps of an org:" help:"All Connected Apps of the org that can be read."`
-	Status    bool     `group:"Apps of an org:" help:"Show who still uses the Connected Apps that an External Client App of the same name has taken the place of, and who uses that."`
-	RevokeOld bool     `name:"revoke-old-tokens" group:"Apps of an org:" help:"Count the tokens of the Connected App --app, and with --yes revoke them: who has not moved is cut off."`
-	Yes       bool     `group:"Apps of an org:" help:"Do revoke them."`
+	Status    bool     `group:"Apps of an org:" help:"Show who still uses the Connected Apps that have an External Client App of the same name, and who uses that."`
+	RevokeOld bool     `name:"revoke-old-tokens" group:"Apps of an org:" help:"Count the tokens of the Connected App --app, and with --yes revoke them. Clients that still use the Connected App are cut off."`
+	Yes       bool     `group:"Apps of an org:" help:"Revoke the tokens that --revoke-old-tokens counts."`
 
 	callFlags `embed:""`
 }
@@ -151,7 +151,7 @@ func (c *migrateCmd) run(ctx context.Context, e *env) (result, error) {
 		e.Line("  %s %s", console.Failure, console.OneLine(unread))
 	}
 	for _, unseen := range r.Unseen {
-		e.Line("  %s not looked at: %s", console.Failure, console.OneLine(unseen))
+		e.Line("  %s not read: %s", console.Failure, console.OneLine(unseen))
 	}
 	return r, m.summary(r.Apps)
 }

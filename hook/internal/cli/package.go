@@ -25,10 +25,10 @@ type packageCmd struct {
 	App       string `placeholder:"NAME" required:"" help:"API name of the app on the Dev Hub."`
 	Dir       string `placeholder:"DIR" help:"Directory of the unlocked package, whose name is its last element. Default: eca-NAME beside the first package."`
 	Nonprod   string `placeholder:"NAME" help:"A second app with a consumer of its own, for sandboxes and scratch orgs, in a package of its own, so that production's key and secret stay out of them."`
-	DryRun    bool   `name:"dry-run" help:"Say what would be written, and write nothing."`
+	DryRun    bool   `name:"dry-run" help:"Show what would be written, and write nothing."`
 	Path      string `arg:"" optional:"" default:"." help:"The sfp project."`
 
-	Create      bool     `group:"A new app:" help:"Make the app on the Dev Hub first, with its consumer, or complete it."`
+	Create      bool     `group:"A new app:" help:"Create the app with its consumer on the Dev Hub first, or complete it."`
 	Label       string   `group:"A new app:" help:"Its label. Default: its name."`
 	Email       string   `name:"contact-email" group:"A new app:" placeholder:"ADDRESS" help:"Its contact."`
 	Preset      string   `enum:",server,web,spa,mcp" default:"" group:"A new app:" help:"What it is for: server (client credentials), web (authorization code), spa (public client), mcp (AI clients)."`
@@ -108,7 +108,7 @@ func (c *packageCmd) run(ctx context.Context, e *env) (result, error) {
 		e.Line("eca: nothing was written (--dry-run)")
 		return r, nil
 	}
-	e.Line("eca: done. What is left:")
+	e.Line("eca: done. Next steps:")
 	for i, step := range r.Steps {
 		e.Line("  %d. %s", i+1, step)
 	}
@@ -120,7 +120,7 @@ func (c *packageCmd) check() error {
 	case c.Create && c.DryRun:
 		return usage.Errorf("--dry-run writes nothing, and --create makes an app: choose one")
 	case !c.Create && (c.Label != "" || c.Email != "" || c.Preset != "" || len(c.Scope)+len(c.CallbackURL) > 0):
-		return usage.Errorf("--label, --contact-email, --preset, --scope and --callback-url are of a new app: they go with --create")
+		return usage.Errorf("--label, --contact-email, --preset, --scope and --callback-url need --create")
 	case strings.EqualFold(c.Nonprod, c.App):
 		return usage.Errorf("--nonprod is a second app: give it another name")
 	}
@@ -231,7 +231,7 @@ func (c *packageCmd) config(name string) (packaged.Config, error) {
 // steps are what the guide has people do next, with the names of this project.
 func (c *packageCmd) steps(hub string, packages []packageReport) (steps []string) {
 	prod := packages[0]
-	steps = append(steps, "Look at the files and commit them. They hold no key and no secret; the link to the consumer is meant to be there.")
+	steps = append(steps, "Look at the files and commit them. They contain no key and no secret. The link to the consumer belongs to them.")
 	for _, p := range packages {
 		steps = append(steps,
 			fmt.Sprintf("Once: sf package create --name %s --package-type Unlocked --path %s --target-dev-hub %s", p.Package, p.Dir, hub),

@@ -20,7 +20,7 @@ import (
 func findProject(path string) (root, rel string, err error) {
 	root, rel, err = project.Find(path)
 	if errors.As(err, new(*project.NoProjectError)) {
-		err = fmt.Errorf("%w; run this inside a project, or give its directory", err)
+		err = fmt.Errorf("%w; run the command inside a project, or name the directory of one", err)
 	}
 	if err != nil {
 		err = usage.Error{Err: err}
@@ -36,7 +36,7 @@ func openProject(path string) (root string, proj fs.FS, err error) {
 		return "", nil, err
 	}
 	if rel != "." {
-		return "", nil, usage.Errorf("%s is inside the project %s; give the project", path, root)
+		return "", nil, usage.Errorf("%s is inside the project %s; name the project", path, root)
 	}
 	proj, err = openDir(root)
 	return root, proj, err

@@ -71,7 +71,7 @@ func (c *repairCmd) run(ctx context.Context, e *env) (result, error) {
 		return nil, usage.Errorf("--close-access switches a setting of the org off: leave out --app, --restore and --yes")
 	}
 	if c.Yes && c.Restore == "" && len(c.App) != 1 {
-		return nil, usage.Errorf("--yes is for one app: name it with --app")
+		return nil, usage.Errorf("--yes repairs one app: name it with --app")
 	}
 	saved, err := c.document(e)
 	if err != nil {
@@ -130,7 +130,7 @@ func (c *repairCmd) document(e *env) (*repairDocument, error) {
 	saved := parseRepairDocument(data)
 	switch {
 	case saved == nil:
-		return nil, usage.Errorf("--restore: %s does not contain what a repair prints before it deletes anything", c.Restore)
+		return nil, usage.Errorf("--restore: %s is not the JSON document that eca repair prints before it deletes components", c.Restore)
 	case len(c.App) > 1 || len(c.App) == 1 && !strings.EqualFold(c.App[0], saved.App):
 		return nil, usage.Errorf("--restore: the document in %s is about %s, and --app names another app", c.Restore, saved.App)
 	}

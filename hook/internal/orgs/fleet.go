@@ -106,7 +106,7 @@ func Fleet[T any](ctx context.Context, e *Env, flags *Flags, call *CallFlags, or
 	failed, waiting := states[fleet.Failed], states[fleet.NotStarted]
 	switch {
 	case ctx.Err() != nil:
-		return all, fmt.Errorf("interrupted: %s done, %d failed, %d cut off in the middle, %d not begun; what is done so far stays, and the next run does the rest", console.Plural(states[fleet.Finished], "org"), failed, states[fleet.Interrupted], waiting)
+		return all, fmt.Errorf("interrupted: %s done, %d failed, %d cut off in the middle, %d not begun; finished steps stay, and the next run completes the rest", console.Plural(states[fleet.Finished], "org"), failed, states[fleet.Interrupted], waiting)
 	case failed > 0:
 		message := fmt.Sprintf("%d of %s failed", failed, console.Plural(len(orgs), "org"))
 		if waiting > 0 {
