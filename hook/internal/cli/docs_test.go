@@ -250,7 +250,7 @@ func TestIndex(t *testing.T) {
 func TestPages(t *testing.T) {
 	t.Parallel()
 	for _, document := range documents(t) {
-		if !strings.HasPrefix(document, "hook/docs/") {
+		if !strings.HasPrefix(document, "hook/docs/") || document == "hook/docs/troubleshooting.md" { // which is a table
 			continue
 		}
 		text := readFile(t, document)
