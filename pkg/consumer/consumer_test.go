@@ -124,11 +124,11 @@ func TestWhatKeepsCredentialsFromBeingRead(t *testing.T) {
 			e, ok := errors.AsType[*AccessError](err)
 			return ok && e.Setting
 		}},
-		{"no right, as 403", on(simorg.Config{NoSecretRight: true}), "App", nil, func(err error) bool {
+		{"no right, as 403", on(simorg.Config{Withdrawn: []string{"ViewClientSecret"}}), "App", nil, func(err error) bool {
 			e, ok := errors.AsType[*AccessError](err)
 			return ok && !e.Setting
 		}},
-		{"no right, as 400", on(simorg.Config{NoSecretRight: true, Facts: platform.Answers{"no-right-status": "400"}}), "App", nil, func(err error) bool {
+		{"no right, as 400", on(simorg.Config{Withdrawn: []string{"ViewClientSecret"}, Facts: platform.Answers{"no-right-status": "400"}}), "App", nil, func(err error) bool {
 			e, ok := errors.AsType[*AccessError](err)
 			return ok && !e.Setting
 		}},

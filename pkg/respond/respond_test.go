@@ -125,7 +125,7 @@ func TestHolders(t *testing.T) {
 // TestOwnTokens has a session that sees its own user's tokens only, which must not count as none.
 func TestOwnTokens(t *testing.T) {
 	t.Parallel()
-	_, conn := start(t, simorg.Config{OwnTokens: true})
+	_, conn := start(t, simorg.Config{Withdrawn: []string{"CustomizeApplication"}})
 	_, err := Look(t.Context(), conn, Selection{NotInstalled: true})
 	if own, ok := errors.AsType[*OwnTokensError](err); !ok || own.Username != "admin@example.com" {
 		t.Errorf("got %v, want an *OwnTokensError", err)

@@ -226,7 +226,7 @@ func TestNoNames(t *testing.T) {
 func TestWithoutRight(t *testing.T) {
 	t.Parallel()
 	for _, answer := range platform.Lookup("no-right-status").Answers {
-		org := simorg.Start(simorg.Config{NoSecretRight: true, Facts: platform.Answers{"no-right-status": answer}})
+		org := simorg.Start(simorg.Config{Withdrawn: []string{"ViewClientSecret"}, Facts: platform.Answers{"no-right-status": answer}})
 		defer org.Close()
 		report, err := selftest.Run(t.Context(), connect(org), selftest.Options{})
 		if err != nil || report.Answers()["no-right-status"] != answer || report.Answers()["pkce-forced"] == "" {

@@ -72,7 +72,7 @@ func (o *Org) consumers(r *http.Request, path string, body []byte, version apive
 	}
 	app := header.fullName
 	part := strings.ToLower(cmp.Or(r.URL.Query().Get("part"), "key"))
-	if failure := o.mayReadConsumers(len(parts) <= 2 && part == "key"); failure != nil {
+	if failure := o.mayReadConsumers(bearer(r), len(parts) <= 2 && part == "key"); failure != nil {
 		return nil, failure
 	}
 	c := consumer{strings.TrimSuffix(r.URL.Path, "/"), o.consumerID(app), o.of(eca.GlobalOAuthSettings, app)}
@@ -103,9 +103,9 @@ func (o *Org) consumers(r *http.Request, path string, body []byte, version apive
 
 // mayReadConsumers refuses consumers unless the user and the org setting allow them. keys are calls
 // that answer without secrets.
-func (o *Org) mayReadConsumers(keys bool) *restError {
+func (o *Org) mayReadConsumers(session string, keys bool) *restError {
 	switch {
-	case o.config.NoSecretRight:
+	case !o.may(session, ecaDeveloper), !o.may(session, viewClientSecret):
 		status := http.StatusForbidden
 		if o.is("no-right-status", "400") {
 			status = http.StatusBadRequest

@@ -61,7 +61,7 @@ func TestConsumers(t *testing.T) {
 			{"GET", root, "", 200, `"key":"3MVG9!"secret"`}, {"GET", one, "", 200, `"key":"3MVG9!"secret"`},
 			{"GET", one + "?part=keyandsecret", "", 403, "NOT_ENABLED"}, {"GET", staged, "", 403, "NOT_ENABLED"},
 		}},
-		"no permission": {simorg.Config{SecretsInREST: true, NoSecretRight: true, Facts: platform.Answers{"no-right-status": "400"}}, []step{
+		"no permission": {simorg.Config{SecretsInREST: true, Withdrawn: []string{"ViewClientSecret"}, Facts: platform.Answers{"no-right-status": "400"}}, []step{
 			{"GET", root, "", 400, "INSUFFICIENT_ACCESS"},
 		}},
 		"parts": {simorg.Config{SecretsInREST: true}, []step{

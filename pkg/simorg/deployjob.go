@@ -40,7 +40,7 @@ const (
 
 // takeDeploy deploys a zip in the Metadata API's format: package.xml and folders of types,
 // optionally below a root directory.
-func (o *Org) takeDeploy(zipped []byte, version apiversion.Version, checkOnly bool) (*deployJob, error) {
+func (o *Org) takeDeploy(session string, zipped []byte, version apiversion.Version, checkOnly bool) (*deployJob, error) {
 	reader, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
 	if err != nil {
 		return nil, &soapError{"sf:INVALID_ZIP_FILE", "INVALID_ZIP_FILE: " + err.Error()} // assumed wording
@@ -63,6 +63,11 @@ func (o *Org) takeDeploy(zipped []byte, version apiversion.Version, checkOnly bo
 	deletions, malformed := destructive(reader)
 	if err := cmp.Or(err, malformed); err != nil {
 		return nil, &soapError{"sf:INVALID_ZIP_FILE", "INVALID_ZIP_FILE: " + err.Error()}
+	}
+	for _, f := range job.files {
+		if refused := o.refuseWrite(session, f.rec.typ); refused != nil {
+			job.failures = append(job.failures, DeployFailure{f.path, f.rec.typ, f.rec.fullName, problem(refused)})
+		}
 	}
 	job.failures = append(job.failures, o.deployFiles(job.files, version, checkOnly || len(job.failures) > 0)...)
 	if len(job.failures) == 0 && !checkOnly {
@@ -110,7 +115,7 @@ func (o *Org) deploySOAP(c call) (string, error) {
 		return "", badRequest("ZipFile is not valid xsd:base64Binary")
 	}
 	options := c.operation.child(metadata.Namespace, "DeployOptions")
-	job, err := o.takeDeploy(zipped, c.version, options != nil && options.value("checkOnly") == "true")
+	job, err := o.takeDeploy(c.session, zipped, c.version, options != nil && options.value("checkOnly") == "true")
 	if err != nil {
 		return "", err
 	}
@@ -264,7 +269,7 @@ func (o *Org) deployREST(r *http.Request, key string, body []byte, version apive
 			zipped = content
 		}
 	}
-	job, err := o.takeDeploy(zipped, version, options.DeployOptions.CheckOnly)
+	job, err := o.takeDeploy(bearer(r), zipped, version, options.DeployOptions.CheckOnly)
 	if err != nil {
 		return nil, &restError{http.StatusBadRequest, "INVALID_ZIP_FILE", err.Error()}
 	}

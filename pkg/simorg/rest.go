@@ -53,8 +53,8 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 	if path == "/services/data" { // the only one that needs no session
 		return o.versions(), nil
 	}
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	switch accepted := ok && o.accepts(token); {
+	token := bearer(r)
+	switch accepted := o.accepts(token); {
 	case !accepted && path == userInfoPath:
 		return nil, badOAuthToken
 	case !accepted:
@@ -72,6 +72,9 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 		return nil, notFoundREST
 	}
 	resource, key, _ := strings.Cut(resource, "/")
+	if refused := o.refuseREST(r, token, resource, key); refused != nil {
+		return nil, refused
+	}
 	switch {
 	case resource == "" && r.Method == http.MethodGet:
 		return map[string]string{"query": path + "/query", "sobjects": path + "/sobjects", "metadata": path + "/metadata"}, nil
@@ -99,6 +102,12 @@ func (o *Org) rest(r *http.Request, body []byte) (any, *restError) {
 		return o.consumers(r, key, body, version)
 	}
 	return nil, notFoundREST
+}
+
+// bearer returns the token of a request, "" if it has none.
+func bearer(r *http.Request) string {
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return token
 }
 
 func (o *Org) versions() any {

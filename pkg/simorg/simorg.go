@@ -58,6 +58,7 @@ type Config struct {
 	Edition        string             // OrganizationType; "" is Enterprise Edition
 	Version        apiversion.Version // the newest API version; 0 is apiversion.Latest
 	Username       string             // the administrator, whose session AccessToken is; "" is admin@example.com
+	Withdrawn      []string           // Permissions that the administrator lacks
 	Users          []User             // users besides the administrator
 	PermissionSets []string           // names
 	Profiles       []string           // names
@@ -78,12 +79,10 @@ type Config struct {
 	WithoutObjects []string // objects, and settings types of the org, that the org lacks, as older orgs do
 	WithoutFields  []string // fields that users cannot see, like "OauthToken.UseCount"
 	PageSize       int      // records per page; 0 is 2,000
-	OwnTokens      bool     // the administrator lacks Customize Application, so OauthToken shows own rows only
 
 	// The resources of consumers, /apps/oauth/credentials.
 	SecretsInREST bool // the org setting enableClientSecretInRestApiAccess
 	SecretDelay   int  // readings that lack the secret if the answer to secret-after-setting is later; 0 is 2
-	NoSecretRight bool // the users lack the permission to read consumers
 
 	// Hosted MCP servers, which the org plays under its own address.
 	MCPServers []string // the activated ones, like platform/sobject-all

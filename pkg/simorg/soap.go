@@ -215,6 +215,9 @@ func (o *Org) soap(r *http.Request, body []byte, refuse string) (string, error) 
 	if refused := o.refuseSession(c.session, c.version); refused != nil {
 		return "", refused
 	}
+	if err := o.refuseCall(c.session); err != nil {
+		return "", err
+	}
 	name := c.operation.name.Local
 	var content string
 	switch name {
@@ -280,7 +283,9 @@ func (o *Org) write(c call, refusal string) (string, error) {
 		case name == "updateMetadata" && !existed:
 			err = notFound(rec.typ, rec.fullName)
 		default:
-			err = o.put(rec, c.version)
+			if err = o.refuseWrite(c.session, rec.typ); err == nil {
+				err = o.put(rec, c.version)
+			}
 		}
 		created := ""
 		if c.operation.name.Local == "upsertMetadata" {
@@ -334,6 +339,9 @@ func (o *Org) read(c call) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := o.refuseRead(c.session, typ.Name); err != nil {
+		return "", err
+	}
 	var b strings.Builder
 	b.WriteString("<result>")
 	for _, name := range names {
@@ -366,7 +374,11 @@ func (o *Org) remove(c call) (string, error) {
 	}
 	var b strings.Builder
 	for _, name := range names {
-		b.WriteString("<result>" + result(name, o.delete(typ.Name, name)) + "</result>")
+		err := o.refuseWrite(c.session, typ.Name)
+		if err == nil {
+			err = o.delete(typ.Name, name)
+		}
+		b.WriteString("<result>" + result(name, err) + "</result>")
 	}
 	return b.String(), nil
 }
@@ -404,6 +416,9 @@ func (o *Org) list(c call) (string, error) {
 			typ := typeAt(n.value("type"), c.version)
 			if typ == nil {
 				return "", unknownType(n.value("type"))
+			}
+			if err := o.refuseRead(c.session, typ.Name); err != nil {
+				return "", err
 			}
 			if eca.Lookup(typ.Name) == nil || o.is("components-listed", "listed") {
 				b.WriteString(o.listType(typ))

@@ -102,9 +102,7 @@ func (o *Org) table(name string, objects ...object) (soql.Table, bool) {
 			table.Rows = known.rows(o)
 		}
 		table.Rows = append(slices.Clip(table.Rows), o.state.Filled[known.name]...)
-		if known.name == "OauthToken" && o.config.OwnTokens {
-			table.Rows = slices.DeleteFunc(table.Rows, func(r row) bool { return r["userid"] != o.user(0)["id"] })
-		}
+		table.Rows = o.shown(known.name, table.Rows)
 		return table, true
 	}
 	return soql.Table{}, false
@@ -348,7 +346,7 @@ func (o *Org) assignmentRows() (rows []row) {
 			id := fmt.Sprintf("0PS9%011dAAA", i+1)
 			set := o.profileSet(id, profile)
 			if i == 0 {
-				set["permissionscustomizeapplication"] = !o.config.OwnTokens
+				set["permissionscustomizeapplication"] = o.may("", customizeApplication)
 			}
 			rows = append(rows, row{"id": fmt.Sprintf("0Pa9%011dAAA", i+1), "assigneeid": user["id"], "assignee": user, "permissionsetid": id, "permissionset": set})
 		}

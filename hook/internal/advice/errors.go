@@ -197,7 +197,7 @@ func refusalHint(err error) string {
 	case code == "INVALID_CROSS_REFERENCE_KEY" && (failure == nil || eca.Lookup(failure.Type) != nil):
 		return deployHeader(app)
 	case code == "INSUFFICIENT_ACCESS_OR_READONLY" || code == "INSUFFICIENT_ACCESS":
-		return "give the user of this session the permissions Customize Application and Manage External Client Apps"
+		return "give the user of this session the permissions that eca help permissions lists for the command"
 	case code == "URL_NOT_RESET":
 		return "the org has another instance URL than this login: log in again, or correct SF_ORG_INSTANCE_URL"
 	case strings.HasPrefix(code, "API_DISABLED"):

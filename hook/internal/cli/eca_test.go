@@ -121,7 +121,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"org": startOrg, "session": setSession, "login": writeLogin, "deploy": deploy, "fill": fill, "age": age, "install": install, "sent": sent,
 			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "held": held, "apps": makeApps, "artifact": makeArtifact, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
-			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout, "deactivate": deactivate, "certificate": putCertificate, "recipes": runRecipes,
+			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout, "deactivate": deactivate, "withdraw": withdraw, "certificate": putCertificate, "recipes": runRecipes,
 		},
 	})
 }
@@ -497,6 +497,11 @@ func callout(ts *testscript.TestScript, neg bool, args []string) {
 // deactivate USER: makes a user of the org inactive.
 func deactivate(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Value(stageKey{}).(*stage).org(ts).Deactivate(args[0])
+}
+
+// withdraw [PERMISSION...]: takes permissions from the administrator of the org, and gives others back.
+func withdraw(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Value(stageKey{}).(*stage).org(ts).Withdraw(args...)
 }
 
 // certificate APP DAYS: gives an app of the org a certificate that expires in so many days.

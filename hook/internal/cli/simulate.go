@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,6 +41,7 @@ type simulateCmd struct {
 	Admin           []string          `placeholder:"USERNAME" help:"Further users of the org with the profile System Administrator, who have Modify All Data."`
 	InactiveUser    []string          `placeholder:"USERNAME" help:"Further users of the org who are inactive."`
 	PermissionSet   []string          `placeholder:"NAME" help:"Permission sets of the org."`
+	Without         []string          `name:"without-permission" placeholder:"PERMISSION" help:"User permissions that the administrator lacks, such as ViewClientSecret. eca help permissions lists those of each command."`
 	Profile         []string          `placeholder:"NAME" help:"Profiles of the org."`
 	SessionLifetime time.Duration     `default:"0s" help:"How long an access token is good for. 0 is as long as the org is served."`
 	JWTClient       map[string]string `name:"jwt-client" placeholder:"KEY=FILE" help:"Connected app that can log in by JWT bearer: its consumer key, and a PEM file with its certificate or public key."`
@@ -170,7 +172,7 @@ func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
 func (c *simulateCmd) config() (simorg.Config, error) {
 	config := simorg.Config{
 		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, Facts: platform.Answers(c.Fact), DevHub: c.DevHub,
-		PermissionSets: c.PermissionSet, Profiles: c.Profile, SessionLifetime: c.SessionLifetime,
+		PermissionSets: c.PermissionSet, Profiles: c.Profile, Withdrawn: c.Without, SessionLifetime: c.SessionLifetime,
 		JWTClients: make(map[string]*rsa.PublicKey), Unrecorded: true,
 	}
 	if c.Port < 0 || c.Port > 65535 {
@@ -196,6 +198,11 @@ func (c *simulateCmd) config() (simorg.Config, error) {
 		}
 		maps.Copy(answers, config.Facts)
 		config.Facts = answers
+	}
+	for _, permission := range c.Without {
+		if !slices.Contains(simorg.Permissions(), permission) {
+			return config, usage.Errorf("--without-permission: the simulated org does not check %s; it checks %s", permission, strings.Join(simorg.Permissions(), ", "))
+		}
 	}
 	if c.DevHub && c.Kind != string(simorg.Production) {
 		return config, usage.Errorf("--dev-hub goes with --kind production")
