@@ -160,7 +160,9 @@ func scopeBroad(s subject) []Finding {
 	}
 	var useless []string
 	for _, scope := range []string{"Web", "RefreshToken", "OfflineAccess"} {
-		if slices.Contains(s.Scopes, scope) {
+		// Salesforce's documentation of the Agent API and the Models API names RefreshToken among their scopes.
+		documented := scope == "RefreshToken" && slices.Contains(s.Scopes, "SFApiPlatform")
+		if slices.Contains(s.Scopes, scope) && !documented {
 			useless = append(useless, scope)
 		}
 	}

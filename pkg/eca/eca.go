@@ -66,10 +66,13 @@ func UsualNames(app, typ string) []string {
 	return []string{app}
 }
 
+// MaxName is the maximum length of an API name in characters.
+const MaxName = 80
+
 // CheckName returns an error for a name that the platform refuses for apps and credentials.
 // The rule is that of API names in Salesforce.
 func CheckName(name string) error {
-	if len(name) > 80 || !developerName.MatchString(name) {
+	if len(name) > MaxName || !developerName.MatchString(name) {
 		return errors.New("a name has up to 80 letters, digits and single underscores, begins with a letter and does not end with an underscore")
 	}
 	return nil

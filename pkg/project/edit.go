@@ -17,9 +17,9 @@ import (
 // NewPackage is an entry for AddToProject to add to packageDirectories.
 type NewPackage struct {
 	Path                 string `json:"path"`
-	Package              string `json:"package"`
-	VersionNumber        string `json:"versionNumber"`
-	Type                 string `json:"type"`
+	Package              string `json:"package,omitempty"`
+	VersionNumber        string `json:"versionNumber,omitempty"`
+	Type                 string `json:"type,omitempty"`
 	Default              bool   `json:"default,omitempty"`
 	Aliasfy              bool   `json:"aliasfy,omitempty"`
 	AlwaysDeploy         bool   `json:"alwaysDeploy,omitempty"`

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
@@ -20,9 +21,16 @@ type Config struct {
 	Label        string // "" means the app's name with spaces for underscores
 	ContactEmail string // required in every header
 
+	// Layout is the project's layout. "" means the one that the project has.
+	Layout project.Layout
+	// NewProject creates a minimal project file if the directory has none.
+	NewProject bool
+
 	// Definition and Policies are the directories of the two packages, relative to the project.
 	// The last path element is the package's name. "" means eca-definition and eca-policies
-	// beside the project's first package. Existing packages are extended.
+	// beside the project's first package. Existing packages are extended. In project.LayoutSF, Definition is
+	// the package directory for the header, by default that of new source, and policies are in
+	// project.EnvironmentsDir.
 	Definition, Policies string
 
 	// Environments get their own folders in the policies package, beside default.
@@ -46,6 +54,8 @@ type Config struct {
 	// Fields are additional fields by type: of the header, of the OAuth policies, SAML policies and
 	// canvas settings in every environment, and of the settings, which they replace.
 	Fields map[string]metadata.Fields
+
+	hasUser bool // client credentials are on in an environment that the project has
 
 	// Certificate is the PEM certificate of the key pair for JWT bearer; nil means none.
 	Certificate []byte
@@ -81,17 +91,27 @@ func (c Config) checkHeader() error {
 	switch {
 	case c.App == "":
 		return errors.New("the app needs a name")
-	case strings.ContainsFunc(c.Label+c.ContactEmail, unicode.IsControl):
+	case strings.ContainsFunc(c.Label, unicode.IsControl):
 		return errors.New("label and address must not contain control characters or line breaks")
-	case !strings.Contains(c.ContactEmail, "@"):
-		return cmp.Or(checkApp(c.App), fmt.Errorf("%q is not an e-mail address; give that of the app's contact", c.ContactEmail))
 	}
-	return checkApp(c.App)
+	return cmp.Or(CheckApp(c.App), CheckEmail(c.ContactEmail))
 }
 
-func checkApp(name string) error {
+// CheckApp returns an error if an app cannot have a name.
+func CheckApp(name string) error {
 	if eca.CheckName(name) != nil {
 		return fmt.Errorf("%q is not a valid app name; use letters, digits and single underscores, starting with a letter", name)
+	}
+	return nil
+}
+
+// CheckEmail returns an error for what is not the e-mail address of a contact.
+func CheckEmail(address string) error {
+	switch {
+	case strings.ContainsFunc(address, unicode.IsControl):
+		return errors.New("label and address must not contain control characters or line breaks")
+	case !strings.Contains(address, "@"):
+		return fmt.Errorf("%q is not an e-mail address; give that of the app's contact", address)
 	}
 	return nil
 }
@@ -109,8 +129,6 @@ func (c Config) checkUse(preset Preset) error {
 	switch {
 	case preset.Callbacks && len(c.CallbackURLs) == 0:
 		return fmt.Errorf("the preset %s needs a callback URL; give one", preset.Name)
-	case preset.PreAuthorised && len(c.PermissionSets) == 0:
-		return fmt.Errorf("the preset %s admits only pre-authorised users; name a permission set that grants the app", preset.Name)
 	}
 	for _, name := range c.PermissionSets {
 		if eca.CheckFullName(name) != nil {
@@ -123,28 +141,45 @@ func (c Config) checkUse(preset Preset) error {
 func (c Config) checkEnvironments() error {
 	seen := make(map[string]bool)
 	for _, e := range c.Environments {
+		if err := e.Check(); err != nil {
+			return err
+		}
 		folded := strings.ToLower(e.Alias)
-		switch {
-		case folded == sfp.DefaultFolder:
-			return errors.New("the environment default is always created, with client credentials off; leave it out")
-		case !folderName.MatchString(e.Alias) || eca.Types().IsFolder(e.Alias):
-			return fmt.Errorf("%q is not a valid folder name for an environment", e.Alias)
-		case seen[folded]:
+		if seen[folded] {
 			return fmt.Errorf("the environment %s is given twice", e.Alias)
-		case e.RunAsUser != "" && !username.MatchString(e.RunAsUser):
-			return fmt.Errorf("%q is not a Salesforce username", e.RunAsUser)
 		}
 		seen[folded] = true
 	}
 	return nil
 }
 
+// Check returns an error if the environment cannot have a folder, or its user is no username.
+func (e Environment) Check() error {
+	switch {
+	case strings.EqualFold(e.Alias, sfp.DefaultFolder):
+		return errors.New("the environment default is always created, with client credentials off; leave it out")
+	case !folderName.MatchString(e.Alias) || eca.Types().IsFolder(e.Alias):
+		return fmt.Errorf("%q is not a valid folder name for an environment", e.Alias)
+	case e.RunAsUser != "" && !username.MatchString(e.RunAsUser):
+		return fmt.Errorf("%q is not a Salesforce username", e.RunAsUser)
+	}
+	return nil
+}
+
 func (c Config) checkCallbacks() error {
 	for _, url := range c.CallbackURLs {
-		for _, name := range placeholder.FindAllString(url, -1) {
-			if name != "{orgDomainUrl}" && name != "{alias}" {
-				return fmt.Errorf("the callback URL %s has the unknown placeholder %s; use {orgDomainUrl} or {alias}", url, name)
-			}
+		if err := CheckCallback(url); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckCallback returns an error for a callback URL with a placeholder that nothing fills in.
+func CheckCallback(url string) error {
+	for _, name := range placeholder.FindAllString(url, -1) {
+		if name != "{orgDomainUrl}" && name != "{alias}" {
+			return fmt.Errorf("the callback URL %s has the unknown placeholder %s; use {orgDomainUrl} or {alias}", url, name)
 		}
 	}
 	return nil

@@ -15,6 +15,9 @@ import (
 // External and Named Credential of each environment. Neither contains the secret, which eca connect
 // stores.
 type ConnectionConfig struct {
+	// Layout is the project's layout. "" means the one that the project has.
+	Layout project.Layout
+
 	// Connection has no ProviderURL, which differs by environment, and no Certificate, see
 	// ErrJWTConnection.
 	Connection connection.Connection
@@ -36,6 +39,9 @@ type Calls struct {
 	URL   string // the own domain of the org that is called
 }
 
+// ErrPlainConnection reports a project that sfp does not deploy, so that each org would get the credentials of all.
+var ErrPlainConnection = errors.New("the source of a connection differs by org, and sf deploys all of it to every org")
+
 // ErrJWTConnection reports a connection with JWT bearer, whose source would contain the consumer key
 // of one org.
 var ErrJWTConnection = errors.New("the source of a connection with JWT bearer would contain the consumer key of one org")
@@ -43,9 +49,9 @@ var ErrJWTConnection = errors.New("the source of a connection with JWT bearer wo
 func (c ConnectionConfig) check() error {
 	switch {
 	case c.Connection.Certificate != "":
-		return cmp.Or(checkApp(c.App), ErrJWTConnection)
+		return cmp.Or(CheckApp(c.App), ErrJWTConnection)
 	case len(c.Environments) == 0:
-		return cmp.Or(checkApp(c.App), errors.New("the connection needs an environment"))
+		return cmp.Or(CheckApp(c.App), errors.New("the connection needs an environment"))
 	}
 	seen := make(map[string]bool)
 	for _, env := range c.Environments {
@@ -59,7 +65,7 @@ func (c ConnectionConfig) check() error {
 		}
 		seen[env.Alias] = true
 	}
-	return cmp.Or(checkApp(c.App), checkDir(c.Dir))
+	return cmp.Or(CheckApp(c.App), checkDir(c.Dir))
 }
 
 // NewConnection returns the files that add a connection to the project in fsys, for Write, except those that it
@@ -73,13 +79,16 @@ func NewConnection(fsys fs.FS, config ConnectionConfig) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cmp.Or(config.Layout, target.Project.Layout(fsys)) != project.LayoutSFP {
+		return nil, ErrPlainConnection
+	}
 	name := config.Connection.NamedCredential
 	var existing *ExistsError
 	if _, ok := target.Settings.Connections[name]; ok {
 		existing = &ExistsError{What: "the connection " + name}
 	}
 	wanted := project.NewPackage{
-		Path: cmp.Or(config.Dir, target.beside("eca-connections")), Type: "source", Aliasfy: true, Default: target.lacksDefault(),
+		Path: cmp.Or(config.Dir, target.Beside("eca-connections")), Type: "source", Aliasfy: true, Default: target.lacksDefault(),
 	}
 	at, err := target.find(&wanted, acceptAliasfied)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 func calls() scaffold.ConnectionConfig {
 	return scaffold.ConnectionConfig{
-		App: "App", Connection: connection.Connection{NamedCredential: "Crm", PermissionSets: []string{"Callers"}},
+		Layout: "sfp", App: "App", Connection: connection.Connection{NamedCredential: "Crm", PermissionSets: []string{"Callers"}},
 		Environments: []scaffold.Calls{{Alias: "uat", From: "crm-uat", URL: "https://crm--uat.sandbox.my.salesforce.com"}, {Alias: "prod", From: "crm", URL: "https://crm.my.salesforce.com"}},
 	}
 }
@@ -35,8 +35,13 @@ func TestConnectionPassesLint(t *testing.T) {
 	if err != nil || !strings.Contains(string(uat), "https://crm--uat.sandbox.my.salesforce.com/services/oauth2/token") {
 		t.Errorf("%s, %v", uat, err)
 	}
-	// A second connection joins the package; the same one is refused.
-	if _, err := scaffold.NewConnection(os.DirFS(dir), calls()); err == nil || !strings.Contains(err.Error(), "already has the connection Crm") {
+	// The same connection again is nothing to do, one that differs is refused, and a second one joins the package.
+	if files, err := scaffold.NewConnection(os.DirFS(dir), calls()); err != nil || len(files) > 0 {
+		t.Errorf("again: %v, %v", files, err)
+	}
+	differs := calls()
+	differs.App = "Other"
+	if _, err := scaffold.NewConnection(os.DirFS(dir), differs); err == nil || !strings.Contains(err.Error(), "already has the connection Crm") {
 		t.Errorf("got %v", err)
 	}
 	another := calls()

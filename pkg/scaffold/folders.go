@@ -79,7 +79,7 @@ func existingFolders(source *project.Source, config Config) (dirs map[string]str
 		}
 		alias := path.Base(dir)
 		if other := dirs[alias]; other != "" && other != dir {
-			return nil, nil, nil, fmt.Errorf("%s and %s are both named %s, and sfp deploys only one of them; "+
+			return nil, nil, nil, fmt.Errorf("%s and %s are both named %s, and only one of them is deployed; "+
 				"name the folders after the orgs' aliases, with one folder per org", other, dir, alias)
 		}
 		dirs[alias] = dir
@@ -95,7 +95,7 @@ func existingFolders(source *project.Source, config Config) (dirs map[string]str
 func sameSpelling(existing map[string]string, e Environment) error {
 	for _, alias := range slices.Sorted(maps.Keys(existing)) {
 		if alias != e.Alias && strings.EqualFold(alias, e.Alias) {
-			return fmt.Errorf("the environment %s differs from %s by case alone, but sfp is case-sensitive; use the existing spelling", e.Alias, existing[alias])
+			return fmt.Errorf("the environment %s differs from %s by case alone, but names are case-sensitive; use the existing spelling", e.Alias, existing[alias])
 		}
 	}
 	return nil
@@ -115,11 +115,11 @@ func reachable(source *project.Source, root string, folders []folder) error {
 	for _, f := range folders {
 		first := slices.IndexFunc(dirs, func(dir []string) bool { return dir[len(dir)-1] == f.Alias })
 		if deployed := path.Join(dirs[first]...); deployed != f.dir {
-			return fmt.Errorf("sfp would deploy %s to %s instead of %s; rename that directory first", deployed, f.Alias, f.dir)
+			return fmt.Errorf("%s would be deployed to %s instead of %s; rename that directory first", deployed, f.Alias, f.dir)
 		}
 		for _, other := range folders {
 			if strings.HasPrefix(other.dir, f.dir+"/") {
-				return fmt.Errorf("%s contains the folder of another environment, %s, and sfp deploys all of it to %s; choose another name", f.dir, other.dir, f.Alias)
+				return fmt.Errorf("%s contains the folder of another environment, %s, and all of it is deployed to %s; choose another name", f.dir, other.dir, f.Alias)
 			}
 		}
 	}

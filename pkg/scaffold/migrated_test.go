@@ -72,6 +72,7 @@ func TestMigratedAppIsTheSame(t *testing.T) {
 		t.Errorf("found %v, want %s", found, want)
 	}
 	config := scaffold.Migrated(app)
+	config.Layout = "sfp"
 	config.Environments = []scaffold.Environment{{Alias: "uat", RunAsUser: app.RunAsUser}}
 	files, err := scaffold.New(root.FS(), config)
 	if err != nil {

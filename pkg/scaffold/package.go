@@ -52,7 +52,7 @@ func NewPackage(fsys fs.FS, config PackageConfig) (files []File, dir string, err
 	}
 	app := config.Components[0].FullName
 	wanted := project.NewPackage{
-		Path: cmp.Or(config.Dir, target.beside("eca-"+strings.ToLower(strings.ReplaceAll(app, "_", "-")))),
+		Path: cmp.Or(config.Dir, target.Beside("eca-"+strings.ToLower(strings.ReplaceAll(app, "_", "-")))),
 		Type: "unlocked", Default: target.lacksDefault(),
 	}
 	if err := checkDir(wanted.Path); err != nil {

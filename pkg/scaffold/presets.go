@@ -3,7 +3,9 @@ package scaffold
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/internal/words"
 )
 
@@ -46,6 +48,16 @@ var presets = []Preset{
 		Scopes:        []string{"MCP", "RefreshToken"},
 		Global:        map[string]bool{"isNamedUserJwtEnabled": true, "isPkceRequired": true, "isConsumerSecretOptional": true, "isSecretRequiredForRefreshToken": false, "isRefreshTokenRotationEnabled": true},
 		PreAuthorised: true, Callbacks: true},
+	// Salesforce's documentation of both names these scopes, RefreshToken included. It asks to deselect PKCE and
+	// the secret's switches, which client credentials do not use.
+	{Name: "agent", Summary: "a server that talks to an Agentforce agent by the Agent API",
+		Scopes:        []string{"Api", "RefreshToken", "Chatbot", "SFApiPlatform"},
+		Global:        map[string]bool{"isClientCredentialsFlowEnabled": true, "isNamedUserJwtEnabled": true, "isPkceRequired": true, "isRefreshTokenRotationEnabled": true},
+		PreAuthorised: true},
+	{Name: "models", Summary: "a server that calls the Models API, or another service of the scope sfap_api",
+		Scopes:        []string{"Api", "RefreshToken", "SFApiPlatform"},
+		Global:        map[string]bool{"isClientCredentialsFlowEnabled": true, "isNamedUserJwtEnabled": true, "isPkceRequired": true, "isRefreshTokenRotationEnabled": true},
+		PreAuthorised: true},
 }
 
 // plain returns what applies if no preset is chosen. An app for client credentials alone gets no scope that
@@ -57,13 +69,24 @@ func (c Config) plain() Preset {
 	}
 	if c.Fields == nil {
 		preset.Global = map[string]bool{"isPkceRequired": true, "isRefreshTokenRotationEnabled": true}
+		preset.PreAuthorised = true
 	}
 	return preset
 }
 
+// withSets returns the configuration with a permission set that grants the app, if no other one is named and the
+// preset admits only pre-authorised users. Settings from elsewhere say themselves who may log in.
+func (c Config) withSets() Config {
+	if preset, err := c.preset(); err == nil && preset.PreAuthorised && len(c.PermissionSets) == 0 && c.Fields == nil {
+		const ending = "_Users"
+		c.PermissionSets = []string{strings.TrimRight(c.App[:min(len(c.App), eca.MaxName-len(ending))], "_") + ending}
+	}
+	return c
+}
+
 // hasRunAsUser reports whether client credentials are on in an environment.
 func (c Config) hasRunAsUser() bool {
-	return slices.ContainsFunc(c.Environments, func(e Environment) bool { return e.RunAsUser != "" })
+	return c.hasUser || slices.ContainsFunc(c.Environments, func(e Environment) bool { return e.RunAsUser != "" })
 }
 
 // OpenToAll reports that every user of the org can authorise the app.
@@ -77,28 +100,17 @@ func (c Config) preset() (Preset, error) {
 	if c.Preset == "" {
 		return c.plain(), nil
 	}
+	return FindPreset(c.Preset)
+}
+
+// FindPreset returns the preset of a name.
+func FindPreset(name string) (Preset, error) {
 	var names []string
 	for _, p := range presets {
-		if p.Name == c.Preset {
+		if p.Name == name {
 			return p, nil
 		}
 		names = append(names, p.Name)
 	}
-	return Preset{}, fmt.Errorf("there is no preset %s%s", c.Preset, words.DidYouMean(c.Preset, names))
-}
-
-// clients are the callback URLs of MCP clients, by name. Source: the clients' documentation.
-var clients = map[string][]string{
-	"claude":  {"https://claude.ai/api/mcp/auth_callback"},
-	"cursor":  {"http://localhost:8787/callback", "cursor://anysphere.cursor-mcp/oauth/callback"},
-	"postman": {"https://oauth.pstmn.io/v1/callback", "https://oauth.pstmn.io/v1/browser-callback"},
-}
-
-// ClientCallbacks returns the callback URLs of an MCP client: claude, cursor or postman.
-func ClientCallbacks(client string) ([]string, error) {
-	urls, ok := clients[client]
-	if !ok {
-		return nil, fmt.Errorf("the callback URLs of %s are not known, only those of claude, cursor and postman; give the URLs instead", client)
-	}
-	return urls, nil
+	return Preset{}, fmt.Errorf("there is no preset %s%s", name, words.DidYouMean(name, names))
 }

@@ -21,10 +21,10 @@ func TestWithoutPreset(t *testing.T) {
 		want   string
 		open   bool
 	}{
-		"a server":              {func(c *scaffold.Config) {}, "[Api] pkce true rotation true", true},
-		"people":                {func(c *scaffold.Config) { c.Environments = nil }, "[Api RefreshToken] pkce true rotation true", true},
-		"both":                  {func(c *scaffold.Config) { c.CallbackURLs = []string{"https://a.example.com/cb"} }, "[Api RefreshToken] pkce true rotation true", true},
-		"scopes":                {func(c *scaffold.Config) { c.Scopes = []string{"Web"} }, "[Web] pkce true rotation true", true},
+		"a server":              {func(c *scaffold.Config) {}, "[Api] pkce true rotation true", false},
+		"people":                {func(c *scaffold.Config) { c.Environments = nil }, "[Api RefreshToken] pkce true rotation true", false},
+		"both":                  {func(c *scaffold.Config) { c.CallbackURLs = []string{"https://a.example.com/cb"} }, "[Api RefreshToken] pkce true rotation true", false},
+		"scopes":                {func(c *scaffold.Config) { c.Scopes = []string{"Web"} }, "[Web] pkce true rotation true", false},
 		"pre-authorised":        {func(c *scaffold.Config) { c.PermissionSets = []string{"Users"} }, "[Api] pkce true rotation true", false},
 		"pre-authorised preset": {func(c *scaffold.Config) { c.Preset, c.PermissionSets = "server", []string{"Users"} }, "[Api] pkce <nil> rotation <nil>", false},
 		"migrated": {func(c *scaffold.Config) {

@@ -31,29 +31,33 @@ const windowsScript = "scripts/bootstrap-eca-oauth.cmd"
 // The project file comes last, so it never names files that do not exist. Existing files stay
 // unchanged, except that the project file gets additions. New files that exist with the same content
 // are left out, because an interrupted Write created them; with another content, they are an error.
-// If the project already has everything, New returns none. If it has other settings of the app, the
-// error is an *ExistsError.
+// If the project already has everything, New returns none. If it has the app with the same settings, New
+// returns what is missing, like the policies of another environment. If it has other settings of the app, or
+// files with another content, the error is an *ExistsError.
 func New(fsys fs.FS, config Config) ([]File, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	target, err := readProject(fsys)
+	target, err := readOrCreate(fsys, config.NewProject)
 	if err != nil {
 		return nil, err
 	}
-	a := &addition{Config: config, target: target}
-	if a.preset, err = config.preset(); err != nil {
+	a := &addition{Config: config.withSets(), target: target}
+	if err := a.place(); err != nil {
 		return nil, err
 	}
-	a.Definition = cmp.Or(a.Definition, target.beside("eca-definition"))
-	a.Policies = cmp.Or(a.Policies, target.beside("eca-policies"))
+	a.source = target.source(a.Policies)
+	a.hasUser = a.runsAlready()
+	if a.preset, err = a.Config.preset(); err != nil {
+		return nil, err
+	}
+	target.layout = a.statedLayout()
 	a.Label = cmp.Or(a.Label, strings.ReplaceAll(a.App, "_", " "))
 	if err := a.checkVersion(); err != nil {
 		return nil, err
 	}
 	packages, err := a.packages()
 	if err == nil {
-		a.source = target.source(a.Policies)
 		for _, add := range []func() error{a.addHeader, a.addPolicies, a.addCertificate, a.addPermissionSets, a.addScripts} {
 			if err = add(); err != nil {
 				break
@@ -71,11 +75,8 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}
 	files, err := target.add(a.files, packages, []string{"eca", "apps", a.App}, settings, a.existing)
-	if a.existing != nil && a.existing.Same {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
+	if err != nil || a.layout != project.LayoutSFP {
+		return files, err
 	}
 	return a.target.addSums(files, a.source, a.Definition, a.Policies)
 }
@@ -88,7 +89,18 @@ type addition struct {
 	source *project.Source
 	files  []File // the new ones
 
+	layout  project.Layout
+	sources string // the directory of the header's type folder
+
 	existing *ExistsError // of settings of the app, nil if there are none
+}
+
+// runsAlready reports whether policies of the app in the project run client credentials as a user, like those of an
+// earlier run for another environment.
+func (a *addition) runsAlready() bool {
+	return slices.ContainsFunc(a.source.Components(a.Policies, eca.OAuthPolicies), func(f project.SourceFile) bool {
+		return strings.EqualFold(f.App(), a.App) && eca.Bool(f.Component, "isClientCredentialsFlowEnabled")
+	})
 }
 
 func (a *addition) addFile(f File, err error) error {
@@ -141,6 +153,9 @@ func fieldsFor(fields map[string]metadata.Fields, v apiversion.Version) (map[str
 
 // packages returns those of the two packages that the project lacks.
 func (a *addition) packages() (packages []project.NewPackage, err error) {
+	if a.layout != project.LayoutSFP {
+		return a.plainPackages()
+	}
 	if inside(a.Definition, a.Policies) || inside(a.Policies, a.Definition) || path.Base(a.Definition) == path.Base(a.Policies) {
 		return nil, fmt.Errorf("%s and %s cannot be the two packages; use different names, and do not nest them", a.Definition, a.Policies)
 	}
@@ -191,7 +206,7 @@ func acceptAliasfied(p sfp.Package) error {
 func (a *addition) addHeader() error {
 	fields := metadata.Stated("contactEmail", a.ContactEmail, "distributionState", "Local", "isProtected", "false",
 		"label", a.Label).Over(a.Fields[eca.Header])
-	header, err := newFile(a.Definition, eca.Header, a.App, fields)
+	header, err := newFile(a.sources, eca.Header, a.App, fields)
 	if a.existing != nil {
 		return a.addFile(header, err) // compared below
 	}
@@ -209,6 +224,9 @@ func (a *addition) addPolicies() error {
 	}
 	a.files = append(a.files, copies...)
 	for _, f := range folders {
+		if a.keeps(f, own) {
+			continue
+		}
 		if err := a.addFile(policies(a.Config, a.preset, f)); err != nil {
 			return err
 		}
@@ -222,6 +240,9 @@ func (a *addition) addPolicies() error {
 			}
 		}
 	}
+	if a.existing != nil {
+		return nil // compared below
+	}
 	for _, f := range own {
 		i := slices.IndexFunc(a.files, func(new File) bool { return new.Path == f.File })
 		if i < 0 || !a.target.has(a.files[i]) {
@@ -229,6 +250,14 @@ func (a *addition) addPolicies() error {
 		}
 	}
 	return nil
+}
+
+// keeps reports whether the policies that an existing app has in a folder stay as they are, because the
+// configuration does not name the environment.
+func (a *addition) keeps(f folder, own []project.SourceFile) bool {
+	named := slices.ContainsFunc(a.Environments, func(e Environment) bool { return e.Alias == f.Alias })
+	return a.existing != nil && f.Alias != sfp.DefaultFolder && !named &&
+		slices.ContainsFunc(own, func(file project.SourceFile) bool { return inside(file.File, f.dir) })
 }
 
 // certificateFile is the path of the app's certificate below the definition's directory.
@@ -247,7 +276,7 @@ func (a *addition) addCertificate() error {
 func (a *addition) addPermissionSets() error {
 	for _, name := range a.PermissionSets {
 		if !a.SetsElsewhere && !strings.Contains(name, "__") && !hasPermissionSet(a.source, a.target.Project, name) {
-			if err := a.addFile(permissionSet(a.Definition, name)); err != nil {
+			if err := a.addFile(permissionSet(a.sources, name)); err != nil {
 				return err
 			}
 		}
@@ -274,11 +303,14 @@ func permissionSet(dir, name string) (File, error) {
 
 // addScripts adds the scripts, unless the project has one that calls eca.
 func (a *addition) addScripts() error {
+	if a.layout != project.LayoutSFP {
+		return nil // sf runs none
+	}
 	first := File{Path: script}
 	first.Content, _ = fs.ReadFile(ecakit.Sample, script)
 	// Before the project has an app, an interrupted run may have written one of the two.
 	unfinished := len(a.target.Settings.Apps) == 0 && a.target.has(first)
-	if _, err := fs.Stat(a.target.fsys, script); !errors.Is(err, fs.ErrNotExist) && !unfinished {
+	if _, err := fs.Stat(a.target.fsys, script); !errors.Is(err, fs.ErrNotExist) && !unfinished && !a.lacksWindowsScript() {
 		switch calls, err := project.CallsHook(a.target.fsys, script); {
 		case err != nil:
 			return notCreated(script)
@@ -294,6 +326,13 @@ func (a *addition) addScripts() error {
 		}
 	}
 	return nil
+}
+
+// lacksWindowsScript reports whether the project has the script as it is written here, without that for Windows.
+func (a *addition) lacksWindowsScript() bool {
+	content, _ := fs.ReadFile(ecakit.Sample, script)
+	_, err := fs.Stat(a.target.fsys, windowsScript)
+	return errors.Is(err, fs.ErrNotExist) && a.target.has(File{Path: script, Content: content})
 }
 
 // appSettings is the app's entry in plugins.eca.

@@ -29,7 +29,7 @@ func project(t *testing.T) string {
 }
 
 func config(app string) scaffold.Config {
-	return scaffold.Config{App: app, ContactEmail: "a@example.com", Environments: []scaffold.Environment{{Alias: "uat", RunAsUser: "run@example.com"}}}
+	return scaffold.Config{Layout: "sfp", App: app, ContactEmail: "a@example.com", Environments: []scaffold.Environment{{Alias: "uat", RunAsUser: "run@example.com"}}}
 }
 
 func TestWrite(t *testing.T) {
@@ -157,7 +157,6 @@ func TestCheck(t *testing.T) {
 		"control characters":         func(c *scaffold.Config) { c.Label = "a\nb" },
 		"is not an e-mail address":   func(c *scaffold.Config) { c.ContactEmail = "x" },
 		"there is no preset servr":   func(c *scaffold.Config) { c.Preset = "servr" },
-		"only pre-authorised users":  func(c *scaffold.Config) { c.Preset = "server" },
 		"needs a callback URL":       func(c *scaffold.Config) { c.Preset = "web" },
 		"not a valid permission set": func(c *scaffold.Config) { c.PermissionSets = []string{"a b"} },
 		"the environment default is": func(c *scaffold.Config) { c.Environments[0].Alias = "Default" },
@@ -329,7 +328,7 @@ func TestNewAppJoinsThePoliciesThatAreThere(t *testing.T) {
 		"apps":               {[]string{"uat/Erp", "prod/Erp"}, "sit", []string{"default", "prod", "sit", "uat"}, ""},
 		"grouped by app":     {[]string{"Old/default", "Old/uat", "Crm/default", "Crm/uat"}, "", nil, "are both named"},
 		"a name of folders":  {[]string{"default", "sandboxes/uat", "sandboxes/sit"}, "sandboxes", nil, "contains the folder of another environment"},
-		"before default":     {[]string{"a/main/default", "b/main/default"}, "", nil, "sfp would deploy eca-policies/a/main/default to default"},
+		"before default":     {[]string{"a/main/default", "b/main/default"}, "", nil, "eca-policies/a/main/default would be deployed to default"},
 		"the app's own file": {[]string{"default"}, "", nil, "already has policies of Old"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -412,7 +411,7 @@ func ExampleNew() {
 	}
 	defer os.RemoveAll(dir)
 	os.WriteFile(filepath.Join(dir, "sfdx-project.json"), []byte(`{"packageDirectories": []}`), 0o600)
-	files, err := scaffold.New(os.DirFS(dir), scaffold.Config{App: "Erp", ContactEmail: "erp@example.com"})
+	files, err := scaffold.New(os.DirFS(dir), scaffold.Config{App: "Erp", ContactEmail: "erp@example.com", Layout: "sfp"})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -423,6 +422,7 @@ func ExampleNew() {
 	// Output:
 	// eca-definition/externalClientApps/Erp.eca-meta.xml
 	// eca-policies/default/extlClntAppOauthPolicies/Erp_oauthPlcy.ecaOauthPlcy-meta.xml
+	// eca-definition/permissionsets/Erp_Users.permissionset-meta.xml
 	// scripts/bootstrap-eca-oauth.sh
 	// scripts/bootstrap-eca-oauth.cmd
 	// eca-definition/eca.sum

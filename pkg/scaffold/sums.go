@@ -12,15 +12,18 @@ import (
 	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
-// addSums adds the digests of what sfp build --diffcheck does not look at to new files, whose last one is the
-// project file. Digests are added for the packages in dirs, and updated for others with the hook.
+// addSums adds the digests of what sfp build --diffcheck does not look at to new files, before the project file
+// if that is among them. Digests are added for the packages in dirs, and updated for others with the hook.
 func (t *target) addSums(files []File, source *project.Source, dirs ...string) ([]File, error) {
-	last := len(files) - 1
+	last, content := len(files), t.data
+	if last > 0 && files[last-1].Path == sfp.ProjectFile {
+		last, content = last-1, files[last-1].Content
+	}
 	written := project.Overlay{FS: t.fsys, Files: make(map[string][]byte)}
 	for _, f := range files {
 		written.Files[f.Path] = f.Content
 	}
-	proj, err := project.Parse(files[last].Content)
+	proj, err := project.Parse(content)
 	if err != nil {
 		return nil, err
 	}

@@ -24,10 +24,34 @@ type target struct {
 	fsys fs.FS
 	data []byte      // of its file, read once, because another run may change the file meanwhile
 	mode fs.FileMode // of its file
+	new  bool        // there is no file yet
+
+	layout project.Layout // to be stated in the settings, "" for none
+}
+
+// minimal is the file of a new project.
+const minimal = `{
+  "packageDirectories": [],
+  "namespace": ""
+}
+`
+
+// readOrCreate is like readProject, but with create returns a new project if there is no file.
+func readOrCreate(fsys fs.FS, create bool) (*target, error) {
+	if _, err := fs.Stat(fsys, sfp.ProjectFile); !create || !errors.Is(err, fs.ErrNotExist) {
+		return readProject(fsys)
+	}
+	proj, err := project.Parse([]byte(minimal))
+	return &target{Project: proj, fsys: fsys, data: []byte(minimal), mode: 0o644, new: true}, err
 }
 
 func readProject(fsys fs.FS) (*target, error) {
 	data, err := fs.ReadFile(fsys, sfp.ProjectFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, manifest := fs.Stat(fsys, sfp.ManifestFile); manifest == nil {
+			return nil, ErrMetadataFormat
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -39,15 +63,7 @@ func readProject(fsys fs.FS) (*target, error) {
 	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o200 == 0 {
 		return nil, fmt.Errorf("%s is not a regular file or is write-protected", sfp.ProjectFile)
 	}
-	return &target{proj, fsys, data, info.Mode().Perm()}, nil
-}
-
-// beside returns a directory beside the project's first package.
-func (t *target) beside(name string) string {
-	if len(t.Packages) == 0 {
-		return name
-	}
-	return path.Join(path.Dir(t.Packages[0].Path), name)
+	return &target{Project: proj, fsys: fsys, data: data, mode: info.Mode().Perm()}, nil
 }
 
 // source reads the packages of the project and another directory.
@@ -138,8 +154,6 @@ func (t *target) has(f File) bool {
 // ExistsError reports that the project already has settings of the app or connection.
 type ExistsError struct {
 	What string // like "settings of MyApp"
-	// Same reports that the project already has everything that was to be added.
-	Same bool
 	// Differs are the files and settings that are not as they would be added, as far as they are known.
 	Differs []string
 }
@@ -153,46 +167,52 @@ func (e *ExistsError) Error() string {
 }
 
 // add returns those of the new files that the project lacks, and the project file with packages and an
-// entry of plugins added. existing, if not nil, is the error for a project that already has the entry.
+// entry of plugins added. existing, if not nil, is the error for a project that already has the entry with
+// another value, or files with another content. If it has the same entry, the files that are missing are
+// returned, with the project file only if packages are missing.
 func (t *target) add(files []File, packages []project.NewPackage, entry []string, settings any, existing *ExistsError) ([]File, error) {
-	if existing != nil {
-		return nil, t.differ(files, packages, entry, settings, existing)
+	if existing == nil {
+		missing, err := t.missing(files)
+		if err != nil {
+			return nil, err
+		}
+		edited, err := t.edit(packages, entry, settings)
+		return append(missing, edited), err
 	}
-	missing, err := t.missing(files)
-	if err != nil {
-		return nil, err
-	}
-	edited, err := t.edit(packages, entry, settings)
-	return append(missing, edited), err
-}
-
-// differ adds the differences between what is to be added and what the project has.
-func (t *target) differ(files []File, packages []project.NewPackage, entry []string, settings any, existing *ExistsError) error {
 	missing, other, err := t.compare(files)
 	existing.Differs = other
-	for _, f := range missing {
-		existing.Differs = append(existing.Differs, f.Path)
-	}
-	for _, p := range packages {
-		existing.Differs = append(existing.Differs, "the package "+p.Path)
-	}
 	if !t.states(entry, settings) {
 		existing.Differs = append(existing.Differs, "plugins."+strings.Join(entry, "."))
 	}
-	existing.Same = err == nil && len(existing.Differs) == 0
-	return existing
+	switch {
+	case err != nil:
+		return nil, err
+	case len(existing.Differs) > 0:
+		return nil, existing
+	case len(packages) == 0:
+		return missing, nil
+	}
+	edited, err := t.edit(packages, nil, nil)
+	return append(missing, edited), err
 }
 
 // edit returns the project file with packages and an entry of plugins added.
 func (t *target) edit(packages []project.NewPackage, entry []string, settings any) (File, error) {
 	edited, err := project.AddToProject(t.data, packages, entry, settings)
+	if err == nil && t.layout != "" {
+		edited, err = project.AddToProject(edited, nil, []string{"eca", "layout"}, t.layout)
+	}
 	if err == nil {
 		_, err = project.Parse(edited) // a project file with wrong settings serves no app
 	}
 	if err != nil {
 		return File{}, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
 	}
-	return File{Path: sfp.ProjectFile, Content: edited, Mode: t.mode, Replaces: true, before: t.data}, nil
+	file := File{Path: sfp.ProjectFile, Content: edited, Mode: t.mode, Replaces: !t.new}
+	if !t.new {
+		file.before = t.data
+	}
+	return file, nil
 }
 
 // states reports whether the project file has an entry of plugins.eca with these settings.

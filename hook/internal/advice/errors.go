@@ -141,7 +141,11 @@ func sourceHint(err error) string {
 	switch {
 	case errors.As(err, new(*wanted.ArtifactError)):
 		return "replace the artifact or remove it, or give the directory with the policies with --policies"
-	case errors.Is(err, scaffold.ErrJWTConnection):
+	case errors.Is(err, scaffold.ErrMetadataFormat):
+		return "convert the project with sf project convert mdapi, and run the command in the new project"
+	case errors.As(err, new(*scaffold.UserError)):
+		return "edit the file"
+	case errors.Is(err, scaffold.ErrJWTConnection), errors.Is(err, scaffold.ErrPlainConnection):
 		return "eca connect"
 	case errors.As(err, new(*metadata.VersionError)) && policies == nil:
 		return "choose a later --api-version that the org has, or remove the element"

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -88,11 +89,12 @@ type command interface {
 // env is what a command has of its surroundings.
 type env struct {
 	*orgs.Env
-	secrets        io.Writer // standard output, for secrets alone
-	terminal       bool      // somebody can be asked
-	stdoutTerminal bool      // standard output is shown to somebody
-	noCommand      bool      // the command line ends with --, and no command follows
-	dashes         bool      // the command line has --, behind which a command is named
+	secrets        io.Writer      // standard output, for secrets alone
+	terminal       bool           // somebody can be asked
+	input          *bufio.Scanner // of answers, see lines
+	stdoutTerminal bool           // standard output is shown to somebody
+	noCommand      bool           // the command line ends with --, and no command follows
+	dashes         bool           // the command line has --, behind which a command is named
 }
 
 // output returns where secrets may go.

@@ -48,7 +48,7 @@ func (e *env) question(ctx context.Context, lines *bufio.Scanner, text string) (
 
 // confirm asks a question whose answer is yes or no.
 func (e *env) confirm(ctx context.Context, text string) error {
-	answer, err := e.question(ctx, bufio.NewScanner(e.Stdin), text+" [y/N]")
+	answer, err := e.question(ctx, e.lines(), text+" [y/N]")
 	if err != nil {
 		return err
 	}

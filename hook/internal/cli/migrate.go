@@ -32,9 +32,10 @@ type migrateCmd struct {
 	Env        []string `sep:"none" placeholder:"ALIAS[=USERNAME]" help:"An org with policies of its own, by its alias, and the user that client credentials run as there. Without a user, that of the Connected App. Can be repeated."`
 	Email      string   `name:"contact-email" placeholder:"ADDRESS" help:"The contact of apps whose source names none."`
 	Write      bool     `help:"Write the files to the project. Default: show them. eca overwrites nothing."`
-	Project    string   `placeholder:"DIR" default:"." help:"The sfp project. Default: that of the working directory."`
-	Definition string   `placeholder:"DIR" help:"Directory of the package with the headers. Default: eca-definition beside the first package."`
-	Policies   string   `placeholder:"DIR" help:"Directory of the package with the policies. Default: eca-policies beside the first package."`
+	Project    string   `placeholder:"DIR" default:"." help:"The project. Default: that of the working directory."`
+	Layout     string   `enum:",sfp,sf" default:"" help:"Tool that deploys the project: sfp or sf. Default: sfp if the project has keys, directories or release definitions of sfp."`
+	Definition string   `placeholder:"DIR" help:"Directory of the package with the headers. Default: eca-definition beside the first package, or the default package directory in a project that sf deploys."`
+	Policies   string   `placeholder:"DIR" help:"Directory of the package with the policies. Default: eca-policies beside the first package. In a project that sf deploys, policies are in eca/policies."`
 	Paths      []string `arg:"" optional:"" name:"path" help:"Source files of Connected Apps, or directories that have some."`
 
 	TargetOrg string   `short:"o" group:"Apps of an org:" placeholder:"ORG" help:"Alias or username of an org, to read Connected Apps from it instead of from files."`
@@ -441,7 +442,7 @@ func (m *migration) config(app *connectedapp.App, source connectedSource) (scaff
 		app.NamePermissionSets(m.sets)
 	}
 	config := scaffold.Migrated(app)
-	config.Definition, config.Policies = m.Definition, m.Policies
+	config.Definition, config.Policies, config.Layout = m.Definition, m.Policies, project.Layout(m.Layout)
 	if config.ContactEmail = cmp.Or(config.ContactEmail, m.Email); config.ContactEmail == "" {
 		return config, fmt.Errorf("%s: the source names no contact, which an External Client App needs; give one with --contact-email", source.place)
 	}

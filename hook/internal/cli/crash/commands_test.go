@@ -22,7 +22,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/simorg/simorgtest"
 )
 
-const emptyProject = "{\n  \"packageDirectories\": [\n    {\"path\": \"src/core\", \"package\": \"core\", \"versionNumber\": \"1.0.0.NEXT\", \"default\": true}\n  ],\n  \"sourceApiVersion\": \"66.0\"\n}\n"
+const emptyProject = "{\n  \"packageDirectories\": [\n    {\"path\": \"src/core\", \"package\": \"core\", \"type\": \"source\", \"versionNumber\": \"1.0.0.NEXT\", \"default\": true}\n  ],\n  \"sourceApiVersion\": \"66.0\"\n}\n"
 
 // runs runs a command that the scene needs, and forgets its requests.
 func (s *scene) runs(line string) {
@@ -177,6 +177,17 @@ func crashes() []*crash {
 					[]byte(strings.ReplaceAll(string(data), ">First<", ">Other<")), 0o644))
 			}, result: inFiles,
 			args: strings.Fields("init --app Second --contact-email a@example.com --env sit"),
+		},
+		{
+			// The policies of a project that sf deploys are outside of its packages.
+			name: "init for sf", set: func(s *scene) {
+				s.files(map[string]string{"sfdx-project.json": `{"packageDirectories": [{"path": "force-app", "default": true}]}`})
+			}, result: inFiles,
+			args: strings.Fields("init --app Erp --contact-email a@example.com --env uat=i@example.com --pipeline github"),
+		},
+		{
+			name: "init of another environment", set: anApp, result: inFiles,
+			args: strings.Fields("init --app First --env sit=i@example.com"),
 		},
 		{
 			name: "init with a key", set: project, result: func(s *scene) string {
