@@ -40,6 +40,8 @@ func (r *resolution) leftOut(c *metadata.Component, file string) {
 		ft := eca.Lookup(c.Type).Field(f.Name)
 		switch {
 		case !isOrgScoped(c, f) && (ft == nil || !ft.Platform), r.isOwn(f.Text):
+		case ft.Action && !eca.Bool(c, f.Name):
+			// Nothing happens with it or without it.
 		case ft.Action:
 			r.warn(file + ": " + f.Name + " is left out, because it would rotate the credentials on every run")
 		default:

@@ -266,6 +266,26 @@ func TestIgnoredFilesAreNotRead(t *testing.T) {
 	}
 }
 
+// TestRotationInSource: a switch that rotates credentials is left out with a warning if it is on, and without one if
+// it is off, because nothing happens then.
+func TestRotationInSource(t *testing.T) {
+	t.Parallel()
+	global := func(rotates string) string {
+		return `<ExtlClntAppGlobalOauthSettings xmlns="http://soap.sforce.com/2006/04/metadata"><externalClientApplication>MyApp</externalClientApplication><label>G</label><shouldRotateConsumerKey>` + rotates +
+			`</shouldRotateConsumerKey></ExtlClntAppGlobalOauthSettings>`
+	}
+	for rotates, warned := range map[string]bool{"true": true, "false": false} {
+		files := project(t, map[string]string{"src/def/extlClntAppGlobalOauthSets/G.ecaGlblOauth-meta.xml": global(rotates)})
+		resolved := resolve(t, wanted.Location{Project: files, Package: "def", Sibling: files}, sandbox("uat"))
+		if got := strings.Contains(strings.Join(resolved.Warnings, "\n"), "shouldRotateConsumerKey is left out, because it would rotate"); got != warned {
+			t.Errorf("%s: warned %v: %q", rotates, got, resolved.Warnings)
+		}
+		if want := resolved.Apps[0].Wants[eca.GlobalOAuthSettings]; want.Source.Has("shouldRotateConsumerKey") || want.Fields.Has("shouldRotateConsumerKey") {
+			t.Errorf("%s: it is sent", rotates)
+		}
+	}
+}
+
 // TestUnknownNames: what the tables lack is wanted as stated, with a warning that concerns the org.
 func TestUnknownNames(t *testing.T) {
 	t.Parallel()
