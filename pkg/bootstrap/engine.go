@@ -40,6 +40,7 @@ type engine struct {
 	unused             map[*wanted.App][]eca.Flow // see findFlows
 	codeCredentialsOff bool                       // see findFlows
 
+	orgID     string                       // "" if unknown
 	clientID  string                       // of the session, "" if unknown
 	consumers map[string]login.Credentials // see Options.Consumers
 }
@@ -126,15 +127,14 @@ func (e *engine) findHeaders(ctx context.Context) error {
 // leaveShared removes the apps that use the consumer of another org on this org, and returns them: they have
 // OAuth settings with that org's link and no global OAuth settings, and the project states none. Salesforce
 // documents that way to share a consumer.
-func (e *engine) leaveShared(org string) (shared []*wanted.App) {
+func (e *engine) leaveShared() (shared []*wanted.App) {
 	e.apps = slices.DeleteFunc(slices.Clone(e.apps), func(app *wanted.App) bool {
 		settings := e.find(app, eca.OAuthSettings)
-		if org == "" || settings == nil || e.find(app, eca.GlobalOAuthSettings) != nil {
+		if e.orgID == "" || settings == nil || e.find(app, eca.GlobalOAuthSettings) != nil {
 			return false
 		}
 		link := settings.Text("oauthLink")
-		stated := app.File(eca.GlobalOAuthSettings) != "" || len(app.Wanted[eca.GlobalOAuthSettings]) > 0
-		is := strings.Contains(link, ":") && !apps.OfOrg(link, org) && !stated
+		is := strings.Contains(link, ":") && !apps.OfOrg(link, e.orgID) && !app.StatesConsumer()
 		if is {
 			shared = append(shared, app)
 		}
@@ -367,6 +367,10 @@ func (e *engine) warnings(app *wanted.App) (all []string, unsettled bool) {
 	for _, text := range app.Contradictions() {
 		warn("%s", text)
 		unsettled = true
+	}
+	if link := app.Association(e.orgID); link != "" {
+		org, _, _ := strings.Cut(link, ":")
+		warn("the oauthLink in %s leads to the consumer of the org %s and is left out, because this org has a consumer of its own; a deployment of that file by others leads back to the other org", app.File(eca.OAuthSettings), org)
 	}
 	for _, o := range e.outcomes(app) {
 		for _, change := range o.Forced {

@@ -145,11 +145,14 @@ func (r *Resolved) Plan(ctx context.Context) (*Plan, error) {
 	if len(r.resolved.Apps) == 0 {
 		return p, nil
 	}
-	e := &engine{conn: r.conn, apps: r.resolved.Apps, pool: r.options.Pool, clientID: r.options.ClientID, consumers: r.options.Consumers}
+	e := &engine{
+		conn: r.conn, apps: r.resolved.Apps, pool: r.options.Pool,
+		orgID: r.options.OrgID, clientID: r.options.ClientID, consumers: r.options.Consumers,
+	}
 	if err := e.gather(ctx); err != nil {
 		return nil, err
 	}
-	p.shared = e.leaveShared(r.options.OrgID)
+	p.shared = e.leaveShared()
 	if err := e.guard(ctx); err != nil {
 		return nil, err
 	}

@@ -57,9 +57,11 @@ func isOrgScoped(c *metadata.Component, f metadata.Field) bool {
 
 // isOwn reports whether a value that the platform fills in belongs to the org of the run: it begins with the
 // ID of its org.
-func (r *resolution) isOwn(value string) bool {
+func (r *resolution) isOwn(value string) bool { return isOf(value, r.OrgID) }
+
+func isOf(value, orgID string) bool {
 	org, _, found := strings.Cut(strings.TrimSpace(value), ":")
-	return found && len(org) >= 15 && len(r.OrgID) >= 15 && org[:15] == r.OrgID[:15]
+	return found && len(org) >= 15 && len(orgID) >= 15 && org[:15] == orgID[:15]
 }
 
 // withoutForeign returns a header without the field that names another org, which the platform refuses.
@@ -78,10 +80,10 @@ func (s *Source) checkSource(h header, r *resolution) {
 		for _, p := range r.check(c, file) {
 			r.fail(&metadata.SourceError{Path: file, Field: p.Field, Err: p.Err})
 		}
-		r.leftOut(c, file)
 	}
 	if r.Headers {
 		check(h.Component, h.File)
+		r.leftOut(h.Component, h.File)
 	} else {
 		r.check(h.Component, h.File) // for its warnings
 	}
@@ -92,6 +94,9 @@ func (s *Source) checkSource(h header, r *resolution) {
 			r.fail(s.inDir(file.unreplaced))
 		default:
 			check(file.Component, file.File)
+			if _, own := h.stated[eca.GlobalOAuthSettings]; own || typ != eca.OAuthSettings {
+				r.leftOut(file.Component, file.File)
+			}
 		}
 	}
 }

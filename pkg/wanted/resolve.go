@@ -249,6 +249,9 @@ func (s *Source) wanted(h header, r *resolution) *App {
 		r.fail(&sfp.ProjectError{File: s.name(s.project.File), Err: err})
 	}
 	app.splitImplied(settings)
+	if app.StatesConsumer() && app.File(eca.GlobalOAuthSettings) == "" && app.File(eca.OAuthSettings) != "" {
+		r.leftOut(app.source[eca.OAuthSettings].Component, app.File(eca.OAuthSettings))
+	}
 	app.Wrong = s.applied(app, apply, r)
 	app.checkPlaceholders(h, r)
 	app.checked = len(app.policies) > 0 && !app.idle && !settings.Off() && s.project.Settings.Preflight != project.PreflightOff && (apply || !target.Undeployed)

@@ -190,6 +190,28 @@ func (a *App) checkPlaceholders(h header, r *resolution) {
 	}
 }
 
+// StatesConsumer reports whether the source or the settings of the app state global OAuth settings, so that the org
+// has a consumer of its own. Switches that policies imply do not count.
+func (a *App) StatesConsumer() bool {
+	stated := func(name string) bool { return !a.implied[name] }
+	return a.File(eca.GlobalOAuthSettings) != "" || slices.ContainsFunc(slices.Collect(maps.Keys(a.Wanted[eca.GlobalOAuthSettings])), stated)
+}
+
+// Association returns the link by which the source of the app uses the consumer of another org, "" if it does not:
+// OAuth settings with the link, and no global OAuth settings. Salesforce documents that way to share a consumer. org
+// is the ID of the org, "" if unknown.
+func (a *App) Association(org string) string {
+	c := a.source[eca.OAuthSettings].Component
+	if c == nil || org == "" || a.StatesConsumer() {
+		return ""
+	}
+	link := strings.TrimSpace(c.Text("oauthLink"))
+	if !strings.Contains(link, ":") || isOf(link, org) {
+		return ""
+	}
+	return link
+}
+
 // Contradictions returns a warning for each field that plugins.eca and the app's source state
 // differently.
 func (a *App) Contradictions() []string {
