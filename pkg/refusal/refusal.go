@@ -91,7 +91,7 @@ var refusals = []Refusal{
 	{"invalid_request", "refresh_token scope is required", Token, []Cause{NoRefreshScope, NotApproved}},
 	{"invalid_grant", "audience is invalid", Token, []Cause{WrongAudience}},
 	{"invalid_grant", "invalid assertion", Token, []Cause{
-		NoCertificate, NotRSA, ExpiredCertificate, OtherCertificate, ShortKey, LargeCertificate, UnknownUser, WrongAssertion,
+		NoCertificate, NotRSA, ShortKey, LargeCertificate, ExpiredCertificate, OtherCertificate, UnknownUser, WrongAssertion,
 	}},
 	{"invalid_grant", "expired assertion", Token, []Cause{WrongClock}},
 	{"invalid_grant", "ip restricted", Token, []Cause{IPRestricted}},

@@ -54,6 +54,7 @@ type Config struct {
 	Facts platform.Answers // by ID of pkg/platform; a fact without an entry has its expected answer
 
 	// The org and its users.
+	URL            string             // the instance URL, without a slash at its end; Serve sets it
 	Kind           Kind               // "" is Sandbox
 	Edition        string             // OrganizationType; "" is Enterprise Edition
 	Version        apiversion.Version // the newest API version; 0 is apiversion.Latest
@@ -156,7 +157,7 @@ func New(config Config) *Org {
 		config: config, named: named, id: "00D" + random(6) + "AAA", state: newState(),
 		records: make(map[string]map[string]*record), broken: make(map[string]bool), sources: make(map[string]*Org),
 		deploys: make(map[string]*deployJob), retrieves: make(map[string]string), cursors: make(map[string]cursor),
-		codes: make(map[string]code),
+		codes: make(map[string]code), url: config.URL,
 	}
 	o.state.Token = o.newSession()
 	o.addSettings()

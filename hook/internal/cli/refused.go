@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/pkg/login"
@@ -14,7 +15,12 @@ type loginError struct {
 	says, hint string
 }
 
-func (e *loginError) Error() string { return e.Diagnosis.Error() + ": " + e.says }
+func (e *loginError) Error() string {
+	if e.Err == nil && strings.HasPrefix(e.says, e.App) {
+		return e.says
+	}
+	return e.Diagnosis.Error() + ": " + e.says
+}
 
 func (e *loginError) Unwrap() error { return e.Diagnosis }
 

@@ -303,7 +303,8 @@ func checkRounds(t *testing.T) {
 // inMemory serves an org over pipes in memory, to which the commands of a test connect whatever
 // address they dial. The test must not run in parallel to others.
 func inMemory(t *testing.T, config simorg.Config) *simorg.Server {
-	org := &simorg.Server{Org: simorg.New(config), URL: "http://127.0.0.1:1"}
+	config.URL = "http://127.0.0.1:1"
+	org := &simorg.Server{Org: simorg.New(config), URL: config.URL}
 	conns := make(pipes)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(time.Millisecond) // a request that follows another one comes later
