@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -103,5 +104,33 @@ func TestMainIsThin(t *testing.T) {
 	}
 	if lines := bytes.Count(source, []byte("\n")); lines >= 120 {
 		t.Errorf("hook/eca/main.go has %d lines, want fewer than 120", lines)
+	}
+}
+
+// TestEachPackageIsShown: each package has an example and a line in the map.
+func TestEachPackageIsShown(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range list(t) {
+		name, ours := strings.CutPrefix(path, module+"pkg/")
+		if !ours || strings.Contains(name, "internal") {
+			continue
+		}
+		if !strings.Contains(string(guide), "`"+name[strings.LastIndexByte(name, '/')+1:]+"`") {
+			t.Errorf("README.md does not name %s", name)
+		}
+		tests, err := filepath.Glob(name + "/*_test.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(tests, func(file string) bool {
+			data, err := os.ReadFile(file)
+			return err == nil && bytes.Contains(data, []byte("\nfunc Example")) && bytes.Contains(data, []byte("// Output:"))
+		}) {
+			t.Errorf("%s has no example with its output", name)
+		}
 	}
 }
