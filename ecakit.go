@@ -83,5 +83,5 @@ var Sample embed.FS
 
 // Documents are the longer texts about the command, which it prints itself.
 //
-//go:embed README.md hook/README.md hook/docs pkg/platform/FACTS.md pkg/project/SETTINGS.md pkg/lint/RULES.md pkg/audit/RULES.md
+//go:embed README.md hook/README.md hook/docs hook/skill pkg/platform/FACTS.md pkg/project/SETTINGS.md pkg/lint/RULES.md pkg/audit/RULES.md
 var Documents embed.FS

@@ -51,7 +51,7 @@ func documents(t *testing.T) []string {
 	for _, page := range pages {
 		all = append(all, "hook/docs/"+filepath.Base(page))
 	}
-	return append(all, "pkg/README.md", "pkg/project/SETTINGS.md", "scripts/README.md")
+	return append(all, "hook/skill/SKILL.md", "pkg/README.md", "pkg/project/SETTINGS.md", "scripts/README.md")
 }
 
 // TestDocumentedCommands runs each command line of the documents, in their order, in a project

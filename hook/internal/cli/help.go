@@ -87,6 +87,7 @@ var topicWords = map[string][]string{
 	"powershell": {"windows"}, "cmd": {"windows"}, "wsl": {"windows"},
 	"output": {"json"}, "exit-codes": {"json"}, "exit-code": {"json"},
 	"tests": {"how-it-was-tested"}, "evidence": {"how-it-was-tested"}, "unconfirmed": {"how-it-was-tested"}, "crash": {"how-it-was-tested"},
+	"agent": {"skill"}, "agents": {"skill"}, "llm": {"skill"}, "codex": {"skill"},
 	"privacy": {"security"}, "mask": {"security"}, "vulnerability": {"security"},
 	"rights": {"permissions"}, "permission": {"permissions"}, "permset": {"permissions"}, "permission-set": {"permissions"}, "least-privilege": {"permissions"},
 	"session": {"sessions"}, "alias": {"sessions"}, "proxy": {"sessions"}, "network": {"sessions"}, "environment": {"sessions"},
