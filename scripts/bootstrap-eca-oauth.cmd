@@ -22,7 +22,8 @@ if not defined ECA_BIN goto search
 set "eca=%ECA_BIN:"=%"
 if not defined eca goto search
 if exist "%eca%" goto run
->&2 echo eca: ECA_BIN is "%eca%", which is no program; point it to eca.exe or unset it
+>&2 echo error: ECA_BIN is "%eca%", which is not a program
+>&2 echo hint: set ECA_BIN to the path of eca.exe, or unset it
 exit /b 1
 
 :search
@@ -31,7 +32,8 @@ for %%e in (eca.exe eca.cmd) do if not defined eca set "eca=%%~$PATH:e"
 if defined eca goto run
 for %%e in (bin\eca.exe node_modules\.bin\eca.cmd) do if not defined eca if exist "%%e" set "eca=%%e"
 if defined eca goto run
->&2 echo eca: the eca command is not on this machine, so OAuth was not enabled on the apps of "%~1"; put eca.exe on the PATH or into "%CD%\bin", or set ECA_BIN to where it is, and deploy again
+>&2 echo error: the eca command is not on this machine, so OAuth was not enabled on the apps of "%~1"
+>&2 echo hint: put eca.exe on the PATH or into "%CD%\bin", or set ECA_BIN to where it is, and deploy again
 exit /b 1
 
 :run

@@ -29,7 +29,7 @@ esac
 
 if [ -n "${ECA_BIN:-}" ]; then
 	if [ ! -f "$ECA_BIN" ] || [ ! -x "$ECA_BIN" ]; then
-		echo "eca: ECA_BIN is $ECA_BIN, which is no program; point it to the eca binary or unset it" >&2
+		printf '%s\n' "error: ECA_BIN is $ECA_BIN, which is not a program" "hint: set ECA_BIN to the path of the eca binary, or unset it" >&2
 		exit 1
 	fi
 	eca=$ECA_BIN
@@ -40,7 +40,7 @@ elif [ -x ./bin/eca ]; then
 elif [ -x ./node_modules/.bin/eca ]; then
 	eca=./node_modules/.bin/eca
 else
-	echo "eca: the eca command is not on this machine, so OAuth was not enabled on the apps of ${1:-this package}; install it with 'npm install --save-dev @ecakit/eca' or 'go install github.com/ecakit/ecakit/hook/eca@latest', put it into $(pwd)/bin, or set ECA_BIN to where it is, and deploy again" >&2
+	printf '%s\n' "error: the eca command is not on this machine, so OAuth was not enabled on the apps of ${1:-this package}" "hint: install it with 'npm install --save-dev @ecakit/eca' or 'go install github.com/ecakit/ecakit/hook/eca@latest', put it into $(pwd)/bin, or set ECA_BIN to where it is, and deploy again" >&2
 	exit 1
 fi
 

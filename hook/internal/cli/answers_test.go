@@ -115,13 +115,13 @@ func refused(t *testing.T, instance, token string, environ []string, args ...str
 		t.Errorf("%s: the run succeeded", instance)
 	}
 	lines := strings.Split(strings.TrimSuffix(stderr.String(), "\n"), "\n")
-	if len(lines) > 2 || !strings.HasPrefix(lines[0], "eca: ") || strings.Contains(stderr.String(), token[18:]) {
+	if len(lines) > 2 || !strings.HasPrefix(lines[0], "error: ") || strings.Contains(stderr.String(), token[18:]) {
 		t.Errorf("standard error is %q", &stderr)
 	}
 	if len(lines) == 2 {
 		hint = strings.TrimPrefix(lines[1], "hint: ")
 	}
-	return strings.TrimPrefix(lines[0], "eca: "), hint
+	return strings.TrimPrefix(lines[0], "error: "), hint
 }
 
 // TestBadConnections: what lies between this machine and the org.

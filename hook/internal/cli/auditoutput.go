@@ -400,5 +400,5 @@ func (a *auditOutput) verdict() error {
 	if len(a.targets) > 1 {
 		where = console.Plural(total.Orgs, "org")
 	}
-	return foundError{fmt.Errorf("%s: %s; for details run eca audit --explain RULE", where, counts(total.Errors, total.Warnings))}
+	return foundError{fmt.Errorf("%s: %s; run eca audit --explain RULE for details", where, counts(total.Errors, total.Warnings))}
 }

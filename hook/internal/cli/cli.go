@@ -169,7 +169,7 @@ func run(ctx context.Context, args []string, e *env) (code int) {
 		return finish(e.Console, "", nil, e.suggest(parser.Model, parse))
 	}
 	if err != nil {
-		return finish(e.Console, "", nil, usage.Errorf("%w; see: eca --help", err))
+		return finish(e.Console, "", nil, usage.Errorf("%w; see eca --help", err))
 	}
 	e.JSON = c.JSON
 	for _, flag := range parsed.Selected().Flags {

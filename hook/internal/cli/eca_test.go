@@ -371,7 +371,7 @@ func oneLineOnStderr(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-var oneError = regexp.MustCompile(`^eca: [^\n]+\n(hint: [^\n]+\n)?$`)
+var oneError = regexp.MustCompile(`^error: [^\n]+\n(hint: [^\n]+\n)?$`)
 
 // exits CODE COMMAND...: runs eca and checks its exit code.
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -8,6 +8,7 @@ import (
 	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
+	"github.com/ecakit/ecakit/hook/internal/usage"
 	"github.com/ecakit/ecakit/pkg/bootstrap"
 	"github.com/ecakit/ecakit/pkg/connection"
 	"github.com/ecakit/ecakit/pkg/consumer"
@@ -55,7 +56,15 @@ func explainParts(err error) (message, todo string) {
 	if more > 0 {
 		message += fmt.Sprintf(" (%s more, marked ! in the output)", console.Plural(more, "failure"))
 	}
-	return message, hint(err)
+	if todo = hint(err); todo != "" {
+		return message, todo
+	}
+	// These errors are sentences of the command: what is wrong, then what to do.
+	before, after, _ := strings.Cut(message, "; ")
+	if errors.As(err, new(usage.Error)) || errors.As(err, new(foundError)) && !strings.Contains(after, ": ") {
+		return before, after
+	}
+	return message, ""
 }
 
 // hint returns a hint for an error of a command, "" if there is none.

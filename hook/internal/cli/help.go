@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -156,7 +157,7 @@ func (c *helpCmd) run(ctx context.Context, e *env) (result, error) {
 		}
 		r.Text = text
 	default:
-		return nil, usage.Errorf("%s is neither a command nor a document%s; see: eca help", c.Topic, meantTopic(model, word))
+		return nil, usage.Errorf("%s is neither a command nor a document; %s", c.Topic, cmp.Or(meantTopic(model, word), "see eca help"))
 	}
 	e.Page(r.Text)
 	return r, nil
@@ -183,7 +184,7 @@ func (e *env) commandHelp(ctx context.Context, name string) string {
 	return text.String()
 }
 
-// meantTopic returns the document or command that an unknown word is the most similar to, as the end of an error, ""
+// meantTopic returns the document or command that an unknown word is the most similar to, as a hint, ""
 // if there is none.
 func meantTopic(model *kong.Application, word string) string {
 	var names []string

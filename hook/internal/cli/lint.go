@@ -158,7 +158,7 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 		summary += ", confined to " + under
 	}
 	if r.Errors > 0 {
-		return all, foundError{fmt.Errorf("%s; for details run eca lint --explain RULE", summary)}
+		return all, foundError{fmt.Errorf("%s; run eca lint --explain RULE for details", summary)}
 	}
 	e.Line("eca: %s", summary)
 	return all, nil

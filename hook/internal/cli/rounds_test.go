@@ -118,7 +118,7 @@ func TestTimeout(t *testing.T) {
 		home := t.TempDir()
 		logIn(t, home, org, "admin@example.com.uat", "uat", false)
 		code, _, stderr := execute(t, home, "audit", "-o", "uat", "--timeout", "200ms")
-		want := regexp.MustCompile(`^eca: uat: not done after 200ms \(--timeout\) while waiting for the answer of 127\.0\.0\.1:1 to (GET|POST) /services/.*\n$`)
+		want := regexp.MustCompile(`^error: uat: not done after 200ms \(--timeout\) while waiting for the answer of 127\.0\.0\.1:1 to (GET|POST) /services/.*\n$`)
 		if code != exitFailed || !want.MatchString(stderr) {
 			t.Errorf("ended with %d and %q", code, stderr)
 		}

@@ -67,12 +67,12 @@ func (e *env) suggest(model *kong.Application, parse *kong.ParseError) error {
 		}
 	}
 	if meant == "" {
-		return usage.Errorf("%w; see: %s", parse, see)
+		return usage.Errorf("%w; see %s", parse, see)
 	}
-	return usage.Errorf("%s %s%s; see: %s", match[1], match[2], meant, see)
+	return usage.Errorf("%s %s; %s", match[1], match[2], meant)
 }
 
-// meantCommand returns the command that a word stands for, as the end of an error, "" if none.
+// meantCommand returns the command that a word stands for, as a hint, "" if none.
 func meantCommand(model *kong.Application, word string) string {
 	var known []string
 	for _, node := range model.Leaves(true) {
@@ -110,7 +110,7 @@ func nearest(word string, known []string) (best string) {
 	return best
 }
 
-func didYouMean(word string) string { return `, did you mean "` + word + `"?` }
+func didYouMean(word string) string { return `did you mean "` + word + `"?` }
 
 // flagsOf returns the flags of a command, by all names with their dashes.
 func flagsOf(node *kong.Node) (names []string) {
@@ -125,7 +125,7 @@ func flagsOf(node *kong.Node) (names []string) {
 	return names
 }
 
-// meantFlag returns the flag of a command that a word stands for, as the end of an error, "" if none.
+// meantFlag returns the flag of a command that a word stands for, as a hint, "" if none.
 func meantFlag(selected *kong.Node, word string) string {
 	known := flagsOf(selected)
 	for _, flag := range flagWords[strings.ToLower(word)] {
@@ -151,7 +151,7 @@ func misplacedFlag(model *kong.Application, word string) string {
 	}
 	for _, node := range model.Leaves(true) {
 		if slices.Contains(flagsOf(node), name) {
-			return " before the command; write " + name + " after it, as in eca " + node.Name + " " + name + " …"
+			return "write " + name + " after the command, as in eca " + node.Name + " " + name + " …"
 		}
 	}
 	return ""
@@ -164,11 +164,11 @@ func (e *env) meantArgument(selected *kong.Node, word string) string {
 	_, isOrg := e.Store().Usernames()[word]
 	switch {
 	case has("-o") && (isOrg || strings.Contains(word, "@")):
-		return "; use -o " + word
+		return "use -o " + word
 	case has("--app"):
-		return "; use --app " + word
+		return "use --app " + word
 	case has("-o"):
-		return "; use -o " + word
+		return "use -o " + word
 	}
 	return ""
 }

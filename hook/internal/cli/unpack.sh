@@ -2,7 +2,7 @@ else
 	# This script contains eca. It is unpacked once, into a directory of this user's alone, and
 	# checked before each run.
 	cannot() {
-		echo "eca: $*" >&2
+		echo "error: $*" >&2
 		exit 1
 	}
 	case $(uname -sm) in

@@ -222,7 +222,7 @@ func (c *Console) RawJSON(document string) error {
 
 // Fail prints what failed, the first line of standard error.
 func (c *Console) Fail(message string) {
-	name := Styled{"eca:", Red}
+	name := Styled{"error:", Red}
 	fmt.Fprintf(c.Stderr, "%s %s\n", name.render(c.colourErrors), salesforce.Mask(message))
 }
 
