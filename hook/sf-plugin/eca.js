@@ -45,7 +45,7 @@ module.exports = { run };
 
 if (require.main === module) {
   const failed = (error) => {
-    console.error(`eca: ${error.message}`);
+    console.error(`error: ${error.message.replace('; ', '\nhint: ')}`);
     process.exitCode = 1;
   };
   run(process.argv.slice(2)).catch(failed);

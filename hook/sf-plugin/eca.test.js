@@ -21,11 +21,11 @@ const skip = process.platform === 'win32' && 'the script needs sh';
 test('without a binary', () => {
   declare({});
   let ended = spawnSync(process.execPath, [program], { encoding: 'utf8' });
-  assert.match(ended.stderr, /^eca: there is no binary for \w+ on \w+; build one with Go/);
+  assert.match(ended.stderr, /^error: there is no binary for \w+ on \w+\nhint: build one with Go/);
   assert.strictEqual(ended.status, 1);
   declare({ [name]: '1.0.0' });
   ended = spawnSync(process.execPath, [program], { encoding: 'utf8' });
-  assert.match(ended.stderr, /^eca: the package \S+ is not installed; install without --omit=optional.*\n$/);
+  assert.match(ended.stderr, /^error: the package \S+ is not installed\nhint: install without --omit=optional.*\n$/);
   assert.strictEqual(ended.status, 1);
 
   fs.mkdirSync(path.dirname(binary), { recursive: true });
