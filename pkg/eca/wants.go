@@ -40,8 +40,21 @@ var satellites = []string{OAuthSettings, GlobalOAuthSettings, PluginPolicies}
 // that the platform requires.
 func Satellites() []string { return slices.Clone(satellites) }
 
+// plugins are the types of further plug-ins that are written where nothing else deploys them.
+var plugins = []string{SAMLPolicies, CanvasSettings, AttestSettings, AttestPolicies}
+
+// Plugins returns the component types of further plug-ins, which sf deploys as source, and which are written where
+// nothing else deploys them.
+func Plugins() []string { return slices.Clone(plugins) }
+
+// Unbuildable are the suffixes of components with which sfp 39.2.2 cannot build a package. Its source-deploy-retrieve
+// 12.0.1 says "Could not infer a metadata type", and sfp leaves the package out.
+func Unbuildable() []string {
+	return []string{"ecaPush", "ecaPushPlcy", "ecaSamlPlcy", "ecaCanvas", "ecaOauthSecurity", "ecaAttest", "ecaAttestPlcy"}
+}
+
 // order are the types of Wants, in the order in which they are written.
-var order = slices.Concat([]string{Header, RemoteSiteSetting}, satellites, []string{OAuthPolicies})
+var order = slices.Concat([]string{Header, RemoteSiteSetting}, satellites, []string{OAuthPolicies}, plugins)
 
 // Order returns the types that Wants knows, in the order in which they are written.
 func Order() []string { return slices.Clone(order) }
@@ -68,7 +81,13 @@ func Wants(d Desired) map[string]*metadata.Want {
 		}
 		want := d.want(typ)
 		wants[typ] = want
-		if typ != RemoteSiteSetting {
+		switch {
+		case typ == RemoteSiteSetting:
+		case slices.Contains(plugins, typ):
+			if on := wants[PluginPolicies]; on != nil { // which switch the plug-ins on
+				want.After = []*metadata.Want{on}
+			}
+		default:
 			want.After, before = before, []*metadata.Want{want}
 		}
 	}

@@ -99,6 +99,7 @@ func run(fsys fs.FS, under string) (*linter, []finding.Finding, error) {
 	l.checkHeaders()
 	l.checkLinks()
 	l.checkEnvironments()
+	l.checkBuild()
 	l.checkPolicies()
 	l.checkFolders()
 	l.checkApps()

@@ -91,7 +91,7 @@ func packaged() files {
 // whole is a project with a Local app that is deployed as source as a whole.
 func whole() files {
 	return files{
-		"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def", "type": "source"}], "sourceApiVersion": "66.0"}`,
+		"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0"}`,
 		appFile:             header("<distributionState>Local</distributionState>"),
 		wholeOAuth:          oauth("App", "<commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes>"),
 		wholeGlobal:         xml("ExtlClntAppGlobalOauthSettings", "<externalClientApplication>App</externalClientApplication>\n<isRefreshTokenRotationEnabled>true</isRefreshTokenRotationEnabled>"),
@@ -185,16 +185,13 @@ func TestRules(t *testing.T) {
 		{"never deployed again", sound().with(files{"sfdx-project.json": strings.ReplaceAll(fmt.Sprintf(packages, ""), `"alwaysDeploy": true, `, "")}), []string{
 			"always-deploy warning sfdx-project.json:2 the hook", "always-deploy warning sfdx-project.json:3 policies of App"}},
 		{"a whole app", whole(), nil},
-		{"a whole app without its global settings", whole().with(files{wholeGlobal: ""}), []string{
-			"script-not-wired error sfdx-project.json:1 has no postDeploymentScript", "package-order error " + wholePolicies + ":1 before its OAuth is enabled",
+		{"a whole app without its global settings", whole().with(files{wholeGlobal: ""}), []string{"package-order error " + wholePolicies + ":1 before its OAuth is enabled",
 			"settings-without-link error " + wholeOAuth + ":1 without global OAuth settings"}},
-		{"a whole app without its OAuth settings", whole().with(files{wholeOAuth: ""}), []string{
-			"script-not-wired error sfdx-project.json:1 has no postDeploymentScript", "global-settings-in-source error " + wholeGlobal + ":1 doesn't have a valid OAuth settings configuration",
+		{"a whole app without its OAuth settings", whole().with(files{wholeOAuth: ""}), []string{"global-settings-in-source error " + wholeGlobal + ":1 doesn't have a valid OAuth settings configuration",
 			"package-order error " + wholePolicies + ":1 before its OAuth is enabled"}},
 		{"a whole app in two packages", whole().with(files{
-			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def", "type": "source"}, {"path": "src/more", "package": "more"}], "sourceApiVersion": "66.0"}`,
-			wholeOAuth:          "", "src/more/A.ecaOauth-meta.xml": whole()[wholeOAuth]}), []string{
-			"script-not-wired error sfdx-project.json:1 ", "global-settings-in-source error " + wholeGlobal + ":1 in the same package", "package-order error " + wholePolicies + ":1 ",
+			"sfdx-project.json": `{"packageDirectories": [{"path": "src/def", "package": "def"}, {"path": "src/more", "package": "more"}], "sourceApiVersion": "66.0"}`,
+			wholeOAuth:          "", "src/more/A.ecaOauth-meta.xml": whole()[wholeOAuth]}), []string{"global-settings-in-source error " + wholeGlobal + ":1 in the same package", "package-order error " + wholePolicies + ":1 ",
 			"settings-without-link error src/more/A.ecaOauth-meta.xml:1 in the same package"}},
 		{"policies before the whole app", whole().with(files{
 			"sfdx-project.json": `{"packageDirectories": [{"path": "src/head", "package": "head"}, {"path": "src/pol", "package": "pol"}, {"path": "src/def", "package": "def"}], "sourceApiVersion": "66.0"}`,
@@ -339,7 +336,10 @@ func TestRules(t *testing.T) {
 		{"newer element", sound().with(files{"src/pol/uat/" + plcy: policies("App", "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>")}), []string{"newer-than-project warning src/pol/uat/" + plcy + ":2 65.0"}},
 		{"newer element that eca sends", sound().settings(`{"applyPolicies": true}`).with(files{".forceignore": "**/uat/", "src/pol/uat/" + plcy: policies("App", "<namedUserJwtSessionTimeoutType>Custom</namedUserJwtSessionTimeoutType>")}), nil},
 		{"newer setting, which eca sends", sound().settings(`{"apps": {"App": {"globalOauthSettings": {"isMtlsEnabled": true}}}}`), nil},
-		{"newer type", sound().with(files{"src/def/extlClntAppCanvasSettings/App.ecaCanvas-meta.xml": xml("ExtlClntAppCanvasSettings", "<canvasUrl>https://a</canvasUrl><externalClientApplication>App</externalClientApplication>")}), []string{"newer-than-project warning src/def/extlClntAppCanvasSettings/App.ecaCanvas-meta.xml:0 66.0"}},
+		{"newer type", sound().with(files{"src/def/extlClntAppCanvasSettings/App.ecaCanvas-meta.xml": xml("ExtlClntAppCanvasSettings", "<canvasUrl>https://a</canvasUrl><externalClientApplication>App</externalClientApplication>")}), []string{"newer-than-project warning src/def/extlClntAppCanvasSettings/App.ecaCanvas-meta.xml:0 66.0", "sfp-cannot-build error src/def/extlClntAppCanvasSettings/App.ecaCanvas-meta.xml:0 move it to eca/policies/ENVIRONMENT"}},
+		{"what sfp cannot build", sound().with(files{"src/pol/uat/extlClntAppPushSettings/App.ecaPush-meta.xml": "<x/>"}), []string{"sfp-cannot-build error src/pol/uat/extlClntAppPushSettings/App.ecaPush-meta.xml:0 leaves out the package pol; add it to .forceignore, and deploy it with sf"}},
+		{"what sfp cannot build, left out", sound().with(files{"src/def/eca/policies/uat/App.ecaSamlPlcy-meta.xml": xml("ExtlClntAppSamlConfigurablePolicies", "<acsUrl>https://a</acsUrl><entityUrl>e</entityUrl><externalClientApplication>App</externalClientApplication>"), ".forceignore": "src/def/eca/"}), nil},
+		{"what the project teaches sfp", sound().with(files{"src/pol/uat/App.ecaPush-meta.xml": "<x/>", "sfdx-project.json": strings.Replace(fmt.Sprintf(packages, ""), `"sourceApi`, `"registryCustomizations": {"types": {"extlclntapppushsettings": {"suffix": "ecaPush"}}}, "sourceApi`, 1)}), nil},
 		{"wrong suffix", sound().with(files{"src/pol/uat/extlClntAppOauthPolicies/App.ecaOauthPolicy-meta.xml": policies("App", "")}), []string{"wrong-suffix error src/pol/uat/extlClntAppOauthPolicies/App.ecaOauthPolicy-meta.xml:1 App.ecaOauthPlcy-meta.xml"}},
 		{"wrong folder", sound().with(files{appFile: "", "src/def/extlClntAppPolicies/App.eca-meta.xml": header("")}), []string{"wrong-folder warning src/def/extlClntAppPolicies/App.eca-meta.xml:0 externalClientApps"}},
 		{"policies of nobody", sound().with(files{"src/pol/uat/" + plcy: xml("ExtlClntAppOauthConfigurablePolicies", "")}), []string{"unknown-app error src/pol/uat/" + plcy + ":1 is missing"}},

@@ -17,7 +17,8 @@ import (
 type Source struct {
 	*sfp.Tree
 
-	files []SourceFile
+	files   []SourceFile
+	plugins []SourceFile // see Plugins
 }
 
 // SourceFile is a file whose name is that of a component of one of eca.Types.
@@ -61,8 +62,12 @@ func ReadSource(fsys fs.FS, dirs ...string) *Source {
 	inSource := make(map[string]bool) // names of files in source format, without the ending
 	for _, dir := range dirs {
 		for _, file := range s.Tree.Files(dir) {
+			if seen[file] {
+				continue
+			}
 			typ, name := eca.Types().OfFile(file)
-			if typ == nil || seen[file] {
+			if typ == nil {
+				s.readPlugin(fsys, file)
 				continue
 			}
 			seen[file] = true
@@ -76,6 +81,26 @@ func ReadSource(fsys fs.FS, dirs ...string) *Source {
 	// Of a file in both formats, sf deploys the one in source format.
 	s.files = slices.DeleteFunc(s.files, func(f SourceFile) bool { return inSource[f.File] })
 	return s
+}
+
+func (s *Source) readPlugin(fsys fs.FS, file string) {
+	typ, name := eca.SourceTypes().OfFile(file)
+	if typ == nil || slices.ContainsFunc(s.plugins, func(f SourceFile) bool { return f.File == file }) {
+		return
+	}
+	c, err := eca.SourceTypes().ReadFile(fsys, file)
+	s.plugins = append(s.plugins, SourceFile{File: file, Type: typ, Name: name, Component: c, Err: err})
+}
+
+// Plugins returns the files in a directory and below it with components of an app's further plug-ins, of the types
+// of eca.SourceTypes, which Components does not return.
+func (s *Source) Plugins(dir string) (found []SourceFile) {
+	for _, f := range s.plugins {
+		if dir == "." && !isBelow(f.File, EnvironmentsDir) || isBelow(f.File, dir) {
+			found = append(found, f)
+		}
+	}
+	return found
 }
 
 // Replace reads the files again in which sf replaces texts on deployment, with the replacements of a

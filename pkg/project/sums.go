@@ -46,7 +46,7 @@ func HasHook(fsys fs.FS, p sfp.Package) bool {
 // deploys them, or nobody. Source lists the package.
 func HiddenPolicies(source *Source, p sfp.Package) (files []string) {
 	ignore := source.Ignore(p.Path)
-	for _, f := range source.Components(p.Path, "") {
+	for _, f := range append(source.Components(p.Path, ""), source.Plugins(p.Path)...) {
 		if f.App() != "" && IsPolicy(f.File) && ignore.Ignores(f.File) {
 			files = append(files, f.File)
 		}
@@ -56,6 +56,9 @@ func HiddenPolicies(source *Source, p sfp.Package) (files []string) {
 
 // IsPolicy reports whether a file's name is that of a component of an app other than its header.
 func IsPolicy(file string) bool {
+	if plugin, _ := eca.SourceTypes().OfFile(file); plugin != nil {
+		return true
+	}
 	typ, _ := eca.Types().OfFile(file)
 	return typ != nil && typ.Name != eca.Header && typ.Name != eca.RemoteSiteSetting
 }

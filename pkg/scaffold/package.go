@@ -116,7 +116,11 @@ func packageFiles(t *target, source *project.Source, dir string, components []*m
 		}
 		all = append(all, file)
 	}
-	ignored, err := t.ignoring(dir)
+	var lines []string
+	for _, suffix := range unpackageable {
+		lines = append(lines, dir+"/**/*."+suffix+"-meta.xml")
+	}
+	ignored, err := t.ignoring(lines, "What cannot be in the package "+path.Base(dir))
 	if err != nil {
 		return nil, err
 	}
@@ -135,25 +139,21 @@ func packageFiles(t *target, source *project.Source, dir string, components []*m
 	return files, nil
 }
 
-// ignoring returns .forceignore with the lines for a package.
-func (t *target) ignoring(dir string) (File, error) {
+// ignoring returns .forceignore with lines, below a comment.
+func (t *target) ignoring(wanted []string, comment string) (File, error) {
 	before, err := fs.ReadFile(t.fsys, ignoreFile)
+	exists := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return File{}, fmt.Errorf("cannot read %s", ignoreFile)
 	}
 	lines := strings.Split(strings.ReplaceAll(string(before), "\r\n", "\n"), "\n")
-	var added []string
-	for _, suffix := range unpackageable {
-		if line := dir + "/**/*." + suffix + "-meta.xml"; !slices.Contains(lines, line) {
-			added = append(added, line)
-		}
-	}
+	added := slices.DeleteFunc(slices.Clone(wanted), func(line string) bool { return slices.Contains(lines, line) })
 	content := string(before)
 	if len(added) > 0 {
 		if content != "" && !strings.HasSuffix(content, "\n") {
 			content += "\n"
 		}
-		content += "# What cannot be in the package " + path.Base(dir) + "\n" + strings.Join(added, "\n") + "\n"
+		content += "# " + comment + "\n" + strings.Join(added, "\n") + "\n"
 	}
-	return File{Path: ignoreFile, Content: []byte(content), Mode: 0o644}, nil
+	return File{Path: ignoreFile, Content: []byte(content), Mode: 0o644, Replaces: exists, before: before}, nil
 }

@@ -4,6 +4,7 @@
 package scaffold
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -70,6 +71,10 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	case err != nil:
 		return nil, err
 	}
+	ignored, err := a.ignoreHidden()
+	if err != nil {
+		return nil, err
+	}
 	settings, err := a.settings()
 	if err != nil {
 		return nil, &sfp.ProjectError{File: sfp.ProjectFile, Err: err}
@@ -78,6 +83,7 @@ func New(fsys fs.FS, config Config) ([]File, error) {
 	if err != nil || a.layout != project.LayoutSFP {
 		return files, err
 	}
+	files = append(ignored, files...)
 	return a.target.addSums(files, a.source, a.Definition, a.Policies)
 }
 
@@ -90,6 +96,7 @@ type addition struct {
 	files  []File // the new ones
 
 	layout  project.Layout
+	hidden  string // a line of .forceignore, "" for none
 	sources string // the directory of the header's type folder
 
 	existing *ExistsError // of settings of the app, nil if there are none
@@ -235,7 +242,13 @@ func (a *addition) addPolicies() error {
 				continue
 			}
 			fields := metadata.Stated("externalClientApplication", a.App, "label", a.Label).Over(a.Fields[plugin.typ])
-			if err := a.addFile(newFile(f.dir, plugin.typ, a.App+plugin.ending, fields)); err != nil {
+			dir := f.dir
+			if a.layout == project.LayoutSFP {
+				// sfp cannot build a package with them, so its deployment leaves them out.
+				dir = path.Join(a.Definition, project.EnvironmentsDir, f.Alias)
+				a.hidden = path.Join(a.Definition, project.EnvironmentsDir) + "/"
+			}
+			if err := a.addFile(newFile(dir, plugin.typ, a.App+plugin.ending, fields)); err != nil {
 				return err
 			}
 		}
@@ -250,6 +263,18 @@ func (a *addition) addPolicies() error {
 		}
 	}
 	return nil
+}
+
+// ignoreHidden returns .forceignore with the line for components that sfp cannot build, none if it has the line.
+func (a *addition) ignoreHidden() ([]File, error) {
+	if a.hidden == "" {
+		return nil, nil
+	}
+	file, err := a.target.ignoring([]string{a.hidden}, "What sfp cannot build, and eca deploys")
+	if err != nil || bytes.Equal(file.Content, file.before) {
+		return nil, err
+	}
+	return []File{file}, nil
 }
 
 // keeps reports whether the policies that an existing app has in a folder stay as they are, because the

@@ -31,7 +31,7 @@ func (t *target) addSums(files []File, source *project.Source, dirs ...string) (
 	var all []string
 	for _, p := range proj.Packages {
 		of := project.HiddenPolicies(source, p)
-		ignore := source.Ignore(p.Path)
+		ignore := sfp.List(written, p.Path).Ignore(p.Path) // with lines that are written now
 		for _, f := range files {
 			if strings.HasPrefix(f.Path, p.Path+"/") && project.IsPolicy(f.Path) && ignore.Ignores(f.Path) && !slices.Contains(of, f.Path) {
 				of = append(of, f.Path)

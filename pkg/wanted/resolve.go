@@ -271,6 +271,10 @@ func (s *Source) wanted(h header, r *resolution) *App {
 	if target.Headers {
 		app.CreatedSets = s.createdSets(app, r)
 	}
+	if !settings.Off() {
+		s.findPlugins(app, func(byDefault bool) bool { return target.ApplyPolicies || settings.AppliesPolicies(byDefault) }, r)
+		r.fail(app.checkPlugins())
+	}
 	app.remote = settings.RemoteSiteSetting != nil && *settings.RemoteSiteSetting
 	app.plan(target.DomainURL)
 	return app

@@ -70,6 +70,8 @@ type App struct {
 	policies []policiesFile  // the app's OAuth policies in the environment, usually one file
 	idle     bool            // nobody deploys the policies, see ByNobody
 	checked  bool            // the preflight checks the policies
+
+	plugins map[string]sourceFile // components of further plug-ins that the run deploys, by type
 }
 
 // Deployer is who brings OAuth policies to an org.
@@ -116,6 +118,7 @@ func (a *App) plan(orgDomainURL string) {
 			d.Fields[eca.OAuthPolicies] = stated(a.policies[0].Component, a.version)
 		}
 	}
+	a.addPlugins(&d)
 	a.Wants = eca.Wants(d)
 }
 
@@ -130,6 +133,9 @@ func (a *App) File(typ string) string {
 		return a.file
 	case typ == eca.OAuthPolicies && len(a.policies) > 0 && !a.idle:
 		return a.policies[0].File
+	}
+	if plugin, ok := a.plugins[typ]; ok {
+		return plugin.File
 	}
 	return a.source[typ].File
 }
