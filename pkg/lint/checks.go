@@ -259,7 +259,7 @@ func (l *linter) checkApp(c component) {
 		l.addPackage("package-order", finding.Error, c.pkg, fmt.Sprintf("the package %s with policies of %s comes before %s with its header", c.pkg.Name, header.FullName, header.pkg.Name), "put it after that package")
 	case whole && c.index < settings.index && c.Type == eca.OAuthPolicies:
 		l.addPackage("package-order", finding.Error, c.pkg, fmt.Sprintf("the package %s with OAuth policies of %s comes before %s with its OAuth settings", c.pkg.Name, header.FullName, settings.pkg.Name), "put it after that package")
-	case whole:
+	case whole, l.maybeWhole(header):
 	case c.index == header.index && c.Type == eca.OAuthPolicies && isLocal(header):
 		fix := "move them to an aliasfied package after " + header.pkg.Name
 		if l.layout != project.LayoutSFP {
@@ -325,7 +325,7 @@ func (l *linter) checkScript(h component) bool {
 		return true
 	}
 	// sf runs no scripts.
-	if _, whole := l.whole(h.FullName); h.pkg.Name != "" && l.layout == project.LayoutSFP && isLocal(h) && !whole && !l.linked(h.FullName) {
+	if _, whole := l.whole(h.FullName); h.pkg.Name != "" && l.layout == project.LayoutSFP && isLocal(h) && !whole && !l.maybeWhole(h) && !l.linked(h.FullName) {
 		l.addPackage("script-not-wired", level, h.pkg, fmt.Sprintf("the package %s with the Local app %s %s, so nothing enables its OAuth", h.pkg.Name, h.FullName, problem), fix)
 	}
 	return false
@@ -376,14 +376,19 @@ func (l *linter) checkScope(h component, scoped string) {
 
 // checkLinks checks OAuth settings, global OAuth settings, and apps that need a link.
 func (l *linter) checkLinks() {
+	namesApp := func(c component) bool { return strings.TrimSpace(eca.App(c.Component)) != "" }
 	for _, c := range l.of(eca.OAuthSettings) {
-		l.checkOAuthSettings(c)
+		if namesApp(c) {
+			l.checkOAuthSettings(c)
+		}
 	}
 	for _, c := range l.of(eca.GlobalOAuthSettings) {
-		l.checkGlobalSettings(c)
+		if namesApp(c) {
+			l.checkGlobalSettings(c)
+		}
 	}
 	for _, h := range l.of(eca.Header) {
-		if h.Text("distributionState") == "Packaged" && !l.linked(h.FullName) {
+		if h.Text("distributionState") == "Packaged" && !l.linked(h.FullName) && !l.unread[unread{h.pkg, eca.OAuthSettings}] {
 			l.add("packaged-without-link", finding.Error, h.file, "distributionState",
 				"the app is Packaged, but the source has no OAuth settings with an oauthLink for it, so it is installed without OAuth",
 				"retrieve its OAuth settings from the org that has the consumer, or make the app Local")
@@ -406,6 +411,7 @@ func (l *linter) checkOAuthSettings(c component) {
 	switch {
 	case link == "" && whole && !l.packaged(eca.App(c.Component)):
 		// The platform creates the link in each org.
+	case link == "" && l.unread[unread{c.pkg, eca.GlobalOAuthSettings}]:
 	case link == "":
 		l.add("settings-without-link", finding.Error, c.file, c.Type,
 			"without an oauthLink, and without global OAuth settings in the same package, the deployment breaks the app's OAuth permanently",
@@ -437,6 +443,7 @@ func (l *linter) checkGlobalSettings(c component) {
 		l.add("global-settings-in-source", finding.Error, c.file, c.Type,
 			"global OAuth settings cannot be in a package, and scratch orgs refuse those of a Packaged app",
 			"remove the file; the oauthLink of the app's OAuth settings leads to its consumer")
+	case !whole && l.unread[unread{c.pkg, eca.OAuthSettings}]:
 	case !whole:
 		l.add("global-settings-in-source", finding.Error, c.file, c.Type,
 			"without the app's OAuth settings in the same package, the platform refuses global OAuth settings: "+
@@ -486,6 +493,11 @@ func (l *linter) whole(app string) (component, bool) {
 		}
 	}
 	return component{}, false
+}
+
+// maybeWhole reports whether an app may be deployed as source as a whole, with a component that cannot be read.
+func (l *linter) maybeWhole(h component) bool {
+	return l.unread[unread{h.pkg, eca.OAuthSettings}] || l.unread[unread{h.pkg, eca.GlobalOAuthSettings}]
 }
 
 // packaged reports whether the project has the header of a Packaged app of that name.

@@ -48,7 +48,7 @@ func Run(fsys fs.FS, under string) ([]finding.Finding, error) {
 func run(fsys fs.FS, under string) (*linter, []finding.Finding, error) {
 	l := &linter{
 		fsys: fsys, lines: make(map[string]*lines), malformed: make(map[string]bool), platformMade: make(map[string][]string),
-		inPackages: make(map[string]bool), guessed: make(map[string]map[string]string),
+		inPackages: make(map[string]bool), guessed: make(map[string]map[string]string), unread: make(map[unread]bool),
 	}
 	proj, wrong, err := project.ReadLoosely(fsys, sfp.ProjectFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -146,9 +146,10 @@ type linter struct {
 	layout      project.Layout
 	source      *project.Source
 	components  []component
-	credentials []component     // external and named ones
-	ignored     []component     // components that .forceignore leaves out of the deployment
-	broken      []brokenFile    // ignored policies that cannot be parsed
+	credentials []component  // external and named ones
+	ignored     []component  // components that .forceignore leaves out of the deployment
+	broken      []brokenFile // ignored policies that cannot be parsed
+	unread      map[unread]bool
 	malformed   map[string]bool // apps whose header cannot be parsed or is not deployed, folded
 	lines       map[string]*lines
 	findings    []found
@@ -328,9 +329,20 @@ func (l *linter) readComponent(f project.SourceFile, c component) {
 	case ignored:
 	case f.Err != nil:
 		l.addMalformed(c.file, f.Err)
+		l.unread[unread{c.pkg, f.Type.Name}] = true
 	default:
 		l.components = append(l.components, c)
+		if strings.TrimSpace(eca.App(c.Component)) == "" {
+			l.unread[unread{c.pkg, f.Type.Name}] = true
+		}
 	}
+}
+
+// unread are the components of a type in a package of which one cannot be parsed or names no app, so that it may be
+// that of any app.
+type unread struct {
+	pkg *sfp.Package
+	typ string
 }
 
 func (l *linter) addUnreadable(file string) {

@@ -399,6 +399,8 @@ func TestRules(t *testing.T) {
 			"unknown-element warning src/pol/uat/extlClntAppPolicies/App_plcy.ecaPlcy-meta.xml:5 state it as isPkceRequired of the app's ExtlClntAppGlobalOauthSettings"}},
 		{"a scope of published guidance", whole().with(files{wholeOAuth: oauth("App", "\n<commaSeparatedOauthScopes>ChatterApi</commaSeparatedOauthScopes>")}), []string{"unknown-value warning " + wholeOAuth + ":3 did you mean Chatter?"}},
 
+		{"global settings that cannot be parsed, and no errors that follow from that", whole().with(files{wholeGlobal: "<ExtlClntAppGlobalOauthSettings"}), []string{"malformed error " + wholeGlobal + ":1 is not well-formed XML"}},
+		{"OAuth settings of no app, and no errors that follow from that", whole().with(files{wholeOAuth: xml("ExtlClntAppOauthSettings", "<commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes>")}), []string{"unknown-app error " + wholeOAuth + ":1 belongs to no app"}},
 		{"an API name with two underscores", whole().with(files{wholeOAuth: "", "src/def/extlClntAppOauthSettings/App__oauth_.ecaOauth-meta.xml": whole()[wholeOAuth]}), []string{"api-name error src/def/extlClntAppOauthSettings/App__oauth_.ecaOauth-meta.xml:0 the API name \"App__oauth_\" is invalid"}},
 		{"an app's API name", whole().with(files{"src/def/externalClientApps/My-App.eca-meta.xml": header("<distributionState>Packaged</distributionState>")}), []string{
 			"api-name error src/def/externalClientApps/My-App.eca-meta.xml:0 ", "packaged-without-link error src/def/externalClientApps/My-App.eca-meta.xml:2 "}},

@@ -266,6 +266,30 @@ func TestIgnoredFilesAreNotRead(t *testing.T) {
 	}
 }
 
+// TestNamesInSource: names that the platform refuses are errors before anything is sent.
+func TestNamesInSource(t *testing.T) {
+	t.Parallel()
+	settings := func(app string) string {
+		return `<ExtlClntAppOauthSettings xmlns="http://soap.sforce.com/2006/04/metadata"><commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes><externalClientApplication>` + app + `</externalClientApplication></ExtlClntAppOauthSettings>`
+	}
+	const dir = "src/def/extlClntAppOauthSettings/"
+	for file, test := range map[string]struct{ app, want string }{
+		"Os__Settings_":  {"MyApp", dir + `Os__Settings_.ecaOauth-meta.xml: the API name "Os__Settings_" is invalid`},
+		"My-Settings":    {"MyApp", dir + `My-Settings.ecaOauth-meta.xml: the API name "My-Settings" is invalid`},
+		"OsSettings":     {" MyApp ", dir + `OsSettings.ecaOauth-meta.xml: externalClientApplication: " MyApp " has white space around it`},
+		"ns__OsSettings": {"MyApp", ""},
+	} {
+		files := project(t, map[string]string{dir + file + ".ecaOauth-meta.xml": settings(test.app)})
+		source, err := wanted.Load(wanted.Location{Project: files, Package: "def", Sibling: files})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = source.Resolve(sandbox("uat")); test.want == "" && err != nil || test.want != "" && (err == nil || !strings.HasPrefix(err.Error(), test.want)) {
+			t.Errorf("%s of %q: got %v, want %q", file, test.app, err, test.want)
+		}
+	}
+}
+
 // TestRotationInSource: a switch that rotates credentials is left out with a warning if it is on, and without one if
 // it is off, because nothing happens then.
 func TestRotationInSource(t *testing.T) {
