@@ -26,6 +26,8 @@ type Report struct {
 	// sfp deploys next, or that the run applied.
 	Preflight project.Preflight `json:"preflight"`
 	Findings  []finding.Finding `json:"findings,omitempty"`
+	// Invalid is why the source cannot be applied to any org, see Resolved.Err, without the findings.
+	Invalid []string `json:"invalid,omitempty"`
 	// Changed is the number of components and grants that the run created or changed. Pending
 	// is the number that are not as wanted; in a plan, the number that a run would write.
 	Changed int `json:"changed"`

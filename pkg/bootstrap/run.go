@@ -107,12 +107,15 @@ func Resolve(ctx context.Context, conn *salesforce.Conn, source *wanted.Source, 
 func (r *Resolved) check(apps []*wanted.App) {
 	r.findings = inSource(apps, r.target, r.source)
 	for _, app := range apps {
+		for _, err := range app.CheckNames() {
+			r.invalid = join(r.invalid, err)
+		}
 		r.invalid = join(r.invalid, app.Wrong)
 	}
 }
 
-// Err returns why the source cannot be applied to any org: policies that cannot be applied, or a
-// *PreflightError if the platform is certain to refuse them. Otherwise it is nil.
+// Err returns why the source cannot be applied to any org: names that the platform refuses, policies that cannot be
+// applied, or a *PreflightError if the platform is certain to refuse them. Otherwise it is nil.
 func (r *Resolved) Err() error {
 	if !r.strict() {
 		return r.invalid
@@ -127,6 +130,9 @@ func (r *Resolved) strict() bool { return r.resolved.Preflight == project.Prefli
 func (r *Resolved) Report() *Report {
 	report := newReport(r)
 	report.Findings = slices.Clone(r.findings)
+	for _, err := range flat(r.invalid) {
+		report.Invalid = append(report.Invalid, err.Error())
+	}
 	return report
 }
 
@@ -254,9 +260,16 @@ func join(err, more error) error {
 	if err == nil {
 		return more
 	}
-	all := []error{err}
+	return errors.Join(append(slices.Clone(flat(err)), more)...)
+}
+
+// flat returns the errors that were joined, none for nil.
+func flat(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		all = joined.Unwrap()
+		return joined.Unwrap()
 	}
-	return errors.Join(append(slices.Clone(all), more)...)
+	if err == nil {
+		return nil
+	}
+	return []error{err}
 }

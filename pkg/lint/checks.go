@@ -394,11 +394,34 @@ func (l *linter) checkLinks() {
 				"retrieve its OAuth settings from the org that has the consumer, or make the app Local")
 		}
 	}
+	l.checkTwice()
 	l.checkMixed("oauthLink", "the apps of this package link to consumers of several orgs, so production and other environments are mixed",
 		l.of(eca.OAuthSettings), func(c component) string { return orgOf(c.Text("oauthLink")) })
 	l.checkMixed(eca.Header, "this package has Packaged apps for production and for other environments",
 		slices.DeleteFunc(l.of(eca.Header), func(c component) bool { return isLocal(c) || c.environ != "" }),
 		func(c component) string { return stage(c.FullName) })
+}
+
+// checkTwice checks for a second component of a type of an app in a package, which the platform refuses as a duplicate.
+func (l *linter) checkTwice() {
+	type key struct {
+		typ, app, environ string
+		pkg               *sfp.Package
+	}
+	first := make(map[key]component)
+	for _, typ := range eca.Satellites() {
+		for _, c := range l.of(typ) {
+			app := strings.ToLower(strings.TrimSpace(eca.App(c.Component)))
+			k := key{typ, app, c.environ, c.pkg}
+			other, twice := first[k]
+			switch {
+			case !twice:
+				first[k] = c
+			case app != "" && !strings.EqualFold(other.FullName, c.FullName):
+				l.add("duplicate", finding.Error, c.file, "externalClientApplication", fmt.Sprintf("%s already has %s in %s, and the platform allows one", eca.App(c.Component), typ, other.file), "remove one of them")
+			}
+		}
+	}
 }
 
 // checkOAuthSettings checks the link of OAuth settings.

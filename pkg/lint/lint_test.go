@@ -401,6 +401,9 @@ func TestRules(t *testing.T) {
 
 		{"global settings that cannot be parsed, and no errors that follow from that", whole().with(files{wholeGlobal: "<ExtlClntAppGlobalOauthSettings"}), []string{"malformed error " + wholeGlobal + ":1 is not well-formed XML"}},
 		{"OAuth settings of no app, and no errors that follow from that", whole().with(files{wholeOAuth: xml("ExtlClntAppOauthSettings", "<commaSeparatedOauthScopes>Api</commaSeparatedOauthScopes>")}), []string{"unknown-app error " + wholeOAuth + ":1 belongs to no app"}},
+		{"two global settings of an app", whole().with(files{"src/def/extlClntAppGlobalOauthSets/Other.ecaGlblOauth-meta.xml": whole()[wholeGlobal]}), []string{"duplicate error src/def/extlClntAppGlobalOauthSets/Other.ecaGlblOauth-meta.xml:2 App already has ExtlClntAppGlobalOauthSettings in " + wholeGlobal}},
+		{"policies of an app whose OAuth plugin is off", whole().with(files{"src/def/extlClntAppPolicies/App_plcy.ecaPlcy-meta.xml": xml("ExtlClntAppConfigurablePolicies", "<externalClientApplication>App</externalClientApplication><isEnabled>true</isEnabled>\n<isOauthPluginEnabled>false</isOauthPluginEnabled>")}), []string{
+			"oauth-off error src/def/extlClntAppPolicies/App_plcy.ecaPlcy-meta.xml:3 set isOauthPluginEnabled to true in src/def/extlClntAppPolicies/App_plcy.ecaPlcy-meta.xml"}},
 		{"an API name with two underscores", whole().with(files{wholeOAuth: "", "src/def/extlClntAppOauthSettings/App__oauth_.ecaOauth-meta.xml": whole()[wholeOAuth]}), []string{"api-name error src/def/extlClntAppOauthSettings/App__oauth_.ecaOauth-meta.xml:0 the API name \"App__oauth_\" is invalid"}},
 		{"an app's API name", whole().with(files{"src/def/externalClientApps/My-App.eca-meta.xml": header("<distributionState>Packaged</distributionState>")}), []string{
 			"api-name error src/def/externalClientApps/My-App.eca-meta.xml:0 ", "packaged-without-link error src/def/externalClientApps/My-App.eca-meta.xml:2 "}},

@@ -79,6 +79,10 @@ func (l *linter) checkUse(u use) {
 			u.report("public-client", finding.Warning, public, "is a public client, but does not require PKCE", pkce.To("true"))
 		}
 	}
+	// The settings are checked by themselves, see project.Settings.Wanted.
+	if plugin := u.value(eca.PluginPolicies, "isOauthPluginEnabled"); len(u.policies) > 0 && plugin.Setting == "" && plugin.Text == "false" {
+		u.report("oauth-off", finding.Error, plugin, "has OAuth policies, but its OAuth plugin is off, and the platform says "+eca.SaysNoOAuth, plugin.To("true"))
+	}
 	u.checkGrants()
 }
 

@@ -34,6 +34,9 @@ type Policies struct {
 	LeftOut bool
 	// Plugins are the plugin policies in the same deployment.
 	Plugins []*metadata.Component
+	// PluginsFile is the file of source that states whether the OAuth plugin is on, "" if none does or the settings
+	// state it.
+	PluginsFile string
 }
 
 // find returns a finding about the policies. It is an error, unless the deployment may replace
@@ -429,6 +432,9 @@ func (c *check) switches() {
 	case !eca.Bool(plugins, name) && !on:
 		f.Problem = fmt.Sprintf("%s is false in %s on this org", name, plugins.FullName)
 		f.Fix = fmt.Sprintf("state pluginPolicies.%s in plugins.eca to switch it on", name)
+		if c.PluginsFile != "" {
+			f.Fix = fmt.Sprintf("set %s to true in %s", name, c.PluginsFile)
+		}
 		c.report(f, false)
 	}
 }

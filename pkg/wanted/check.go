@@ -2,7 +2,6 @@ package wanted
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -33,18 +32,6 @@ func (r *resolution) check(c *metadata.Component, file string) (refused []*metad
 		}
 	}
 	return refused
-}
-
-// checkNames fails for the name of a component that the platform refuses, and for the name of its app with white
-// space around it, which is another name to the platform.
-func (r *resolution) checkNames(c *metadata.Component, file string) {
-	if err := eca.CheckName(c.FullName); err != nil && !eca.Namespaced(c.FullName) {
-		r.fail(&metadata.SourceError{Path: file, Err: fmt.Errorf("the API name %q is invalid: %w", c.FullName, err)})
-	}
-	const owner = "externalClientApplication"
-	if app := c.Text(owner); app != strings.TrimSpace(app) {
-		r.fail(&metadata.SourceError{Path: file, Field: owner, Err: fmt.Errorf("%q has white space around it, which makes it another name", app)})
-	}
 }
 
 // leftOut warns about the fields of a component that the platform fills in for each org.
@@ -90,7 +77,6 @@ func (r *resolution) withoutForeign(header *metadata.Component) *metadata.Compon
 // beside it.
 func (s *Source) checkSource(h header, r *resolution) {
 	check := func(c *metadata.Component, file string) {
-		r.checkNames(c, file)
 		for _, p := range r.check(c, file) {
 			r.fail(&metadata.SourceError{Path: file, Field: p.Field, Err: p.Err})
 		}

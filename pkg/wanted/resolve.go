@@ -324,7 +324,6 @@ func (s *Source) applied(app *App, apply bool, r *resolution) error {
 	if file.unreplaced != nil {
 		return s.inDir(file.unreplaced)
 	}
-	r.checkNames(file.Component, file.File)
 	for _, problem := range r.check(file.Component, file.File) {
 		if problem.Kind != metadata.SecretValue {
 			return &PoliciesError{App: app.Name, Files: []string{file.File}, Problem: problem}

@@ -122,6 +122,7 @@ type header struct {
 type sourceFile struct {
 	*metadata.Component
 	File       string // for messages
+	own        bool   // of the packages of the run
 	unreplaced error  // see project.SourceFile
 }
 
@@ -370,7 +371,8 @@ func (s *Source) stated(headers []header, r *resolution) map[string]map[string]s
 	for _, p := range s.withOwn() {
 		for _, f := range s.statedIn(p, headers, r) {
 			app := strings.ToLower(f.App())
-			switch own := p.Source == s.own.Source; {
+			own := p.Source == s.own.Source
+			switch {
 			case own && f.Err != nil:
 				r.fail(s.inDir(f.Err))
 				continue
@@ -383,13 +385,21 @@ func (s *Source) stated(headers []header, r *resolution) map[string]map[string]s
 			if stated[app] == nil {
 				stated[app] = make(map[string]sourceFile)
 			}
-			stated[app][f.Type.Name] = sourceFile{f.Component, p.path(f.File), f.Unreplaced}
-			if slices.ContainsFunc(headers, func(h header) bool { return strings.EqualFold(h.FullName, app) }) {
+			if other, twice := stated[app][f.Type.Name]; twice && !strings.EqualFold(other.FullName, f.Name) && own && other.own && isHeader(headers, app) {
+				r.fail(fmt.Errorf("%s and %s are both the %s of %s, and the platform allows one; remove one of them", other.File, p.path(f.File), f.Type.Name, f.App()))
+			}
+			stated[app][f.Type.Name] = sourceFile{f.Component, p.path(f.File), own, f.Unreplaced}
+			if isHeader(headers, app) {
 				r.warnLiteral(f, p.path(f.File))
 			}
 		}
 	}
 	return stated
+}
+
+// isHeader reports whether an app has one of the headers.
+func isHeader(headers []header, app string) bool {
+	return slices.ContainsFunc(headers, func(h header) bool { return strings.EqualFold(h.FullName, app) })
 }
 
 // statedIn returns the files with components of apps in a package, as far as they are deployed to the org.

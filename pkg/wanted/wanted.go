@@ -140,6 +140,25 @@ func (a *App) File(typ string) string {
 	return a.source[typ].File
 }
 
+// CheckNames returns an error for each component of source that a run writes and whose name the platform refuses, or
+// that names its app with white space around the name, which is another name to the platform.
+func (a *App) CheckNames() (errs []error) {
+	for _, want := range eca.InOrder(a.Wants) {
+		file := a.File(want.Type.Name)
+		if file == "" || want.ReadOnly {
+			continue
+		}
+		if err := eca.CheckName(want.Names[0]); err != nil && !eca.Namespaced(want.Names[0]) {
+			errs = append(errs, &metadata.SourceError{Path: file, Err: fmt.Errorf("the API name %q is invalid: %w", want.Names[0], err)})
+		}
+		const owner = "externalClientApplication"
+		if app := want.Source.Text(owner); app != strings.TrimSpace(app) {
+			errs = append(errs, &metadata.SourceError{Path: file, Field: owner, Err: fmt.Errorf("%q has white space around it, which makes it another name", app)})
+		}
+	}
+	return errs
+}
+
 // NeedsSet reports whether the app's settings or the policies that a run writes name a permission set.
 func (a *App) NeedsSet(name string) bool {
 	return slices.ContainsFunc(a.sets(), func(other string) bool { return strings.EqualFold(other, name) })
@@ -257,8 +276,13 @@ func (a *App) Preflights(undeployed bool) (all []*preflight.Policies) {
 		return nil
 	}
 	for i, file := range a.policies {
+		plugins := "" // the source that states the switch of the OAuth plugin
+		if c := a.source[eca.PluginPolicies].Component; c != nil && c.Text("isOauthPluginEnabled") != "" && !a.Wanted[eca.PluginPolicies].Has("isOauthPluginEnabled") {
+			plugins = a.File(eca.PluginPolicies)
+		}
 		p := &preflight.Policies{
-			App: a.Name, Component: file.Component, File: file.File, Applied: a.Applied(), Replaced: file.unreplaced != nil,
+			PluginsFile: plugins,
+			App:         a.Name, Component: file.Component, File: file.File, Applied: a.Applied(), Replaced: file.unreplaced != nil,
 			Package: file.Package, LeftOut: undeployed || file.Ignored, Plugins: file.found.plugins,
 		}
 		if i > 0 {

@@ -266,7 +266,7 @@ func TestIgnoredFilesAreNotRead(t *testing.T) {
 	}
 }
 
-// TestNamesInSource: names that the platform refuses are errors before anything is sent.
+// TestNamesInSource has names that the platform refuses.
 func TestNamesInSource(t *testing.T) {
 	t.Parallel()
 	settings := func(app string) string {
@@ -280,13 +280,24 @@ func TestNamesInSource(t *testing.T) {
 		"ns__OsSettings": {"MyApp", ""},
 	} {
 		files := project(t, map[string]string{dir + file + ".ecaOauth-meta.xml": settings(test.app)})
-		source, err := wanted.Load(wanted.Location{Project: files, Package: "def", Sibling: files})
-		if err != nil {
-			t.Fatal(err)
+		errs := resolve(t, wanted.Location{Project: files, Package: "def", Sibling: files}, sandbox("uat")).Apps[0].CheckNames()
+		if len(errs) > 1 || len(errs) == 1 != (test.want != "") || len(errs) == 1 && !strings.HasPrefix(errs[0].Error(), test.want) {
+			t.Errorf("%s of %q: got %v, want %q", file, test.app, errs, test.want)
 		}
-		if _, err = source.Resolve(sandbox("uat")); test.want == "" && err != nil || test.want != "" && (err == nil || !strings.HasPrefix(err.Error(), test.want)) {
-			t.Errorf("%s of %q: got %v, want %q", file, test.app, err, test.want)
-		}
+	}
+}
+
+// TestTwoSettings: the platform refuses a second component of a type of an app.
+func TestTwoSettings(t *testing.T) {
+	t.Parallel()
+	const one = `<ExtlClntAppOauthSettings xmlns="http://soap.sforce.com/2006/04/metadata"><externalClientApplication>MyApp</externalClientApplication></ExtlClntAppOauthSettings>`
+	files := project(t, map[string]string{"src/def/extlClntAppOauthSettings/A.ecaOauth-meta.xml": one, "src/def/extlClntAppOauthSettings/B.ecaOauth-meta.xml": one})
+	source, err := wanted.Load(wanted.Location{Project: files, Package: "def", Sibling: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = source.Resolve(sandbox("uat")); err == nil || !strings.Contains(err.Error(), "A.ecaOauth-meta.xml and src/def/extlClntAppOauthSettings/B.ecaOauth-meta.xml are both the ExtlClntAppOauthSettings of MyApp") {
+		t.Errorf("got %v, want an error about both files", err)
 	}
 }
 

@@ -142,6 +142,9 @@ func printRemarks(u *console.Console, r *bootstrap.Report) (steady bool) {
 			u.Line("  %s is left alone: its header is not on this org", app.Name)
 		}
 	}
+	for _, problem := range r.Invalid {
+		u.Line("  %s %s", console.Failure, console.OneLine(problem))
+	}
 	for _, f := range r.Findings {
 		sign := console.Warning
 		if f.Level == finding.Error && r.Preflight == project.PreflightFail {
