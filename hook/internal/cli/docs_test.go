@@ -67,14 +67,19 @@ func TestDocumentedCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	project := func() { // a fresh one, and the working directory
+	project := func(plain bool) { // a fresh one, of sfp or one that sf deploys, and the working directory
 		t.Helper()
 		t.Chdir(t.TempDir())
+		write("orgs.txt", "uat\nsit\n")
+		if plain {
+			write("sfdx-project.json", `{"packageDirectories": [{"path": "force-app", "default": true}], "sourceApiVersion": "65.0"}`)
+			write("force-app/main/default/.keep", "")
+			return
+		}
 		write("sfdx-project.json", `{"packageDirectories": [{"path": "src/core", "package": "core", "versionNumber": "1.0.0.NEXT", "type": "source", "default": true}], "sourceApiVersion": "65.0"}`)
 		write("src/core/.keep", "")
-		write("orgs.txt", "uat\nsit\n")
 	}
-	project()
+	project(false)
 	orgs := make(map[string]*simorg.Server)
 	for alias, config := range map[string]simorg.Config{
 		"uat": {Username: "admin@example.com.uat"}, "sit": {Username: "admin@example.com.sit"}, "dev": {Username: "admin@example.com.dev", Kind: simorg.Scratch},
@@ -89,7 +94,7 @@ func TestDocumentedCommands(t *testing.T) {
 	commands := 0
 	for i, document := range documents(t) {
 		if i > 0 { // the others go on with the README's app
-			project()
+			project(false)
 			if code, _, stderr := execute(t, home, "init", "--app", "MyApp", "--contact-email", "you@example.com", "--env", "uat=integration@example.com.uat"); code != exitDone {
 				t.Fatal(stderr)
 			}
@@ -99,7 +104,7 @@ func TestDocumentedCommands(t *testing.T) {
 				continue
 			}
 			if strings.HasPrefix(b.text, "eca init ") { // an app of its own
-				project()
+				project(strings.Contains(b.text, "\nsf project deploy start "))
 				deployed = new(sync.Once)
 			}
 			for line := range strings.Lines(b.text) {
@@ -127,6 +132,10 @@ func TestDocumentedCommands(t *testing.T) {
 				case strings.HasPrefix(line, "sfp install -o uat"): // which scripts/e2e.sh runs, with the hook
 					if code, stdout, stderr := execute(t, home, "bootstrap", "-o", "uat", "--headers", "--apply-policies"); code != exitDone {
 						t.Errorf("%s: in the place of %q: %d: %s%s", document, line, code, stdout, stderr)
+					}
+				case strings.HasPrefix(line, "sf project deploy start -o uat"): // which scripts/e2e.sh runs, too
+					if err := orgs["uat"].Deploy(os.DirFS("."), "force-app"); err != nil {
+						t.Errorf("%s: in the place of %q: %v", document, line, err)
 					}
 				case strings.HasPrefix(line, "go test "), strings.HasPrefix(line, "sfp build "):
 					// This is it, and scripts/e2e.sh runs the other.
