@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/hook/internal/console"
@@ -70,7 +71,7 @@ func printHeader(u *console.Console, r *bootstrap.Report, given bool) {
 func printOutcome(u *console.Console, r *bootstrap.Report, requests int, failed bool) {
 	var rows []console.Row
 	for _, app := range r.Apps {
-		for i, c := range app.Components {
+		for i, c := range byUrgency(app.Components, r.PlanOnly) {
 			row := componentRow(u, r, app, c)
 			if i > 0 {
 				row.Cells[0] = ""
@@ -107,7 +108,8 @@ func componentRow(u *console.Console, r *bootstrap.Report, app bootstrap.AppRepo
 	if c.User != "" && c.Error == "" && c.Action != reconcile.Unchanged {
 		what += " to " + c.User
 	}
-	row := console.Row{Cells: []string{console.OneLine(app.Name), sign + " " + c.Type, console.OneLine(c.FullName), console.OneLine(what)}}
+	row := console.Row{Cells: []string{console.OneLine(app.Name), sign + " " + typeName(u, c.Type), console.OneLine(c.FullName), console.OneLine(what)}}
+	row.Sign = map[string]console.Style{"+": console.Green, "~": console.Yellow, "?": console.Yellow}[sign]
 	if c.Error != "" || c.Refused {
 		row.Style = console.Red
 	}
@@ -120,6 +122,40 @@ func componentRow(u *console.Console, r *bootstrap.Report, app bootstrap.AppRepo
 		}
 	}
 	return row
+}
+
+// byUrgency returns components in their order, but those that a run did not get to after the others, so that the
+// failure that explains them comes first.
+func byUrgency(all []bootstrap.ComponentReport, planOnly bool) []bootstrap.ComponentReport {
+	all = slices.Clone(all)
+	reached := func(c bootstrap.ComponentReport) bool {
+		return c.Error != "" || c.Refused || !c.Held && (planOnly || c.Done || c.Uncertain || c.Action == reconcile.Unchanged || c.DeployedBy != "")
+	}
+	slices.SortStableFunc(all, func(a, b bootstrap.ComponentReport) int {
+		switch x, y := reached(a), reached(b); {
+		case x == y:
+			return 0
+		case x:
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// typeNames are what tables call the types of components and records.
+var typeNames = map[string]string{
+	eca.Header: "header", eca.OAuthSettings: "OAuth settings", eca.GlobalOAuthSettings: "global OAuth settings",
+	eca.PluginPolicies: "plugin policies", eca.OAuthPolicies: "OAuth policies",
+	"PermissionSet": "permission set", "SetupEntityAccess": "grant of a permission set", "PermissionSetAssignment": "assignment of a permission set",
+}
+
+// typeName returns what a table calls a type: with --verbose, and if there is no shorter one, its API name.
+func typeName(u *console.Console, typ string) string {
+	if short := typeNames[typ]; short != "" && !u.Verbose {
+		return short
+	}
+	return typ
 }
 
 // failures returns the number of components and grants of a run that failed.

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Style is the colour of a text. Colour marks levels and failures only, so that a long page can be
+// Style is the colour of a text. Colour marks levels, failures and changes only, so that a long page can be
 // skimmed. It says nothing that the words do not say.
 type Style string
 
@@ -15,6 +15,7 @@ const (
 	Plain  Style = ""
 	Red    Style = "\x1b[31m"
 	Yellow Style = "\x1b[33m"
+	Green  Style = "\x1b[32m"
 )
 
 const reset = "\x1b[0m"

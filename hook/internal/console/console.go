@@ -113,12 +113,16 @@ type Row struct {
 	Cells []string
 	Below []string // lines below it, indented
 	Style Style    // of the row
+	Sign  Style    // of the first character of the second cell
 }
+
+// gap is the number of spaces between columns.
+const gap = 2
 
 // Table prints rows in columns. All columns but the last are as wide as their widest cell.
 func (c *Console) Table(rows []Row) {
 	var text strings.Builder
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(&text, 0, 0, gap, ' ', 0)
 	indent := 0
 	for _, r := range rows {
 		var cells []string
@@ -131,7 +135,14 @@ func (c *Console) Table(rows []Row) {
 	w.Flush()
 	lines := strings.Split(text.String(), "\n")
 	for i, r := range rows {
-		c.Line("  %s", Styled{strings.TrimRight(lines[i], " "), r.Style})
+		line := []rune(strings.TrimRight(lines[i], " "))
+		sign := min(indent+gap, len(line))
+		end := min(sign+1, len(line))
+		if r.Style != Plain || r.Sign == Plain {
+			c.Line("  %s", Styled{string(line), r.Style})
+		} else {
+			c.Line("  %s%s%s", Styled{string(line[:sign]), Plain}, Styled{string(line[sign:end]), r.Sign}, Styled{string(line[end:]), Plain})
+		}
 		for _, below := range r.Below {
 			c.Line("  %*s      %s", indent, "", below)
 		}

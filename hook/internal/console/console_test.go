@@ -42,6 +42,17 @@ func TestForeignWordsHaveNoColour(t *testing.T) {
 	}
 }
 
+// TestSigns: of a row with a sign, the sign alone has its colour, whatever the width of the first column.
+func TestSigns(t *testing.T) {
+	t.Parallel()
+	c, out := plain(true)
+	c.Table([]Row{{Cells: []string{"Ümlaut", "+ a", "x"}, Sign: Green}, {Cells: []string{"", "! b", "y"}, Style: Red, Sign: Green}})
+	want := "  Ümlaut  \x1b[32m+\x1b[0m a  x\n  \x1b[31m        ! b  y\x1b[0m\n"
+	if out.String() != want {
+		t.Errorf("printed %q, want %q", out, want)
+	}
+}
+
 func TestClean(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
