@@ -2,11 +2,14 @@ package wanted
 
 import (
 	"errors"
+	"fmt"
+	"path"
 	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/sfp"
 )
 
 // check returns the problems with a component of source for which the platform refuses it in the run's API
@@ -71,6 +74,28 @@ func (r *resolution) withoutForeign(header *metadata.Component) *metadata.Compon
 		return isOrgScoped(header, f) && !r.isOwn(f.Text)
 	})
 	return &own
+}
+
+// checkSuffixes fails for the files of a package's folders whose suffix sf does not know, although they are meant as
+// components of apps: the suffix differs by case, or is the name of the type. sf stops the whole deployment then, and
+// what they state would get lost here.
+func (s *Source) checkSuffixes(folders []string, ignore *sfp.Ignore, r *resolution) {
+	for _, folder := range folders {
+		for _, file := range s.own.Files(folder) {
+			base, inSource := strings.CutSuffix(path.Base(file), metadata.SourceEnding)
+			dot := strings.LastIndexByte(base, '.')
+			if !inSource || dot < 0 {
+				continue
+			}
+			suffix := base[dot+1:]
+			for _, typ := range eca.Types() {
+				meant := strings.EqualFold(suffix, typ.Suffix) || strings.EqualFold(suffix, typ.Name)
+				if meant && suffix != typ.Suffix && !ignore.Ignores(file) {
+					r.fail(fmt.Errorf("%s: sf does not know the suffix .%s%s; rename the file to %s.%s%s", s.name(file), suffix, metadata.SourceEnding, base[:dot], typ.Suffix, metadata.SourceEnding))
+				}
+			}
+		}
+	}
 }
 
 // checkSource checks what the run sends of an app: its header, and the components that its source states

@@ -293,6 +293,7 @@ func (s *Source) headers(r *resolution) ([]header, error) {
 			continue
 		}
 		ignore := s.ignore(dirs[0], r.Target)
+		s.checkSuffixes(dirs, ignore, r)
 		for _, f := range s.own.Deployed(dirs, eca.Header) {
 			if ignore.Ignores(f.File) {
 				ignored = cmp.Or(ignored, s.name(f.File))

@@ -301,6 +301,23 @@ func TestTwoSettings(t *testing.T) {
 	}
 }
 
+// TestSuffixes: a file that sf would stop at is an error, and not left out in silence.
+func TestSuffixes(t *testing.T) {
+	t.Parallel()
+	for suffix, wrong := range map[string]bool{"ecaglbloauth": true, "ExtlClntAppGlobalOauthSettings": true, "extlClntAppGlobalOauthSettings": true, "ecaGlblOauth": false, "other": false} {
+		name := "src/def/extlClntAppGlobalOauthSets/G." + suffix + "-meta.xml"
+		files := project(t, map[string]string{name: `<ExtlClntAppGlobalOauthSettings xmlns="http://soap.sforce.com/2006/04/metadata"><callbackUrl>https://mine.example.com</callbackUrl><externalClientApplication>MyApp</externalClientApplication></ExtlClntAppGlobalOauthSettings>`})
+		source, err := wanted.Load(wanted.Location{Project: files, Package: "def", Sibling: files})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := name + ": sf does not know the suffix ." + suffix + "-meta.xml; rename the file to G.ecaGlblOauth-meta.xml"
+		if _, err = source.Resolve(sandbox("uat")); wrong != (err != nil) || wrong && err.Error() != want {
+			t.Errorf("%s: got %v, want an error: %v", suffix, err, wrong)
+		}
+	}
+}
+
 // TestRotationInSource: a switch that rotates credentials is left out with a warning if it is on, and without one if
 // it is off, because nothing happens then.
 func TestRotationInSource(t *testing.T) {
