@@ -280,12 +280,12 @@ sleep 6
 if (cd "$work/sample" && HOME=$work/home3 PATH=$work/eca eca bootstrap -o jwt) >"$work/nosf.log" 2>&1; then fail "eca without sf succeeds"; fi
 has "$work/nosf.log" "log in again, for example with: sf org login web --alias jwt" "without sf, the message says so and how to log in again"
 
-step "the project of hook/README.md, in a fresh folder"
+step "the project of hook/docs/sfp.md, in a fresh folder"
 fresh=$work/fresh
 mkdir -p "$fresh/scripts" "$fresh/src/eca-definition/externalClientApps"
 cp "$repo/scripts/bootstrap-eca-oauth.sh" "$fresh/scripts/"
-# The project file of hook/README.md, to the letter.
-awk '/"packageDirectories"/ { print "{"; on = 1 } on { print } on && /sourceApiVersion/ { print "}"; exit }' "$repo/hook/README.md" >"$fresh/sfdx-project.json"
+# The project file of hook/docs/sfp.md, to the letter.
+awk '/"packageDirectories"/ { print "{"; on = 1 } on { print } on && /sourceApiVersion/ { print "}"; exit }' "$repo/hook/docs/sfp.md" >"$fresh/sfdx-project.json"
 printf '<ExternalClientApplication xmlns="http://soap.sforce.com/2006/04/metadata"><contactEmail>a@example.com</contactEmail><distributionState>Local</distributionState><label>My App</label></ExternalClientApplication>\n' >"$fresh/src/eca-definition/externalClientApps/MyApp.eca-meta.xml"
 for environment in default uat; do
 	mkdir -p "$fresh/src/eca-policies/$environment/extlClntAppOauthPolicies"
@@ -294,7 +294,7 @@ for environment in default uat; do
 done
 project "$fresh"
 build "$fresh" uat
-install_on "$fresh" uat fresh || fail "the README's project"
+install_on "$fresh" uat fresh || fail "the page's project"
 has "$work/fresh.log" "MyApp_glbloauth  created, consumer key" "the README's project installs"
 
 step "eca init in a project of sfp"
@@ -509,6 +509,110 @@ has "$work/prepare-without.log" "the eca command is not on this machine" "withou
 has "$work/pooled.without/.sfpowerscripts/prepare_logs/SO1.log" "@example.com admin@example.com.devhub succeed" "sfp says succeed after a failed package, too"
 [ "$(in_pool without Deleted '')" = 2 ] || fail "sfp keeps orgs whose script failed"
 ok "sfp deletes the orgs whose script failed"
+
+step "sfp build --diffcheck sees a changed scope, and a full copy gets its apps back"
+mkdir -p "$work/diff/src/core/remoteSiteSettings"
+cp "$work/init/src/core/remoteSiteSettings/"* "$work/diff/src/core/remoteSiteSettings/"
+printf '{ "packageDirectories": [{ "path": "src/core", "package": "core", "versionNumber": "1.0.0.NEXT", "type": "source", "default": true }], "sourceApiVersion": "65.0" }\n' >"$work/diff/sfdx-project.json"
+(cd "$work/diff" && eca init --app Scoped --contact-email a@example.com --scope Api,Web,RefreshToken) >"$work/diff.log" 2>&1 || fail "eca init"
+project "$work/diff"
+serve diff --username admin@example.com.diff
+login diff diff
+build "$work/diff" diff
+install_on "$work/diff" diff diffinstall || fail "sfp install before the change"
+for package in core eca-definition eca-policies; do
+	git -C "$work/diff" -c user.email=e2e@example.com -c user.name=e2e tag -am "$package" "${package}_v1.0.0.1" # as sfp publish does
+done
+# diffcheck: builds what has changed since these tags.
+diffcheck() { (cd "$work/diff" && rm -rf artifacts && sfp build -v diff --branch main --diffcheck) >"$work/diffcheck.log" 2>&1 || true; }
+change() { git -C "$work/diff" -c user.email=e2e@example.com -c user.name=e2e commit -qam change; }
+sed -i 's/"Web",//' "$work/diff/sfdx-project.json"
+change
+diffcheck
+if [ -n "$(find "$work/diff/artifacts" -name '*.zip' 2>/dev/null)" ]; then wrong "$work/diffcheck.log" "sfp sees plugins.eca by itself, and eca.sum is of no use"; fi
+ok "sfp build --diffcheck alone does not see a changed scope"
+if (cd "$work/diff" && eca lint) >"$work/lint.log" 2>&1; then fail "eca lint passes a stale eca.sum"; fi
+has "$work/lint.log" "[stale-sum]" "eca lint reports the stale eca.sum"
+(cd "$work/diff" && eca lint --fix) >"$work/lint.log" 2>&1 || fail "eca lint --fix"
+change
+diffcheck
+[ -n "$(find "$work/diff/artifacts" -name 'eca-definition*.zip' 2>/dev/null)" ] || wrong "$work/diffcheck.log" "sfp build --diffcheck does not see eca.sum"
+[ -z "$(find "$work/diff/artifacts" -name 'core*.zip' 2>/dev/null)" ] || wrong "$work/diffcheck.log" "sfp build --diffcheck builds what has not changed"
+ok "with eca.sum, sfp build --diffcheck builds the package with the hook, and no other"
+install_on "$work/diff" diff diffagain || fail "sfp install of the changed scope"
+component diff ExtlClntAppOauthSettings Scoped_oauth >"$work/scopes.log"
+has "$work/scopes.log" "Api, RefreshToken<" "the narrower scope is on the org"
+# A full copy has the artifact records of its source, and no apps.
+serve copy --username admin@example.com.copy
+login copy copy
+rm -rf "$work/diff/.git"
+project "$work/diff"
+build "$work/diff" copy
+sf data query -q "SELECT Name, Version__c FROM SfpowerscriptsArtifact2__c" -o diff --json >"$work/records.log" 2>&1 || fail "sf queries the artifact records"
+for zip in "$work"/diff/artifacts/*.zip; do
+	name=$(basename "$zip" .zip)
+	sf data create record --sobject SfpowerscriptsArtifact2__c --values "Name=${name%%_*} Version__c=$(printf %s "${name##*_}" | sed 's/-/./') Tag__c=${name%%_*} CommitId__c=1" -o copy >"$work/record.log" 2>&1 || fail "sf creates an artifact record: $(cat "$work/record.log")"
+done
+(cd "$work/diff" && sfp install -o copy --artifactdir artifacts --skipifalreadyinstalled) >"$work/copy.log" 2>&1 || fail "sfp install --skipifalreadyinstalled"
+component copy ExtlClntAppGlobalOauthSettings Scoped_glbloauth >"$work/global.log"
+has "$work/global.log" "<consumerKey>" "a full copy gets its apps back, although its records say that they are installed"
+component copy ExtlClntAppOauthConfigurablePolicies Scoped_oauthPlcy >"$work/policies.log"
+has "$work/policies.log" "AdminApprovedPreAuthorized" "with the policies of its environment"
+
+step "components that sfp cannot build: the artifact contains them, and eca deploys them"
+mkdir -p "$work/saml/src/core/remoteSiteSettings"
+cp "$work/init/src/core/remoteSiteSettings/"* "$work/saml/src/core/remoteSiteSettings/"
+printf '{ "packageDirectories": [{ "path": "src/core", "package": "core", "versionNumber": "1.0.0.NEXT", "type": "source", "default": true }], "sourceApiVersion": "66.0" }\n' >"$work/saml/sfdx-project.json"
+printf '**/README.md\n' >"$work/saml/.forceignore"
+printf '<ConnectedApp xmlns="http://soap.sforce.com/2006/04/metadata"><contactEmail>a@example.com</contactEmail><label>Login</label><oauthConfig><callbackUrl>https://login.example.com/cb</callbackUrl><scopes>Api</scopes></oauthConfig><samlConfig><acsUrl>https://login.example.com/acs</acsUrl><entityUrl>https://login.example.com</entityUrl><samlSubjectType>Username</samlSubjectType></samlConfig></ConnectedApp>\n' >"$work/Login.connectedApp-meta.xml"
+(cd "$work/saml" && eca migrate "$work/Login.connectedApp-meta.xml" --env saml --write) >"$work/saml.log" 2>&1 || true
+project "$work/saml"
+serve saml --username admin@example.com.saml
+login saml saml
+build "$work/saml" saml
+install_on "$work/saml" saml samlinstall || fail "sfp install with components that it cannot build"
+has "$work/samlinstall.log" "ExtlClntAppSamlConfigurablePolicies  Login_samlPlcy" "the hook deploys the SAML policies of the environment from the artifact"
+component saml ExtlClntAppSamlConfigurablePolicies Login_samlPlcy >"$work/policies.log"
+has "$work/policies.log" "<acsUrl>https://login.example.com/acs<" "and they are on the org"
+# Beside the header, without .forceignore, the package is lost: the check that this is needed.
+mkdir -p "$work/lost"
+cp -r "$work/saml/." "$work/lost/"
+rm -rf "$work/lost/.git" "$work/lost/artifacts"
+printf '**/README.md\n' >"$work/lost/.forceignore"
+project "$work/lost"
+(cd "$work/lost" && sfp build -v saml --branch main) >"$work/lost.log" 2>&1 || true
+[ -z "$(find "$work/lost/artifacts" -name 'eca-definition*.zip' 2>/dev/null)" ] || wrong "$work/lost.log" "sfp builds SAML policies, and lint need not report them"
+if (cd "$work/lost" && eca lint) >"$work/lint.log" 2>&1; then fail "eca lint passes what sfp cannot build"; fi
+has "$work/lint.log" "[sfp-cannot-build]" "sfp loses the package, and eca lint says so before"
+
+step "a project that sf deploys: three environments, two orgs, and each keeps its own user"
+mkdir -p "$work/plain/force-app/main/default/classes"
+printf '{ "packageDirectories": [{ "path": "force-app", "default": true }], "sourceApiVersion": "66.0" }\n' >"$work/plain/sfdx-project.json"
+(cd "$work/plain" && eca init --app Plain --contact-email a@example.com --preset server --env one=one@example.com --env two=two@example.com --env three=three@example.com && eca lint) >"$work/plain.log" 2>&1 || fail "eca init in a project that sf deploys"
+has "$work/plain.log" "0 errors, 0 warnings" "what init writes passes lint"
+for org in one two; do
+	serve "$org" --username "admin@example.com.$org" --user one@example.com --user two@example.com --user three@example.com
+	login "$org" "$org"
+	(cd "$work/plain" && sf project deploy start -o "$org") >"$work/deploy.log" 2>&1 || fail "sf deploys the project to $org: $(cat "$work/deploy.log")"
+	(cd "$work/plain" && eca bootstrap -o "$org") >"$work/plain-$org.log" 2>&1 || fail "eca bootstraps $org: $(cat "$work/plain-$org.log")"
+done
+for org in one two; do
+	(cd "$work/plain" && sf project deploy start -o "$org") >"$work/deploy.log" 2>&1 || fail "sf deploys the project to $org again"
+	component "$org" ExtlClntAppOauthConfigurablePolicies Plain_oauthPlcy >"$work/policies.log"
+	has "$work/policies.log" "<clientCredentialsFlowUser>$org@example.com<" "$org keeps its own user after another deployment"
+	(cd "$work/plain" && eca plan -o "$org" --exit-code) >"$work/plan.log" 2>&1 || wrong "$work/plan.log" "eca plan finds changes on $org"
+done
+ok "eca plan finds nothing to change"
+# The same policies inside the package, as aliasfied ones: the last folder wins on every org, and lint says so.
+mkdir "$work/inside"
+cp -r "$work/plain/." "$work/inside/"
+mv "$work/inside/eca/policies" "$work/inside/force-app/policies"
+rm -r "$work/inside/force-app/policies/default"
+if (cd "$work/inside" && eca lint) >"$work/lint.log" 2>&1; then fail "eca lint passes environments in a package that sf deploys"; fi
+has "$work/lint.log" "[environments-in-package]" "eca lint reports environments in a package that sf deploys"
+(cd "$work/inside" && sf project deploy start -o one) >"$work/deploy.log" 2>&1 || fail "sf deploys several environments: $(cat "$work/deploy.log")"
+component one ExtlClntAppOauthConfigurablePolicies Plain_oauthPlcy >"$work/policies.log"
+hasnt "$work/policies.log" "<clientCredentialsFlowUser>one@example.com<" "sf really deploys another environment's user"
 
 step "an alias with a space, which sfp does not quote"
 serve spaced --username admin@example.com.spaced

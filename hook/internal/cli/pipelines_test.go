@@ -204,3 +204,15 @@ chmod 700 "$RUNNER_TEMP/eca-1.2.3/node_modules/.bin/eca"`)
 		})
 	}
 }
+
+// TestJobsAreDocumented: the page on projects that sf deploys shows the jobs that init writes.
+func TestJobsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page := readFile(t, "hook/docs/plain-sf.md")
+	for _, p := range pipelines {
+		content, err := job(p.name, nil)
+		if err != nil || !strings.Contains(page, "```yaml\n"+string(content)+"```\n") || !strings.Contains(page, "`"+p.file+"`") {
+			t.Errorf("plain-sf.md does not show the job for %s (%v)", p.service, err)
+		}
+	}
+}
