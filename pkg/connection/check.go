@@ -124,10 +124,7 @@ func value(c *metadata.Component, field, typ string) string {
 // isSalesforce reports whether a token URL is one of Salesforce's.
 func isSalesforce(u *url.URL) bool { return strings.HasSuffix(u.Path, "/services/oauth2/token") }
 
-func isLoginHost(u *url.URL) bool {
-	host := strings.ToLower(u.Hostname())
-	return host == "login.salesforce.com" || host == "test.salesforce.com"
-}
+func isLoginHost(u *url.URL) bool { return platform.IsLoginHost(u.Hostname()) }
 
 // elsewhere reports whether an Auth. Provider or an identity provider issues the tokens.
 func elsewhere(c *metadata.Component) bool {

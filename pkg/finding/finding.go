@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ecakit/ecakit/pkg/refusal"
 )
 
 // Level is the level of a finding, as in SARIF.
@@ -30,6 +32,16 @@ type Finding struct {
 	// Says is the platform's message, "" if there is none or it is not known.
 	Says string `json:"says,omitempty"`
 	Fix  string `json:"fix"` // names settings of the project or in Setup, no commands
+	// Cause is the cause of the logins that the org refuses because of the problem, "" if it refuses none.
+	Cause refusal.Cause `json:"cause,omitempty"`
+}
+
+// Tag returns the rule, and the cause if there is one.
+func (f Finding) Tag() string {
+	if f.Cause == "" || string(f.Cause) == f.Rule {
+		return f.Rule
+	}
+	return f.Rule + ": " + string(f.Cause)
 }
 
 // Place returns the file with the line, "" without a file.
@@ -62,7 +74,7 @@ func (f Finding) String() string {
 	if place != "" {
 		place += ": "
 	}
-	return fmt.Sprintf("%s%s: %s [%s]", place, f.Level, f.Message(), f.Rule)
+	return fmt.Sprintf("%s%s: %s [%s]", place, f.Level, f.Message(), f.Tag())
 }
 
 // Sort sorts findings by file and line, and removes duplicates.

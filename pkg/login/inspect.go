@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/metadata"
 	"github.com/ecakit/ecakit/pkg/preflight"
+	"github.com/ecakit/ecakit/pkg/refusal"
 	"github.com/ecakit/ecakit/pkg/restapi"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
@@ -117,6 +118,7 @@ func (i *Inspection) components(named bool) {
 		}
 	} else if eca.Bool(global, flow) {
 		i.report(ruleNoPolicies, finding.Error, "the app has no OAuth policies on this org, without which nobody is named for client credentials", "deploy its policies")
+		i.Findings[len(i.Findings)-1].Cause = refusal.NoPolicies
 	}
 	for _, problem := range use.Check() {
 		if problem.Rule == "flow-off" {
@@ -161,6 +163,7 @@ func (i *Inspection) onOrg(facts *apps.Facts) {
 		return
 	}
 	i.report(ruleNotAssigned, finding.Error, fmt.Sprintf("only pre-authorised users may use the app, and %s has no permission set that grants it", i.RunAsUser), "assign such a permission set to the user")
+	i.Findings[len(i.Findings)-1].Cause = refusal.NotAssigned
 }
 
 // Works records that a login with client credentials worked. Findings that foretell its refusal are warnings

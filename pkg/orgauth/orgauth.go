@@ -67,6 +67,10 @@ func FromToken(accessToken salesforce.Secret, instanceURL string) (*Session, err
 	if err != nil {
 		return nil, &Error{Reason: ErrInstance, Message: err.Error()}
 	}
+	if platform.IsLoginHost(u.Hostname()) {
+		const message = " is where users of all orgs log in; the instance URL must be the My Domain of the org, like https://acme.my.salesforce.com"
+		return nil, &Error{Reason: ErrInstance, Message: u.Hostname() + message}
+	}
 	orgID, _, found := strings.Cut(token, "!")
 	if !found || !strings.HasPrefix(orgID, "00D") {
 		orgID = ""

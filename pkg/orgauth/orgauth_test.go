@@ -361,6 +361,8 @@ func TestFromToken(t *testing.T) {
 		{"a b", "https://a.example.com", ErrNoToken},
 		{"TOKEN", "http://a.example.com", ErrInstance},
 		{"TOKEN", "TOKEN", ErrInstance},
+		{"TOKEN", "https://login.salesforce.com", ErrInstance},
+		{"TOKEN", "https://TEST.salesforce.com/", ErrInstance},
 	} {
 		if _, err := FromToken(salesforce.NewSecret(test.token), test.url); !errors.Is(err, test.reason) || strings.Contains(err.Error(), "TOKEN") {
 			t.Errorf("%q for %q gives %v", test.token, test.url, err)

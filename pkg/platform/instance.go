@@ -31,6 +31,12 @@ func ParseInstance(raw string) (*url.URL, error) {
 	return nil, fmt.Errorf("the instance URL %s://%s must be https, because tokens are sent to it (http is allowed for this machine's own loopback only)", u.Scheme, u.Host)
 }
 
+// IsLoginHost reports whether a host is one where users of all orgs log in, and no org's own.
+func IsLoginHost(host string) bool {
+	host = strings.ToLower(host)
+	return host == "login.salesforce.com" || host == "test.salesforce.com"
+}
+
 // IsLoopback reports whether a URL's host is this machine's loopback.
 func IsLoopback(raw string) bool {
 	u, err := url.Parse(raw)

@@ -15,6 +15,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/refusal"
 )
 
 // Policies are an app's OAuth policies in one file, and the way they reach an org.
@@ -162,7 +163,7 @@ func (p *Policies) Alone() (all []finding.Finding) {
 		f.Says = eca.SaysNoRunAsUser
 		switch {
 		case user == "":
-			f.Problem, f.Fix = noUser, noUserFix
+			f.Problem, f.Fix, f.Cause = noUser, noUserFix, refusal.NoRunAsUser
 			all = append(all, f)
 		case user == eca.UsernamePlaceholder && !p.Applied:
 			f.Problem, f.Fix = eca.UsernamePlaceholder+" is not replaced when sfp deploys the policies", `name a user, or set "applyPolicies": true in plugins.eca, which fills it in on scratch orgs`
@@ -281,7 +282,7 @@ func (c *check) runAsUser() {
 		// If eca applies the policies, an existing user on the org stays.
 		existing := c.org.Find(eca.OAuthPolicies)
 		if c.Applied && (existing == nil || existing.Text(field) == "") {
-			f.Problem, f.Fix = noUser, noUserFix
+			f.Problem, f.Fix, f.Cause = noUser, noUserFix, refusal.NoRunAsUser
 			c.report(f, false)
 		}
 		return
@@ -292,9 +293,11 @@ func (c *check) runAsUser() {
 	switch exists, active := c.org.Facts.ActiveUser(name); {
 	case !exists:
 		f.Problem, f.Fix = fmt.Sprintf("there is no user %s on this org", name), "name an existing user, or create it first"
+		f.Cause = refusal.UnknownUser
 		c.report(f, false)
 	case !active:
 		f.Problem, f.Fix = fmt.Sprintf("the user %s is inactive", name), "activate it, or name another one"
+		f.Cause = refusal.InactiveUser
 		c.report(f, false)
 	}
 }
@@ -423,7 +426,7 @@ func (c *check) switches() {
 		return strings.EqualFold(eca.App(own), c.App) && eca.Bool(own, name)
 	})
 	f := c.find("oauth-off", "")
-	f.Says = eca.SaysNoOAuth
+	f.Says, f.Cause = eca.SaysNoOAuth, refusal.AppOff
 	switch {
 	case !eca.Bool(plugins, "isEnabled"):
 		f.Problem = fmt.Sprintf("isEnabled is false in %s on this org, so nobody can log in", plugins.FullName)
@@ -475,7 +478,7 @@ func (c *check) nobody() {
 	}
 	f := c.find(rule, field)
 	f.Problem = "admits only pre-authorised users, but nobody is: no permission set grants the app, and the policies name neither permission sets nor profiles"
-	f.Fix = `name permission sets in "permissionSets" of the app in plugins.eca, or in commaSeparatedPermissionSet`
+	f.Fix, f.Cause = `name permission sets in "permissionSets" of the app in plugins.eca, or in commaSeparatedPermissionSet`, refusal.NoGrant
 	c.report(f, true)
 }
 

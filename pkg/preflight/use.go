@@ -10,6 +10,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/eca"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/metadata"
+	"github.com/ecakit/ecakit/pkg/refusal"
 )
 
 // Use is the OAuth of an app in an environment: its settings and policies together. Its checks foretell
@@ -57,7 +58,13 @@ type uses struct {
 }
 
 func (u *uses) report(rule string, level finding.Level, at Value, problem, fix string) {
-	u.all = append(u.all, Problem{finding.Finding{Rule: rule, Level: level, App: u.App, File: at.File, Problem: u.App + " " + problem, Fix: fix}, at.At})
+	u.refused("", rule, level, at, problem, fix)
+}
+
+// refused is report for a problem that is the cause of refused logins.
+func (u *uses) refused(cause refusal.Cause, rule string, level finding.Level, at Value, problem, fix string) {
+	f := finding.Finding{Rule: rule, Level: level, App: u.App, File: at.File, Problem: u.App + " " + problem, Fix: fix, Cause: cause}
+	u.all = append(u.all, Problem{f, at.At})
 }
 
 // global returns a field of the global OAuth settings, and whether that switch is on.
@@ -83,12 +90,12 @@ func (use Use) Check() []Problem {
 		return u.all
 	}
 	if strings.TrimSpace(scopes.Text) != "" && !eca.HasRefreshToken(metadata.Items(scopes.Text)) {
-		u.report("jwt-login", finding.Warning, scopes, "has a certificate, but not the scope RefreshToken, without which logins with JWT bearer are refused", "add RefreshToken to the scopes")
+		u.refused(refusal.NoRefreshScope, "jwt-login", finding.Warning, scopes, "has a certificate, but not the scope RefreshToken, without which logins with JWT bearer are refused", "add RefreshToken to the scopes")
 	}
 	for _, p := range u.Policies {
 		at := func(field string) Value { return Value{File: p.File, At: field} }
 		if !PreAuthorisedOnly(p.Component) {
-			u.report("jwt-login", finding.Warning, at("permittedUsersPolicyType"), "has a certificate, but its policies let all users authorise it themselves, and logins with JWT bearer are refused for those who did not",
+			u.refused(refusal.NotApproved, "jwt-login", finding.Warning, at("permittedUsersPolicyType"), "has a certificate, but its policies let all users authorise it themselves, and logins with JWT bearer are refused for those who did not",
 				"set permittedUsersPolicyType to AdminApprovedPreAuthorized, and grant the app to permission sets")
 		}
 		if strings.TrimSpace(p.Component.Text("refreshTokenPolicyType")) == "Zero" {
@@ -109,7 +116,7 @@ func (u *uses) flows() {
 		if flow.Policy == clientCredentials {
 			problem, fix = "has client credentials on, but no OAuth policies that name a user to run as, so such logins are refused", fix+" and clientCredentialsFlowUser"
 		}
-		u.report("no-policies", finding.Warning, v, problem, fix+", or switch the flow off")
+		u.refused(refusal.NoPolicies, "no-policies", finding.Warning, v, problem, fix+", or switch the flow off")
 	}
 	code, on := u.global("isCodeCredFlowEnabled")
 	if post, only := u.global("isCodeCredPostOnly"); only && !on {
@@ -134,7 +141,11 @@ func (u *uses) needs() {
 				continue
 			}
 			problem := fmt.Sprintf("has policies with %s, which needs %s of its global OAuth settings, but that is off", need.By, need.Switch)
-			u.report("flow-off", finding.Warning, Value{File: p.File, At: need.By}, problem, v.To("true"))
+			cause := refusal.Cause("")
+			if need.By == "isClientCredentialsFlowEnabled" {
+				cause = refusal.FlowOff
+			}
+			u.refused(cause, "flow-off", finding.Warning, Value{File: p.File, At: need.By}, problem, v.To("true"))
 		}
 	}
 }
@@ -159,16 +170,16 @@ func (u *uses) certificate(at Value) bool {
 	key, isRSA := certificate.PublicKey.(*rsa.PublicKey)
 	switch {
 	case !isRSA:
-		u.report("certificate-unfit", finding.Error, at, fmt.Sprintf("has a certificate with a key of %s, and Salesforce accepts logins with JWT bearer only with RSA", certificate.PublicKeyAlgorithm), fix)
+		u.refused(refusal.NotRSA, "certificate-unfit", finding.Error, at, fmt.Sprintf("has a certificate with a key of %s, and Salesforce accepts logins with JWT bearer only with RSA", certificate.PublicKeyAlgorithm), fix)
 	case key.N.BitLen() < minKeyBits:
-		u.report("certificate-unfit", finding.Error, at, fmt.Sprintf("has a certificate with a key of %d bits, and Salesforce requires %d", key.N.BitLen(), minKeyBits), fix)
+		u.refused(refusal.ShortKey, "certificate-unfit", finding.Error, at, fmt.Sprintf("has a certificate with a key of %d bits, and Salesforce requires %d", key.N.BitLen(), minKeyBits), fix)
 	case len(strings.TrimSpace(at.Text)) >= maxCertificate:
-		u.report("certificate-unfit", finding.Error, at, "has a certificate of 4 KB or more, which Salesforce refuses", fix)
+		u.refused(refusal.LargeCertificate, "certificate-unfit", finding.Error, at, "has a certificate of 4 KB or more, which Salesforce refuses", fix)
 	}
 	day := certificate.NotAfter.Format(time.DateOnly)
 	switch left := time.Until(certificate.NotAfter); {
 	case left <= 0:
-		u.report("certificate-expires", finding.Error, at, "has a certificate that expired on "+day, "replace it")
+		u.refused(refusal.ExpiredCertificate, "certificate-expires", finding.Error, at, "has a certificate that expired on "+day, "replace it")
 	case left < expirySoon:
 		u.report("certificate-expires", finding.Warning, at, "has a certificate that expires on "+day, "replace it")
 	}

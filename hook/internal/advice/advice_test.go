@@ -3,6 +3,7 @@ package advice_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -82,6 +83,9 @@ func TestError(t *testing.T) {
 		{&consumer.AccessError{Setting: true}, "--enable-access"},
 		{&consumer.AccessError{}, "ViewClientSecret"},
 		{&salesforce.NetworkError{}, "proxy"},
+		{&salesforce.NetworkError{Err: &net.DNSError{Name: "acme.my.saleforce.com", IsNotFound: true}}, "did you mean acme.my.salesforce.com?"},
+		{&salesforce.NetworkError{Err: &net.DNSError{Name: "acme--uat.sandbox.my.salesforce.con", IsNotFound: true}}, "did you mean acme--uat.sandbox.my.salesforce.com?"},
+		{&salesforce.NetworkError{Err: &net.DNSError{Name: "acme.my.salesforce.com", IsNotFound: true}}, "correct the instance URL, or check the DNS"},
 		{&salesforce.Error{Code: "REQUEST_LIMIT_EXCEEDED"}, "tomorrow"},
 		{&salesforce.Error{Code: "INVALID_SESSION_ID", Message: "This session is not valid for use with the API", JWT: true}, "isNamedUserJwtEnabled"},
 		{&salesforce.Error{Code: "INVALID_SESSION_ID", Message: "This session is not valid for use with the API"}, "login IP ranges"},

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agnivade/levenshtein"
+
 	"github.com/ecakit/ecakit/pkg/salesforce"
 )
 
@@ -97,12 +99,32 @@ func networkHint(failed *salesforce.NetworkError) string {
 		return "correct the instance URL, or the proxy that answers in its place"
 	case errors.As(cause, &record), strings.Contains(cause.Error(), "HTTP response to HTTPS client"):
 		return "something that does not speak TLS answers: check the instance URL, and whether the network here wants a login first"
+	case errors.As(cause, &name) && name.IsNotFound && meantHost(name.Name) != "":
+		return fmt.Sprintf("did you mean %s? Correct the instance URL", meantHost(name.Name))
 	case errors.As(cause, &name) && name.IsNotFound:
 		return "correct the instance URL, or check the DNS of this machine; behind a proxy, set HTTPS_PROXY"
 	case errors.As(cause, &expired) && expired.Timeout():
 		return "run the command again later; if the org cannot be reached at all, " + checkAll
 	}
 	return checkAll
+}
+
+// myDomains is how the My Domain of all orgs ends.
+const myDomains = "my.salesforce.com"
+
+// meantHost returns the My Domain that is meant by a host with a typing error in its last three labels, "" if there is
+// none.
+func meantHost(host string) string {
+	labels := strings.Split(strings.ToLower(strings.TrimSuffix(host, ".")), ".")
+	if len(labels) < 4 {
+		return ""
+	}
+	n := len(labels) - 3
+	end := strings.Join(labels[n:], ".")
+	if end == myDomains || levenshtein.ComputeDistance(end, myDomains) > 2 {
+		return ""
+	}
+	return strings.Join(labels[:n], ".") + "." + myDomains
 }
 
 // spoken returns a wait in words.

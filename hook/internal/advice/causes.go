@@ -67,6 +67,16 @@ var causes = []words{
 	{refusal.OtherCause, "the settings, policies, permission sets and user of APP show no reason", "check in Setup (Login History) why the login failed; after a change of the policies, try again in some minutes"},
 }
 
+// commandOf returns the command that fixes a cause, with ORG and APP, "" if a command alone does not.
+func commandOf(cause refusal.Cause) string {
+	for _, w := range causes {
+		if w.cause == cause && strings.HasPrefix(w.hint, "eca ") {
+			return w.hint
+		}
+	}
+	return ""
+}
+
 // Cause returns a sentence about the cause of a refused login, without its full stop, and a hint. org is the
 // org's alias.
 func Cause(d *login.Diagnosis, org string) (says, hint string) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ecakit/ecakit/pkg/audit"
+	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/repair"
 )
 
@@ -37,9 +38,19 @@ var findings = map[string]string{
 	string(repair.Duplicates): "eca repair -o ORG --app APP --yes recreates duplicates other than policies",
 }
 
+// FixOf returns the fix of a finding with the hint for its rule, or for the cause of the refused logins. org and app
+// may be "".
+func FixOf(f finding.Finding, org, app string) string {
+	if findings[f.Rule] == "" {
+		return withHint(f.Fix, commandOf(f.Cause), org, app)
+	}
+	return Fix(f.Fix, f.Rule, org, app)
+}
+
 // Fix returns the fix of a finding with the hint for its rule. org and app may be "".
-func Fix(fix, rule, org, app string) string {
-	hint := findings[rule]
+func Fix(fix, rule, org, app string) string { return withHint(fix, findings[rule], org, app) }
+
+func withHint(fix, hint, org, app string) string {
 	if hint == "" {
 		return fix
 	}

@@ -133,7 +133,7 @@ func (c *lintCmd) run(_ context.Context, e *env) (result, error) {
 	for i := range findings {
 		f := &findings[i]
 		f.File = filepath.ToSlash(filepath.Join(root, f.File)) // from the working directory
-		f.Fix = advice.Fix(f.Fix, f.Rule, "", f.App)
+		f.Fix = advice.FixOf(*f, "", f.App)
 	}
 	r := &lintResult{Fixed: fixed, Findings: append([]finding.Finding{}, findings...), Errors: finding.Count(findings, finding.Error), Warnings: finding.Count(findings, finding.Warning)}
 	e.Together(func(u *console.Console) {

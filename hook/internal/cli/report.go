@@ -320,5 +320,5 @@ func printFinding(u *console.Console, indent string, f finding.Finding) {
 	if place != "" {
 		place += ": "
 	}
-	u.Line("%s%s%s: %s [%s]", indent, console.Clean(place), console.Level(string(f.Level)), console.OneLine(f.Message()), f.Rule)
+	u.Line("%s%s%s: %s [%s]", indent, console.Clean(place), console.Level(string(f.Level)), console.OneLine(f.Message()), f.Tag())
 }

@@ -263,6 +263,7 @@ var setUps = []broken{
 // TestBrokenSetUps: for each broken set-up, verify names the real cause after a few rounds of requests.
 func TestBrokenSetUps(t *testing.T) {
 	withoutSignals(t)
+	t.Chdir(t.TempDir()) // where there is no project
 	keysOnce()
 	var table bytes.Buffer
 	columns := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
@@ -355,7 +356,21 @@ func (s broken) verify(t *testing.T) (rounds int, cause refusal.Cause, message s
 			t.Log(r.Started.Format(time.TimeOnly), r.Method, r.Path, r.Operation, r.Type)
 		}
 	}
+	if !app.jwt && s.cause != "" && !s.unseenByAll() {
+		_, stdout, stderr := executeWith(t, home, variables, "--json", "verify", "--all", "-o", "uat")
+		if !strings.Contains(stdout, fmt.Sprintf(`"cause": %q`, s.cause)) {
+			t.Errorf("verify --all does not find the cause: %s%s", stdout, stderr)
+		}
+		time.Sleep(time.Minute)
+	}
 	return rounds, document.Report.Cause, document.Error.Message
+}
+
+// unseenByAll reports whether verify --all finds another cause: it does not log in if the flow is off in the policies
+// or there are none, and it does log in with an app that requires a proof.
+func (s broken) unseenByAll() bool {
+	return slices.Contains([]refusal.Cause{refusal.PoliciesFlowOff, refusal.DPoPRequired, refusal.MTLSRequired, refusal.WrongSecret}, s.cause) ||
+		s.name == "flow off in both" || s.name == "another host, flow off" || s.name == "IP address, flow off"
 }
 
 // ownClient returns an HTTP client without the connections of other bubbles.

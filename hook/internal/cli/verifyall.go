@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -238,16 +239,17 @@ func (w *watch) login(ctx context.Context, app *loginReport) (err error) {
 // refused adds the refusal of a login to what the inspection has found.
 func (w *watch) refused(ctx context.Context, app *loginReport, refused *salesforce.TokenRefusal) {
 	i := app.inspection
+	why, _ := login.Explain(refused)
 	for n := range i.Findings {
-		if f := &i.Findings[n]; f.Level == finding.Error && !strings.HasPrefix(f.Rule, "certificate-") {
-			f.Says = refused.Description // the cause is known
+		if f := &i.Findings[n]; f.Cause != "" && slices.Contains(why.Causes, f.Cause) {
+			f.Level, f.Says = finding.Error, refused.Description // the cause is known
 			return
 		}
 	}
 	f := finding.Finding{Rule: "login-refused", Level: finding.Error, App: app.App, Problem: "the login is refused", Says: refused.Description, Fix: "compare the app's settings with its source"}
 	attempt := login.Attempt{App: app.App, Created: app.consumer.Created}
 	if d, known := errors.AsType[*loginError](lookAtRefusal(ctx, w.conn, attempt, refused, w.org)); known {
-		f.Problem, f.Fix = d.says, d.hint
+		f.Problem, f.Fix, f.Cause = d.says, d.hint, d.Cause
 		if d.Cause == refusal.NewConsumer {
 			f.Level = finding.Warning
 		}
@@ -262,7 +264,7 @@ func (w *watch) conclude(r *loginsReport) error {
 		for _, level := range []finding.Level{finding.Error, finding.Warning} {
 			for _, f := range app.inspection.Findings {
 				if f.Level == level {
-					f.Fix = advice.Fix(f.Fix, f.Rule, w.org, app.App)
+					f.Fix = advice.FixOf(f, w.org, app.App)
 					app.Findings = append(app.Findings, f)
 				}
 			}
