@@ -66,6 +66,8 @@ func (t topic) text() (string, error) {
 
 // topicWords are the words by which people look for a document. A word with several documents lists them.
 var topicWords = map[string][]string{
+	"hook": {"sfp"}, "script": {"sfp"}, "bundle": {"sfp"}, "aliasfy": {"sfp"}, "diffcheck": {"sfp"}, "flxbl": {"sfp"}, "pattern-2": {"sfp"},
+	"sf": {"plain-sf"}, "plain": {"plain-sf"}, "force-app": {"plain-sf"}, "layout": {"plain-sf", "sfp"},
 	"readme": {"start"}, "install": {"start"}, "quickstart": {"start"}, "begin": {"start"}, "index": {"guide"}, "docs": {"guide"},
 	"github": {"github-actions"}, "actions": {"github-actions"}, "gha": {"github-actions"}, "workflow": {"github-actions"},
 	"ci":       {"github-actions", "gitlab", "other-ci"},
@@ -92,8 +94,8 @@ var topicWords = map[string][]string{
 	"privacy": {"security"}, "mask": {"security"}, "vulnerability": {"security"},
 	"rights": {"permissions"}, "permission": {"permissions"}, "permset": {"permissions"}, "permission-set": {"permissions"}, "least-privilege": {"permissions"},
 	"session": {"sessions"}, "alias": {"sessions"}, "proxy": {"sessions"}, "network": {"sessions"}, "environment": {"sessions"},
-	"policies": {"how-it-works"}, "pattern": {"how-it-works", "packages"}, "bootstrap": {"how-it-works"}, "plan": {"how-it-works"}, "preflight": {"how-it-works"},
-	"preset": {"presets"}, "jwt": {"presets", "github-actions", "get-a-token"}, "init": {"presets"}, "pkce": {"presets"},
+	"policies": {"how-it-works"}, "pattern": {"sfp", "packages"}, "bootstrap": {"how-it-works"}, "plan": {"how-it-works"}, "preflight": {"how-it-works"},
+	"preset": {"presets"}, "jwt": {"presets", "github-actions", "get-a-token"}, "init": {"sfp", "plain-sf", "presets"}, "pkce": {"presets"},
 	"config": {"settings"}, "plugins": {"settings"}, "plugins.eca": {"settings"}, "configuration": {"settings"},
 	"lint": {"rules"}, "rule": {"rules", "audit-rules"},
 }
