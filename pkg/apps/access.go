@@ -1,6 +1,7 @@
 package apps
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -186,6 +187,55 @@ func (f *Facts) Admits(app string, permissionSets []string, username string) (ad
 		admits = admits || has[f.sets[fold(name)]]
 	}
 	return admits, f.unknown(preflight.UserObject, preflight.AppObject, preflight.SetupEntityAccess, preflight.PermissionSetObject, permissionSetAssignment) == nil
+}
+
+// Granted is access to an app that a permission set or a profile grants.
+type Granted struct {
+	AppID         string // as it was asked for
+	PermissionSet string // its name, with the prefix of a package; "" for a profile
+	Profile       string // its name, "" for a permission set
+}
+
+// Granting returns what grants some apps, by their IDs, sorted. It takes two rounds of requests.
+func Granting(ctx context.Context, client *restapi.Client, ids []string) (all []Granted, err error) {
+	const byApp = "SELECT SetupEntityId, ParentId FROM SetupEntityAccess WHERE SetupEntityId IN (%s)"
+	entries, err := restapi.QueryIn[struct{ SetupEntityID, ParentID string }](ctx, client, byApp, ids)
+	if err != nil {
+		return nil, err
+	}
+	var parents []string
+	for _, entry := range entries {
+		parents = append(parents, entry.ParentID)
+	}
+	type parent struct {
+		named
+		IsOwnedByProfile bool
+		Profile          *named
+	}
+	const byID = "SELECT Id, Name, NamespacePrefix, IsOwnedByProfile, Profile.Name FROM PermissionSet WHERE Id IN (%s)"
+	sets, err := restapi.QueryIn[parent](ctx, client, byID, words.Unique(parents))
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		for _, set := range sets {
+			one := Granted{AppID: entry.SetupEntityID, PermissionSet: set.Name}
+			if set.NamespacePrefix != nil && *set.NamespacePrefix != "" {
+				one.PermissionSet = *set.NamespacePrefix + "__" + set.Name
+			}
+			if set.IsOwnedByProfile && set.Profile != nil {
+				one.PermissionSet, one.Profile = "", set.Profile.Name
+			}
+			if !restapi.SameID(set.ID, entry.ParentID) || slices.Contains(all, one) {
+				continue
+			}
+			all = append(all, one)
+		}
+	}
+	slices.SortFunc(all, func(a, b Granted) int {
+		return cmp.Or(strings.Compare(a.AppID, b.AppID), strings.Compare(a.PermissionSet, b.PermissionSet), strings.Compare(a.Profile, b.Profile))
+	})
+	return all, nil
 }
 
 // GrantedBy returns the names of the permission sets that grant an app, in three rounds of

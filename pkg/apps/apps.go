@@ -65,6 +65,16 @@ func OfOrg(value, orgID string) bool {
 	return restapi.SameID(org, orgID)
 }
 
+// OfSalesforce reports whether a namespace is that of one of Salesforce's own packages. Source: public projects
+// with installed packages and profiles that name their apps.
+func OfSalesforce(namespace string) bool {
+	return slices.Contains(salesforceNamespaces, strings.ToLower(namespace))
+}
+
+var salesforceNamespaces = []string{
+	"oiq", "pi", "pi3", "relateiq", "sf_chttr_apps", "sf_com_apps", "slackv2", "ssot",
+}
+
 // FullName is the header's name as the Metadata API has it.
 func (a *App) FullName() string {
 	if a.Namespace != "" {

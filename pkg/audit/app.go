@@ -185,15 +185,9 @@ func (s *Snapshot) apps() []*App {
 		if app.ID != "" {
 			app.Namespace = cmp.Or(app.Namespace, namespaces[restapi.ShortID(app.ID)])
 		}
-		app.Salesforce = app.Salesforce || slices.Contains(salesforceNamespaces, strings.ToLower(app.Namespace))
+		app.Salesforce = app.Salesforce || apps.OfSalesforce(app.Namespace)
 	}
 	return append(all, s.addUsage(all)...)
-}
-
-// salesforceNamespaces are the namespaces of Salesforce's own packages. Source: public projects with
-// installed packages and profiles that name their apps.
-var salesforceNamespaces = []string{
-	"oiq", "pi", "pi3", "relateiq", "sf_chttr_apps", "sf_com_apps", "slackv2", "ssot",
 }
 
 // addresses returns the number of IPv4 addresses of a range, 1 if it cannot be counted.

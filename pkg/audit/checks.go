@@ -497,7 +497,7 @@ func undeclared(s subject) []Finding {
 	if !s.isOwn() || s.options.Declared == nil || s.isDeclared() {
 		return nil
 	}
-	return found("no package of the project declares it", "retrieve its header into the project, or delete the app")
+	return found("no package of the project declares it", "add it to the project, or delete the app")
 }
 
 func drift(s subject) (all []Finding) {

@@ -258,8 +258,14 @@ func kindOf(raw jsontext.Value) string {
 func FieldSettings(t *metadata.Type, fields metadata.Fields) map[string]any {
 	object := make(map[string]any, len(fields))
 	for name, values := range fields {
-		if ft := t.Field(name); len(values) > 0 && unsettable(name, ft) == "" {
+		switch ft := t.Field(name); {
+		case unsettable(name, ft) != "":
+		case len(values) > 0:
 			object[name] = toJSON(ft, values)
+		case ft != nil && ft.PEM:
+			object[name] = "none"
+		case ft != nil && ft.Repeated:
+			object[name] = []any{}
 		}
 	}
 	return object
@@ -293,7 +299,9 @@ func valueToJSON(ft *metadata.FieldType, f metadata.Field) any {
 	case ft.Kind == metadata.Int:
 		return jsontext.Value(text)
 	case ft.List != "":
-		return ft.Split(text)
+		return append([]string{}, ft.Split(text)...)
+	case ft.Kind == metadata.String:
+		return f.Text
 	}
 	return text
 }

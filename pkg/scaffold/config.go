@@ -59,6 +59,10 @@ type Config struct {
 
 	// Certificate is the PEM certificate of the key pair for JWT bearer; nil means none.
 	Certificate []byte
+
+	// leftOut reports whether a new environment's folder gets no copy of an app's policies in default. nil
+	// means that it gets all.
+	leftOut func(app string) bool
 }
 
 // Environment is one or several orgs with their own policies.

@@ -83,7 +83,7 @@ func existingFolders(source *project.Source, config Config) (dirs map[string]str
 				"name the folders after the orgs' aliases, with one folder per org", other, dir, alias)
 		}
 		dirs[alias] = dir
-		if alias == sfp.DefaultFolder && !strings.EqualFold(f.App(), config.App) {
+		if alias == sfp.DefaultFolder && !strings.EqualFold(f.App(), config.App) && (config.leftOut == nil || !config.leftOut(f.App())) {
 			inDefault = append(inDefault, f.File)
 		}
 	}

@@ -123,12 +123,19 @@ func (a *addition) checkVersion() (err error) {
 			a.existing = &ExistsError{What: "settings of " + app}
 		}
 	}
-	v := a.target.SourceAPIVersion
-	if v != 0 && v < eca.MinVersion {
+	if err := a.target.checkVersion(); err != nil {
+		return err
+	}
+	a.Fields, err = fieldsFor(a.Fields, a.target.SourceAPIVersion)
+	return err
+}
+
+// checkVersion returns an error if the project's API version has no policies of apps.
+func (t *target) checkVersion() error {
+	if v := t.SourceAPIVersion; v != 0 && v < eca.MinVersion {
 		return fmt.Errorf("%s: sourceApiVersion is %s, but External Client Apps with policies need %s", sfp.ProjectFile, v, eca.MinVersion)
 	}
-	a.Fields, err = fieldsFor(a.Fields, v)
-	return err
+	return nil
 }
 
 // fieldsFor returns fields as an API version has them, 0 for the latest. Before 63.0, the start page
@@ -158,16 +165,41 @@ func fieldsFor(fields map[string]metadata.Fields, v apiversion.Version) (map[str
 	return fields, nil
 }
 
+// definitionPackage and policiesPackage return the two packages as an empty project would get them.
+func (a *addition) definitionPackage() project.NewPackage {
+	return project.NewPackage{Path: a.Definition, Type: "source", Default: a.target.lacksDefault(), AlwaysDeploy: true, PostDeploymentScript: script}
+}
+
+func (a *addition) policiesPackage() project.NewPackage {
+	return project.NewPackage{Path: a.Policies, Type: "source", Aliasfy: true, AlwaysDeploy: true}
+}
+
+// checkOrder returns an error if the policies package, at the second position in packageDirectories, comes before
+// the definition package at the first one. -1 is a new package.
+func (a *addition) checkOrder(first, second int) error {
+	if second >= 0 && (first < 0 || second < first) {
+		return fmt.Errorf("the policies package %s must come after the definition package %s in %s; change their order, or choose another directory", a.Policies, a.Definition, sfp.ProjectFile)
+	}
+	return nil
+}
+
+// checkDirs returns an error if the two packages cannot be in their directories.
+func (a *addition) checkDirs() error {
+	if inside(a.Definition, a.Policies) || inside(a.Policies, a.Definition) || path.Base(a.Definition) == path.Base(a.Policies) {
+		return fmt.Errorf("%s and %s cannot be the two packages; use different names, and do not nest them", a.Definition, a.Policies)
+	}
+	return nil
+}
+
 // packages returns those of the two packages that the project lacks.
 func (a *addition) packages() (packages []project.NewPackage, err error) {
 	if a.layout != project.LayoutSFP {
 		return a.plainPackages()
 	}
-	if inside(a.Definition, a.Policies) || inside(a.Policies, a.Definition) || path.Base(a.Definition) == path.Base(a.Policies) {
-		return nil, fmt.Errorf("%s and %s cannot be the two packages; use different names, and do not nest them", a.Definition, a.Policies)
+	if err := a.checkDirs(); err != nil {
+		return nil, err
 	}
-	definition := project.NewPackage{Path: a.Definition, Type: "source", Default: a.target.lacksDefault(), AlwaysDeploy: true, PostDeploymentScript: script}
-	policies := project.NewPackage{Path: a.Policies, Type: "source", Aliasfy: true, AlwaysDeploy: true}
+	definition, policies := a.definitionPackage(), a.policiesPackage()
 	first, err := a.target.find(&definition, a.acceptDefinition)
 	if err != nil {
 		return nil, err
@@ -176,8 +208,8 @@ func (a *addition) packages() (packages []project.NewPackage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if second >= 0 && (first < 0 || second < first) {
-		return nil, fmt.Errorf("the policies package %s must come after the definition package %s in %s; change their order, or choose another directory", a.Policies, a.Definition, sfp.ProjectFile)
+	if err := a.checkOrder(first, second); err != nil {
+		return nil, err
 	}
 	if first < 0 {
 		packages = append(packages, definition)

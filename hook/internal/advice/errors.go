@@ -141,6 +141,8 @@ func sourceHint(err error) string {
 	switch {
 	case errors.As(err, new(*wanted.ArtifactError)):
 		return "replace the artifact or remove it, or give the directory with the policies with --policies"
+	case errors.As(err, new(*scaffold.DiffersError)):
+		return "eca plan -o ORG shows the differences: change the files, or deploy the project's state with eca bootstrap -o ORG"
 	case errors.Is(err, scaffold.ErrMetadataFormat):
 		return "convert the project with sf project convert mdapi, and run the command in the new project"
 	case errors.As(err, new(*scaffold.UserError)):

@@ -81,6 +81,21 @@ const (
 	policies = "eca bootstrap -o ORG --apply-policies"
 )
 
+// adoption adds apps of an org to the project.
+const adoption = "eca adopt -o ORG APPS"
+
+// Adopt returns the command that adds apps of an org to the project.
+func Adopt(org string, apps []string) string { return filled(adoption, org, apps) }
+
+// filled returns a command for apps of an org.
+func filled(command, org string, apps []string) string {
+	var named []string
+	for _, app := range apps {
+		named = append(named, "--app "+shellWord(app))
+	}
+	return strings.NewReplacer("ORG", shellWord(org), "APPS", strings.Join(named, " "), "APP", shellWord(strings.Join(apps, " "))).Replace(command)
+}
+
 // auditFixes is the one table of commands for findings of pkg/audit. What has no command is fixed in
 // Setup.
 var auditFixes = []fix{
@@ -113,7 +128,7 @@ var auditFixes = []fix{
 	{rule: "old-consumer", owner: audit.OwnerOrg, command: "eca rotate -o ORG --app APP --enable-access --output ../APP.json"},
 	{rule: "has-to-move", which: audit.CaseConvert, project: true, command: "eca migrate -o ORG APPS"},
 	{rule: "has-to-move", which: audit.CaseSuccessor, command: "eca migrate -o ORG --status APPS"},
-	{rule: "undeclared", project: true, command: "sf project retrieve start --target-org ORG --metadata ExternalClientApplication:APP"},
+	{rule: "undeclared", project: true, command: adoption},
 }
 
 // Audit returns a function that chooses the command for a finding of an audit. project reports that the
@@ -125,12 +140,7 @@ func Audit(project bool) audit.Command {
 				continue
 			}
 			many = strings.Contains(fix.command, "APPS") || !strings.Contains(fix.command, "APP")
-			var named []string
-			for _, app := range apps {
-				named = append(named, "--app "+shellWord(app))
-			}
-			return strings.NewReplacer("ORG", shellWord(org), "APPS", strings.Join(named, " "),
-				"APP", shellWord(strings.Join(apps, " "))).Replace(fix.command), many
+			return filled(fix.command, org, apps), many
 		}
 		return "", false
 	}

@@ -131,7 +131,7 @@ func (c *auditCmd) run(ctx context.Context, e *env) (result, error) {
 		Ended: func(r *auditReport) string { return ": " + r.Sentence },
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*auditReport, error) {
 			return orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (*auditReport, error) {
-				defer stillReading(work, org)()
+				defer stillReading(work, recorded, org)()
 				return c.audit(ctx, proj, org, known, session, conn)
 			})
 		},
@@ -171,11 +171,14 @@ func (c *auditCmd) run(ctx context.Context, e *env) (result, error) {
 	return written, err
 }
 
-// stillReading prints that an org is being read, and again every ten seconds until the function that it
+// recorded is what an audit reads of an org.
+const recorded = "apps, tokens, logins and settings"
+
+// stillReading prints that something of an org is being read, and again every ten seconds until the function that it
 // returns is called.
-func stillReading(work *orgs.Work, org string) (stop func()) {
+func stillReading(work *orgs.Work, what, org string) (stop func()) {
 	done := make(chan struct{})
-	work.Line("reading the apps, tokens, logins and settings of %s", org)
+	work.Line("reading the %s of %s", what, org)
 	var group sync.WaitGroup
 	group.Go(func() {
 		ticker := time.NewTicker(10 * time.Second)

@@ -31,7 +31,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
-	exitFound  = 3 // eca plan --exit-code: something would change; eca lint: errors, or nothing to check; eca audit: findings; eca selftest: a difference; eca migrate: an app needs a person
+	exitFound  = 3 // eca plan --exit-code: something would change; eca lint: errors, or nothing to check; eca audit: findings; eca selftest: a difference; eca migrate: an app needs a person; eca adopt: an app is left
 )
 
 // cli is the command line.
@@ -42,6 +42,7 @@ type cli struct {
 	Lint      lintCmd      `cmd:"" group:"Set up" help:"Check the External Client Apps in a project, without an org."`
 	Plan      planCmd      `cmd:"" group:"Set up" help:"Show what bootstrap would change. Writes nothing."`
 	Bootstrap bootstrapCmd `cmd:"" group:"Set up" aliases:"apply" help:"Enable OAuth for the apps of a project or package."`
+	Adopt     adoptCmd     `cmd:"" group:"Set up" help:"Add apps that exist on an org to the project, so that a plan is empty."`
 	List      listCmd      `cmd:"" group:"Set up" help:"List the External Client Apps of orgs: consumers, flows, users and last use."`
 	Repair    repairCmd    `cmd:"" group:"Set up" help:"Find apps whose OAuth is broken, and recreate it."`
 	Hook      hookCmd      `cmd:"" group:"Set up" help:"Enable OAuth after a deployment by sfp, which runs scripts/bootstrap-eca-oauth.sh."`

@@ -82,6 +82,13 @@ func TestJSONOfEachCommand(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "old/Old.connectedApp-meta.xml"), []byte(`<ConnectedApp><contactEmail>a@example.com</contactEmail><label>Old</label><mobileStartUrl>https://example.com</mobileStartUrl><oauthConfig><isPkceRequired>true</isPkceRequired><scopes>Api</scopes></oauthConfig></ConnectedApp>`), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	bare := filepath.Join(dir, "bare")
+	if err := os.Mkdir(bare, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bare, "sfdx-project.json"), []byte(`{"packageDirectories": [{"path": "src", "package": "core", "type": "source", "default": true}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(dir)
 	sandbox := func(t *testing.T) *simorg.Server {
 		org := simorg.Start(simorg.Config{Username: "admin@example.com.uat", Users: []simorg.User{{Username: "integration@example.com.uat"}}})
@@ -126,6 +133,7 @@ func TestJSONOfEachCommand(t *testing.T) {
 		{golden: "verify-connection", args: "verify --connection Erp -o uat", consumer: true},
 		{golden: "migrate-status", args: "migrate --status -o uat", consumer: true},
 		{golden: "package", args: "package -o hub --app Shared --create --contact-email a@example.com --dir testdata/shared project", hub: true},
+		{golden: "adopt", args: "adopt -o uat --app ErpConnector --project bare", consumer: true},
 		{golden: "list", args: "list -o uat --project project", consumer: true},
 		{golden: "audit", args: "audit -o uat --project project --fail-on never", consumer: true},
 		{golden: "repair", args: "repair -o uat", consumer: true},

@@ -5,12 +5,14 @@ import (
 	"cmp"
 	"context"
 	"encoding/csv"
+	"fmt"
 	"io"
 	"io/fs"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/ecakit/ecakit/hook/internal/advice"
 	"github.com/ecakit/ecakit/hook/internal/console"
 	"github.com/ecakit/ecakit/hook/internal/orgs"
 	"github.com/ecakit/ecakit/pkg/audit"
@@ -73,7 +75,7 @@ func (c *listCmd) run(ctx context.Context, e *env) (result, error) {
 		Ended: func(l *appList) string { return ", " + console.Plural(len(l.Apps), "app") },
 		Do: func(ctx context.Context, org string, work *orgs.Work) (*appList, error) {
 			return orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) (*appList, error) {
-				defer stillReading(work, org)()
+				defer stillReading(work, recorded, org)()
 				snapshot, err := audit.Read(ctx, conn)
 				if err != nil {
 					return nil, err
@@ -200,7 +202,25 @@ func (l *appList) show(u *console.Console, inProject bool) {
 	for _, unseen := range l.Unseen {
 		u.Line("not shown by %s: %s", l.Org, unseen)
 	}
-	u.Line("eca: %s: %s", l.Org, console.Plural(len(l.Apps), "External Client App"))
+	summary := console.Plural(len(l.Apps), "External Client App")
+	if missing := l.undeclared(); len(missing) > 0 {
+		it := "it"
+		if len(missing) > 1 {
+			it = "them"
+		}
+		summary += fmt.Sprintf(", %d of them not declared in the project; add %s with: %s", len(missing), it, advice.Adopt(l.Org, missing))
+	}
+	u.Line("eca: %s: %s", l.Org, summary)
+}
+
+// undeclared returns the apps that the project does not declare.
+func (l *appList) undeclared() (names []string) {
+	for _, a := range l.Apps {
+		if a.Declared != nil && !*a.Declared {
+			names = append(names, a.Name)
+		}
+	}
+	return names
 }
 
 // listRows returns the apps of orgs as rows of a CSV document.

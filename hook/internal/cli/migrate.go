@@ -51,7 +51,7 @@ type migrateCmd struct {
 func (migrateCmd) Help() string {
 	return `Converts Connected Apps to External Client App source in the project of the working directory: header, OAuth policies for default and each environment, SAML policies, canvas settings, and settings in plugins.eca. Settings without an equivalent are listed with their line and an alternative.
 
-Each org creates a new consumer, so all clients need a new key and secret. To keep the old ones, use "Migrate to External Client App" in Setup first, which works on one org.
+Each org creates a new consumer, so all clients need a new key and secret. To keep the old ones, use "Migrate to External Client App" in Setup first, which works on one org, and then eca adopt, which adds the app to the project.
 
 Source and metadata format are read. Permission sets, which a Connected App has by their labels, are looked up in the project or the org. If only profiles grant an app, eca adds an empty permission set that can take their place. Apps without OAuth and apps of packages stay as they are.
 
@@ -597,7 +597,7 @@ func (m *migration) sayKeys(all []migratedApp) {
 	}
 	const button = "Migrate to External Client App in Setup"
 	if movable > 0 {
-		m.Line("eca: each org creates a new key and secret; to keep the old ones, use %s first", button)
+		m.Line("eca: each org creates a new key and secret; to keep the old ones, use %s first, and then eca adopt -o ORG --app NAME", button)
 	}
 	if len(bound) > 0 {
 		m.Line("eca: %s is not for %s: each org creates a new key and secret", button, strings.Join(bound, ", "))

@@ -70,6 +70,18 @@ func ofUnkept(s *scene) string {
 	return ofOrgs(s) + s.received("../kept.jsonl") + fmt.Sprintln(said, err)
 }
 
+// made adds an org with the apps below a directory of testdata/adopt.
+func (s *scene) made(alias, dir string, flags ...string) {
+	kind := simorg.Sandbox
+	if len(flags) > 0 {
+		kind = simorg.Kind(flags[0])
+	}
+	org := s.add(alias, simorg.Config{
+		Kind: kind, Username: "admin@" + alias + ".example.com", PermissionSets: []string{"Erp_Users"}, Users: []simorg.User{{Username: "integration@example.com.uat"}},
+	}, flags...)
+	s.must(org.Deploy(os.DirFS("testdata/adopt/"+dir), "."))
+}
+
 // storeCredentials is the shell command that receives credentials.
 const storeCredentials = "cat >../creds.json.new && mv ../creds.json.new ../creds.json"
 
@@ -209,6 +221,26 @@ func crashes() []*crash {
 				}
 			}, result: inFiles,
 			args: strings.Fields("migrate old --env prod --env uat=i@example.com --write"),
+		},
+		{
+			name: "adopt", set: func(s *scene) { project(s); s.made("uat", "made") }, result: inFiles,
+			args: strings.Fields("adopt -o uat --all"),
+		},
+		{
+			name: "adopt from another org", set: func(s *scene) {
+				project(s)
+				s.made("uat", "made")
+				s.made("prod", "prod", "production")
+				s.runs("adopt -o uat --all")
+			}, result: inFiles,
+			args: strings.Fields("adopt -o prod --all"),
+		},
+		{
+			name: "adopt into a project that init began", set: func(s *scene) {
+				anApp(s)
+				s.made("sit", "made")
+			}, result: inFiles,
+			args: strings.Fields("adopt -o sit --all"),
 		},
 		{
 			name: "package", set: func(s *scene) {
