@@ -94,9 +94,11 @@ func codeConfig(baseURL string, c Credentials, redirectURL string) *oauth2.Confi
 }
 
 // AuthorizeURL returns the page on which a user approves the app, for the authorization code flow
-// with PKCE. state and verifier are random texts, see oauth2.GenerateVerifier.
-func AuthorizeURL(baseURL, consumerKey, redirectURL, state, verifier string) string {
+// with PKCE. state and verifier are random texts, see oauth2.GenerateVerifier. Without scopes, the login
+// requests all of the app.
+func AuthorizeURL(baseURL, consumerKey, redirectURL, state, verifier string, scopes ...string) string {
 	config := codeConfig(baseURL, Credentials{Key: consumerKey}, redirectURL)
+	config.Scopes = scopes
 	return config.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier))
 }
 
@@ -185,6 +187,9 @@ func IsNotYetKnown(err error) bool {
 // Session is a login that has worked. Call Revoke when it is no longer needed.
 type Session struct {
 	Scopes []string // of the token
+	// Services is the api_instance_url of the answer, where services accept a JWT-based token, "" if there is
+	// none. Check it with platform.ServicesAnswered before the token is sent there.
+	Services string
 
 	conn    *salesforce.Conn
 	token   salesforce.Secret
@@ -224,6 +229,7 @@ func (l *Login) Open(ctx context.Context, client *http.Client) (*Session, error)
 	if scope, ok := granted.Extra("scope").(string); ok {
 		s.Scopes = strings.Fields(salesforce.MaskSecrets(scope, s.secrets...))
 	}
+	s.Services, _ = granted.Extra("api_instance_url").(string)
 	return s, nil
 }
 
@@ -247,16 +253,22 @@ func (s *Session) UserInfo(ctx context.Context) (restapi.UserInfo, error) {
 
 // Claims returns the claims of a JWT-based access token, by name. ok is false if the token is opaque. They are
 // not verified.
-func (s *Session) Claims() (claims map[string]json.RawMessage, ok bool) {
+func (s *Session) Claims() (claims map[string]json.RawMessage, ok bool) { return s.part(1) }
+
+// Header returns the header of a JWT-based access token, as Claims does.
+func (s *Session) Header() (header map[string]json.RawMessage, ok bool) { return s.part(0) }
+
+// part decodes a part of a JWT-based access token.
+func (s *Session) part(n int) (values map[string]json.RawMessage, ok bool) {
 	parts := strings.Split(s.token.Reveal(), ".")
 	if len(parts) != 3 {
 		return nil, false
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
-	if err != nil || json.Unmarshal(payload, &claims) != nil {
+	data, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[n], "="))
+	if err != nil || json.Unmarshal(data, &values) != nil {
 		return nil, false
 	}
-	return claims, true
+	return values, true
 }
 
 // revokeTime bounds a revocation after ctx has ended.

@@ -237,7 +237,7 @@ func (c *Conn) exchange(ctx context.Context, r Request, token *oauth2.Token, dec
 		return r.named(c.failed(ctx, own, req, secret, err, "ended its answer early"))
 	}
 	if len(answer.Body) > MaxAnswer {
-		return r.named(answer.Unexpected(fmt.Sprintf("more than %d MiB", MaxAnswer>>20)))
+		return r.named(answer.tooLong())
 	}
 	// Mask the token in every answer: no caller needs it, and it could reach an output.
 	answer.Body = bytes.ReplaceAll(answer.Body, []byte(token.AccessToken), []byte("(token)"))

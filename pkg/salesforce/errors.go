@@ -134,6 +134,11 @@ func (r *Response) Unexpected(what string) *StatusError {
 	return e
 }
 
+// tooLong returns the error for an answer over MaxAnswer bytes.
+func (r *Response) tooLong() *StatusError {
+	return r.Unexpected(fmt.Sprintf("more than %d MiB", MaxAnswer>>20))
+}
+
 // isPage reports whether the answer is an HTML page.
 func (r *Response) isPage() bool {
 	begin := strings.ToLower(string(bytes.TrimSpace(r.Body[:min(len(r.Body), 200)])))

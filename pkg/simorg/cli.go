@@ -85,6 +85,8 @@ func (o *Org) installedRows() (rows []row) {
 func (o *Org) tooling(method, key string, body []byte) (any, *restError) {
 	object, id, _ := strings.Cut(strings.TrimPrefix(key, "sobjects/"), "/")
 	switch {
+	case object == serverAccess && !slices.Contains(o.config.WithoutObjects, serverAccess):
+		return o.serverAccessObject(method, id, body)
 	case object != installRequest:
 	case method == http.MethodPost && id == "":
 		request, failure := decodeBody[struct{ SubscriberPackageVersionKey string }](body)

@@ -20,7 +20,7 @@ func (o *Org) newToken(g grant, more map[string]string) string {
 	if unknown != nil || !o.globalOf(app).isTrue("isNamedUserJwtEnabled") {
 		return o.newSession()
 	}
-	more["token_format"], more["api_instance_url"] = "jwt", salesforceAPI
+	more["token_format"], more["api_instance_url"] = "jwt", o.url // whose services the org plays
 	return o.newJWT(g)
 }
 
@@ -34,8 +34,15 @@ func (o *Org) newJWT(g grant) string {
 	if o.config.SessionLifetime > 0 {
 		end = now.Add(min(jwtLifetime, o.config.SessionLifetime))
 	}
+	audience, operations := []string{o.url, salesforceAPI}, "MCPService,EinsteinGPT" // of which the first one is reported
+	if o.config.NoServicesAudience {
+		audience = []string{"https://login.salesforce.com"}
+	}
+	if o.config.NoMCPService {
+		operations = "EinsteinGPT"
+	}
 	token := part(map[string]any{"alg": "RS256", "typ": "JWT", "tnk": "core/SIM1/" + o.id}) + "." + part(map[string]any{
-		"iss": o.url, "sub": "uid:" + o.user(g.User)["id"].(string), "aud": []string{o.url, salesforceAPI}, "client_id": g.Client,
+		"iss": o.url, "sub": "uid:" + o.user(g.User)["id"].(string), "aud": audience, "client_id": g.Client, "sfap_op": operations,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": end.Unix(), "jti": random(8), o.config.Facts.Of("jwt-scope-claim"): g.Scope,
 	}) + "." + base64.RawURLEncoding.EncodeToString([]byte(random(64)))
 	o.state.Sessions[token] = end

@@ -85,8 +85,13 @@ type Config struct {
 	SecretsInREST bool // the org setting enableClientSecretInRestApiAccess
 	SecretDelay   int  // readings that lack the secret if the answer to secret-after-setting is later; 0 is 2
 
-	// Hosted MCP servers, which the org plays under its own address.
-	MCPServers []string // the activated ones, like platform/sobject-all
+	// The services of api.salesforce.com, which the org plays under its own address.
+	MCPServers         []string // the activated MCP servers, like platform/sobject-all
+	InactiveMCPServers []string // those that were activated, and are not any more
+	HiddenTools        []string // those of MCPServers whose tools the users cannot see
+	NoMCPService       bool     // the org is not entitled to MCP servers, which sfap_op of its tokens shows
+	NoServicesAudience bool     // aud of its tokens lacks the services
+	Agents             []Agent  // of the Agent API
 
 	// Keys are shared with other orgs; nil shares none, but those of a Dev Hub with its scratch orgs.
 	Keys *Keys
@@ -135,6 +140,9 @@ type Org struct {
 	unsecured int               // how many readings come without the secret yet
 	codes     map[string]code   // of the authorization code flow
 
+	mcpSessions   map[string]bool // of MCP servers, by ID
+	agentSessions map[string]bool // of the Agent API, by ID
+
 	scratchOrgs []*scratchOrg // of a Dev Hub, in the order of their signups
 	installs    []row         // requests to install a package
 }
@@ -157,13 +165,14 @@ func New(config Config) *Org {
 		config: config, named: named, id: "00D" + random(6) + "AAA", state: newState(),
 		records: make(map[string]map[string]*record), broken: make(map[string]bool), sources: make(map[string]*Org),
 		deploys: make(map[string]*deployJob), retrieves: make(map[string]string), cursors: make(map[string]cursor),
-		codes: make(map[string]code), url: config.URL,
+		codes: make(map[string]code), mcpSessions: make(map[string]bool), agentSessions: make(map[string]bool), url: config.URL,
 	}
 	o.state.Token = o.newSession()
 	o.addSettings()
 	for _, name := range config.PermissionSets {
 		o.addPermissionSet(name)
 	}
+	o.addServers()
 	return o
 }
 
@@ -245,6 +254,8 @@ func (o *Org) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			o.serveOAuth(w, r, body)
 		case strings.HasPrefix(path, mcpPath), strings.HasPrefix(path, mcpResourcePath):
 			o.mcp(w, r, body)
+		case strings.HasPrefix(path, agentPath):
+			o.agent(w, r, body)
 		case path == "/ide/auth":
 			o.ideAuth(w, r)
 		case path == openIDPath:

@@ -27,6 +27,7 @@ type state struct {
 	Staged            map[string]*pair             `json:"staged,omitempty"`     // by the consumer's ID
 	Made              map[string]time.Time         `json:"made,omitempty"`       // consumers, by app in lower case
 	Refresh           map[string]*refreshToken     `json:"refresh,omitempty"`    // by refresh token
+	Servers           []row                        `json:"servers,omitempty"`    // MCP servers that were activated
 }
 
 func newState() state {
@@ -90,7 +91,7 @@ func (o *Org) Load(r io.Reader) error {
 	if err != io.EOF || s.Org == "" || s.Token == "" || s.Sessions == nil || s.Stored == nil || s.Principals == nil ||
 		s.Grants == nil || s.Staged == nil || s.Made == nil ||
 		s.Refresh == nil || slices.Contains(slices.Collect(maps.Values(s.Refresh)), nil) ||
-		slices.ContainsFunc(slices.Concat(s.Artifacts, s.Access, s.Assignments), isNil) {
+		slices.ContainsFunc(slices.Concat(s.Artifacts, s.Access, s.Assignments, s.Servers), isNil) {
 		return errors.New("this is not the state of a simulated org")
 	}
 	if s.Kind != o.config.Kind {
@@ -157,4 +158,5 @@ func (o *Org) addConfigured(s savedState) {
 	for _, name := range o.config.PermissionSets {
 		o.addPermissionSet(name)
 	}
+	o.addServers()
 }

@@ -67,6 +67,7 @@ var objects = []object{
 // toolingObjects are the objects that only the Tooling API has, with the columns that are documented.
 var toolingObjects = []object{
 	{connection.ExternalCredential, "Id DeveloperName MasterLabel Language NamespacePrefix AuthenticationProtocol Description", "", (*Org).externalCredentialRows},
+	{serverAccess, "Id DeveloperName MasterLabel Language Active McpServerId", "", func(o *Org) []row { return o.state.Servers }},
 }
 
 // lacks reports whether the org lacks a column that other orgs have.

@@ -214,7 +214,7 @@ func TestJWTAccessTokens(t *testing.T) {
 		for _, answer := range []map[string]any{c.logIn(""), byClient} {
 			jwt := fmt.Sprint(answer["access_token"])
 			parts := strings.Split(jwt, ".")
-			if len(parts) != 3 || answer["token_format"] != "jwt" || answer["api_instance_url"] != "https://api.salesforce.com" {
+			if len(parts) != 3 || answer["token_format"] != "jwt" || answer["api_instance_url"] != org.URL {
 				t.Fatalf("the answer is %v", answer)
 			}
 			claims, err := base64.RawURLEncoding.DecodeString(parts[1])

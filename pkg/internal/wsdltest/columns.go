@@ -27,6 +27,10 @@ var sobjects = sync.OnceValues(func() (all map[string]map[string]string, err err
 	for _, name := range []string{"CanApproveUninstalledApps", "UseAnyApiClient", "ManageRemoteAccess"} {
 		all["PermissionSet"]["Permissions"+name] = "Boolean"
 	}
+	// sobjects.json has no objects of the Tooling API that came after it. Source: the types of @salesforce/types.
+	all["McpServerAccess"] = map[string]string{
+		"Id": "Id", "DeveloperName": "String", "MasterLabel": "String", "Language": "String", "Active": "Boolean", "McpServerId": "Id",
+	}
 	return all, nil
 })
 
