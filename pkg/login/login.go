@@ -190,6 +190,8 @@ type Session struct {
 	// Services is the api_instance_url of the answer, where services accept a JWT-based token, "" if there is
 	// none. Check it with platform.ServicesAnswered before the token is sent there.
 	Services string
+	// OrgID and UserID are those of the id in the answer, "" if there is none.
+	OrgID, UserID string
 
 	conn    *salesforce.Conn
 	token   salesforce.Secret
@@ -230,6 +232,11 @@ func (l *Login) Open(ctx context.Context, client *http.Client) (*Session, error)
 		s.Scopes = strings.Fields(salesforce.MaskSecrets(scope, s.secrets...))
 	}
 	s.Services, _ = granted.Extra("api_instance_url").(string)
+	if id, ok := granted.Extra("id").(string); ok { // https://login.salesforce.com/id/ORG/USER
+		if parts := strings.Split(salesforce.MaskSecrets(id, s.secrets...), "/"); len(parts) > 2 {
+			s.OrgID, s.UserID = parts[len(parts)-2], parts[len(parts)-1]
+		}
+	}
 	return s, nil
 }
 

@@ -257,8 +257,17 @@ const (
 
 // Query runs a SOQL query and decodes its records. It fetches all pages, with one request each.
 func Query[Record any](ctx context.Context, c *Client, soql string) ([]Record, error) {
+	return query[Record](ctx, c, "query", soql)
+}
+
+// QueryTooling is Query for objects of the Tooling API.
+func QueryTooling[Record any](ctx context.Context, c *Client, soql string) ([]Record, error) {
+	return query[Record](ctx, c, "tooling/query", soql)
+}
+
+func query[Record any](ctx context.Context, c *Client, resource, soql string) ([]Record, error) {
 	var records []Record
-	next := "query?q=" + url.QueryEscape(soql)
+	next := resource + "?q=" + url.QueryEscape(soql)
 	for range maxPages {
 		var page struct {
 			Records        []Record `json:"records"`

@@ -6,6 +6,11 @@ import (
 	"io"
 )
 
+// WithoutToken returns a connection to another address with the settings of c, for Ask: it has no token.
+func (c *Conn) WithoutToken(address string) *Conn {
+	return &Conn{InstanceURL: address, HTTPClient: c.HTTPClient, Timeout: c.Timeout, Retry: c.Retry, UserAgent: c.UserAgent}
+}
+
 // Ask makes a call without a token, and returns the answer whatever its status. It neither uses Tokens nor
 // follows redirects, whose target is in the header Location of the answer. Transient failures are retried if
 // the call is idempotent. The error is a *NetworkError or, for an answer over MaxAnswer bytes, a *StatusError.

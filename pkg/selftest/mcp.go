@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,43 +19,24 @@ var mcpProbes = []probe{
 	{[]string{"ide-auth"}, askIDE},
 }
 
-// mcpHost serves the hosted MCP servers of all orgs. A simulated org plays it under its own address.
-const mcpHost = "https://api.salesforce.com"
-
-// maxMCP bounds an answer in bytes.
-const maxMCP = 1 << 20
-
-// send sends a request without a session.
-func (r *run) send(ctx context.Context, method, address, body string) (*http.Response, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
-	if err != nil {
-		return nil, nil, err
-	}
-	req.Header.Set("Accept", "application/json, text/event-stream")
-	req.Header.Set("User-Agent", r.conn.Agent())
-	client := r.conn.HTTPClient
-	if client == nil {
-		client = http.DefaultClient
-	}
-	resp, err := salesforce.WithoutRedirects(client).Do(req)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s does not answer", req.URL.Host) // another host than the org says nothing about it
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxMCP))
-	return resp, data, err
-}
-
 func askMCP(ctx context.Context, r *run) error {
-	host, server := mcpHost, "/platform/mcp/v1/"
-	if platform.IsLoopback(r.conn.InstanceURL) {
-		host = r.conn.InstanceURL
+	services := r.conn.WithoutToken(platform.Services(r.conn.InstanceURL))
+	kind := platform.Sandbox // which scratch orgs are too
+	if r.org.Kind == developerEdition {
+		kind = platform.Production
 	}
-	if r.org.Kind != developerEdition {
-		server += "sandbox/"
+	server, _ := platform.MCPAddresses(kind, r.conn.InstanceURL, platform.DefaultMCPServer, false)
+	send := func(method, path, body string) (*salesforce.Response, error) {
+		answer, err := services.Ask(ctx, salesforce.Request{
+			Method: method, Path: path, Header: http.Header{"Accept": {"application/json, text/event-stream"}},
+			Body: func(salesforce.Secret) ([]byte, error) { return []byte(body), nil },
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s does not answer", services.InstanceURL) // another host than the org says nothing about it
+		}
+		return answer, nil
 	}
-	server += "platform/sobject-all"
-	resp, data, err := r.send(ctx, http.MethodGet, host+"/.well-known/oauth-protected-resource"+server, "")
+	resp, err := send(http.MethodGet, platform.MCPMetadataPath+server, "")
 	if err != nil {
 		return err
 	}
@@ -64,7 +44,7 @@ func askMCP(ctx context.Context, r *run) error {
 		Resource string   `json:"resource"`
 		Servers  []string `json:"authorization_servers"`
 	}
-	json.Unmarshal(data, &metadata) // which then lacks servers
+	json.Unmarshal(resp.Body, &metadata) // which then lacks servers
 	servers := strings.Join(metadata.Servers, ", ")
 	switch {
 	case slices.ContainsFunc(metadata.Servers, func(s string) bool {
@@ -74,18 +54,18 @@ func askMCP(ctx context.Context, r *run) error {
 	case len(metadata.Servers) > 0 && slices.Contains(metadata.Servers, metadata.Resource):
 		r.saw("mcp-authorization-server", "resource", "authorization_servers is %s, like the resource", servers)
 	default:
-		r.unknown("mcp-authorization-server", "HTTP %d, authorization_servers is %q", resp.StatusCode, servers)
+		r.unknown("mcp-authorization-server", "HTTP %d, authorization_servers is %q", resp.Status, servers)
 	}
-	resp, data, err = r.send(ctx, http.MethodPost, host+server, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"selftest","version":"1"}}}`)
+	resp, err = send(http.MethodPost, platform.MCPPath+server, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"selftest","version":"1"}}}`)
 	switch sent := resp; {
 	case err != nil:
 		return err
-	case sent.StatusCode != http.StatusUnauthorized:
-		r.unknown("mcp-www-authenticate", "HTTP %d without a token", sent.StatusCode)
+	case sent.Status != http.StatusUnauthorized:
+		r.unknown("mcp-www-authenticate", "HTTP %d without a token", sent.Status)
 	case sent.Header.Get("WWW-Authenticate") != "":
 		r.saw("mcp-www-authenticate", "yes", "WWW-Authenticate: %s", sent.Header.Get("WWW-Authenticate"))
 	default:
-		r.saw("mcp-www-authenticate", "no", "HTTP 401 without WWW-Authenticate: %s", bytes.TrimSpace(data))
+		r.saw("mcp-www-authenticate", "no", "HTTP 401 without WWW-Authenticate: %s", bytes.TrimSpace(sent.Body))
 	}
 	return nil
 }
