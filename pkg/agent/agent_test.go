@@ -176,7 +176,7 @@ func TestMCP(t *testing.T) {
 				test.global = mcpGlobal
 			}
 			s := start(t, test.config, test.scopes, test.global, "")
-			way := &agent.MCP{Conn: s.conn(s.org.URL), App: "App", Server: test.server, OrgID: s.org.ID(), Kind: kinds[test.config.Kind]}
+			way := &agent.MCP{Conn: s.conn(s.org.URL), App: "App", Server: test.server}
 			if err := way.Check(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -193,7 +193,11 @@ func TestMCP(t *testing.T) {
 			if works := !strings.Contains(test.want, "failed"); works != reached(way.Report, agent.ToolsStage) || works != (way.Report.Failed() == nil) {
 				t.Errorf("the way ends with %+v", way.Report.Steps)
 			}
-			if !strings.HasPrefix(way.Report.URL, s.org.URL+platform.MCPPath) || way.Report.ClientID != s.org.Pairs("App")[0].Key || way.Report.Username != "admin@example.com" {
+			path := platform.MCPPath + "sandbox/"
+			if test.config.Kind == simorg.Production {
+				path = platform.MCPPath
+			}
+			if way.Report.URL != s.org.URL+path+way.Report.Server || way.Report.ClientID != s.org.Pairs("App")[0].Key || way.Report.Username != "admin@example.com" {
 				t.Errorf("%+v", way.Report)
 			}
 			document, err := json.Marshal(way.Report)
@@ -203,9 +207,6 @@ func TestMCP(t *testing.T) {
 		})
 	}
 }
-
-// kinds are the kinds of an org as a session shows them.
-var kinds = map[simorg.Kind]platform.Kind{"": platform.Sandbox, simorg.Production: platform.Production, simorg.Scratch: platform.Scratch}
 
 // TestAPIAccessControl: tools are blocked, unless the user may use any client.
 func TestAPIAccessControl(t *testing.T) {
@@ -224,7 +225,7 @@ func TestAPIAccessControl(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		way := &agent.MCP{Conn: s.conn(s.org.URL), App: "App", Kind: platform.Sandbox}
+		way := &agent.MCP{Conn: s.conn(s.org.URL), App: "App"}
 		if err := way.Check(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -254,7 +255,7 @@ func TestNewConsumer(t *testing.T) {
 			t.Parallel()
 			s := start(t, simorg.Config{MCPServers: []string{sobjects}, Propagation: time.Hour}, "MCP, RefreshToken", mcpGlobal, "")
 			s.org.Age(test.age)
-			way := &agent.MCP{Conn: s.conn(s.org.URL), App: "App", Kind: platform.Sandbox, Wait: &test.wait}
+			way := &agent.MCP{Conn: s.conn(s.org.URL), App: "App", Wait: &test.wait}
 			way.Waiting = func(time.Duration, time.Duration, error) { s.org.Age(2 * time.Hour) }
 			if err := way.Check(t.Context()); err != nil {
 				t.Fatal(err)
@@ -309,7 +310,7 @@ func TestAnswers(t *testing.T) {
 
 func (s *stage) mcp(at string) *agent.Report {
 	s.Helper()
-	way := &agent.MCP{Conn: s.conn(at), App: "App", Kind: platform.Sandbox}
+	way := &agent.MCP{Conn: s.conn(at), App: "App"}
 	if err := way.Check(s.Context()); err != nil {
 		s.Fatal(err)
 	}
@@ -347,7 +348,7 @@ func TestTokenGoesNowhereElse(t *testing.T) {
 	defer evil.Close()
 	s := start(t, simorg.Config{MCPServers: []string{sobjects}, Agents: []simorg.Agent{{ID: theAgent}}}, "MCP, "+apiScopes, `<isClientCredentialsFlowEnabled>true</isClientCredentialsFlowEnabled>`+mcpGlobal, apiPolicy)
 	for _, address := range []string{evil.URL, "https://evil.example", "http://api.salesforce.com", "not an address"} {
-		way := &agent.MCP{Conn: s.conn(s.org.URL), App: "App", Kind: platform.Sandbox}
+		way := &agent.MCP{Conn: s.conn(s.org.URL), App: "App"}
 		if err := way.Check(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -397,7 +398,7 @@ func TestDiscovery(t *testing.T) {
 			}
 			pass()
 		})
-		way := &agent.MCP{Conn: s.conn(at), App: "App", Kind: platform.Sandbox}
+		way := &agent.MCP{Conn: s.conn(at), App: "App"}
 		if err := way.Check(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -430,7 +431,7 @@ func TestAuthorizeErrors(t *testing.T) {
 			}
 			io.WriteString(w, test.body)
 		})
-		way := &agent.MCP{Conn: s.conn(at), App: "App", Kind: platform.Sandbox}
+		way := &agent.MCP{Conn: s.conn(at), App: "App"}
 		if err := way.Check(t.Context()); err != nil {
 			t.Fatal(err)
 		}

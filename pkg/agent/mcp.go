@@ -28,8 +28,6 @@ type MCP struct {
 	Conn   *salesforce.Conn // with the session of an administrator
 	App    string           // the External Client App of the client
 	Server string           // like platform/sobject-all; "" is one that the org has active, or platform.DefaultMCPServer
-	Kind   platform.Kind    // of the org
-	OrgID  string           // "" if it is unknown
 
 	// Wait is how long to wait for a new consumer that the authorize page does not know yet; nil is until
 	// login.MaxPropagation after its creation. Waiting is as in login.Patience.
@@ -45,6 +43,7 @@ type MCP struct {
 	standard string         // the path of the server
 	myDomain string         // the path with My Domain, "" if there is none
 	control  bool           // API Access Control is on
+	org      organization
 }
 
 // Scopes are the scopes that a client of hosted MCP servers requests.
@@ -68,7 +67,7 @@ func (m *MCP) Check(ctx context.Context) error {
 	m.shown = make(map[Cause]bool)
 	var servers []server
 	var unreadable error
-	var known, developer bool
+	var known bool
 	group, groupCtx := errgroup.WithContext(ctx)
 	client := &restapi.Client{Conn: m.Conn}
 	group.Go(func() (err error) {
@@ -80,14 +79,14 @@ func (m *MCP) Check(ctx context.Context) error {
 	})
 	group.Go(func() (err error) { m.Found, err = readApp(groupCtx, m.Conn, m.App); return err })
 	group.Go(func() (err error) { m.control, known, err = accessControl(groupCtx, m.Conn); return err })
-	group.Go(func() (err error) { developer, err = isDeveloperEdition(groupCtx, client); return err })
+	group.Go(func() (err error) { m.org, err = readOrganization(groupCtx, client); return err })
 	if err := group.Wait(); err != nil {
 		return err
 	}
 	m.Report.App = m.Found.Name
 	m.Report.ClientID, m.Report.Callbacks = m.Found.Global.Text("consumerKey"), m.Found.callbacks()
 	m.checkServer(servers, unreadable)
-	m.address(developer)
+	m.address()
 	m.Found.checkMCP(m.Report)
 	m.shown[NoMCPScope], m.shown[NoPKCE] = !m.Found.has("MCP"), !m.Found.global("isPkceRequired")
 	switch {
@@ -104,14 +103,21 @@ func (m *MCP) Check(ctx context.Context) error {
 	return m.checkConsumer(ctx)
 }
 
-// isDeveloperEdition reports whether the org is a Developer Edition.
-func isDeveloperEdition(ctx context.Context, client *restapi.Client) (bool, error) {
-	type organization struct{ OrganizationType string }
-	found, err := restapi.Query[organization](ctx, client, "SELECT OrganizationType FROM Organization")
-	if restapi.Refused(err) {
-		return false, nil
+// organization is the org's record of itself.
+type organization struct {
+	restapi.Organization
+	Type string `json:"OrganizationType"`
+}
+
+func readOrganization(ctx context.Context, client *restapi.Client) (organization, error) {
+	found, err := restapi.Query[organization](ctx, client, "SELECT Id, IsSandbox, TrialExpirationDate, OrganizationType FROM Organization")
+	if err == nil && len(found) != 1 {
+		err = restapi.ErrNoOrganization
 	}
-	return len(found) == 1 && found[0].OrganizationType == "Developer Edition", err
+	if err != nil {
+		return organization{}, err
+	}
+	return found[0], nil
 }
 
 // checkServer chooses the server and checks that it is active.
@@ -162,8 +168,8 @@ func orNone(names []string) string {
 }
 
 // address determines where the server is.
-func (m *MCP) address(developer bool) {
-	m.standard, m.myDomain = platform.MCPAddresses(m.Kind, m.Conn.InstanceURL, m.Report.Server, developer)
+func (m *MCP) address() {
+	m.standard, m.myDomain = platform.MCPAddresses(m.org.Kind(), m.Conn.InstanceURL, m.Report.Server, m.org.Type == "Developer Edition")
 	m.standard = platform.MCPPath + m.standard
 	services := platform.Services(m.Conn.InstanceURL)
 	m.Report.URL = services + m.standard
@@ -308,7 +314,7 @@ func (m *MCP) Finish(ctx context.Context, session *login.Session) error {
 	if m.control && exempt {
 		m.Report.exempt()
 	}
-	services := open(m.Report, m.Conn, session, m.OrgID, m.Scopes()[:1], m.shown)
+	services := open(m.Report, m.Conn, session, m.org.ID, m.Scopes()[:1], m.shown)
 	if services == nil {
 		return nil
 	}
@@ -322,7 +328,7 @@ func (m *MCP) Finish(ctx context.Context, session *login.Session) error {
 // user reads whose login it is, with the session of the administrator: a token with mcp_api is for MCP servers
 // alone. exempt reports that the user may use any client.
 func (m *MCP) user(ctx context.Context, session *login.Session) (exempt bool, err error) {
-	m.shown[TokenOfOtherOrg] = session.OrgID != "" && m.OrgID != "" && !restapi.SameID(session.OrgID, m.OrgID)
+	m.shown[TokenOfOtherOrg] = session.OrgID != "" && !restapi.SameID(session.OrgID, m.org.ID)
 	if session.UserID == "" || m.shown[TokenOfOtherOrg] {
 		m.Report.ok(AuthorizeStage, "logged in")
 		return false, nil

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -62,12 +63,33 @@ func loopback(global *metadata.Component) *url.URL {
 	return nil
 }
 
-// browse lets a user log in to the app in a browser, and returns the login with the code that
-// the browser brings to the callback URL.
-func (c *verifyCmd) browse(ctx context.Context, e *env, work *orgs.Work, client *consumer.Client, app string, global *metadata.Component, conn *salesforce.Conn) (*login.Login, error) {
-	callback := loopback(global)
-	if callback == nil {
-		return nil, fmt.Errorf("%s has no callback URL on this machine, like http://localhost:8787/callback; add one to globalOauthSettings.callbackUrl and run eca bootstrap", app)
+// callback returns the callback URL for a login in a browser: one that leads to this machine if there is one, else
+// the first one of a web page. local reports the former.
+func callback(global *metadata.Component) (to *url.URL, local bool) {
+	if to = loopback(global); to != nil {
+		return to, true
+	}
+	var other *url.URL
+	for _, text := range strings.Fields(global.Text("callbackUrl")) {
+		u, err := url.Parse(text)
+		switch {
+		case err != nil || u.Scheme == "":
+		case u.Scheme == "https" || u.Scheme == "http":
+			return u, false
+		case other == nil:
+			other = u // of an application, which a browser may not show
+		}
+	}
+	return other, false
+}
+
+// browse lets a user log in to the app in a browser, and returns the login with the code with which the browser is
+// redirected to a callback URL. If that leads to this machine, eca waits there. Otherwise the user gives eca the
+// address.
+func (c *verifyCmd) browse(ctx context.Context, e *env, work *orgs.Work, client *consumer.Client, app string, global *metadata.Component, conn *salesforce.Conn, scopes ...string) (*login.Login, error) {
+	to, local := callback(global)
+	if to == nil {
+		return nil, fmt.Errorf("%s has no callback URL, like http://localhost:8787/callback; add one to globalOauthSettings.callbackUrl and run eca bootstrap", app)
 	}
 	pair := login.Credentials{Key: global.Text("consumerKey")}
 	if global.Text("isConsumerSecretOptional") != "true" {
@@ -82,11 +104,40 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, work *orgs.Work, client 
 			return nil, err
 		}
 	}
-	listeners, err := listen(callback)
+	state, verifier := oauth2.GenerateVerifier(), oauth2.GenerateVerifier()
+	page := login.AuthorizeURL(conn.InstanceURL, pair.Key, to.String(), state, verifier, scopes...)
+	receive := pasted
+	if local {
+		receive = received
+	}
+	code, err := receive(ctx, e, work, to, page, state)
 	if err != nil {
 		return nil, err
 	}
-	state, verifier := oauth2.GenerateVerifier(), oauth2.GenerateVerifier()
+	return login.Code(conn.InstanceURL, pair, to.String(), code, verifier), nil
+}
+
+// codeIn returns the authorization code of the query of a redirected URL, or the org's refusal.
+func codeIn(q url.Values) (code string, err error) {
+	code = q.Get("code")
+	if refused := q.Get("error"); refused != "" || code == "" {
+		return "", &salesforce.TokenRefusal{Host: "the org", Code: console.OneLine(salesforce.MaskSecrets(refused)), Description: console.OneLine(salesforce.MaskSecrets(q.Get("error_description")))}
+	}
+	salesforce.NewSecret(code) // so that it is masked wherever it is printed
+	return code, nil
+}
+
+// isState reports whether the query of a redirected URL belongs to the login that was begun with a state.
+func isState(q url.Values, state string) bool {
+	return subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(state)) == 1
+}
+
+// received waits on this machine for the browser that is redirected to the callback URL, and returns the code.
+func received(ctx context.Context, e *env, work *orgs.Work, callback *url.URL, page, state string) (string, error) {
+	listeners, err := listen(callback)
+	if err != nil {
+		return "", err
+	}
 	type answer struct {
 		code string
 		err  error
@@ -98,14 +149,13 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, work *orgs.Work, client 
 		if path == "" {
 			path = "/"
 		}
-		if r.URL.Path != path || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(state)) != 1 {
+		if r.URL.Path != path || !isState(q, state) {
 			http.NotFound(w, r) // whoever that is, it is not the login that was begun here
 			return
 		}
-		got := answer{code: q.Get("code")}
+		var got answer
 		text := "The login has come back to eca. This window can be closed."
-		if refused := q.Get("error"); refused != "" || got.code == "" {
-			got.err = &salesforce.TokenRefusal{Host: "the org", Code: console.OneLine(salesforce.MaskSecrets(refused)), Description: console.OneLine(salesforce.MaskSecrets(q.Get("error_description")))}
+		if got.code, got.err = codeIn(q); got.err != nil {
 			text = "The org refused the login. See the output of eca for the reason."
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -124,23 +174,77 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, work *orgs.Work, client 
 		defer cancel()
 		server.Shutdown(closing)
 	}()
-	page := login.AuthorizeURL(conn.InstanceURL, pair.Key, callback.String(), state, verifier)
 	if e.stdoutTerminal && openBrowser(page) == nil {
-		e.Line("  waiting for the login in the browser; should none have opened, open:")
+		work.Note("waiting for the login in the browser; should none have opened, open:")
 	} else {
-		e.Line("  open this page in a browser on this machine, and log in:")
+		work.Note("open this page in a browser on this machine, and log in:")
 	}
-	e.Line("  %s", page)
+	work.Note("%s", page)
 	work.Await("the login in the browser")
 	select {
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return "", context.Cause(ctx)
 	case got := <-answers:
-		if got.err != nil {
-			return nil, got.err
-		}
-		return login.Code(conn.InstanceURL, pair, callback.String(), got.code, verifier), nil
+		return got.code, got.err
 	}
+}
+
+// maxPasted is how often somebody at a terminal is asked for the redirected URL.
+const maxPasted = 3
+
+// pasted asks for the address to which the browser is redirected, and returns the code: at a terminal, or from the
+// first line of standard input.
+func pasted(ctx context.Context, e *env, work *orgs.Work, callback *url.URL, page, state string) (code string, err error) {
+	work.Note("open this page in a browser, and log in:")
+	work.Note("%s", page)
+	work.Note("the browser is then redirected to %s; give eca the whole address of that page, even if the page shows an error", callback)
+	work.Await("the redirected URL")
+	lines := bufio.NewScanner(e.Stdin)
+	for attempt := 1; ; attempt++ {
+		question := "Redirected URL"
+		if !e.terminal {
+			question = "" // the lines above say it
+		}
+		text, err := e.answer(ctx, lines, question)
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		if err != nil {
+			return "", errors.New("no redirected URL was given on standard input")
+		}
+		code, err = redirected(text, callback, state)
+		if wrong, again := errors.AsType[*pastedError](err); again && e.terminal && attempt < maxPasted {
+			work.Note("%s", wrong.Error())
+			continue
+		}
+		return code, err
+	}
+}
+
+// answer reads a line that is not empty. At a terminal it asks for the line first.
+func (e *env) answer(ctx context.Context, lines *bufio.Scanner, question string) (text string, err error) {
+	for text == "" && err == nil {
+		text, err = e.question(ctx, lines, question)
+	}
+	return text, err
+}
+
+// pastedError reports a text that is not the redirected URL of the login. It repeats nothing of the text.
+type pastedError struct{ problem string }
+
+func (e *pastedError) Error() string { return "this is not the redirected URL: " + e.problem }
+
+// redirected returns the code in the address to which a browser was redirected.
+func redirected(text string, callback *url.URL, state string) (string, error) {
+	u, err := url.Parse(strings.Trim(text, " \t\"'<>"))
+	if err != nil || !strings.EqualFold(u.Scheme, callback.Scheme) || !strings.EqualFold(u.Host, callback.Host) || strings.Trim(u.Path, "/") != strings.Trim(callback.Path, "/") {
+		return "", &pastedError{"it does not begin with " + callback.String()}
+	}
+	q := u.Query()
+	if !isState(q, state) {
+		return "", &pastedError{"its state is not the one of this login, so it belongs to another login or is cut off"}
+	}
+	return codeIn(q)
 }
 
 // listen listens where a callback URL leads to. localhost is both loopbacks: on one that somebody

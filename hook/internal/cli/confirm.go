@@ -30,9 +30,11 @@ func (f *confirmFlags) asks(e *env) bool { return !f.Yes && !f.DryRun && e.termi
 // errUnconfirmed makes a command exit with exitFound because it would have changed something.
 var errUnconfirmed = foundError{errors.New("nothing was changed, because nobody confirmed it; add --yes to do it")}
 
-// question asks somebody at the terminal and returns the answer.
+// question asks somebody at the terminal and returns the answer. Without a text it only reads a line.
 func (e *env) question(ctx context.Context, lines *bufio.Scanner, text string) (string, error) {
-	e.Print(console.Clean(text) + ": ")
+	if text != "" {
+		e.Print(console.Clean(text) + ": ")
+	}
 	answered := make(chan bool, 1)
 	go func() { answered <- lines.Scan() }()
 	select {

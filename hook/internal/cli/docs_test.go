@@ -19,6 +19,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/ecakit/ecakit/pkg/agent"
 	"github.com/ecakit/ecakit/pkg/platform"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
@@ -86,6 +87,7 @@ func TestDocumentedCommands(t *testing.T) {
 	} {
 		config.Users = []simorg.User{{Username: "integration@example.com.uat"}}
 		config.PermissionSets, config.Certificates = []string{"Assistant_Users", "Crm_Callout"}, []string{"Crm_Key"}
+		config.MCPServers = []string{"platform/sobject-all"}
 		orgs[alias] = simorg.Start(config)
 		t.Cleanup(orgs[alias].Close)
 		logIn(t, home, orgs[alias], config.Username, alias, config.Kind == simorg.Scratch)
@@ -157,6 +159,21 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 	if commands < 8 {
 		t.Errorf("only %d commands were found in the documents", commands)
+	}
+}
+
+// TestDocumentedAnswers: the page on AI clients names each answer that is known.
+func TestDocumentedAnswers(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join(projectRoot, "hook/docs/mcp-and-agents.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := strings.ToLower(string(data))
+	for _, row := range agent.Answers() {
+		if row.Text == "" && !strings.Contains(page, fmt.Sprintf("| %d", row.Status)) || !strings.Contains(page, row.Text) {
+			t.Errorf("the page lacks %d %q", row.Status, row.Text)
+		}
 	}
 }
 

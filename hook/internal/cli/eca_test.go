@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,6 +86,8 @@ type stage struct {
 	t    testing.TB
 	orgs []*simorg.Server
 	held chan bool // gets a value when an org holds a request; see fault
+
+	keys bool // the output may have whole consumer keys
 }
 
 func (s *stage) org(ts *testscript.TestScript) *simorg.Server {
@@ -121,7 +125,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"org": startOrg, "session": setSession, "login": writeLogin, "deploy": deploy, "fill": fill, "age": age, "install": install, "sent": sent,
 			"forget": forget, "expire": expire, "component": component, "granted": granted, "stop": stopOrg, "fault": fault, "held": held, "apps": makeApps, "artifact": makeArtifact, "oneline": oneLineOnStderr, "exits": exits, "json": checkJSON,
-			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout, "deactivate": deactivate, "withdraw": withdraw, "certificate": putCertificate, "recipes": runRecipes,
+			"handed": handed, "setting": setting, "mode": mode, "assign": assign, "callout": callout, "deactivate": deactivate, "withdraw": withdraw, "certificate": putCertificate, "recipes": runRecipes, "browse": browse,
 		},
 	})
 }
@@ -142,7 +146,10 @@ func searchSecrets(s *stage, record string) {
 		_, token, _ := strings.Cut(org.AccessToken(), "!")
 		secrets = append(secrets, token)
 		for _, c := range org.Components(eca.GlobalOAuthSettings) {
-			secrets = append(secrets, c.Secret, c.Fields["consumerKey"])
+			secrets = append(secrets, c.Secret)
+			if !s.keys {
+				secrets = append(secrets, c.Fields["consumerKey"])
+			}
 		}
 	}
 	for _, secret := range secrets {
@@ -152,8 +159,9 @@ func searchSecrets(s *stage, record string) {
 	}
 }
 
-// org [kind] [latency] [auto] [secrets] [unchecked] [propagation=TIME] [user=ADMIN] [set=NAME] [certificate=NAME] [active=USERNAME] [inactive=USERNAME] [fact=ID=ANSWER]: starts a simulated
+// org [kind] [latency] [auto] [secrets] [unchecked] [propagation=TIME] [user=ADMIN] [set=NAME] [certificate=NAME] [active=USERNAME] [inactive=USERNAME] [mcp=SERVER] [agent=ID] [keys] [fact=ID=ANSWER]: starts a simulated
 // org; the one last started is the one that the other commands are about. Requests to an unchecked one need not follow the WSDL.
+// With keys, the output may have whole consumer keys.
 func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(stageKey{}).(*stage)
 	config := simorg.Config{Username: "admin@example.com.uat", Users: []simorg.User{{Username: "integration@example.com.uat"}}}
@@ -170,6 +178,12 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 			config.SecretsInREST = true
 		case arg == "unchecked":
 			unchecked = true
+		case arg == "keys":
+			s.keys = true
+		case strings.HasPrefix(arg, "mcp="):
+			config.MCPServers = append(config.MCPServers, strings.TrimPrefix(arg, "mcp="))
+		case strings.HasPrefix(arg, "agent="):
+			config.Agents = append(config.Agents, simorg.Agent{ID: strings.TrimPrefix(arg, "agent=")})
 		case strings.HasPrefix(arg, "fact="):
 			id, answer, _ := strings.Cut(strings.TrimPrefix(arg, "fact="), "=")
 			if config.Facts == nil {
@@ -202,6 +216,42 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	s.orgs = append(s.orgs, org)
 	ts.Setenv("ORG_URL", org.URL)
+}
+
+// browse USER FILE: logs in as the user to the next login that eca begins, as somebody with a browser does. If the
+// callback URL leads to this machine, the browser goes there. Otherwise the redirected URL is written to the file,
+// which is a pipe.
+func browse(ts *testscript.TestScript, neg bool, args []string) {
+	record, to := ts.Getenv(transcript), ts.MkAbs(args[1])
+	before, _ := os.ReadFile(record) // there is none before the first command
+	page := regexp.MustCompile(`http://127\.0\.0\.1:\d+/services/oauth2/authorize\S+`)
+	go func() {
+		for end := time.Now().Add(maxRun); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			data, _ := os.ReadFile(record)
+			address := page.FindString(string(data[min(len(before), len(data)):]))
+			if address == "" {
+				continue
+			}
+			browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+			resp, err := browser.PostForm(address, url.Values{"username": {args[0]}})
+			if err != nil {
+				return // the command tells that nobody logs in
+			}
+			resp.Body.Close()
+			redirected := resp.Header.Get("Location")
+			if strings.HasPrefix(redirected, "http://localhost:") {
+				if resp, err := http.Get(redirected); err == nil {
+					resp.Body.Close()
+				}
+				return
+			}
+			if pipe, err := os.OpenFile(to, os.O_WRONLY, 0); err == nil {
+				fmt.Fprintln(pipe, redirected)
+				pipe.Close()
+			}
+			return
+		}
+	}()
 }
 
 // session [HOST]: gives eca the org's session in the environment, at another name of this machine if one is given.

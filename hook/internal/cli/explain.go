@@ -87,6 +87,9 @@ func hint(err error) string {
 	if refused, ok := errors.AsType[*loginError](err); ok {
 		return refused.hint
 	}
+	if ended, ok := errors.AsType[*wayError](err); ok {
+		return ended.hint
+	}
 	if other, ok := errors.AsType[*flowError](err); ok {
 		return advice.MadeFor(other.command, other.flow, other.app, other.org)
 	}

@@ -50,6 +50,8 @@ type simulateCmd struct {
 	Deploy          []string          `placeholder:"DIR" help:"Directory with source that is deployed before the org is served, such as the package with an app's header and permission sets."`
 	Fill            []string          `placeholder:"DIR" help:"Directory with the initial content of the org: source of Connected Apps, and JSON files with records by object, like {\"OauthToken\": [{\"AppName\": \"Loader\"}]}."`
 	DevHub          bool              `help:"Make the org a Dev Hub, of --kind production, which signs up scratch orgs on further ports."`
+	MCPServer       []string          `name:"mcp-server" placeholder:"NAME" help:"Hosted MCP servers that are active in the org, such as platform/sobject-all. The org serves them under its own address."`
+	Agent           []string          `placeholder:"ID" help:"Agents of the org (0Xx…), which the Agent API serves under the address of the org."`
 	Fact            map[string]string `placeholder:"ID=ANSWER" help:"Answer to a question about Salesforce that differs between orgs, such as policies-with-consumer=created. pkg/platform/FACTS.md lists them. Can be repeated."`
 	Facts           string            `placeholder:"FILE" help:"Answers that eca selftest --output FILE saw on a real org, or JSON of answers by ID. --fact overrides them."`
 }
@@ -173,7 +175,18 @@ func (c *simulateCmd) config() (simorg.Config, error) {
 	config := simorg.Config{
 		Kind: simorg.Kind(c.Kind), Username: c.Username, Latency: c.Latency, Facts: platform.Answers(c.Fact), DevHub: c.DevHub,
 		PermissionSets: c.PermissionSet, Profiles: c.Profile, Withdrawn: c.Without, SessionLifetime: c.SessionLifetime,
-		JWTClients: make(map[string]*rsa.PublicKey), Unrecorded: true,
+		JWTClients: make(map[string]*rsa.PublicKey), Unrecorded: true, MCPServers: c.MCPServer,
+	}
+	for _, name := range c.MCPServer {
+		if prefix, server, ok := strings.Cut(name, "/"); !ok || prefix == "" || server == "" {
+			return config, usage.Errorf("--mcp-server: %s has no prefix, like %s", name, platform.DefaultMCPServer)
+		}
+	}
+	for _, id := range c.Agent {
+		if !platform.IsAgentID(id) {
+			return config, usage.Errorf("--agent: %s is not the ID of an agent, which begins with 0Xx and has 15 or 18 characters", id)
+		}
+		config.Agents = append(config.Agents, simorg.Agent{ID: id})
 	}
 	if c.Port < 0 || c.Port > 65535 {
 		return config, usage.Errorf("--port must be between 0 and 65535, not %d", c.Port)

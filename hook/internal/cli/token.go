@@ -64,7 +64,7 @@ func (c *tokenCmd) run(ctx context.Context, e *env) (result, error) {
 	}
 	// A token is requested as verify does it.
 	verify := &verifyCmd{appFlags: c.appFlags, orgFlags: c.orgFlags, callFlags: c.callFlags, accessFlags: c.accessFlags, JWTKey: c.JWTKey, Username: c.Username, Wait: c.Wait}
-	if err := verify.check(e); err != nil {
+	if err := verify.check(); err != nil {
 		return nil, err
 	}
 	if len(c.Command) > 0 && c.Format != "json" {

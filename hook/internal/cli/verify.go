@@ -33,9 +33,12 @@ type verifyCmd struct {
 	accessFlags `embed:""`
 	JWTKey      string         `name:"jwt-key" aliases:"jwt-key-file" placeholder:"FILE" help:"Log in by JWT bearer with this RSA private key (PEM, PKCS#1 or PKCS#8). - reads standard input, for the output of a command."`
 	Username    string         `placeholder:"USER" help:"User to log in as by JWT bearer."`
-	Browser     bool           `help:"Log in by authorization code with PKCE, in a browser on this machine. The app needs a callback URL on localhost."`
+	Browser     bool           `help:"Log in by authorization code with PKCE, in a browser. If no callback URL of the app is on localhost, give eca the address to which the browser is redirected."`
 	Connection  string         `placeholder:"NAME" help:"Check a named credential of the orgs instead, with everything that a callout needs."`
 	From        string         `placeholder:"PROVIDER" help:"Org that has the app's consumer, for an app from a package: its Dev Hub. With --connection: the org that the named credential calls. Default: the org that plugins.eca names."`
+	MCP         optional       `name:"mcp" placeholder:"SERVER" help:"Go the whole way of an AI client to a hosted MCP server, such as platform/sobject-all, and name the step that fails. Without a value: a server that the org has active."`
+	AgentAPI    string         `name:"agent-api" placeholder:"AGENT" help:"Go the whole way of a program to a session of an agent, by the ID of the agent (0Xx…), and name the step that fails."`
+	DryRun      bool           `name:"dry-run" help:"With --mcp or --agent-api: check everything that needs no login."`
 	Wait        *time.Duration `placeholder:"30m" help:"How long to retry until Salesforce accepts a new consumer; 0s does not wait. Default: until half an hour after its creation, and not longer than --timeout allows."`
 }
 
@@ -46,9 +49,12 @@ After a refusal, names the cause that the org shows: the consumer, policies, per
 
 With --connection, checks how the orgs call another org: named and external credential, principal, permission sets and their users, and the login to the other org.
 
+With --mcp, checks whether the server is active, the settings of the app, API Access Control, and who authorizes clients. Then logs in in a browser, checks the token, calls the server, and revokes the token. Prints the URL and the client ID to paste into a client. With --agent-api, does the same for a session of an agent, with client credentials.
+
 With --all, checks the run-as user, the certificate, the grants and the flow of each app, and logs in if client credentials are on and the secret can be read. It warns 30 days before a certificate expires.
 
 eca verify --all --orgs orgs.txt --format junit
+eca verify --mcp platform/sobject-all --app Assistant -o uat --dry-run
 eca verify --connection Crm --from crm-uat --app MyApp -o uat`
 }
 
@@ -79,9 +85,13 @@ func (e *flowError) Error() string {
 }
 
 // check checks flags that exclude or need one another.
-func (c *verifyCmd) check(e *env) error {
+func (c *verifyCmd) check() error {
 	jwt := c.JWTKey != ""
 	switch {
+	case c.DryRun && !c.isWay():
+		return usage.Errorf("--dry-run goes with --mcp or --agent-api")
+	case c.isWay():
+		return c.checkWay()
 	case c.Wait != nil && *c.Wait < 0:
 		return usage.Errorf("--wait must not be negative")
 	case jwt != (c.Username != ""):
@@ -94,8 +104,6 @@ func (c *verifyCmd) check(e *env) error {
 		return nil
 	case c.From != "" && (jwt || c.Browser):
 		return usage.Errorf("--from reads key and secret for client credentials; it goes with neither --jwt-key nor --browser")
-	case c.Browser && e.JSON:
-		return usage.Errorf("--browser prints the page to open, and --json leaves no room for it")
 	}
 	return nil
 }
@@ -104,7 +112,7 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := c.callFlags.Check(); err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(c.checkAll(), c.check(e)); err != nil {
+	if err := cmp.Or(c.checkAll(), c.check()); err != nil {
 		return nil, err
 	}
 	key, err := c.privateKey(e)
@@ -120,6 +128,8 @@ func (c *verifyCmd) run(ctx context.Context, e *env) (result, error) {
 		return c.runAll(ctx, e, targets)
 	case c.Connection != "":
 		return c.examine(ctx, e, targets)
+	case c.isWay():
+		return c.goWay(ctx, e, targets)
 	}
 	app, err := c.app()
 	if err != nil {
@@ -203,6 +213,7 @@ type verification struct {
 	command string            // of eca, for hints
 	report  *verifyReport
 	attempt login.Attempt
+	scopes  []string // that a login in a browser requests; nil for all of the app
 
 	credentials login.Credentials
 	state       *login.State
@@ -332,7 +343,7 @@ func (v *verification) login(ctx context.Context) (*login.Login, error) {
 	}
 	v.credentials.Key = global.Text("consumerKey")
 	if v.Browser {
-		return v.browse(ctx, v.env, v.work, v.client, v.report.App, global, v.conn)
+		return v.browse(ctx, v.env, v.work, v.client, v.report.App, global, v.conn, v.scopes...)
 	}
 	if certificate := v.state.Certificate; certificate != nil {
 		v.report.CertificateExpires = certificate.NotAfter.UTC().Format(time.RFC3339)
