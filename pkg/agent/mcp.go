@@ -240,7 +240,7 @@ func (m *MCP) checkConsumer(ctx context.Context) error {
 	refused, isRefusal := errors.AsType[*salesforce.TokenRefusal](err)
 	switch {
 	case err == nil:
-		m.Report.Add(Step{Stage: ConsumerStage, State: Unknown, Detail: "the authorize page tells nothing without a login"})
+		m.Report.Add(Step{Stage: ConsumerStage, State: Unknown, Detail: "the authorize page shows nothing without a login"})
 	case !isRefusal:
 		return err
 	case refused.Code == "redirect_uri_mismatch":

@@ -35,7 +35,7 @@ var agentCauses = []struct {
 	{agent.EnforcedIP, "the OAuth policies of APP enforce the IP ranges of the org, and cloud clients like claude.ai and ChatGPT call from networks of their own", "set ipRelaxationPolicyType to Bypass in the OAuth policies for such clients"},
 	{agent.YoungConsumer, "the consumer is less than half an hour old, so clients may be refused for a while", "wait: it takes 2 to 10 minutes, at most 30"},
 	{agent.APIAccessControl, "API Access Control of the org blocks the tools of MCP servers", "give the users the permission Use Any API Client, or switch API Access Control off in Setup"},
-	{agent.NoDiscovery, "the host does not tell clients where to log in", "check the network and the proxy, which must let this machine call api.salesforce.com"},
+	{agent.NoDiscovery, "the host does not name the authorization server for clients", "check the network and the proxy, which must let this machine call api.salesforce.com"},
 	{agent.ForeignServer, "clients are told to log in at a host that is none of Salesforce's", "check the proxy settings, because something else than Salesforce may have answered"},
 	{agent.AppOfOtherOrg, "the browser is logged in to another org than the one of APP", "log out of other orgs, or use a private window, and run the command again"},
 	{agent.FirstLogin, "the first login with a new app can be refused like this", "run the command again"},
