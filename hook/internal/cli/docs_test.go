@@ -21,6 +21,7 @@ import (
 
 	"github.com/ecakit/ecakit/pkg/agent"
 	"github.com/ecakit/ecakit/pkg/platform"
+	"github.com/ecakit/ecakit/pkg/scaffold"
 	"github.com/ecakit/ecakit/pkg/simorg"
 )
 
@@ -162,7 +163,7 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 }
 
-// TestDocumentedAnswers: the page on AI clients names each answer that is known.
+// TestDocumentedAnswers: the page on AI clients names each answer and each client that is known.
 func TestDocumentedAnswers(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile(filepath.Join(projectRoot, "hook/docs/mcp-and-agents.md"))
@@ -173,6 +174,13 @@ func TestDocumentedAnswers(t *testing.T) {
 	for _, row := range agent.Answers() {
 		if row.Text == "" && !strings.Contains(page, fmt.Sprintf("| %d", row.Status)) || !strings.Contains(page, row.Text) {
 			t.Errorf("the page lacks %d %q", row.Status, row.Text)
+		}
+	}
+	for _, client := range scaffold.Clients() {
+		for _, text := range append(client.Callbacks, client.Name) {
+			if !strings.Contains(page, strings.ToLower(strings.NewReplacer("localhost:%s", "localhost:PORT", "%s", "URL").Replace(text))) {
+				t.Errorf("the page lacks %s of %s", text, client.Name)
+			}
 		}
 	}
 }
