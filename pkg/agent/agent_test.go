@@ -45,21 +45,26 @@ func file(typ, fields string) *fstest.MapFile {
 	return &fstest.MapFile{Data: []byte(`<` + typ + ` xmlns="http://soap.sforce.com/2006/04/metadata">` + fields + `</` + typ + `>`)}
 }
 
-// start returns an org with the app, whose consumer is an hour old unless it takes time to become known.
-func start(t *testing.T, config simorg.Config, scopes, global, policies string) *stage {
-	t.Helper()
+// source returns the source of the app.
+func source(scopes, global, policies string) fstest.MapFS {
 	const link = `<externalClientApplication>App</externalClientApplication><label>App</label>`
-	s := &stage{t, simorgtest.Start(t, config)}
-	source := fstest.MapFS{
+	files := fstest.MapFS{
 		"externalClientApps/App.eca-meta.xml":                            file("ExternalClientApplication", `<contactEmail>a@example.com</contactEmail><distributionState>Local</distributionState><label>App</label>`),
 		"extlClntAppOauthSettings/App_oauth.ecaOauth-meta.xml":           file("ExtlClntAppOauthSettings", `<commaSeparatedOauthScopes>`+scopes+`</commaSeparatedOauthScopes>`+link),
 		"extlClntAppGlobalOauthSets/App_glbloauth.ecaGlblOauth-meta.xml": file("ExtlClntAppGlobalOauthSettings", `<callbackUrl>`+callback+`</callbackUrl>`+link+global),
 	}
-	source["extlClntAppPolicies/App_plcy.ecaPlcy-meta.xml"] = file("ExtlClntAppConfigurablePolicies", link+`<isEnabled>true</isEnabled><isOauthPluginEnabled>true</isOauthPluginEnabled>`)
+	files["extlClntAppPolicies/App_plcy.ecaPlcy-meta.xml"] = file("ExtlClntAppConfigurablePolicies", link+`<isEnabled>true</isEnabled><isOauthPluginEnabled>true</isOauthPluginEnabled>`)
 	if policies != "" {
-		source["extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml"] = file("ExtlClntAppOauthConfigurablePolicies", policies+link)
+		files["extlClntAppOauthPolicies/App_oauthPlcy.ecaOauthPlcy-meta.xml"] = file("ExtlClntAppOauthConfigurablePolicies", policies+link)
 	}
-	if err := s.org.Deploy(source, "."); err != nil {
+	return files
+}
+
+// start returns an org with the app, whose consumer is an hour old unless it takes time to become known.
+func start(t *testing.T, config simorg.Config, scopes, global, policies string) *stage {
+	t.Helper()
+	s := &stage{t, simorgtest.Start(t, config)}
+	if err := s.org.Deploy(source(scopes, global, policies), "."); err != nil {
 		t.Fatal(err)
 	}
 	if config.Propagation == 0 {
