@@ -278,7 +278,7 @@ sleep 6
 has "$work/ask.log" "the session had expired and was renewed by sf" "an expired session of another login is renewed by sf"
 sleep 6
 if (cd "$work/sample" && HOME=$work/home3 PATH=$work/eca eca bootstrap -o jwt) >"$work/nosf.log" 2>&1; then fail "eca without sf succeeds"; fi
-has "$work/nosf.log" "log in again, for example with: sf org login web --alias jwt" "without sf, the message says so and how to log in again"
+has "$work/nosf.log" "hint: log in again: sf org login web --instance-url $(field jwt instanceUrl) --alias jwt" "without sf, the message says so and how to log in again"
 
 step "the project of hook/docs/sfp.md, in a fresh folder"
 fresh=$work/fresh

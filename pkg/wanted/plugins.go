@@ -16,14 +16,15 @@ import (
 // project.EnvironmentsDir, of the project or of a package, unless the settings say otherwise, and with apply those
 // that .forceignore leaves out of a package. It warns about those that nobody deploys.
 func (s *Source) findPlugins(app *App, applies func(byDefault bool) bool, r *resolution) {
-	for _, p := range slices.Concat(s.withOwn(), s.searched) {
+	environments := slices.DeleteFunc(slices.Clone(s.searched), func(p searched) bool { return !project.IsEnvironments(p.Package) })
+	for _, p := range append(s.withOwn(), environments...) {
 		if p.Source == nil || p.Type == "data" {
 			continue
 		}
 		for _, f := range s.undeployed(p, app, r) {
 			file := p.path(f.File)
 			if !slices.Contains(eca.Plugins(), f.Type.Name) {
-				r.warn(file + " is not deployed: " + sfp.IgnoreFile + " leaves it out, and the run writes no " + f.Type.Name)
+				r.warn(file + " is not deployed, because no deployment contains it")
 				continue
 			}
 			if f.Err != nil {
@@ -62,16 +63,35 @@ func (s *Source) undeployed(p searched, app *App, r *resolution) (files []projec
 	// Of an environment, one folder counts, as of an aliasfied package.
 	chosen, _ := p.ResolveAlias(sfp.Package{Path: environments, Aliasfy: true}, r.Alias, r.Kind.IsSandbox())
 	folders, err := p.DeployedFolders(p.Package, r.Alias, r.Kind.IsSandbox())
-	for _, f := range p.Plugins(p.Path) {
+	all := p.Plugins(p.Path)
+	if !r.Undeployed { // whose packages are deployed with another .forceignore
+		all = append(all, settingsIn(p)...)
+	}
+	for _, f := range all {
 		in := func(folder string) bool { return strings.HasPrefix(f.File, folder+"/") }
 		switch {
 		case f.Component != nil && !strings.EqualFold(f.App(), app.Name):
+		case in(environments) && chosen == "":
+			r.warn(fmt.Sprintf("%s of %s is not deployed: %s has no directory for %s", f.Type.Name, app.Name, p.path(environments), r.name()))
 		case in(environments):
-			if chosen != "" && in(chosen) {
+			if in(chosen) {
 				files = append(files, f)
 			}
 		case err == nil && (p.Path == "." || slices.ContainsFunc(folders, in)) && ignore.Ignores(f.File):
 			files = append(files, f)
+		}
+	}
+	return files
+}
+
+// settingsIn returns the files of a package with components that a run writes from settings, and that sf or sfp deploy
+// where .forceignore does not leave them out.
+func settingsIn(p searched) (files []project.SourceFile) {
+	for _, typ := range append(eca.Satellites(), eca.OAuthSecuritySettings) {
+		for _, f := range p.Components(p.Path, typ) {
+			if f.Component != nil {
+				files = append(files, f)
+			}
 		}
 	}
 	return files

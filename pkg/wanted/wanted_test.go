@@ -468,3 +468,59 @@ func TestPlainSF(t *testing.T) {
 		}
 	}
 }
+
+// TestPlugins: components that sfp cannot build are deployed from the environment's directory in the package, and what
+// is not deployed is named.
+func TestPlugins(t *testing.T) {
+	t.Parallel()
+	const header = `<ExternalClientApplication xmlns="http://soap.sforce.com/2006/04/metadata"><distributionState>Local</distributionState><label>A</label></ExternalClientApplication>`
+	canvas := func(fields string) string {
+		return `<ExtlClntAppCanvasSettings xmlns="http://soap.sforce.com/2006/04/metadata"><canvasUrl>https://a</canvasUrl><externalClientApplication>MyApp</externalClientApplication>` + fields + `</ExtlClntAppCanvasSettings>`
+	}
+	const security = `<ExtlClntAppOauthSecuritySettings xmlns="http://soap.sforce.com/2006/04/metadata"><externalClientApplication>MyApp</externalClientApplication></ExtlClntAppOauthSecuritySettings>`
+	for _, test := range []struct {
+		name     string
+		files    map[string]string
+		settings string
+		target   wanted.Target
+		want     string // the file, or a part of a warning or error
+	}{
+		{"of the environment", map[string]string{"eca/policies/uat/C.ecaCanvas-meta.xml": canvas(""), "eca/policies/default/C.ecaCanvas-meta.xml": canvas("")}, "", sandbox("uat"), "def/eca/policies/uat/C.ecaCanvas-meta.xml"},
+		{"of default", map[string]string{"eca/policies/uat/C.ecaCanvas-meta.xml": canvas(""), "eca/policies/default/C.ecaCanvas-meta.xml": canvas("")}, "", sandbox("sit"), "def/eca/policies/default/C.ecaCanvas-meta.xml"},
+		{"of no environment", map[string]string{"eca/policies/uat/C.ecaCanvas-meta.xml": canvas("")}, "", sandbox("sit"), "ExtlClntAppCanvasSettings of MyApp is not deployed: def/eca/policies has no directory for sit"},
+		{"switched off", map[string]string{"eca/policies/uat/C.ecaCanvas-meta.xml": canvas("")}, `"applyPolicies": false`, sandbox("uat"), "def/eca/policies/uat/C.ecaCanvas-meta.xml is not deployed"},
+		{"elsewhere", map[string]string{"hidden/C.ecaCanvas-meta.xml": canvas("")}, "", sandbox("uat"), "def/hidden/C.ecaCanvas-meta.xml is not deployed"},
+		{"elsewhere, applied", map[string]string{"hidden/C.ecaCanvas-meta.xml": canvas("")}, `"applyPolicies": true`, sandbox("uat"), "def/hidden/C.ecaCanvas-meta.xml"},
+		{"twice", map[string]string{"hidden/C.ecaCanvas-meta.xml": canvas(""), "hidden/D.ecaCanvas-meta.xml": canvas("")}, `"applyPolicies": true`, sandbox("uat"), "only one of them can be applied"},
+		{"broken", map[string]string{"eca/policies/uat/C.ecaCanvas-meta.xml": "<"}, "", sandbox("uat"), "def/eca/policies/uat/C.ecaCanvas-meta.xml: "},
+		{"too new", map[string]string{"eca/policies/uat/C.ecaCanvas-meta.xml": canvas("")}, "", wanted.Target{Alias: "uat", Username: "a@example.com", Kind: platform.Sandbox, Version: 65}, "needs API version 66.0, and the run has 65.0"},
+		{"not written here", map[string]string{"hidden/S.ecaOauthSecurity-meta.xml": security}, `"applyPolicies": true`, sandbox("uat"), "def/hidden/S.ecaOauthSecurity-meta.xml is not deployed, because no deployment contains it"},
+	} {
+		fsys := fstest.MapFS{
+			"sfdx-project.json":      {Data: []byte(`{"packageDirectories": [{"path": "def", "package": "def", "type": "source"}], "plugins": {"eca": {` + test.settings + `}}}`)},
+			"def/MyApp.eca-meta.xml": {Data: []byte(header)},
+			".forceignore":           {Data: []byte("def/eca/\ndef/hidden/\n")},
+		}
+		for name, content := range test.files {
+			fsys["def/"+name] = &fstest.MapFile{Data: []byte(content)}
+		}
+		source, err := wanted.Load(wanted.Location{Project: fsys, Sibling: fsys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resolved, err := source.Resolve(test.target)
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = strings.Join(resolved.Warnings, "\n")
+			if want := resolved.Apps[0].Wants[eca.CanvasSettings]; want != nil {
+				got = resolved.Apps[0].File(eca.CanvasSettings)
+				if want.Fields.Text("canvasUrl") != "https://a" || want.Fields.Has("externalClientApplication") || want.Names[0] != "C" {
+					t.Errorf("%s: %+v", test.name, want)
+				}
+			}
+		}
+		if exact := strings.HasPrefix(test.want, "def/") && strings.HasSuffix(test.want, ".xml"); exact && got != test.want || !strings.Contains(got, test.want) {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
