@@ -219,10 +219,11 @@ func rotationOff(s subject) []Finding {
 }
 
 func mcpWithoutJWT(s subject) []Finding {
-	if s.JWTTokens == nil || *s.JWTTokens || !slices.Contains(s.Scopes, "MCP") {
+	scope := eca.NeedsJWT(s.Scopes)
+	if s.JWTTokens == nil || *s.JWTTokens || scope == "" {
 		return nil
 	}
-	return found("it has the scope MCP, but issues no JWT-based tokens", s.fix("turn JWT-based access tokens on",
+	return found("it has the scope "+scope+", but issues no JWT-based tokens", s.fix("turn JWT-based access tokens on",
 		"set isNamedUserJwtEnabled to true in globalOauthSettings of plugins.eca"))
 }
 
@@ -256,7 +257,7 @@ func dpopOff(s subject) []Finding {
 }
 
 func jwtForPipeline(s subject) []Finding {
-	if s.JWTTokens == nil || !*s.JWTTokens || !slices.Contains(s.Flows, jwtBearer) || slices.Contains(s.Scopes, "MCP") {
+	if s.JWTTokens == nil || !*s.JWTTokens || !slices.Contains(s.Flows, jwtBearer) || eca.NeedsJWT(s.Scopes) != "" {
 		return nil
 	}
 	return found("it logs in with JWT bearer and gets JWT-based access tokens, which SOAP calls refuse below API version 68.0", s.fix(

@@ -179,30 +179,6 @@ func (s *State) Diagnose(err error) *Diagnosis {
 	return d
 }
 
-// Foretell returns the first cause that the org shows for the refusal of a login with a flow, nil if it shows none.
-// It does not log in.
-func (s *State) Foretell(flow Flow) *Diagnosis {
-	s.Wait()
-	causes := append([]refusal.Cause{refusal.AppOff}, refusal.Foretold...)
-	switch flow {
-	case ByClientCredentials:
-		causes = append(causes, refusal.WrongHost, refusal.FlowOff, refusal.NoPolicies, refusal.PoliciesFlowOff,
-			refusal.NoRunAsUser, refusal.UnknownUser, refusal.InactiveUser)
-	case ByJWT:
-		causes = append(causes, refusal.NoCertificate, refusal.NotRSA, refusal.ShortKey, refusal.LargeCertificate, refusal.ExpiredCertificate,
-			refusal.OtherCertificate, refusal.UnknownUser, refusal.InactiveUser, refusal.NotApproved, refusal.NoRefreshScope)
-	}
-	if s.Policies != nil && preflight.PreAuthorisedOnly(s.Policies) && flow != ByCode {
-		causes = append(causes, refusal.NoGrant, refusal.NotAssigned)
-	}
-	for _, cause := range causes {
-		if s.judge(cause) == yes {
-			return &Diagnosis{State: s, Cause: cause, Found: true}
-		}
-	}
-	return nil
-}
-
 // Proof returns the cause for which the app accepts no token of a client like this one, which sends neither a DPoP
 // proof nor a client certificate, nil if it requires neither. It needs no Wait.
 func (s *State) Proof() *Diagnosis {

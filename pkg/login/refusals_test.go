@@ -273,48 +273,6 @@ func TestTheOrgSaysEachRefusal(t *testing.T) {
 	}
 }
 
-// TestForetell: what will be refused is found without a login, and an app in order is not suspected.
-func TestForetell(t *testing.T) {
-	t.Parallel()
-	secret, certificate := rsaPair(t, false)
-	for _, test := range []struct {
-		name    string
-		prepare func(*stage)
-		flow    Flow
-		attempt Attempt
-		want    refusal.Cause // "" for none
-	}{
-		{"in order", nil, ByClientCredentials, Attempt{}, ""},
-		{"in order, pre-authorised", func(s *stage) { s.preAuthorise(true) }, ByClientCredentials, Attempt{}, ""},
-		{"not granted", func(s *stage) { s.preAuthorise(false) }, ByClientCredentials, Attempt{}, refusal.NoGrant},
-		{"DPoP", func(s *stage) { s.global("isDPopEnabled", "true") }, ByClientCredentials, Attempt{}, refusal.DPoPRequired},
-		{"mutual TLS", func(s *stage) { s.global("isMtlsEnabled", "true") }, ByCode, Attempt{}, refusal.MTLSRequired},
-		{"inactive", func(s *stage) { s.Deactivate(robot) }, ByClientCredentials, Attempt{}, refusal.InactiveUser},
-		{"JWT", func(s *stage) { s.global("certificate", certificate); s.preAuthorise(true) }, ByJWT, Attempt{Username: robot, Key: secret}, ""},
-		{"JWT, nobody", func(s *stage) { s.global("certificate", certificate); s.preAuthorise(true) }, ByJWT, Attempt{Username: "x@example.com"}, refusal.UnknownUser},
-		{"JWT, no certificate", func(s *stage) { s.preAuthorise(true) }, ByJWT, Attempt{Username: robot}, refusal.NoCertificate},
-		{"JWT, not pre-authorised", func(s *stage) { s.global("certificate", certificate) }, ByJWT, Attempt{Username: robot}, refusal.NotApproved},
-		{"JWT, other user", func(s *stage) { s.global("certificate", certificate); s.preAuthorise(true) }, ByJWT, Attempt{Username: admin}, refusal.NotAssigned},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			s := start(t, simorg.Config{})
-			if test.prepare != nil {
-				test.prepare(s)
-			}
-			test.attempt.App = "App"
-			got := Look(t.Context(), s.conn(), test.attempt).Foretell(test.flow)
-			if got == nil && test.want != "" || got != nil && got.Cause != test.want {
-				t.Errorf("got %+v, want %q", got, test.want)
-			}
-			s.Close()
-			if got := Look(t.Context(), s.conn(), test.attempt).Foretell(test.flow); got != nil {
-				t.Errorf("without a network, %s is foretold", got.Cause)
-			}
-		})
-	}
-}
-
 // TestMyDomain: the org shows that the host of a session is not its own.
 func TestMyDomain(t *testing.T) {
 	t.Parallel()

@@ -162,6 +162,9 @@ func (e *Env) learn(ctx context.Context, a *Ahead, org string, stated apiversion
 		}
 		group.Wait()
 		if err := cmp.Or(noUser, noKind); err != nil {
+			if versions {
+				<-a.asked // so that no request is left when the run ends
+			}
 			return err
 		}
 		if _, err := a.Settle(); err != nil { // in the same round
