@@ -314,28 +314,9 @@ func (a *adoption) addPolicies() error {
 	if a.own.File != "" && a.policies != nil {
 		a.comparePolicies()
 	}
-	var own []*metadata.Component // of the environment's folder
-	if a.own.File == "" && a.policies != nil {
-		own = append(own, a.policies)
-	}
-	others := eca.Plugins()
-	if a.Packaged() {
-		others = append([]string{eca.PluginPolicies}, others...)
-	}
-	for _, typ := range others {
-		c := a.Components[typ]
-		switch {
-		case c == nil:
-			continue
-		case a.Packaged() && a.layout == project.LayoutSFP && typ != eca.PluginPolicies:
-			a.note("not-deployed", "", "sfp cannot build a package with "+typ+", and eca deploys it only with a header, so it is not adopted", "set it in Setup of each org")
-			continue
-		}
-		fields, err := a.deployable(c)
-		if err != nil {
-			return err
-		}
-		own = append(own, metadata.New(c.Type, c.FullName, fields))
+	own, err := a.ownComponents()
+	if err != nil {
+		return err
 	}
 	fallback := a.policies != nil && a.inDefault == "" && a.Org.Alias != sfp.DefaultFolder && (a.own.File == "" || a.target.aliasfied(a.own.File))
 	if len(own) == 0 && !fallback {
@@ -367,6 +348,33 @@ func (a *adoption) addPolicies() error {
 		}
 	}
 	return nil
+}
+
+// ownComponents returns the components that the environment's folder gets.
+func (a *adoption) ownComponents() (own []*metadata.Component, err error) {
+	if a.own.File == "" && a.policies != nil {
+		own = append(own, a.policies)
+	}
+	others := eca.Plugins()
+	if a.Packaged() {
+		others = append([]string{eca.PluginPolicies}, others...)
+	}
+	for _, typ := range others {
+		c := a.Components[typ]
+		switch {
+		case c == nil:
+			continue
+		case a.Packaged() && a.layout == project.LayoutSFP && typ != eca.PluginPolicies:
+			a.note("not-deployed", "", "sfp cannot build a package with "+typ+", and eca deploys it only with a header, so it is not adopted", "set it in Setup of each org")
+			continue
+		}
+		fields, err := a.deployable(c)
+		if err != nil {
+			return nil, err
+		}
+		own = append(own, metadata.New(c.Type, c.FullName, fields))
+	}
+	return own, nil
 }
 
 // checkPolicies returns an error if a deployment would give the app policies on an org that has none, or on one of

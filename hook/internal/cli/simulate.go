@@ -170,6 +170,26 @@ func (c *simulateCmd) run(ctx context.Context, e *env) (result, error) {
 	return printed, nil
 }
 
+// checkNames refuses names of servers, agents and permissions that an org cannot have.
+func (c *simulateCmd) checkNames() error {
+	for _, name := range c.MCPServer {
+		if prefix, server, ok := strings.Cut(name, "/"); !ok || prefix == "" || server == "" {
+			return usage.Errorf("--mcp-server: %s has no prefix, like %s", name, platform.DefaultMCPServer)
+		}
+	}
+	for _, id := range c.Agent {
+		if !platform.IsAgentID(id) {
+			return usage.Errorf("--agent: %s is not the ID of an agent, which begins with 0Xx and has 15 or 18 characters", id)
+		}
+	}
+	for _, permission := range c.Without {
+		if !slices.Contains(simorg.Permissions(), permission) {
+			return usage.Errorf("--without-permission: the simulated org does not check %s; it checks %s", permission, strings.Join(simorg.Permissions(), ", "))
+		}
+	}
+	return nil
+}
+
 // config returns what the flags say of the org.
 func (c *simulateCmd) config() (simorg.Config, error) {
 	config := simorg.Config{
@@ -177,15 +197,10 @@ func (c *simulateCmd) config() (simorg.Config, error) {
 		PermissionSets: c.PermissionSet, Profiles: c.Profile, Withdrawn: c.Without, SessionLifetime: c.SessionLifetime,
 		JWTClients: make(map[string]*rsa.PublicKey), Unrecorded: true, MCPServers: c.MCPServer,
 	}
-	for _, name := range c.MCPServer {
-		if prefix, server, ok := strings.Cut(name, "/"); !ok || prefix == "" || server == "" {
-			return config, usage.Errorf("--mcp-server: %s has no prefix, like %s", name, platform.DefaultMCPServer)
-		}
+	if err := c.checkNames(); err != nil {
+		return config, err
 	}
 	for _, id := range c.Agent {
-		if !platform.IsAgentID(id) {
-			return config, usage.Errorf("--agent: %s is not the ID of an agent, which begins with 0Xx and has 15 or 18 characters", id)
-		}
 		config.Agents = append(config.Agents, simorg.Agent{ID: id})
 	}
 	if c.Port < 0 || c.Port > 65535 {
@@ -211,11 +226,6 @@ func (c *simulateCmd) config() (simorg.Config, error) {
 		}
 		maps.Copy(answers, config.Facts)
 		config.Facts = answers
-	}
-	for _, permission := range c.Without {
-		if !slices.Contains(simorg.Permissions(), permission) {
-			return config, usage.Errorf("--without-permission: the simulated org does not check %s; it checks %s", permission, strings.Join(simorg.Permissions(), ", "))
-		}
 	}
 	if c.DevHub && c.Kind != string(simorg.Production) {
 		return config, usage.Errorf("--dev-hub goes with --kind production")
