@@ -68,6 +68,7 @@ func (t topic) text() (string, error) {
 var topicWords = map[string][]string{
 	"hook": {"sfp"}, "script": {"sfp"}, "bundle": {"sfp"}, "aliasfy": {"sfp"}, "diffcheck": {"sfp"}, "flxbl": {"sfp"}, "pattern-2": {"sfp"},
 	"sf": {"plain-sf"}, "plain": {"plain-sf"}, "force-app": {"plain-sf"}, "layout": {"plain-sf", "sfp"},
+	"existing": {"adopt-guide"}, "retrieve": {"adopt-guide"}, "existing-app": {"adopt-guide"},
 	"readme": {"start"}, "install": {"start"}, "quickstart": {"start"}, "begin": {"start"}, "index": {"guide"}, "docs": {"guide"},
 	"github": {"github-actions"}, "actions": {"github-actions"}, "gha": {"github-actions"}, "workflow": {"github-actions"},
 	"ci":       {"github-actions", "gitlab", "other-ci"},
