@@ -175,7 +175,6 @@ func both(all ...func(*testing.T, *brokenApp)) func(*testing.T, *brokenApp) {
 
 var (
 	preAuthorised = field(eca.OAuthPolicies, "permittedUsersPolicyType", "AdminApprovedPreAuthorized")
-	grantUsers    = field(eca.OAuthPolicies, "commaSeparatedPermissionSet", "Users")
 	elsewhere     = func(_ *testing.T, a *brokenApp) { a.host = "http://localhost:1" }
 	unwaited      = func(_ *testing.T, a *brokenApp) { a.unwaited = true }
 	flowOff       = field(eca.OAuthPolicies, "isClientCredentialsFlowEnabled", "false")
