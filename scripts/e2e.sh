@@ -614,6 +614,28 @@ has "$work/lint.log" "[environments-in-package]" "eca lint reports environments 
 component one ExtlClntAppOauthConfigurablePolicies Plain_oauthPlcy >"$work/policies.log"
 hasnt "$work/policies.log" "<clientCredentialsFlowUser>one@example.com<" "sf really deploys another environment's user"
 
+step "an app made by hand is adopted, changed, planned and applied"
+serve hand --username admin@example.com.hand --user robot@example.com
+login hand hand
+for dir in made adopted; do
+	mkdir -p "$work/$dir/force-app"
+	printf '{ "packageDirectories": [{ "path": "force-app", "default": true }], "sourceApiVersion": "66.0" }\n' >"$work/$dir/sfdx-project.json"
+done
+(cd "$work/made" && eca init --app Hand --contact-email a@example.com --preset server --env hand=robot@example.com && eca bootstrap -o hand --headers) >"$work/made.log" 2>&1 || fail "the app is not made: $(cat "$work/made.log")"
+(cd "$work/adopted" && eca adopt -o hand --app Hand && eca lint && eca plan -o hand --exit-code) >"$work/adopt.log" 2>&1 || fail "eca adopt, lint and plan: $(cat "$work/adopt.log")"
+has "$work/adopt.log" "0 errors, 0 warnings" "what adopt writes passes lint"
+has "$work/adopt.log" "eca: nothing to change" "after an adoption, plan has nothing to change"
+for file in "$work"/adopted/eca/policies/hand/*/*; do
+	sed -i 's#<refreshTokenValidityPeriod>30<#<refreshTokenValidityPeriod>14<#' "$file"
+done
+code=0
+(cd "$work/adopted" && eca plan -o hand --exit-code) >"$work/plan.log" 2>&1 || code=$?
+[ "$code" = 3 ] || wrong "$work/plan.log" "plan ends with $code after a change"
+has "$work/plan.log" "refreshTokenValidityPeriod: 30 → 14" "plan shows the change"
+(cd "$work/adopted" && sf project deploy start -o hand && eca bootstrap -o hand && eca plan -o hand --exit-code) >"$work/adopt.log" 2>&1 || fail "the change is not applied: $(cat "$work/adopt.log")"
+component hand ExtlClntAppOauthConfigurablePolicies Hand_oauthPlcy >"$work/policies.log"
+has "$work/policies.log" "<refreshTokenValidityPeriod>14<" "the change reaches the org, after a deployment by the real sf"
+
 step "an alias with a space, which sfp does not quote"
 serve spaced --username admin@example.com.spaced
 login spaced "two words"

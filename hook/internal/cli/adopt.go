@@ -21,7 +21,7 @@ type adoptCmd struct {
 	TargetOrg  string   `short:"o" placeholder:"ORG" help:"Alias or username of the org. Default: that of sf, SF_TARGET_ORG, then target-org of the project, then of the user, then the org of SF_ACCESS_TOKEN and SF_ORG_INSTANCE_URL."`
 	App        []string `sep:"none" placeholder:"NAME" help:"API name of an app of the org. Can be repeated."`
 	All        bool     `help:"All apps of the org."`
-	Env        string   `placeholder:"ALIAS" help:"Environment of the policies and settings. Default: the alias of the org."`
+	Env        string   `aliases:"alias" placeholder:"ALIAS" help:"Environment of the policies and settings. Default: the alias of the org."`
 	DryRun     bool     `name:"dry-run" help:"Show the files, and write nothing."`
 	Project    string   `placeholder:"DIR" default:"." help:"The project. Default: that of the working directory."`
 	Definition string   `placeholder:"DIR" help:"Directory of the package with the headers. Default: the package that has such, or eca-definition beside the first package."`
@@ -202,7 +202,11 @@ func (r *adoptResult) summary(e *env) error {
 	}
 	e.Line("eca: %s", summary)
 	if count[adoptedNow] > 0 && !r.DryRun {
-		e.Line("eca: done. Look at the files, and commit them; to compare with the org: eca plan -o %s", r.Org)
+		compare := "-o " + r.Org
+		if strings.Contains(r.Org, "://") { // that of SF_ORG_INSTANCE_URL
+			compare = "--alias " + r.Environment
+		}
+		e.Line("eca: done. Look at the files, and commit them. To compare with the org: eca plan %s", compare)
 	}
 	return nil
 }
