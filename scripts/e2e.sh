@@ -426,7 +426,7 @@ mkdir -p "$work/moved"
 printf '{ "packageDirectories": [], "sourceApiVersion": "65.0" }\n' >"$work/moved/sfdx-project.json"
 (cd "$work/moved" && eca migrate -o audited --all --write && eca lint) >"$work/migrate.log" 2>&1 || fail "eca migrate: $(cat "$work/migrate.log")"
 has "$work/migrate.log" "0 errors" "all its Connected Apps become source that passes lint"
-(cd "$work/moved" && sf project convert source --source-dir eca-definition --output-dir "$work/moved.converted") >"$work/convert.log" 2>&1 || fail "the real sf converts what eca migrate wrote: $(cat "$work/convert.log")"
+(cd "$work/moved" && sf project convert source --source-dir force-app --output-dir "$work/moved.converted") >"$work/convert.log" 2>&1 || fail "the real sf converts what eca migrate wrote: $(cat "$work/convert.log")"
 
 step "a sandbox is refreshed: nothing of the apps is left, and one recipe brings it back"
 serve refreshed --username admin@example.com.uat --user integration@example.com.uat
