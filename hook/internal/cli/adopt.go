@@ -36,7 +36,7 @@ Run the command again with another org to add the policies of its environment, a
 
 Of an app from a package, eca writes the policies alone. It lists apps of Salesforce and apps that a project cannot describe, changes nothing for them, and exits with 3.
 
-eca adopt -o uat --app ErpConnector`
+  eca adopt -o uat --app ErpConnector`
 }
 
 // adoptResult is what --json says of an adoption.

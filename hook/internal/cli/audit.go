@@ -54,7 +54,7 @@ func (auditCmd) Help() string {
 
 In a project, eca also reports apps that no package declares and settings that differ from the project. audit.rules and audit.accept in plugins.eca configure the rules.
 
-eca audit -o prod -o uat --format html --output audit.html`
+  eca audit -o prod -o uat --format html --output audit.html`
 }
 
 // auditReport is what --json says of one org.

@@ -32,9 +32,9 @@ type bundleCmd struct {
 func (bundleCmd) Help() string {
 	return `Writes scripts/bootstrap-eca-oauth.sh with eca inside. sfp copies the script to the artifact, so the artifact contains the eca with which it was built, and machines that install it need no eca.
 
-eca bundle --output scripts/bootstrap-eca-oauth.sh
+  eca bundle --output scripts/bootstrap-eca-oauth.sh
 
-The script contains this eca. Add those of other platforms, of the same version, with --binary: eca bundle --binary eca-linux-arm64.
+The script contains this eca. Add those of other platforms, of the same version, with --binary eca-linux-arm64.
 
 Where a package has an eca.sum, run eca lint --fix afterwards: it updates the digest of the script.
 

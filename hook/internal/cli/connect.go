@@ -45,7 +45,7 @@ type connectCmd struct {
 func (connectCmd) Help() string {
 	return `Creates in the orgs of -o what a callout to the org of --from needs: External Credential, Named Credential, access of the permission sets, and the app's secret. A second run writes only differences, and stores a rotated key. Principals and parameters that somebody else added stay.
 
-eca connect --from crm-uat -o uat --app MyApp --named-credential Crm --permission-set Crm_Callout
+  eca connect --from crm-uat -o uat --app MyApp --named-credential Crm --permission-set Crm_Callout
 
 Default without --named-credential: the connections in plugins.eca of the project for the environment.`
 }

@@ -29,9 +29,11 @@ type credentialsCmd struct {
 }
 
 func (credentialsCmd) Help() string {
-	return `Writes {"base_url", "client_id", "client_secret"} to a file, or to standard output with --output -. A command gets them on its standard input and in its environment: eca credentials -o uat -- vault kv put secret/erp @/dev/stdin. Several orgs give one document per line.
+	return `Writes {"base_url", "client_id", "client_secret"} to a file, or to standard output with --output -. A command gets them on its standard input and in its environment. Several orgs give one document per line.
 
-The user of the session needs the permissions External Client App Developer and View Client Secret, and the org the setting "Allow access to External Client App consumer secrets via REST API" (ExternalClientAppSettings.enableClientSecretInRestApiAccess).`
+The user of the session needs the permissions External Client App Developer and View Client Secret, and the org the setting "Allow access to External Client App consumer secrets via REST API" (ExternalClientAppSettings.enableClientSecretInRestApiAccess).
+
+  eca credentials -o uat -- vault kv put secret/erp @/dev/stdin`
 }
 
 // credentialsReport is what --json says of one org. It holds no secret.

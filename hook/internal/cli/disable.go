@@ -24,7 +24,7 @@ func (disableCmd) Help() string {
 
 Whether open access tokens end at once is not known, so revoke them afterwards: eca revoke.
 
-eca disable --app ErpConnector -o prod --yes`
+  eca disable --app ErpConnector -o prod --yes`
 }
 
 type enableCmd struct {
@@ -37,7 +37,7 @@ type enableCmd struct {
 func (enableCmd) Help() string {
 	return `Switches an External Client App and its OAuth plugin on again in the plugin policies of the orgs.
 
-eca enable --app ErpConnector -o prod`
+  eca enable --app ErpConnector -o prod`
 }
 
 func (c *disableCmd) run(ctx context.Context, e *env) (result, error) {

@@ -36,7 +36,7 @@ type lintCmd struct {
 func (lintCmd) Help() string {
 	return `Needs no org. Exits with 3 if there is an error, or nothing to check; warnings alone exit with 0. eca skips data packages.
 
-eca lint --explain all lists the rules, and eca lint --explain RULE explains one.`
+To list the rules, run eca lint --explain all. To explain a rule, run eca lint --explain RULE.`
 }
 
 // lintResult is what --json says of a project.

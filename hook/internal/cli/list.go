@@ -33,7 +33,7 @@ type listCmd struct {
 func (listCmd) Help() string {
 	return `Lists the External Client Apps of an org, one per line: name, Local or Packaged, consumer key (shortened), flows, who may log in, the user that client credentials run as, last use, and in a project whether the project declares the app. eca reads no token and no secret, and writes nothing to the org.
 
-eca list -o prod --format csv`
+  eca list -o prod --format csv`
 }
 
 // appList is what --json says of the apps of one org.

@@ -31,10 +31,10 @@ type revokeCmd struct {
 func (revokeCmd) Help() string {
 	return `Shows who has access through an app: tokens, users, their privileges, the last use and where logins came from. After confirmation it revokes the tokens and counts again. The next run completes an interrupted one.
 
-Revoking does not keep users from logging in again. Cut the app off first: eca disable for an External Client App, Block in Setup for any other, which no API does.
+Revoking does not keep users from logging in again. Cut the app off first, with eca disable for an External Client App. No API blocks other apps: use Block in Setup.
 
-eca revoke --app "Data Sync" -o prod --evidence incident
-eca revoke --not-installed --orgs orgs.txt --yes`
+  eca revoke --app "Data Sync" -o prod --evidence incident
+  eca revoke --not-installed --orgs orgs.txt --yes`
 }
 
 // revokeReport is what --json says of one org.

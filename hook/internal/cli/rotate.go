@@ -48,8 +48,8 @@ func (rotateCmd) Help() string {
 
 eca rotate status shows which credentials work and for how long. eca rotate abort discards staged ones and, with a command or --output, exports the main ones again. Neither reads a secret without one.
 
-eca rotate -o prod -- vault kv put secret/erp @/dev/stdin
-eca rotate --all --older-than 60d --ledger rotations.jsonl --orgs orgs.txt -- ./store.sh`
+  eca rotate -o prod -- vault kv put secret/erp @/dev/stdin
+  eca rotate --all --older-than 60d --ledger rotations.jsonl --orgs orgs.txt -- ./store.sh`
 }
 
 // rotateReport is what --json says of a rotation on one org. It holds no secret.

@@ -33,7 +33,7 @@ func (selftestCmd) Help() string {
 
 eca creates apps, a permission set and an external credential whose names begin with EcaSelftest, lets REST read consumer secrets for a while, logs in as the user of the session, and deletes and restores everything at the end. After a run that was killed, the next one does. Production is refused. Run one selftest per org at a time.
 
-eca selftest -o uat --markdown report.md`
+  eca selftest -o uat --markdown report.md`
 }
 
 // selftestResult is what --json says of a selftest.

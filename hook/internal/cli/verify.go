@@ -53,9 +53,9 @@ With --mcp, checks whether the server is active, the settings of the app, API Ac
 
 With --all, checks the run-as user, the certificate, the grants and the flow of each app, and logs in if client credentials are on and the secret can be read. It warns 30 days before a certificate expires.
 
-eca verify --all --orgs orgs.txt --format junit
-eca verify --mcp platform/sobject-all --app Assistant -o uat --dry-run
-eca verify --connection Crm --from crm-uat --app MyApp -o uat`
+  eca verify --all --orgs orgs.txt --format junit
+  eca verify --mcp platform/sobject-all --app Assistant -o uat --dry-run
+  eca verify --connection Crm --from crm-uat --app MyApp -o uat`
 }
 
 // verifyReport is what --json says of a login to one org. It holds no secret.
