@@ -361,7 +361,7 @@ func notInstalled(s subject) []Finding {
 	if !s.LastUsed.IsZero() {
 		problem += "; last used on " + s.LastUsed.Format(time.DateOnly)
 	}
-	fix := "revoke the tokens and block the app in Setup (Connected Apps OAuth Usage), or install it there and set its policies"
+	fix := "ask the users what the app is for; block it in Setup (Connected Apps OAuth Usage) and revoke its tokens, or install it there and set its policies"
 	if s.snapshot.orgWide["enableAdminApprovedAppsOnly"] == "true" && s.sees(fromPermitted) && len(s.snapshot.permitted[useAnyClient]) == 0 &&
 		!slices.Contains(s.snapshot.noColumns, useAnyClientLabel) {
 		return foundIn(finding.Warning, "", problem+"; API Access Control blocks it", fix)

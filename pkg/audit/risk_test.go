@@ -96,7 +96,7 @@ func TestFilledOrg(t *testing.T) {
 	for _, g := range audit.Groups([]audit.OrgReport{{Org: "prod", Report: r}}, nil)[:audit.MaxActions] {
 		first = append(first, fmt.Sprintf("%s %s %d", g.ID, g.Items[0].App, len(g.Items)))
 	}
-	want := "[not-installed Data Loader Pro 4 run-as-admin Erp_Orders 1 username-password-flow Legacy_ETL 1 can-approve-apps  1 run-as-user Billing 1]"
+	want := "[not-installed Data Loader Pro 4 can-approve-apps  1 run-as-admin Erp_Orders 1 username-password-flow Legacy_ETL 1 run-as-user Billing 1]"
 	if fmt.Sprint(first) != want {
 		t.Errorf("the first actions are %v, not %s", first, want)
 	}
