@@ -432,7 +432,7 @@ step "a sandbox is refreshed: nothing of the apps is left, and one recipe brings
 serve refreshed --username admin@example.com.uat --user integration@example.com.uat
 login refreshed uat
 (cd "$work/sample" && "$repo/scripts/refresh-sandbox.sh" uat) >"$work/refresh.log" 2>&1 || fail "the recipe for a refreshed sandbox: $(cat "$work/refresh.log")"
-has "$work/refresh.log" "ExternalClientApplication" "the header is back"
+has "$work/refresh.log" "+ header" "the header is back"
 has "$work/refresh.log" "logged in by client credentials as integration@example.com.uat" "and the login works"
 login uat uat
 
