@@ -30,7 +30,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/scaffold"
 )
 
-// Org is what an org has of its apps.
+// Org is the state of the apps on an org.
 type Org struct {
 	// Unseen are types of components that the org does not show.
 	Unseen []string

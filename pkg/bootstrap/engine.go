@@ -71,7 +71,7 @@ func (e *engine) gather(ctx context.Context) error {
 	return group.Wait()
 }
 
-// findFlows records what the org has of the flows that the apps' settings switch on: which of them no OAuth
+// findFlows records the settings of the org for the flows that the apps' settings switch on: which of them no OAuth
 // policies switch on, neither in source nor on the org, and whether the org allows the one for which it is asked.
 func (e *engine) findFlows(ctx context.Context) error {
 	e.unused = make(map[*wanted.App][]eca.Flow)

@@ -115,7 +115,7 @@ func (r *Resolved) check(apps []*wanted.App) {
 }
 
 // Err returns why the source cannot be applied to any org: names that the platform refuses, policies that cannot be
-// applied, or a *PreflightError if the platform is certain to refuse them. Otherwise it is nil.
+// applied, or a *PreflightError if the platform is certain to refuse them; nil if not.
 func (r *Resolved) Err() error {
 	if !r.strict() {
 		return r.invalid

@@ -84,7 +84,7 @@ func callback(global *metadata.Component) (to *url.URL, local bool) {
 }
 
 // browse lets a user log in to the app in a browser, and returns the login with the code with which the browser is
-// redirected to a callback URL. If that leads to this machine, eca waits there. Otherwise the user gives eca the
+// redirected to a callback URL. If that leads to this machine, eca waits there. If not, the user gives eca the
 // address.
 func (c *verifyCmd) browse(ctx context.Context, e *env, work *orgs.Work, client *consumer.Client, app string, global *metadata.Component, conn *salesforce.Conn, scopes ...string) (*login.Login, error) {
 	to, local := callback(global)

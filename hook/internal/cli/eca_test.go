@@ -219,7 +219,7 @@ func startOrg(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // browse USER FILE: logs in as the user to the next login that eca begins, as somebody with a browser does. If the
-// callback URL leads to this machine, the browser goes there. Otherwise the redirected URL is written to the file,
+// callback URL leads to this machine, the browser goes there. If not, the redirected URL is written to the file,
 // which is a pipe.
 func browse(ts *testscript.TestScript, neg bool, args []string) {
 	record, to := ts.Getenv(transcript), ts.MkAbs(args[1])
