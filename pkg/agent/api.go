@@ -106,6 +106,7 @@ func (a *API) start(ctx context.Context, services *salesforce.Conn, agentUser bo
 			return answer.Unexpected("not a session of the Agent API")
 		}
 		id = session.SessionID
+		salesforce.NewSecret(id) // whoever has it can speak to the agent, and requests name it
 		return nil
 	})
 	return id, err

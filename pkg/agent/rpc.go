@@ -50,6 +50,7 @@ func (c *rpc) call(ctx context.Context, method string, params, result any) error
 		}
 		if id := answer.Header.Get("Mcp-Session-Id"); id != "" {
 			c.session = id
+			salesforce.NewSecret(id)
 		}
 		if notification {
 			return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,6 +51,15 @@ func isPlain(text string) bool {
 // LearnSecrets makes Mask know what looks like a secret in a text from outside, like an argument: from then
 // on it is found in all forms.
 func LearnSecrets(text string) {
+	for _, match := range secretParameter.FindAllStringSubmatch(text, -1) {
+		learn(match[1])
+		if value, err := url.QueryUnescape(match[1]); err == nil {
+			learn(value)
+		}
+	}
+	if match := secretArgument.FindStringSubmatch(text); match != nil {
+		learn(match[1])
+	}
 	for _, p := range patterns {
 		for _, match := range p.looks.FindAllString(text, -1) {
 			known.add(match)
@@ -62,6 +72,19 @@ func LearnSecrets(text string) {
 		}
 	}
 }
+
+// learn makes Mask know a text, and the same in lower case, as which errors about booleans quote it.
+func learn(text string) {
+	known.add(text)
+	known.add(strings.ToLower(text))
+}
+
+var (
+	// secretParameter is a parameter of a URL or of a form that is a secret.
+	secretParameter = regexp.MustCompile(`(?i)(?:[?&#]|^)(?:code|access_token|refresh_token|client_secret|code_verifier|assertion)=([^&\s"'#]+)`)
+	// secretArgument is an argument that is a consumer secret, also as the value of a flag.
+	secretArgument = regexp.MustCompile(`^(?:--?[\w-]+=)?([0-9A-Fa-f]{64})$`)
+)
 
 // jsonString is a string in a JSON document.
 var jsonString = regexp.MustCompile(`"(?:\\.|[^"\\])*"`)

@@ -103,3 +103,23 @@ func BenchmarkMask(b *testing.B) {
 		Mask(text)
 	}
 }
+
+// TestLearnArguments: a code in a redirected URL and a consumer secret are secrets, also in an argument of something else.
+func TestLearnArguments(t *testing.T) {
+	t.Parallel()
+	const secret = "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEE"
+	for argument, hidden := range map[string]string{
+		"https://web.example.com/cb?state=s&code=aPrxCodeOne%3D%3D": "aPrxCodeOne==",
+		"code=aPrxCodeTwo23": "aprxcodetwo23",
+		"--field=" + secret:  secret,
+	} {
+		LearnSecrets(argument)
+		if got := Mask("x " + hidden + " y"); got != "x (secret) y" {
+			t.Errorf("%s: %q", argument, got)
+		}
+	}
+	LearnSecrets("https://web.example.com/cb?state=onlyTheState")
+	if got := Mask("onlyTheState"); got != "onlyTheState" {
+		t.Errorf("a state is masked: %q", got)
+	}
+}

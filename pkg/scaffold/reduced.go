@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -114,6 +115,9 @@ func (a *adoption) reduced(settings project.Settings) (map[string]any, error) {
 			return nil, err
 		}
 		a.fields[typ] = portable(fields, a.Org.DomainURL)
+		if typ == eca.GlobalOAuthSettings && fields.Has("callbackUrl") {
+			a.noteSecretCallbacks()
+		}
 		if block := project.FieldSettings(eca.Lookup(typ), a.fields[typ]); len(block) > 0 {
 			stated[effective.AppSettings.Key(typ)] = block
 		}
@@ -296,6 +300,17 @@ func portable(fields metadata.Fields, domain string) metadata.Fields {
 	return moved
 }
 
+// secretParameters are parameters of a URL that are often secrets.
+var secretParameters = regexp.MustCompile(`(?i)[?&](?:[\w-]*(?:secret|token|password|key)|code|sig)=[^&]`)
+
+// noteSecretCallbacks notes callback URLs that seem to contain a secret, which the files of the project then have.
+func (a *adoption) noteSecretCallbacks() {
+	const field = "callbackUrl"
+	if secretParameters.MatchString(a.Components[eca.GlobalOAuthSettings].Text(field)) {
+		a.noteOnce("secret-in-callback", field, "a callback URL seems to contain a secret, and the project now has it", "do not commit the files before you have replaced the secret")
+	}
+}
+
 // reduceCertificate adds the certificate to the fields of the global settings, as a file, if the project does not state
 // it.
 func (a *adoption) reduceCertificate(reduced, stated metadata.Fields) error {
@@ -355,6 +370,11 @@ func (a *adoption) reduceGrants(stated map[string]any, effective project.Effecti
 	slices.Sort(sets)
 	if !slices.Equal(fold(sets), fold(effective.PermissionSets)) {
 		stated["permissionSets"] = sets
+		for _, set := range sets {
+			if !a.hasPermissionSet(set) {
+				a.noteOnce("permission-set-elsewhere", set, "the permission set "+set+" grants the app, and the project does not contain it", "retrieve PermissionSet:"+set+" from the org")
+			}
+		}
 	}
 	if a.policies == nil || a.policies.Text("clientCredentialsFlowUser") == "" {
 		return
@@ -363,6 +383,16 @@ func (a *adoption) reduceGrants(stated map[string]any, effective project.Effecti
 	if assigned && len(stated) > 0 && !is || is && !assigned {
 		stated["assignToRunAsUser"] = assigned
 	}
+}
+
+// hasPermissionSet reports whether a package has the source of a permission set.
+func (a *adoption) hasPermissionSet(name string) bool {
+	return slices.ContainsFunc(a.target.Project.Packages, func(p sfp.Package) bool {
+		return slices.ContainsFunc(a.source.Files(p.Path), func(file string) bool {
+			base, isSet := strings.CutSuffix(path.Base(file), ".permissionset-meta.xml")
+			return isSet && strings.EqualFold(base, name)
+		})
+	})
 }
 
 // check returns an error if a bootstrap with the edited project file would change the app: plugins.eca has no way to

@@ -120,10 +120,10 @@ func (c *verifyCmd) browse(ctx context.Context, e *env, work *orgs.Work, client 
 // codeIn returns the authorization code of the query of a redirected URL, or the org's refusal.
 func codeIn(q url.Values) (code string, err error) {
 	code = q.Get("code")
+	salesforce.NewSecret(code) // so that it is masked wherever it is printed, also within a refusal
 	if refused := q.Get("error"); refused != "" || code == "" {
 		return "", &salesforce.TokenRefusal{Host: "the org", Code: console.OneLine(salesforce.MaskSecrets(refused)), Description: console.OneLine(salesforce.MaskSecrets(q.Get("error_description")))}
 	}
-	salesforce.NewSecret(code) // so that it is masked wherever it is printed
 	return code, nil
 }
 

@@ -38,7 +38,7 @@ const (
 type cli struct {
 	JSON bool `name:"json" help:"Print one JSON document on standard output, errors included, instead of text."`
 
-	Init      initCmd      `cmd:"" group:"Set up" help:"Add an app to an sfp project: header, policies, script and settings."`
+	Init      initCmd      `cmd:"" group:"Set up" help:"Add an app to a project: header, policies and settings, with sfp also the script."`
 	Lint      lintCmd      `cmd:"" group:"Set up" help:"Check the External Client Apps in a project, without an org."`
 	Plan      planCmd      `cmd:"" group:"Set up" help:"Show what bootstrap would change. Writes nothing."`
 	Bootstrap bootstrapCmd `cmd:"" group:"Set up" aliases:"apply" help:"Enable OAuth for the apps of a project or package."`
@@ -201,7 +201,7 @@ func asFlags(args []string) []string {
 // name of an app or an org.
 func (e *env) checkCommand(command []string) error {
 	if len(command) > 0 && !e.dashes {
-		return usage.Errorf("unexpected argument %s; use --app %s, and name a command after --", command[0], command[0])
+		return usage.Errorf("unexpected argument %s; write -- before a command, and --app before the name of an app", command[0])
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func (s *switching) onAll(ctx context.Context, dryRun bool) (_ result, err error
 					work.Line("%s is %s (%s)", switched.App, state, switched.Component)
 				}
 				if !s.on && !dryRun {
-					work.Line("open access tokens may live on: eca revoke -o %s --app %s", org, switched.App)
+					work.Line("open access tokens may live on: eca revoke -o %s --app %s --sessions", org, switched.App)
 				}
 				return switched, nil
 			})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ecakit/ecakit/hook/internal/console"
@@ -201,6 +202,9 @@ func (j *bootstrapJob) report(ctx context.Context, connected *orgs.Ahead, kept m
 		return nil, err
 	}
 	report := resolved.Report()
+	if similar := j.similarEnvironment(session, options.Alias); similar != "" {
+		report.Warnings = append(report.Warnings, fmt.Sprintf("the project has no environment %s; if %s is meant, run the command with it", options.Alias, similar))
+	}
 	if j.started != nil {
 		j.started(report, session)
 	}
@@ -222,6 +226,16 @@ func (j *bootstrapJob) report(ctx context.Context, connected *orgs.Ahead, kept m
 		return planned, plan.Err()
 	}
 	return plan.Apply(ctx)
+}
+
+// similarEnvironment returns the environment that a mistyped alias may stand for, "" if there is none. Only the alias of a
+// session from the environment can be mistyped: sf knows the others.
+func (j *bootstrapJob) similarEnvironment(session *orgauth.Session, alias string) string {
+	all := j.source.Environments()
+	if !session.TokenGiven || alias == "" || slices.Contains(all, alias) {
+		return ""
+	}
+	return nearest(alias, all)
 }
 
 // obstacle returns why the org is not read. A plan shows the rest as well.

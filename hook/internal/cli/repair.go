@@ -100,7 +100,7 @@ func (c *repairCmd) run(ctx context.Context, e *env) (result, error) {
 // last says what a run has done on one org.
 func (c *repairCmd) last(r *repairReport, org string) string {
 	switch {
-	case r.Repaired != nil:
+	case r.Repaired != nil && len(r.Repaired.Deleted)+len(r.Repaired.Created) > 0:
 		return fmt.Sprintf("%s is repaired on %s", r.Repaired.App, org)
 	case c.CloseAccess && r.AccessClosed:
 		return "consumer secrets of " + org + " can no longer be read over REST"

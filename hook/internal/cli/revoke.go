@@ -151,6 +151,8 @@ func (r *revoking) verdict(all result, really bool) {
 	case !ok || one.Report == nil || one.Report.Missing:
 	case one.Report.After != nil:
 		r.env.Line("eca: done, %s and %s left.", console.Plural(one.Report.After.Tokens(), "token"), console.Plural(one.Report.After.Sessions(), "session"))
+	case r.tokens+r.sessions == 0 && !r.selection.Sessions:
+		r.env.Line("eca: no tokens to revoke. Open sessions are not counted: --sessions ends them.")
 	case r.tokens+r.sessions == 0:
 		r.env.Line("eca: nothing to revoke.")
 	case !really && r.DryRun:

@@ -108,6 +108,11 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 	if err := c.callFlags.Check(); err != nil {
 		return nil, err
 	}
+	if len(c.Command) > 0 && !e.dashes {
+		if similar := nearest(c.Command[0], []string{"status", "abort"}); similar != "" {
+			return nil, usage.Errorf("unexpected argument %s; %s", c.Command[0], didYouMean("rotate "+similar))
+		}
+	}
 	if err := e.checkCommand(c.Command); err != nil {
 		return nil, err
 	}
@@ -129,6 +134,9 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 	}
 	var sink *secrets.Sink
 	if !c.Status && (exports || !c.Abort && len(c.Connect) == 0) {
+		if err := c.CheckRotation(); err != nil {
+			return nil, err
+		}
 		if sink, err = c.Sink(e.output(), targets, several, false); err != nil {
 			return nil, err
 		}

@@ -44,6 +44,9 @@ var flagWords = map[string][]string{
 // wrongWord matches kong's error about a word that the command line cannot have.
 var wrongWord = regexp.MustCompile(`^(unexpected argument|unknown flag) (\S+?)(?:, did you mean .*)?$`)
 
+// wrongChoice matches kong's error about a value that is not one of a flag's or an argument's.
+var wrongChoice = regexp.MustCompile(`^(\S+) must be one of ("[^ ]*") but got "(.*)"$`)
+
 // suggest returns the error of a command line that kong refuses, with what was probably meant.
 func (e *env) suggest(model *kong.Application, parse *kong.ParseError) error {
 	selected := parse.Context.Selected()
@@ -65,6 +68,13 @@ func (e *env) suggest(model *kong.Application, parse *kong.ParseError) error {
 		default:
 			meant = e.meantArgument(selected, word)
 		}
+	}
+	if choice := wrongChoice.FindStringSubmatch(parse.Error()); choice != nil {
+		choices := strings.Split(strings.Trim(strings.TrimPrefix(choice[2], `"",`), `"`), `","`)
+		if similar := nearest(choice[3], choices); similar != "" {
+			return usage.Errorf("%s is one of %s, not %q; %s", choice[1], strings.Join(choices, ", "), choice[3], didYouMean(similar))
+		}
+		return usage.Errorf("%s is one of %s, not %q; see %s", choice[1], strings.Join(choices, ", "), choice[3], see)
 	}
 	if meant == "" {
 		return usage.Errorf("%w; see %s", parse, see)

@@ -32,7 +32,7 @@ type tokenCmd struct {
 func (tokenCmd) Help() string {
 	return `Requests an access token with client credentials, or with JWT bearer (--jwt-key and --username), and runs a command with it. The token is revoked when the command ends, also after an interrupt or --timeout. Output of the command is masked.
 
-With --output, writes the token to a file instead. It stays valid until the session ends or eca revoke revokes it.
+With --output, writes the token to a file instead. It stays valid until the session ends, or until eca revoke --sessions ends it.
 
 With --format curl, postman or http, writes a token request to use elsewhere.
 

@@ -80,10 +80,15 @@ func (c *verifyCmd) runAll(ctx context.Context, e *env, targets []string) (resul
 		},
 	})
 	var suites junitSuites
-	n := 0
+	n, tried := 0, 0
 	add := func(org string, report *loginsReport, err string) {
 		if report != nil {
 			n += len(report.Apps)
+			for _, app := range report.Apps {
+				if app.Login != nil {
+					tried++
+				}
+			}
 		}
 		suites.Suites = append(suites.Suites, report.suite(org, err))
 	}
@@ -101,8 +106,12 @@ func (c *verifyCmd) runAll(ctx context.Context, e *env, targets []string) (resul
 			add(one.Org, one.Report, one.Error)
 		}
 	}
-	if err == nil && n == 0 && len(targets) > 0 {
+	switch {
+	case err != nil || len(targets) == 0:
+	case n == 0:
 		err = foundError{errors.New("no app of its own on the org, so nothing was checked")}
+	case tried == 0:
+		err = foundError{errors.New("no app was logged in to, so no login was verified")}
 	}
 	if e.Silent {
 		document, failed := xml.MarshalIndent(suites, "", "  ")

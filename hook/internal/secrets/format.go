@@ -190,6 +190,28 @@ func (f *Flags) checkFormat(several, keyOnly bool) error {
 	return nil
 }
 
+// CheckRotation checks that what is exported has both new credentials. A command has them in its environment.
+func (f *Flags) CheckRotation() error {
+	if len(f.Command) > 0 {
+		return nil
+	}
+	if f.Field != "" {
+		return usage.Errorf("--field exports one value, and a rotation replaces key and secret; leave out --field")
+	}
+	if f.Template == "" {
+		return nil
+	}
+	const key, secret = "KEY-OF-THE-TEST", "SECRET-OF-THE-TEST"
+	text, err := f.reveal(&Credentials{Pair: login.Credentials{Key: key, Secret: salesforce.NewSecret(secret)}}, false, false)
+	if err != nil {
+		return usage.Errorf("%w", err)
+	}
+	if !bytes.Contains(text, []byte(key)) || !bytes.Contains(text, []byte(secret)) {
+		return usage.Errorf("a rotation replaces key and secret, and --template leaves one of them out; use {{.ClientID}} and {{.ClientSecret}}")
+	}
+	return nil
+}
+
 // CheckApps checks that the flags suit the credentials of several apps: a command runs once per app, and what is
 // printed or written to a file has to say which app it is of.
 func (f *Flags) CheckApps() error {

@@ -74,3 +74,25 @@ func TestFormatFlags(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckRotation: a rotation exports key and secret.
+func TestCheckRotation(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		flags Flags
+		ok    bool
+	}{
+		{Flags{}, true},
+		{Flags{Field: "client_id"}, false},
+		{Flags{Field: "client_secret"}, false},
+		{Flags{Field: "client_secret", Command: []string{"store"}}, true}, // which has both in its environment
+		{Flags{Format: "template", Template: "{{.ClientID}}"}, false},
+		{Flags{Format: "template", Template: "{{.ClientSecret}}"}, false},
+		{Flags{Format: "template", Template: "{{.ClientID}}:{{.ClientSecret}}"}, true},
+		{Flags{Format: "env"}, true},
+	} {
+		if err := test.flags.CheckRotation(); (err == nil) != test.ok {
+			t.Errorf("%+v: %v", test.flags, err)
+		}
+	}
+}
