@@ -225,7 +225,7 @@ func (s Summary) openness() string {
 	case known == 0:
 		return fmt.Sprintf("%s %s not show who can use any of %s", orgs, does, plural(all, "app"))
 	case open == 0:
-		return fmt.Sprintf("none of %s lets any user in%s", plural(known, "app"), unknown)
+		return fmt.Sprintf("0 of %s let any user in%s", plural(known, "app"), unknown)
 	case s.External.Open == 0:
 		return s.Connected.sentence(string(Connected)) + unknown
 	case s.Connected.Open == 0:

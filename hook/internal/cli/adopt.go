@@ -13,6 +13,7 @@ import (
 	"github.com/ecakit/ecakit/pkg/adopt"
 	"github.com/ecakit/ecakit/pkg/finding"
 	"github.com/ecakit/ecakit/pkg/orgauth"
+	"github.com/ecakit/ecakit/pkg/project"
 	"github.com/ecakit/ecakit/pkg/salesforce"
 	"github.com/ecakit/ecakit/pkg/scaffold"
 )
@@ -80,6 +81,9 @@ func (c *adoptCmd) run(ctx context.Context, e *env) (result, error) {
 		return nil, err
 	}
 	root, fsys, err := openProject(c.Project)
+	if errors.As(err, new(*project.NoProjectError)) {
+		return nil, usage.Error{Err: fmt.Errorf("%w; create a project with sf project generate --name NAME, and run the command in it", errors.Unwrap(err))}
+	}
 	if err != nil {
 		return nil, err
 	}
