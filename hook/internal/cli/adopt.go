@@ -87,15 +87,11 @@ func (c *adoptCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return nil, err
 	}
-	flags := orgFlags{Jobs: 1}
-	if c.TargetOrg != "" {
-		flags.TargetOrg = []string{c.TargetOrg}
-	}
-	targets, err := e.Orgs(&flags)
+	org, err := e.org(c.TargetOrg)
 	if err != nil {
 		return nil, err
 	}
-	r := &adoptResult{Org: targets[0], Apps: []adoptedApp{}, DryRun: c.DryRun}
+	r := &adoptResult{Org: org, Apps: []adoptedApp{}, DryRun: c.DryRun}
 	work := orgs.NewWork(e.Log(), c.Verbose)
 	all, err := orgs.On(ctx, e.Env, work, &c.callFlags, r.Org, func(ctx context.Context, session *orgauth.Session, conn *salesforce.Conn) ([]adopt.App, error) {
 		defer stillReading(work, "apps", r.Org)()

@@ -11,3 +11,16 @@ type (
 	orgFlags    = orgs.Flags
 	secretFlags = secrets.Flags
 )
+
+// org returns the org of a command that works on one: the named one, or the default.
+func (e *env) org(named string) (string, error) {
+	flags := orgFlags{Jobs: 1}
+	if named != "" {
+		flags.TargetOrg = []string{named}
+	}
+	targets, err := e.Orgs(&flags)
+	if err != nil {
+		return "", err
+	}
+	return targets[0], nil
+}

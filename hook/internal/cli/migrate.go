@@ -214,22 +214,9 @@ func (c *migrateCmd) sources(ctx context.Context, e *env, r *migrateResult) (all
 	return all, nil
 }
 
-// org returns the org that the flags name.
-func (c *migrateCmd) org(e *env) (string, error) {
-	flags := orgFlags{Jobs: 1}
-	if c.TargetOrg != "" {
-		flags.TargetOrg = []string{c.TargetOrg}
-	}
-	targets, err := e.Orgs(&flags)
-	if err != nil {
-		return "", err
-	}
-	return targets[0], nil
-}
-
 // onConnected does something with the Connected Apps of the org.
 func onConnected[T any](ctx context.Context, e *env, c *migrateCmd, do func(ctx context.Context, client *cutover.Client) (T, error)) (org string, work *orgs.Work, result T, err error) {
-	if org, err = c.org(e); err != nil {
+	if org, err = e.org(c.TargetOrg); err != nil {
 		return org, nil, result, err
 	}
 	work = orgs.NewWork(e.Log(), c.Verbose)

@@ -80,18 +80,14 @@ func (c *packageCmd) run(ctx context.Context, e *env) (result, error) {
 			return nil, err
 		}
 	}
-	flags := orgFlags{Jobs: 1}
-	if c.TargetOrg != "" {
-		flags.TargetOrg = []string{c.TargetOrg}
-	}
-	targets, err := e.Orgs(&flags)
+	org, err := e.org(c.TargetOrg)
 	if err != nil {
 		return nil, err
 	}
 	e.Verbose = c.Verbose
 	work := orgs.NewWork(e.Log(), c.Verbose)
 	r := &packageResult{Packages: []packageReport{}, DryRun: c.DryRun}
-	_, err = orgs.On(ctx, e.Env, work, &c.callFlags, targets[0], func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (any, error) {
+	_, err = orgs.On(ctx, e.Env, work, &c.callFlags, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (any, error) {
 		for _, app := range c.apps() {
 			if err := c.pack(ctx, e, conn, root, project, app, r); err != nil {
 				return nil, err
@@ -103,7 +99,7 @@ func (c *packageCmd) run(ctx context.Context, e *env) (result, error) {
 	if err != nil {
 		return r, err
 	}
-	r.Steps = c.steps(targets[0], r.Packages)
+	r.Steps = c.steps(org, r.Packages)
 	if c.DryRun {
 		e.Line("eca: nothing was written (--dry-run)")
 		return r, nil

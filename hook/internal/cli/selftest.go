@@ -54,11 +54,7 @@ func (c *selftestCmd) run(ctx context.Context, e *env) (result, error) {
 		}
 		return &selftestResult{Report: report}, nil
 	}
-	flags := orgFlags{Jobs: 1}
-	if c.TargetOrg != "" {
-		flags.TargetOrg = []string{c.TargetOrg}
-	}
-	targets, err := e.Orgs(&flags)
+	org, err := e.org(c.TargetOrg)
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +64,8 @@ func (c *selftestCmd) run(ctx context.Context, e *env) (result, error) {
 	call := c.callFlags
 	call.Timeout += c.Wait
 	r := new(selftestResult)
-	r.Report, err = orgs.On(ctx, e.Env, work, &call, targets[0], func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*selftest.Report, error) {
-		e.Line("eca: a selftest of %s, API %s", targets[0], conn.APIVersion())
+	r.Report, err = orgs.On(ctx, e.Env, work, &call, org, func(ctx context.Context, _ *orgauth.Session, conn *salesforce.Conn) (*selftest.Report, error) {
+		e.Line("eca: a selftest of %s, API %s", org, conn.APIVersion())
 		return selftest.Run(ctx, conn, selftest.Options{Only: c.Only, Wait: c.Wait, Progress: func(event selftest.Event) { c.show(e, work, event) }})
 	})
 	r.Calls = work.Calls()
