@@ -30,6 +30,7 @@ Whether open access tokens end at once is not known, so revoke them afterwards: 
 type enableCmd struct {
 	App       string `required:"" placeholder:"NAME" help:"API name of the External Client App, also of a package."`
 	DryRun    bool   `name:"dry-run" help:"Show what would be done, and change nothing."`
+	Yes       bool   `hidden:"" help:"Not needed, because enable asks no question; accepted beside disable --yes."`
 	orgFlags  `embed:""`
 	callFlags `embed:""`
 }
