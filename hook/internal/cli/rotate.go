@@ -64,6 +64,7 @@ type rotateReport struct {
 	BesideKey     string         `json:"besideKey,omitempty"`
 	BesideExpires string         `json:"besideExpires,omitempty"` // in RFC 3339
 	DaysLeft      int            `json:"daysLeft,omitempty"`      // of the credentials beside
+	Hidden        bool           `json:"hidden,omitempty"`        // the org does not show whether there are others
 	Aborted       bool           `json:"aborted,omitempty"`       // staged credentials were discarded
 	// Revoked is what became of the tokens of the app, of a run with --now.
 	Revoked *respond.Revocation `json:"revoked,omitempty"`
@@ -177,8 +178,14 @@ func (c *rotateCmd) run(ctx context.Context, e *env) (result, error) {
 // last says what a run has done on one org.
 func (c *rotateCmd) last(r *rotateReport, org string) string {
 	switch {
+	case c.Status && r.Beside == consumer.Rotated:
+		return fmt.Sprintf("the old credentials of %s work on %s, too, for %s", r.App, org, console.Plural(r.DaysLeft, "day"))
+	case c.Status && r.Beside == consumer.Active:
+		return fmt.Sprintf("the staged credentials of %s work on %s, too", r.App, org)
+	case c.Status && r.Hidden:
+		return fmt.Sprintf("the main credentials of %s work on %s; %s does not show whether others do", r.App, org, org)
 	case c.Status:
-		return ""
+		return fmt.Sprintf("only the main credentials of %s work on %s", r.App, org)
 	case r.Aborted:
 		return fmt.Sprintf("the staged credentials of %s on %s are discarded", r.App, org)
 	case c.Abort:
@@ -406,6 +413,7 @@ func (r *rotation) status(ctx context.Context) (*rotateReport, error) {
 	report := &rotateReport{App: s.Consumer.App, ConsumerKey: s.Main.ShortKey()}
 	r.work.Line("%s: main credentials %s", report.App, report.ConsumerKey)
 	if s.Hidden != nil {
+		report.Hidden = true
 		r.work.Warn("others are not shown: %v", s.Hidden)
 		return report, nil
 	}
