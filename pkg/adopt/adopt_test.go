@@ -355,9 +355,9 @@ func show(t *testing.T, dir string) {
 // error, another adoption adds nothing, and the same holds after apps of the same names are adopted from another org.
 func TestRandom(t *testing.T) {
 	t.Parallel()
-	seeds := 200
+	seeds := 60
 	if !testing.Short() {
-		seeds = 2000
+		seeds = 400
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
