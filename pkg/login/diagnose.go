@@ -64,6 +64,9 @@ func Look(ctx context.Context, conn *salesforce.Conn, a Attempt) *State {
 		}
 	})
 	s.read(ctx, conn)
+	if s.Policies != nil && s.Username == "" {
+		s.Username = strings.TrimSpace(s.Policies.Text("clientCredentialsFlowUser"))
+	}
 	s.rest.Go(func() {
 		if err := grants.Wait(); err == nil && s.unread == nil {
 			s.Granting = granting
@@ -92,9 +95,6 @@ func (s *State) Wait() {
 // readUser reads who may use the app, and the user of the login.
 func (s *State) readUser(ctx context.Context, client *restapi.Client, app string) {
 	if s.Policies != nil {
-		if s.Username == "" {
-			s.Username = strings.TrimSpace(s.Policies.Text("clientCredentialsFlowUser"))
-		}
 		for _, name := range metadata.Items(s.Policies.Text("commaSeparatedPermissionSet")) {
 			if !slices.Contains(s.Granting, name) {
 				s.Granting = append(s.Granting, name)
@@ -180,10 +180,11 @@ func (s *State) Diagnose(err error) *Diagnosis {
 }
 
 // Proof returns the cause for which the app accepts no token of a client like this one, which sends neither a DPoP
-// proof nor a client certificate, nil if it requires neither. It needs no Wait.
+// proof nor a client certificate, nil if it requires neither. It waits only if it returns one.
 func (s *State) Proof() *Diagnosis {
 	for _, cause := range refusal.Foretold {
 		if s.judge(cause) == yes {
+			s.Wait() // the words for the cause name what it reads
 			return &Diagnosis{State: s, Cause: cause, Found: true}
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"text/tabwriter"
 	"time"
@@ -180,8 +181,13 @@ func (c *Console) write(text string) {
 	c.put(text)
 }
 
+// printing keeps apart what goroutines print, as requests in parallel do with --verbose.
+var printing sync.Mutex
+
 // put writes text to standard output, in pieces that a pipe takes whole.
 func (c *Console) put(text string) {
+	printing.Lock()
+	defer printing.Unlock()
 	for text != "" {
 		end := len(text)
 		if end > maxWrite {
