@@ -135,7 +135,7 @@ func (s *State) Err() error { return s.unread }
 type Diagnosis struct {
 	*State
 	Cause refusal.Cause
-	// Found reports that the org shows the cause. Otherwise it is the first one that the org does not
+	// Found reports that the org shows the cause. If not, it is the first one that the org does not
 	// exclude.
 	Found bool
 	Err   error // the refusal, nil for a login that was not attempted

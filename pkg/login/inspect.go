@@ -167,7 +167,7 @@ func (i *Inspection) onOrg(facts *apps.Facts) {
 }
 
 // Works records that a login with client credentials worked. Findings that foretell its refusal are warnings
-// then: the org knows better.
+// then, because the login disproved them.
 func (i *Inspection) Works() {
 	for n := range i.Findings {
 		if f := &i.Findings[n]; !strings.HasPrefix(f.Rule, "certificate-") {

@@ -263,9 +263,9 @@ func TestTheOrgSaysEachRefusal(t *testing.T) {
 			case !isLogin && !isSession || !known:
 				t.Fatalf("%v is not a known refusal", err)
 			case isLogin && !strings.Contains(refused.Description, why.Description):
-				t.Errorf("the org says %q, and the table %q", refused.Description, why.Description)
+				t.Errorf("the answer is %q, and the table has %q", refused.Description, why.Description)
 			case isSession && !strings.Contains(answer.Message, why.Description):
-				t.Errorf("the org says %q, and the table %q", answer.Message, why.Description)
+				t.Errorf("the answer is %q, and the table has %q", answer.Message, why.Description)
 			}
 			met[row(why)] = true
 		})

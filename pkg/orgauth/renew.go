@@ -134,7 +134,7 @@ func (s *Session) expired(cause error) *Error {
 	return &Error{Reason: ErrExpired, Message: message, Login: login, InstanceURL: s.InstanceURL, RefreshRefused: refused}
 }
 
-// refreshRefused is what the org says of a refresh token that it does not accept, which sf repeats.
+// refreshRefused is the answer to a refresh token that the org does not accept, which sf repeats.
 const refreshRefused = "expired access/refresh token"
 
 // renew returns the function that renews a stored login's session.

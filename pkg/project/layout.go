@@ -30,7 +30,7 @@ const (
 // environment, of projects that sfp does not deploy.
 const EnvironmentsDir = "eca/policies"
 
-// Layout returns the layout of the project in fsys. The setting decides if there is one. Otherwise sfp
+// Layout returns the layout of the project in fsys. The setting decides if there is one. If not, sfp
 // deploys a project whose file has keys or settings of sfp, that is an artifact of sfp, or that has a
 // directory of sfp, a release definition or a release configuration.
 func (p *Project) Layout(fsys fs.FS) Layout {
